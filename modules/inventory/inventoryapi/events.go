@@ -1,0 +1,31 @@
+// Package inventoryapi is what inventory promises to other modules: the facts it publishes and the quote it answers.
+//
+// It imports nothing but the standard library, so that a listener links the promise and never the implementation.
+// A field may be added; a breaking change is a new topic (.v2), published beside the old one until nobody listens to it.
+package inventoryapi
+
+// Reserved is true once every line of the order is set aside in stock.
+type Reserved struct {
+	OrderID string `json:"order_id"`
+	Version int64  `json:"version"`
+}
+
+// Topic is the event's wire name.
+func (Reserved) Topic() string { return "inventory.reserved.v1" }
+
+// Aggregate names the order whose reservation this is, and the reservation's version.
+func (e Reserved) Aggregate() (id string, version int64) { return e.OrderID, e.Version }
+
+// Rejected is true once inventory has decided to set nothing aside for the order.
+// Reason is out_of_stock; tolerate others.
+type Rejected struct {
+	OrderID string `json:"order_id"`
+	Reason  string `json:"reason"`
+	Version int64  `json:"version"`
+}
+
+// Topic is the event's wire name.
+func (Rejected) Topic() string { return "inventory.rejected.v1" }
+
+// Aggregate names the order whose reservation this is, and the reservation's version.
+func (e Rejected) Aggregate() (id string, version int64) { return e.OrderID, e.Version }

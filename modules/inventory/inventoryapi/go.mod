@@ -1,0 +1,3 @@
+module example.com/shop/modules/inventory/inventoryapi
+
+go 1.26.0

@@ -1,0 +1,141 @@
+// Package child starts a program that ends with this process, also when this process is killed with SIGKILL and can do
+// nothing about it. It works on Linux and macOS alike: no PR_SET_PDEATHSIG, only a pipe, a shell and process groups.
+package child
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// Options say what to run. Only Path is required.
+type Options struct {
+	Name       string              // stands before each line of output and in errors; the path when empty
+	Path       string              // looked up in PATH when it has no slash
+	Args       []string            // without the program's own name
+	Env        []string            // nil means this process's environment
+	Dir        string              // "" means this process's working directory
+	Credential *syscall.Credential // run as this user; only root may
+	Files      []*os.File          // inherited as descriptors 3, 4, …
+	Out        io.Writer           // stdout and stderr, in whole prefixed lines; must bear several writers if shared
+	StopSignal syscall.Signal      // asks the program to end; SIGTERM when zero
+	Cleanup    []string            // a command that the guard runs if, and only if, this process died before the program
+}
+
+// Process is a running program, or one that ran.
+type Process struct {
+	name string
+	stop syscall.Signal
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error // written before done is closed
+}
+
+// Start runs the program in a process group of its own, so that a Ctrl-C in the terminal reaches only this process,
+// which can then stop its children in the order it wants.
+func Start(o Options) (*Process, error) {
+	if o.Name == "" {
+		o.Name = o.Path
+	}
+	if o.StopSignal == 0 {
+		o.StopSignal = syscall.SIGTERM
+	}
+	guard, err := startGuard(o.StopSignal, o.Cleanup)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", o.Name, err)
+	}
+	cmd := exec.Command(o.Path, o.Args...)
+	cmd.Env, cmd.Dir, cmd.ExtraFiles = o.Env, o.Dir, o.Files
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: guard.cmd.Process.Pid, Credential: o.Credential}
+	out, err := capture(cmd, o.Name+" | ", o.Out)
+	if err == nil {
+		err = cmd.Start()
+		out.started()
+	}
+	if err != nil {
+		guard.dismiss()
+		return nil, fmt.Errorf("start %s: %w", o.Name, err)
+	}
+	guard.watch(cmd.Process.Pid)
+
+	p := &Process{name: o.Name, stop: o.StopSignal, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		_ = cmd.Wait() // its error says less than the state does
+		guard.dismiss()
+		out.finish()
+		p.err = ending(p.name, cmd.ProcessState)
+	}()
+	return p, nil
+}
+
+// PID is the program's own, not the guard's: a fault test may send it any signal.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the program has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err waits for the end and says how it was: nil for exit code 0, else an *ExitError.
+func (p *Process) Err() error {
+	<-p.done
+	return p.err
+}
+
+// Signal reaches the program alone, not what it started. A program that has ended already is no error.
+func (p *Process) Signal(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// Stop asks the program to end and kills it after the grace. It returns nil if the program ended as asked, with exit
+// code 0 or by the stop signal itself; else how it ended, also when that was long ago.
+func (p *Process) Stop(grace time.Duration) error {
+	if err := p.Signal(p.stop); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		if err := p.Signal(syscall.SIGKILL); err != nil {
+			return err
+		}
+		<-p.done
+		return fmt.Errorf("%s did not end within %s and was killed", p.name, grace)
+	}
+	var exit *ExitError
+	if errors.As(p.err, &exit) && exit.Signal == p.stop {
+		return nil
+	}
+	return p.err
+}
+
+// ExitError is an end that was not exit code 0.
+type ExitError struct {
+	Name   string
+	Code   int            // -1 if a signal ended it
+	Signal syscall.Signal // 0 if it exited by itself
+}
+
+func (e *ExitError) Error() string {
+	if e.Signal != 0 {
+		return fmt.Sprintf("%s was ended by signal %d (%s)", e.Name, int(e.Signal), e.Signal)
+	}
+	return fmt.Sprintf("%s ended with exit code %d", e.Name, e.Code)
+}
+
+func ending(name string, state *os.ProcessState) error {
+	status := state.Sys().(syscall.WaitStatus) // so on every Unix
+	switch {
+	case status.Signaled():
+		return &ExitError{Name: name, Code: -1, Signal: status.Signal()}
+	case status.ExitStatus() != 0:
+		return &ExitError{Name: name, Code: status.ExitStatus()}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package child_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/shop/platform/devkit/child"
+)
+
+// shell starts a script and returns once it has printed "ready", so that its traps are set.
+func shell(t *testing.T, script string) *child.Process {
+	t.Helper()
+	r, w := io.Pipe()
+	p, err := child.Start(child.Options{Name: "script", Path: "/bin/sh", Args: []string{"-c", script}, Out: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Stop(0) })
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil || line != "script | ready\n" {
+		t.Fatalf("first line %q, error %v", line, err)
+	}
+	go io.Copy(io.Discard, r)
+	return p
+}
+
+func TestOutputComesInPrefixedLines(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	p, err := child.Start(child.Options{
+		Name: "orders", Path: "/bin/sh", Args: []string{"-c", "echo one; echo two >&2; printf three"}, Out: &out,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "orders | one\norders | two\norders | three\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestErrSaysHowItEnded(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]string{
+		"exit 0":                    "<nil>",
+		"exit 3":                    "script ended with exit code 3",
+		"kill -s KILL $$; sleep 60": "script was ended by signal 9 (killed)",
+	} {
+		if got := fmt.Sprint(shell(t, "echo ready; "+script).Err()); got != want {
+			t.Errorf("%s: got %q, want %q", script, got, want)
+		}
+	}
+}
+
+func TestStartOfNothing(t *testing.T) {
+	t.Parallel()
+	if _, err := child.Start(child.Options{Path: "/nowhere/at/all", Out: io.Discard}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStop(t *testing.T) {
+	t.Parallel()
+	t.Run("by the signal", func(t *testing.T) {
+		if err := shell(t, "echo ready; exec sleep 600").Stop(time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("in its own time", func(t *testing.T) {
+		if err := shell(t, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done").Stop(time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("with a complaint", func(t *testing.T) {
+		err := shell(t, "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done").Stop(time.Minute)
+		if exit, ok := errors.AsType[*child.ExitError](err); !ok || exit.Code != 4 {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("not at all", func(t *testing.T) {
+		err := shell(t, "trap '' TERM; echo ready; while :; do sleep 0.01; done").Stop(10 * time.Millisecond)
+		if err == nil || !strings.Contains(err.Error(), "was killed") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A fault test stops and kills the program by its pid, behind the back of this package.
+func TestFaultsByPID(t *testing.T) {
+	t.Parallel()
+	p := shell(t, "echo ready; exec sleep 600")
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
+		if err := syscall.Kill(p.PID(), sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-p.Done()
+	if exit, ok := errors.AsType[*child.ExitError](p.Err()); !ok || exit.Signal != syscall.SIGKILL {
+		t.Errorf("got %v", p.Err())
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("signal after the end: %v", err)
+	}
+}
+
+// What the program leaves running goes with it: held is open as long as any process of the family lives.
+func TestStragglersEndWithTheProgram(t *testing.T) {
+	t.Parallel()
+	r, held := pipe(t)
+	p, err := child.Start(child.Options{
+		Path: "/bin/sh", Args: []string{"-c", "sleep 600 & exit 0"}, Files: []*os.File{held}, Out: io.Discard,
+	})
+	held.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Err(); err != nil {
+		t.Error(err)
+	}
+	io.ReadAll(r)
+}
+
+// The promise of the package. TestParent below plays the parent: it is killed with SIGKILL, so it cannot help.
+func TestParentKilled(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{
+		"willing program": "exec sleep 600",
+		"stopped program": "kill -s STOP $$",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cleaned := filepath.Join(dir, "cleaned")
+			if err := syscall.Mkfifo(cleaned, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r, held := pipe(t)
+			parent := exec.Command(os.Args[0], "-test.run=^TestParent$")
+			parent.Env = append(os.Environ(), "CHILD_SCRIPT="+script, "CHILD_CLEANED="+cleaned)
+			parent.ExtraFiles = []*os.File{held}
+			out, err := parent.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := parent.Start(); err != nil {
+				t.Fatal(err)
+			}
+			held.Close()
+			line, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid, err := strconv.Atoi(strings.TrimSpace(line))
+			if err != nil || syscall.Kill(pid, 0) != nil {
+				t.Fatalf("no process behind %q", line)
+			}
+			parent.Process.Kill()
+			parent.Wait()
+
+			if got, err := os.ReadFile(cleaned); string(got) != "cleaned\n" { // waits for the guard to write it
+				t.Errorf("clean-up wrote %q, error %v", got, err)
+			}
+			io.ReadAll(r) // ends when no process of the family is left
+		})
+	}
+}
+
+func TestParent(t *testing.T) {
+	script := os.Getenv("CHILD_SCRIPT")
+	if script == "" {
+		t.Skip("played by TestParentKilled")
+	}
+	p, err := child.Start(child.Options{
+		Path: "/bin/sh", Args: []string{"-c", script},
+		Files:   []*os.File{os.NewFile(3, "held")},
+		Cleanup: []string{"/bin/sh", "-c", `echo cleaned >"$1"`, "sh", os.Getenv("CHILD_CLEANED")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(p.PID())
+	<-p.Done()
+}
+
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r, w
+}

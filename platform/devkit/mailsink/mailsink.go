@@ -1,0 +1,140 @@
+// Package mailsink is a mail server that delivers to nobody. It keeps what it accepts, one item per mailbox, so that a
+// test can say who got which mail, and how often.
+package mailsink
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// keep bounds the memory: older messages are forgotten.
+const keep = 10_000
+
+// Options of a sink; the zero value will do.
+type Options struct {
+	Addr      string // of the SMTP listener; a free port on loopback when empty
+	FailFirst int    // how many deliveries to refuse with 451, try again later
+}
+
+// Message is what one mailbox got.
+type Message struct {
+	To         string    `json:"to"` // of the envelope, so that blind copies count
+	From       string    `json:"from"`
+	Subject    string    `json:"subject"`
+	MessageID  string    `json:"message_id"`
+	Body       string    `json:"body"` // the text part, decoded
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// Sink accepts mail by SMTP and shows it by HTTP: GET /messages, GET /messages?to=ada@example.com.
+type Sink struct {
+	smtp *smtp.Server
+	addr string
+	done chan error
+	in   net.Listener
+
+	mu       sync.Mutex
+	messages []Message
+	failures int
+}
+
+// Start listens.
+func Start(o Options) (*Sink, error) {
+	if o.Addr == "" {
+		o.Addr = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for mail: %w", err)
+	}
+	s := &Sink{addr: l.Addr().String(), failures: o.FailFirst, done: make(chan error, 1), in: l}
+	s.smtp = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, nil }))
+	s.smtp.Domain = "localhost"
+	s.smtp.MaxMessageBytes = 1 << 20
+	s.smtp.EnableSMTPUTF8 = true
+	go func() { s.done <- s.smtp.Serve(l) }()
+	return s, nil
+}
+
+// Addr is the SMTP listener's host and port.
+func (s *Sink) Addr() string { return s.addr }
+
+// Close stops listening and cuts off the clients.
+func (s *Sink) Close() error {
+	if err := s.smtp.Close(); err != nil {
+		return err
+	}
+	s.in.Close() // the server closes only a listener that it has begun to serve
+	return <-s.done
+}
+
+// Fail refuses the next n deliveries.
+func (s *Sink) Fail(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = n
+}
+
+// Messages are those of one mailbox, or all of them, the newest last.
+func (s *Sink) Messages(to string) []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := []Message{} // an empty list in JSON, never null
+	for _, m := range s.messages {
+		if to == "" || m.To == to {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// ServeHTTP answers GET /messages. It is ready before the SMTP client has its 250: what was accepted is seen.
+func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet || r.URL.Path != "/messages" {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{"items": s.Messages(r.URL.Query().Get("to"))})
+}
+
+func (s *Sink) accept(from string, to []string, data io.Reader) error {
+	m, err := parse(data)
+	if err != nil {
+		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: err.Error()}
+	}
+	m.From, m.ReceivedAt = from, time.Now().UTC()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures > 0 {
+		s.failures--
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try again later"}
+	}
+	for _, m.To = range to {
+		s.messages = append(s.messages, m)
+	}
+	if excess := len(s.messages) - keep; excess > 0 {
+		s.messages = append([]Message(nil), s.messages[excess:]...)
+	}
+	return nil
+}
+
+// session is one envelope at a time, as SMTP has it.
+type session struct {
+	sink *Sink
+	from string
+	to   []string
+}
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error { s.from = from; return nil }
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error   { s.to = append(s.to, to); return nil }
+func (s *session) Data(r io.Reader) error                      { return s.sink.accept(s.from, s.to, r) }
+func (s *session) Reset()                                      { s.from, s.to = "", nil }
+func (s *session) Logout() error                               { return nil }

@@ -1,0 +1,89 @@
+package paysim
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+)
+
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.routes.ServeHTTP(w, r) }
+
+func (p *Provider) serveMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /captures", func(w http.ResponseWriter, r *http.Request) { p.handleOperation(w, r, false) })
+	mux.HandleFunc("POST /refunds", func(w http.ResponseWriter, r *http.Request) { p.handleOperation(w, r, true) })
+	mux.HandleFunc("GET /operations/{key}", p.handleLookUp)
+	mux.HandleFunc("GET /ledger", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]any{"items": p.Ledger(r.URL.Query().Get("key"))})
+	})
+	return mux
+}
+
+func (p *Provider) handleOperation(w http.ResponseWriter, r *http.Request, refund bool) {
+	var req request
+	// To its end, or net/http would not notice that the client gives up.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
+	if err != nil || json.Unmarshal(body, &req) != nil || !req.valid(refund) {
+		writeError(w, errInvalid)
+		return
+	}
+	if held := p.waits(); held != nil {
+		p.wait(r, held)
+	}
+	op, first, err := p.begin(req)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	p.wait(r, op.settled)
+	if first && req.Source == "tok_timeout" {
+		p.wait(r, nil) // the money has moved, and nobody will say so
+	}
+	writeJSON(w, http.StatusOK, op.answer)
+}
+
+// wait returns at the signal. If the client or the provider goes away first, the connection ends without an answer.
+func (p *Provider) wait(r *http.Request, signal <-chan struct{}) {
+	select {
+	case <-signal:
+		return
+	case <-r.Context().Done():
+	case <-p.closing:
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// handleLookUp is what a merchant asks who did not get an answer.
+func (p *Provider) handleLookUp(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	op, ok := p.ops[r.PathValue("key")]
+	p.mu.Unlock()
+	if !ok {
+		writeError(w, errUnknown)
+		return
+	}
+	select {
+	case <-op.settled:
+		writeJSON(w, http.StatusOK, op.answer)
+	default:
+		writeJSON(w, http.StatusAccepted, answer{Outcome: "pending"})
+	}
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, errInvalid):
+		status = http.StatusBadRequest
+	case errors.Is(err, errMismatch):
+		status = http.StatusConflict
+	case errors.Is(err, errUnknown):
+		status = http.StatusNotFound
+	case errors.Is(err, errTooMuch):
+		status = http.StatusUnprocessableEntity
+	case errors.Is(err, errTrouble):
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}

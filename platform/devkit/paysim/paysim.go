@@ -1,0 +1,269 @@
+// Package paysim plays the payment provider. It keeps the one promise that a real one sells: a request with an
+// idempotency key that it has seen has no second effect. Its ledger lists every effect, so a test can prove it.
+//
+//	tok_ok        approved                     tok_declined  refused, as is every unknown token
+//	tok_flaky     two answers of 503 without an effect, then approved
+//	tok_slow      approved after a delay; until then a look-up answers "pending"
+//	tok_timeout   approved at once, but the first request never hears of it
+package paysim
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options of a simulated provider; the zero value will do.
+type Options struct {
+	SlowDelay time.Duration    // of tok_slow; 90 s when zero
+	Journal   string           // a file that keeps the ledger over a restart; none when empty
+	Now       func() time.Time // time.Now when nil
+}
+
+// Provider is the simulated payment provider. It may be used by many requests at once.
+type Provider struct {
+	slow    time.Duration
+	now     func() time.Time
+	routes  *http.ServeMux
+	closing chan struct{} // closed by Close: lets go of the requests that are never answered
+
+	mu       sync.Mutex
+	ops      map[string]*operation // by idempotency key
+	flaky    map[string]int        // how often each tok_flaky key has failed
+	ledger   []Entry
+	journal  *os.File
+	failures int           // how many requests are still to fail
+	held     chan struct{} // closed when the provider goes on; nil while nothing is held
+}
+
+// request is what a merchant sends: a capture has a source, a refund the reference of its capture.
+type request struct {
+	Key       string `json:"idempotency_key"`
+	Source    string `json:"source,omitempty"`
+	Reference string `json:"reference,omitempty"`
+	Amount    int64  `json:"amount"`
+	Currency  string `json:"currency"`
+}
+
+// answer is the same for every request with the same key.
+type answer struct {
+	Reference string `json:"reference,omitempty"`
+	Outcome   string `json:"outcome"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// operation is a request whose effect has happened, or is about to: then settled is still open.
+type operation struct {
+	request request
+	answer  answer
+	settled chan struct{}
+}
+
+// Entry is one effect. A capture that was made twice would be two entries.
+type Entry struct {
+	Seq       int       `json:"seq"`
+	At        time.Time `json:"at"`
+	Key       string    `json:"idempotency_key"`
+	Kind      string    `json:"kind"` // capture or refund
+	Outcome   string    `json:"outcome"`
+	Reference string    `json:"reference"`
+	Amount    int64     `json:"amount"`
+	Currency  string    `json:"currency"`
+}
+
+var (
+	errInvalid  = errors.New("a key, a positive amount and a currency are required")
+	errMismatch = errors.New("the key belongs to another request")
+	errUnknown  = errors.New("no such capture")
+	errTooMuch  = errors.New("more than what is left of the capture")
+	errTrouble  = errors.New("try again later")
+)
+
+// New opens the journal, if there is one, and knows again what is in it.
+func New(o Options) (*Provider, error) {
+	p := &Provider{
+		slow: o.SlowDelay, now: o.Now, closing: make(chan struct{}),
+		ops: map[string]*operation{}, flaky: map[string]int{},
+	}
+	if p.slow == 0 {
+		p.slow = 90 * time.Second
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if err := p.open(o.Journal); err != nil {
+		return nil, err
+	}
+	p.routes = p.serveMux()
+	return p, nil
+}
+
+// Close lets go of the held requests and closes the journal. A slow capture that is under way is forgotten.
+func (p *Provider) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.closing:
+		return nil
+	default:
+		close(p.closing)
+	}
+	if p.journal == nil {
+		return nil
+	}
+	return p.journal.Close()
+}
+
+// Fail makes the next n captures and refunds answer 503 without an effect.
+func (p *Provider) Fail(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures = n
+}
+
+// Hold keeps captures and refunds waiting, before their effect, until release is called. Look-ups go on.
+func (p *Provider) Hold() (release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := make(chan struct{})
+	p.held = held
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.held == held {
+			p.held = nil
+		}
+		close(held)
+	})
+}
+
+// Ledger is a copy of the entries, oldest first, of one key or of all.
+func (p *Provider) Ledger(key string) []Entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	entries := []Entry{} // an empty list in JSON, never null
+	for _, e := range p.ledger {
+		if key == "" || e.Key == key {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+// begin finds the operation of the key or makes it, in one step, so that of two equal requests one has the effect. It
+// says whether this request was the one.
+func (p *Provider) begin(r request) (op *operation, first bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if op, ok := p.ops[r.Key]; ok {
+		if op.request != r {
+			return nil, false, errMismatch
+		}
+		return op, false, nil
+	}
+	if p.failures > 0 {
+		p.failures--
+		return nil, false, errTrouble
+	}
+	if r.Source == "tok_flaky" && p.flaky[r.Key] < 2 {
+		p.flaky[r.Key]++
+		return nil, false, errTrouble
+	}
+	op = &operation{request: r, settled: make(chan struct{})}
+	if r.Source == "tok_slow" {
+		p.ops[r.Key] = op
+		time.AfterFunc(p.slow, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			_ = p.settle(op) // whether the client still waits or not
+		})
+		return op, true, nil
+	}
+	if r.Reference != "" {
+		if err := p.refundable(r); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := p.settle(op); err != nil {
+		return nil, false, err
+	}
+	p.ops[r.Key] = op
+	return op, true, nil
+}
+
+// settle has the effect. The caller holds the lock.
+func (p *Provider) settle(op *operation) error {
+	a := answer{Outcome: "approved", Reference: "cap_" + strings.ToLower(rand.Text())}
+	switch op.request.Source {
+	case "": // a refund
+		a.Reference = "ref_" + strings.ToLower(rand.Text())
+	case "tok_ok", "tok_flaky", "tok_slow", "tok_timeout":
+	case "tok_declined":
+		a.Outcome, a.Reason = "refused", "declined_by_issuer"
+	default:
+		a.Outcome, a.Reason = "refused", "unknown_source"
+	}
+	line := record{At: p.now().UTC(), Request: op.request, Answer: a}
+	if err := p.write(line); err != nil {
+		return err
+	}
+	p.enter(op, line)
+	return nil
+}
+
+// enter makes the effect visible: in the ledger and to everybody who waits for the operation.
+func (p *Provider) enter(op *operation, line record) {
+	kind := "capture"
+	if op.request.Reference != "" {
+		kind = "refund"
+	}
+	p.ledger = append(p.ledger, Entry{
+		Seq: len(p.ledger) + 1, At: line.At, Key: op.request.Key, Kind: kind, Outcome: line.Answer.Outcome,
+		Reference: line.Answer.Reference, Amount: op.request.Amount, Currency: op.request.Currency,
+	})
+	op.answer = line.Answer
+	close(op.settled)
+}
+
+// refundable refuses to pay back more than was captured. The caller holds the lock.
+func (p *Provider) refundable(r request) error {
+	left, found := int64(0), false
+	for _, op := range p.ops {
+		switch {
+		case op.answer.Outcome != "approved" || op.request.Currency != r.Currency:
+		case op.answer.Reference == r.Reference:
+			left, found = left+op.request.Amount, true
+		case op.request.Reference == r.Reference:
+			left -= op.request.Amount
+		}
+	}
+	switch {
+	case !found:
+		return errUnknown
+	case r.Amount > left:
+		return errTooMuch
+	}
+	return nil
+}
+
+func (r request) valid(refund bool) bool {
+	return r.Key != "" && r.Amount > 0 && len(r.Currency) == 3 && (r.Reference != "") == refund && (r.Source != "") != refund
+}
+
+// waits returns what holds requests up at the moment, nil for nothing.
+func (p *Provider) waits() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body) // a client that went away is its own problem
+}

@@ -1,0 +1,62 @@
+package pgserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// findEngine takes the first PostgreSQL that there is: a local installation, Docker, a download. A local one that then
+// fails is an error and no reason to go on: whoever installed it wants to know.
+func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error) {
+	local := func(bin string) engine {
+		return &installation{bin: bin, folder: f, durable: o.Durable, log: log, out: o.Out}
+	}
+	version, err := os.ReadFile(filepath.Join(f.data(), "PG_VERSION"))
+	made := strings.TrimSpace(string(version))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, bin := range binaryFolders() {
+		if major := majorVersion(bin); major != "" && (made == "" || made == major) {
+			return local(bin), nil
+		}
+	}
+	if made != "" && made != downloadMajor {
+		return nil, fmt.Errorf("the data in %s was made by PostgreSQL %s, which is not installed: install it or remove the folder",
+			f.path, made)
+	}
+	dockerErr := errors.New("not tried, for it could not use the data in " + f.path) // but keeps its own in a volume
+	if made == "" {
+		var c *container
+		if c, dockerErr = findDocker(ctx, o, f, log); dockerErr == nil {
+			return c, nil
+		}
+	}
+	bin, downloadErr := download(ctx, f.account, o.Out)
+	if downloadErr == nil {
+		return local(bin), nil
+	}
+	return nil, fmt.Errorf(`no PostgreSQL to start. One of these will do:
+  - install PostgreSQL (apt install postgresql, brew install postgresql); it need not run
+  - start Docker
+  - set DATABASE_URL to the superuser of a server that runs
+Tried: no initdb and postgres in PATH or the usual folders; Docker: %w; download: %w`, dockerErr, downloadErr)
+}
+
+// settings are what every server gets, whatever it runs in.
+func settings(durable bool) []string {
+	s := []string{
+		"-c", "max_connections=300", // four processes, their pools, and a test harness on top
+		"-c", "timezone=UTC",
+		"-c", "log_timezone=UTC",
+	}
+	if !durable {
+		s = append(s, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+	}
+	return s
+}

@@ -1,0 +1,160 @@
+package pgtest_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"example.com/shop/platform/devkit/pgtest"
+)
+
+func schemas() []pgtest.Schema {
+	migration := func(sql string) fstest.MapFS {
+		return fstest.MapFS{"0001_first.sql": {Data: []byte("-- +goose Up\n" + sql)}}
+	}
+	return []pgtest.Schema{
+		{Module: "library", Migrations: migration("CREATE TABLE books (title text PRIMARY KEY);")},
+		{Module: "kitchen", Migrations: migration("CREATE TABLE pots (size int PRIMARY KEY);")},
+	}
+}
+
+func TestEachTestHasItsOwnDatabase(t *testing.T) {
+	t.Parallel()
+	for i := range 4 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.New(t, schemas()...)
+			if _, err := db.Pool(t, "library").Exec(t.Context(), "INSERT INTO books VALUES ('the only one')"); err != nil {
+				t.Fatal(err)
+			}
+			var books int
+			if err := db.Admin(t).QueryRow(t.Context(), "SELECT count(*) FROM library.books").Scan(&books); err != nil {
+				t.Fatal(err)
+			}
+			if books != 1 {
+				t.Errorf("%d books", books)
+			}
+		})
+	}
+}
+
+// The clone has production's walls.
+func TestRolesOfAClone(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, schemas()...)
+	pool := db.Pool(t, "library")
+	for sql, code := range map[string]string{
+		"SELECT title FROM books":            "",
+		"SELECT count(*) FROM outbox":        "",      // the platform's tables
+		"SELECT size FROM pots":              "42P01", // undefined_table: not in the search path
+		"SELECT size FROM kitchen.pots":      "42501", // insufficient_privilege
+		"CREATE TABLE mine (id int)":         "42501",
+		"CREATE TEMPORARY TABLE t (id int)":  "42501",
+		"CREATE TABLE public.ours (id int)":  "42501",
+		"DROP TABLE books":                   "42501",
+		"SELECT title FROM library.books":    "",
+		"DELETE FROM books WHERE title = ''": "",
+	} {
+		_, err := pool.Exec(t.Context(), sql)
+		if got := sqlState(err); got != code {
+			t.Errorf("%s: state %q, want %q (%v)", sql, got, code, err)
+		}
+	}
+	migrate, err := pgx.Connect(t.Context(), db.MigrateURL("library"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer migrate.Close(t.Context())
+	if _, err := migrate.Exec(t.Context(), "ALTER TABLE books ADD COLUMN pages int"); err != nil {
+		t.Error(err)
+	}
+	// No other role, not even that of another template, may connect.
+	admin := db.Admin(t)
+	var strangers int
+	err = admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_roles WHERE rolcanlogin AND NOT rolsuper
+		AND has_database_privilege(oid, current_database(), 'CONNECT')`).Scan(&strangers)
+	if err != nil || strangers != 4 {
+		t.Errorf("%d roles may connect, want rt and migrate of two modules; error %v", strangers, err)
+	}
+}
+
+func TestDroppedWithTheTest(t *testing.T) {
+	t.Parallel()
+	witness := pgtest.New(t, schemas()...)
+	var gone string
+	t.Run("inner", func(t *testing.T) {
+		db := pgtest.New(t, schemas()...)
+		gone = db.Name
+		db.Pool(t, "kitchen")
+	})
+	var exists bool
+	err := witness.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", gone).Scan(&exists)
+	if err != nil || exists {
+		t.Errorf("%s exists: %v, error %v", gone, exists, err)
+	}
+}
+
+// Several test processes on one server, as `go test` of many packages with TEST_DATABASE_URL: all start at once without
+// a template, and make one.
+func TestProcessesShareATemplate(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	server, err := url.Parse(db.AdminURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Path = "/postgres"
+	var all sync.WaitGroup
+	templates := make(chan string, 3)
+	for range cap(templates) {
+		all.Go(func() {
+			process := exec.Command(os.Args[0], "-test.run=^TestProcess$")
+			process.Env = append(os.Environ(), "TEST_DATABASE_URL="+server.String(), "PGTEST_PROCESS=1")
+			out, err := process.CombinedOutput()
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			clone, _, _ := strings.Cut(string(out), "\n")
+			templates <- clone[:max(0, strings.LastIndex(clone, "_"))]
+		})
+	}
+	all.Wait()
+	first := <-templates
+	for range cap(templates) - 1 {
+		if next := <-templates; next != first || next == "" {
+			t.Errorf("clones of %q and %q", first, next)
+		}
+	}
+}
+
+func TestProcess(t *testing.T) {
+	if os.Getenv("PGTEST_PROCESS") == "" {
+		t.Skip("played by TestProcessesShareATemplate")
+	}
+	only := schemas()[:1]
+	only[0].Module = "shared"
+	db := pgtest.New(t, only...)
+	fmt.Println(db.Name)
+	if _, err := db.Pool(t, "shared").Exec(t.Context(), "INSERT INTO books VALUES ('one')"); err != nil {
+		t.Error(err)
+	}
+}
+
+func sqlState(err error) string {
+	if err == nil {
+		return ""
+	}
+	pgErr, ok := err.(*pgconn.PgError)
+	if !ok {
+		return strings.ToUpper(err.Error())
+	}
+	return pgErr.Code
+}

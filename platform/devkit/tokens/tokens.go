@@ -1,0 +1,132 @@
+// Package tokens makes the access tokens that an identity provider would make in production. The key is a file of the
+// developer's; a server that is given its public half accepts what it signs, and no other server does.
+package tokens
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// What tokens say unless they are told otherwise.
+const (
+	Issuer   = "https://dev.shop.example"
+	Audience = "shop"
+)
+
+// Claims of a token. Only Subject and Role have no default.
+type Claims struct {
+	Subject  string
+	Role     string // customer, staff or service
+	Audience string
+	Issuer   string
+	TTL      time.Duration // an hour when zero; a negative one makes a token that has expired
+}
+
+// Key signs tokens.
+type Key struct{ private ed25519.PrivateKey }
+
+// LoadOrCreate reads the key from its file, which it makes on the first call. Of two processes that make it at the same
+// time, both get the same key.
+func LoadOrCreate(path string) (*Key, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := create(path); err != nil {
+			return nil, fmt.Errorf("create signing key: %w", err)
+		}
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read signing key: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no PEM block", path)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", path, err)
+	}
+	private, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s holds a %T and no Ed25519 key", path, parsed)
+	}
+	return &Key{private: private}, nil
+}
+
+// create writes the whole key beside its place and links it there, which fails, harmlessly, if another was first.
+func create(path string) error {
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	fresh, err := os.CreateTemp(filepath.Dir(path), "key-") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(fresh.Name())
+	err = errors.Join(pem.Encode(fresh, &pem.Block{Type: "PRIVATE KEY", Bytes: der}), fresh.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Link(fresh.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// PublicPEM is the value of the setting AUTH_PUBLIC_KEY.
+func (k *Key) PublicPEM() string {
+	der, err := x509.MarshalPKIXPublicKey(k.private.Public())
+	if err != nil {
+		panic(err) // not with an Ed25519 key
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// own is the one claim that no standard names.
+type own struct {
+	Role string `json:"role"`
+}
+
+// Mint signs a token.
+func (k *Key) Mint(c Claims) string {
+	if c.Issuer == "" {
+		c.Issuer = Issuer
+	}
+	if c.Audience == "" {
+		c.Audience = Audience
+	}
+	if c.TTL == 0 {
+		c.TTL = time.Hour
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: k.private}, new(jose.SignerOptions).WithType("JWT"))
+	if err != nil {
+		panic(err) // not with an Ed25519 key
+	}
+	now := time.Now()
+	issued := now.Add(min(c.TTL, 0)) // one that has expired was issued before
+	token, err := jwt.Signed(signer).Claims(jwt.Claims{
+		Subject: c.Subject, Issuer: c.Issuer, Audience: jwt.Audience{c.Audience},
+		IssuedAt: jwt.NewNumericDate(issued), Expiry: jwt.NewNumericDate(now.Add(c.TTL)),
+	}).Claims(own{Role: c.Role}).Serialize()
+	if err != nil {
+		panic(err) // strings and numbers always are JSON
+	}
+	return token
+}

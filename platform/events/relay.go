@@ -1,0 +1,150 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"example.com/shop/platform/worker"
+)
+
+// Outbox tells the world what its module's transactions wrote. Any number of processes may run one for the same schema.
+type Outbox struct {
+	conn     *ownConn
+	pool     *pgxpool.Pool
+	bus      message.Publisher
+	cfg      Config
+	relay    *worker.Worker
+	pruner   *worker.Worker
+	lastFull time.Time // when the relay last looked at the whole table; the relay's goroutine alone uses it
+}
+
+// NewOutbox returns the outbox of the module whose runtime role the pool uses. Nothing is published before Run.
+func NewOutbox(pool *pgxpool.Pool, bus message.Publisher, cfg Config, log *slog.Logger) *Outbox {
+	o := &Outbox{conn: newOwnConn(pool), pool: pool, bus: bus, cfg: cfg}
+	o.relay = worker.New("relay", cfg.Poll, o.publishBatch, log)
+	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log)
+	return o
+}
+
+// Wake makes the relay look at once. Call it after the commit of a transaction that called PublishTx.
+func (o *Outbox) Wake() { o.relay.Wake() }
+
+// Run publishes and prunes until ctx ends; a batch under way is finished.
+func (o *Outbox) Run(ctx context.Context) error {
+	defer o.conn.close(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return o.relay.Run(ctx) })
+	g.Go(func() error { return o.pruner.Run(ctx) })
+	return g.Wait()
+}
+
+// recently is how far back a woken relay looks. Ids are UUIDv7, so they say when a row was written. Rows that became visible
+// later than that (a long transaction, a replay, another machine's clock) are found by the poll, which looks at everything.
+// Only the bound keeps a wake cheap while an old snapshot elsewhere keeps dead index entries alive; it is never what finds a row.
+const recently = 10 * time.Second
+
+// publishBatch publishes unpublished rows and marks them, in one transaction that keeps other relays off these rows. If the process
+// dies before the commit the rows are published again: at least once.
+func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
+	full := time.Since(o.lastFull) >= o.cfg.Poll
+	from := uuid.Nil
+	if !full {
+		from = firstIDAt(time.Now().Add(-recently))
+	}
+	err = o.conn.inTx(ctx, func(tx pgx.Tx) error {
+		batch, err := unpublishedTx(ctx, tx, from, o.cfg.RelayBatch)
+		if err != nil {
+			return err
+		}
+		more = len(batch) == o.cfg.RelayBatch
+		if full && !more { // what remains of a backlog is looked for by full scans too
+			o.lastFull = time.Now()
+		}
+		published, publishErr := o.publish(batch)
+		if len(published) == 0 {
+			return publishErr
+		}
+		if _, err := tx.Exec(ctx, "UPDATE outbox SET published_at = now() WHERE id = ANY($1)", published); err != nil {
+			return fmt.Errorf("mark published: %w", err)
+		}
+		if publishErr != nil {
+			o.lastFull = time.Time{}
+			return errors.Join(publishErr, tx.Commit(ctx)) // what was published is marked, the rest is tried again
+		}
+		return nil
+	})
+	return more, err
+}
+
+// unpublishedTx locks the oldest rows that no other relay holds.
+func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, limit int) ([]*message.Message, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT id, topic, payload, headers FROM outbox
+		WHERE published_at IS NULL AND id >= $1
+		ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, from, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	batch, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*message.Message, error) {
+		var id uuid.UUID
+		var topic string
+		var payload json.RawMessage
+		var headers map[string]string
+		if err := row.Scan(&id, &topic, &payload, &headers); err != nil {
+			return nil, err
+		}
+		m := message.NewMessage(id.String(), message.Payload(payload))
+		m.Metadata = headers
+		m.Metadata[metadataTopic] = topic
+		return m, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return batch, nil
+}
+
+// publish publishes topic by topic, side by side, and returns the ids of the topics that succeeded.
+func (o *Outbox) publish(batch []*message.Message) (published []string, err error) {
+	byTopic := map[string][]*message.Message{}
+	for _, m := range batch {
+		topic := m.Metadata[metadataTopic]
+		byTopic[topic] = append(byTopic[topic], m)
+	}
+	type result struct {
+		messages []*message.Message
+		err      error
+	}
+	results := make(chan result, len(byTopic))
+	for topic, messages := range byTopic {
+		go func() { results <- result{messages, o.bus.Publish(topic, messages...)} }()
+	}
+	var errs []error
+	for range byTopic {
+		r := <-results
+		if r.err != nil {
+			errs = append(errs, r.err)
+			continue
+		}
+		for _, m := range r.messages {
+			published = append(published, m.UUID)
+		}
+	}
+	return published, errors.Join(errs...)
+}
+
+// firstIDAt is the lowest UUIDv7 of that millisecond (RFC 9562, section 5.7).
+func firstIDAt(t time.Time) uuid.UUID {
+	ms := t.UnixMilli()
+	return uuid.UUID{byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms), 0x70, 0, 0x80}
+}

@@ -1,0 +1,242 @@
+package idempotency
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/devkit/pgtest"
+)
+
+// setup returns the pools of two modules in one database. A module of the tests owns one table, effects.
+func setup(t *testing.T) (pool, other *pgxpool.Pool) {
+	t.Helper()
+	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);")}}
+	db := pgtest.New(t, pgtest.Schema{Module: "alpha", Migrations: migrations}, pgtest.Schema{Module: "beta", Migrations: migrations})
+	return db.Pool(t, "alpha"), db.Pool(t, "beta")
+}
+
+// answer has the shape of an operation's output: status, a header and the body are what is stored.
+type answer struct {
+	Status   int
+	Location string `header:"Location"`
+	Body     struct {
+		ID    string `json:"id"`
+		Total int64  `json:"total"`
+	}
+}
+
+func answerOf(id string) answer {
+	a := answer{Status: 201, Location: "/things/" + id}
+	a.Body.ID, a.Body.Total = id, 1<<60+1
+	return a
+}
+
+type order struct {
+	SKU string `json:"sku"`
+}
+
+func keyOf(key string) Key { return NewKey("ann", "POST /things", key, order{"mug"}) }
+
+// place is a use case: one row, and the answer, in one transaction.
+func place(t *testing.T, pool *pgxpool.Pool, key Key, id string) (got answer, err error) {
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		got, err = DoTx(t.Context(), tx, key, func() (answer, error) {
+			_, err := tx.Exec(t.Context(), "INSERT INTO effects (id) VALUES ($1)", id)
+			return answerOf(id), err
+		})
+		return err
+	})
+	return got, err
+}
+
+func effects(t *testing.T, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM effects").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestRepeatedRequestHasTheFirstAnswer(t *testing.T) {
+	t.Parallel()
+	pool, _ := setup(t)
+	if _, ok, err := Stored[answer](t.Context(), pool, keyOf("k")); ok || err != nil {
+		t.Fatalf("before the first request: %v %v", ok, err)
+	}
+	for _, id := range []string{"one", "two"} {
+		got, err := place(t, pool, keyOf("k"), id)
+		if err != nil || !cmp.Equal(got, answerOf("one")) {
+			t.Errorf("placing %s: %v %v", id, got, err)
+		}
+	}
+	got, ok, err := Stored[answer](t.Context(), pool, keyOf("k"))
+	if err != nil || !ok || !cmp.Equal(got, answerOf("one")) {
+		t.Errorf("stored: %v %v %v", got, ok, err)
+	}
+	if n := effects(t, pool); n != 1 {
+		t.Errorf("%d effects", n)
+	}
+}
+
+func TestKeyOfAnotherRequest(t *testing.T) {
+	t.Parallel()
+	pool, other := setup(t)
+	if _, err := place(t, pool, keyOf("k"), "one"); err != nil {
+		t.Fatal(err)
+	}
+	reused := NewKey("ann", "POST /things", "k", order{"cup"})
+	if _, _, err := Stored[answer](t.Context(), pool, reused); !errors.Is(err, ErrReused) {
+		t.Errorf("stored: %v", err)
+	}
+	if _, err := place(t, pool, reused, "two"); !errors.Is(err, ErrReused) {
+		t.Errorf("place: %v", err)
+	}
+	for id, key := range map[string]Key{
+		"another key":    keyOf("k2"),
+		"another caller": NewKey("bob", "POST /things", "k", order{"mug"}),
+		"another route":  NewKey("ann", "POST /others", "k", order{"mug"}),
+	} {
+		if got, err := place(t, pool, key, id); err != nil || got.Body.ID != id {
+			t.Errorf("%s: %v %v", id, got, err)
+		}
+	}
+	if got, err := place(t, other, keyOf("k"), "another module"); err != nil || got.Body.ID != "another module" {
+		t.Errorf("another module: %v %v", got, err)
+	}
+}
+
+func TestRunningKeyIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	pool, other := setup(t)
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := DoTx(t.Context(), tx, keyOf("k"), func() (answer, error) {
+			if _, err := place(t, pool, keyOf("k"), "two"); !errors.Is(err, ErrRunning) {
+				t.Errorf("the same key: %v", err)
+			}
+			// The lock is one per module, key, caller and route.
+			if _, err := place(t, pool, NewKey("bob", "POST /things", "k", order{}), "bob's"); err != nil {
+				t.Errorf("another caller's key: %v", err)
+			}
+			if _, err := place(t, other, keyOf("k"), "other"); err != nil {
+				t.Errorf("another module's key: %v", err)
+			}
+			return answerOf("one"), nil
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := place(t, pool, keyOf("k"), "three"); err != nil || got.Body.ID != "one" {
+		t.Errorf("afterwards: %v %v", got, err)
+	}
+}
+
+func TestFailedEffectFreesTheKey(t *testing.T) {
+	t.Parallel()
+	pool, _ := setup(t)
+	failure := errors.New("no stock")
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := DoTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answer{}, failure })
+		return err
+	})
+	if !errors.Is(err, failure) {
+		t.Errorf("the effect's error became %v", err)
+	}
+	// Nor does an answer survive a transaction that fails later.
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		if _, err := DoTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answerOf("lost"), nil }); err != nil {
+			return err
+		}
+		return failure
+	})
+	if !errors.Is(err, failure) {
+		t.Fatal(err)
+	}
+	if got, err := place(t, pool, keyOf("k"), "one"); err != nil || got.Body.ID != "one" {
+		t.Errorf("afterwards: %v %v", got, err)
+	}
+}
+
+// Many at once: one effect, and everybody has its answer or is told to wait.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	pool, _ := setup(t)
+	for range 20 {
+		key := keyOf(uuid.NewString())
+		before := effects(t, pool)
+		ids := make(chan string, 16)
+		var group sync.WaitGroup
+		for range cap(ids) {
+			group.Go(func() {
+				id := uuid.NewString()
+				switch got, err := place(t, pool, key, id); {
+				case errors.Is(err, ErrRunning):
+				case err != nil:
+					t.Error(err)
+				default:
+					ids <- got.Body.ID
+				}
+			})
+		}
+		group.Wait()
+		close(ids)
+		distinct := map[string]bool{}
+		for id := range ids {
+			distinct[id] = true
+		}
+		if n := effects(t, pool) - before; n != 1 || len(distinct) != 1 {
+			t.Errorf("%d effects, %d answers", n, len(distinct))
+		}
+	}
+}
+
+func TestInvalidKeys(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", strings.Repeat("k", 256), "tab\t", "nul\x00", "é"} {
+		key := keyOf(text)
+		if _, _, err := Stored[answer](t.Context(), nil, key); !errors.Is(err, ErrKey) {
+			t.Errorf("stored %q: %v", text, err)
+		}
+		if _, err := DoTx(t.Context(), nil, key, func() (answer, error) { panic("called") }); !errors.Is(err, ErrKey) {
+			t.Errorf("do %q: %v", text, err)
+		}
+	}
+	if key := keyOf(strings.Repeat("k", 255)); key.err != nil {
+		t.Error(key.err)
+	}
+	if key := NewKey("ann", "POST /things", "k", make(chan int)); key.err == nil {
+		t.Error("a request that cannot be compared was accepted")
+	}
+}
+
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	pool, _ := setup(t)
+	for _, key := range []string{"a", "b", "c", "new"} {
+		if _, err := place(t, pool, keyOf(key), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := pool.Exec(t.Context(), "UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key <> 'new'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int64{2, 1, 0} {
+		if n, err := Prune(t.Context(), pool, 24*time.Hour, 2); n != want || err != nil {
+			t.Errorf("pruned %d (%v), want %d", n, err, want)
+		}
+	}
+	if _, ok, err := Stored[answer](t.Context(), pool, keyOf("new")); !ok || err != nil {
+		t.Errorf("a young answer: %v %v", ok, err)
+	}
+}

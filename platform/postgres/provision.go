@@ -1,0 +1,243 @@
+// Package postgres gives each module a schema of its own in PostgreSQL, three roles that can reach nothing else, and one pool.
+//
+// It promises that a module cannot touch another module's data, not even by mistake: PostgreSQL refuses it, so that a
+// schema can be moved to another server at any time.
+//
+//	<m>_owner    NOLOGIN        owns the schema and everything in it
+//	<m>_migrate  LOGIN          becomes the owner at login; used by the migrate verb and by nothing else
+//	<m>_rt       LOGIN          reads and writes rows, changes no definition; what a serving process uses
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Plan says which modules a database serves. Role names are cluster-wide, so a cluster with several such databases gives
+// each a Prefix.
+type Plan struct {
+	Modules  []string
+	Prefix   string
+	Password string // of every role that may log in
+}
+
+func (p Plan) owner(module string) string   { return p.Prefix + module + "_owner" }
+func (p Plan) migrate(module string) string { return p.Prefix + module + "_migrate" }
+func (p Plan) runtime(module string) string { return p.Prefix + module + "_rt" }
+
+// RuntimeURL is what a serving process of the module connects to.
+func (p Plan) RuntimeURL(adminURL, module string) string {
+	return roleURL(adminURL, p.runtime(module), p.Password)
+}
+
+// MigrateURL is what the module's migrate verb connects to.
+func (p Plan) MigrateURL(adminURL, module string) string {
+	return roleURL(adminURL, p.migrate(module), p.Password)
+}
+
+func roleURL(adminURL, role, password string) string {
+	u, err := url.Parse(adminURL)
+	if err != nil {
+		return "" // Provision has already refused such an address
+	}
+	u.User = url.UserPassword(role, password)
+	return u.String()
+}
+
+// Provision creates what is missing: the database itself, then roles and schemas. A database that it creates gives PUBLIC
+// nothing, not even CONNECT; one that it finds keeps the grants it has. Doing it again changes nothing.
+func Provision(ctx context.Context, adminURL string, plan Plan) error {
+	if u, err := url.Parse(adminURL); err != nil || u.Host == "" && u.Query().Get("host") == "" {
+		return errors.New("the admin connection must be a URL such as postgres://user:password@host:5432/shop")
+	}
+	if err := createDatabase(ctx, adminURL); err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	conn, err := pgx.Connect(ctx, adminURL)
+	if err != nil {
+		return fmt.Errorf("connect as admin: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for try := 1; ; try++ {
+		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			for _, module := range plan.Modules {
+				if err := provisionModuleTx(ctx, tx, plan, module); err != nil {
+					return fmt.Errorf("module %s: %w", module, err)
+				}
+			}
+			return grantTx(ctx, tx, plan)
+		})
+		if err == nil || try == raceTries || !hasCode(err, "23505", "42710", "42P06", "XX000") {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	return nil
+}
+
+// raceTries is how often Provision begins again when somebody else makes the same roles at the same time. Roles belong to the
+// cluster, so a lock, which belongs to a database, cannot keep two databases' provisioning apart; nor is there a CREATE ROLE IF NOT
+// EXISTS. The loser sees unique_violation, duplicate_object, duplicate_schema or "tuple concurrently updated".
+const raceTries = 10
+
+// Grant gives the roles their rights on the database itself, which CREATE DATABASE … TEMPLATE does not copy, and takes
+// PUBLIC's away.
+func Grant(ctx context.Context, adminURL string, plan Plan) error {
+	conn, err := pgx.Connect(ctx, adminURL)
+	if err != nil {
+		return fmt.Errorf("connect as admin: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := lockDownTx(ctx, tx); err != nil {
+			return err
+		}
+		return grantTx(ctx, tx, plan)
+	})
+}
+
+// createDatabase makes the database that adminURL names when the server does not have it.
+func createDatabase(ctx context.Context, adminURL string) error {
+	conn, err := pgx.Connect(ctx, adminURL)
+	if err == nil {
+		return conn.Close(ctx)
+	}
+	if !hasCode(err, "3D000") { // invalid_catalog_name: everything else is the caller's to solve
+		return err
+	}
+	server, _ := url.Parse(adminURL)
+	name := strings.TrimPrefix(server.Path, "/")
+	server.Path = "/postgres"
+	conn, err = pgx.Connect(ctx, server.String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	// 42P04 and 23505: another process was first; both mean that it is there.
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+quote(name))
+	if err != nil && !hasCode(err, "42P04", "23505") {
+		return err
+	}
+	fresh, err := pgx.Connect(ctx, adminURL)
+	if err != nil {
+		return err
+	}
+	defer fresh.Close(context.WithoutCancel(ctx))
+	return pgx.BeginFunc(ctx, fresh, func(tx pgx.Tx) error { return lockDownTx(ctx, tx) })
+}
+
+// lockDownTx leaves PUBLIC nothing in the current database: no CONNECT, no TEMP, no schema.
+func lockDownTx(ctx context.Context, tx pgx.Tx) error {
+	return execAll(ctx, tx,
+		"REVOKE ALL ON DATABASE "+currentDatabase(tx)+" FROM PUBLIC",
+		"REVOKE ALL ON SCHEMA public FROM PUBLIC")
+}
+
+func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string) error {
+	for _, role := range []string{plan.owner(module), plan.migrate(module), plan.runtime(module)} {
+		var exists bool
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).Scan(&exists); err != nil {
+			return err
+		}
+		if exists {
+			continue
+		}
+		if _, err := tx.Exec(ctx, "CREATE ROLE "+quote(role)); err != nil {
+			return err
+		}
+	}
+	password, err := tx.Conn().PgConn().EscapeString(plan.Password)
+	if err != nil {
+		return err
+	}
+	return execAll(ctx, tx, rights(plan, module, password)...)
+}
+
+// rights are the statements that make a module's roles and schema what they are. Each may be repeated.
+func rights(plan Plan, module, password string) []string {
+	owner, migrate, runtime := quote(plan.owner(module)), quote(plan.migrate(module)), quote(plan.runtime(module))
+	schema := quote(module)
+	return []string{
+		"ALTER ROLE " + owner + " NOLOGIN",
+		"ALTER ROLE " + migrate + " LOGIN PASSWORD '" + password + "'",
+		"ALTER ROLE " + runtime + " LOGIN PASSWORD '" + password + "'",
+		"GRANT " + owner + " TO " + migrate,
+		"GRANT " + owner + " TO CURRENT_USER", // an admin who is no superuser may otherwise not create the schema
+		"CREATE SCHEMA IF NOT EXISTS " + schema + " AUTHORIZATION " + owner,
+		"GRANT USAGE ON SCHEMA " + schema + " TO " + runtime,
+		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema +
+			" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + runtime,
+		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema + " GRANT USAGE ON SEQUENCES TO " + runtime,
+		"ALTER ROLE " + migrate + " SET role = " + owner,
+		"ALTER ROLE " + migrate + " SET search_path = " + schema,
+		"ALTER ROLE " + runtime + " SET search_path = " + schema,
+		// A process that hangs or is stopped in mid-transaction gives its locks back.
+		"ALTER ROLE " + runtime + " SET statement_timeout = '10s'",
+		"ALTER ROLE " + runtime + " SET lock_timeout = '5s'",
+		"ALTER ROLE " + runtime + " SET idle_in_transaction_session_timeout = '30s'",
+	}
+}
+
+// Fingerprint changes whenever Provision or Migrate would do something else, apart from the modules' own migrations. Whoever keeps a
+// prepared database keeps it under this.
+func Fingerprint() string {
+	hash := sha256.New()
+	for _, statement := range rights(Plan{}, "module", "") {
+		fmt.Fprintln(hash, statement)
+	}
+	_ = fs.WalkDir(platformSchema, ".", func(name string, entry fs.DirEntry, _ error) error { // embedded: it cannot fail
+		if text, err := platformSchema.ReadFile(name); err == nil {
+			fmt.Fprintln(hash, entry.Name(), string(text))
+		}
+		return nil
+	})
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+func grantTx(ctx context.Context, tx pgx.Tx, plan Plan) error {
+	for _, module := range plan.Modules {
+		_, err := tx.Exec(ctx, "GRANT CONNECT ON DATABASE "+currentDatabase(tx)+
+			" TO "+quote(plan.migrate(module))+", "+quote(plan.runtime(module)))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, s := range statements {
+		if _, err := tx.Exec(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func currentDatabase(tx pgx.Tx) string { return quote(tx.Conn().Config().Database) }
+
+func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+
+func hasCode(err error, codes ...string) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	for _, c := range codes {
+		if pgErr.Code == c {
+			return true
+		}
+	}
+	return false
+}

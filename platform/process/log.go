@@ -1,0 +1,41 @@
+package process
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Log says how the process logs.
+type Log struct {
+	// The least important level that is written: debug, info, warn or error.
+	Level slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	// json for a collector, text for a person.
+	Format string `env:"LOG_FORMAT" envDefault:"json"`
+}
+
+// New returns a logger that writes to standard error, with the trace id of each line's context.
+func (l Log) New(process string) *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.Level}
+	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, options)
+	if l.Format == "text" {
+		handler = slog.NewTextHandler(os.Stderr, options)
+	}
+	return slog.New(traced{handler}).With("process", process)
+}
+
+// traced adds the trace id, so that one order can be followed over every line that any process wrote about it.
+type traced struct{ slog.Handler }
+
+func (t traced) Handle(ctx context.Context, r slog.Record) error {
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		r.AddAttrs(slog.String("trace_id", span.TraceID().String()))
+	}
+	return t.Handler.Handle(ctx, r)
+}
+
+func (t traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{t.Handler.WithAttrs(attrs)} }
+
+func (t traced) WithGroup(name string) slog.Handler { return traced{t.Handler.WithGroup(name)} }

@@ -1,0 +1,70 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Operations is the listener for those who run the process, apart from its users' one: /livez and /readyz.
+type Operations struct {
+	addr   string
+	checks map[string]func(ctx context.Context) error
+	// stopping ends when the process begins to stop: it is not ready from then on, while it still serves what it has.
+	stopping context.Context //nolint:containedctx // it is a state that handlers read, not a request's context
+}
+
+// NewOperations returns the listener for addr. The process is ready while every check passes and stopping has not ended.
+func NewOperations(stopping context.Context, addr string) *Operations {
+	return &Operations{addr: addr, checks: map[string]func(ctx context.Context) error{}, stopping: stopping}
+}
+
+// Check adds what the process needs to be ready. Add all before Run.
+func (o *Operations) Check(name string, check func(ctx context.Context) error) {
+	o.checks[name] = check
+}
+
+// Handler answers 200 to /livez while the process can answer at all, and to /readyz while it wants requests.
+func (o *Operations) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := o.ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+func (o *Operations) ready(ctx context.Context) error {
+	if o.stopping.Err() != nil {
+		return errors.New("stopping")
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for name, check := range o.checks {
+		if err := check(ctx); err != nil {
+			return fmt.Errorf("%s is not ready", name) // the error itself may name hosts and users
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends.
+func (o *Operations) Run(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
+	if err != nil {
+		return Usage(fmt.Errorf("listen for operations (OPS_ADDR): %w", err))
+	}
+	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: 5 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve operations: %w", err)
+	}
+	return nil
+}

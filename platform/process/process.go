@@ -1,0 +1,137 @@
+// Package process runs a program's parts: it starts them stage by stage and stops them in the reverse order, so that nothing
+// loses what it depends on while it still has work under way.
+package process
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"golang.org/x/sync/errgroup"
+)
+
+// Verb is one thing that a program can be told to do: monolith serve, seam token --sub ada.
+type Verb struct {
+	Name string
+	Args string // what may follow, for the help; "" if nothing may
+	Help string
+	Run  func(ctx context.Context, args []string) error
+}
+
+// Main runs the verb that the first argument names, under a context that ends at SIGINT or SIGTERM; a second signal ends the
+// process at once. It exits with 0 when the verb is done, 2 when the caller has to change something, else 1.
+func Main(verbs ...Verb) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from now on a signal has its default effect
+	program := filepath.Base(os.Args[0])
+	err := run(ctx, program, verbs, os.Args[1:])
+	if err == nil || errors.Is(err, flag.ErrHelp) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return // done, explained, or interrupted as asked
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
+	if errors.Is(err, ErrUsage) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+// ErrUsage marks an error that the caller can mend: a setting, an argument, a step that comes first.
+var ErrUsage = errors.New("usage")
+
+// Usage marks err as one that the caller can mend.
+func Usage(err error) error { return usageError{err} }
+
+type usageError struct{ error }
+
+func (usageError) Is(target error) bool { return target == ErrUsage }
+func (e usageError) Unwrap() error      { return e.error }
+
+func run(ctx context.Context, program string, verbs []Verb, args []string) error {
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		for _, v := range verbs {
+			fmt.Printf("%s %s %s\n    %s\n", program, v.Name, v.Args, v.Help)
+		}
+		if len(args) == 0 {
+			return Usage(errors.New("say which of these to do"))
+		}
+		return nil
+	}
+	i := slices.IndexFunc(verbs, func(v Verb) bool { return v.Name == args[0] })
+	if i < 0 {
+		return Usage(fmt.Errorf("%s is nothing it can do; %s help lists what is", args[0], program))
+	}
+	if len(args) > 1 && verbs[i].Args == "" {
+		return Usage(fmt.Errorf("%s takes no arguments; its settings come from the environment", args[0]))
+	}
+	return verbs[i].Run(ctx, args[1:])
+}
+
+// Config reads the environment into a struct of env tags.
+func Config[T any]() (T, error) {
+	cfg, err := env.ParseAs[T]()
+	if err != nil {
+		return cfg, Usage(fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "env: ")))
+	}
+	return cfg, nil
+}
+
+// Stage is what starts together and stops together. Each part runs until its context ends.
+type Stage []func(ctx context.Context) error
+
+// Run starts the stages in order and waits until ctx ends or a part fails; then it stops them in the reverse order, each when the
+// one after it has stopped. A stage that has not stopped after grace is left behind. It returns what failed first.
+func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stages ...Stage) error {
+	ctx, cancel := context.WithCancelCause(signalled)
+	defer cancel(nil)
+	type started struct {
+		stop context.CancelFunc
+		done chan struct{}
+	}
+	var running []started
+	for _, stage := range stages {
+		// Its own context: the signal to stop reaches a stage only when its turn comes.
+		stageCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+		defer stop()
+		s := started{stop, make(chan struct{})}
+		var group errgroup.Group
+		for _, part := range stage {
+			group.Go(func() error {
+				err := part(stageCtx)
+				if err != nil {
+					cancel(err)
+				}
+				return err
+			})
+		}
+		go func() {
+			defer close(s.done)
+			_ = group.Wait() // the error has reached cancel
+		}()
+		running = append(running, s)
+	}
+	<-ctx.Done()
+	log.InfoContext(ctx, "stopping")
+	for _, s := range slices.Backward(running) {
+		s.stop()
+		select {
+		case <-s.done:
+		case <-time.After(grace):
+			log.WarnContext(ctx, "a stage did not stop in time", "grace", grace.String())
+		}
+	}
+	log.InfoContext(ctx, "stopped")
+	if signalled.Err() != nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}

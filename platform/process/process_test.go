@@ -1,0 +1,137 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// journal remembers what happened in which order.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) add(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+}
+
+// part runs until it is stopped and notes when that was.
+func (j *journal) part(name string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		j.add(name)
+		return nil
+	}
+}
+
+func TestStagesStopInReverse(t *testing.T) {
+	t.Parallel()
+	ctx, signal := context.WithCancel(t.Context())
+	var j journal
+	signal()
+	err := Run(ctx, slog.New(slog.DiscardHandler), time.Minute,
+		Stage{j.part("pools")}, Stage{j.part("consumer"), j.part("consumer")}, Stage{j.part("relay")}, Stage{j.part("http")})
+	if err != nil {
+		t.Errorf("a signal is no failure: %v", err)
+	}
+	if want := []string{"http", "relay", "consumer", "consumer", "pools"}; !slices.Equal(j.lines, want) {
+		t.Errorf("stopped in the order %v, want %v", j.lines, want)
+	}
+}
+
+func TestAFailureStopsEverything(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	var j journal
+	err := Run(t.Context(), slog.New(slog.DiscardHandler), time.Minute,
+		Stage{j.part("below")}, Stage{func(context.Context) error { return broken }}, Stage{j.part("above")})
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+	if want := []string{"above", "below"}; !slices.Equal(j.lines, want) {
+		t.Errorf("stopped in the order %v, want %v", j.lines, want)
+	}
+}
+
+func TestAStageThatHangsIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	ctx, signal := context.WithCancel(t.Context())
+	signal()
+	release := make(chan struct{})
+	defer close(release)
+	var j journal
+	err := Run(ctx, slog.New(slog.DiscardHandler), time.Millisecond,
+		Stage{j.part("below")}, Stage{func(context.Context) error { <-release; return nil }})
+	if err != nil || !slices.Equal(j.lines, []string{"below"}) {
+		t.Errorf("stopped %v, %v", j.lines, err)
+	}
+}
+
+func TestVerbs(t *testing.T) {
+	t.Parallel()
+	var got []string
+	verbs := []Verb{
+		{Name: "serve", Run: func(context.Context, []string) error { got = append(got, "served"); return nil }},
+		{Name: "token", Args: "--sub NAME", Run: func(_ context.Context, args []string) error { got = append(got, args...); return nil }},
+	}
+	for _, args := range [][]string{{"serve"}, {"token", "--sub", "ada"}, {"help"}} {
+		if err := run(t.Context(), "shop", verbs, args); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	if want := []string{"served", "--sub", "ada"}; !slices.Equal(got, want) {
+		t.Errorf("ran %v, want %v", got, want)
+	}
+	for _, args := range [][]string{nil, {"sevre"}, {"serve", "now"}} {
+		if err := run(t.Context(), "shop", verbs, args); !errors.Is(err, ErrUsage) {
+			t.Errorf("%v: got %v, want a usage error", args, err)
+		}
+	}
+}
+
+func TestAMissingSettingIsNamed(t *testing.T) {
+	type config struct {
+		URL string `env:"PROCESS_TEST_URL,required,notEmpty"`
+	}
+	if _, err := Config[config](); !errors.Is(err, ErrUsage) || err.Error() != `required environment variable "PROCESS_TEST_URL" is not set` {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv("PROCESS_TEST_URL", "here")
+	if cfg, err := Config[config](); err != nil || cfg.URL != "here" {
+		t.Errorf("got %+v, %v", cfg, err)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	stopping, signal := context.WithCancel(t.Context())
+	var down error
+	o := NewOperations(stopping, "")
+	o.Check("orders", func(context.Context) error { return down })
+	ask := func(path string) int {
+		recorder := httptest.NewRecorder()
+		o.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return recorder.Code
+	}
+	expect := func(when string, livez, readyz int) {
+		t.Helper()
+		if l, r := ask("/livez"), ask("/readyz"); l != livez || r != readyz {
+			t.Errorf("%s: livez %d, readyz %d; want %d, %d", when, l, r, livez, readyz)
+		}
+	}
+	expect("at first", http.StatusOK, http.StatusOK)
+	down = errors.New("connection refused")
+	expect("without a database", http.StatusOK, http.StatusServiceUnavailable)
+	down = nil
+	signal()
+	expect("once told to stop", http.StatusOK, http.StatusServiceUnavailable)
+}

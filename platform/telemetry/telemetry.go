@@ -1,0 +1,48 @@
+// Package telemetry gives every request a trace id, and ships the spans when there is somewhere to ship them.
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	"go.opentelemetry.io/otel/sdk/trace"
+)
+
+// Config says where spans go.
+type Config struct {
+	// Endpoint is the base URL of an OTLP/HTTP collector, such as http://localhost:4318. Without it nothing is sent.
+	Endpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+}
+
+// Start installs the process's tracer provider and W3C propagation. Shutdown sends what is still buffered, for as
+// long as its context allows.
+func Start(ctx context.Context, service string, cfg Config) (shutdown func(context.Context) error, err error) {
+	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
+	// events of one request can be found together.
+	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
+	if cfg.Endpoint != "" {
+		address, err := url.JoinPath(cfg.Endpoint, "v1/traces")
+		if err != nil {
+			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+		}
+		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(address))
+		if err != nil {
+			return nil, fmt.Errorf("open trace exporter: %w", err)
+		}
+		options = []trace.TracerProviderOption{
+			trace.WithSampler(trace.ParentBased(trace.AlwaysSample())),
+			trace.WithBatcher(exporter),
+			trace.WithResource(resource.NewSchemaless(attribute.String("service.name", service))),
+		}
+	}
+	provider := trace.NewTracerProvider(options...)
+	otel.SetTracerProvider(provider)
+	otel.SetTextMapPropagator(propagation.TraceContext{})
+	return provider.Shutdown, nil
+}

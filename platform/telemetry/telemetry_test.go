@@ -1,0 +1,64 @@
+package telemetry
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+)
+
+// The tests are not parallel: the provider and the propagator are the process's.
+
+func TestIdsExistWithoutACollector(t *testing.T) {
+	shutdown, err := Start(t.Context(), "shop", Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, span := otel.Tracer("test").Start(t.Context(), "work")
+	defer span.End()
+	carrier := propagation.MapCarrier{}
+	otel.GetTextMapPropagator().Inject(ctx, carrier)
+	if id := span.SpanContext().TraceID(); !id.IsValid() || !strings.Contains(carrier.Get("traceparent"), id.String()) {
+		t.Errorf("trace %s is passed on as %q", id, carrier.Get("traceparent"))
+	}
+	if err := shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownSendsSpans(t *testing.T) {
+	received := make(chan string, 8)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		received <- r.URL.Path + " " + string(body)
+	}))
+	defer collector.Close()
+	shutdown, err := Start(t.Context(), "shop", Config{Endpoint: collector.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, span := otel.Tracer("test").Start(context.Background(), "place order")
+	span.End()
+	if err := shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-received:
+		if !strings.HasPrefix(got, "/v1/traces ") || !strings.Contains(got, "place order") || !strings.Contains(got, "shop") {
+			t.Errorf("the collector got %q", got)
+		}
+	default:
+		t.Error("nothing was sent")
+	}
+}
+
+func TestBadEndpoint(t *testing.T) {
+	if _, err := Start(t.Context(), "shop", Config{Endpoint: "http://[::1"}); err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") {
+		t.Errorf("got %v", err)
+	}
+}

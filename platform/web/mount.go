@@ -1,0 +1,102 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/swaggest/swgui"
+	"github.com/swaggest/swgui/v5emb"
+)
+
+// Mount adds a module's routes, its OpenAPI at /v1/<module>/openapi.json and a page to read and try it at
+// /v1/<module>/docs/. It fails when a route does not declare who may call it, or lies outside the module's prefix,
+// where the façade would never route it.
+func (s *Server) Mount(module string, routes func(huma.API)) error {
+	prefix := "/v1/" + module
+	gate := &gate{Adapter: humachi.NewAdapter(s.router), prefix: prefix, bodyTimeout: s.cfg.ReadTimeout}
+	api := huma.NewAPI(humaConfig(module), gate)
+	// Before the routes: huma binds the middleware to an operation when it is registered.
+	api.UseMiddleware(s.authorize(api))
+	routes(api)
+	if err := errors.Join(gate.faults...); err != nil {
+		return fmt.Errorf("mount %s: %w", module, err)
+	}
+
+	// Written once: huma's own route renders it on the first request, and two first requests race.
+	spec, err := json.Marshal(api.OpenAPI())
+	if err != nil {
+		return fmt.Errorf("mount %s: write openapi: %w", module, err)
+	}
+	s.router.Get(prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(spec)
+	})
+	docs := v5emb.NewHandlerWithConfig(swgui.Config{Title: module, SwaggerJSON: prefix + "/openapi.json", BasePath: prefix + "/docs/"})
+	s.router.Get(prefix+"/docs", http.RedirectHandler(prefix+"/docs/", http.StatusMovedPermanently).ServeHTTP)
+	s.router.Get(prefix+"/docs/*", func(w http.ResponseWriter, r *http.Request) {
+		// The page is ours to the last byte, and the browser is told so.
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		docs.ServeHTTP(w, r)
+	})
+	return nil
+}
+
+// humaConfig turns off what huma would add by itself: routes, $schema links in bodies, formats other than JSON.
+func humaConfig(module string) huma.Config {
+	cfg := huma.DefaultConfig(module, "1.0.0")
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
+	cfg.CreateHooks, cfg.Transformers = nil, nil
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
+	cfg.Formats = map[string]huma.Format{"application/json": format, "json": format}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The scope is the role that the token must carry."},
+	}
+	return cfg
+}
+
+// gate stands where huma hands every operation to the router, hidden ones too.
+type gate struct {
+	huma.Adapter
+	prefix      string
+	bodyTimeout time.Duration
+	faults      []error
+}
+
+func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
+	if op.Security == nil {
+		// Collected and not returned, since huma's interface has no error here; and one start shows all of them.
+		g.faults = append(g.faults, fmt.Errorf("%s %s declares no access: set Security to web.Public, web.Customer, web.Staff or web.Service", op.Method, op.Path))
+	}
+	if op.Path != g.prefix && !strings.HasPrefix(op.Path, g.prefix+"/") {
+		g.faults = append(g.faults, fmt.Errorf("%s %s is outside %s", op.Method, op.Path, g.prefix))
+	}
+	op.MaxBodyBytes = -1 // the server's limit holds; huma's would answer first, with a limit that is no setting
+	op.BodyReadTimeout = g.bodyTimeout
+	g.Adapter.Handle(op, handler)
+}
+
+// unmarshal reads JSON and explains what is wrong without quoting it, which encoding/json does.
+func unmarshal(data []byte, v any) error {
+	if bytes.Contains(data, []byte(`\u0000`)) {
+		return errors.New("expected text without NUL characters") // PostgreSQL stores none
+	}
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	switch err := json.Unmarshal(data, v); {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax):
+		return fmt.Errorf("expected valid JSON, which this is up to byte %d", syntax.Offset)
+	case errors.As(err, &mismatch) && mismatch.Field != "":
+		return fmt.Errorf("expected %s to be in range", mismatch.Field)
+	default:
+		return errors.New("expected values in the documented range and format")
+	}
+}

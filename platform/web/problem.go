@@ -1,0 +1,158 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"example.com/shop/platform/idempotency"
+)
+
+// problem is the body of every error (RFC 9457). Its type is a stable name for programs; its detail tells a person
+// what to do. It has no field that could carry the caller's input back.
+type problem struct {
+	Type    string  `json:"type" example:"urn:shop:problem:validation-failed" doc:"Stable name of the kind of problem."`
+	Title   string  `json:"title" doc:"The kind of problem in words."`
+	Status  int     `json:"status" example:"422" doc:"The HTTP status."`
+	Detail  string  `json:"detail" doc:"What to do about it."`
+	TraceID string  `json:"trace_id,omitempty" doc:"Names this request in a report."`
+	Errors  []fault `json:"errors,omitempty" doc:"What was wrong, and where."`
+}
+
+// fault is one thing that is wrong with a request: where, and what was expected instead.
+type fault struct {
+	Location string `json:"location" example:"body.lines[0].quantity"`
+	Message  string `json:"message" example:"expected number >= 1"`
+}
+
+func (p *problem) Error() string               { return p.Title + ": " + p.Detail }
+func (p *problem) GetStatus() int              { return p.Status }
+func (p *problem) ContentType(_ string) string { return "application/problem+json" }
+
+// Problem is an error to return from an operation. Kind is kebab-case and stable, such as "order-not-found"; detail
+// says what to do and repeats nothing of the input.
+func Problem(ctx context.Context, status int, kind, detail string) error {
+	return newProblem(ctx, status, kind, detail)
+}
+
+func newProblem(ctx context.Context, status int, kind, detail string) *problem {
+	return &problem{
+		Type:    "urn:shop:problem:" + kind,
+		Title:   strings.ToUpper(kind[:1]) + strings.ReplaceAll(kind[1:], "-", " "),
+		Status:  status,
+		Detail:  detail,
+		TraceID: traceID(ctx),
+	}
+}
+
+// standard are the problems that no module has to know.
+var standard = map[int]struct{ kind, detail string }{
+	http.StatusBadRequest:            {"malformed-request", "Send the body that the operation documents, as valid JSON."},
+	http.StatusUnauthorized:          {"unauthenticated", "Send a valid, unexpired token as Authorization: Bearer."},
+	http.StatusForbidden:             {"forbidden", "Use a token of a role that may call this operation; its documentation names them."},
+	http.StatusRequestTimeout:        {"request-timeout", "The body arrived too slowly. Send the request again."},
+	http.StatusRequestEntityTooLarge: {"body-too-large", "Send a smaller body."},
+	http.StatusUnsupportedMediaType:  {"unsupported-media-type", "Send the body as application/json."},
+	http.StatusUnprocessableEntity:   {"validation-failed", "Correct what errors lists and send the request again."},
+	http.StatusInternalServerError:   {"internal", "The fault is ours. Try again later; a report should name the trace_id."},
+	http.StatusServiceUnavailable:    {"timeout", "The request took too long and was given up. Try again later."},
+}
+
+// standardProblem is for a status in that table.
+func standardProblem(ctx context.Context, status int) *problem {
+	return newProblem(ctx, status, standard[status].kind, standard[status].detail)
+}
+
+// configureHuma replaces huma's package variables, once per process and before the first API exists.
+var configureHuma = sync.OnceFunc(func() {
+	huma.DefaultArrayNullable = false
+	// Otherwise {"quantity":1,"QUANTITY":-1} passes as 1 and is decoded as -1.
+	huma.ValidateStrictCasing = true
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return problemOf(context.Background(), status, message, errs)
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+		return problemOf(ctx.Context(), status, message, errs)
+	}
+})
+
+// problemOf translates what huma, or a handler through huma, reports. huma decides the status before it asks for the
+// error, and takes back the one that it is given: that is where its 422 for a header becomes 400.
+func problemOf(ctx context.Context, status int, message string, errs []error) *problem {
+	cause := errors.Join(errs...)
+	tooLarge := (*http.MaxBytesError)(nil)
+	switch {
+	case errors.As(cause, &tooLarge): // huma: 500
+		return newProblem(ctx, http.StatusRequestEntityTooLarge, "body-too-large", fmt.Sprintf("Send a body of at most %d bytes.", tooLarge.Limit))
+	case message == "cannot read request body": // huma: 500, but it is the client who went away
+		return standardProblem(ctx, http.StatusBadRequest)
+	case errors.Is(cause, ErrCursor):
+		return newProblem(ctx, http.StatusBadRequest, "invalid-cursor", "Use the value of next from the page before, unchanged, or start without a cursor.")
+	case errors.Is(cause, idempotency.ErrRunning):
+		return newProblem(ctx, http.StatusConflict, "request-running", "A request with this Idempotency-Key is still running. Send it again in a moment to learn its answer.")
+	case errors.Is(cause, idempotency.ErrReused):
+		return newProblem(ctx, http.StatusUnprocessableEntity, "idempotency-key-reused", "This Idempotency-Key was used for another request. Make a new key for a new request.")
+	case status == http.StatusInternalServerError:
+		requestFrom(ctx).cause = cause
+		if errors.Is(ctx.Err(), context.Canceled) { // nobody reads it; the access line should not count it as our fault
+			return newProblem(ctx, 499, "client-closed-request", "The client went away.")
+		}
+		if errors.Is(cause, context.DeadlineExceeded) {
+			return standardProblem(ctx, http.StatusServiceUnavailable)
+		}
+		return standardProblem(ctx, status)
+	}
+	faults := faultsOf(errs)
+	if atHeader(faults) { // huma: 422
+		p := newProblem(ctx, http.StatusBadRequest, "invalid-header", "Correct the headers that errors lists and send the request again.")
+		p.Errors = faults
+		return p
+	}
+	if _, ok := standard[status]; !ok {
+		kind := strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "-"))
+		if kind == "" { // huma asks with status 0 when it wants to know the schema
+			kind = "unknown"
+		}
+		return newProblem(ctx, status, kind, message)
+	}
+	p := standardProblem(ctx, status)
+	p.Errors = faults
+	return p
+}
+
+// faultsOf keeps huma's location and message and drops the value. What follows a colon in a message is a parser's
+// error, which quotes the input. Few faults are told and their locations cut, because a body may be all unknown fields.
+func faultsOf(errs []error) []fault {
+	const most, longest = 20, 100
+	var faults []fault
+	for _, err := range errs {
+		var detail *huma.ErrorDetail
+		if !errors.As(err, &detail) || len(faults) == most {
+			continue
+		}
+		message, _, _ := strings.Cut(detail.Message, ": ")
+		faults = append(faults, fault{Location: detail.Location[:min(len(detail.Location), longest)], Message: message})
+	}
+	return faults
+}
+
+func atHeader(faults []fault) bool {
+	for _, f := range faults {
+		if strings.HasPrefix(f.Location, "header.") {
+			return true
+		}
+	}
+	return false
+}
+
+func writeProblem(w http.ResponseWriter, p *problem) {
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client has gone: nobody is left to tell
+}

@@ -1,0 +1,129 @@
+// Package web is the one HTTP server of a process. Modules register typed operations on it and get the same
+// promises for every route: who may call is declared or the process does not start, every error is a problem+json
+// that never repeats the caller's input, bodies, headers and time are bounded, and one access line is logged.
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+)
+
+// Config bounds what a client may cost us. The zero value, as tests use it, has the same limits and no timeouts.
+type Config struct {
+	// Addr is where the server listens.
+	Addr string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080"`
+	// ReadTimeout is for one request to arrive, headers and body.
+	ReadTimeout time.Duration `env:"HTTP_READ_TIMEOUT" envDefault:"10s"`
+	// HandlerTimeout is the deadline of a handler's context; what runs into it is answered with 503.
+	HandlerTimeout time.Duration `env:"HTTP_HANDLER_TIMEOUT" envDefault:"15s"`
+	// WriteTimeout is for a whole answer, so it must exceed the handler's.
+	WriteTimeout time.Duration `env:"HTTP_WRITE_TIMEOUT" envDefault:"30s"`
+	// IdleTimeout is how long a kept-alive connection may rest.
+	IdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"2m"`
+	// DrainTimeout is how long requests under way may take to finish when the process stops.
+	DrainTimeout time.Duration `env:"HTTP_DRAIN_TIMEOUT" envDefault:"20s"`
+	// MaxBodyBytes is the largest request body; more is answered with 413.
+	MaxBodyBytes int64 `env:"HTTP_MAX_BODY_BYTES" envDefault:"1048576"`
+	// MaxHeaderBytes is the largest request header; more is answered with 431.
+	MaxHeaderBytes int `env:"HTTP_MAX_HEADER_BYTES" envDefault:"16384"`
+
+	Auth Auth
+}
+
+// Server serves the modules that were mounted on it.
+type Server struct {
+	cfg      Config
+	verifier *Verifier
+	log      *slog.Logger
+	router   *chi.Mux
+	listener net.Listener
+}
+
+// New returns a server without modules. A nil verifier verifies nobody: only public routes answer.
+func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
+	configureHuma()
+	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 20*time.Second)
+	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 1<<20)
+	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
+
+	s := &Server{cfg: cfg, verifier: verifier, log: log, router: chi.NewMux()}
+	// The order matters: the span is outermost so that all below it has a trace id; observe sees what rescue answers;
+	// and only what is inside rescue may panic.
+	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit)
+	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, "no-such-route", "Nothing is served at this path. See /v1/<module>/docs/ for what is."))
+	})
+	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		s.allow(w, r)
+		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, "method-not-allowed", "Use one of the methods in the Allow header."))
+	})
+	return s
+}
+
+// Handler is the server without a listener.
+func (s *Server) Handler() http.Handler { return s.router }
+
+// Listen binds the address and returns it, which is how to learn a port that was asked for as 0.
+func (s *Server) Listen() (addr string, err error) {
+	s.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", s.cfg.Addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "", fmt.Errorf("%s is already in use: stop the other process or set HTTP_ADDR to another address", s.cfg.Addr)
+	}
+	if err != nil {
+		return "", fmt.Errorf("listen on HTTP_ADDR: %w", err)
+	}
+	return s.listener.Addr().String(), nil
+}
+
+// Run serves until ctx is done and then lets the requests under way finish, for at most the drain timeout.
+func (s *Server) Run(ctx context.Context) error {
+	if s.listener == nil {
+		if _, err := s.Listen(); err != nil {
+			return err
+		}
+	}
+	server := &http.Server{
+		Handler:        s.router,
+		ReadTimeout:    s.cfg.ReadTimeout,
+		WriteTimeout:   s.cfg.WriteTimeout,
+		IdleTimeout:    s.cfg.IdleTimeout,
+		MaxHeaderBytes: s.cfg.MaxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(s.listener) }()
+	s.log.InfoContext(ctx, "http listening", "addr", s.listener.Addr().String())
+
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+	}
+	// ctx is over, but its requests are not.
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		_ = server.Close()
+		return fmt.Errorf("drain http: requests were cut off after %s: %w", s.cfg.DrainTimeout, err)
+	}
+	return nil
+}
+
+// allow lists the methods that the path does have; chi knows them, but tells only its own handler.
+func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if s.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			w.Header().Add("Allow", method)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/uuid"
+
+	"example.com/shop/platform/telemetry"
+)
+
+func TestMain(m *testing.M) {
+	if _, err := telemetry.Start(context.Background(), "test", telemetry.Config{}); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// bench is a server with a small module, the log it writes and the key its tokens are signed with.
+type bench struct {
+	*Server
+	log *bytes.Buffer
+	key ed25519.PrivateKey
+	rsa *rsa.PrivateKey
+}
+
+const issuer = "https://issuer.test"
+
+func newBench(t *testing.T, cfg Config) *bench {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := pemOf(t, public) + pemOf(t, second.Public())
+	verifier, err := NewVerifier(t.Context(), Auth{Issuer: issuer, Audience: "shop", PublicKey: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{log: &bytes.Buffer{}, key: private, rsa: second}
+	b.Server = New(cfg, verifier, slog.New(slog.NewJSONHandler(b.log, nil)))
+	if err := b.Mount("things", things); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func pemOf(t *testing.T, public crypto.PublicKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+type thing struct {
+	Name  string    `json:"name" minLength:"1" maxLength:"20"`
+	Count int       `json:"count" minimum:"1"`
+	Mail  string    `json:"mail,omitempty" format:"email"`
+	Due   time.Time `json:"due,omitzero" required:"false"`
+}
+
+type thingInput struct {
+	Key  string `header:"X-Key" required:"true" pattern:"^[a-z]+$"`
+	Body thing
+}
+
+type thingOutput struct{ Body thing }
+
+type nothing struct{}
+
+func things(api huma.API) {
+	handle := func(path string, access []map[string][]string, fail func(context.Context) error) {
+		huma.Register(api, huma.Operation{OperationID: path, Method: http.MethodGet, Path: path, Security: access},
+			func(ctx context.Context, _ *nothing) (*nothing, error) { return &nothing{}, fail(ctx) })
+	}
+	huma.Register(api, huma.Operation{OperationID: "make", Method: http.MethodPost, Path: "/v1/things", Security: Customer},
+		func(_ context.Context, in *thingInput) (*thingOutput, error) { return &thingOutput{Body: in.Body}, nil })
+	type listInput struct{ Paging }
+	type listOutput struct{ Body Page[thing] }
+	huma.Register(api, huma.Operation{OperationID: "list", Method: http.MethodGet, Path: "/v1/things", Security: Public},
+		func(_ context.Context, in *listInput) (*listOutput, error) {
+			var from struct{ N int }
+			if err := DecodeCursor(in.Cursor, &from); err != nil {
+				return nil, err
+			}
+			rows := make([]int, in.Limit+1)
+			page := NewPage(rows, in.Limit, func(int) thing { return thing{} }, func(int) any { return from })
+			return &listOutput{page}, nil
+		})
+	type oneInput struct {
+		ID uuid.UUID `path:"id" format:"uuid"`
+	}
+	huma.Register(api, huma.Operation{OperationID: "one", Method: http.MethodGet, Path: "/v1/things/{id}", Security: Public},
+		func(ctx context.Context, _ *oneInput) (*nothing, error) {
+			return nil, Problem(ctx, http.StatusNotFound, "thing-not-found", "Look at the list for what there is.")
+		})
+	type whoOutput struct{ Body Principal }
+	huma.Register(api, huma.Operation{OperationID: "who", Method: http.MethodGet, Path: "/v1/things/who", Security: Customer},
+		func(ctx context.Context, _ *nothing) (*whoOutput, error) { return &whoOutput{PrincipalFrom(ctx)}, nil })
+	handle("/v1/things/staff", Staff, func(context.Context) error { return nil })
+	handle("/v1/things/panic", Public, func(context.Context) error { panic("hush-hush") })
+	handle("/v1/things/fail", Public, func(context.Context) error { return errors.New("hush-hush") })
+	handle("/v1/things/slow", Public, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+}
+
+// token signs claims; change edits the defaults of a good customer's token.
+func (b *bench) token(t *testing.T, alg jose.SignatureAlgorithm, key any, change func(map[string]any)) string {
+	t.Helper()
+	claims := map[string]any{"iss": issuer, "aud": "shop", "sub": "ann", "role": "customer", "exp": time.Now().Add(time.Hour).Unix()}
+	if change != nil {
+		change(claims)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jwt.Signed(signer).Claims(claims).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func (b *bench) customer(t *testing.T) string {
+	return "Bearer " + b.token(t, jose.EdDSA, b.key, nil)
+}
+
+// send returns the answer and, of a problem, its body.
+func (b *bench) send(t *testing.T, method, target, body string, headers ...string) (*http.Response, problem) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	b.Handler().ServeHTTP(w, r)
+	answer := w.Result()
+	text, _ := io.ReadAll(answer.Body)
+	answer.Body = io.NopCloser(bytes.NewReader(text))
+	var p problem
+	if answer.StatusCode >= 400 {
+		if got := answer.Header.Get("Content-Type"); got != "application/problem+json" {
+			t.Errorf("%s %s: %d is %s: %s", method, target, answer.StatusCode, got, text)
+		}
+		if err := json.Unmarshal(text, &p); err != nil {
+			t.Errorf("%s %s: %v in %s", method, target, err, text)
+		}
+		if p.Status != answer.StatusCode || p.Title == "" || p.Detail == "" || len(p.TraceID) != 32 {
+			t.Errorf("%s %s: incomplete problem %s", method, target, text)
+		}
+	}
+	return answer, p
+}

@@ -1,0 +1,96 @@
+// Package worker runs a step of background work again and again, until it is told to stop.
+//
+// Every background loop of the shop has this shape: claim some rows, act on them, say whether there are more. Work that
+// waits is in the database, so a worker may be killed at any moment and several may run.
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// A step that fails is tried again after a pause that doubles from minPause to maxPause.
+const (
+	minPause = 50 * time.Millisecond
+	maxPause = 5 * time.Second
+)
+
+// stepLimit bounds one step, so that a worker that is told to stop does stop.
+const stepLimit = 30 * time.Second
+
+// Worker is one background loop.
+type Worker struct {
+	name  string
+	every time.Duration
+	step  func(ctx context.Context) (more bool, err error)
+	log   *slog.Logger
+	wake  chan struct{}
+}
+
+// New returns a worker that does nothing before Run. Step is called again at once while it reports more, else when
+// woken, and after every at the latest.
+func New(name string, every time.Duration, step func(ctx context.Context) (more bool, err error), log *slog.Logger) *Worker {
+	return &Worker{name: name, every: every, step: step, log: log.With("worker", name), wake: make(chan struct{}, 1)}
+}
+
+// Wake makes the worker look for work now. It never blocks, and a wake during a step is not lost: the step runs again.
+func (w *Worker) Wake() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends and returns nil. A step under way when ctx ends is finished, not interrupted.
+func (w *Worker) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := minPause
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.wake:
+		case <-timer.C:
+		}
+		more, err := w.once(ctx)
+		switch {
+		case err != nil:
+			w.log.ErrorContext(ctx, "step failed", "error", err, "again_in", pause.String())
+			if !sleep(ctx, jitter(pause)) {
+				return nil
+			}
+			pause = min(2*pause, maxPause)
+			timer.Reset(0)
+		case more:
+			pause = minPause
+			timer.Reset(0)
+		default:
+			pause = minPause
+			timer.Reset(w.every)
+		}
+	}
+}
+
+func (w *Worker) once(ctx context.Context) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
+	defer cancel()
+	return w.step(ctx)
+}
+
+// sleep reports whether the whole pause passed before ctx ended.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// jitter spreads a pause over ±50 %, so that several workers that failed together do not come back together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }

@@ -1,0 +1,106 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"example.com/shop/platform/worker"
+)
+
+var silent = slog.New(slog.DiscardHandler)
+
+// begin runs the worker and returns what stops it and waits for that.
+func begin(t *testing.T, w *worker.Worker) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}
+}
+
+func TestItRunsAtOnceAndWhileThereIsMore(t *testing.T) {
+	t.Parallel()
+	left := 3
+	empty := make(chan struct{})
+	stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
+		if left--; left == 0 {
+			close(empty)
+		}
+		return left > 0, nil
+	}, silent))
+	<-empty
+	stop()
+	if left != 0 {
+		t.Errorf("%d steps too many", -left)
+	}
+}
+
+func TestAWakeDuringAStepIsNotLost(t *testing.T) {
+	t.Parallel()
+	steps := make(chan chan struct{})
+	w := worker.New("w", time.Hour, func(context.Context) (bool, error) {
+		proceed := make(chan struct{})
+		steps <- proceed
+		<-proceed
+		return false, nil
+	}, silent)
+	stop := begin(t, w)
+	first := <-steps
+	w.Wake() // what it is about came too late for the first step
+	w.Wake() // and never blocks
+	close(first)
+	close(<-steps)
+	stop()
+}
+
+func TestItPolls(t *testing.T) {
+	t.Parallel()
+	steps := make(chan struct{}, 100)
+	stop := begin(t, worker.New("w", time.Millisecond, func(context.Context) (bool, error) {
+		select {
+		case steps <- struct{}{}:
+		default:
+		}
+		return false, nil
+	}, silent))
+	for range 5 {
+		<-steps
+	}
+	stop()
+}
+
+func TestAFailureIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	tries, healed := 0, make(chan struct{})
+	stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
+		if tries++; tries < 3 {
+			return false, errors.New("down")
+		}
+		close(healed)
+		return false, nil
+	}, silent))
+	<-healed
+	stop()
+}
+
+func TestAStepUnderWayIsFinished(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	finished := false
+	w := worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
+		cancel()
+		finished = ctx.Err() == nil
+		return true, nil
+	}, silent)
+	if err := w.Run(ctx); err != nil || !finished {
+		t.Errorf("finished %v, %v", finished, err)
+	}
+}
