@@ -1,0 +1,9 @@
+// Package ordersmigrations holds the history of the schema orders, and of nothing else.
+package ordersmigrations
+
+import "embed"
+
+// FS holds the migrations, named 0001_what.sql. They go forward only, and the code before and after each can read the result.
+//
+//go:embed *.sql
+var FS embed.FS

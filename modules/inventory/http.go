@@ -1,0 +1,162 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/modules/inventory/internal/db"
+	"example.com/shop/modules/inventory/inventoryapi"
+	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/web"
+)
+
+// Routes are inventory's doors for people and services.
+func (m *Module) Routes(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "list-products", Method: http.MethodGet, Path: "/v1/inventory/products",
+		Summary: "List products", Security: web.Public,
+	}, m.handleList)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-product", Method: http.MethodGet, Path: "/v1/inventory/products/{sku}",
+		Summary: "Show a product", Security: web.Public,
+	}, m.handleGet)
+	huma.Register(api, huma.Operation{
+		OperationID: "restock-product", Method: http.MethodPost, Path: "/v1/inventory/products/{sku}/restock",
+		Summary: "Add pieces to a product's stock", Security: web.Staff,
+	}, m.handleRestock)
+	huma.Register(api, huma.Operation{
+		OperationID: "quote-products", Method: http.MethodPost, Path: "/v1/inventory/quotes",
+		Summary: "Quote name and price of products", Security: web.Service,
+	}, m.handleQuote)
+}
+
+// product shows all the counts, so that anybody can check: on_hand + reserved + shipped = initial + restocked.
+type product struct {
+	SKU       string             `json:"sku"`
+	Name      string             `json:"name"`
+	Price     inventoryapi.Money `json:"price"`
+	OnHand    int64              `json:"on_hand" doc:"pieces that can be ordered"`
+	Reserved  int64              `json:"reserved" doc:"pieces promised to orders that are not settled"`
+	Shipped   int64              `json:"shipped" doc:"pieces sent to customers"`
+	Initial   int64              `json:"initial" doc:"pieces there were at first"`
+	Restocked int64              `json:"restocked" doc:"pieces that were added since"`
+}
+
+// productOf is the one mapping of a product's row; the other queries' rows have the same columns and convert to this one.
+func productOf(row db.ListProductsRow) product {
+	return product{
+		SKU: row.Sku, Name: row.Name, Price: inventoryapi.Money{Amount: row.Price, Currency: row.Currency},
+		OnHand: row.OnHand, Reserved: row.Reserved, Shipped: row.Shipped, Initial: row.Initial, Restocked: row.Restocked,
+	}
+}
+
+// position is what a cursor holds: the last sku of the page before.
+type position struct {
+	SKU string `json:"sku"`
+}
+
+type listOutput struct{ Body web.Page[product] }
+
+func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*listOutput, error) {
+	var from position
+	if err := web.DecodeCursor(in.Cursor, &from); err != nil {
+		return nil, m.problem(ctx, err)
+	}
+	// Anybody can write a cursor; PostgreSQL gets none that holds what it refuses.
+	if from.SKU != "" && !validSKU(from.SKU) {
+		return nil, m.problem(ctx, web.ErrCursor)
+	}
+	// One row more than is shown tells whether there is a next page, without counting.
+	rows, err := m.queries.ListProducts(ctx, db.ListProductsParams{After: from.SKU, PageSize: int64(in.Limit + 1)})
+	if err != nil {
+		return nil, m.problem(ctx, fmt.Errorf("list products: %w", err))
+	}
+	last := func(row db.ListProductsRow) any { return position{SKU: row.Sku} }
+	return &listOutput{Body: web.NewPage(rows, in.Limit, productOf, last)}, nil
+}
+
+type getInput struct {
+	SKU string `path:"sku"`
+}
+
+type productOutput struct{ Body product }
+
+func (m *Module) handleGet(ctx context.Context, in *getInput) (*productOutput, error) {
+	if !validSKU(in.SKU) {
+		return nil, m.problem(ctx, errUnknownSKU)
+	}
+	row, err := m.queries.GetProduct(ctx, in.SKU)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, m.problem(ctx, errUnknownSKU)
+	case err != nil:
+		return nil, m.problem(ctx, fmt.Errorf("get product: %w", err))
+	}
+	return &productOutput{Body: productOf(db.ListProductsRow(row))}, nil
+}
+
+type restockInput struct {
+	idempotency.Header
+	SKU  string `path:"sku"`
+	Body struct {
+		Quantity int64 `json:"quantity" minimum:"1" maximum:"1000000"`
+	}
+}
+
+// restockOutput is also what is stored under the key: status and body, told again word for word.
+type restockOutput struct {
+	Status int
+	Body   product
+}
+
+func (m *Module) handleRestock(ctx context.Context, in *restockInput) (*restockOutput, error) {
+	if !validSKU(in.SKU) {
+		return nil, m.problem(ctx, errUnknownSKU)
+	}
+	// The sku is part of the route, so one key for two products is two requests and not a reused key.
+	route := "POST /v1/inventory/products/" + in.SKU + "/restock"
+	key := idempotency.NewKey(web.PrincipalFrom(ctx).Subject, route, in.IdempotencyKey, in.Body)
+	answer, err := m.restock(ctx, key, in.SKU, in.Body.Quantity)
+	if err != nil {
+		return nil, m.problem(ctx, err)
+	}
+	return &answer, nil
+}
+
+type quoteInput struct {
+	Body struct {
+		SKUs []string `json:"skus" minItems:"1" maxItems:"100"`
+	}
+}
+
+type quoteOutput struct {
+	Body struct {
+		Items []inventoryapi.Quote `json:"items"`
+	}
+}
+
+func (m *Module) handleQuote(ctx context.Context, in *quoteInput) (*quoteOutput, error) {
+	quotes, err := m.Quote(ctx, in.Body.SKUs)
+	if err != nil {
+		return nil, m.problem(ctx, err)
+	}
+	out := &quoteOutput{}
+	out.Body.Items = quotes
+	return out, nil
+}
+
+// problem tells the caller what a caller can act on. Any other error goes through as it is: the web server logs it and
+// tells nothing.
+func (m *Module) problem(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, errUnknownSKU):
+		return web.Problem(ctx, http.StatusNotFound, "product-not-found", "There is no such product.")
+	default:
+		return err
+	}
+}

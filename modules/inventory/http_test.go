@@ -1,0 +1,193 @@
+package inventory
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"example.com/shop/modules/inventory/inventoryapi"
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/web"
+)
+
+// call asks the module over HTTP, as the role, and returns the status and the body.
+func (s *shop) call(role, method, path, body, key string) (int, []byte) {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+"/v1/inventory"+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	if role != "" {
+		request.Header.Set("Authorization", "Bearer "+s.key.Mint(tokens.Claims{Subject: "ada", Role: role}))
+	}
+	response, err := s.server.Client().Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, answer
+}
+
+func decode[T any](t *testing.T, body []byte) (answer T) {
+	t.Helper()
+	if err := json.Unmarshal(body, &answer); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	return answer
+}
+
+func TestProductPages(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	var skus []string
+	for path := "/products?limit=5"; path != ""; {
+		status, body := s.call("", "GET", path, "", "")
+		if status != http.StatusOK {
+			t.Fatalf("status %d: %s", status, body)
+		}
+		page := decode[web.Page[product]](t, body)
+		for _, p := range page.Items {
+			skus = append(skus, p.SKU)
+		}
+		path = ""
+		if page.Next != nil {
+			path = "/products?limit=5&cursor=" + *page.Next
+		}
+	}
+	want := []string{"coffee-huila", "coffee-yirga", "cup-celadon", "honey-linden", "kettle-gooseneck", "mug-speckled",
+		"strainer-steel", "tea-assam", "tea-darjeeling", "tea-genmaicha", "tea-gyokuro", "tea-jasmine"}
+	if diff := cmp.Diff(want, skus); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestProductShowsEveryCount(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	shipped, waiting := uuid.NewString(), uuid.NewString()
+	s.tell(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}), ordersapi.Confirmed{OrderID: shipped, Version: 3})
+	s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "key")
+	s.tell(placed(waiting, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4}))
+
+	_, body := s.call("", "GET", "/products/tea-gyokuro", "", "")
+	want := product{
+		SKU: "tea-gyokuro", Name: "Gyokuro, the last of harvest", Price: inventoryapi.Money{Amount: 4200, Currency: "EUR"},
+		OnHand: 7, Reserved: 4, Shipped: 2, Initial: 3, Restocked: 10,
+	}
+	if diff := cmp.Diff(want, decode[product](t, body)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRestockOncePerKey(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	status, first := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "monday")
+	if status != http.StatusOK {
+		t.Fatalf("status %d: %s", status, first)
+	}
+	status, again := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "monday")
+	if status != http.StatusOK || !bytes.Equal(first, again) {
+		t.Errorf("again: status %d, %s; want %s", status, again, first)
+	}
+	if got, want := s.stock("tea-gyokuro"), [3]int64{13, 0, 0}; got != want {
+		t.Errorf("on hand, reserved, shipped: %v, want %v", got, want)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.call("staff", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "used")
+	manySKUs, err := json.Marshal(map[string][]string{"skus": strings.Split(strings.Repeat("tea-assam,", 101), ",")[:101]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		role, method, path, body, key string
+		status                        int
+	}{
+		"unknown product":          {"", "GET", "/products/no-such-tea", "", "", 404},
+		"impossible sku":           {"", "GET", "/products/Tea%20%E2%98%95", "", "", 404},
+		"cursor of nobody's":       {"", "GET", "/products?cursor=tomorrow", "", "", 400},
+		"cursor with a NUL":        {"", "GET", "/products?cursor=" + web.EncodeCursor(position{SKU: "tea\x00"}), "", "", 400},
+		"page too large":           {"", "GET", "/products?limit=101", "", "", 422},
+		"restock by nobody":        {"", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "k1", 401},
+		"restock by a customer":    {"customer", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "k2", 403},
+		"restock by a service":     {"service", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "k3", 403},
+		"restock without a key":    {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "", 400},
+		"restock with a used key":  {"staff", "POST", "/products/tea-assam/restock", `{"quantity":2}`, "used", 422},
+		"restock nothing":          {"staff", "POST", "/products/tea-assam/restock", `{"quantity":0}`, "k4", 422},
+		"restock too much":         {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1000001}`, "k5", 422},
+		"restock in words":         {"staff", "POST", "/products/tea-assam/restock", `{"quantity":"ten"}`, "k6", 422},
+		"restock unknown product":  {"staff", "POST", "/products/no-such-tea/restock", `{"quantity":1}`, "k7", 404},
+		"restock no JSON":          {"staff", "POST", "/products/tea-assam/restock", `{"quantity":`, "k8", 400},
+		"quote for a customer":     {"customer", "POST", "/quotes", `{"skus":["tea-assam"]}`, "", 403},
+		"quote of nothing":         {"service", "POST", "/quotes", `{"skus":[]}`, "", 422},
+		"quote of too many":        {"service", "POST", "/quotes", string(manySKUs), "", 422},
+		"quote of something else":  {"service", "POST", "/quotes", `{"sku":"tea-assam"}`, "", 422},
+		"quote of a list of lists": {"service", "POST", "/quotes", `{"skus":[["tea-assam"]]}`, "", 422},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if status, body := s.call(test.role, test.method, test.path, test.body, test.key); status != test.status {
+				t.Errorf("status %d, want %d: %s", status, test.status, body)
+			}
+		})
+	}
+	if got, want := s.stock("tea-assam"), [3]int64{1001, 0, 0}; got != want {
+		t.Errorf("on hand, reserved, shipped: %v, want %v", got, want)
+	}
+}
+
+// asService is the transport that a process gives the client: here it only adds the token.
+type asService struct{ s *shop }
+
+func (a asService) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	request.Header.Set("Authorization", "Bearer "+a.s.key.Mint(tokens.Claims{Subject: "orders", Role: "service"}))
+	return http.DefaultTransport.RoundTrip(request)
+}
+
+func TestQuoteIsTheSameNearAndFar(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	want := []inventoryapi.Quote{
+		{SKU: "cup-celadon", Name: "Celadon tea cup", Price: inventoryapi.Money{Amount: 1800, Currency: "EUR"}},
+		{SKU: "tea-assam", Name: "Assam black tea, 250 g", Price: inventoryapi.Money{Amount: 1299, Currency: "EUR"}},
+	}
+	skus := []string{"tea-assam", "no-such-tea", "No SKU at all", "cup-celadon", "tea-assam"}
+	near, err := s.module.Quote(t.Context(), skus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := inventoryapi.NewClient(s.server.URL, asService{s}).Quote(t.Context(), skus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, near); diff != "" {
+		t.Errorf("near:\n%s", diff)
+	}
+	if diff := cmp.Diff(want, far); diff != "" {
+		t.Errorf("far:\n%s", diff)
+	}
+	if _, err := inventoryapi.NewClient(s.server.URL, http.DefaultTransport).Quote(t.Context(), skus); err == nil {
+		t.Error("a client without a token got an answer")
+	}
+}

@@ -1,0 +1,46 @@
+// Package inventory knows what there is to sell and what is promised to whom.
+//
+// It owns the schema inventory and nothing outside it. An order's pieces are reserved all together or not at all, and no
+// piece is ever lost: on hand, reserved and shipped add up to what came in, in every committed state.
+package inventory
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/modules/inventory/internal/db"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/worker"
+)
+
+// Config is what a deployment may set.
+type Config struct {
+	// How long the answer to a restock is kept and told again to the same Idempotency-Key.
+	KeyRetention time.Duration `env:"INVENTORY_KEY_RETENTION" envDefault:"24h"`
+}
+
+// Module is inventory in one process. Any number of processes may serve one schema.
+type Module struct {
+	cfg     Config
+	pool    *pgxpool.Pool
+	queries *db.Queries
+	outbox  *events.Outbox
+	now     func() time.Time
+	pruner  *worker.Worker
+}
+
+// New makes the module and starts nothing.
+func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
+	m := &Module{cfg: cfg, pool: pool, queries: db.New(pool), outbox: outbox, now: now}
+	m.pruner = idempotency.NewPruner(pool, cfg.KeyRetention, log)
+	return m
+}
+
+// Workers are the loops to run. None of them expires reservations: the saga's cancellation releases what is reserved.
+func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.pruner} }
+
+// Wake is called after a commit that may have published.
+func (m *Module) Wake() { m.outbox.Wake() }

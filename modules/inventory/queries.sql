@@ -1,0 +1,108 @@
+-- name: ListProducts :many
+-- Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of the page before.
+SELECT p.sku, p.name, p.price, p.currency, s.initial, s.restocked, s.on_hand, s.reserved, s.shipped
+FROM products AS p
+JOIN stock AS s ON s.sku = p.sku
+WHERE p.sku > @after
+ORDER BY p.sku
+LIMIT @page_size::bigint;
+
+-- name: GetProduct :one
+-- Takes no lock: what is shown is what was committed last.
+SELECT p.sku, p.name, p.price, p.currency, s.initial, s.restocked, s.on_hand, s.reserved, s.shipped
+FROM products AS p
+JOIN stock AS s ON s.sku = p.sku
+WHERE p.sku = @sku;
+
+-- name: QuoteProducts :many
+-- Takes no lock: a quote reserves nothing. In sku order, so that equal questions have equal answers.
+SELECT sku, name, price, currency
+FROM products
+WHERE sku = ANY (@skus::text[])
+ORDER BY sku;
+
+-- name: LockStock :many
+-- Locks in sku order, so that two orders with the same products wait for each other instead of deadlocking.
+SELECT sku, on_hand
+FROM stock
+WHERE sku = ANY (@skus::text[])
+ORDER BY sku
+FOR NO KEY UPDATE;
+
+-- name: Reserve :execrows
+-- One round trip moves every line; its stock rows are locked by LockStock. No row moves if the order is known already.
+WITH claimed AS (
+    INSERT INTO reservations (order_id, status, version, created_at, updated_at)
+    VALUES (@order_id, 'reserved', @version, @now, @now)
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING reservations.order_id
+), lines AS (
+    INSERT INTO reservation_lines (order_id, sku, quantity)
+    SELECT claimed.order_id, unnest(@skus::text[]), unnest(@quantities::bigint[])
+    FROM claimed
+    RETURNING sku, quantity
+)
+UPDATE stock
+SET on_hand = stock.on_hand - lines.quantity, reserved = stock.reserved + lines.quantity
+FROM lines
+WHERE stock.sku = lines.sku;
+
+-- name: Reject :execrows
+-- Moves no stock, so nothing is locked but the order's own row. No row if the order is known already.
+INSERT INTO reservations (order_id, status, version, created_at, updated_at)
+VALUES (@order_id, 'rejected', @version, @now, @now)
+ON CONFLICT (order_id) DO NOTHING;
+
+-- name: Ship :exec
+-- The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as LockStock does.
+WITH moved AS (
+    UPDATE reservations
+    SET status = 'shipped', version = version + 1, updated_at = @now
+    WHERE reservations.order_id = @order_id AND status = 'reserved'
+    RETURNING reservations.order_id
+), locked AS (
+    SELECT s.sku, l.quantity
+    FROM moved
+    JOIN reservation_lines AS l ON l.order_id = moved.order_id
+    JOIN stock AS s ON s.sku = l.sku
+    ORDER BY s.sku
+    FOR NO KEY UPDATE OF s
+)
+UPDATE stock
+SET reserved = stock.reserved - locked.quantity, shipped = stock.shipped + locked.quantity
+FROM locked
+WHERE stock.sku = locked.sku;
+
+-- name: Entomb :execrows
+-- Waits for a reservation that is being made for the same order, so that Release after it sees that one.
+INSERT INTO reservations (order_id, status, version, created_at, updated_at)
+VALUES (@order_id, 'cancelled', @version, @now, @now)
+ON CONFLICT (order_id) DO NOTHING;
+
+-- name: Release :exec
+-- The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as LockStock does.
+WITH moved AS (
+    UPDATE reservations
+    SET status = 'released', version = version + 1, updated_at = @now
+    WHERE reservations.order_id = @order_id AND status = 'reserved'
+    RETURNING reservations.order_id
+), locked AS (
+    SELECT s.sku, l.quantity
+    FROM moved
+    JOIN reservation_lines AS l ON l.order_id = moved.order_id
+    JOIN stock AS s ON s.sku = l.sku
+    ORDER BY s.sku
+    FOR NO KEY UPDATE OF s
+)
+UPDATE stock
+SET reserved = stock.reserved - locked.quantity, on_hand = stock.on_hand + locked.quantity
+FROM locked
+WHERE stock.sku = locked.sku;
+
+-- name: Restock :one
+-- Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with one.
+UPDATE stock
+SET restocked = stock.restocked + @quantity, on_hand = stock.on_hand + @quantity
+FROM products AS p
+WHERE stock.sku = @sku AND p.sku = stock.sku
+RETURNING p.sku, p.name, p.price, p.currency, stock.initial, stock.restocked, stock.on_hand, stock.reserved, stock.shipped;

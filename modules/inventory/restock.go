@@ -1,0 +1,32 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/modules/inventory/internal/db"
+	"example.com/shop/platform/idempotency"
+)
+
+// restock adds pieces to what is on hand, once per key. The answer is stored with the pieces, so a caller who lost it
+// may ask again. An unknown sku stores nothing: the same key works once the product exists.
+func (m *Module) restock(ctx context.Context, key idempotency.Key, sku string, quantity int64) (restockOutput, error) {
+	var answer restockOutput
+	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+		answer, err = idempotency.DoTx(ctx, tx, key, func() (restockOutput, error) {
+			row, err := m.queries.WithTx(tx).Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity})
+			switch {
+			case errors.Is(err, pgx.ErrNoRows):
+				return restockOutput{}, errUnknownSKU
+			case err != nil:
+				return restockOutput{}, fmt.Errorf("restock product: %w", err)
+			}
+			return restockOutput{Status: 200, Body: productOf(db.ListProductsRow(row))}, nil
+		})
+		return err
+	})
+	return answer, err
+}

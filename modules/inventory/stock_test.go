@@ -1,0 +1,85 @@
+package inventory
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		lines []line
+		want  []line
+		err   error
+	}{
+		"one line":                 {lines: []line{{"tea", 2}}, want: []line{{"tea", 2}}},
+		"sorted by sku":            {lines: []line{{"tea", 1}, {"cup", 2}}, want: []line{{"cup", 2}, {"tea", 1}}},
+		"lines of one sku add up":  {lines: []line{{"tea", 1}, {"cup", 2}, {"tea", 4}}, want: []line{{"cup", 2}, {"tea", 5}}},
+		"a sum that cannot be one": {lines: []line{{"tea", math.MaxInt64}, {"tea", 7}}, want: []line{{"tea", math.MaxInt64}}},
+		"no lines":                 {err: errEmptyOrder},
+		"nothing of something":     {lines: []line{{"tea", 1}, {"cup", 0}}, err: errBadQuantity},
+		"a negative line":          {lines: []line{{"tea", 5}, {"tea", -3}}, err: errBadQuantity},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := merge(test.lines)
+			if !errors.Is(err, test.err) {
+				t.Fatalf("merge: error %v, want %v", err, test.err)
+			}
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(line{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestMergeLeavesItsArgument(t *testing.T) {
+	t.Parallel()
+	lines := []line{{"tea", 1}, {"cup", 2}, {"tea", 4}}
+	if _, err := merge(lines); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]line{{"tea", 1}, {"cup", 2}, {"tea", 4}}, lines, cmp.AllowUnexported(line{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCovered(t *testing.T) {
+	t.Parallel()
+	onHand := map[string]int64{"tea": 5, "cup": 0}
+	for name, test := range map[string]struct {
+		wanted []line
+		want   bool
+	}{
+		"less than there is":         {wanted: []line{{"tea", 4}}, want: true},
+		"all there is":               {wanted: []line{{"tea", 5}}, want: true},
+		"one too many":               {wanted: []line{{"tea", 6}}},
+		"sold out":                   {wanted: []line{{"cup", 1}}},
+		"one short line spoils all":  {wanted: []line{{"cup", 1}, {"tea", 1}}},
+		"unknown sku":                {wanted: []line{{"gong", 1}, {"tea", 1}}},
+		"more than anybody can hold": {wanted: []line{{"tea", math.MaxInt64}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := covered(test.wanted, onHand); got != test.want {
+				t.Errorf("covered(%v) = %v, want %v", test.wanted, got, test.want)
+			}
+		})
+	}
+}
+
+func TestValidSKU(t *testing.T) {
+	t.Parallel()
+	for sku, want := range map[string]bool{
+		"tea-assam": true, "4711": true, "": false, "-tea": false, "Tea": false, "tea assam": false, "tea\x00": false, "t\xff": false,
+		"a234567890123456789012345678901234567890123456789012345678901234":  true,
+		"a2345678901234567890123456789012345678901234567890123456789012345": false,
+	} {
+		if got := validSKU(sku); got != want {
+			t.Errorf("validSKU(%q) = %v, want %v", sku, got, want)
+		}
+	}
+}

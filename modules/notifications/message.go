@@ -1,0 +1,99 @@
+package notifications
+
+import (
+	"embed"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// The kinds of message; an order gets one of each at most, and in practice one of them.
+const (
+	kindConfirmed = "confirmed"
+	kindCancelled = "cancelled"
+)
+
+// The life of a message. Attempts are spaced by backoff, so that a mail server that is down for an hour costs a message
+// a dozen of its attempts and not all of them.
+//
+//	pending ──the server took it──▶ sent
+//	  │  ▲ │
+//	  │  └─┘ not taken, or the worker died: again later, same text, same Message-ID
+//	  └──attempts used up──▶ failed
+const (
+	statusPending = "pending"
+	statusFailed  = "failed"
+)
+
+// The pause after the first failed attempt, and the longest one.
+const (
+	backoffBase = time.Second
+	backoffMax  = 5 * time.Minute
+)
+
+// backoff is the pause after the given number of failed attempts: doubling, and up to a quarter longer at random, so that
+// the messages that failed together do not come back together.
+func backoff(attempts int32) time.Duration {
+	pause := backoffMax
+	if doublings := max(attempts-1, 0); doublings < 9 { // 2^9 s is beyond the longest pause
+		pause = min(backoffBase<<doublings, backoffMax)
+	}
+	return pause + rand.N(pause/4) //nolint:gosec // spreads retries, guards nothing
+}
+
+// messageID names the mail for every mail server on its way. It is made of nothing but order and kind, so that a mail which
+// was sent twice, because the first answer was lost, can be recognised as one.
+func messageID(orderID, kind, from string) string {
+	_, domain, _ := strings.Cut(from, "@")
+	return orderID + "." + kind + "@" + domain
+}
+
+//go:embed templates/*.txt
+var templateFiles embed.FS
+
+// templates has one template set per kind, each with a subject and a body.
+var templates = map[string]*template.Template{
+	kindConfirmed: template.Must(template.ParseFS(templateFiles, "templates/confirmed.txt")),
+	kindCancelled: template.Must(template.ParseFS(templateFiles, "templates/cancelled.txt")),
+}
+
+// content is what a template may show. It has no name and no address: the text is kept in the database.
+type content struct {
+	OrderID string
+	Total   string
+	Why     string
+}
+
+// render makes the subject and the body of a message.
+func render(kind string, c content) (subject, body string, err error) {
+	var out [2]strings.Builder
+	for i, part := range []string{"subject", "body"} {
+		if err := templates[kind].ExecuteTemplate(&out[i], part, c); err != nil {
+			return "", "", fmt.Errorf("render %s of %s: %w", part, kind, err)
+		}
+	}
+	return out[0].String(), out[1].String(), nil
+}
+
+// why says a cancellation's reason in the customer's words. A reason that is not known yet gets the words for none.
+func why(reason string) string {
+	switch reason {
+	case "out_of_stock":
+		return "something in it is out of stock"
+	case "declined":
+		return "the payment was declined"
+	case "expired":
+		return "it could not be completed in time"
+	case "customer":
+		return "you asked us to"
+	default:
+		return "it could not be completed"
+	}
+}
+
+// price writes an amount of minor units with its currency, for the currencies that have two decimals.
+func price(amount int64, currency string) string {
+	return fmt.Sprintf("%d.%02d %s", amount/100, amount%100, currency)
+}

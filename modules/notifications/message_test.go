@@ -1,0 +1,83 @@
+package notifications
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	for attempts, least := range map[int32]time.Duration{
+		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 9: 256 * time.Second,
+		10: 5 * time.Minute, 11: 5 * time.Minute, 100: 5 * time.Minute, 1 << 30: 5 * time.Minute,
+	} {
+		if got := backoff(attempts); got < least || got > least+least/4 {
+			t.Errorf("backoff(%d) = %v, want between %v and a quarter more", attempts, got, least)
+		}
+	}
+}
+
+func TestMessageID(t *testing.T) {
+	t.Parallel()
+	const order = "0199a0c1-7f00-7000-8000-000000000001"
+	if got, want := messageID(order, kindConfirmed, "orders@shop.example"), order+".confirmed@shop.example"; got != want {
+		t.Errorf("messageID = %q, want %q", got, want)
+	}
+}
+
+func TestRender(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kind    string
+		content content
+		subject string
+		shows   []string
+	}{
+		"confirmed": {
+			kind: kindConfirmed, content: content{OrderID: "order-1", Total: price(2598, "EUR")},
+			subject: "Your order is confirmed", shows: []string{"order-1", "25.98 EUR"},
+		},
+		"cancelled": {
+			kind: kindCancelled, content: content{OrderID: "order-2", Why: why("declined")},
+			subject: "Your order was cancelled", shows: []string{"order-2", "the payment was declined"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			subject, body, err := render(test.kind, test.content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if subject != test.subject {
+				t.Errorf("subject %q, want %q", subject, test.subject)
+			}
+			for _, text := range append(test.shows, "\n") {
+				if !strings.Contains(body, text) {
+					t.Errorf("body lacks %q:\n%s", text, body)
+				}
+			}
+		})
+	}
+}
+
+func TestWhyKnowsEveryReason(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	for _, reason := range []string{"out_of_stock", "declined", "expired", "customer", "a reason from the future"} {
+		words := why(reason)
+		if other, double := seen[words]; double || words == "" {
+			t.Errorf("why(%q) = %q, which is also said of %q", reason, words, other)
+		}
+		seen[words] = reason
+	}
+}
+
+func TestPrice(t *testing.T) {
+	t.Parallel()
+	for amount, want := range map[int64]string{2598: "25.98 EUR", 5: "0.05 EUR", 0: "0.00 EUR", 100000: "1000.00 EUR"} {
+		if got := price(amount, "EUR"); got != want {
+			t.Errorf("price(%d) = %q, want %q", amount, got, want)
+		}
+	}
+}

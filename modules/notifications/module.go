@@ -1,0 +1,78 @@
+// Package notifications tells customers by mail what became of their orders.
+//
+// It owns the schema notifications and nothing outside it. Every confirmed or cancelled order gets its mail at least once,
+// and always under the same Message-ID; no mail goes out before the fact that it tells is committed.
+package notifications
+
+import (
+	"fmt"
+	"log/slog"
+	netmail "net/mail"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/modules/notifications/internal/db"
+	"example.com/shop/platform/worker"
+)
+
+// Config is what a deployment may set.
+type Config struct {
+	// The mail server, host:port. STARTTLS is used if it is offered.
+	SMTPAddr string `env:"NOTIFICATIONS_SMTP_ADDR" envDefault:"127.0.0.1:1025"`
+	// Who the mails are from. Its domain ends each Message-ID.
+	From Address `env:"NOTIFICATIONS_FROM" envDefault:"orders@shop.example"`
+	// How many mails are claimed and sent at a time, each on a connection of its own.
+	Concurrency int32 `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"8"`
+	// How long the mail server may take for one mail. Shorter than a worker's step (30 s) and than the lease.
+	SendTimeout time.Duration `env:"NOTIFICATIONS_SEND_TIMEOUT" envDefault:"20s"`
+	// How long a claimed message belongs to its worker; then the worker counts as dead and another one sends it.
+	Lease time.Duration `env:"NOTIFICATIONS_LEASE" envDefault:"1m"`
+	// How often a message is tried before it is given up. The default is about a day of a dead mail server.
+	MaxAttempts int32 `env:"NOTIFICATIONS_MAX_ATTEMPTS" envDefault:"290"`
+	// How often the sender looks for messages whose next attempt is due.
+	Poll time.Duration `env:"NOTIFICATIONS_POLL" envDefault:"1s"`
+	// How long messages and addresses are kept. Longer than the inbox remembers events, or a replay would mail again.
+	Retention time.Duration `env:"NOTIFICATIONS_RETENTION" envDefault:"720h"`
+}
+
+// Address is one mail address, checked when the configuration is read and not when the first mail fails.
+type Address string
+
+// UnmarshalText takes a bare address or one with a name, which it drops.
+func (a *Address) UnmarshalText(text []byte) error {
+	parsed, err := netmail.ParseAddress(string(text))
+	if err != nil {
+		return fmt.Errorf("read mail address: %w", err)
+	}
+	*a = Address(parsed.Address)
+	return nil
+}
+
+// forgetEvery is how often old messages are looked for.
+const forgetEvery = time.Hour
+
+// Module is notifications in one process. Any number of processes may serve one schema.
+type Module struct {
+	cfg       Config
+	queries   *db.Queries
+	mailer    mailer
+	log       *slog.Logger
+	now       func() time.Time
+	sender    *worker.Worker
+	forgetter *worker.Worker
+}
+
+// New makes the module and starts nothing. It takes no outbox, because the module publishes nothing.
+func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
+	m := &Module{cfg: cfg, queries: db.New(pool), mailer: mailer, log: log, now: now}
+	m.sender = worker.New("send mails", cfg.Poll, m.sendDue, log)
+	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log)
+	return m
+}
+
+// Workers are the loops to run.
+func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.sender, m.forgetter} }
+
+// Wake is called after a commit that may have left something to send.
+func (m *Module) Wake() { m.sender.Wake() }

@@ -1,0 +1,72 @@
+-- name: InsertRecipient :exec
+-- The first address stays: an order has one, and the same event may come again.
+INSERT INTO recipients (order_id, email, created_at)
+VALUES (@order_id, @email, @now)
+ON CONFLICT (order_id) DO NOTHING;
+
+-- name: InsertMessage :exec
+-- One message per order and kind, however often the event comes.
+INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
+VALUES (@id, @order_id, @kind, @subject, @body, @message_id, @now, @now)
+ON CONFLICT (order_id, kind) DO NOTHING;
+
+-- name: ClaimMessages :many
+-- SKIP LOCKED, so that several workers share the queue; longest waiting first. The lease, not a lock, outlives the
+-- commit: a worker that dies while sending holds nothing. attempts counts claims, so it also names the claim.
+WITH due AS (
+    SELECT m.id, r.email
+    FROM messages AS m
+    JOIN recipients AS r ON r.order_id = m.order_id
+    WHERE m.status = 'pending'
+        AND m.next_at <= @now
+        AND (m.lease_until IS NULL OR m.lease_until <= @now)
+    ORDER BY m.next_at
+    LIMIT @batch
+    FOR UPDATE OF m SKIP LOCKED
+)
+UPDATE messages AS m
+SET lease_until = @lease_until::timestamptz, attempts = m.attempts + 1
+FROM due
+WHERE m.id = due.id
+RETURNING m.id, m.order_id, due.email, m.subject, m.body, m.message_id, m.attempts;
+
+-- name: MarkSent :exec
+-- Whoever's claim it was: the mail is out, so nobody may send it again.
+UPDATE messages
+SET status = 'sent', sent_at = @now::timestamptz, lease_until = NULL, reason = NULL
+WHERE id = @id AND status <> 'sent';
+
+-- name: MarkFailure :exec
+-- Only the claim that failed speaks for the message: a worker that overran its lease changes nothing.
+UPDATE messages
+SET status = @status, next_at = @next_at, reason = @reason::text, lease_until = NULL
+WHERE id = @id AND status = 'pending' AND attempts = @attempts;
+
+-- name: ListMessages :many
+-- Takes no lock. In the order of their making, which is the order in which the customer got them.
+SELECT kind, status, message_id, sent_at
+FROM messages
+WHERE order_id = @order_id
+ORDER BY created_at, id;
+
+-- name: DeleteMessages :execrows
+-- In bites, so that no lock is held long; SKIP LOCKED leaves what a worker has in hand.
+DELETE FROM messages
+WHERE id IN (
+    SELECT m.id
+    FROM messages AS m
+    WHERE m.created_at < @before
+    LIMIT @bite
+    FOR UPDATE SKIP LOCKED
+);
+
+-- name: DeleteRecipients :execrows
+-- In bites, as DeleteMessages. The address goes even if a message to it never went out.
+DELETE FROM recipients
+WHERE order_id IN (
+    SELECT r.order_id
+    FROM recipients AS r
+    WHERE r.created_at < @before
+    LIMIT @bite
+    FOR UPDATE SKIP LOCKED
+);

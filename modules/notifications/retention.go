@@ -1,0 +1,26 @@
+package notifications
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/shop/modules/notifications/internal/db"
+)
+
+// bite is how many rows one statement deletes.
+const bite = 1000
+
+// forget deletes messages and addresses that are older than the retention, sent or not: what could not be sent in all that
+// time is news to nobody.
+func (m *Module) forget(ctx context.Context) (more bool, err error) {
+	before := m.now().Add(-m.cfg.Retention)
+	messages, err := m.queries.DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})
+	if err != nil {
+		return false, fmt.Errorf("delete messages: %w", err)
+	}
+	recipients, err := m.queries.DeleteRecipients(ctx, db.DeleteRecipientsParams{Before: before, Bite: bite})
+	if err != nil {
+		return false, fmt.Errorf("delete recipients: %w", err)
+	}
+	return messages == bite || recipients == bite, nil
+}

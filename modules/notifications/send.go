@@ -1,0 +1,77 @@
+package notifications
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"example.com/shop/modules/notifications/internal/db"
+)
+
+// mail is what a mail server needs to know.
+type mail struct {
+	to        string
+	subject   string
+	body      string
+	messageID string
+}
+
+// mailer hands one mail to a mail server and returns once the server has taken it or has not. Its errors hold no address.
+type mailer interface {
+	send(ctx context.Context, m mail) error
+}
+
+// sendDue claims a few messages, sends them side by side, and writes down what became of each. It reports more while it
+// finds as many as it may have in hand.
+//
+//	claim under a lease ─commit─▶ SMTP, in no transaction ─▶ result ─commit
+//	                                  │ the worker dies here
+//	                                  └─▶ the lease expires, a worker claims it and sends it again
+//
+// SMTP cannot be asked what became of a mail, so a death between the server's answer and the commit sends it twice, under
+// one Message-ID. Committing first would lose it.
+func (m *Module) sendDue(ctx context.Context) (more bool, err error) {
+	now := m.now()
+	claimed, err := m.queries.ClaimMessages(ctx, db.ClaimMessagesParams{
+		Now: now, LeaseUntil: now.Add(m.cfg.Lease), Batch: m.cfg.Concurrency,
+	})
+	if err != nil {
+		return false, fmt.Errorf("claim messages: %w", err)
+	}
+	results := make(chan error, len(claimed))
+	for _, claim := range claimed {
+		go func() { results <- m.sendOne(ctx, claim) }()
+	}
+	for range claimed {
+		err = errors.Join(err, <-results)
+	}
+	return len(claimed) == int(m.cfg.Concurrency), err
+}
+
+// sendOne sends one claimed message and commits the result. A mail that was not taken is no error of the worker's: it has
+// its next time, so a dead mail server slows the messages down and nothing else.
+func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
+	sending, cancel := context.WithTimeout(ctx, m.cfg.SendTimeout)
+	defer cancel()
+	sendErr := m.mailer.send(sending, mail{to: claim.Email, subject: claim.Subject, body: claim.Body, messageID: claim.MessageID})
+	if sendErr == nil {
+		if err := m.queries.MarkSent(ctx, db.MarkSentParams{ID: claim.ID, Now: m.now()}); err != nil {
+			return fmt.Errorf("mark message sent: %w", err)
+		}
+		return nil
+	}
+
+	failure := db.MarkFailureParams{
+		ID: claim.ID, Attempts: claim.Attempts, Status: statusPending,
+		NextAt: m.now().Add(backoff(claim.Attempts)), Reason: sendErr.Error(),
+	}
+	if claim.Attempts >= m.cfg.MaxAttempts {
+		failure.Status = statusFailed
+	}
+	m.log.WarnContext(ctx, "mail not taken",
+		"message_id", claim.MessageID, "attempts", claim.Attempts, "status", failure.Status, "error", sendErr)
+	if err := m.queries.MarkFailure(ctx, failure); err != nil {
+		return fmt.Errorf("mark message %s: %w", failure.Status, err)
+	}
+	return nil
+}

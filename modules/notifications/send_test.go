@@ -1,0 +1,278 @@
+package notifications
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"example.com/shop/modules/notifications/internal/db"
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/web"
+)
+
+// tray is a mail server that takes every mail.
+type tray chan mail
+
+func newTray() tray { return make(tray, 100) }
+
+func (mails tray) send(_ context.Context, m mail) error {
+	mails <- m
+	return nil
+}
+
+// list asks for the order's notifications over HTTP.
+func (o *office) list(role, query string) (status int, page web.Page[notification]) {
+	o.t.Helper()
+	request, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet, o.server.URL+"/v1/notifications"+query, nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if role != "" {
+		request.Header.Set("Authorization", "Bearer "+o.key.Mint(tokens.Claims{Subject: "ada", Role: role}))
+	}
+	response, err := o.server.Client().Do(request)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if response.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(body, &page); err != nil {
+			o.t.Fatalf("%v in %s", err, body)
+		}
+	}
+	return response.StatusCode, page
+}
+
+// The whole path, with the workers running: an event comes in, a mail goes out, staff sees it.
+func TestConfirmedOrderIsMailed(t *testing.T) {
+	t.Parallel()
+	mails := newTray()
+	o := setup(t, testConfig, mails)
+	for _, w := range o.module.Workers() {
+		run(t, w.Run)
+	}
+	o.tell(placed, confirmed)
+
+	var got mail
+	select {
+	case got = <-mails:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no mail")
+	}
+	if got.to != address || got.subject != "Your order is confirmed" || got.messageID != order+".confirmed@shop.example" {
+		t.Errorf("mail to %q, subject %q, Message-ID %q", got.to, got.subject, got.messageID)
+	}
+	o.eventually("the message is sent", "SELECT EXISTS (SELECT FROM messages WHERE status = 'sent')")
+	status, page := o.list("staff", "?order_id="+order)
+	sentAt := o.now()
+	want := web.Page[notification]{Items: []notification{{Kind: "confirmed", Status: "sent", MessageID: got.messageID, SentAt: &sentAt}}}
+	if diff := cmp.Diff(want, page); status != http.StatusOK || diff != "" {
+		t.Errorf("status %d\n%s", status, diff)
+	}
+}
+
+func TestWhatIsMailed(t *testing.T) {
+	t.Parallel()
+	confirmedID, cancelledID := order+".confirmed@shop.example", order+".cancelled@shop.example"
+	for name, test := range map[string]struct {
+		told []events.Event
+		want []string // Message-IDs
+	}{
+		"nothing for a placed order":          {told: []events.Event{placed}},
+		"nothing without an address":          {told: []events.Event{confirmed}},
+		"a confirmation":                      {told: []events.Event{placed, confirmed}, want: []string{confirmedID}},
+		"a cancellation":                      {told: []events.Event{placed, cancelled}, want: []string{cancelledID}},
+		"once, however often it is told":      {told: []events.Event{placed, confirmed, confirmed, placed}, want: []string{confirmedID}},
+		"what came before the address, later": {told: []events.Event{cancelled, placed}, want: []string{cancelledID}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mails := newTray()
+			o := setup(t, testConfig, mails)
+			for _, e := range test.told {
+				o.tell(e)
+				o.sendDue()
+				o.sendDue()
+			}
+			close(mails)
+			var got []string
+			for m := range mails {
+				got = append(got, m.messageID)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A worker claims a message and dies. Nobody touches the message while the lease lasts, and then it goes out, as the same mail.
+func TestExpiredLeaseIsReclaimed(t *testing.T) {
+	t.Parallel()
+	mails := newTray()
+	o := setup(t, testConfig, mails)
+	o.tell(placed, confirmed)
+	dead, err := o.module.queries.ClaimMessages(t.Context(), db.ClaimMessagesParams{
+		Now: o.now(), LeaseUntil: o.now().Add(testConfig.Lease), Batch: 1,
+	})
+	if err != nil || len(dead) != 1 {
+		t.Fatalf("claimed %d, error %v", len(dead), err)
+	}
+
+	o.advance(testConfig.Lease - time.Second)
+	o.sendDue()
+	if len(mails) != 0 {
+		t.Fatal("the message was sent under another worker's lease")
+	}
+	o.advance(time.Second)
+	o.sendDue()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails, want 1", len(mails))
+	}
+	if got := <-mails; got.messageID != dead[0].MessageID || got.body != dead[0].Body {
+		t.Errorf("the second claim sends another mail: %+v", got)
+	}
+
+	// The dead worker was only slow: its failure comes too late to count.
+	err = o.module.queries.MarkFailure(t.Context(), db.MarkFailureParams{
+		ID: dead[0].ID, Attempts: dead[0].Attempts, Status: statusFailed, NextAt: o.now(), Reason: "late",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "sent" {
+		t.Errorf("status %s, want sent", page.Items[0].Status)
+	}
+}
+
+func TestAttemptsRunOut(t *testing.T) {
+	t.Parallel()
+	attempts := 0
+	o := setup(t, testConfig, fakeMailer{sendFunc: func(context.Context, mail) error {
+		attempts++
+		return errors.New("the post office is closed")
+	}})
+	o.tell(placed, confirmed)
+	for range 5 {
+		o.sendDue()
+		o.sendDue() // not before its time
+		o.advance(2 * backoffMax)
+	}
+	if attempts != int(testConfig.MaxAttempts) {
+		t.Errorf("%d attempts, want %d", attempts, testConfig.MaxAttempts)
+	}
+	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "failed" || page.Items[0].SentAt != nil {
+		t.Errorf("shown as %+v, want failed", page.Items[0])
+	}
+	if !o.is("SELECT reason = 'the post office is closed' FROM messages") {
+		t.Error("the reason is not kept")
+	}
+}
+
+// Two workers find the same backlog: every mail goes out once, and never more at a time than the setting says.
+func TestWorkersShareTheBacklog(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	seen, sending, most := map[string]int{}, 0, 0
+	o := setup(t, testConfig, fakeMailer{sendFunc: func(_ context.Context, m mail) error {
+		mu.Lock()
+		seen[m.messageID]++
+		sending++
+		most = max(most, sending)
+		mu.Unlock()
+		defer func() { mu.Lock(); sending--; mu.Unlock() }()
+		return nil
+	}})
+	const backlog = 30
+	for range backlog {
+		id := uuid.NewString()
+		o.publish(ordersapi.Placed{OrderID: id, Email: address, Version: 1}, ordersapi.Cancelled{OrderID: id, Reason: "expired", Version: 2})
+	}
+	o.settle()
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for more := true; more; {
+				var err error
+				if more, err = o.module.sendDue(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	o.sendDue()
+	if len(seen) != backlog {
+		t.Errorf("%d mails, want %d", len(seen), backlog)
+	}
+	for id, times := range seen {
+		if times != 1 {
+			t.Errorf("%s was sent %d times", id, times)
+		}
+	}
+	if most > 2*int(testConfig.Concurrency) {
+		t.Errorf("%d mails at a time by two workers of %d", most, testConfig.Concurrency)
+	}
+}
+
+func TestOldMailIsForgotten(t *testing.T) {
+	t.Parallel()
+	o := setup(t, testConfig, newTray())
+	o.tell(placed, confirmed)
+	o.sendDue()
+	for _, test := range []struct {
+		pass time.Duration
+		kept bool
+	}{{testConfig.Retention, true}, {time.Second, false}} {
+		o.advance(test.pass)
+		if _, err := o.module.forget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.is("SELECT EXISTS (SELECT FROM messages) AND EXISTS (SELECT FROM recipients)"); got != test.kept {
+			t.Errorf("kept %v, want %v", got, test.kept)
+		}
+	}
+	if o.is("SELECT EXISTS (SELECT FROM messages) OR EXISTS (SELECT FROM recipients)") {
+		t.Error("something old is still there")
+	}
+}
+
+func TestWhoMaySee(t *testing.T) {
+	t.Parallel()
+	o := setup(t, testConfig, newTray())
+	o.tell(placed, confirmed)
+	for name, test := range map[string]struct {
+		role, query string
+		status      int
+		items       int
+	}{
+		"staff":              {"staff", "?order_id=" + order, 200, 1},
+		"of another order":   {"staff", "?order_id=" + uuid.NewString(), 200, 0},
+		"nobody":             {"", "?order_id=" + order, 401, 0},
+		"a customer":         {"customer", "?order_id=" + order, 403, 0},
+		"a service":          {"service", "?order_id=" + order, 403, 0},
+		"without an order":   {"staff", "", 422, 0},
+		"with half an order": {"staff", "?order_id=0199a0c1", 422, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, page := o.list(test.role, test.query)
+			if status != test.status || len(page.Items) != test.items {
+				t.Errorf("status %d with %d items, want %d with %d", status, len(page.Items), test.status, test.items)
+			}
+		})
+	}
+}

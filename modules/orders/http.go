@@ -1,0 +1,197 @@
+package orders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"example.com/shop/modules/orders/internal/db"
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/web"
+)
+
+// Routes registers what customers can do with their orders.
+func (m *Module) Routes(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", DefaultStatus: http.StatusCreated,
+		Summary: "Place an order", Security: web.Customer,
+	}, m.handlePlace)
+	huma.Register(api, huma.Operation{
+		OperationID: "list-orders", Method: http.MethodGet, Path: "/v1/orders",
+		Summary: "List my orders, newest first", Security: web.Customer,
+	}, m.handleList)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{id}",
+		Summary: "Show one of my orders", Security: web.Customer,
+	}, m.handleGet)
+	huma.Register(api, huma.Operation{
+		OperationID: "cancel-order", Method: http.MethodPost, Path: "/v1/orders/{id}/cancel",
+		Summary: "Cancel one of my orders that is not confirmed yet", Security: web.Customer,
+	}, m.handleCancel)
+}
+
+type orderJSON struct {
+	ID        string          `json:"id" format:"uuid"`
+	Status    string          `json:"status" enum:"placed,awaiting_payment,confirmed,cancelled"`
+	Reason    string          `json:"reason,omitempty" doc:"Why it was cancelled: out_of_stock, declined, expired or customer"`
+	Total     ordersapi.Money `json:"total"`
+	Lines     []lineJSON      `json:"lines"`
+	CreatedAt time.Time       `json:"created_at"`
+}
+
+type lineJSON struct {
+	SKU       string `json:"sku"`
+	Name      string `json:"name"`
+	Quantity  int32  `json:"quantity"`
+	UnitPrice int64  `json:"unit_price" doc:"In the minor units of the total's currency"`
+}
+
+// orderOutput is an answer with one order. For a placement it is stored under the idempotency key as it is.
+type orderOutput struct {
+	Location string `header:"Location"`
+	Body     orderJSON
+}
+
+type placeInput struct {
+	idempotency.Header
+	Body struct {
+		Email        string           `json:"email" format:"email" maxLength:"254" doc:"Where to tell you how it went"`
+		PaymentToken string           `json:"payment_token" minLength:"1" maxLength:"64" doc:"Stands for your card at the payment provider"`
+		Lines        []placeInputLine `json:"lines" minItems:"1" maxItems:"50"`
+	}
+}
+
+type placeInputLine struct {
+	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
+	Quantity int    `json:"quantity" minimum:"1" maximum:"10000"`
+}
+
+func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput, error) {
+	customer := web.PrincipalFrom(ctx).Subject
+	p := placement{customerID: customer, email: in.Body.Email, paymentToken: in.Body.PaymentToken}
+	for _, l := range in.Body.Lines {
+		p.lines = append(p.lines, ordersapi.Line{SKU: l.SKU, Quantity: l.Quantity})
+	}
+	out, err := m.place(ctx, idempotency.NewKey(customer, "POST /v1/orders", in.IdempotencyKey, in.Body), p)
+	return out, problem(ctx, err)
+}
+
+type orderInput struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (m *Module) handleGet(ctx context.Context, in *orderInput) (*orderOutput, error) {
+	order, err := m.find(ctx, m.pool, web.PrincipalFrom(ctx).Subject, in.ID)
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
+	return m.output(ctx, order)
+}
+
+func (m *Module) handleCancel(ctx context.Context, in *orderInput) (*orderOutput, error) {
+	order, err := m.cancelOrder(ctx, web.PrincipalFrom(ctx).Subject, in.ID)
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
+	return m.output(ctx, order)
+}
+
+type listOutput struct {
+	Body web.Page[orderJSON]
+}
+
+func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*listOutput, error) {
+	before := uuid.Max
+	if in.Cursor != "" {
+		if err := web.DecodeCursor(in.Cursor, &before); err != nil {
+			return nil, problem(ctx, err)
+		}
+	}
+	rows, err := db.New(m.pool).ListOrders(ctx, db.ListOrdersParams{
+		CustomerID: web.PrincipalFrom(ctx).Subject, Before: before, Most: int32(in.Limit) + 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list orders: %w", err)
+	}
+	lines, err := m.linesOf(ctx, rows...)
+	if err != nil {
+		return nil, err
+	}
+	return &listOutput{Body: web.NewPage(rows, in.Limit,
+		func(o db.Order) orderJSON { return toJSON(o, lines[o.ID]) },
+		func(o db.Order) any { return o.ID })}, nil
+}
+
+func (m *Module) output(ctx context.Context, order db.Order) (*orderOutput, error) {
+	lines, err := m.linesOf(ctx, order)
+	if err != nil {
+		return nil, err
+	}
+	return &orderOutput{Body: toJSON(order, lines[order.ID])}, nil
+}
+
+func (m *Module) linesOf(ctx context.Context, orders ...db.Order) (map[uuid.UUID][]db.Line, error) {
+	ids := make([]uuid.UUID, len(orders))
+	for i, o := range orders {
+		ids[i] = o.ID
+	}
+	rows, err := db.New(m.pool).ListLines(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("list lines: %w", err)
+	}
+	lines := map[uuid.UUID][]db.Line{}
+	for _, l := range rows {
+		lines[l.OrderID] = append(lines[l.OrderID], l)
+	}
+	return lines, nil
+}
+
+func toJSON(o db.Order, lines []db.Line) orderJSON {
+	out := orderJSON{
+		ID: o.ID.String(), Status: o.Status, Reason: o.Reason, CreatedAt: o.CreatedAt.UTC(),
+		Total: ordersapi.Money{Amount: o.Total, Currency: o.Currency},
+		Lines: make([]lineJSON, len(lines)),
+	}
+	for i, l := range lines {
+		out.Lines[i] = lineJSON{SKU: l.Sku, Name: l.Name, Quantity: l.Quantity, UnitPrice: l.UnitPrice}
+	}
+	return out
+}
+
+// placedOutput is the answer to a placement, told from what was written.
+func placedOutput(o db.InsertOrderParams, lines []pricedLine) orderOutput {
+	row := db.Order{ID: o.ID, Status: string(placed), Total: o.Total, Currency: o.Currency, CreatedAt: o.Now}
+	rows := make([]db.Line, len(lines))
+	for i, l := range lines {
+		rows[i] = db.Line{Sku: l.sku, Name: l.name, Quantity: l.quantity, UnitPrice: l.unitPrice}
+	}
+	return orderOutput{Location: "/v1/orders/" + o.ID.String(), Body: toJSON(row, rows)}
+}
+
+// problem tells the caller what to do about an error. The platform knows its own, and logs what nobody knows.
+func problem(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNotFound):
+		return web.Problem(ctx, http.StatusNotFound, "order-not-found", "You have no order with this id. List yours with GET /v1/orders.")
+	case errors.Is(err, errConfirmed):
+		return web.Problem(ctx, http.StatusConflict, "order-confirmed", "The order is confirmed and can no longer be cancelled.")
+	case errors.Is(err, errUnknownSKU):
+		return web.Problem(ctx, http.StatusUnprocessableEntity, "unknown-sku",
+			"A line names a product that does not exist. See GET /v1/inventory/products.")
+	case errors.Is(err, errMixedCurrencies):
+		return web.Problem(ctx, http.StatusUnprocessableEntity, "mixed-currencies",
+			"The products are priced in different currencies. Place one order for each currency.")
+	case errors.Is(err, errTotalTooLarge):
+		return web.Problem(ctx, http.StatusUnprocessableEntity, "total-too-large", "The total is too large. Split the order.")
+	default:
+		return err
+	}
+}

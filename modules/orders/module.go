@@ -1,0 +1,57 @@
+package orders
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/modules/inventory/inventoryapi"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/worker"
+)
+
+// Config holds the windows of orders.
+type Config struct {
+	// How long an order waits to hear about stock, and again about payment, before it is cancelled as expired.
+	Deadline time.Duration `env:"ORDERS_DEADLINE" envDefault:"1m"`
+	// How often overdue orders are looked for.
+	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
+	// How long the answer to a placement is told again to the same Idempotency-Key.
+	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
+}
+
+// quoter is inventory, as far as orders needs it: the module itself in the same process, or its client over HTTP. A sku that
+// it does not know has no quote in the answer.
+type quoter interface {
+	Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error)
+}
+
+// Module is the bounded context orders.
+type Module struct {
+	cfg     Config
+	pool    *pgxpool.Pool
+	outbox  *events.Outbox
+	log     *slog.Logger
+	now     func() time.Time
+	stock   quoter
+	workers []*worker.Worker
+}
+
+// New returns the module on its own pool and outbox. It does nothing before it is served, consumed for and worked for.
+func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock quoter) *Module {
+	m := &Module{cfg: cfg, pool: pool, outbox: outbox, log: log, now: now, stock: stock}
+	m.workers = []*worker.Worker{
+		worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log),
+		idempotency.NewPruner(pool, cfg.KeyRetention, log),
+	}
+	return m
+}
+
+// Workers are the module's background loops.
+func (m *Module) Workers() []*worker.Worker { return m.workers }
+
+// Wake tells the relay that a transaction has committed. The workers need no waking: they wait for deadlines.
+func (m *Module) Wake() { m.outbox.Wake() }

@@ -1,0 +1,82 @@
+// Package orders takes orders and sees each through to its end. It owns the schema orders and nothing outside it.
+package orders
+
+import (
+	"errors"
+	"math/bits"
+	"slices"
+)
+
+// status is where an order stands in the saga:
+//
+//	      POST                reserved              captured
+//	(new) ─────▶ placed ───────────────▶ awaiting_payment ─────────▶ confirmed
+//	               │ rejected                │ declined
+//	               │ expired, customer       │ expired, customer
+//	               ▼                         ▼
+//	           cancelled ◀───────────────────┘
+//
+// Confirmed and cancelled are final, so whichever of two racing moves commits first wins and the other finds nothing to move.
+type status string
+
+const (
+	placed          status = "placed"
+	awaitingPayment status = "awaiting_payment"
+	confirmed       status = "confirmed"
+	cancelled       status = "cancelled"
+)
+
+// move is one arrow of the saga. A fact that arrives when the order is elsewhere is late or a duplicate, and moves nothing.
+type move struct {
+	from   []status
+	to     status
+	reason string
+}
+
+var (
+	reserve = move{from: []status{placed}, to: awaitingPayment}
+	reject  = move{from: []status{placed}, to: cancelled, reason: "out_of_stock"}
+	capture = move{from: []status{awaitingPayment}, to: confirmed}
+	decline = move{from: []status{awaitingPayment}, to: cancelled, reason: "declined"}
+	expire  = move{from: []status{placed, awaitingPayment}, to: cancelled, reason: "expired"}
+	cancel  = move{from: []status{placed, awaitingPayment}, to: cancelled, reason: "customer"}
+)
+
+func (m move) applies(to status) bool { return slices.Contains(m.from, to) }
+
+// final says that no move starts here, so the saga has no deadline any more.
+func (s status) final() bool { return s == confirmed || s == cancelled }
+
+var (
+	errUnknownSKU      = errors.New("a product does not exist")
+	errMixedCurrencies = errors.New("the products have different currencies")
+	errTotalTooLarge   = errors.New("the total is too large")
+	errNotFound        = errors.New("the order does not exist")
+	errConfirmed       = errors.New("the order is confirmed")
+)
+
+// pricedLine is a line with the name and the price that inventory quoted. Prices are in the currency's minor units.
+type pricedLine struct {
+	sku       string
+	name      string
+	quantity  int32
+	unitPrice int64
+	currency  string
+}
+
+// total adds up what the lines cost, in the one currency that they share.
+func total(lines []pricedLine) (amount int64, currency string, err error) {
+	for _, l := range lines {
+		if currency != "" && l.currency != currency {
+			return 0, "", errMixedCurrencies
+		}
+		currency = l.currency
+		high, cost := bits.Mul64(uint64(l.quantity), uint64(l.unitPrice))
+		sum, carry := bits.Add64(uint64(amount), cost, 0)
+		if high != 0 || carry != 0 || int64(sum) < 0 {
+			return 0, "", errTotalTooLarge
+		}
+		amount = int64(sum)
+	}
+	return amount, currency, nil
+}

@@ -1,0 +1,116 @@
+package orders
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/modules/orders/internal/db"
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/idempotency"
+)
+
+// placement is what a customer asks for.
+type placement struct {
+	customerID   string
+	email        string
+	paymentToken string
+	lines        []ordersapi.Line
+}
+
+// place stores a new order at the prices that inventory quotes now, once per idempotency key. The answer to a key that was used
+// is looked up before the quote: it stays what it was, whatever the products cost by now.
+func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
+	if answer, ok, err := idempotency.Stored[orderOutput](ctx, m.pool, key); err != nil || ok {
+		return &answer, err
+	}
+	lines, err := m.price(ctx, p.lines)
+	if err != nil {
+		return nil, err
+	}
+	amount, currency, err := total(lines)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("make order id: %w", err)
+	}
+	now := m.now()
+	deadline := now.Add(m.cfg.Deadline)
+	row := db.InsertOrderParams{
+		ID: id, CustomerID: p.customerID, Email: p.email, PaymentToken: p.paymentToken,
+		Total: amount, Currency: currency, Deadline: &deadline, Now: now,
+	}
+	fact := ordersapi.Placed{
+		OrderID: id.String(), CustomerID: p.customerID, Email: p.email, Lines: p.lines,
+		Total: ordersapi.Money{Amount: amount, Currency: currency}, Version: 1,
+	}
+
+	var answer orderOutput
+	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+		answer, err = idempotency.DoTx(ctx, tx, key, func() (orderOutput, error) {
+			if err := insertTx(ctx, tx, row, lines); err != nil {
+				return orderOutput{}, err
+			}
+			if err := events.PublishTx(ctx, tx, fact); err != nil {
+				return orderOutput{}, err
+			}
+			return placedOutput(row, lines), nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.Wake()
+	return &answer, nil
+}
+
+// price asks inventory for the name and the price of every product.
+func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, error) {
+	skus := make([]string, len(lines))
+	for i, l := range lines {
+		skus[i] = l.SKU
+	}
+	quotes, err := m.stock.Quote(ctx, skus)
+	if err != nil {
+		return nil, fmt.Errorf("quote: %w", err)
+	}
+	priced := make([]pricedLine, len(lines))
+	for i, l := range lines {
+		for _, q := range quotes {
+			if q.SKU == l.SKU {
+				priced[i] = pricedLine{
+					sku: l.SKU, name: q.Name, quantity: int32(l.Quantity),
+					unitPrice: q.Price.Amount, currency: q.Price.Currency,
+				}
+			}
+		}
+		if priced[i].sku == "" {
+			return nil, errUnknownSKU
+		}
+	}
+	return priced, nil
+}
+
+func insertTx(ctx context.Context, tx pgx.Tx, row db.InsertOrderParams, lines []pricedLine) error {
+	q := db.New(tx)
+	if err := q.InsertOrder(ctx, row); err != nil {
+		return fmt.Errorf("insert order: %w", err)
+	}
+	params := db.InsertLinesParams{OrderID: row.ID}
+	for _, l := range lines {
+		params.Skus = append(params.Skus, l.sku)
+		params.Names = append(params.Names, l.name)
+		params.Quantities = append(params.Quantities, l.quantity)
+		params.UnitPrices = append(params.UnitPrices, l.unitPrice)
+	}
+	if err := q.InsertLines(ctx, params); err != nil {
+		return fmt.Errorf("insert lines: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package orders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/modules/orders/internal/db"
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/events"
+)
+
+// moveTx moves the order and publishes the fact, or reports false when the order is not where the move starts.
+func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, id uuid.UUID, mv move) (order db.Order, moved bool, err error) {
+	now := m.now()
+	params := db.MoveOrderParams{ID: id, ToStatus: string(mv.to), Reason: mv.reason, Now: now}
+	for _, s := range mv.from {
+		params.FromStatuses = append(params.FromStatuses, string(s))
+	}
+	if !mv.to.final() {
+		deadline := now.Add(m.cfg.Deadline)
+		params.Deadline = &deadline
+	}
+	order, err = db.New(tx).MoveOrder(ctx, params)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return db.Order{}, false, nil
+	}
+	if err != nil {
+		return db.Order{}, false, fmt.Errorf("move order to %s: %w", mv.to, err)
+	}
+	return order, true, events.PublishTx(ctx, tx, factOf(order))
+}
+
+// factOf is what others are told about an order that has just moved.
+func factOf(o db.Order) events.Event {
+	id, amount := o.ID.String(), ordersapi.Money{Amount: o.Total, Currency: o.Currency}
+	switch status(o.Status) {
+	case awaitingPayment:
+		return ordersapi.PaymentDue{OrderID: id, Amount: amount, PaymentToken: o.PaymentToken, Version: o.Version}
+	case confirmed:
+		return ordersapi.Confirmed{OrderID: id, Total: amount, Version: o.Version}
+	default:
+		return ordersapi.Cancelled{OrderID: id, Reason: o.Reason, Version: o.Version}
+	}
+}
+
+// expiryBatch keeps the transaction that expires orders short.
+const expiryBatch = 100
+
+// expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event: inventory releases, payments
+// refunds even a capture that arrives later.
+func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
+	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+		now := m.now()
+		ids, err := db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
+		if err != nil {
+			return fmt.Errorf("lock overdue orders: %w", err)
+		}
+		more = len(ids) == expiryBatch
+		for _, id := range ids {
+			if _, _, err := m.moveTx(ctx, tx, id, expire); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		m.Wake()
+	}
+	return more, err
+}

@@ -1,0 +1,87 @@
+package payments
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/modules/payments/internal/db"
+	"example.com/shop/platform/events"
+)
+
+// Handlers are payments' part in the saga of an order. They write intents; the worker acts on them.
+func (m *Module) Handlers() []events.Handler {
+	return []events.Handler{
+		events.On(m.onPaymentDue),
+		events.On(m.onOrderCancelled),
+	}
+}
+
+// onPaymentDue writes the payment and the intent to capture it. A row that is there already is the same payment, or the
+// tombstone of an order that was cancelled first: either way there is nothing to do.
+func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error {
+	orderID, err := uuid.Parse(e.OrderID)
+	if err != nil {
+		return fmt.Errorf("read order id: %w", err)
+	}
+	if err := checkDue(money{e.Amount.Amount, e.Amount.Currency}, e.PaymentToken); err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make payment id: %w", err)
+	}
+	queries := m.queries.WithTx(tx)
+	made, err := queries.InsertPayment(ctx, db.InsertPaymentParams{
+		OrderID: orderID, ID: id, Amount: e.Amount.Amount, Currency: e.Amount.Currency, Token: e.PaymentToken, Now: m.now(),
+	})
+	if err != nil || made == 0 {
+		return wrap("insert payment", err)
+	}
+	return m.insertAttemptTx(ctx, tx, orderID, capture)
+}
+
+// onOrderCancelled stops a capture that has not begun, and gives back what was taken. The tombstone is tried first: its
+// insert waits for a payment in the making, which the lock after it then sees.
+func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Cancelled) error {
+	orderID, err := uuid.Parse(e.OrderID)
+	if err != nil {
+		return fmt.Errorf("read order id: %w", err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make payment id: %w", err)
+	}
+	queries := m.queries.WithTx(tx)
+	made, err := queries.InsertTombstone(ctx, db.InsertTombstoneParams{OrderID: orderID, ID: id, Now: m.now()})
+	if err != nil || made == 1 {
+		return wrap("insert tombstone", err)
+	}
+	p, err := queries.LockPayment(ctx, orderID)
+	if err != nil {
+		return fmt.Errorf("lock payment: %w", err)
+	}
+	unclaimed, err := queries.WithdrawCapture(ctx, db.WithdrawCaptureParams{OrderID: orderID, Now: m.now()})
+	if err != nil {
+		return fmt.Errorf("withdraw capture: %w", err)
+	}
+	if p.CancelledAt == nil {
+		now := m.now()
+		p.CancelledAt = &now
+	}
+	if unclaimed == 1 {
+		return m.moveTx(ctx, tx, p, cancelInTime, "")
+	}
+	return m.moveTx(ctx, tx, p, cancelLate, "")
+}
+
+// wrap names the operation that failed, if it did.
+func wrap(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}

@@ -1,0 +1,82 @@
+// Package payments takes the money for an order, and gives it back when the order is cancelled.
+//
+// It owns the schema payments and nothing outside it. It promises that an order is captured once at most and refunded once at
+// most, that no capture of a cancelled order is kept, and that each of these survives the death of any process: what is
+// to be done is a row before it is a call.
+package payments
+
+import (
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/modules/payments/internal/db"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/worker"
+)
+
+// Config is what a deployment may set.
+type Config struct {
+	// Where the payment provider is.
+	ProviderURL string `env:"PAYMENTS_PROVIDER_URL" envDefault:"http://127.0.0.1:8091"`
+	// How long one call may take before its outcome counts as unknown.
+	CallTimeout time.Duration `env:"PAYMENTS_CALL_TIMEOUT" envDefault:"2s"`
+	// How many calls may be under way in this process.
+	Concurrency int `env:"PAYMENTS_CONCURRENCY" envDefault:"16"`
+	// How long an intent belongs to its claimer: more than two calls take. It is how long a crash delays a payment.
+	Lease time.Duration `env:"PAYMENTS_LEASE" envDefault:"10s"`
+	// The pause after a first try that brought no answer; it doubles with every further one.
+	BackoffFirst time.Duration `env:"PAYMENTS_BACKOFF_FIRST" envDefault:"100ms"`
+	// The longest pause between two tries.
+	BackoffMost time.Duration `env:"PAYMENTS_BACKOFF_MOST" envDefault:"30s"`
+	// How long after a cancel the provider must know nothing of the capture, until we believe that it never will.
+	Quiet time.Duration `env:"PAYMENTS_QUIET" envDefault:"1m"`
+	// How often intents are looked for that nothing woke us for: those of a process that died, or of another.
+	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
+}
+
+// Module is payments in one process. Any number of processes may serve one schema.
+type Module struct {
+	cfg      Config
+	pool     *pgxpool.Pool
+	queries  *db.Queries
+	outbox   *events.Outbox
+	log      *slog.Logger
+	now      func() time.Time
+	provider provider
+
+	claimer  *worker.Worker
+	lanes    []*worker.Worker
+	claimed  chan claim   // from the claimer to the lanes
+	underWay atomic.Int64 // claims that no lane has finished
+}
+
+// New makes the module and starts nothing.
+func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
+	return newModule(cfg, pool, outbox, log, now, newHTTPProvider(cfg))
+}
+
+func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider) *Module {
+	cfg.Concurrency = max(1, cfg.Concurrency)
+	m := &Module{
+		cfg: cfg, pool: pool, queries: db.New(pool), outbox: outbox, log: log, now: now, provider: p,
+		claimed: make(chan claim, cfg.Concurrency),
+	}
+	m.claimer = worker.New("claim attempts", cfg.Poll, m.claimDue, m.log)
+	for i := range cfg.Concurrency {
+		m.lanes = append(m.lanes, worker.New("call provider "+strconv.Itoa(i), cfg.Poll, m.callNext, m.log))
+	}
+	return m
+}
+
+// Workers are the claimer, which reads the database, and the lanes, which call the provider.
+func (m *Module) Workers() []*worker.Worker { return append([]*worker.Worker{m.claimer}, m.lanes...) }
+
+// Wake is called after a commit that may have published, or written an intent.
+func (m *Module) Wake() {
+	m.outbox.Wake()
+	m.claimer.Wake()
+}

@@ -1,0 +1,119 @@
+package payments
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+var (
+	allStatuses = []status{tombstone, pending, cancelling, captured, declined, cancelled, refunding, refunded}
+	allNews     = []news{captureApproved, captureRefused, captureUnheard, cancelInTime, cancelLate, refundApproved}
+)
+
+// The whole table, so that an arrow added by mistake fails as surely as one that is missing.
+func TestStatusAfter(t *testing.T) {
+	t.Parallel()
+	want := map[status]map[news]status{
+		pending: {
+			captureApproved: captured, captureRefused: declined, cancelInTime: cancelled, cancelLate: cancelling,
+		},
+		cancelling: {captureApproved: refunding, captureRefused: cancelled, captureUnheard: cancelled},
+		captured:   {cancelLate: refunding},
+		refunding:  {refundApproved: refunded},
+	}
+	for _, from := range allStatuses {
+		for _, n := range allNews {
+			to, moves := want[from][n]
+			if !moves {
+				to = from
+			}
+			if got := from.after(n); got != to {
+				t.Errorf("%s, %s: became %s, want %s", from, n, got, to)
+			}
+		}
+	}
+}
+
+// Whatever the news and however often they come: money that was taken is kept by captured, or on its way back.
+func TestTakenMoneyIsNeverForgotten(t *testing.T) {
+	t.Parallel()
+	holdsMoney := map[status]bool{captured: true, refunding: true}
+	for _, from := range allStatuses {
+		for _, n := range allNews {
+			to := from.after(n)
+			if holdsMoney[from] && !holdsMoney[to] && to != refunded {
+				t.Errorf("%s, %s: became %s and the money is nobody's", from, n, to)
+			}
+			if from == refunded && to != refunded {
+				t.Errorf("refunded, %s: became %s", n, to)
+			}
+		}
+	}
+}
+
+func TestNewsOf(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kind string
+		end  outcome
+		want news
+	}{
+		{capture, approved, captureApproved},
+		{capture, refused, captureRefused},
+		{capture, withdrawn, captureUnheard},
+		{refund, approved, refundApproved},
+		{refund, refused, ""},
+		{refund, withdrawn, ""},
+	} {
+		if got := newsOf(test.kind, test.end); got != test.want {
+			t.Errorf("%s %s: news %q, want %q", test.kind, test.end, got, test.want)
+		}
+	}
+}
+
+func TestCheckDue(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		amount money
+		token  string
+		want   error
+	}{
+		"an amount":        {money{2598, "EUR"}, "tok_ok", nil},
+		"nothing to pay":   {money{0, "EUR"}, "tok_ok", nil},
+		"a negative one":   {money{-1, "EUR"}, "tok_ok", errBadAmount},
+		"without currency": {money{2598, ""}, "tok_ok", errBadAmount},
+		"without token":    {money{2598, "EUR"}, "", errNoToken},
+	} {
+		if got := checkDue(test.amount, test.token); !errors.Is(got, test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	const first, most = 100 * time.Millisecond, 30 * time.Second
+	for _, test := range []struct {
+		try    int32
+		random float64
+		want   time.Duration
+	}{
+		{1, 0, 50 * time.Millisecond},
+		{1, 0.5, 75 * time.Millisecond},
+		{2, 0, 100 * time.Millisecond},
+		{5, 0, 800 * time.Millisecond},
+		{9, 0.5, 19200 * time.Millisecond},
+		{10, 0, 15 * time.Second},
+		{1 << 30, 0, 15 * time.Second}, // no overflow, however long it takes
+	} {
+		if got := backoff(test.try, first, most, test.random); got != test.want {
+			t.Errorf("backoff after try %d with %v: %v, want %v", test.try, test.random, got, test.want)
+		}
+	}
+	for try := range int32(100) {
+		if got := backoff(try, first, most, 0.999); got > most {
+			t.Errorf("backoff after try %d: %v is more than %v", try, got, most)
+		}
+	}
+}

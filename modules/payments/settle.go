@@ -1,0 +1,91 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/modules/payments/internal/db"
+	"example.com/shop/modules/payments/paymentsapi"
+	"example.com/shop/platform/events"
+)
+
+// errLeaseLost says that another claimer has the intent now. Whatever we learned, it learns from the provider as well.
+var errLeaseLost = errors.New("the lease went to another claimer")
+
+// settle commits what the provider said: the attempt's end, the payment's move and the event that tells of it, or none of them.
+// A cancel that came during the call is seen here, under the lock, and not before.
+func (m *Module) settle(ctx context.Context, c claim, a answer) error {
+	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+		queries := m.queries.WithTx(tx)
+		p, err := queries.LockPayment(ctx, c.OrderID)
+		if err != nil {
+			return fmt.Errorf("lock payment: %w", err)
+		}
+		ours, err := queries.FinishAttempt(ctx, db.FinishAttemptParams{
+			ID: c.ID, Tries: c.Tries, Outcome: string(a.outcome), Reason: a.reason, Now: m.now(),
+		})
+		if err != nil {
+			return fmt.Errorf("finish attempt: %w", err)
+		}
+		if ours == 0 {
+			return errLeaseLost
+		}
+		if a.outcome == approved && c.Kind == capture {
+			p.Reference = a.reference
+		}
+		return m.moveTx(ctx, tx, p, newsOf(c.Kind, a.outcome), a.reason)
+	})
+	if err != nil {
+		return fmt.Errorf("settle %s: %w", c.Kind, err)
+	}
+	m.outbox.Wake() // a refund to claim is found by the claimer, which each finished lane wakes
+	return nil
+}
+
+// moveTx takes the arrow that the news opens, if there is one: the state change, and with it the event or the intent to refund.
+// The payment is locked by the caller.
+func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentRow, n news, reason string) error {
+	to := status(p.Status).after(n)
+	if to == status(p.Status) {
+		return nil
+	}
+	p.Version++
+	err := m.queries.WithTx(tx).MovePayment(ctx, db.MovePaymentParams{
+		OrderID: p.OrderID, Status: string(to), Reference: p.Reference, Version: p.Version, CancelledAt: p.CancelledAt, Now: m.now(),
+	})
+	if err != nil {
+		return fmt.Errorf("move payment to %s: %w", to, err)
+	}
+	amount := paymentsapi.Money{Amount: p.Amount, Currency: p.Currency}
+	switch to {
+	case captured:
+		return events.PublishTx(ctx, tx, paymentsapi.Captured{
+			OrderID: p.OrderID.String(), PaymentID: p.ID.String(), Amount: amount, Version: p.Version,
+		})
+	case declined:
+		return events.PublishTx(ctx, tx, paymentsapi.Declined{
+			OrderID: p.OrderID.String(), PaymentID: p.ID.String(), Reason: reason, Version: p.Version,
+		})
+	case refunded:
+		return events.PublishTx(ctx, tx, paymentsapi.Refunded{
+			OrderID: p.OrderID.String(), PaymentID: p.ID.String(), Amount: amount, Version: p.Version,
+		})
+	case refunding:
+		return m.insertAttemptTx(ctx, tx, p.OrderID, refund)
+	}
+	return nil
+}
+
+// insertAttemptTx writes an intent. Its id is the idempotency key that every try of it will use.
+func (m *Module) insertAttemptTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, kind string) error {
+	key, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make %s key: %w", kind, err)
+	}
+	err = m.queries.WithTx(tx).InsertAttempt(ctx, db.InsertAttemptParams{ID: key, OrderID: orderID, Kind: kind, Cause: events.CauseOf(ctx), Now: m.now()})
+	return wrap("insert "+kind+" attempt", err)
+}

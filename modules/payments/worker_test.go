@@ -1,0 +1,249 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"example.com/shop/platform/events"
+)
+
+// A process dies between the call and its commit. The one after it asks before it calls; and when the first turns out to have
+// been frozen, not dead, its result changes nothing.
+func TestCrashBetweenCallAndCommit(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	called, thaw := make(chan struct{}), make(chan struct{})
+	frozen := s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+		a, err := s.module.provider.Capture(ctx, key, token, m)
+		close(called)
+		<-thaw
+		return a, err
+	}})
+	stop := work(t, frozen)
+	order := uuid.NewString()
+	s.tell(due(order, "tok_ok"))
+	<-called
+
+	survivor := s.process(seen{provider: s.module.provider, capture: func(context.Context, uuid.UUID, string, money) (answer, error) {
+		t.Error("called again without asking first")
+		return answer{}, errUnderWay
+	}})
+	work(t, survivor)
+	s.ahead.Store(int64(s.cfg.Lease))
+	s.settled()
+	s.check(order, "captured", []string{toldCaptured}, []string{"capture approved"})
+
+	close(thaw)
+	stop() // after the late result was refused
+	s.settled()
+	s.check(order, "captured", []string{toldCaptured}, []string{"capture approved"})
+}
+
+// The same, and the order is cancelled while nobody knows.
+func TestCrashThenCancel(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	called, thaw := make(chan struct{}), make(chan struct{})
+	frozen := s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+		a, err := s.module.provider.Capture(ctx, key, token, m)
+		close(called)
+		<-thaw
+		return a, err
+	}})
+	stop := work(t, frozen)
+	order := uuid.NewString()
+	s.tell(due(order, "tok_ok"))
+	<-called
+	s.tell(cancelOf(order))
+	work(t, s.module)
+	s.ahead.Store(int64(s.cfg.Lease))
+	s.settled()
+	close(thaw)
+	stop()
+	s.settled()
+	s.check(order, "refunded", []string{toldRefunded}, []string{"capture approved", "refund approved"})
+}
+
+// A claimer that lost its lease can neither settle the intent, nor give back the lease that is another's now.
+func TestFencing(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.tell(due(uuid.NewString(), "tok_ok"))
+	claim := func(m *Module) claim {
+		if _, err := m.claimDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return <-m.claimed
+	}
+	late := claim(s.module)
+	s.ahead.Store(int64(s.cfg.Lease))
+	other := s.process(s.module.provider)
+	current := claim(other)
+
+	yes := answer{outcome: approved, reference: "cap_1"}
+	if err := s.module.settle(t.Context(), late, yes); !errors.Is(err, errLeaseLost) {
+		t.Errorf("settle without the lease: %v", err)
+	}
+	if err := s.module.postpone(t.Context(), late, errUnderWay); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.count("SELECT count(*) FROM attempts WHERE lease_until = $1 AND state = 'pending'", current.LeaseUntil); n != 1 {
+		t.Error("the lease of the current claimer is gone")
+	}
+	if err := other.settle(t.Context(), current, yes); err != nil {
+		t.Error(err)
+	}
+	if err := other.settle(t.Context(), current, yes); !errors.Is(err, errLeaseLost) {
+		t.Errorf("settled twice: %v", err)
+	}
+}
+
+// A process that slept past its lease before it could call must not call at all.
+func TestNoCallAfterTheLease(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.tell(due(uuid.NewString(), "tok_ok"))
+	if _, err := s.module.claimDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.ahead.Store(int64(s.cfg.Lease))
+	if _, err := s.module.callNext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.ledger(); got != nil {
+		t.Errorf("called after the lease: %v", got)
+	}
+}
+
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	const orders = 60
+	var told []events.Event
+	for range orders {
+		told = append(told, due(uuid.NewString(), "tok_ok"))
+	}
+	s.tell(told...)
+	work(t, s.process(s.module.provider))
+	work(t, s.process(s.module.provider))
+	s.settled()
+	captures := map[string]int{}
+	for _, e := range s.paysim.Ledger("") {
+		captures[e.Key]++
+	}
+	if len(captures) != orders || len(s.ledger()) != orders {
+		t.Errorf("%d keys and %d captures for %d orders", len(captures), len(s.ledger()), orders)
+	}
+	for _, e := range told {
+		order, _ := e.Aggregate()
+		if diff := cmp.Diff([]string{toldCaptured}, s.heardOf(order)); diff != "" {
+			t.Errorf("order %s: %s", order, diff)
+		}
+	}
+	if n := s.count("SELECT count(*) FROM attempts WHERE tries <> 1"); n > 0 {
+		t.Errorf("%d intents were claimed twice", n)
+	}
+}
+
+// All lanes but one are stuck; what comes later goes through the one that is left. Then the process is told to stop: the calls
+// under way are finished and their results kept.
+func TestSlowCallsHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	stuck, release := make(chan struct{}, s.cfg.Concurrency), make(chan struct{})
+	m := s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+		if token == "tok_slow" {
+			stuck <- struct{}{}
+			<-release
+			token = "tok_ok"
+		}
+		return s.module.provider.Capture(ctx, key, token, m)
+	}})
+	stop := work(t, m)
+	for range s.cfg.Concurrency - 1 {
+		s.tell(due(uuid.NewString(), "tok_slow"))
+		<-stuck
+	}
+	for range 5 {
+		s.tell(due(uuid.NewString(), "tok_ok"))
+	}
+	s.until("the quick ones are captured", func() bool { return s.count("SELECT count(*) FROM payments WHERE status = 'captured'") == 5 })
+
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	close(release)
+	<-stopped
+	if n := s.count("SELECT count(*) FROM attempts WHERE state = 'pending'"); n > 0 {
+		t.Errorf("%d results were thrown away", n)
+	}
+}
+
+// The money is owed until it is back: a provider that refuses is asked again and again.
+func TestRefundRefused(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	refusals := 2
+	no := answer{outcome: refused, reason: "not_today"}
+	work(t, s.process(seen{
+		provider: s.module.provider,
+		lookup:   func(context.Context, uuid.UUID) (answer, error) { return answer{}, errUnheard },
+		refund: func(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
+			if refusals > 0 {
+				refusals--
+				return no, nil
+			}
+			return s.module.provider.Refund(ctx, key, reference, m)
+		},
+	}))
+	order := uuid.NewString()
+	s.tell(due(order, "tok_ok"))
+	s.settled()
+	s.tell(cancelOf(order))
+	s.settled()
+	s.check(order, "refunded", []string{toldCaptured, toldRefunded}, []string{"capture approved", "refund approved"})
+}
+
+// A refund whose answer is lost is found again, not made again.
+func TestRefundAnswerLost(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	work(t, s.process(seen{provider: s.module.provider, refund: func(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
+		if _, err := s.module.provider.Refund(ctx, key, reference, m); err != nil {
+			return answer{}, err
+		}
+		return answer{}, context.DeadlineExceeded
+	}}))
+	order := uuid.NewString()
+	s.tell(due(order, "tok_ok"))
+	s.settled()
+	s.tell(cancelOf(order))
+	s.settled()
+	s.check(order, "refunded", []string{toldCaptured, toldRefunded}, []string{"capture approved", "refund approved"})
+}
+
+// Wakes come from everywhere and are never late: without the poll, a whole payment is a matter of wakes.
+func TestNothingWaitsForThePoll(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.cfg.Poll = time.Hour
+	m := newModule(s.cfg, s.pool, s.outbox, s.log, s.now, s.module.provider)
+	work(t, m)
+	order := uuid.NewString()
+	s.tell(due(order, "tok_flaky"))
+	for range 3 * s.cfg.Concurrency { // more than there are lanes
+		s.tell(due(uuid.NewString(), "tok_declined"))
+	}
+	m.Wake() // as its own consumer would
+	s.settled()
+	s.tell(cancelOf(order))
+	m.Wake()
+	s.settled()
+	if diff := cmp.Diff([]string{toldCaptured, toldRefunded}, s.heardOf(order)); diff != "" {
+		t.Error(diff)
+	}
+}
