@@ -1,0 +1,55 @@
+# Tools, pinned here and nowhere else.
+SQLC     := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+MODULES := $(wildcard modules/*)
+# Every folder with a go.mod, innermost last.
+UNITS   := $(patsubst %/go.mod,%,$(shell git ls-files --cached --others --exclude-standard '*go.mod'))
+
+PORT ?= 8080
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## start the shop; PORT=8080, Ctrl-C stops it
+	@PORT=$(PORT) exec bin/seam up
+
+.PHONY: build
+build: ## build every command into bin/
+	@echo "Building into bin/ (the first time takes a minute or two) …"
+	@go build -o bin/ ./cmd/...
+
+.PHONY: test
+test: build ## run every test on a real PostgreSQL
+	@echo "Testing (a cold build takes a few minutes) …"
+	@bin/seam postgres -- go test -timeout 20m work
+
+.PHONY: check
+check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
+	@$(MAKE) --no-print-directory lint generated isolated
+
+.PHONY: lint
+lint: ## vet and lint
+	@echo "Linting (the linter itself is built the first time: some minutes) …"
+	@CGO_ENABLED=0 go run $(GOLANGCI) run $(addsuffix /...,$(UNITS))
+
+.PHONY: generate
+generate: ## write the SQL code of every module anew
+	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
+
+.PHONY: generated
+generated: ## fail when generated code differs from what is committed
+	@for m in $(MODULES); do echo "Comparing $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) diff) || \
+		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
+
+.PHONY: isolated
+isolated: ## build and vet every go.mod without go.work, as if it had left; check that it is tidy
+	@for u in $(UNITS); do echo "Alone: $$u …"; (cd $$u && export GOWORK=off && go build ./... && go vet ./... && go mod tidy -diff) || \
+		{ echo "$$u does not stand alone: run 'make tidy', or see what it imports without requiring"; exit 1; }; done
+
+.PHONY: tidy
+tidy: ## tidy every go.mod
+	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done

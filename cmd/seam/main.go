@@ -1,0 +1,33 @@
+// Command seam is for those who develop and operate the shop: it starts everything on one machine, and prints what they need.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"example.com/shop/platform/process"
+)
+
+func main() {
+	process.Main(
+		process.Verb{Name: "up", Args: "[--help]", Help: "start the shop and everything it needs; Ctrl-C stops it", Run: up},
+		process.Verb{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
+		process.Verb{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
+	)
+}
+
+// parse reads a verb's flags; --help explains them by about and is no error.
+func parse(set *flag.FlagSet, about string, args []string) error {
+	set.SetOutput(os.Stdout)
+	set.Usage = func() {
+		fmt.Println(about)
+		set.PrintDefaults()
+	}
+	err := set.Parse(args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return process.Usage(err)
+}

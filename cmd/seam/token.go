@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/process"
+)
+
+// tokenLife is long enough for a day's work, and no more.
+const tokenLife = 12 * time.Hour
+
+// token prints a token signed with the development key, so that it can be used inside a curl line.
+func token(_ context.Context, args []string) error {
+	set := flag.NewFlagSet("token", flag.ContinueOnError)
+	role := set.String("role", "", "customer, staff or service")
+	subject := set.String("sub", "", "who the token is for, such as ada")
+	ttl := set.Duration("ttl", tokenLife, "how long it is valid")
+	if err := parse(set, "seam token prints a token for the shop that seam up starts here.", args); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"customer", "staff", "service"}, *role) {
+		return process.Usage(errors.New("--role must be customer, staff or service"))
+	}
+	if *subject == "" || set.NArg() > 0 {
+		return process.Usage(errors.New("--sub must name one person, as in --sub ada"))
+	}
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	key, err := tokens.LoadOrCreate(filepath.Join(s.State, "key.pem"))
+	if err != nil {
+		return fmt.Errorf("read the signing key: %w", err)
+	}
+	fmt.Println(key.Mint(tokens.Claims{Role: *role, Subject: *subject, TTL: *ttl}))
+	return nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/caarlos0/env/v11"
+
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/process"
+	"example.com/shop/topology"
+)
+
+// settings are what seam itself reads; the shop's processes inherit the whole environment, so their settings can be given too.
+type settings struct {
+	// Where the shop listens on the loopback.
+	Port int `env:"PORT" envDefault:"8080"`
+	// An admin connection, such as postgres://user:password@host:5432/shop. Without it seam finds or starts a PostgreSQL.
+	DatabaseURL string `env:"DATABASE_URL"`
+	// Where PostgreSQL's data and the signing key are kept between runs.
+	State string `env:"SEAM_STATE"`
+}
+
+func readSettings() (settings, error) {
+	s, err := env.ParseAs[settings]()
+	if err != nil {
+		return s, process.Usage(err)
+	}
+	if s.State == "" {
+		s.State = topology.DefaultState()
+	}
+	return s, nil
+}
+
+const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider and a mail server to play with, and the shop.
+Data is kept between runs. Settings: PORT (8080), DATABASE_URL, SEAM_STATE, and every setting in a module's README.`
+
+func up(ctx context.Context, args []string) error {
+	if err := parse(flag.NewFlagSet("up", flag.ContinueOnError), aboutUp, args); err != nil {
+		return err
+	}
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	bin, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	shop, err := topology.Start(ctx, topology.Options{
+		Bin: filepath.Dir(bin), State: s.State, Port: s.Port, DatabaseURL: s.DatabaseURL,
+		Env: []string{"LOG_FORMAT=text"}, Out: os.Stdout,
+	})
+	if err != nil {
+		return err
+	}
+	greet(shop)
+	died := shop.Wait(ctx)
+	fmt.Println("\nStopping …")
+	return errors.Join(died, shop.Stop())
+}
+
+// greet prints where everything is, and one line to try.
+func greet(shop *topology.Shop) {
+	customer := shop.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
+	fmt.Printf(`
+The shop is ready.
+  shop      %[1]s
+  docs      %[1]s/v1/orders/docs/  (also inventory, payments, notifications)
+  mail      %[2]s/messages
+  provider  %[3]s/ledger
+  database  psql '%[4]s'
+
+Place an order (the second command shows it confirmed):
+  curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[5]s' -H "Idempotency-Key: $(date +%%s%%N)" -H 'Content-Type: application/json' -d '{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":2}]}'
+  curl -s %[1]s/v1/orders -H "Authorization: Bearer $(bin/seam token --role customer --sub ada)"
+
+Other payment tokens: tok_declined, tok_timeout, tok_flaky, tok_slow. Ctrl-C stops everything; data is kept.
+
+`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, shop.AdminURL, customer)
+}

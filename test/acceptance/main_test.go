@@ -1,0 +1,86 @@
+// Package acceptance is what the shop promises to those who call it, told over HTTP alone. It knows a base URL, a source of tokens
+// and the mailboxes, so it runs against any mix of processes.
+package acceptance
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/topology"
+)
+
+// shop is what the suite knows about the shop under test.
+var shop struct {
+	url, mailURL string
+	key          *tokens.Key
+}
+
+// TestMain takes the shop that SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key) name, or starts one.
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		stop, err := connect()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "start the shop:", err)
+			return 1
+		}
+		defer stop()
+		return m.Run()
+	}())
+}
+
+func connect() (stop func(), err error) {
+	if url := os.Getenv("SHOP_URL"); url != "" {
+		shop.url, shop.mailURL = url, os.Getenv("SHOP_MAIL_URL")
+		shop.key, err = tokens.LoadOrCreate(os.Getenv("SHOP_KEY"))
+		return func() {}, err
+	}
+	bin, err := os.MkdirTemp("", "shop-bin-")
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "example.com/shop/cmd/monolith").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build: %w\n%s", err, out)
+	}
+	running, err := topology.Start(ctx, topology.Options{
+		Bin: bin, Out: logFile(), SlowPayment: 8 * time.Second,
+		// An order expires before tok_slow has answered, and long after every other has.
+		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s", "LOG_FORMAT=text"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	shop.url, shop.mailURL, shop.key = running.URL, running.Outside.MailURL, running.Key
+	return func() {
+		if err := running.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the shop:", err)
+		}
+		_ = os.RemoveAll(bin)
+	}, nil
+}
+
+// logFile is where the shop's logs go: to the screen when SHOP_LOG is set, else nowhere.
+func logFile() io.Writer {
+	if os.Getenv("SHOP_LOG") != "" {
+		return os.Stderr
+	}
+	return io.Discard
+}
+
+// token describes a token to make; the zero value of a field means a good one.
+type token struct {
+	subject, role, audience, issuer string
+	ttl                             time.Duration
+}
+
+func (t token) mint() string {
+	return shop.key.Mint(tokens.Claims{Subject: t.subject, Role: t.role, Audience: t.audience, Issuer: t.issuer, TTL: t.ttl})
+}
+
+func staff() string { return token{subject: "grace", role: "staff"}.mint() }

@@ -1,0 +1,191 @@
+package acceptance
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+// Each test that looks at stock has a product to itself, so that all can run at once.
+
+func TestAnOrderIsConfirmed(t *testing.T) {
+	t.Parallel()
+	c := newCustomer(t)
+	before := stockOf(t, "tea-assam")
+	placed := c.place(t, "tok_ok", line{"tea-assam", 2})
+	if placed.Status != "placed" || placed.Total != (money{2 * before.Price.Amount, "EUR"}) {
+		t.Errorf("placed: %+v", placed)
+	}
+	if len(placed.Lines) != 1 || placed.Lines[0].Name != before.Name || placed.Lines[0].UnitPrice != before.Price.Amount {
+		t.Errorf("lines: %+v", placed.Lines)
+	}
+
+	o := c.settled(t, placed.ID)
+	if o.Status != "confirmed" || o.Total != placed.Total {
+		t.Errorf("settled: %+v", o)
+	}
+	if p := paid(t, o.ID, "captured"); p.Amount != o.Total {
+		t.Errorf("paid %+v, want %+v", p.Amount, o.Total)
+	}
+	mails := c.mailed(t, o.ID, "confirmed")
+	if !strings.Contains(mails[0].Body, o.ID) || mails[0].MessageID == "" {
+		t.Errorf("mail: %+v", mails[0])
+	}
+	after := eventually(t, func() (product, bool) {
+		p := stockOf(t, "tea-assam")
+		return p, p.Shipped == before.Shipped+2
+	})
+	if after.OnHand != before.OnHand-2 || after.Reserved != before.Reserved {
+		t.Errorf("stock before %+v, after %+v", before, after)
+	}
+}
+
+func TestAnOrderIsCancelled(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		sku      string
+		token    string
+		quantity int
+		reason   string
+		payment  string // "" if there is none
+	}{
+		"the card is declined":             {"tea-darjeeling", "tok_declined", 2, "declined", "declined"},
+		"there is not enough":              {"tea-gyokuro", "tok_ok", 4, "out_of_stock", ""},
+		"no answer in time, refunded late": {"coffee-yirga", "tok_slow", 3, "expired", "refunded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCustomer(t)
+			before := stockOf(t, test.sku)
+			o := c.settled(t, c.place(t, test.token, line{test.sku, test.quantity}).ID)
+			if o.Status != "cancelled" || o.Reason != test.reason {
+				t.Errorf("settled: %+v", o)
+			}
+			c.mailed(t, o.ID, "cancelled")
+			eventually(t, func() (product, bool) {
+				p := stockOf(t, test.sku)
+				return p, p == before
+			})
+			if test.payment != "" {
+				paid(t, o.ID, test.payment)
+			}
+			if again := c.order(t, o.ID); again.Status != "cancelled" {
+				t.Errorf("it did not stay cancelled: %+v", again)
+			}
+		})
+	}
+}
+
+// The provider takes the money and its answer is lost, or it fails before it works: the truth is found out, and kept to.
+func TestAnUnreliableProvider(t *testing.T) {
+	t.Parallel()
+	for _, paymentToken := range []string{"tok_timeout", "tok_flaky"} {
+		t.Run(paymentToken, func(t *testing.T) {
+			t.Parallel()
+			c := newCustomer(t)
+			o := c.settled(t, c.place(t, paymentToken, line{"tea-jasmine", 1}).ID)
+			if o.Status != "confirmed" {
+				t.Errorf("settled: %+v", o)
+			}
+			paid(t, o.ID, "captured")
+			c.mailed(t, o.ID, "confirmed")
+		})
+	}
+}
+
+func TestTheCustomerCancels(t *testing.T) {
+	t.Parallel()
+	t.Run("while payment is awaited", func(t *testing.T) {
+		t.Parallel()
+		c := newCustomer(t)
+		before := stockOf(t, "coffee-huila")
+		o := c.place(t, "tok_slow", line{"coffee-huila", 4})
+		eventually(t, func() (order, bool) {
+			o := c.order(t, o.ID)
+			return o, o.Status == "awaiting_payment"
+		})
+		cancelled := decode[order](t, c.cancel(t, o.ID), http.StatusOK)
+		if cancelled.Status != "cancelled" || cancelled.Reason != "customer" {
+			t.Errorf("cancelled: %+v", cancelled)
+		}
+		again := decode[order](t, c.cancel(t, o.ID), http.StatusOK)
+		if again.Status != "cancelled" {
+			t.Errorf("cancelled twice: %+v", again)
+		}
+		paid(t, o.ID, "refunded") // the capture was under way
+		c.mailed(t, o.ID, "cancelled")
+		eventually(t, func() (product, bool) {
+			p := stockOf(t, "coffee-huila")
+			return p, p == before
+		})
+	})
+	t.Run("at any moment", func(t *testing.T) {
+		t.Parallel()
+		c := newCustomer(t)
+		before := stockOf(t, "cup-celadon")
+		var mu sync.Mutex
+		confirmed := int64(0)
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				o := c.place(t, "tok_ok", line{"cup-celadon", 1})
+				// From at once to well after the confirmation.
+				for range i {
+					if c.order(t, o.ID).Status == "confirmed" {
+						break
+					}
+				}
+				a := c.cancel(t, o.ID)
+				final := c.settled(t, o.ID)
+				switch {
+				case a.status == http.StatusOK && final.Status == "cancelled":
+					eventually(t, func() (string, bool) { return moneyKept(t, o.ID) })
+				case a.status == http.StatusConflict && final.Status == "confirmed":
+					mu.Lock()
+					confirmed++
+					mu.Unlock()
+				default:
+					t.Errorf("cancel answered %d, and the order is %s", a.status, final.Status)
+				}
+			})
+		}
+		all.Wait()
+		eventually(t, func() (product, bool) {
+			p := stockOf(t, "cup-celadon")
+			return p, p.Reserved == 0 && p.Shipped == before.Shipped+confirmed && p.OnHand == before.OnHand-confirmed
+		})
+		t.Logf("%d of 40 were confirmed before the customer cancelled", confirmed)
+	})
+}
+
+// moneyKept reports true when payments holds nothing for the cancelled order.
+func moneyKept(t *testing.T, orderID string) (string, bool) {
+	t.Helper()
+	items := get[page[payment]](t, staff(), "/v1/payments?order_id="+orderID).Items
+	if len(items) == 0 {
+		return "none", true
+	}
+	s := items[0].Status
+	return s, s == "cancelled" || s == "refunded" || s == "declined"
+}
+
+func TestRestock(t *testing.T) {
+	t.Parallel()
+	before := stockOf(t, "mug-speckled")
+	key := uuid.NewString()
+	for range 3 { // the same key is the same restock
+		a := request{
+			method: http.MethodPost, path: "/v1/inventory/products/mug-speckled/restock", token: staff(), key: key,
+			body: map[string]int{"quantity": 7},
+		}.send(t)
+		if a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if after := stockOf(t, "mug-speckled"); after.OnHand != before.OnHand+7 || after.Restocked != before.Restocked+7 {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}

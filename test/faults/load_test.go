@@ -1,0 +1,141 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// placed is what a client knows of an order: it was acknowledged with this id.
+type placed struct {
+	id, customer, paymentToken string
+}
+
+// load places orders from several clients at once. A client does not give up: it repeats a request with the same Idempotency-Key until
+// it has an answer, as a client must that wants to know whether it has ordered.
+type load struct {
+	mu     sync.Mutex
+	orders []placed
+	done   atomic.Int64
+}
+
+// mix is how the clients pay: mostly well, and in every other way too.
+var mix = []string{
+	"tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok",
+	"tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_declined", "tok_flaky", "tok_timeout", "tok_slow", "tok_ok",
+}
+
+var skus = []string{
+	"tea-assam", "tea-darjeeling", "tea-genmaicha", "tea-jasmine", "tea-gyokuro", "coffee-yirga", "coffee-huila",
+	"cup-celadon", "mug-speckled", "kettle-gooseneck", "strainer-steel", "honey-linden",
+}
+
+// run places count orders from clients at once against urls, and cancels some of them at once.
+func (l *load) run(t *testing.T, s *shop, count, clients int, urls ...string) {
+	t.Helper()
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for c := range clients {
+		all.Go(func() {
+			customer := fmt.Sprintf("customer-%d", c)
+			token := s.token("customer", customer)
+			for {
+				i := next.Add(1)
+				if i > int64(count) {
+					return
+				}
+				url := urls[int(i)%len(urls)]
+				o, err := place(t.Context(), url, token, int(i))
+				if err != nil {
+					t.Errorf("order %d: %v", i, err)
+					return
+				}
+				o.customer = customer
+				l.mu.Lock()
+				l.orders = append(l.orders, o)
+				l.mu.Unlock()
+				l.done.Add(1)
+				if i%25 == 0 {
+					cancel(t.Context(), url, token, o.id)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// patience is how long a client repeats itself.
+const patience = 2 * time.Minute
+
+func place(ctx context.Context, url, token string, i int) (placed, error) {
+	type line struct {
+		SKU      string `json:"sku"`
+		Quantity int    `json:"quantity"`
+	}
+	first, second := rand.IntN(len(skus)), rand.IntN(len(skus))
+	paymentToken := mix[i%len(mix)]
+	body, err := json.Marshal(map[string]any{
+		"email": fmt.Sprintf("customer-%d@example.com", i), "payment_token": paymentToken,
+		"lines": []line{{skus[first], 1 + i%3}, {skus[second], 1}},
+	})
+	if err != nil {
+		return placed{}, err
+	}
+	key := uuid.NewString()
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	for {
+		status, answer, err := post(ctx, url+"/v1/orders", token, key, body)
+		switch {
+		case err == nil && status == http.StatusCreated:
+			var o struct{ ID string }
+			if err := json.Unmarshal(answer, &o); err != nil {
+				return placed{}, err
+			}
+			return placed{id: o.ID, paymentToken: paymentToken}, nil
+		case err == nil && status < 500 && status != http.StatusConflict:
+			return placed{}, fmt.Errorf("status %d: %s", status, answer)
+		}
+		select {
+		case <-ctx.Done():
+			return placed{}, fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, status, answer, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// cancel tries once: whether it comes in time is part of the load.
+func cancel(ctx context.Context, url, token, id string) {
+	_, _, _ = post(ctx, url+"/v1/orders/"+id+"/cancel", token, "", nil)
+}
+
+var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
+func post(ctx context.Context, url, token, key string, body []byte) (int, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Content-Type", "application/json")
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}

@@ -1,0 +1,225 @@
+// Package topology runs the shop on one machine: PostgreSQL, the world outside (a payment provider and a mail server), and the
+// shop's own processes. The seam command and the tests use it, so what is tested is what a person starts.
+//
+// Everything it starts ends with the process that started it, even when that is killed.
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	inventorymigrations "example.com/shop/migrations/inventory"
+	"example.com/shop/platform/devkit/child"
+	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/postgres"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Modules are the bounded contexts, each with a schema of its own.
+var Modules = []string{"orders", "inventory", "payments", "notifications"}
+
+// Options say where and how to run the shop. The zero value of each is usable, but for Bin.
+type Options struct {
+	Bin         string        // the folder of the built commands
+	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
+	Port        int           // of the shop; any free one when 0
+	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
+	Env         []string      // settings of the shop's processes, as NAME=value
+	Out         io.Writer     // progress and the processes' logs
+	SlowPayment time.Duration // how long the provider takes for tok_slow; its own default when 0
+}
+
+// Shop is a running shop.
+type Shop struct {
+	URL      string // of the shop's routes
+	AdminURL string // of its database
+	Plan     postgres.Plan
+	Key      *tokens.Key
+	Outside  *Outside
+	Server   *pgserver.Server // nil when the database is not ours
+
+	options   Options
+	processes []*Process
+	closers   []func() error
+}
+
+// Start brings the shop up and returns when it is ready. On an error nothing is left running.
+func Start(ctx context.Context, o Options) (_ *Shop, err error) {
+	s := &Shop{options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	if err := s.prepareState(); err != nil {
+		return nil, err
+	}
+	port, err := freePort(ctx, o.Port)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if s.Outside, err = startOutside(ctx, s.options); err != nil {
+		return nil, fmt.Errorf("start the world outside: %w", err)
+	}
+	s.closers = append(s.closers, s.Outside.close)
+	if s.Key, err = tokens.LoadOrCreate(filepath.Join(s.options.State, "key.pem")); err != nil {
+		return nil, fmt.Errorf("make the signing key: %w", err)
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, err
+	}
+	monolith, err := s.StartMonolith(ctx, port)
+	if err != nil {
+		return nil, err
+	}
+	s.URL = monolith.URL
+	return s, nil
+}
+
+// Stop ends everything in the reverse order of its start.
+func (s *Shop) Stop() error {
+	var errs []error
+	for _, p := range s.processes {
+		errs = append(errs, p.Stop())
+	}
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.processes, s.closers = nil, nil
+	return errors.Join(errs...)
+}
+
+// Processes are the shop's own, in the order in which they were started.
+func (s *Shop) Processes() []*Process { return s.processes }
+
+func (s *Shop) say(format string, args ...any) { fmt.Fprintf(s.options.Out, format+"\n", args...) }
+
+func (s *Shop) prepareState() error {
+	if s.options.State != "" {
+		return os.MkdirAll(s.options.State, 0o755) //nolint:gosec // PostgreSQL's own user has to enter it
+	}
+	dir, err := os.MkdirTemp("", "seam-")
+	if err != nil {
+		return err
+	}
+	s.options.State = dir
+	s.closers = append(s.closers, func() error { return os.RemoveAll(dir) })
+	return os.Chmod(dir, 0o755) //nolint:gosec // PostgreSQL's own user has to enter it
+}
+
+// startDatabase finds or starts PostgreSQL and makes the shop's database, roles and schemas in it.
+func (s *Shop) startDatabase(ctx context.Context) error {
+	s.Plan = postgres.Plan{Modules: Modules, Password: "shop"}
+	s.AdminURL = s.options.DatabaseURL
+	if s.AdminURL == "" {
+		s.say("Starting PostgreSQL …")
+		server, err := pgserver.Start(ctx, pgserver.Options{
+			DataDir: filepath.Join(s.options.State, "postgres"), Durable: true, Out: s.options.Out,
+		})
+		if err != nil {
+			return err
+		}
+		s.Server = server
+		s.closers = append(s.closers, func() error { return server.Stop(context.WithoutCancel(ctx)) })
+		s.AdminURL = databaseURL(server.URL(), "shop")
+	}
+	s.say("Preparing the database …")
+	return postgres.Provision(ctx, s.AdminURL, s.Plan)
+}
+
+// migrate brings the schemas up to date with the monolith's own verb, and stocks the shelves the first time.
+func (s *Shop) migrate(ctx context.Context) error {
+	p, err := child.Start(child.Options{
+		Name: "migrate", Path: filepath.Join(s.options.Bin, "monolith"), Args: []string{"migrate"},
+		Env: s.env(), Out: s.options.Out,
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	conn, err := pgx.Connect(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
+	if err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, inventorymigrations.Seed); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	return nil
+}
+
+// env is the environment of the shop's processes: ours, what this shop needs, and what the caller wants otherwise.
+func (s *Shop) env(more ...string) []string {
+	env := append(os.Environ(), "AUTH_PUBLIC_KEY="+s.Key.PublicPEM(),
+		"PAYMENTS_PROVIDER_URL="+s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR="+s.Outside.SMTPAddr)
+	for _, m := range Modules {
+		name := strings.ToUpper(m)
+		env = append(env, name+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m), name+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
+	}
+	return append(append(env, s.options.Env...), more...)
+}
+
+// freePort returns the port if nobody listens there, and any free one for 0.
+func freePort(ctx context.Context, port int) (int, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return 0, fmt.Errorf("port %d is in use: stop what uses it, or choose another one, as in PORT=8090 make run", port)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+// DefaultState is .seam in the current folder. PostgreSQL refuses to run as root, and the user that it runs as instead may not be
+// able to enter this folder, so root's state is outside of it.
+func DefaultState() string {
+	dir, err := filepath.Abs(".seam")
+	if err != nil || os.Geteuid() != 0 {
+		return ".seam"
+	}
+	return filepath.Join("/var/lib/seam", strings.ReplaceAll(strings.Trim(filepath.Dir(dir), "/"), "/", "-"))
+}
+
+// databaseURL is the server's URL with another database.
+func databaseURL(server, name string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		return ""
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// Wait returns nil when ctx ends, or an error that says which process has ended by itself.
+func (s *Shop) Wait(ctx context.Context) error {
+	died := make(chan error, len(s.processes))
+	for _, p := range s.processes {
+		go func() {
+			select {
+			case <-ctx.Done():
+			case <-p.Done():
+				died <- fmt.Errorf("the shop cannot go on: %w", p.Err())
+			}
+		}()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-died:
+		return err
+	}
+}
