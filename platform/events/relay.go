@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -48,6 +49,9 @@ func (o *Outbox) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// MetadataReplays tells a bus how often the event was told again. A broker that drops repetitions by message id must not drop these.
+const MetadataReplays = "replays"
+
 // recently is how far back a woken relay looks. Ids are UUIDv7, so they say when a row was written. Rows that became visible
 // later than that (a long transaction, a replay, another machine's clock) are found by the poll, which looks at everything.
 // Only the bound keeps a wake cheap while an old snapshot elsewhere keeps dead index entries alive; it is never what finds a row.
@@ -89,7 +93,7 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 // unpublishedTx locks the oldest rows that no other relay holds.
 func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, limit int) ([]*message.Message, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT id, topic, payload, headers FROM outbox
+		SELECT id, topic, payload, headers, replays FROM outbox
 		WHERE published_at IS NULL AND id >= $1
 		ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, from, limit)
 	if err != nil {
@@ -100,12 +104,14 @@ func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, limit int) ([
 		var topic string
 		var payload json.RawMessage
 		var headers map[string]string
-		if err := row.Scan(&id, &topic, &payload, &headers); err != nil {
+		var replays int
+		if err := row.Scan(&id, &topic, &payload, &headers, &replays); err != nil {
 			return nil, err
 		}
 		m := message.NewMessage(id.String(), message.Payload(payload))
 		m.Metadata = headers
 		m.Metadata[metadataTopic] = topic
+		m.Metadata[MetadataReplays] = strconv.Itoa(replays)
 		return m, nil
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 // Replay tells every event published at or after since once more, and returns how many. Use it after the bus has lost what it was
 // given: listeners that did hear them ignore them. What is older than OutboxRetention is gone and cannot be told again.
 func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time) (int64, error) {
-	tag, err := pool.Exec(ctx, "UPDATE outbox SET published_at = NULL WHERE published_at >= $1", since)
+	tag, err := pool.Exec(ctx, "UPDATE outbox SET published_at = NULL, replays = replays + 1 WHERE published_at >= $1", since)
 	if err != nil {
 		return 0, fmt.Errorf("replay: %w", err)
 	}

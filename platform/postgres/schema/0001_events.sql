@@ -9,7 +9,8 @@ CREATE TABLE outbox (
     payload      jsonb NOT NULL,
     headers      jsonb NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    published_at timestamptz
+    published_at timestamptz,
+    replays      integer NOT NULL DEFAULT 0 -- how often it was told again
 );
 CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL;
 CREATE INDEX outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL;
