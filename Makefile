@@ -3,8 +3,8 @@ SQLC     := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 MODULES := $(wildcard modules/*)
-# Every folder with a go.mod, innermost last.
-UNITS   := $(patsubst %/go.mod,%,$(shell git ls-files --cached --others --exclude-standard '*go.mod'))
+# Every folder with a go.mod.
+UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 
 PORT ?= 8080
 
@@ -26,6 +26,7 @@ build: ## build every command into bin/
 test: build ## run every test on a real PostgreSQL
 	@echo "Testing (a cold build takes a few minutes) …"
 	@bin/seam postgres -- go test -timeout 20m work
+	@deploy/postgres-image/test.sh
 
 .PHONY: check
 check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
@@ -34,7 +35,7 @@ check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
 .PHONY: lint
 lint: ## vet and lint
 	@echo "Linting (the linter itself is built the first time: some minutes) …"
-	@CGO_ENABLED=0 go run $(GOLANGCI) run $(addsuffix /...,$(UNITS))
+	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
 generate: ## write the SQL code of every module anew
@@ -46,9 +47,10 @@ generated: ## fail when generated code differs from what is committed
 		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
 
 .PHONY: isolated
-isolated: ## build and vet every go.mod without go.work, as if it had left; check that it is tidy
-	@for u in $(UNITS); do echo "Alone: $$u …"; (cd $$u && export GOWORK=off && go build ./... && go vet ./... && go mod tidy -diff) || \
-		{ echo "$$u does not stand alone: run 'make tidy', or see what it imports without requiring"; exit 1; }; done
+isolated: build ## build, vet and test every go.mod without go.work, as if it had left; check that it is tidy
+	@GOWORK=off bin/seam postgres -- sh -ec 'for u in $(UNITS); do \
+		echo "Alone: $$u …"; cd $(CURDIR)/$$u; go mod tidy -diff; go build ./...; go vet ./...; [ $$u = . ] || go test ./...; \
+	done' || { echo "It does not stand alone: run make tidy, or see what it imports without requiring."; exit 1; }
 
 .PHONY: tidy
 tidy: ## tidy every go.mod

@@ -21,6 +21,7 @@ import (
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -178,7 +179,7 @@ func (s *Shop) env(more ...string) []string {
 func freePort(ctx context.Context, port int) (int, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return 0, fmt.Errorf("port %d is in use: stop what uses it, or choose another one, as in PORT=8090 make run", port)
+		return 0, process.Usage(fmt.Errorf("port %d is in use: stop what uses it, or choose another one, as in PORT=8090 make run", port))
 	}
 	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).Port, nil

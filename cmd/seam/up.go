@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/caarlos0/env/v11"
-
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
 	"example.com/shop/topology"
@@ -26,9 +24,9 @@ type settings struct {
 }
 
 func readSettings() (settings, error) {
-	s, err := env.ParseAs[settings]()
+	s, err := process.Config[settings]()
 	if err != nil {
-		return s, process.Usage(err)
+		return s, err
 	}
 	if s.State == "" {
 		s.State = topology.DefaultState()

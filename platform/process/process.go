@@ -12,11 +12,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/caarlos0/env/v11"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -74,15 +72,6 @@ func run(ctx context.Context, program string, verbs []Verb, args []string) error
 		return Usage(fmt.Errorf("%s takes no arguments; its settings come from the environment", args[0]))
 	}
 	return verbs[i].Run(ctx, args[1:])
-}
-
-// Config reads the environment into a struct of env tags.
-func Config[T any]() (T, error) {
-	cfg, err := env.ParseAs[T]()
-	if err != nil {
-		return cfg, Usage(fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "env: ")))
-	}
-	return cfg, nil
 }
 
 // Stage is what starts together and stops together. Each part runs until its context ends.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -98,9 +99,12 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
-func TestAMissingSettingIsNamed(t *testing.T) {
+func TestAWrongSettingIsNamed(t *testing.T) {
 	type config struct {
-		URL string `env:"PROCESS_TEST_URL,required,notEmpty"`
+		URL  string `env:"PROCESS_TEST_URL,required,notEmpty"`
+		Deep struct {
+			Port int `env:"PROCESS_TEST_PORT"`
+		}
 	}
 	if _, err := Config[config](); !errors.Is(err, ErrUsage) || err.Error() != `required environment variable "PROCESS_TEST_URL" is not set` {
 		t.Errorf("got %v", err)
@@ -108,6 +112,10 @@ func TestAMissingSettingIsNamed(t *testing.T) {
 	t.Setenv("PROCESS_TEST_URL", "here")
 	if cfg, err := Config[config](); err != nil || cfg.URL != "here" {
 		t.Errorf("got %+v, %v", cfg, err)
+	}
+	t.Setenv("PROCESS_TEST_PORT", "web")
+	if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), "PROCESS_TEST_PORT: ") {
+		t.Errorf("got %v", err)
 	}
 }
 

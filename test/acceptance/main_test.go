@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -40,13 +39,10 @@ func connect() (stop func(), err error) {
 		shop.key, err = tokens.LoadOrCreate(os.Getenv("SHOP_KEY"))
 		return func() {}, err
 	}
-	bin, err := os.MkdirTemp("", "shop-bin-")
+	ctx := context.Background()
+	bin, err := topology.Build(ctx)
 	if err != nil {
 		return nil, err
-	}
-	ctx := context.Background()
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "example.com/shop/cmd/monolith").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build: %w\n%s", err, out)
 	}
 	running, err := topology.Start(ctx, topology.Options{
 		Bin: bin, Out: logFile(), SlowPayment: 8 * time.Second,

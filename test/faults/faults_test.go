@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -21,18 +20,12 @@ var bin string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "shop-bin-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		bin = dir
-		build := exec.Command("go", "build", "-o", bin, "example.com/shop/cmd/monolith")
-		build.Stdout, build.Stderr = os.Stdout, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Println("build the commands:", err)
+		var err error
+		if bin, err = topology.Build(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		defer os.RemoveAll(bin)
 		return m.Run()
 	}())
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/modules/postgres"
 
+	"example.com/shop/platform/devkit/child"
 	"example.com/shop/platform/devkit/pgserver"
 )
 
@@ -31,6 +33,19 @@ var serverURL = sync.OnceValues(func() (string, error) {
 	return server.URL(), nil
 })
 
+// removeWithProcess takes the place of testcontainers' reaper where that is disabled, because its image cannot be pulled: the guard of
+// package child removes the container when this process has ended.
+func removeWithProcess(id string) error {
+	if os.Getenv("TESTCONTAINERS_RYUK_DISABLED") != "true" {
+		return nil
+	}
+	_, err := child.Start(child.Options{
+		Name: "container", Path: "docker", Args: []string{"wait", id}, Out: io.Discard,
+		Cleanup: []string{"docker", "rm", "--force", "--volumes", id},
+	})
+	return err
+}
+
 // startContainer waits for a login. The usual wait for two lines in the log is a wait for an entrypoint's habits.
 func startContainer(ctx context.Context, image string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
@@ -39,6 +54,9 @@ func startContainer(ctx context.Context, image string) (string, error) {
 		"-c", "max_connections=300", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"))
 	if err != nil {
 		return "", fmt.Errorf("start container: %w", err)
+	}
+	if err := removeWithProcess(container.GetContainerID()); err != nil {
+		return "", err
 	}
 	url, err := container.ConnectionString(ctx, "sslmode=disable")
 	if err != nil {

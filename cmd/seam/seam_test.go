@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	ordersmigrations "example.com/shop/migrations/orders"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/topology"
+)
+
+// bin holds the commands under test, built once.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if bin, err = topology.Build(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(bin)
+		return m.Run()
+	}())
+}
+
+// state is a folder for a shop that PostgreSQL's own user can enter.
+func state(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "seam-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "state")
+}
+
+// run runs a command to its end and returns what it said on standard error and its exit code.
+func run(t *testing.T, env []string, name string, args ...string) (said string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // one that does not refuse would serve for ever
+	defer cancel()
+	command := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
+	command.Env = append(os.Environ(), env...)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	err := command.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return stderr.String(), code
+}
+
+func TestBadUse(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	db := pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS})
+	old := outdated(t, db)
+	for name, test := range map[string]struct {
+		env     []string
+		command []string
+		says    string
+	}{
+		"no verb":              {nil, []string{"seam"}, "say which of these to do"},
+		"unknown verb":         {nil, []string{"seam", "dance"}, "dance is nothing it can do"},
+		"unknown flag":         {nil, []string{"seam", "up", "--fast"}, "flag provided but not defined"},
+		"token for nobody":     {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
+		"token of no role":     {nil, []string{"seam", "token", "--sub", "ada", "--role", "owner"}, "--role must be customer, staff or service"},
+		"postgres for nothing": {nil, []string{"seam", "postgres"}, "name the command to run"},
+		"a bad port":           {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT"},
+		"a port in use":        {[]string{fmt.Sprintf("PORT=%d", taken.Addr().(*net.TCPAddr).Port), "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
+		"a missing setting":    {nil, []string{"monolith", "serve"}, "ORDERS_DATABASE_URL"},
+		"serve with arguments": {nil, []string{"monolith", "serve", "--port", "1"}, "serve takes no arguments"},
+		"an old schema":        {old, []string{"monolith", "serve"}, "run its migrate verb first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said, code := run(t, test.env, test.command[0], test.command[1:]...)
+			if code != 2 || !strings.Contains(said, test.says) {
+				t.Errorf("exit code %d, said %q; want 2 and %q", code, said, test.says)
+			}
+			if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
+				t.Errorf("it needs %d lines to say so:\n%s", lines, said)
+			}
+		})
+	}
+}
+
+// outdated is the environment of a monolith whose schema orders is older than it.
+func outdated(t *testing.T, db *pgtest.DB) []string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db.MigrateURL("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), "DELETE FROM module_version WHERE version_id > 0"); err != nil {
+		t.Fatal(err)
+	}
+	var env []string
+	for _, m := range topology.Modules {
+		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+db.URL("orders"))
+	}
+	return env
+}
+
+func TestWithPostgres(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{0, 7} {
+		_, got := run(t, nil, "seam", "postgres", "--", "sh", "-c", fmt.Sprintf(`case "$TEST_DATABASE_URL" in postgres://*) exit %d;; esac; exit 99`, code))
+		if want := min(code, 1); got != want {
+			t.Errorf("the command ended with %d and seam with %d", code, got)
+		}
+	}
+}
+
+// startUp starts seam up and returns once the shop is ready.
+func startUp(t *testing.T, dir string) (seam *exec.Cmd, url, database string) {
+	t.Helper()
+	seam = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "seam"), "up")
+	seam.Env = append(os.Environ(), "PORT=0", "SEAM_STATE="+dir)
+	out, err := seam.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := seam.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = seam.Process.Kill(); _ = seam.Wait() })
+	find := func(lines *bufio.Scanner, pattern string) string {
+		t.Helper()
+		wanted := regexp.MustCompile(pattern)
+		for lines.Scan() {
+			if found := wanted.FindStringSubmatch(lines.Text()); found != nil {
+				return found[1]
+			}
+		}
+		t.Fatalf("seam ended without saying %s", pattern)
+		return ""
+	}
+	lines := bufio.NewScanner(out)
+	url, database = find(lines, `^  shop +(http\S+)`), find(lines, `^  database +psql '(\S+)'`)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return seam, url, database
+}
+
+// gone waits until nothing listens there any more.
+func gone(t *testing.T, what, addr string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatalf("%s still runs", what)
+		}
+	}
+}
+
+// The life of a development shop: stopped, started again with its data, killed without a chance to clean up, started again.
+func TestUp(t *testing.T) {
+	t.Parallel()
+	dir := state(t)
+	for i, signal := range []os.Signal{os.Interrupt, os.Kill, syscall.SIGTERM} {
+		seam, url, database := startUp(t, dir)
+		conn, err := pgx.Connect(t.Context(), database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var restocked int
+		err = conn.QueryRow(t.Context(), "UPDATE inventory.stock SET restocked = restocked + 1, on_hand = on_hand + 1 WHERE sku = 'tea-assam' RETURNING restocked").Scan(&restocked)
+		if err != nil || restocked != i+1 {
+			t.Errorf("run %d finds %d restocks: data is not kept (%v)", i, restocked, err)
+		}
+		server := net.JoinHostPort(conn.Config().Host, fmt.Sprint(conn.Config().Port))
+		_ = conn.Close(t.Context())
+
+		tokenOf := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "token", "--role", "customer", "--sub", "ada")
+		tokenOf.Env = append(os.Environ(), "SEAM_STATE="+dir)
+		text, err := tokenOf.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/orders", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(text)))
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("a token of seam token is answered with %d", response.StatusCode)
+		}
+
+		if err := seam.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		err = seam.Wait()
+		if signal != os.Kill && err != nil {
+			t.Errorf("after %s: %v", signal, err)
+		}
+		gone(t, "the monolith", strings.TrimPrefix(url, "http://"))
+		gone(t, "PostgreSQL", server)
+	}
+}
