@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+
+	"example.com/shop/platform/devkit/broker"
+	"example.com/shop/platform/process"
+)
+
+// runBroker runs a NATS broker in this process. seam starts itself with this verb, so that the broker can be killed alone.
+func runBroker(ctx context.Context, args []string) error {
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	set := flag.NewFlagSet("broker", flag.ContinueOnError)
+	port := set.Int("port", 4222, "where it listens on the loopback")
+	store := set.String("store", filepath.Join(s.State, "broker"), "the folder that it keeps messages and positions in")
+	if err := parse(set, "seam broker runs a NATS broker with JetStream that syncs each message to disk; Ctrl-C stops it.", args); err != nil {
+		return err
+	}
+	if set.NArg() > 0 {
+		return process.Usage(errors.New("seam broker takes only flags"))
+	}
+	return broker.Run(ctx, broker.Options{Port: *port, StoreDir: *store, Log: os.Stderr})
+}

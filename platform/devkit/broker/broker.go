@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/shop/platform/devkit/child"
+)
+
+// Broker is a broker in a process of its own.
+type Broker struct {
+	options   Options
+	temporary bool
+
+	mu   sync.Mutex // Restart exchanges the process
+	proc *child.Process
+}
+
+// Start starts a broker and returns when it answers. It ends with this process, however that ends.
+func Start(ctx context.Context, o Options) (*Broker, error) {
+	if len(o.Command) == 0 {
+		return nil, errors.New("start broker: name the command that runs it")
+	}
+	b := &Broker{options: o}
+	if o.StoreDir == "" {
+		dir, err := os.MkdirTemp("", "broker-")
+		if err != nil {
+			return nil, fmt.Errorf("start broker: %w", err)
+		}
+		b.options.StoreDir, b.temporary = dir, true
+	}
+	if o.Port == 0 {
+		port, err := freePort()
+		if err != nil {
+			return nil, errors.Join(err, b.removeTemporary())
+		}
+		b.options.Port = port
+	}
+	if err := b.Restart(ctx); err != nil {
+		return nil, errors.Join(err, b.removeTemporary())
+	}
+	return b, nil
+}
+
+// URL is where clients find it, also after a Restart.
+func (b *Broker) URL() string { return "nats://" + b.address() }
+
+// StoreDir holds everything that the broker knows. A test may exchange it while the broker is down.
+func (b *Broker) StoreDir() string { return b.options.StoreDir }
+
+// PID is the process's.
+func (b *Broker) PID() int { return b.process().PID() }
+
+// Done is closed when the broker has ended, for whatever reason. After a Restart it is another channel.
+func (b *Broker) Done() <-chan struct{} { return b.process().Done() }
+
+// Err waits for the end and says how it was.
+func (b *Broker) Err() error { return b.process().Err() }
+
+// Kill ends the broker by SIGKILL and returns when it is gone.
+func (b *Broker) Kill() error {
+	p := b.process()
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.Done()
+	return nil
+}
+
+// stopGrace is how long the broker may take to write its positions.
+const stopGrace = 10 * time.Second
+
+// Stop ends the broker in good order; a temporary store is removed. It may be called again, and after Kill.
+func (b *Broker) Stop() error { return errors.Join(b.end(), b.removeTemporary()) }
+
+// Restart starts the broker again, on the same port with the same store. One that still runs is stopped first.
+func (b *Broker) Restart(ctx context.Context) error {
+	if err := b.end(); err != nil {
+		return err
+	}
+	o := b.options
+	args := append(append([]string{}, o.Command[1:]...), "--port", strconv.Itoa(o.Port), "--store", o.StoreDir)
+	p, err := child.Start(child.Options{Name: "broker", Path: o.Command[0], Args: args, Out: o.Log})
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.proc = p
+	b.mu.Unlock()
+	if err := b.await(ctx, p); err != nil {
+		return errors.Join(err, b.end())
+	}
+	return nil
+}
+
+func (b *Broker) process() *child.Process {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.proc
+}
+
+// end is done with a process that never was or is no more.
+func (b *Broker) end() error {
+	p := b.process()
+	if p == nil {
+		return nil
+	}
+	select {
+	case <-p.Done():
+		return nil
+	default:
+		return p.Stop(stopGrace)
+	}
+}
+
+func (b *Broker) removeTemporary() error {
+	if !b.temporary {
+		return nil
+	}
+	return os.RemoveAll(b.options.StoreDir)
+}
+
+// await returns when the broker greets. It does so only when its store is read.
+func (b *Broker) await(ctx context.Context, p *child.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := b.greeted(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.Done():
+			return fmt.Errorf("start broker: %w", cmp.Or(p.Err(), errors.New("it ended at once")))
+		case <-ctx.Done():
+			return fmt.Errorf("start broker: it does not answer: %w", errors.Join(err, ctx.Err()))
+		case <-again.C:
+		}
+	}
+}
+
+func (b *Broker) greeted(ctx context.Context) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", b.address())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && !strings.HasPrefix(line, "INFO ") {
+		err = fmt.Errorf("something else answers on %s", b.address())
+	}
+	return err
+}
+
+func (b *Broker) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(b.options.Port)) }
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

@@ -1,0 +1,120 @@
+// Package natsbus carries events between processes over NATS JetStream. It is a watermill Publisher and Subscriber, so modules,
+// outbox and consumer do not know whether they use it or the bus in memory.
+//
+// It promises at least once: Publish returns when the broker has the messages on disk, and the broker gives each to every module
+// that listens until one process of that module has acknowledged it. It promises no order, and it needs nobody's memory but the
+// outbox's: a broker that lost its store is provisioned again by the first listener, and events.Replay fills it.
+//
+//	relay ──▶ stream "events" ──┬──▶ durable inventory-orders-placed-v1      one per module and topic,
+//	          events.<topic>    └──▶ durable notifications-orders-placed-v1  shared by the module's processes
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"example.com/shop/platform/process"
+)
+
+// Config says where the broker is and how it delivers.
+type Config struct {
+	// Where the brokers are, separated by commas. A URL may hold user and password.
+	URL string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
+	// A file with the process's credentials, for a broker that asks for one.
+	Credentials string `env:"NATS_CREDENTIALS"`
+	// The name of the stream and the first word of its subjects, so that several shops can share a broker.
+	Stream string `env:"NATS_STREAM" envDefault:"events"`
+	// How many brokers of a cluster keep each message.
+	Replicas int `env:"NATS_REPLICAS" envDefault:"1"`
+	// How long the stream keeps a message, handled or not. As long as the outbox does: a module that is away for longer than this
+	// misses events, and a replay could not tell it all of them either.
+	MaxAge time.Duration `env:"NATS_MAX_AGE" envDefault:"168h"`
+	// How long the messages of a killed process wait before another one gets them. A living process extends it while it works.
+	AckWait time.Duration `env:"NATS_ACK_WAIT" envDefault:"10s"`
+	// How many messages of a topic a module's processes hold at once, all together; some batches' worth.
+	MaxAckPending int `env:"NATS_MAX_ACK_PENDING" envDefault:"256"`
+	// How long a message rests that a consumer gave back, which it does when its database is away.
+	NakDelay time.Duration `env:"NATS_NAK_DELAY" envDefault:"1s"`
+	// How long the relay waits for the broker. It holds a transaction meanwhile, which PostgreSQL ends after 30 s.
+	PublishTimeout time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"`
+}
+
+// Bus is one process's connection to the broker.
+type Bus struct {
+	cfg  Config
+	log  *slog.Logger
+	conn *nats.Conn
+	js   jetstream.JetStream
+}
+
+var (
+	errClosed      = errors.New("the bus is closed")
+	errUnreachable = errors.New("the broker cannot be reached")
+)
+
+// Open connects, and connects again for ever whenever the connection is lost. A broker that is away now is no error, or a broker's
+// restart would keep the whole shop from starting: events wait in the outbox, and Check tells.
+func Open(cfg Config, log *slog.Logger) (*Bus, error) {
+	b := &Bus{cfg: cfg, log: log.With("bus", "nats", "stream", cfg.Stream)}
+	options := []nats.Option{
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // or a password that is changed on the broker first would end it for good
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.PingInterval(5 * time.Second), // two missed ones are a lost connection
+		// What cannot be sent now is an error now. The outbox is the place to wait, and not a buffer that dies with the process.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil is our own Close
+				b.log.Warn("lost the broker", "error", err) //nolint:sloglint // a callback of the client has no context
+			}
+		}),
+		nats.ReconnectHandler(func(conn *nats.Conn) {
+			b.log.Info("connected to the broker", "url", conn.ConnectedUrlRedacted()) //nolint:sloglint // as above
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.log.Warn("broker", "error", err) //nolint:sloglint // as above
+		}),
+	}
+	if cfg.Credentials != "" {
+		options = append(options, nats.UserCredentials(cfg.Credentials))
+	}
+	var err error
+	if b.conn, err = nats.Connect(cfg.URL, options...); err != nil {
+		return nil, process.Usage(fmt.Errorf("NATS_URL: %w", err))
+	}
+	if b.js, err = jetstream.New(b.conn); err != nil {
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return b, nil
+}
+
+// Check says whether the broker can be reached, for the process's readiness.
+func (b *Bus) Check(context.Context) error {
+	switch {
+	case b.conn.IsClosed():
+		return errClosed
+	case b.conn.IsConnected():
+		return nil
+	}
+	if err := b.conn.LastError(); err != nil {
+		return fmt.Errorf("%w: %w", errUnreachable, err)
+	}
+	return errUnreachable
+}
+
+// Close sends what is still to be sent, above all acknowledgements, and disconnects. Close the subscribers first: only they can give
+// back what they hold.
+func (b *Bus) Close() error {
+	if b.conn.IsConnected() {
+		_ = b.conn.FlushTimeout(b.cfg.PublishTimeout) // a lost acknowledgement is one repetition
+	}
+	b.conn.Close()
+	return nil
+}

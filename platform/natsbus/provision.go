@@ -1,0 +1,70 @@
+package natsbus
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// dedupeWindow is how long the broker drops a message id that it has seen. It saves repetitions when the relay died between publishing
+// and marking; nothing depends on it.
+const dedupeWindow = 2 * time.Minute
+
+// Provision makes the stream, and for each module and topic in listeners the durable that keeps the module's position, or adjusts their
+// settings to the configuration. It may run at any time and as often as one likes: a position is never lost and never moved.
+//
+// There is one durable per module and topic, and not one per module: during a canary two versions of a module share its durables, and
+// none of them is given a topic that it does not know.
+func (b *Bus) Provision(ctx context.Context, listeners map[string][]string) error {
+	if err := b.Check(ctx); err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	_, err := b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        b.cfg.Stream,
+		Description: "Events of the shop's modules; the outboxes can fill it again.",
+		Subjects:    []string{b.cfg.Stream + ".>"},
+		Storage:     jetstream.FileStorage,
+		Replicas:    b.cfg.Replicas,
+		// Kept also when nobody listens yet. JetStream's other policies drop what has no durable, so a durable made too late would
+		// miss events; this way it hears them all the same.
+		Retention:          jetstream.LimitsPolicy,
+		MaxAge:             b.cfg.MaxAge,
+		Duplicates:         min(dedupeWindow, b.cfg.MaxAge),
+		AllowAtomicPublish: true,
+	})
+	if err != nil {
+		return fmt.Errorf("provision stream %s: %w", b.cfg.Stream, err)
+	}
+	for module, topics := range listeners {
+		for _, topic := range topics {
+			if _, err := b.js.CreateOrUpdateConsumer(ctx, b.cfg.Stream, b.durable(module, topic)); err != nil {
+				return fmt.Errorf("provision durable %s: %w", durableName(module, topic), err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Bus) durable(module, topic string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       durableName(module, topic),
+		FilterSubject: b.subject(topic),
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       b.cfg.AckWait,
+		MaxAckPending: b.cfg.MaxAckPending,
+		// For ever. JetStream drops a message in silence after its last delivery; here the consumer counts attempts, and keeps the
+		// event as a dead letter.
+		MaxDeliver: -1,
+	}
+}
+
+func (b *Bus) subject(topic string) string { return b.cfg.Stream + "." + topic }
+
+// durableName has dashes because a durable's name may hold no dots: inventory-orders-placed-v1.
+func durableName(module, topic string) string {
+	return module + "-" + strings.ReplaceAll(topic, ".", "-")
+}

@@ -1,0 +1,191 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Subscriber hears for one module. All processes of a module share its messages: each goes to one of them.
+type Subscriber struct {
+	bus    *Bus
+	module string
+
+	mu      sync.Mutex
+	closed  bool
+	stops   []context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Subscriber returns the subscriber of the module. It holds nothing before Subscribe.
+func (b *Bus) Subscriber(module string) *Subscriber { return &Subscriber{bus: b, module: module} }
+
+// Subscribe returns the module's messages of a topic, until ctx ends or the subscriber closes. Many come before the first is answered.
+// It does not wait for the broker: it makes the durable if nobody has, as soon as it can.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.bus.conn.IsClosed() {
+		return nil, errClosed
+	}
+	ctx, stop := context.WithCancel(ctx)
+	s.stops = append(s.stops, stop)
+	l := &listener{
+		bus: s.bus, module: s.module, topic: topic, out: make(chan *message.Message),
+		log: s.bus.log.With("module", s.module, "topic", topic),
+	}
+	s.running.Go(func() { l.run(ctx, stop) })
+	return l.out, nil
+}
+
+// Close ends the subscriptions and gives back what was not answered, so that another process has it at once.
+func (s *Subscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	for _, stop := range s.stops {
+		stop()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+	return nil
+}
+
+// Broken subscriptions are noticed after two missed heartbeats of the broker, and made anew after a pause.
+const (
+	heartbeat  = 2 * time.Second
+	pullExpiry = 30 * time.Second
+	pause      = 500 * time.Millisecond
+)
+
+// listener is one subscription: a loop that pulls, and a goroutine for each message that is not answered yet.
+type listener struct {
+	bus           *Bus
+	module, topic string
+	log           *slog.Logger
+	out           chan *message.Message
+	holding       sync.WaitGroup
+}
+
+func (l *listener) run(ctx context.Context, stop context.CancelFunc) {
+	defer close(l.out) // when nobody can send any more
+	defer l.holding.Wait()
+	defer stop()
+	for ctx.Err() == nil && !l.bus.conn.IsClosed() {
+		if err := l.receive(ctx); err != nil && ctx.Err() == nil {
+			l.log.WarnContext(ctx, "subscription interrupted", "error", err, "again_in", pause.String())
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+	}
+}
+
+// receive delivers messages until ctx ends or the durable seems to be gone.
+func (l *listener) receive(ctx context.Context) error {
+	durable, err := l.durable(ctx)
+	if err != nil {
+		return err
+	}
+	messages, err := durable.Messages(jetstream.PullMaxMessages(l.bus.cfg.MaxAckPending),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(heartbeat))
+	if err != nil {
+		return fmt.Errorf("pull: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() {
+		if l.bus.conn.IsConnected() {
+			messages.Drain() // what has arrived still comes out of Next, and is given back
+		} else {
+			messages.Stop() // draining would wait for the broker
+		}
+	})()
+	for {
+		m, err := messages.Next()
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+			return nil
+		}
+		if err != nil {
+			messages.Stop()
+			return fmt.Errorf("pull: %w", err)
+		}
+		decoded, err := decode(m)
+		if err != nil {
+			l.log.ErrorContext(ctx, "dropped a message that is no event", "subject", m.Subject(), "error", err)
+			_ = m.TermWithReason(err.Error())
+			continue
+		}
+		l.holding.Go(func() { l.hold(ctx, m, decoded) })
+	}
+}
+
+// durable finds the module's position. A broker that does not know it is new, or has lost everything.
+func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
+	if err := l.bus.Check(ctx); err != nil {
+		return nil, err
+	}
+	name := durableName(l.module, l.topic)
+	durable, err := l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		l.log.WarnContext(ctx, "the broker does not know this listener; if it ever did, replay the outboxes", "durable", name)
+		if err := l.bus.Provision(ctx, map[string][]string{l.module: {l.topic}}); err != nil {
+			return nil, err
+		}
+		durable, err = l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find durable %s: %w", name, err)
+	}
+	return durable, nil
+}
+
+// hold offers a message, keeps the broker from giving it to anybody else meanwhile, and brings the answer back.
+func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.Message) {
+	messageCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	decoded.SetContext(messageCtx)
+	connection := l.bus.conn.Stats().Reconnects
+	ack := func() error {
+		// An acknowledgement names the message by its number. After a reconnect the broker may have been restored from a copy, and
+		// have given that number to another message, which would then be lost. To ask for it again is harmless in any case.
+		if l.bus.conn.Stats().Reconnects != connection {
+			return m.Nak()
+		}
+		return m.Ack()
+	}
+	working := time.NewTicker(l.bus.cfg.AckWait / 3)
+	defer working.Stop()
+	out := l.out
+	for {
+		var err error
+		done := true
+		select {
+		case out <- decoded:
+			out, done = nil, false
+		case <-working.C:
+			err, done = m.InProgress(), false
+		case <-decoded.Acked():
+			err = ack()
+		case <-decoded.Nacked():
+			err = m.NakWithDelay(l.bus.cfg.NakDelay)
+		case <-ctx.Done():
+			select {
+			case <-decoded.Acked(): // both were ready
+				err = ack()
+			default:
+				err = m.Nak()
+			}
+		}
+		if err != nil { // the broker gives it again after AckWait, and the inbox knows it
+			l.log.DebugContext(ctx, "no answer to the broker", "event_id", decoded.UUID, "error", err)
+		}
+		if done {
+			return
+		}
+	}
+}
