@@ -5,12 +5,12 @@ go 1.26.0
 require (
 	example.com/shop/migrations v0.0.0
 	example.com/shop/modules/inventory v0.0.0
+	example.com/shop/modules/inventory/inventoryapi v0.0.0
 	example.com/shop/modules/notifications v0.0.0
 	example.com/shop/modules/orders v0.0.0
 	example.com/shop/modules/payments v0.0.0
 	example.com/shop/platform v0.0.0
 	example.com/shop/platform/devkit v0.0.0
-	github.com/danielgtaylor/huma/v2 v2.39.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	golang.org/x/sync v0.24.0
@@ -18,7 +18,6 @@ require (
 
 require (
 	dario.cat/mergo v1.0.2 // indirect
-	example.com/shop/modules/inventory/inventoryapi v0.0.0 // indirect
 	example.com/shop/modules/orders/ordersapi v0.0.0 // indirect
 	example.com/shop/modules/payments/paymentsapi v0.0.0 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20261006220739-8c912ac31dd4 // indirect
@@ -36,6 +35,7 @@ require (
 	github.com/containerd/platforms v0.2.1 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/cpuguy83/dockercfg v0.3.2 // indirect
+	github.com/danielgtaylor/huma/v2 v2.39.0 // indirect
 	github.com/distribution/reference v0.6.0 // indirect
 	github.com/docker/go-connections v0.8.2 // indirect
 	github.com/docker/go-units v0.5.0 // indirect
@@ -75,6 +75,7 @@ require (
 	github.com/moby/term v0.5.2 // indirect
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
 	github.com/nats-io/nats-server/v2 v2.15.2 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/oklog/ulid v1.3.1 // indirect

@@ -1,36 +1,56 @@
 package main
 
 import (
-	"time"
+	"errors"
+	"fmt"
+	"slices"
 
 	"example.com/shop/modules/inventory"
 	"example.com/shop/modules/notifications"
 	"example.com/shop/modules/orders"
 	"example.com/shop/modules/payments"
-	"example.com/shop/platform/events"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/telemetry"
+	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
 )
 
+// modules are all that the monolith can serve.
+var modules = []string{"orders", "inventory", "payments", "notifications"}
+
+// selection says which modules this process serves and consumes for, so that an extraction can be taken back by configuration.
+type selection struct {
+	Modules []string `env:"MODULES" envDefault:"orders,inventory,payments,notifications"`
+}
+
+func (s selection) serves(module string) bool { return slices.Contains(s.Modules, module) }
+
+func (s selection) check() error {
+	for _, m := range s.Modules {
+		if !slices.Contains(modules, m) {
+			return process.Usage(fmt.Errorf("MODULES names %q, which is none of %v", m, modules))
+		}
+	}
+	if len(s.Modules) == 0 {
+		return process.Usage(errors.New("MODULES is empty: name what this process serves"))
+	}
+	return nil
+}
+
 // config is everything that serving can be told, and comes from the environment alone.
 type config struct {
-	// One connection for each module, on its runtime role <module>_rt.
-	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL,required,notEmpty"`
-	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL,required,notEmpty"`
-	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL,required,notEmpty"`
-	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL,required,notEmpty"`
-	// The most connections that each module's pool opens; delivery opens two more.
-	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
-	// Where /livez and /readyz listen, apart from the shop's own routes.
-	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
-	// How long each stage may take to stop: requests, then relays, then consumers and workers.
-	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
+	selection
+	// memory when this process serves every module, nats in any other mix.
+	Bus string `env:"BUS" envDefault:"memory"`
+	// One connection for each module that is served, on its runtime role <module>_rt.
+	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL"`
+	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
+	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
+	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
+	// Where inventory is asked when this process does not serve it: the façade.
+	InventoryURL string `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
 
-	Log       process.Log
-	Telemetry telemetry.Config
-	Web       web.Config
-	Events    events.Config
+	Service service.Config
+	Client  web.ClientConfig
 
 	Orders        orders.Config
 	Inventory     inventory.Config
@@ -40,8 +60,9 @@ type config struct {
 
 // migrateConfig is what migrating needs: the roles <module>_migrate, which serving never sees.
 type migrateConfig struct {
-	OrdersMigrateURL        string `env:"ORDERS_MIGRATE_URL,required,notEmpty"`
-	InventoryMigrateURL     string `env:"INVENTORY_MIGRATE_URL,required,notEmpty"`
-	PaymentsMigrateURL      string `env:"PAYMENTS_MIGRATE_URL,required,notEmpty"`
-	NotificationsMigrateURL string `env:"NOTIFICATIONS_MIGRATE_URL,required,notEmpty"`
+	selection
+	OrdersMigrateURL        string `env:"ORDERS_MIGRATE_URL"`
+	InventoryMigrateURL     string `env:"INVENTORY_MIGRATE_URL"`
+	PaymentsMigrateURL      string `env:"PAYMENTS_MIGRATE_URL"`
+	NotificationsMigrateURL string `env:"NOTIFICATIONS_MIGRATE_URL"`
 }

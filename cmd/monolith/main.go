@@ -1,12 +1,14 @@
-// Command monolith runs all modules in one process, connected by a bus in memory.
+// Command monolith runs all modules in one process, or those that MODULES names.
 package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
@@ -14,122 +16,88 @@ import (
 	ordersmigrations "example.com/shop/migrations/orders"
 	paymentsmigrations "example.com/shop/migrations/payments"
 	"example.com/shop/modules/inventory"
+	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/notifications"
 	"example.com/shop/modules/orders"
 	"example.com/shop/modules/payments"
-	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/telemetry"
+	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
-	"example.com/shop/platform/worker"
 )
 
 func main() {
 	process.Main(
-		process.Verb{Name: "serve", Help: "serve all modules until a signal comes", Run: serve},
-		process.Verb{Name: "migrate", Help: "bring all schemas up to date; do it before serving", Run: migrate},
+		process.Verb{Name: "serve", Help: "serve the modules until a signal comes", Run: serve},
+		process.Verb{Name: "migrate", Help: "bring the modules' schemas up to date; do it before serving", Run: migrate},
 	)
 }
 
-// module is what every bounded context offers to the process that serves it.
-type module interface {
-	Routes(api huma.API)
-	Handlers() []events.Handler
-	Workers() []*worker.Worker
-	Wake()
-}
-
-// serve is the composition root: databases, bus, modules, then the stages in the order in which they start.
+// serve is the composition root: which modules there are, and what each of them is given.
 func serve(ctx context.Context, _ []string) error {
 	cfg, err := process.Config[config]()
 	if err != nil {
 		return err
 	}
-	log := cfg.Log.New("monolith")
-	flush, err := telemetry.Start(ctx, "monolith", cfg.Telemetry)
-	if err != nil {
-		return process.Usage(err)
+	if err := cfg.check(); err != nil {
+		return err
 	}
-	defer func() { _ = flush(context.WithoutCancel(ctx)) }()
-
-	ordersDB, err := postgres.Open(ctx, "orders", cfg.OrdersDatabaseURL, cfg.MaxConns, ordersmigrations.FS)
+	if cfg.Bus == service.Memory && len(cfg.Modules) < len(modules) {
+		return process.Usage(errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them"))
+	}
+	s, err := service.Open(ctx, "monolith", cfg.Bus, cfg.Service)
 	if err != nil {
 		return err
 	}
-	defer ordersDB.Close()
-	inventoryDB, err := postgres.Open(ctx, "inventory", cfg.InventoryDatabaseURL, cfg.MaxConns, inventorymigrations.FS)
-	if err != nil {
-		return err
-	}
-	defer inventoryDB.Close()
-	paymentsDB, err := postgres.Open(ctx, "payments", cfg.PaymentsDatabaseURL, cfg.MaxConns, paymentsmigrations.FS)
-	if err != nil {
-		return err
-	}
-	defer paymentsDB.Close()
-	notificationsDB, err := postgres.Open(ctx, "notifications", cfg.NotificationsDatabaseURL, cfg.MaxConns, notificationsmigrations.FS)
-	if err != nil {
-		return err
-	}
-	defer notificationsDB.Close()
+	defer s.Close()
 
-	bus := events.NewMemoryBus()
-	defer bus.Close()
-	ordersLog, inventoryLog := log.With("module", "orders"), log.With("module", "inventory")
-	paymentsLog, notificationsLog := log.With("module", "payments"), log.With("module", "notifications")
-	ordersOutbox := events.NewOutbox(ordersDB, bus, cfg.Events, ordersLog)
-	inventoryOutbox := events.NewOutbox(inventoryDB, bus, cfg.Events, inventoryLog)
-	paymentsOutbox := events.NewOutbox(paymentsDB, bus, cfg.Events, paymentsLog)
-
-	mail, err := notifications.NewSMTP(cfg.Notifications)
-	if err != nil {
-		return process.Usage(err)
-	}
-	stock := inventory.New(cfg.Inventory, inventoryDB, inventoryOutbox, inventoryLog, time.Now)
-	served := []struct {
-		name string
-		module
-		pool *pgxpool.Pool
-	}{
-		{"orders", orders.New(cfg.Orders, ordersDB, ordersOutbox, ordersLog, time.Now, stock), ordersDB},
-		{"inventory", stock, inventoryDB},
-		{"payments", payments.New(cfg.Payments, paymentsDB, paymentsOutbox, paymentsLog, time.Now), paymentsDB},
-		{"notifications", notifications.New(cfg.Notifications, notificationsDB, notificationsLog, time.Now, mail), notificationsDB},
-	}
-
-	verifier, err := web.NewVerifier(ctx, cfg.Web.Auth)
-	if err != nil {
-		return process.Usage(err)
-	}
-	server := web.New(cfg.Web, verifier, log)
-	operations := process.NewOperations(ctx, cfg.OpsAddr)
-	var consuming process.Stage
-	for _, s := range served {
-		if err := events.RecordBus(ctx, s.pool, "memory"); err != nil {
+	var stock orders.Stock = inventoryapi.NewClient(cfg.InventoryURL, web.NewTransport(cfg.Client))
+	if cfg.serves("inventory") {
+		db, err := s.Database(ctx, "inventory", cfg.InventoryDatabaseURL, inventorymigrations.FS)
+		if err != nil {
 			return err
 		}
-		if err := server.Mount(s.name, s.Routes); err != nil {
+		m := inventory.New(cfg.Inventory, db, s.Outbox("inventory", db), s.Log("inventory"), time.Now)
+		if err := s.Serve(ctx, "inventory", db, m); err != nil {
 			return err
 		}
-		consumer := events.NewConsumer(s.pool, bus, s.Handlers(), cfg.Events, log.With("module", s.name), s.Wake)
-		if err := consumer.Subscribe(ctx); err != nil {
+		stock = m // the same question, without the network
+	}
+	if cfg.serves("orders") {
+		db, err := s.Database(ctx, "orders", cfg.OrdersDatabaseURL, ordersmigrations.FS)
+		if err != nil {
 			return err
 		}
-		consuming = append(consuming, consumer.Run)
-		for _, w := range s.Workers() {
-			consuming = append(consuming, w.Run)
+		m := orders.New(cfg.Orders, db, s.Outbox("orders", db), s.Log("orders"), time.Now, stock)
+		if err := s.Serve(ctx, "orders", db, m); err != nil {
+			return err
 		}
-		operations.Check(s.name, s.pool.Ping)
 	}
-	if _, err := server.Listen(); err != nil {
-		return process.Usage(err)
+	if cfg.serves("payments") {
+		db, err := s.Database(ctx, "payments", cfg.PaymentsDatabaseURL, paymentsmigrations.FS)
+		if err != nil {
+			return err
+		}
+		m := payments.New(cfg.Payments, db, s.Outbox("payments", db), s.Log("payments"), time.Now)
+		if err := s.Serve(ctx, "payments", db, m); err != nil {
+			return err
+		}
 	}
-	return process.Run(ctx, log, cfg.StopGrace,
-		process.Stage{operations.Run},
-		consuming,
-		process.Stage{ordersOutbox.Run, inventoryOutbox.Run, paymentsOutbox.Run},
-		process.Stage{server.Run})
+	if cfg.serves("notifications") {
+		db, err := s.Database(ctx, "notifications", cfg.NotificationsDatabaseURL, notificationsmigrations.FS)
+		if err != nil {
+			return err
+		}
+		mail, err := notifications.NewSMTP(cfg.Notifications)
+		if err != nil {
+			return process.Usage(err)
+		}
+		m := notifications.New(cfg.Notifications, db, s.Log("notifications"), time.Now, mail)
+		if err := s.Serve(ctx, "notifications", db, m); err != nil {
+			return err
+		}
+	}
+	return s.Run(ctx)
 }
 
 // migrate brings the schemas up to date side by side; any number of replicas may do it at once.
@@ -138,10 +106,26 @@ func migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if err := cfg.check(); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return postgres.Migrate(ctx, cfg.OrdersMigrateURL, ordersmigrations.FS) })
-	group.Go(func() error { return postgres.Migrate(ctx, cfg.InventoryMigrateURL, inventorymigrations.FS) })
-	group.Go(func() error { return postgres.Migrate(ctx, cfg.PaymentsMigrateURL, paymentsmigrations.FS) })
-	group.Go(func() error { return postgres.Migrate(ctx, cfg.NotificationsMigrateURL, notificationsmigrations.FS) })
+	for module, schema := range map[string]struct {
+		url        string
+		migrations fs.FS
+	}{
+		"orders":        {cfg.OrdersMigrateURL, ordersmigrations.FS},
+		"inventory":     {cfg.InventoryMigrateURL, inventorymigrations.FS},
+		"payments":      {cfg.PaymentsMigrateURL, paymentsmigrations.FS},
+		"notifications": {cfg.NotificationsMigrateURL, notificationsmigrations.FS},
+	} {
+		if !cfg.serves(module) {
+			continue
+		}
+		if schema.url == "" {
+			return process.Usage(fmt.Errorf("%s_MIGRATE_URL is not set", strings.ToUpper(module)))
+		}
+		group.Go(func() error { return postgres.Migrate(ctx, schema.url, schema.migrations) })
+	}
 	return group.Wait()
 }

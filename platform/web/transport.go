@@ -33,7 +33,9 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 		WithJitterFactor(0.5).
 		Build()
 	breaker := circuitbreaker.NewBuilder[*http.Response]().
-		HandleIf(func(r *http.Response, err error) bool { return err != nil || r.StatusCode >= http.StatusInternalServerError }).
+		HandleIf(func(r *http.Response, err error) bool {
+			return err != nil || r.StatusCode >= http.StatusInternalServerError
+		}).
 		WithFailureThresholdRatio(5, 10).
 		WithDelay(cfg.BreakerPause).
 		Build()

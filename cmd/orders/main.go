@@ -1,0 +1,25 @@
+// Command orders runs the module orders alone; the broker connects it to the others.
+package main
+
+import (
+	"context"
+
+	ordersmigrations "example.com/shop/migrations/orders"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+func main() {
+	process.Main(
+		process.Verb{Name: "serve", Help: "serve orders until a signal comes", Run: serve},
+		process.Verb{Name: "migrate", Help: "bring the schema orders up to date; do it before serving", Run: migrate},
+	)
+}
+
+func migrate(ctx context.Context, _ []string) error {
+	cfg, err := process.Config[migrateConfig]()
+	if err != nil {
+		return err
+	}
+	return postgres.Migrate(ctx, cfg.URL, ordersmigrations.FS)
+}

@@ -1,0 +1,174 @@
+// Package service is what every process of the shop has in common, whichever modules it serves: a bus, a web server, and for each module
+// its pool, its outbox and its consumer, started and stopped in the right order. What a module is given stays in the process's main.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+	"example.com/shop/platform/telemetry"
+	"example.com/shop/platform/web"
+	"example.com/shop/platform/worker"
+)
+
+// Config is what every serving process can be told.
+type Config struct {
+	// The most connections that each module's pool opens; delivery opens two more.
+	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
+	// Where /livez and /readyz listen, apart from the shop's own routes.
+	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
+	// How long each stage may take to stop: requests, then relays, then consumers and workers.
+	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
+
+	Log       process.Log
+	Telemetry telemetry.Config
+	Web       web.Config
+	Events    events.Config
+	NATS      natsbus.Config
+}
+
+// The buses. Memory connects the modules of one process, so that process must serve them all; nats connects any mix.
+const (
+	Memory = "memory"
+	NATS   = "nats"
+)
+
+// Module is what every bounded context offers to the process that serves it.
+type Module interface {
+	Routes(api huma.API)
+	Handlers() []events.Handler
+	Workers() []*worker.Worker
+	Wake()
+}
+
+// Service is a process that is being put together.
+type Service struct {
+	cfg        Config
+	log        *slog.Logger
+	busName    string
+	publisher  message.Publisher
+	subscriber func(module string) message.Subscriber
+	server     *web.Server
+	operations *process.Operations
+	consuming  process.Stage
+	relaying   process.Stage
+	closers    []func()
+}
+
+// Open returns a process without modules, connected to the bus. Close it, also when Run was never reached.
+func Open(ctx context.Context, name, bus string, cfg Config) (s *Service, err error) {
+	s = &Service{cfg: cfg, log: cfg.Log.New(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr)}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	flush, err := telemetry.Start(ctx, name, cfg.Telemetry)
+	if err != nil {
+		return nil, process.Usage(err)
+	}
+	s.closers = append(s.closers, func() { _ = flush(context.WithoutCancel(ctx)) })
+	if err := s.openBus(bus); err != nil {
+		return nil, err
+	}
+	verifier, err := web.NewVerifier(ctx, cfg.Web.Auth)
+	if err != nil {
+		return nil, process.Usage(err)
+	}
+	s.server = web.New(cfg.Web, verifier, s.log)
+	return s, nil
+}
+
+func (s *Service) openBus(name string) error {
+	switch name {
+	case Memory:
+		bus := events.NewMemoryBus()
+		s.publisher, s.subscriber = bus, func(string) message.Subscriber { return bus }
+		s.closers = append(s.closers, func() { _ = bus.Close() })
+	case NATS:
+		bus, err := natsbus.Open(s.cfg.NATS, s.log)
+		if err != nil {
+			return err
+		}
+		s.publisher, s.subscriber = bus, func(module string) message.Subscriber { return bus.Subscriber(module) }
+		s.closers = append(s.closers, func() { _ = bus.Close() })
+		s.operations.Check("broker", bus.Check)
+	default:
+		return process.Usage(errors.New("BUS must be memory or nats"))
+	}
+	return nil
+}
+
+// Log is the logger of a module.
+func (s *Service) Log(module string) *slog.Logger { return s.log.With("module", module) }
+
+// Database opens the module's pool. The schema must be as new as migrations and must belong to this process's bus.
+func (s *Service) Database(ctx context.Context, module, url string, migrations fs.FS) (*pgxpool.Pool, error) {
+	if url == "" {
+		return nil, process.Usage(fmt.Errorf("%s_DATABASE_URL is not set, and this process serves %s", strings.ToUpper(module), module))
+	}
+	pool, err := postgres.Open(ctx, module, url, s.cfg.MaxConns, migrations)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, pool.Close)
+	s.operations.Check(module, pool.Ping)
+	return pool, events.RecordBus(ctx, pool, s.busName)
+}
+
+// Outbox is the module's outbox, which is relayed while the process runs.
+func (s *Service) Outbox(module string, pool *pgxpool.Pool) *events.Outbox {
+	outbox := events.NewOutbox(pool, s.publisher, s.cfg.Events, s.Log(module))
+	s.relaying = append(s.relaying, outbox.Run)
+	return outbox
+}
+
+// Serve adds the module: its routes, its consumer and its workers.
+func (s *Service) Serve(ctx context.Context, name string, pool *pgxpool.Pool, m Module) error {
+	if err := s.server.Mount(name, m.Routes); err != nil {
+		return err
+	}
+	consumer := events.NewConsumer(pool, s.subscriber(name), m.Handlers(), s.cfg.Events, s.Log(name), m.Wake)
+	if err := consumer.Subscribe(ctx); err != nil {
+		return err
+	}
+	s.consuming = append(s.consuming, consumer.Run)
+	for _, w := range m.Workers() {
+		s.consuming = append(s.consuming, w.Run)
+	}
+	return nil
+}
+
+// Run serves until ctx ends. Stages stop in the reverse order of this list: requests drain, relays finish their batch, then consumers
+// and workers theirs, and until the end the process says that it is not ready.
+func (s *Service) Run(ctx context.Context) error {
+	if _, err := s.server.Listen(); err != nil {
+		return process.Usage(err)
+	}
+	return process.Run(ctx, s.log, s.cfg.StopGrace,
+		process.Stage{s.operations.Run},
+		s.consuming,
+		s.relaying,
+		process.Stage{s.server.Run})
+}
+
+// Close gives everything back that was opened, the last first: pools, then the bus.
+func (s *Service) Close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+	s.closers = nil
+}
