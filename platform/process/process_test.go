@@ -13,6 +13,30 @@ import (
 	"time"
 )
 
+// window is a part of a configuration whose values must go together.
+type window struct {
+	Short int `env:"PROCESS_TEST_SHORT" envDefault:"1"`
+	Long  int `env:"PROCESS_TEST_LONG" envDefault:"2"`
+}
+
+func (w window) Validate() error {
+	if w.Short > w.Long {
+		return errors.New("PROCESS_TEST_SHORT must not exceed PROCESS_TEST_LONG")
+	}
+	return nil
+}
+
+func TestSettingsMustGoTogether(t *testing.T) {
+	type config struct{ Deep struct{ Window window } }
+	if _, err := Config[config](); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+	t.Setenv("PROCESS_TEST_SHORT", "3")
+	if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "must not exceed") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // journal remembers what happened in which order.
 type journal struct {
 	mu    sync.Mutex
