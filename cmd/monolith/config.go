@@ -24,7 +24,7 @@ type config struct {
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
-	// How long each stage may take to stop: requests, then relays, then consumers and workers.
+	// How long it may take to stop: requests, then relays, then consumers and workers. What is cut off is done again later.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
 
 	Log       process.Log

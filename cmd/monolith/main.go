@@ -51,7 +51,7 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
-	defer func() { _ = flush(context.WithoutCancel(ctx)) }()
+	defer flush()
 
 	ordersDB, err := postgres.Open(ctx, "orders", cfg.OrdersDatabaseURL, cfg.MaxConns, ordersmigrations.FS)
 	if err != nil {
