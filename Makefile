@@ -25,7 +25,8 @@ build: ## build every command into bin/
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
 	@echo "Testing (a cold build takes a few minutes) …"
-	@bin/seam postgres -- go test -timeout 20m work
+	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
+	@bin/seam postgres -- go test -count=1 -timeout 20m work
 	@deploy/postgres-image/test.sh
 
 .PHONY: check

@@ -35,20 +35,27 @@ func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort)}
+	if err := s.begin(p); err != nil {
+		return nil, err
+	}
 	s.processes = append(s.processes, p)
-	return p, s.Restart(ctx, p)
+	return p, p.waitReady(ctx)
 }
 
 // Restart starts a process that has ended again, at the same addresses, and waits until it is ready.
-func (s *Shop) Restart(ctx context.Context, p *Process) (err error) {
+func (s *Shop) Restart(ctx context.Context, p *Process) error {
+	if err := s.begin(p); err != nil {
+		return err
+	}
+	return p.waitReady(ctx)
+}
+
+func (s *Shop) begin(p *Process) (err error) {
 	p.Process, err = child.Start(child.Options{
 		Name: "monolith", Path: filepath.Join(s.options.Bin, "monolith"), Args: []string{"serve"}, Out: s.options.Out,
 		Env: s.env("HTTP_ADDR="+strings.TrimPrefix(p.URL, "http://"), "OPS_ADDR="+strings.TrimPrefix(p.OpsURL, "http://")),
 	})
-	if err != nil {
-		return err
-	}
-	return p.waitReady(ctx)
+	return err
 }
 
 // waitReady returns when /readyz says so, or says why that will not happen.

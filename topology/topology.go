@@ -6,13 +6,16 @@ package topology
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +38,7 @@ type Options struct {
 	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
 	Port        int           // of the shop; any free one when 0
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
+	RolePrefix  string        // of the roles, which belong to the whole server
 	Env         []string      // settings of the shop's processes, as NAME=value
 	Out         io.Writer     // progress and the processes' logs
 	SlowPayment time.Duration // how long the provider takes for tok_slow; its own default when 0
@@ -93,11 +97,11 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 // Stop ends everything in the reverse order of its start.
 func (s *Shop) Stop() error {
 	var errs []error
-	for _, p := range s.processes {
+	for _, p := range slices.Backward(s.processes) {
 		errs = append(errs, p.Stop())
 	}
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, c := range slices.Backward(s.closers) {
+		errs = append(errs, c())
 	}
 	s.processes, s.closers = nil, nil
 	return errors.Join(errs...)
@@ -123,7 +127,11 @@ func (s *Shop) prepareState() error {
 
 // startDatabase finds or starts PostgreSQL and makes the shop's database, roles and schemas in it.
 func (s *Shop) startDatabase(ctx context.Context) error {
-	s.Plan = postgres.Plan{Modules: Modules, Password: "shop"}
+	password, err := s.password()
+	if err != nil {
+		return err
+	}
+	s.Plan = postgres.Plan{Modules: Modules, Prefix: s.options.RolePrefix, Password: password}
 	s.AdminURL = s.options.DatabaseURL
 	if s.AdminURL == "" {
 		s.say("Starting PostgreSQL …")
@@ -141,6 +149,20 @@ func (s *Shop) startDatabase(ctx context.Context) error {
 	return postgres.Provision(ctx, s.AdminURL, s.Plan)
 }
 
+// password is that of the roles, made once and kept beside the data.
+func (s *Shop) password() (string, error) {
+	path := filepath.Join(s.options.State, "password")
+	kept, err := os.ReadFile(path) //nolint:gosec // our own folder
+	if errors.Is(err, fs.ErrNotExist) {
+		kept = []byte(rand.Text())
+		err = os.WriteFile(path, kept, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keep the roles' password: %w", err)
+	}
+	return string(kept), nil
+}
+
 // migrate brings the schemas up to date with the monolith's own verb, and stocks the shelves the first time.
 func (s *Shop) migrate(ctx context.Context) error {
 	p, err := child.Start(child.Options{
@@ -150,8 +172,9 @@ func (s *Shop) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, func() { _ = p.Stop(0) })()
 	if err := p.Err(); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return fmt.Errorf("migrate: %w", errors.Join(ctx.Err(), err))
 	}
 	conn, err := pgx.Connect(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
 	if err != nil {
@@ -164,15 +187,16 @@ func (s *Shop) migrate(ctx context.Context) error {
 	return nil
 }
 
-// env is the environment of the shop's processes: ours, what this shop needs, and what the caller wants otherwise.
+// env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, and what the caller
+// insists on.
 func (s *Shop) env(more ...string) []string {
-	env := append(os.Environ(), "AUTH_PUBLIC_KEY="+s.Key.PublicPEM(),
-		"PAYMENTS_PROVIDER_URL="+s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR="+s.Outside.SMTPAddr)
+	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
+		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
 	for _, m := range Modules {
 		name := strings.ToUpper(m)
 		env = append(env, name+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m), name+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
 	}
-	return append(append(env, s.options.Env...), more...)
+	return slices.Concat(env, os.Environ(), s.options.Env, more)
 }
 
 // freePort returns the port if nobody listens there, and any free one for 0.

@@ -91,6 +91,7 @@ func TestBadUse(t *testing.T) {
 		"unknown flag":         {nil, []string{"seam", "up", "--fast"}, "flag provided but not defined"},
 		"token for nobody":     {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
 		"token of no role":     {nil, []string{"seam", "token", "--sub", "ada", "--role", "owner"}, "--role must be customer, staff or service"},
+		"token of no shop":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "token", "--sub", "ada", "--role", "staff"}, "run seam up first"},
 		"postgres for nothing": {nil, []string{"seam", "postgres"}, "name the command to run"},
 		"a bad port":           {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT"},
 		"a port in use":        {[]string{fmt.Sprintf("PORT=%d", taken.Addr().(*net.TCPAddr).Port), "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
@@ -143,7 +144,7 @@ func TestWithPostgres(t *testing.T) {
 func startUp(t *testing.T, dir string) (seam *exec.Cmd, url, database string) {
 	t.Helper()
 	seam = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "seam"), "up")
-	seam.Env = append(os.Environ(), "PORT=0", "SEAM_STATE="+dir)
+	seam.Env = append(os.Environ(), "PORT=0", "DATABASE_URL=", "SEAM_STATE="+dir)
 	out, err := seam.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

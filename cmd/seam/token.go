@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -35,7 +36,11 @@ func token(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := tokens.LoadOrCreate(filepath.Join(s.State, "key.pem"))
+	path := filepath.Join(s.State, "key.pem")
+	if _, err := os.Stat(path); err != nil {
+		return process.Usage(fmt.Errorf("no shop was ever started here (%s is missing): run seam up first", path))
+	}
+	key, err := tokens.LoadOrCreate(path)
 	if err != nil {
 		return fmt.Errorf("read the signing key: %w", err)
 	}

@@ -19,6 +19,8 @@ type settings struct {
 	Port int `env:"PORT" envDefault:"8080"`
 	// An admin connection, such as postgres://user:password@host:5432/shop. Without it seam finds or starts a PostgreSQL.
 	DatabaseURL string `env:"DATABASE_URL"`
+	// Begins the names of the roles that seam makes, when the server has others of these names: roles belong to the whole server.
+	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
 	// Where PostgreSQL's data and the signing key are kept between runs.
 	State string `env:"SEAM_STATE"`
 }
@@ -35,7 +37,7 @@ func readSettings() (settings, error) {
 }
 
 const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider and a mail server to play with, and the shop.
-Data is kept between runs. Settings: PORT (8080), DATABASE_URL, SEAM_STATE, and every setting in a module's README.`
+Data is kept between runs. Settings: PORT (8080), DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and every setting in a module's README.`
 
 func up(ctx context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("up", flag.ContinueOnError), aboutUp, args); err != nil {
@@ -51,7 +53,7 @@ func up(ctx context.Context, args []string) error {
 	}
 	shop, err := topology.Start(ctx, topology.Options{
 		Bin: filepath.Dir(bin), State: s.State, Port: s.Port, DatabaseURL: s.DatabaseURL,
-		Env: []string{"LOG_FORMAT=text"}, Out: os.Stdout,
+		RolePrefix: s.RolePrefix, Out: os.Stdout,
 	})
 	if err != nil {
 		return err

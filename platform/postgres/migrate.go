@@ -58,6 +58,12 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	if err := up(ctx, db, moduleVersions, migrations); err != nil {
 		return fmt.Errorf("migrate module tables: %w", err)
 	}
+	// Which version a schema has is not for the serving process to say, though it may write all other tables.
+	runtime := quote(strings.TrimSuffix(cfg.User, "_migrate") + "_rt")
+	_, err = turn.Exec(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+platformVersions+", "+moduleVersions+" FROM "+runtime)
+	if err != nil {
+		return fmt.Errorf("protect the versions: %w", err)
+	}
 	return nil
 }
 

@@ -181,6 +181,8 @@ func rights(plan Plan, module, password string) []string {
 		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema + " GRANT USAGE ON SEQUENCES TO " + runtime,
 		"ALTER ROLE " + migrate + " SET role = " + owner,
 		"ALTER ROLE " + migrate + " SET search_path = " + schema,
+		// A migration that waits for a lock makes everybody wait behind it.
+		"ALTER ROLE " + migrate + " SET lock_timeout = '5s'",
 		"ALTER ROLE " + runtime + " SET search_path = " + schema,
 		// A process that hangs or is stopped in mid-transaction gives its locks back.
 		"ALTER ROLE " + runtime + " SET statement_timeout = '10s'",

@@ -9,10 +9,14 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Config reads the environment into a struct of env tags. Its error is a usage error that names the settings to mend.
+// Config reads the environment into a struct of env tags, and asks it and each struct in it that has a Validate method whether its
+// values go together. Its error is a usage error that names the settings to mend.
 func Config[T any]() (T, error) {
 	cfg, err := env.ParseAs[T]()
 	if err == nil {
+		if err := validate(reflect.ValueOf(cfg)); err != nil {
+			return cfg, Usage(err)
+		}
 		return cfg, nil
 	}
 	all, ok := errors.AsType[env.AggregateError](err)
@@ -28,6 +32,23 @@ func Config[T any]() (T, error) {
 		wrong = append(wrong, text)
 	}
 	return cfg, Usage(errors.New(strings.Join(wrong, "; ")))
+}
+
+func validate(v reflect.Value) error {
+	if !v.CanInterface() || v.Kind() != reflect.Struct {
+		return nil
+	}
+	if part, ok := v.Interface().(interface{ Validate() error }); ok {
+		if err := part.Validate(); err != nil {
+			return err
+		}
+	}
+	for i := range v.NumField() {
+		if err := validate(v.Field(i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settings are the names that fields of this name are read from, at any depth of the struct.

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -78,10 +79,12 @@ func run(ctx context.Context, program string, verbs []Verb, args []string) error
 type Stage []func(ctx context.Context) error
 
 // Run starts the stages in order and waits until ctx ends or a part fails; then it stops them in the reverse order, each when the
-// one after it has stopped. A stage that has not stopped after grace is left behind. It returns what failed first.
+// one after it has stopped, all within grace: what has not stopped by then is left behind. It returns what failed.
 func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stages ...Stage) error {
 	ctx, cancel := context.WithCancelCause(signalled)
 	defer cancel(nil)
+	var mu sync.Mutex
+	var failures []error
 	type started struct {
 		stop context.CancelFunc
 		done chan struct{}
@@ -95,32 +98,35 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 		var group errgroup.Group
 		for _, part := range stage {
 			group.Go(func() error {
-				err := part(stageCtx)
-				if err != nil {
+				if err := part(stageCtx); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failures = append(failures, err)
 					cancel(err)
 				}
-				return err
+				return nil
 			})
 		}
 		go func() {
 			defer close(s.done)
-			_ = group.Wait() // the error has reached cancel
+			_ = group.Wait() // failures has the errors
 		}()
 		running = append(running, s)
 	}
 	<-ctx.Done()
 	log.InfoContext(ctx, "stopping")
+	patience, release := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer release()
 	for _, s := range slices.Backward(running) {
 		s.stop()
 		select {
 		case <-s.done:
-		case <-time.After(grace):
+		case <-patience.Done():
 			log.WarnContext(ctx, "a stage did not stop in time", "grace", grace.String())
 		}
 	}
 	log.InfoContext(ctx, "stopped")
-	if signalled.Err() != nil {
-		return nil
-	}
-	return context.Cause(ctx)
+	mu.Lock()
+	defer mu.Unlock()
+	return errors.Join(failures...)
 }

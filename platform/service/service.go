@@ -30,7 +30,7 @@ type Config struct {
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
-	// How long each stage may take to stop: requests, then relays, then consumers and workers.
+	// How long it may take to stop: requests, then relays, then consumers and workers. What is cut off is done again later.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
 
 	Log       process.Log
@@ -80,7 +80,7 @@ func Open(ctx context.Context, name, bus string, cfg Config) (s *Service, err er
 	if err != nil {
 		return nil, process.Usage(err)
 	}
-	s.closers = append(s.closers, func() { _ = flush(context.WithoutCancel(ctx)) })
+	s.closers = append(s.closers, flush)
 	if err := s.openBus(bus); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -20,9 +21,11 @@ type Config struct {
 	Endpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
-// Start installs the process's tracer provider and W3C propagation. Shutdown sends what is still buffered, for as
-// long as its context allows.
-func Start(ctx context.Context, service string, cfg Config) (shutdown func(context.Context) error, err error) {
+// flushLimit is how long a stopping process waits for a collector that does not answer.
+const flushLimit = 2 * time.Second
+
+// Start installs the process's tracer provider and W3C propagation. Flush sends what is still buffered, if the collector takes it soon.
+func Start(ctx context.Context, service string, cfg Config) (flush func(), err error) {
 	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
 	// events of one request can be found together.
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
@@ -44,5 +47,9 @@ func Start(ctx context.Context, service string, cfg Config) (shutdown func(conte
 	provider := trace.NewTracerProvider(options...)
 	otel.SetTracerProvider(provider)
 	otel.SetTextMapPropagator(propagation.TraceContext{})
-	return provider.Shutdown, nil
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
+		defer cancel()
+		_ = provider.Shutdown(ctx) // spans that nobody takes are no reason to stop later
+	}, nil
 }

@@ -6,8 +6,10 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 )
 
@@ -74,7 +76,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 }
 
+// once makes an error of a panic, so that one worker's bug does not end every module of the process.
 func (w *Worker) once(ctx context.Context) (more bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
 	defer cancel()
 	return w.step(ctx)

@@ -81,8 +81,11 @@ func TestAFailureIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	tries, healed := 0, make(chan struct{})
 	stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
-		if tries++; tries < 3 {
+		switch tries++; tries {
+		case 1:
 			return false, errors.New("down")
+		case 2:
+			panic("a bug")
 		}
 		close(healed)
 		return false, nil

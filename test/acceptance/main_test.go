@@ -47,7 +47,7 @@ func connect() (stop func(), err error) {
 	running, err := topology.Start(ctx, topology.Options{
 		Bin: bin, Out: logFile(), SlowPayment: 8 * time.Second,
 		// An order expires before tok_slow has answered, and long after every other has.
-		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s", "LOG_FORMAT=text"},
+		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s"},
 	})
 	if err != nil {
 		return nil, err

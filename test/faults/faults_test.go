@@ -44,7 +44,7 @@ func start(t *testing.T) *shop {
 	running, err := topology.Start(t.Context(), topology.Options{
 		Bin: bin, Out: t.Output(), SlowPayment: 12 * time.Second,
 		Env: []string{
-			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn", "LOG_FORMAT=text",
+			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn",
 			"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",
 			"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s",
 		},
