@@ -23,6 +23,8 @@ type settings struct {
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
 	// Where PostgreSQL's data and the signing key are kept between runs.
 	State string `env:"SEAM_STATE"`
+	// The façade's routes file, under the name that the gateway knows it by.
+	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
 }
 
 func readSettings() (settings, error) {

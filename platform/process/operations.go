@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// Operations is the listener for those who run the process, apart from its users' one: /livez and /readyz.
+// Operations is the listener for those who run the process, apart from its users' one: /livez, /readyz, and what the process adds.
 type Operations struct {
 	addr   string
+	mux    *http.ServeMux
 	checks map[string]func(ctx context.Context) error
 	// stopping ends when the process begins to stop: it is not ready from then on, while it still serves what it has.
 	stopping context.Context //nolint:containedctx // it is a state that handlers read, not a request's context
@@ -19,7 +20,16 @@ type Operations struct {
 
 // NewOperations returns the listener for addr. The process is ready while every check passes and stopping has not ended.
 func NewOperations(stopping context.Context, addr string) *Operations {
-	return &Operations{addr: addr, checks: map[string]func(ctx context.Context) error{}, stopping: stopping}
+	o := &Operations{addr: addr, mux: http.NewServeMux(), checks: map[string]func(ctx context.Context) error{}, stopping: stopping}
+	o.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	o.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := o.ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return o
 }
 
 // Check adds what the process needs to be ready. Add all before Run.
@@ -27,19 +37,11 @@ func (o *Operations) Check(name string, check func(ctx context.Context) error) {
 	o.checks[name] = check
 }
 
+// Handle adds a page of the process's own. Add all before Run.
+func (o *Operations) Handle(pattern string, handler http.Handler) { o.mux.Handle(pattern, handler) }
+
 // Handler answers 200 to /livez while the process can answer at all, and to /readyz while it wants requests.
-func (o *Operations) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := o.ready(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	return mux
-}
+func (o *Operations) Handler() http.Handler { return o.mux }
 
 func (o *Operations) ready(ctx context.Context) error {
 	if o.stopping.Err() != nil {

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestAFailingSideIsLeftAloneAndTriedAgain(t *testing.T) {
+	t.Parallel()
+	older, newer := newServer(t), newServer(t)
+	newer.answersStatus(http.StatusServiceUnavailable)
+	const pause = 300 * time.Millisecond
+	b := start(t, table2(older.URL, newer.URL, 99, ""), func(c *config) { c.EjectAfter, c.EjectFor = 3, pause })
+	ejected := func() bool { return b.page(t).Upstreams["new"].Ejected }
+	eventually(t, "the new side is ejected", func() bool {
+		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
+			t.Fatalf("a read got %d while the old side is well", answer.status)
+		}
+		return ejected()
+	})
+	if newer.hits.Load() != 3 {
+		t.Errorf("it was ejected after %d failures, want 3", newer.hits.Load())
+	}
+	// For ten pauses, at most one request in each tries it.
+	began := time.Now()
+	for time.Since(began) < 10*pause {
+		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
+			t.Fatalf("a read got %d", answer.status)
+		}
+	}
+	if trials := newer.hits.Load() - 3; trials < 5 || trials > 10 {
+		t.Errorf("it was tried %d times in 10 pauses", trials)
+	}
+	newer.answersStatus(http.StatusOK)
+	eventually(t, "the new side is back", func() bool { b.get(t, "/v1/things"); return !ejected() })
+	if side := b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side(); side != "new" {
+		t.Errorf("its client is served by %s", side)
+	}
+}
+
+func TestTheLastSideIsNeverLeftAlone(t *testing.T) {
+	t.Parallel()
+	older, newer := newServer(t), newServer(t)
+	b := start(t, table2(older.URL, newer.URL, 50, ""), func(c *config) { c.EjectAfter, c.EjectFor = 1, time.Hour })
+	older.answersStatus(http.StatusBadGateway)
+	newer.answersStatus(http.StatusBadGateway)
+	for range 50 {
+		b.send(t, http.MethodPost, "/v1/things", "{}")
+	}
+	if hits := older.hits.Load() + newer.hits.Load(); hits != 50 {
+		t.Errorf("%d of 50 writes reached an upstream", hits)
+	}
+	older.answersStatus(http.StatusOK)
+	eventually(t, "the old side serves everybody", func() bool { return b.get(t, "/v1/things").side() == "old" })
+	before := newer.hits.Load()
+	for range 50 {
+		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
+			t.Errorf("got %d", answer.status)
+		}
+	}
+	if newer.hits.Load() != before {
+		t.Error("the side that is out was asked while another one is well")
+	}
+}
+
+func TestConnectionErrorsEject(t *testing.T) {
+	t.Parallel()
+	older := newServer(t)
+	b := start(t, table2(older.URL, deadURL(t), 99, ""))
+	for range 200 {
+		if answer := b.send(t, http.MethodPost, "/v1/things", "{}"); answer.status != http.StatusOK {
+			t.Fatalf("a write that was never sent got %d", answer.status)
+		}
+	}
+	if !b.page(t).Upstreams["new"].Ejected {
+		t.Error("a dead upstream is not ejected")
+	}
+}
+
+func TestProbes(t *testing.T) {
+	t.Parallel()
+	older, newer, ops := newServer(t), newServer(t), newServer(t)
+	file := fmt.Sprintf(`
+upstreams: { old: { url: %q }, new: { url: %q, probe: %q } }
+routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home: shop }, { upstream: new, weight: 99, home: shop }] } }
+`, older.URL, newer.URL, ops.URL+"/readyz")
+	b := start(t, file)
+	side := func() string { return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() }
+	eventually(t, "the new side serves", func() bool { return side() == "new" })
+	ops.answersStatus(http.StatusServiceUnavailable)
+	eventually(t, "a side that is not ready is spared", func() bool { return side() == "old" })
+	if b.page(t).Upstreams["new"].Ready {
+		t.Error("the page says that it is ready")
+	}
+	ops.answersStatus(http.StatusOK)
+	eventually(t, "the new side serves again", func() bool { return side() == "new" })
+}

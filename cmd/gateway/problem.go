@@ -1,0 +1,22 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// writeProblem answers for the gateway itself, in the form of the shop's own problems (RFC 9457). It repeats nothing of the request.
+func writeProblem(w http.ResponseWriter, status int, kind, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"type":   "urn:shop:problem:" + kind,
+		"title":  strings.ToUpper(kind[:1]) + strings.ReplaceAll(kind[1:], "-", " "),
+		"status": status,
+		"detail": detail,
+	})
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"crypto/rand"
+	"hash/fnv"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"example.com/shop/routes"
+)
+
+// table is the routes file as it was when it was read. It never changes: a request that holds one is not affected by the next.
+type table struct {
+	source    []byte
+	since     time.Time
+	routes    []*route // the longest prefix first
+	upstreams map[string]*upstream
+}
+
+type route struct {
+	name   string
+	prefix string
+	home   string // "" while it is paused
+	sides  []*side
+	shadow *shadow // nil for none
+	// underWay counts requests over all tables. Before a paused route's data moves to its new home it has to be 0: what was let in
+	// earlier may still write to the old one.
+	underWay *atomic.Int64
+}
+
+// side is an upstream within a route; the upstream's health belongs to the process and is shared by all its routes.
+type side struct {
+	routes.Side
+	*upstream
+	served *atomic.Int64
+}
+
+// newTable builds the table of a file that was checked. Counters are carried over from the table before, and so is an upstream's
+// health, unless its address has changed: then it is another process.
+func newTable(cfg config, file routes.File, source []byte, before *table) *table {
+	t := &table{source: source, since: time.Now(), upstreams: map[string]*upstream{}}
+	for name, u := range file.Upstreams {
+		t.upstreams[name] = before.upstreams[name]
+		if known := before.upstreams[name]; known == nil || known.spec != u {
+			target, _ := url.Parse(u.URL) // the check has parsed it
+			t.upstreams[name] = &upstream{spec: u, target: target, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
+		}
+	}
+	for name, r := range file.Routes {
+		next := &route{name: name, prefix: r.Prefix, home: r.Home(), underWay: new(atomic.Int64)}
+		known := before.route(name)
+		if known != nil {
+			next.underWay = known.underWay
+		}
+		for _, s := range r.Sides {
+			served := new(atomic.Int64)
+			if earlier := known.side(s.Upstream); earlier != nil {
+				served = earlier.served
+			}
+			next.sides = append(next.sides, &side{Side: s, upstream: t.upstreams[s.Upstream], served: served})
+		}
+		if r.Shadow != nil {
+			next.shadow = &shadow{Shadow: *r.Shadow, target: t.upstreams[r.Shadow.Upstream].target}
+		}
+		t.routes = append(t.routes, next)
+	}
+	slices.SortFunc(t.routes, func(a, b *route) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
+	return t
+}
+
+func (t *table) route(name string) *route {
+	for _, r := range t.routes {
+		if r.name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+func (r *route) side(upstream string) *side {
+	if r == nil {
+		return nil
+	}
+	for _, s := range r.sides {
+		if s.Upstream == upstream {
+			return s
+		}
+	}
+	return nil
+}
+
+// match finds the route of a path: /v1/payments has /v1/payments and /v1/payments/x, but not /v1/payments2.
+func (t *table) match(path string) *route {
+	// A handful of routes: going through them is faster than any tree, and the order of the file never matters.
+	for _, r := range t.routes {
+		if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(r.prefix, "/")); ok && (rest == "" || rest[0] == '/') {
+			return r
+		}
+	}
+	return nil
+}
+
+// canaryCookie recognizes a client, and says nothing about it.
+const canaryCookie = "seam_canary"
+
+// buckets is how finely clients are spread: 100 for each percent.
+const buckets = 10_000
+
+// choose picks the side for a request and, if its client could not be recognized, a cookie for the next time. A client stays on its
+// side because that is pleasant, and nothing depends on it: both sides write to one home.
+func (r *route) choose(request *http.Request) (*side, *http.Cookie) {
+	if first := r.choice(0); first.Weight == 100 {
+		return r.usable(first), nil // nobody has to be recognized
+	}
+	var fresh *http.Cookie
+	client := request.Header.Get("Idempotency-Key")
+	// The cookie comes first, since a browser sends a new key with every order.
+	if cookie, err := request.Cookie(canaryCookie); err == nil {
+		client = cookie.Value
+	}
+	if client == "" {
+		client = rand.Text()
+		//nolint:gosec // not Secure: TLS ends before the façade, and the value is worth nothing to a thief
+		fresh = &http.Cookie{Name: canaryCookie, Value: client, Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	}
+	hash := fnv.New64a()
+	_, _ = io.WriteString(hash, r.name+" "+client) // with the route, or the same clients would be first in every canary
+	return r.usable(r.choice(int(hash.Sum64() % buckets))), fresh
+}
+
+// choice gives the last side the lowest buckets, so that raising its weight only ever adds clients to it:
+//
+//	bucket   0         1000                                   9999
+//	10 %     |── new ──|──────────────────── old ───────────────|
+//	30 %     |─────────── new ───────────|───────── old ────────|
+func (r *route) choice(bucket int) *side {
+	for _, s := range slices.Backward(r.sides) {
+		width := s.Weight * buckets / 100
+		if bucket < width {
+			return s
+		}
+		bucket -= width
+	}
+	return nil // not while the weights add up to 100
+}
+
+// usable is the wanted side, or another one with a weight while that one is out. When all are out it is the wanted one after all:
+// an upstream that may fail is better than none.
+func (r *route) usable(wanted *side) *side {
+	if wanted.admits() {
+		return wanted
+	}
+	return r.other(wanted)
+}
+
+// other is where to turn when a side is out or has failed; the same side if there is no other.
+func (r *route) other(failed *side) *side {
+	for _, s := range r.sides {
+		if s != failed && s.Weight > 0 && s.admits() {
+			return s
+		}
+	}
+	return failed
+}

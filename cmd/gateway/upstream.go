@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"example.com/shop/routes"
+)
+
+// upstream is a process and what is known about its health. It outlives the tables that name it.
+//
+//	in ──ejectAfter failures in a row──▶ out for ejectFor ──▶ one request tries it: in, or out once more
+type upstream struct {
+	spec       routes.Upstream
+	target     *url.URL
+	ejectAfter int
+	ejectFor   time.Duration
+
+	mu       sync.Mutex
+	unready  bool      // the probe's last word
+	failures int       // in a row
+	until    time.Time // out until then; the zero time when in
+}
+
+// admits says whether the upstream should be sent a request now. After a pause the one who asks first is the one who tries: the
+// pause begins anew for all others, so there is nothing to give back when that request is never answered.
+func (u *upstream) admits() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	if u.unready || now.Before(u.until) {
+		return false
+	}
+	if !u.until.IsZero() {
+		u.until = now.Add(u.ejectFor)
+	}
+	return true
+}
+
+// record takes note of how a request went.
+func (u *upstream) record(failed bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !failed {
+		u.failures, u.until = 0, time.Time{}
+		return
+	}
+	if u.failures++; u.failures >= u.ejectAfter {
+		u.until = time.Now().Add(u.ejectFor)
+	}
+}
+
+// health is what there is to tell about an upstream.
+type health struct {
+	URL      string `json:"url"`
+	Ready    bool   `json:"ready"`   // the probe says so, or there is none
+	Ejected  bool   `json:"ejected"` // its requests have failed, and it is used only where there is no other
+	Failures int    `json:"failures_in_a_row"`
+}
+
+func (u *upstream) health() health {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return health{URL: u.spec.URL, Ready: !u.unready, Ejected: !u.until.IsZero(), Failures: u.failures}
+}
+
+// unavailable are the answers by which an upstream, or what stands before it, says that it cannot serve.
+func unavailable(response *http.Response) bool {
+	switch response.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// isDial says that no connection came about, so the request was not sent.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// probe asks all upstreams whether they are ready, again and again.
+func (g *gateway) probe(ctx context.Context) error {
+	tick := time.NewTicker(g.cfg.Interval)
+	defer tick.Stop()
+	for {
+		var all sync.WaitGroup
+		for _, u := range g.current.Load().upstreams {
+			if u.spec.Probe != "" {
+				all.Go(func() { u.ask(ctx, g.direct) })
+			}
+		}
+		all.Wait()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// ask takes each answer at its word. A probe has no count of failures: it says outright whether the process wants requests, as when it
+// is about to stop.
+func (u *upstream) ask(ctx context.Context, transport http.RoundTripper) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	ready := false
+	if request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.spec.Probe, nil); err == nil {
+		if response, err := transport.RoundTrip(request); err == nil {
+			ready = response.Body.Close() == nil && response.StatusCode == http.StatusOK
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.unready = !ready
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"time"
+
+	"example.com/shop/routes"
+)
+
+// watch takes changes of the routes file. It compares contents: a time of change can stay the same, and a mounted file may be a link
+// whose target was exchanged, which is also why no notification of the file system is used.
+func (g *gateway) watch(ctx context.Context) error {
+	tick := time.NewTicker(g.cfg.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			g.reload(ctx)
+		}
+	}
+}
+
+// reload puts the file's table in the place of the current one. A file that is wrong changes nothing.
+func (g *gateway) reload(ctx context.Context) {
+	current := g.current.Load() // nobody else stores one, so it is the latest
+	data, err := os.ReadFile(g.cfg.Routes)
+	if err == nil && bytes.Equal(data, current.source) {
+		g.refused.Store(nil)
+		return
+	}
+	var file routes.File
+	if err == nil {
+		file, err = routes.Parse(data)
+	}
+	if err != nil {
+		reason := err.Error()
+		if before := g.refused.Swap(&reason); before == nil || *before != reason { // said once
+			g.log.ErrorContext(ctx, "the routes file is not taken, the routes stay as they were", "error", reason)
+		}
+		return
+	}
+	g.current.Store(newTable(g.cfg, file, data, current))
+	g.refused.Store(nil)
+	g.log.InfoContext(ctx, "the routes have changed")
+}
+
+// statusPage is what GET /routes tells those who run the gateway.
+type statusPage struct {
+	File      string                 `json:"file"`
+	Since     time.Time              `json:"since"`             // when these routes were taken
+	Refused   *string                `json:"refused,omitempty"` // why the file as it is now was not
+	Upstreams map[string]health      `json:"upstreams"`
+	Routes    map[string]routeStatus `json:"routes"`
+}
+
+type routeStatus struct {
+	Prefix string `json:"prefix"`
+	// UnderWay has to be 0 before a paused route's data is moved.
+	UnderWay int64        `json:"under_way"`
+	Sides    []sideStatus `json:"sides"`
+	Shadow   *tally       `json:"shadow,omitempty"`
+}
+
+type sideStatus struct {
+	routes.Side
+	Served int64 `json:"served"`
+}
+
+func (g *gateway) status() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		t := g.current.Load()
+		page := statusPage{
+			File: g.cfg.Routes, Since: t.since, Refused: g.refused.Load(),
+			Upstreams: map[string]health{}, Routes: map[string]routeStatus{},
+		}
+		for name, u := range t.upstreams {
+			page.Upstreams[name] = u.health()
+		}
+		for _, r := range t.routes {
+			s := routeStatus{Prefix: r.prefix, UnderWay: r.underWay.Load()}
+			for _, side := range r.sides {
+				s.Sides = append(s.Sides, sideStatus{side.Side, side.served.Load()})
+			}
+			if r.shadow != nil {
+				s.Shadow = g.shadows.tally(r.name)
+			}
+			page.Routes[r.name] = s
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(page)
+	})
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"example.com/shop/platform/process"
+	"example.com/shop/routes"
+)
+
+const aboutRoute = `seam route show                              which upstream serves how much of each route
+seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set payments monolith=90 payments=10
+seam route rollback                          put the version before the last change back; again undoes that
+seam route check                             say whether the gateway would take the file
+The file is the one that GATEWAY_ROUTES names (deploy/routes.yaml). A gateway that serves it takes a change within a second.`
+
+// route reads and changes the routes file. It talks to no gateway: any number of them may watch the same file.
+func route(_ context.Context, args []string) error {
+	set := flag.NewFlagSet("route", flag.ContinueOnError)
+	asJSON := set.Bool("json", false, "print JSON")
+	var words []string
+	for { // flags may stand before, between and after the words
+		if err := parse(set, aboutRoute, args); err != nil {
+			return err
+		}
+		if set.NArg() == 0 {
+			break
+		}
+		words, args = append(words, set.Arg(0)), set.Args()[1:]
+	}
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	if err := changeRoutes(s.Routes, words); err != nil {
+		return process.Usage(err)
+	}
+	file, err := routes.Load(s.Routes)
+	if err != nil {
+		return process.Usage(err)
+	}
+	// Every verb ends by showing what is now in the file, so that nobody has to ask whether a change was taken.
+	if *asJSON {
+		return json.NewEncoder(os.Stdout).Encode(file)
+	}
+	printRoutes(os.Stdout, file)
+	return nil
+}
+
+// changeRoutes does what the words say; showing and checking change nothing, since each verb ends by reading the file.
+func changeRoutes(path string, words []string) error {
+	switch {
+	case slices.Equal(words, []string{"show"}), slices.Equal(words, []string{"check"}):
+		return nil
+	case slices.Equal(words, []string{"rollback"}):
+		return routes.Rollback(path)
+	case len(words) > 2 && words[0] == "set":
+		weights := map[string]int{}
+		for _, word := range words[2:] {
+			upstream, percent, _ := strings.Cut(word, "=")
+			weight, err := strconv.Atoi(percent)
+			if err != nil {
+				return fmt.Errorf("%s is not like payments=10", word)
+			}
+			weights[upstream] = weight
+		}
+		return routes.SetWeights(path, words[1], weights)
+	default:
+		return errors.New("say show, set ROUTE UPSTREAM=PERCENT …, rollback or check; seam route --help explains them")
+	}
+}
+
+func printRoutes(out io.Writer, file routes.File) {
+	for _, name := range slices.Sorted(maps.Keys(file.Routes)) {
+		r := file.Routes[name]
+		fmt.Fprintf(out, "%-14s %-20s", name, r.Prefix)
+		for _, side := range r.Sides {
+			fmt.Fprintf(out, "  %s %d%%", side.Upstream, side.Weight)
+		}
+		if r.Home() == "" {
+			fmt.Fprint(out, "  paused")
+		} else {
+			fmt.Fprintf(out, "  writes to %s", r.Home())
+		}
+		if r.Shadow != nil {
+			fmt.Fprintf(out, "  shadow %s %d%%", r.Shadow.Upstream, r.Shadow.Percent)
+		}
+		fmt.Fprintln(out)
+	}
+}

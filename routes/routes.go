@@ -1,0 +1,169 @@
+// Package routes is the façade's table: which process answers under which path, and how much of it. The gateway serves it and
+// seam route changes it, so both refuse the same mistakes, above all this one: writes that go to two databases at once.
+package routes
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// File is a whole routes file.
+type File struct {
+	Upstreams map[string]Upstream `yaml:"upstreams" json:"upstreams"`
+	Routes    map[string]Route    `yaml:"routes" json:"routes"`
+}
+
+// Upstream is a process that serves requests.
+type Upstream struct {
+	URL string `yaml:"url" json:"url"`
+	// Probe is asked whether the process is ready; without it only the requests themselves tell.
+	Probe string `yaml:"probe,omitempty" json:"probe,omitempty"`
+}
+
+// Route is what happens to all paths under a prefix.
+type Route struct {
+	Prefix string `yaml:"prefix" json:"prefix"`
+	// Sides share the requests; the last one is the new one. With all weights 0 the route is paused.
+	Sides  []Side  `yaml:"sides" json:"sides"`
+	Shadow *Shadow `yaml:"shadow,omitempty" json:"shadow,omitempty"`
+}
+
+// Side is one upstream's part in a route.
+type Side struct {
+	Upstream string `yaml:"upstream" json:"upstream"`
+	Weight   int    `yaml:"weight" json:"weight"` // percent
+	// Home names the database that the upstream writes this route's data to.
+	Home string `yaml:"home" json:"home"`
+}
+
+// Shadow sends copies of answered reads to an upstream and compares the answers. The client never notices.
+type Shadow struct {
+	Upstream string `yaml:"upstream" json:"upstream"`
+	Percent  int    `yaml:"percent" json:"percent"`
+	// Ignore has the JSON pointers that may differ; a * stands for any one step, as in /items/*/created_at.
+	Ignore []string `yaml:"ignore,omitempty" json:"ignore,omitempty"`
+}
+
+// Home is the one database that is written to at the moment, "" while the route is paused.
+func (r Route) Home() string {
+	for _, s := range r.Sides {
+		if s.Weight > 0 {
+			return s.Home
+		}
+	}
+	return ""
+}
+
+// Parse reads and checks a routes file. A word that it does not know is an error: a misspelt weight would be 0.
+func Parse(data []byte) (File, error) {
+	var file File
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+		return file, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // on one line
+	}
+	return file, file.check()
+}
+
+// check goes through the names in order, so that the same file always has the same first error.
+func (f File) check() error {
+	if len(f.Routes) == 0 {
+		return errors.New("there are no routes")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Upstreams)) {
+		if err := f.Upstreams[name].check(); err != nil {
+			return fmt.Errorf("upstream %s: %w", name, err)
+		}
+	}
+	prefixes := map[string]string{} // by prefix, the route that has it
+	for _, name := range slices.Sorted(maps.Keys(f.Routes)) {
+		route := f.Routes[name]
+		if err := f.checkRoute(route); err != nil {
+			return fmt.Errorf("route %s: %w", name, err)
+		}
+		if other, taken := prefixes[route.Prefix]; taken {
+			return fmt.Errorf("routes %s and %s have the same prefix", other, name)
+		}
+		prefixes[route.Prefix] = name
+	}
+	return nil
+}
+
+// check allows no path in the URL: an upstream sees the path that the client has sent, so that links and logs agree.
+func (u Upstream) check() error {
+	if target, err := httpURL(u.URL); err != nil || target.Path != "" || target.RawQuery != "" {
+		return errors.New("url must be like http://host:port, without a path")
+	}
+	if _, err := httpURL(u.Probe); u.Probe != "" && err != nil {
+		return errors.New("probe must be like http://host:port/readyz")
+	}
+	return nil
+}
+
+func httpURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "") {
+		err = errors.New("not a plain http URL")
+	}
+	return u, err
+}
+
+// checkRoute refuses a canary across two homes. It could send one order's writes to both databases, and no rollback of the routes
+// would bring them together again. Sides of another home wait at weight 0 until the data has moved.
+func (f File) checkRoute(r Route) error {
+	if !strings.HasPrefix(r.Prefix, "/") || path.Clean(r.Prefix) != r.Prefix {
+		return errors.New("prefix must be like /v1/payments, without a slash at the end")
+	}
+	if len(r.Sides) == 0 {
+		return errors.New("it has no sides")
+	}
+	total, seen := 0, map[string]bool{}
+	for _, s := range r.Sides {
+		switch _, known := f.Upstreams[s.Upstream]; {
+		case !known:
+			return fmt.Errorf("%q is not among the upstreams", s.Upstream)
+		case seen[s.Upstream]:
+			return fmt.Errorf("%s is there twice", s.Upstream)
+		case s.Home == "":
+			return fmt.Errorf("%s needs a home: the name of the database that it writes to", s.Upstream)
+		case s.Weight < 0:
+			return fmt.Errorf("%s has a negative weight", s.Upstream)
+		case s.Weight > 0 && s.Home != r.Home():
+			return fmt.Errorf("%s and %s are both written to: move all weight to the sides of one home", r.Home(), s.Home)
+		}
+		seen[s.Upstream] = true
+		total += s.Weight
+	}
+	if total != 100 && total != 0 {
+		return fmt.Errorf("the weights add up to %d, not to 100 (or to 0, which pauses the route)", total)
+	}
+	return f.checkShadow(r.Shadow)
+}
+
+func (f File) checkShadow(s *Shadow) error {
+	if s == nil {
+		return nil
+	}
+	// A shadow may have any home: it only reads.
+	if _, known := f.Upstreams[s.Upstream]; !known {
+		return fmt.Errorf("shadow: %q is not among the upstreams", s.Upstream)
+	}
+	if s.Percent < 0 || s.Percent > 100 {
+		return errors.New("shadow: percent must be between 0 and 100")
+	}
+	for _, pointer := range s.Ignore {
+		if _, err := path.Match(pointer, ""); err != nil || !strings.HasPrefix(pointer, "/") {
+			return fmt.Errorf("shadow: %q is no JSON pointer like /items/*/created_at", pointer)
+		}
+	}
+	return nil
+}
