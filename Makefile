@@ -6,7 +6,8 @@ MODULES := $(wildcard modules/*)
 # Every folder with a go.mod.
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 
-PORT ?= 8080
+PORT  ?= 8080
+SPLIT ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -14,8 +15,8 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## start the shop; PORT=8080, Ctrl-C stops it
-	@PORT=$(PORT) exec bin/seam up
+run: build ## start the shop; PORT=8080, SPLIT=payments or all, Ctrl-C stops it
+	@PORT=$(PORT) SPLIT=$(SPLIT) exec bin/seam up
 
 .PHONY: build
 build: ## build every command into bin/

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"example.com/shop/platform/devkit/child"
+	"example.com/shop/platform/service"
 )
 
 // stopGrace is how long a process may take to finish what it has under way.
@@ -20,12 +22,47 @@ const readyLimit = 60 * time.Second
 // Process is one of the shop's own processes, ready when it was started.
 type Process struct {
 	*child.Process
-	URL    string // of its routes
-	OpsURL string // of /livez and /readyz
+	Name   string   // of its command
+	Serves []string // the modules
+	URL    string   // of its routes
+	OpsURL string   // of /livez and /readyz
+
+	env []string
 }
 
-// StartMonolith starts one more process that serves all modules on the port, any free one for 0, and waits until it is ready.
+// StartMonolith starts one more process of the modules that are not split off, on the port or any free one for 0, and waits until it is
+// ready.
 func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
+	var rest []string
+	for _, m := range Modules {
+		if !slices.Contains(s.options.Split, m) {
+			rest = append(rest, m)
+		}
+	}
+	bus := service.Memory
+	if s.Broker != nil {
+		bus = service.NATS
+	}
+	p, err := s.start(ctx, "monolith", port, "MODULES="+strings.Join(rest, ","), "BUS="+bus)
+	if err != nil {
+		return nil, err
+	}
+	p.Serves = rest
+	return p, p.waitReady(ctx)
+}
+
+// startService starts the module as a process of its own, and returns before it is ready.
+func (s *Shop) startService(ctx context.Context, module string) (*Process, error) {
+	p, err := s.start(ctx, module, 0)
+	if err != nil {
+		return nil, err
+	}
+	p.Serves = []string{module}
+	return p, nil
+}
+
+// start starts a command on the port, any free one for 0.
+func (s *Shop) start(ctx context.Context, name string, port int, env ...string) (*Process, error) {
 	port, err := freePort(ctx, port)
 	if err != nil {
 		return nil, err
@@ -34,12 +71,16 @@ func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort)}
+	p := &Process{
+		Name: name, URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
+		env: append(env,
+			fmt.Sprintf("HTTP_ADDR=127.0.0.1:%d", port), fmt.Sprintf("GATEWAY_ADDR=127.0.0.1:%d", port), fmt.Sprintf("OPS_ADDR=127.0.0.1:%d", opsPort)),
+	}
 	if err := s.begin(p); err != nil {
 		return nil, err
 	}
 	s.processes = append(s.processes, p)
-	return p, p.waitReady(ctx)
+	return p, nil
 }
 
 // Restart starts a process that has ended again, at the same addresses, and waits until it is ready.
@@ -52,8 +93,7 @@ func (s *Shop) Restart(ctx context.Context, p *Process) error {
 
 func (s *Shop) begin(p *Process) (err error) {
 	p.Process, err = child.Start(child.Options{
-		Name: "monolith", Path: filepath.Join(s.options.Bin, "monolith"), Args: []string{"serve"}, Out: s.options.Out,
-		Env: s.env("HTTP_ADDR="+strings.TrimPrefix(p.URL, "http://"), "OPS_ADDR="+strings.TrimPrefix(p.OpsURL, "http://")),
+		Name: p.Name, Path: filepath.Join(s.options.Bin, p.Name), Args: []string{"serve"}, Out: s.options.Out, Env: s.env(p.env...),
 	})
 	return err
 }
@@ -67,7 +107,7 @@ func (p *Process) waitReady(ctx context.Context) error {
 		case <-p.Done():
 			return fmt.Errorf("it did not start: %w", p.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("monolith is not ready after %s", readyLimit)
+			return fmt.Errorf("%s is not ready after %s", p.Name, readyLimit)
 		case <-time.After(20 * time.Millisecond):
 			if p.ready(ctx) {
 				return nil

@@ -20,11 +20,13 @@ import (
 	"time"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
+	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/child"
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/service"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -37,6 +39,7 @@ type Options struct {
 	Bin         string        // the folder of the built commands
 	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
 	Port        int           // of the shop; any free one when 0
+	Split       []string      // the modules that run as processes of their own; the monolith serves the others
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
 	RolePrefix  string        // of the roles, which belong to the whole server
 	Env         []string      // settings of the shop's processes, as NAME=value
@@ -52,6 +55,8 @@ type Shop struct {
 	Key      *tokens.Key
 	Outside  *Outside
 	Server   *pgserver.Server // nil when the database is not ours
+	Broker   *broker.Broker   // nil while the bus is in memory
+	Routes   string           // the façade's file; "" without a façade
 
 	options   Options
 	processes []*Process
@@ -86,12 +91,15 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 	if err := s.migrate(ctx); err != nil {
 		return nil, err
 	}
-	monolith, err := s.StartMonolith(ctx, port)
-	if err != nil {
-		return nil, err
+	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
+	if len(o.Split) == 0 {
+		if err := s.useBus(ctx, service.Memory); err != nil {
+			return nil, err
+		}
+		_, err := s.StartMonolith(ctx, port)
+		return s, err
 	}
-	s.URL = monolith.URL
-	return s, nil
+	return s, s.startSplit(ctx, port)
 }
 
 // Stop ends everything in the reverse order of its start.
@@ -187,11 +195,18 @@ func (s *Shop) migrate(ctx context.Context) error {
 	return nil
 }
 
+// serviceTokenLife is longer than a development shop runs.
+const serviceTokenLife = 30 * 24 * time.Hour
+
 // env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, and what the caller
 // insists on.
 func (s *Shop) env(more ...string) []string {
 	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
+		"SERVICE_TOKEN=" + s.Key.Mint(tokens.Claims{Role: "service", Subject: "shop", TTL: serviceTokenLife}), "INVENTORY_URL=" + s.URL,
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
+	if s.Broker != nil {
+		env = append(env, "NATS_URL="+s.Broker.URL())
+	}
 	for _, m := range Modules {
 		name := strings.ToUpper(m)
 		env = append(env, name+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m), name+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))

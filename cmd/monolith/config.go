@@ -17,14 +17,14 @@ import (
 // modules are all that the monolith can serve.
 var modules = []string{"orders", "inventory", "payments", "notifications"}
 
-// selection says which modules this process serves and consumes for, so that an extraction can be taken back by configuration.
-type selection struct {
+// Selection says which modules this process serves and consumes for, so that an extraction can be taken back by configuration.
+type Selection struct {
 	Modules []string `env:"MODULES" envDefault:"orders,inventory,payments,notifications"`
 }
 
-func (s selection) serves(module string) bool { return slices.Contains(s.Modules, module) }
+func (s Selection) serves(module string) bool { return slices.Contains(s.Modules, module) }
 
-func (s selection) check() error {
+func (s Selection) check() error {
 	for _, m := range s.Modules {
 		if !slices.Contains(modules, m) {
 			return process.Usage(fmt.Errorf("MODULES names %q, which is none of %v", m, modules))
@@ -38,7 +38,7 @@ func (s selection) check() error {
 
 // config is everything that serving can be told, and comes from the environment alone.
 type config struct {
-	selection
+	Selection
 	// memory when this process serves every module, nats in any other mix.
 	Bus string `env:"BUS" envDefault:"memory"`
 	// One connection for each module that is served, on its runtime role <module>_rt.
@@ -60,7 +60,7 @@ type config struct {
 
 // migrateConfig is what migrating needs: the roles <module>_migrate, which serving never sees.
 type migrateConfig struct {
-	selection
+	Selection
 	OrdersMigrateURL        string `env:"ORDERS_MIGRATE_URL"`
 	InventoryMigrateURL     string `env:"INVENTORY_MIGRATE_URL"`
 	PaymentsMigrateURL      string `env:"PAYMENTS_MIGRATE_URL"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
@@ -17,6 +18,8 @@ import (
 type settings struct {
 	// Where the shop listens on the loopback.
 	Port int `env:"PORT" envDefault:"8080"`
+	// The modules that run as processes of their own, separated by commas, or all.
+	Split []string `env:"SPLIT"`
 	// An admin connection, such as postgres://user:password@host:5432/shop. Without it seam finds or starts a PostgreSQL.
 	DatabaseURL string `env:"DATABASE_URL"`
 	// Begins the names of the roles that seam makes, when the server has others of these names: roles belong to the whole server.
@@ -38,8 +41,17 @@ func readSettings() (settings, error) {
 	return s, nil
 }
 
+// split are the modules to split off.
+func (s settings) split() []string {
+	if len(s.Split) == 1 && s.Split[0] == "all" {
+		return topology.Modules
+	}
+	return s.Split
+}
+
 const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider and a mail server to play with, and the shop.
-Data is kept between runs. Settings: PORT (8080), DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and every setting in a module's README.`
+SPLIT=payments runs payments as a process of its own behind a façade, SPLIT=all each module.
+Data is kept between runs. Settings: PORT (8080), SPLIT, DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and every setting in a module's README.`
 
 func up(ctx context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("up", flag.ContinueOnError), aboutUp, args); err != nil {
@@ -55,7 +67,7 @@ func up(ctx context.Context, args []string) error {
 	}
 	shop, err := topology.Start(ctx, topology.Options{
 		Bin: filepath.Dir(bin), State: s.State, Port: s.Port, DatabaseURL: s.DatabaseURL,
-		RolePrefix: s.RolePrefix, Out: os.Stdout,
+		Split: s.split(), RolePrefix: s.RolePrefix, Out: os.Stdout,
 	})
 	if err != nil {
 		return err
@@ -68,6 +80,9 @@ func up(ctx context.Context, args []string) error {
 
 // greet prints where everything is, and one line to try.
 func greet(shop *topology.Shop) {
+	for _, p := range shop.Processes() {
+		fmt.Printf("\n  %-14s %s  %s", p.Name, p.URL, strings.Join(p.Serves, " "))
+	}
 	customer := shop.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
 	fmt.Printf(`
 The shop is ready.

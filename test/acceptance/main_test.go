@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func connect() (stop func(), err error) {
 		return nil, err
 	}
 	running, err := topology.Start(ctx, topology.Options{
-		Bin: bin, Out: logFile(), SlowPayment: 8 * time.Second,
+		Bin: bin, Out: logFile(), Split: split(), SlowPayment: 8 * time.Second,
 		// An order expires before tok_slow has answered, and long after every other has.
 		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s"},
 	})
@@ -59,6 +60,18 @@ func connect() (stop func(), err error) {
 		}
 		_ = os.RemoveAll(bin)
 	}, nil
+}
+
+// split are the modules that SHOP_SPLIT names, separated by commas, or all of them.
+func split() []string {
+	switch names := os.Getenv("SHOP_SPLIT"); names {
+	case "":
+		return nil
+	case "all":
+		return topology.Modules
+	default:
+		return strings.Split(names, ",")
+	}
 }
 
 // logFile is where the shop's logs go: to the screen when SHOP_LOG is set, else nowhere.

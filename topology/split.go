@@ -1,0 +1,106 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/platform/devkit/broker"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/process"
+	"example.com/shop/platform/service"
+	"example.com/shop/routes"
+)
+
+// startSplit starts what a shop of several processes needs, in the order in which each can find the others: the broker, then the
+// services and the monolith with what is left to it, then the façade, which the clients know.
+func (s *Shop) startSplit(ctx context.Context, port int) (err error) {
+	for _, m := range s.options.Split {
+		if !slices.Contains(Modules, m) {
+			return process.Usage(fmt.Errorf("there is no module %q to split off; there are %v", m, Modules))
+		}
+	}
+	s.say("Starting the broker …")
+	s.Broker, err = broker.Start(ctx, broker.Options{
+		Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),
+	})
+	if err != nil {
+		return fmt.Errorf("start the broker: %w", err)
+	}
+	s.closers = append(s.closers, s.Broker.Stop)
+	if err := s.useBus(ctx, service.NATS); err != nil {
+		return err
+	}
+	var services []*Process
+	for _, m := range s.options.Split {
+		p, err := s.startService(ctx, m)
+		if err != nil {
+			return err
+		}
+		services = append(services, p)
+	}
+	if len(s.options.Split) < len(Modules) {
+		if _, err := s.StartMonolith(ctx, 0); err != nil {
+			return err
+		}
+	}
+	for _, p := range services {
+		if err := p.waitReady(ctx); err != nil {
+			return err
+		}
+	}
+	s.Routes = filepath.Join(s.options.State, "routes.yaml")
+	if err := s.writeRoutes(); err != nil {
+		return err
+	}
+	gateway, err := s.start(ctx, "gateway", port, "GATEWAY_ROUTES="+s.Routes)
+	if err != nil {
+		return err
+	}
+	return gateway.waitReady(ctx)
+}
+
+// writeRoutes sends each module's paths to the process that serves it.
+func (s *Shop) writeRoutes() error {
+	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
+	for _, p := range s.processes {
+		file.Upstreams[p.Name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
+		for _, m := range p.Serves {
+			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: []routes.Side{{Upstream: p.Name, Weight: 100, Home: "shop"}}}
+		}
+	}
+	text, err := yaml.Marshal(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.Routes, text, 0o644) //nolint:gosec // no secrets: it says who serves what
+}
+
+// useBus records the bus in every schema while no process of the shop runs. What the other bus had not delivered when the shop was
+// stopped is told again: those who heard it ignore it.
+func (s *Shop) useBus(ctx context.Context, bus string) error {
+	for _, m := range Modules {
+		pool, err := pgxpool.New(ctx, s.Plan.RuntimeURL(s.AdminURL, m))
+		if err != nil {
+			return fmt.Errorf("choose the bus: %w", err)
+		}
+		err = events.RecordBus(ctx, pool, bus)
+		if errors.Is(err, events.ErrOtherBus) {
+			if err = events.SwitchBus(ctx, pool, bus); err == nil {
+				_, err = events.Replay(ctx, pool, time.Now().Add(-24*time.Hour))
+			}
+		}
+		pool.Close()
+		if err != nil {
+			return fmt.Errorf("choose the bus of %s: %w", m, err)
+		}
+	}
+	return nil
+}
