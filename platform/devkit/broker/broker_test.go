@@ -81,7 +81,7 @@ func TestItSaysWhyItDoesNotStart(t *testing.T) {
 		want    string
 	}{
 		"no store":    {broker.Options{}, "name a folder"},
-		"bad store":   {broker.Options{StoreDir: filepath.Join(file, "store")}, "not a directory"},
+		"bad store":   {broker.Options{StoreDir: filepath.Join(file, "store")}, "storage directory"},
 		"taken port":  {broker.Options{StoreDir: t.TempDir(), Port: taken}, "address already in use"},
 		"not a child": {broker.Options{Command: []string{"/bin/false"}}, "exit code 1"},
 	} {
