@@ -19,16 +19,40 @@ const publishAtOnce = 64
 
 // Publish returns nil once the broker has every message on its disk. An error means that it may lack some: publish them again.
 func (b *Bus) Publish(topic string, messages ...*message.Message) error {
-	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.PublishTimeout)
-	defer cancel()
+	ctx, done := b.answerable()
+	defer done()
 	err := b.Check(ctx)
 	if err == nil {
 		err = b.publish(ctx, topic, messages)
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", topic, err)
 	}
 	return nil
+}
+
+var (
+	errLost     = errors.New("lost the broker before it answered")
+	errNoAnswer = errors.New("the broker does not answer in time")
+)
+
+// answerable is a context that ends with the connection, because an answer comes over no other, or with the relay's patience.
+func (b *Bus) answerable() (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithTimeoutCause(context.Background(), b.cfg.PublishTimeout, errNoAnswer)
+	ctx, cancel := context.WithCancelCause(ctx)
+	lost := b.conn.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	go func() {
+		defer b.conn.RemoveStatusListener(lost)
+		select {
+		case <-lost:
+			cancel(errLost)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, stop
 }
 
 // batchFrom is the number of messages from which a batch is faster than as many single ones. With a sync for each, a broker on a small
