@@ -119,6 +119,7 @@ func (b *Bus) publishBatch(ctx context.Context, topic string, messages []*messag
 	return nil
 }
 
+// publishEach fails as a whole when one fails: the relay then publishes all again, and the broker knows the others.
 func (b *Bus) publishEach(ctx context.Context, topic string, messages []*message.Message) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
