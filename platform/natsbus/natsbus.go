@@ -35,7 +35,8 @@ type Config struct {
 	// How long the stream keeps a message, handled or not. As long as the outbox does: a module that is away for longer than this
 	// misses events, and a replay could not tell it all of them either.
 	MaxAge time.Duration `env:"NATS_MAX_AGE" envDefault:"168h"`
-	// How long the messages of a killed process wait before another one gets them. A living process extends it while it works.
+	// How long the messages that a killed process held wait for another one, and those whose acknowledgement was lost with a broker.
+	// A living process extends it while it works.
 	AckWait time.Duration `env:"NATS_ACK_WAIT" envDefault:"10s"`
 	// How many messages of a topic a module's processes hold at once, all together; some batches' worth.
 	MaxAckPending int `env:"NATS_MAX_ACK_PENDING" envDefault:"256"`
@@ -72,14 +73,14 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil is our own Close
-				b.log.Warn("lost the broker", "error", err) //nolint:sloglint // a callback of the client has no context
+				b.log.Warn("lost the broker", "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(conn *nats.Conn) {
-			b.log.Info("connected to the broker", "url", conn.ConnectedUrlRedacted()) //nolint:sloglint // as above
+			b.log.Info("connected to the broker", "url", conn.ConnectedUrlRedacted())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			b.log.Warn("broker", "error", err) //nolint:sloglint // as above
+			b.log.Warn("broker", "error", err)
 		}),
 	}
 	if cfg.Credentials != "" {

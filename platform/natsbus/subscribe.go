@@ -63,7 +63,8 @@ const (
 	pause      = 500 * time.Millisecond
 )
 
-// listener is one subscription: a loop that pulls, and a goroutine for each message that is not answered yet.
+// listener is one subscription: a loop that pulls, and a goroutine for each message that is not answered yet. So nothing that was
+// pulled ever waits in a buffer where its time runs out, and how much is held is the broker's to limit, by MaxAckPending.
 type listener struct {
 	bus           *Bus
 	module, topic string
@@ -111,7 +112,7 @@ func (l *listener) receive(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			messages.Stop()
+			messages.Stop() // what is discarded comes again after AckWait
 			return fmt.Errorf("pull: %w", err)
 		}
 		decoded, err := decode(m)
@@ -145,6 +146,11 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 }
 
 // hold offers a message, keeps the broker from giving it to anybody else meanwhile, and brings the answer back.
+//
+//	pulled ──▶ offered ──▶ in a batch ──▶ Ack, its effect is committed ──▶ never again
+//	 └── InProgress, three times  │  └──▶ Nack, the database is away ────▶ again after NakDelay
+//	     in each AckWait          ├────── the subscription ends: Nak ────▶ again at once
+//	                              └────── the process dies ──────────────▶ again after AckWait
 func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.Message) {
 	messageCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -160,7 +166,7 @@ func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.M
 	}
 	working := time.NewTicker(l.bus.cfg.AckWait / 3)
 	defer working.Stop()
-	out := l.out
+	out := l.out // nil once the message is taken, so that it is not offered twice
 	for {
 		var err error
 		done := true
@@ -175,7 +181,7 @@ func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.M
 			err = m.NakWithDelay(l.bus.cfg.NakDelay)
 		case <-ctx.Done():
 			select {
-			case <-decoded.Acked(): // both were ready
+			case <-decoded.Acked(): // both were ready, and the answer counts
 				err = ack()
 			default:
 				err = m.Nak()

@@ -50,10 +50,12 @@ func Run(ctx context.Context, o Options) error {
 	s.Start()
 	defer s.WaitForShutdown()
 	defer s.Shutdown()
-	switch {
-	case !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled():
-		return fmt.Errorf("run broker: it does not start: %s", l.last())
-	case !s.JetStreamConfig().SyncAlways: // as the server understood it, not as we wrote it
+	for begin := time.Now(); !s.ReadyForConnections(100 * time.Millisecond); {
+		if reason := l.fatal(); reason != "" || time.Since(begin) > startTimeout { // the server itself would wait for ever
+			return fmt.Errorf("run broker: it does not start: %s", reason)
+		}
+	}
+	if !s.JetStreamConfig().SyncAlways { // as the server understood it, not as we wrote it
 		return fmt.Errorf("run broker: %w", errNotSynced)
 	}
 	<-ctx.Done()

@@ -1,0 +1,234 @@
+package natsbus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/devkit/broker"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
+)
+
+// happened is the fact that the teller publishes and the listener counts.
+type happened struct {
+	Thing string `json:"thing"`
+}
+
+func (happened) Topic() string { return topic }
+
+func (h happened) Aggregate() (id string, version int64) { return h.Thing, 1 }
+
+var effects = fstest.MapFS{"0001_effects.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
+CREATE TABLE effects (thing text PRIMARY KEY, times integer NOT NULL);
+`)}}
+
+// shop is a teller and a listener on a database and a broker of their own, with a connection each like two processes.
+type shop struct {
+	broker           *broker.Broker
+	bus              natsbus.Config
+	events           events.Config
+	teller, listener *pgxpool.Pool
+}
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: effects}, pgtest.Schema{Module: "listener", Migrations: effects})
+	b := startBroker(t)
+	return &shop{
+		broker: b, bus: newConfig(t, b.URL()), teller: db.Pool(t, "teller"), listener: db.Pool(t, "listener"),
+		events: events.Config{
+			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
+			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour,
+		},
+	}
+}
+
+// tell runs the teller's relay until the test ends.
+func (s *shop) tell(t *testing.T) *events.Outbox {
+	t.Helper()
+	outbox := events.NewOutbox(s.teller, open(t, s.bus), s.events, slog.New(slog.DiscardHandler))
+	start(t, outbox.Run)
+	return outbox
+}
+
+// listen runs the listener's consumer until the test ends or stop is called.
+func (s *shop) listen(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
+	t.Helper()
+	subscriber := open(t, s.bus).Subscriber("listener")
+	consumer := events.NewConsumer(s.listener, subscriber, []events.Handler{events.On(handle)}, s.events, slog.New(slog.DiscardHandler), func() {})
+	if err := consumer.Subscribe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, consumer.Run)
+}
+
+func start(t *testing.T, part func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- part(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// publish commits an event for each number from first to last.
+func (s *shop) publish(t *testing.T, first, last int) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error {
+		for i := first; i <= last; i++ {
+			if err := events.PublishTx(t.Context(), tx, happened{fmt.Sprint(i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// count is a handler whose effect shows how often it was applied.
+func count(ctx context.Context, tx pgx.Tx, h happened) error {
+	_, err := tx.Exec(ctx, `INSERT INTO effects (thing, times) VALUES ($1, 1)
+		ON CONFLICT (thing) DO UPDATE SET times = effects.times + 1`, h.Thing)
+	return err
+}
+
+// eventually asks until the query answers want.
+func eventually(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
+	t.Helper()
+	deadline := time.Now().Add(2 * patience)
+	for {
+		var got int64
+		if err := pool.QueryRow(t.Context(), query).Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: got %d, want %d", query, got, want)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+const (
+	waiting = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+	once    = "SELECT count(*) FROM effects WHERE times = 1"
+	twice   = "SELECT count(*) FROM effects WHERE times > 1"
+)
+
+// The broker is killed again and again in the middle of publishing and of consuming.
+func TestTheBrokerIsKilled(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	outbox := s.tell(t)
+	const all, kills = 6000, 4
+	placed := make(chan struct{})
+	go func() {
+		defer close(placed)
+		for i := 1; i <= all; i += 10 {
+			s.publish(t, i, i+9)
+			outbox.Wake()
+		}
+	}()
+	for kill := range kills {
+		eventuallyAtLeast(t, s.listener, int64((kill+1)*all/(kills+2)), once)
+		mustKill(t, s.broker)
+		mustRestart(t, s.broker)
+	}
+	<-placed
+	eventually(t, s.teller, 0, waiting)
+	eventually(t, s.listener, all, once)
+	eventually(t, s.listener, 0, twice)
+	eventually(t, s.listener, 0, "SELECT count(*) FROM failed")
+}
+
+func TestTheBrokerForgets(t *testing.T) {
+	t.Parallel()
+	for name, older := range map[string]bool{"everything": false, "what came after a copy of its store": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			began := time.Now().Add(-time.Minute)
+			s.tell(t)
+			stop := s.listen(t, count)
+			s.publish(t, 1, 50)
+			eventually(t, s.listener, 50, once)
+			stop()
+
+			var store string
+			if err := s.broker.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			if older {
+				store = t.TempDir()
+				if err := os.CopyFS(store, os.DirFS(s.broker.StoreDir())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustRestart(t, s.broker)
+			s.publish(t, 51, 100) // only the broker and the outbox ever know these
+			eventually(t, s.teller, 0, waiting)
+			mustKill(t, s.broker)
+			exchangeStore(t, s.broker, store)
+			mustRestart(t, s.broker)
+
+			s.publish(t, 101, 150)
+			s.listen(t, count)
+			eventually(t, s.listener, 100, once) // the bus works again, and 50 events are lost
+			eventually(t, s.teller, 0, waiting)
+			if n, err := events.Replay(t.Context(), s.teller, began); err != nil || n != 150 {
+				t.Fatalf("replay: %d, %v", n, err)
+			}
+			eventually(t, s.listener, 150, once)
+			eventually(t, s.teller, 0, waiting)
+			marker := 151
+			s.publish(t, marker, marker)
+			eventually(t, s.listener, 151, once)
+			eventually(t, s.listener, 0, twice)
+		})
+	}
+}
+
+func TestPoisonEndsAsADeadLetterAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if h.Thing == "2" {
+			return errors.New("it is broken")
+		}
+		return count(ctx, tx, h)
+	})
+	s.tell(t)
+	s.publish(t, 1, 3)
+	eventually(t, s.listener, 2, once)
+	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
+	s.publish(t, 4, 4)
+	eventually(t, s.listener, 3, once)
+}
+
+// eventuallyAtLeast asks until the query answers want or more.
+func eventuallyAtLeast(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
+	t.Helper()
+	eventually(t, pool, 1, fmt.Sprintf("SELECT count(*) FROM (%s) AS asked (n) WHERE n >= %d", query, want))
+}

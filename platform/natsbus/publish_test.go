@@ -1,0 +1,101 @@
+package natsbus_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"example.com/shop/platform/events"
+)
+
+func TestWhatIsToldAgainOnPurposeIsDelivered(t *testing.T) {
+	t.Parallel()
+	bus := provisioned(t, newConfig(t, ""))
+	messages := subscribe(t, bus)
+	first, next := newMessage("first"), newMessage("next")
+	publish(t, bus, first)
+	receive(t, messages, first).Ack()
+	publish(t, bus, first) // the relay died before it had marked it: a repetition that the broker can spare us
+	publish(t, bus, next)
+	receive(t, messages, next).Ack()
+	first.Metadata.Set(events.MetadataReplays, "1")
+	publish(t, bus, first)
+	receive(t, messages, first).Ack()
+}
+
+func TestABatchIsPublishedAtOnce(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	publish(t, provisioned(t, cfg), newMessages(50)...)
+	last, err := streamOf(t, cfg).GetMsg(t.Context(), 50)
+	if err != nil || last.Header.Get("Nats-Batch-Commit") != "1" {
+		t.Errorf("the broker was not told of a batch: %v, %v", last, err)
+	}
+}
+
+// A refused batch must not be refused for ever, or the relay would never get past it.
+func TestABatchThatTheBrokerRefusesIsPublishedAllTheSame(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		known, batch int
+		atomic       bool
+	}{
+		"it has one of them already":  {known: 1, batch: 50, atomic: true},
+		"it has all of them already":  {known: 50, batch: 50, atomic: true},
+		"they are too many":           {batch: 1100, atomic: true},
+		"it may not take any batches": {batch: 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := newConfig(t, "")
+			bus := provisioned(t, cfg)
+			stream := streamOf(t, cfg)
+			config := stream.CachedInfo().Config
+			config.AllowAtomicPublish = test.atomic
+			if _, err := connect(t, cfg).UpdateStream(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			batch := newMessages(test.batch)
+			publish(t, bus, batch[:test.known]...)
+			publish(t, bus, batch...)
+			info, err := stream.Info(t.Context())
+			if err != nil || info.State.Msgs != uint64(test.batch) {
+				t.Errorf("the stream has %d messages, want %d; %v", info.State.Msgs, test.batch, err)
+			}
+		})
+	}
+}
+
+// A broker before 2.12 takes a batch for single messages, and acknowledges only the one that asks for it.
+func TestAnOlderBrokerIsToldOneByOne(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	bus := open(t, cfg)
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	conn := connect(t, cfg).Conn()
+	_, err := conn.Subscribe(cfg.Stream+".>", func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		if m.Reply != "" && m.Header.Get("Nats-Batch-Id") == "" {
+			acknowledged[m.Header.Get(jetstream.MsgIDHeader)] = true
+		}
+		if m.Reply != "" {
+			m.Respond([]byte(`{"stream":"old","seq":1}`))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, bus, newMessages(50)...)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(acknowledged) != 50 {
+		t.Errorf("acknowledged: %v", acknowledged)
+	}
+}

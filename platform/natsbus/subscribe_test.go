@@ -1,0 +1,233 @@
+package natsbus_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
+)
+
+const topic = "teller.happened.v1"
+
+// patience is how long the tests wait for what must happen.
+const patience = 20 * time.Second
+
+func newMessage(text string) *message.Message {
+	m := message.NewMessage(uuid.NewString(), fmt.Appendf(nil, `{"thing":%q}`, text))
+	m.Metadata.Set(events.MetadataReplays, "0")
+	return m
+}
+
+func newMessages(n int) []*message.Message {
+	messages := make([]*message.Message, n)
+	for i := range messages {
+		messages[i] = newMessage(fmt.Sprint(i))
+	}
+	return messages
+}
+
+func publish(t *testing.T, bus *natsbus.Bus, messages ...*message.Message) {
+	t.Helper()
+	if err := bus.Publish(topic, messages...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func subscribe(t *testing.T, bus *natsbus.Bus) <-chan *message.Message {
+	t.Helper()
+	subscriber := bus.Subscriber("listener")
+	t.Cleanup(func() { subscriber.Close() })
+	messages, err := subscriber.Subscribe(context.Background(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return messages
+}
+
+func receive(t *testing.T, messages <-chan *message.Message, want *message.Message) *message.Message {
+	t.Helper()
+	select {
+	case m, ok := <-messages:
+		if !ok {
+			t.Fatal("the subscription has ended")
+		}
+		if m.UUID != want.UUID {
+			t.Fatalf("received %s, want %s", m.Payload, want.Payload)
+		}
+		return m
+	case <-time.After(patience):
+		t.Fatalf("%s does not come", want.Payload)
+	}
+	return nil
+}
+
+// silence fails when anything comes within d.
+func silence(t *testing.T, d time.Duration, messages <-chan *message.Message) {
+	t.Helper()
+	select {
+	case m := <-messages:
+		t.Fatalf("received %s", m.Payload)
+	case <-time.After(d):
+	}
+}
+
+// JetStream's own limit of deliveries would drop the message in silence.
+func TestNothingIsDroppedHoweverOftenItIsRefused(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	cfg.NakDelay = time.Millisecond
+	bus := provisioned(t, cfg)
+	messages := subscribe(t, bus)
+	m := newMessage("stubborn")
+	publish(t, bus, m)
+	for range 50 {
+		receive(t, messages, m).Nack()
+	}
+	receive(t, messages, m).Ack()
+}
+
+func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	cfg.AckWait = 500 * time.Millisecond
+	one, two := provisioned(t, cfg), provisioned(t, cfg)
+	m := newMessage("slow")
+	publish(t, one, m)
+	first := subscribe(t, one)
+	held := receive(t, first, m)
+	second := subscribe(t, two)
+	silence(t, 4*cfg.AckWait, second) // the first says that it is working
+	held.Ack()
+	silence(t, 2*cfg.AckWait, second)
+
+	other := newMessage("orphan")
+	publish(t, two, other)
+	select {
+	case <-first:
+		one.Close() // as if its process was killed: nothing is given back
+		receive(t, second, other).Ack()
+	case got := <-second:
+		two.Close()
+		got.Ack()
+		receive(t, first, other).Ack()
+	case <-time.After(patience):
+		t.Error("no process has it")
+	}
+}
+
+func TestWhatASubscriberGivesBackComesAtOnce(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	cfg.AckWait = time.Minute
+	bus := provisioned(t, cfg)
+	m := newMessage("given back")
+	publish(t, bus, m)
+	leaving := bus.Subscriber("listener")
+	messages, err := leaving.Subscribe(context.Background(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, messages, m)
+	leaving.Close()
+	receive(t, subscribe(t, bus), m).Ack()
+}
+
+// Somebody's message on our subjects can be no event: nobody could remember having handled it.
+func TestWhatIsNoEventIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	bus := provisioned(t, cfg)
+	messages := subscribe(t, bus)
+	if _, err := connect(t, cfg).Publish(t.Context(), cfg.Stream+"."+topic, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	m := newMessage("an event")
+	publish(t, bus, m)
+	receive(t, messages, m).Ack()
+	eventuallyNil(t, func() error {
+		durable, err := streamOf(t, cfg).Consumer(t.Context(), "listener-teller-happened-v1")
+		if err == nil && durable.CachedInfo().AckFloor.Stream != 2 {
+			err = fmt.Errorf("the durable is %+v", durable.CachedInfo())
+		}
+		return err
+	})
+}
+
+func TestProvisioningMovesNoPosition(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	bus := provisioned(t, cfg)
+	messages := subscribe(t, bus)
+	for range 3 {
+		m := newMessage("handled")
+		publish(t, bus, m)
+		receive(t, messages, m).Ack()
+	}
+	cfg.AckWait, cfg.MaxAge = time.Second, 2*time.Hour
+	again := provisioned(t, cfg)
+	for range 2 {
+		if err := again.Provision(t.Context(), map[string][]string{"listener": {topic}, "another": {topic}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	silence(t, 2*cfg.AckWait, messages)
+	durable, err := streamOf(t, cfg).Consumer(t.Context(), "listener-teller-happened-v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := durable.CachedInfo()
+	if info.AckFloor.Stream != 3 || info.NumPending != 0 || info.Config.AckWait != cfg.AckWait || info.Config.MaxDeliver != -1 {
+		t.Errorf("the durable is %+v", info)
+	}
+	if info := streamOf(t, cfg).CachedInfo(); info.Config.MaxAge != cfg.MaxAge || !info.Config.AllowAtomicPublish {
+		t.Errorf("the stream is %+v", info.Config)
+	}
+}
+
+// eventuallyNil asks until there is no error.
+func eventuallyNil(t *testing.T, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// connect is the client without our bus, for looking behind it.
+func connect(t *testing.T, cfg natsbus.Config) jetstream.JetStream {
+	t.Helper()
+	conn, err := nats.Connect(cfg.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func streamOf(t *testing.T, cfg natsbus.Config) jetstream.Stream {
+	t.Helper()
+	stream, err := connect(t, cfg).Stream(t.Context(), cfg.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
