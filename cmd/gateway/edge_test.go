@@ -16,9 +16,9 @@ import (
 func TestForgedHeadersAreReplaced(t *testing.T) {
 	t.Parallel()
 	older := newServer(t)
-	var seen *http.Request
+	arrived := make(chan *http.Request, 1)
 	older.answers(func(w http.ResponseWriter, r *http.Request) {
-		seen = r
+		arrived <- r
 		w.Header().Set(sideHeader, "forged")
 		w.Header().Set("Connection", "X-Internal")
 		w.Header().Set("X-Internal", "secret")
@@ -33,6 +33,7 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 	if answer.status != http.StatusOK {
 		t.Fatalf("got %d", answer.status)
 	}
+	seen := <-arrived
 	for _, name := range []string{
 		"X-Forwarded-User", "X-Forwarded-Prefix", "Forwarded", "X-Real-Ip", "X-Seam-Principal", sideHeader,
 		"Connection", "X-Hop", "Upgrade", "Keep-Alive", "Proxy-Authorization", "Expect",

@@ -97,3 +97,26 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 	ops.answersStatus(http.StatusOK)
 	eventually(t, "the new side serves again", func() bool { return side() == "new" })
 }
+
+func TestOnlyOneTriesAfterAPause(t *testing.T) {
+	t.Parallel()
+	u := &upstream{ejectAfter: 2, ejectFor: time.Hour}
+	u.record(true)
+	if !u.admits() {
+		t.Error("out after one failure of two")
+	}
+	u.record(true)
+	if u.admits() {
+		t.Error("in after two")
+	}
+	u.until = time.Now() // the pause is over
+	if !u.admits() || u.admits() {
+		t.Error("not exactly one may try, while nobody knows how that went")
+	}
+	u.record(false)
+	for range 2 {
+		if !u.admits() {
+			t.Error("still out after a success")
+		}
+	}
+}

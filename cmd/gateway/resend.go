@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -32,7 +31,7 @@ func (g resend) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response, err := g.send(r, p.side, kept)
 	switch {
-	case r.Context().Err() != nil || errors.As(err, new(uploadError)):
+	case r.Context().Err() != nil: // nobody waits for an answer any more
 		return response, err
 	case err != nil && (again || isDial(err)):
 		if !p.forced {

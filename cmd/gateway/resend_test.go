@@ -41,10 +41,10 @@ func TestWhatIsSentTwice(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			bad, good := newServer(t), newServer(t)
-			var received string
+			arrived := make(chan string, 2)
 			good.answers(func(_ http.ResponseWriter, r *http.Request) {
 				data, _ := io.ReadAll(r.Body)
-				received = string(data)
+				arrived <- string(data)
 			})
 			badURL := bad.URL
 			if c.failure == nil {
@@ -56,10 +56,14 @@ func TestWhatIsSentTwice(t *testing.T) {
 			b := start(t, table2(badURL, good.URL, 1, ""))
 			answer := b.send(t, c.method, "/v1/things", c.body, append(c.headers, "Cookie", canaryCookie+"=ada")...)
 			if got := int(good.hits.Load()); got != c.want {
-				t.Errorf("the other side was reached %d times, want %d", got, c.want)
+				t.Fatalf("the other side was reached %d times, want %d", got, c.want)
 			}
 			if c.failure != nil && bad.hits.Load() != 1 {
 				t.Errorf("the failing side was reached %d times", bad.hits.Load())
+			}
+			var received string
+			if c.want == 1 {
+				received = <-arrived
 			}
 			switch {
 			case c.want == 1 && (answer.status != http.StatusOK || answer.side() != "new" || received != c.body):
@@ -119,6 +123,8 @@ func TestAWriteWithoutAKeyIsNeverCarriedOutTwice(t *testing.T) {
 		})
 	}
 	group.Wait()
+	mu.Lock()
+	defer mu.Unlock()
 	for id, times := range carriedOut {
 		if times > 1 {
 			t.Errorf("%s was carried out %d times", id, times)
