@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/telemetry"
 )
 
 // config is everything that the gateway can be told by its environment; where requests go is in the routes file.
@@ -37,7 +38,8 @@ type config struct {
 	// How long a shadow may take to answer.
 	ShadowTimeout time.Duration `env:"GATEWAY_SHADOW_TIMEOUT" envDefault:"2s"`
 
-	Log process.Log
+	Log       process.Log
+	Telemetry telemetry.Config
 }
 
 // Limits that nobody should have to set. They match those of the shop's own server, so the façade neither hides nor adds any.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"example.com/shop/routes"
 )
 
@@ -90,12 +92,12 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
 	default:
-		writeProblem(w, http.StatusServiceUnavailable, "overloaded", "Too many requests are under way. Try again in a moment.")
+		writeProblem(w, r, http.StatusServiceUnavailable, "overloaded", "Too many requests are under way. Try again in a moment.")
 		return
 	}
 	route := g.current.Load().match(r.URL.Path)
 	if route == nil {
-		writeProblem(w, http.StatusNotFound, "no-such-route", "Nothing is served at this path.")
+		writeProblem(w, r, http.StatusNotFound, "no-such-route", "Nothing is served at this path.")
 		return
 	}
 	p := &plan{route: route}
@@ -107,13 +109,13 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Whatever is refused here has reached no upstream, so a client may send it again without a thought.
 	switch {
 	case p.forced && p.side == nil:
-		writeProblem(w, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
+		writeProblem(w, r, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
 	case p.forced && !safe(r) && p.side.Home != route.home:
-		writeProblem(w, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
+		writeProblem(w, r, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
 	case p.side == nil:
-		writeProblem(w, http.StatusServiceUnavailable, "paused", "This part of the shop is paused for a moment. Try again.")
+		writeProblem(w, r, http.StatusServiceUnavailable, "paused", "This part of the shop is paused for a moment. Try again.")
 	case r.ContentLength > maxBody:
-		writeProblem(w, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
+		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 	default:
 		ctx, cancel := context.WithTimeout(r.Context(), g.cfg.Timeout)
 		defer cancel()
@@ -132,6 +134,8 @@ func safe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method 
 
 // rewrite removes what only a proxy may say and then says it. httputil has removed hop-by-hop headers already.
 func rewrite(r *httputil.ProxyRequest) {
+	// The trace that the client began, or that begins here.
+	propagation.TraceContext{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))
 	for name := range r.Out.Header {
 		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Seam-") || name == "X-Real-Ip" {
 			r.Out.Header.Del(name)
@@ -163,18 +167,18 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		writeProblem(w, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
+		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 		return
 	case errors.As(err, new(uploadError)), errors.Is(r.Context().Err(), context.Canceled):
 		// The client has stopped sending, or has gone. The server reports both by ending the context, and for the first it still listens.
-		writeProblem(w, http.StatusRequestTimeout, "request-timeout", "The body did not arrive whole in time. Send the request again.")
+		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout", "The body did not arrive whole in time. Send the request again.")
 		return
 	case isDial(err):
-		writeProblem(w, http.StatusBadGateway, "no-upstream", "This part of the shop cannot be reached. Try again in a moment.")
+		writeProblem(w, r, http.StatusBadGateway, "no-upstream", "This part of the shop cannot be reached. Try again in a moment.")
 	case os.IsTimeout(err) || errors.Is(err, context.DeadlineExceeded):
-		writeProblem(w, http.StatusGatewayTimeout, "upstream-timeout", unknownOutcome)
+		writeProblem(w, r, http.StatusGatewayTimeout, "upstream-timeout", unknownOutcome)
 	default:
-		writeProblem(w, http.StatusBadGateway, "upstream-broken", unknownOutcome)
+		writeProblem(w, r, http.StatusBadGateway, "upstream-broken", unknownOutcome)
 	}
 	p := planOf(r.Context())
 	g.log.WarnContext(r.Context(), "no answer", "route", p.route.name, "upstream", p.side.Upstream, "method", r.Method, "error", err.Error())

@@ -4,19 +4,22 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // writeProblem answers for the gateway itself, in the form of the shop's own problems (RFC 9457). It repeats nothing of the request.
-func writeProblem(w http.ResponseWriter, status int, kind, detail string) {
+func writeProblem(w http.ResponseWriter, r *http.Request, status int, kind, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"type":   "urn:shop:problem:" + kind,
-		"title":  strings.ToUpper(kind[:1]) + strings.ReplaceAll(kind[1:], "-", " "),
-		"status": status,
-		"detail": detail,
+		"type":     "urn:shop:problem:" + kind,
+		"title":    strings.ToUpper(kind[:1]) + strings.ReplaceAll(kind[1:], "-", " "),
+		"status":   status,
+		"detail":   detail,
+		"trace_id": trace.SpanContextFromContext(r.Context()).TraceID().String(),
 	})
 }

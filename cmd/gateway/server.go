@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 )
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
@@ -25,7 +27,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 // run serves until ctx is done and then lets the requests under way finish; none of them lasts longer than the write timeout.
 func (g *gateway) run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:        g,
+		Handler:        otelhttp.NewHandler(g, "façade"),
 		ReadTimeout:    g.cfg.ReadTimeout,
 		WriteTimeout:   g.cfg.Timeout + time.Second, // the second is for the problem that says so
 		IdleTimeout:    g.cfg.IdleTimeout,
