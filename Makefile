@@ -25,10 +25,16 @@ build: ## build every command into bin/
 
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
-	@echo "Testing (a cold build takes a few minutes) …"
+	@echo "Testing (a cold build takes a few minutes, and test/faults about four) …"
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
 	@bin/seam postgres -- go test -count=1 -timeout 20m work
+	@for split in payments all; do echo "Acceptance with $$split split off …"; SHOP_SPLIT=$$split go test -count=1 ./test/acceptance || exit; done
 	@deploy/postgres-image/test.sh
+
+.PHONY: test-topologies
+test-topologies: ## run the acceptance suite against every mix of processes
+	@for split in "" orders inventory payments notifications all; do echo "Acceptance, split off: $${split:-nothing} …"; \
+		SHOP_SPLIT=$$split go test -count=1 ./test/acceptance || exit; done
 
 .PHONY: check
 check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
@@ -36,15 +42,17 @@ check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
 
 .PHONY: lint
 lint: ## vet and lint
-	@echo "Linting (the linter itself is built the first time: some minutes) …"
+	@echo "Linting (the linter itself is built the first time: up to five minutes) …"
 	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
 generate: ## write the SQL code of every module anew
+	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
 
 .PHONY: generated
 generated: ## fail when generated code differs from what is committed
+	@echo "Comparing generated code (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Comparing $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) diff) || \
 		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
 

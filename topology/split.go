@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,7 +13,6 @@ import (
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
 	"example.com/shop/routes"
 )
@@ -22,11 +20,6 @@ import (
 // startSplit starts what a shop of several processes needs, in the order in which each can find the others: the broker, then the
 // services and the monolith with what is left to it, then the façade, which the clients know.
 func (s *Shop) startSplit(ctx context.Context, port int) (err error) {
-	for _, m := range s.options.Split {
-		if !slices.Contains(Modules, m) {
-			return process.Usage(fmt.Errorf("there is no module %q to split off; there are %v", m, Modules))
-		}
-	}
 	s.say("Starting the broker …")
 	s.Broker, err = broker.Start(ctx, broker.Options{
 		Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),

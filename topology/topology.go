@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -71,6 +70,11 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
+	for _, m := range o.Split {
+		if !slices.Contains(Modules, m) {
+			return nil, process.Usage(fmt.Errorf("there is no module %q to split off; there are %s", m, strings.Join(Modules, ", ")))
+		}
+	}
 	if err := s.prepareState(); err != nil {
 		return nil, err
 	}
@@ -117,6 +121,9 @@ func (s *Shop) Stop() error {
 
 // Processes are the shop's own, in the order in which they were started.
 func (s *Shop) Processes() []*Process { return s.processes }
+
+// State is where data and the signing key are kept.
+func (s *Shop) State() string { return s.options.State }
 
 func (s *Shop) say(format string, args ...any) { fmt.Fprintf(s.options.Out, format+"\n", args...) }
 
@@ -212,16 +219,6 @@ func (s *Shop) env(more ...string) []string {
 		env = append(env, name+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m), name+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
 	}
 	return slices.Concat(env, os.Environ(), s.options.Env, more)
-}
-
-// freePort returns the port if nobody listens there, and any free one for 0.
-func freePort(ctx context.Context, port int) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return 0, process.Usage(fmt.Errorf("port %d is in use: stop what uses it, or choose another one, as in PORT=8090 make run", port))
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
 // DefaultState is .seam in the current folder. PostgreSQL refuses to run as root, and the user that it runs as instead may not be

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"example.com/shop/modules/inventory"
 	"example.com/shop/modules/notifications"
 	"example.com/shop/modules/orders"
 	"example.com/shop/modules/payments"
-	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
 )
@@ -24,14 +24,25 @@ type Selection struct {
 
 func (s Selection) serves(module string) bool { return slices.Contains(s.Modules, module) }
 
-func (s Selection) check() error {
+// Validate refuses modules that there are not.
+func (s Selection) Validate() error {
 	for _, m := range s.Modules {
 		if !slices.Contains(modules, m) {
-			return process.Usage(fmt.Errorf("MODULES names %q, which is none of %v", m, modules))
+			return fmt.Errorf("MODULES names %q; there are %s", m, strings.Join(modules, ", "))
 		}
 	}
 	if len(s.Modules) == 0 {
-		return process.Usage(errors.New("MODULES is empty: name what this process serves"))
+		return errors.New("MODULES is empty: name what this process serves")
+	}
+	return nil
+}
+
+// require refuses to begin without the setting <MODULE>_<what> of a module that is served.
+func (s Selection) require(what string, settings map[string]string) error {
+	for _, m := range s.Modules {
+		if settings[m] == "" {
+			return fmt.Errorf("%s_%s is not set", strings.ToUpper(m), what)
+		}
 	}
 	return nil
 }
@@ -58,6 +69,17 @@ type config struct {
 	Notifications notifications.Config
 }
 
+// Validate refuses a process that could not reach its modules' data, or the other modules.
+func (c config) Validate() error {
+	if c.Bus == service.Memory && len(c.Modules) < len(modules) {
+		return errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them")
+	}
+	return c.require("DATABASE_URL", map[string]string{
+		"orders": c.OrdersDatabaseURL, "inventory": c.InventoryDatabaseURL,
+		"payments": c.PaymentsDatabaseURL, "notifications": c.NotificationsDatabaseURL,
+	})
+}
+
 // migrateConfig is what migrating needs: the roles <module>_migrate, which serving never sees.
 type migrateConfig struct {
 	Selection
@@ -65,4 +87,12 @@ type migrateConfig struct {
 	InventoryMigrateURL     string `env:"INVENTORY_MIGRATE_URL"`
 	PaymentsMigrateURL      string `env:"PAYMENTS_MIGRATE_URL"`
 	NotificationsMigrateURL string `env:"NOTIFICATIONS_MIGRATE_URL"`
+}
+
+// Validate refuses a migration that could not begin.
+func (c migrateConfig) Validate() error {
+	return c.require("MIGRATE_URL", map[string]string{
+		"orders": c.OrdersMigrateURL, "inventory": c.InventoryMigrateURL,
+		"payments": c.PaymentsMigrateURL, "notifications": c.NotificationsMigrateURL,
+	})
 }

@@ -3,10 +3,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,12 +35,6 @@ func serve(ctx context.Context, _ []string) error {
 	cfg, err := process.Config[config]()
 	if err != nil {
 		return err
-	}
-	if err := cfg.check(); err != nil {
-		return err
-	}
-	if cfg.Bus == service.Memory && len(cfg.Modules) < len(modules) {
-		return process.Usage(errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them"))
 	}
 	s, err := service.Open(ctx, "monolith", cfg.Bus, cfg.Service)
 	if err != nil {
@@ -106,9 +97,6 @@ func migrate(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.check(); err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	for module, schema := range map[string]struct {
 		url        string
@@ -121,9 +109,6 @@ func migrate(ctx context.Context, _ []string) error {
 	} {
 		if !cfg.serves(module) {
 			continue
-		}
-		if schema.url == "" {
-			return process.Usage(fmt.Errorf("%s_MIGRATE_URL is not set", strings.ToUpper(module)))
 		}
 		group.Go(func() error { return postgres.Migrate(ctx, schema.url, schema.migrations) })
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 
 	"example.com/shop/platform/process"
@@ -22,12 +23,13 @@ func main() {
 
 // parse reads a verb's flags; --help explains them by about and is no error.
 func parse(set *flag.FlagSet, about string, args []string) error {
-	set.SetOutput(os.Stdout)
-	set.Usage = func() {
+	set.SetOutput(io.Discard) // an error is told once, by Main
+	err := set.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
 		fmt.Println(about)
+		set.SetOutput(os.Stdout)
 		set.PrintDefaults()
 	}
-	err := set.Parse(args)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return err
 	}

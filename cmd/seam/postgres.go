@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,9 +15,11 @@ import (
 // withPostgres runs a command beside a throwaway PostgreSQL that TEST_DATABASE_URL names, so that all packages of a test run share
 // one server. When the environment names a server already, or Docker, the command runs with that.
 func withPostgres(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == "--" {
-		args = args[1:]
+	set := flag.NewFlagSet("postgres", flag.ContinueOnError)
+	if err := parse(set, "seam postgres -- COMMAND [ARG…] runs the command with TEST_DATABASE_URL naming a PostgreSQL that ends with it.", args); err != nil {
+		return err
 	}
+	args = set.Args()
 	if len(args) == 0 {
 		return process.Usage(errors.New("name the command to run, as in: seam postgres -- go test work"))
 	}

@@ -22,6 +22,7 @@ import (
 
 	ordersmigrations "example.com/shop/migrations/orders"
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/topology"
 )
 
@@ -92,10 +93,16 @@ func TestBadUse(t *testing.T) {
 		"token for nobody":     {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
 		"token of no role":     {nil, []string{"seam", "token", "--sub", "ada", "--role", "owner"}, "--role must be customer, staff or service"},
 		"token of no shop":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "token", "--sub", "ada", "--role", "staff"}, "run seam up first"},
+		"up with an argument":  {nil, []string{"seam", "up", "fast"}, "takes no arguments"},
+		"a database unnamed":   {[]string{"PORT=0", "SEAM_STATE=" + state(t), "DATABASE_URL=postgres://localhost"}, []string{"seam", "up"}, "must be a URL with a database"},
+		"a split of nothing":   {[]string{"PORT=0", "SEAM_STATE=" + state(t), "SPLIT=billing"}, []string{"seam", "up"}, "no module"},
 		"postgres for nothing": {nil, []string{"seam", "postgres"}, "name the command to run"},
 		"a bad port":           {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT"},
 		"a port in use":        {[]string{fmt.Sprintf("PORT=%d", taken.Addr().(*net.TCPAddr).Port), "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
 		"a missing setting":    {nil, []string{"monolith", "serve"}, "ORDERS_DATABASE_URL"},
+		"a mix in memory":      {[]string{"MODULES=orders,inventory"}, []string{"monolith", "serve"}, "set BUS=nats"},
+		"an unknown module":    {[]string{"MODULES=orders,billing"}, []string{"monolith", "serve"}, `MODULES names "billing"`},
+		"a service unset":      {nil, []string{"payments", "serve"}, "PAYMENTS_DATABASE_URL"},
 		"serve with arguments": {nil, []string{"monolith", "serve", "--port", "1"}, "serve takes no arguments"},
 		"an old schema":        {old, []string{"monolith", "serve"}, "run its migrate verb first"},
 	} {
@@ -127,7 +134,11 @@ func outdated(t *testing.T, db *pgtest.DB) []string {
 	for _, m := range topology.Modules {
 		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+db.URL("orders"))
 	}
-	return env
+	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(env, "AUTH_PUBLIC_KEY="+key.PublicPEM())
 }
 
 func TestWithPostgres(t *testing.T) {

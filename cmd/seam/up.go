@@ -54,8 +54,12 @@ SPLIT=payments runs payments as a process of its own behind a façade, SPLIT=all
 Data is kept between runs. Settings: PORT (8080), SPLIT, DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and every setting in a module's README.`
 
 func up(ctx context.Context, args []string) error {
-	if err := parse(flag.NewFlagSet("up", flag.ContinueOnError), aboutUp, args); err != nil {
+	set := flag.NewFlagSet("up", flag.ContinueOnError)
+	if err := parse(set, aboutUp, args); err != nil {
 		return err
+	}
+	if set.NArg() > 0 {
+		return process.Usage(errors.New("seam up takes no arguments; its settings come from the environment"))
 	}
 	s, err := readSettings()
 	if err != nil {
@@ -91,6 +95,7 @@ The shop is ready.
   mail      %[2]s/messages
   provider  %[3]s/ledger
   database  psql '%[4]s'
+  data      %[6]s
 
 Place an order (the second command shows it confirmed):
   curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[5]s' -H "Idempotency-Key: $(date +%%s%%N)" -H 'Content-Type: application/json' -d '{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":2}]}'
@@ -98,5 +103,5 @@ Place an order (the second command shows it confirmed):
 
 Other payment tokens: tok_declined, tok_timeout, tok_flaky, tok_slow. Ctrl-C stops everything; data is kept.
 
-`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, shop.AdminURL, customer)
+`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, shop.AdminURL, customer, shop.State())
 }

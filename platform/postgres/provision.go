@@ -20,6 +20,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"example.com/shop/platform/process"
 )
 
 // Plan says which modules a database serves. Role names are cluster-wide, so a cluster with several such databases gives
@@ -56,8 +58,9 @@ func roleURL(adminURL, role, password string) string {
 // Provision creates what is missing: the database itself, then roles and schemas. A database that it creates gives PUBLIC
 // nothing, not even CONNECT; one that it finds keeps the grants it has. Doing it again changes nothing.
 func Provision(ctx context.Context, adminURL string, plan Plan) error {
-	if u, err := url.Parse(adminURL); err != nil || u.Host == "" && u.Query().Get("host") == "" {
-		return errors.New("the admin connection must be a URL such as postgres://user:password@host:5432/shop")
+	u, err := url.Parse(adminURL)
+	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") || u.Path == "" || u.Path == "/" {
+		return process.Usage(errors.New("the admin connection must be a URL with a database, such as postgres://user:password@host:5432/shop"))
 	}
 	if err := createDatabase(ctx, adminURL); err != nil {
 		return fmt.Errorf("create database: %w", err)

@@ -38,13 +38,13 @@ func validate(v reflect.Value) error {
 	if !v.CanInterface() || v.Kind() != reflect.Struct {
 		return nil
 	}
-	if part, ok := v.Interface().(interface{ Validate() error }); ok {
-		if err := part.Validate(); err != nil {
+	for i := range v.NumField() {
+		if err := validate(v.Field(i)); err != nil {
 			return err
 		}
 	}
-	for i := range v.NumField() {
-		if err := validate(v.Field(i)); err != nil {
+	if part, ok := v.Interface().(interface{ Validate() error }); ok {
+		if err := part.Validate(); err != nil {
 			return err
 		}
 	}

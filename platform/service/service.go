@@ -5,10 +5,9 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -69,8 +68,8 @@ type Service struct {
 }
 
 // Open returns a process without modules, connected to the bus. Close it, also when Run was never reached.
-func Open(ctx context.Context, name, bus string, cfg Config) (s *Service, err error) {
-	s = &Service{cfg: cfg, log: cfg.Log.New(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr)}
+func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err error) {
+	s := &Service{cfg: cfg, log: cfg.Log.New(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr)}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -117,9 +116,6 @@ func (s *Service) Log(module string) *slog.Logger { return s.log.With("module", 
 
 // Database opens the module's pool. The schema must be as new as migrations and must belong to this process's bus.
 func (s *Service) Database(ctx context.Context, module, url string, migrations fs.FS) (*pgxpool.Pool, error) {
-	if url == "" {
-		return nil, process.Usage(fmt.Errorf("%s_DATABASE_URL is not set, and this process serves %s", strings.ToUpper(module), module))
-	}
 	pool, err := postgres.Open(ctx, module, url, s.cfg.MaxConns, migrations)
 	if err != nil {
 		return nil, err
@@ -167,8 +163,8 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Close gives everything back that was opened, the last first: pools, then the bus.
 func (s *Service) Close() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		s.closers[i]()
+	for _, c := range slices.Backward(s.closers) {
+		c()
 	}
 	s.closers = nil
 }

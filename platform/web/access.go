@@ -58,6 +58,18 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 	}
 }
 
+// callers names the roles of a declaration for people.
+func callers(declared []map[string][]string) string {
+	if len(declared) == 0 {
+		return "anybody"
+	}
+	var roles []string
+	for _, alternative := range declared {
+		roles = append(roles, alternative[bearer]...)
+	}
+	return strings.Join(roles, " or ")
+}
+
 func permits(declared []map[string][]string, role string) bool {
 	return slices.ContainsFunc(declared, func(alternative map[string][]string) bool {
 		return slices.Contains(alternative[bearer], role)

@@ -77,6 +77,9 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if op.Path != g.prefix && !strings.HasPrefix(op.Path, g.prefix+"/") {
 		g.faults = append(g.faults, fmt.Errorf("%s %s is outside %s", op.Method, op.Path, g.prefix))
 	}
+	// The page of documentation shows a scheme and not its scopes, so it is told who may call.
+	op.Description = strings.TrimSpace("Who may call: " + callers(op.Security) + ". " + op.Description)
+	op.Tags = []string{strings.TrimPrefix(g.prefix, "/v1/")}
 	op.MaxBodyBytes = -1 // the server's limit holds; huma's would answer first, with a limit that is no setting
 	op.BodyReadTimeout = g.bodyTimeout
 	g.Adapter.Handle(op, handler)

@@ -61,7 +61,7 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
 	// and only what is inside rescue may panic.
 	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit)
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, "no-such-route", "Nothing is served at this path. See /v1/<module>/docs/ for what is."))
+		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, "no-such-route", "Nothing is served at this path. What is served is told at /v1/orders/docs/, and so for each module."))
 	})
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		s.allow(w, r)

@@ -39,14 +39,14 @@ type shop struct {
 // orders is the size of each run, from 32 clients.
 const orders, clients = 2000, 32
 
-func start(t *testing.T) *shop {
+func start(t *testing.T, split ...string) *shop {
 	t.Helper()
 	running, err := topology.Start(t.Context(), topology.Options{
-		Bin: bin, Out: t.Output(), SlowPayment: 12 * time.Second,
+		Bin: bin, Out: t.Output(), Split: split, SlowPayment: 12 * time.Second,
 		Env: []string{
 			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn",
 			"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",
-			"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s",
+			"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s", "NATS_ACK_WAIT=2s",
 		},
 	})
 	if err != nil {
@@ -125,21 +125,21 @@ func TestTheMonolithIsKilled(t *testing.T) {
 	s.underLoad(t, []string{s.URL}, func(progress func(float64)) {
 		for i := range 3 {
 			progress(0.2 + 0.25*float64(i))
-			s.restart(t, func(p *topology.Process) error { return p.Signal(os.Kill) })
+			p := s.Processes()[0]
+			s.restart(t, p, func() error { return p.Signal(os.Kill) })
 		}
 	})
 }
 
-// restart ends the first monolith by stop and starts it again in its place.
-func (s *shop) restart(t *testing.T, stop func(p *topology.Process) error) {
+// restart ends a process by stop and starts it again in its place.
+func (s *shop) restart(t *testing.T, p *topology.Process, stop func() error) {
 	t.Helper()
-	p := s.Processes()[0]
-	if err := stop(p); err != nil {
-		t.Errorf("end the monolith: %v", err)
+	if err := stop(); err != nil {
+		t.Errorf("end %s: %v", p.Name, err)
 	}
 	<-p.Done()
 	if err := s.Restart(context.WithoutCancel(t.Context()), p); err != nil {
-		t.Errorf("restart the monolith: %v", err)
+		t.Errorf("restart %s: %v", p.Name, err)
 	}
 }
 
@@ -148,7 +148,8 @@ func TestTheMonolithIsStopped(t *testing.T) {
 	s := start(t)
 	s.underLoad(t, []string{s.URL}, func(progress func(float64)) {
 		progress(0.4)
-		s.restart(t, func(p *topology.Process) error { return p.Stop() })
+		p := s.Processes()[0]
+		s.restart(t, p, p.Stop)
 	})
 }
 
