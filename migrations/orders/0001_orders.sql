@@ -7,7 +7,7 @@ CREATE TABLE orders (
     payment_token text NOT NULL,
     status        text NOT NULL CHECK (status IN ('placed', 'awaiting_payment', 'confirmed', 'cancelled')),
     reason        text NOT NULL DEFAULT '', -- why it was cancelled
-    total         bigint NOT NULL CHECK (total >= 0),
+    total         bigint NOT NULL CHECK (total > 0),
     currency      text NOT NULL,
     version       bigint NOT NULL,
     deadline      timestamptz, -- when the saga gives up; none once the order is final

@@ -191,6 +191,9 @@ func problem(ctx context.Context, err error) error {
 			"The products are priced in different currencies. Place one order for each currency.")
 	case errors.Is(err, errTotalTooLarge):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "total-too-large", "The total is too large. Split the order.")
+	case errors.Is(err, errNothingToPay):
+		return web.Problem(ctx, http.StatusUnprocessableEntity, "nothing-to-pay",
+			"All of it is free, and we cannot take an order without a payment. Add something that has a price.")
 	default:
 		return err
 	}

@@ -306,6 +306,9 @@ func TestPlacementsThatCannotBePriced(t *testing.T) {
 		"too dear": {[]inventoryapi.Quote{
 			{SKU: "tea", Price: inventoryapi.Money{Amount: 1 << 62, Currency: "EUR"}}, {SKU: "cup", Price: inventoryapi.Money{Amount: 1 << 62, Currency: "EUR"}},
 		}, errTotalTooLarge},
+		"free": {[]inventoryapi.Quote{
+			{SKU: "tea", Price: inventoryapi.Money{Amount: 0, Currency: "EUR"}}, {SKU: "cup", Price: inventoryapi.Money{Amount: 0, Currency: "EUR"}},
+		}, errNothingToPay},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

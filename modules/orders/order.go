@@ -51,6 +51,7 @@ var (
 	errUnknownSKU      = errors.New("a product does not exist")
 	errMixedCurrencies = errors.New("the products have different currencies")
 	errTotalTooLarge   = errors.New("the total is too large")
+	errNothingToPay    = errors.New("the total is zero")
 	errNotFound        = errors.New("the order does not exist")
 	errConfirmed       = errors.New("the order is confirmed")
 )
@@ -64,7 +65,8 @@ type pricedLine struct {
 	currency  string
 }
 
-// total adds up what the lines cost, in the one currency that they share.
+// total adds up what the lines cost, in the one currency that they share. A total of zero is refused: no provider captures
+// nothing, so such an order could never be confirmed.
 func total(lines []pricedLine) (amount int64, currency string, err error) {
 	for _, l := range lines {
 		if currency != "" && l.currency != currency {
@@ -77,6 +79,9 @@ func total(lines []pricedLine) (amount int64, currency string, err error) {
 			return 0, "", errTotalTooLarge
 		}
 		amount = int64(sum)
+	}
+	if amount == 0 {
+		return 0, "", errNothingToPay
 	}
 	return amount, currency, nil
 }

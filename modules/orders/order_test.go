@@ -57,7 +57,8 @@ func TestTotal(t *testing.T) {
 	}{
 		{"one line", []pricedLine{eur(2, 1299)}, 2598, nil},
 		{"several lines", []pricedLine{eur(2, 1299), eur(1, 5)}, 2603, nil},
-		{"free", []pricedLine{eur(3, 0)}, 0, nil},
+		{"one line is free", []pricedLine{eur(3, 0), eur(1, 5)}, 5, nil},
+		{"all is free", []pricedLine{eur(3, 0), eur(1, 0)}, 0, errNothingToPay},
 		{"the largest", []pricedLine{eur(1, math.MaxInt64)}, math.MaxInt64, nil},
 		{"two currencies", []pricedLine{eur(1, 1), usd}, 0, errMixedCurrencies},
 		{"one cent too many", []pricedLine{eur(1, math.MaxInt64), eur(1, 1)}, 0, errTotalTooLarge},
