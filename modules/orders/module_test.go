@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -192,6 +193,15 @@ func TestTheSaga(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.told, s.told(id)); diff != "" {
 				t.Errorf("told (-want +got):\n%s", diff)
+			}
+			o := s.mustFind(id)
+			if kept := o.PaymentToken != ""; kept == status(o.Status).final() {
+				t.Errorf("%s, and the token %q", o.Status, o.PaymentToken)
+			}
+			var due int
+			err := s.pool.QueryRow(t.Context(), "SELECT count(*) FROM outbox WHERE topic = 'orders.payment_due.v1' AND payload ->> 'payment_token' = 'tok_ok'").Scan(&due)
+			if err != nil || (due == 1) != slices.Contains(test.told, "orders.payment_due.v1") {
+				t.Errorf("%d payments due with the token (%v)", due, err)
 			}
 		})
 	}
