@@ -23,9 +23,9 @@ type Config struct {
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
 }
 
-// quoter is inventory, as far as orders needs it: the module itself in the same process, or its client over HTTP. A sku that
+// Stock is inventory, as far as orders needs it: the module itself in the same process, or its client over HTTP. A sku that
 // it does not know has no quote in the answer.
-type quoter interface {
+type Stock interface {
 	Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error)
 }
 
@@ -36,12 +36,12 @@ type Module struct {
 	outbox  *events.Outbox
 	log     *slog.Logger
 	now     func() time.Time
-	stock   quoter
+	stock   Stock
 	workers []*worker.Worker
 }
 
 // New returns the module on its own pool and outbox. It does nothing before it is served, consumed for and worked for.
-func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock quoter) *Module {
+func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock Stock) *Module {
 	m := &Module{cfg: cfg, pool: pool, outbox: outbox, log: log, now: now, stock: stock}
 	m.workers = []*worker.Worker{
 		worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log),
