@@ -79,7 +79,13 @@ func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput,
 		p.lines = append(p.lines, ordersapi.Line{SKU: l.SKU, Quantity: l.Quantity})
 	}
 	out, err := m.place(ctx, idempotency.NewKey(customer, "POST /v1/orders", in.IdempotencyKey, in.Body), p)
-	return out, problem(ctx, err)
+	if err != nil {
+		if errors.Is(err, errNoQuote) { // the customer is not told why, but somebody has to know
+			m.log.WarnContext(ctx, "order not taken", "error", err)
+		}
+		return nil, problem(ctx, err)
+	}
+	return out, nil
 }
 
 type orderInput struct {
@@ -174,11 +180,12 @@ func placedOutput(o db.InsertOrderParams, lines []pricedLine) orderOutput {
 	return orderOutput{Location: "/v1/orders/" + o.ID.String(), Body: toJSON(row, rows)}
 }
 
+// retryAfter is how many seconds a customer should wait for inventory to come back.
+const retryAfter = "2"
+
 // problem tells the caller what to do about an error. The platform knows its own, and logs what nobody knows.
 func problem(ctx context.Context, err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, errNotFound):
 		return web.Problem(ctx, http.StatusNotFound, "order-not-found", "You have no order with this id. List yours with GET /v1/orders.")
 	case errors.Is(err, errConfirmed):
@@ -191,6 +198,10 @@ func problem(ctx context.Context, err error) error {
 			"The products are priced in different currencies. Place one order for each currency.")
 	case errors.Is(err, errTotalTooLarge):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "total-too-large", "The total is too large. Split the order.")
+	case errors.Is(err, errNoQuote):
+		return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusServiceUnavailable, "inventory-unavailable",
+			"The products cannot be priced at the moment. Send the request again, with the same Idempotency-Key."),
+			http.Header{"Retry-After": {retryAfter}})
 	case errors.Is(err, errNothingToPay):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "nothing-to-pay",
 			"All of it is free, and we cannot take an order without a payment. Add something that has a price.")

@@ -52,6 +52,7 @@ var (
 	errMixedCurrencies = errors.New("the products have different currencies")
 	errTotalTooLarge   = errors.New("the total is too large")
 	errNothingToPay    = errors.New("the total is zero")
+	errNoQuote         = errors.New("inventory gives no quote")
 	errNotFound        = errors.New("the order does not exist")
 	errConfirmed       = errors.New("the order is confirmed")
 )
