@@ -4,7 +4,6 @@ package orders
 import (
 	"errors"
 	"math/bits"
-	"slices"
 )
 
 // status is where an order stands in the saga:
@@ -41,8 +40,6 @@ var (
 	expire  = move{from: []status{placed, awaitingPayment}, to: cancelled, reason: "expired"}
 	cancel  = move{from: []status{placed, awaitingPayment}, to: cancelled, reason: "customer"}
 )
-
-func (m move) applies(to status) bool { return slices.Contains(m.from, to) }
 
 // final says that no move starts here, so the saga has no deadline any more.
 func (s status) final() bool { return s == confirmed || s == cancelled }
