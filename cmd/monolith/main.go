@@ -82,10 +82,6 @@ func serve(ctx context.Context, _ []string) error {
 	inventoryOutbox := events.NewOutbox(inventoryDB, bus, cfg.Events, inventoryLog)
 	paymentsOutbox := events.NewOutbox(paymentsDB, bus, cfg.Events, paymentsLog)
 
-	mail, err := notifications.NewSMTP(cfg.Notifications)
-	if err != nil {
-		return process.Usage(err)
-	}
 	stock := inventory.New(cfg.Inventory, inventoryDB, inventoryOutbox, inventoryLog, time.Now)
 	served := []struct {
 		name string
@@ -95,7 +91,7 @@ func serve(ctx context.Context, _ []string) error {
 		{"orders", orders.New(cfg.Orders, ordersDB, ordersOutbox, ordersLog, time.Now, stock), ordersDB},
 		{"inventory", stock, inventoryDB},
 		{"payments", payments.New(cfg.Payments, paymentsDB, paymentsOutbox, paymentsLog, time.Now), paymentsDB},
-		{"notifications", notifications.New(cfg.Notifications, notificationsDB, notificationsLog, time.Now, mail), notificationsDB},
+		{"notifications", notifications.New(cfg.Notifications, notificationsDB, notificationsLog, time.Now), notificationsDB},
 	}
 
 	verifier, err := web.NewVerifier(ctx, cfg.Web.Auth)

@@ -64,7 +64,11 @@ type Module struct {
 }
 
 // New makes the module and starts nothing. It takes no outbox, because the module publishes nothing.
-func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
+func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time) *Module {
+	return newModule(cfg, pool, log, now, newSMTPMailer(cfg))
+}
+
+func newModule(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
 	m := &Module{cfg: cfg, queries: db.New(pool), mailer: mailer, log: log, now: now}
 	m.sender = worker.New("send mails", cfg.Poll, m.sendDue, log)
 	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log)

@@ -37,7 +37,7 @@ type fakeMailer struct {
 	sendFunc func(ctx context.Context, m mail) error
 }
 
-func (f fakeMailer) send(ctx context.Context, m mail) error { return f.sendFunc(ctx, m) }
+func (f fakeMailer) Send(ctx context.Context, m mail) error { return f.sendFunc(ctx, m) }
 
 // office is the module with what a process gives it, and a clock that stands still until the test moves it. The sender does
 // not run by itself: a test calls it, so that it knows when there was nothing to send.
@@ -90,7 +90,7 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 	})
 	db := pgtest.New(t, pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
 	o.pool = db.Pool(t, "notifications")
-	o.module = New(cfg, o.pool, log, o.now, mailer)
+	o.module = newModule(cfg, o.pool, log, o.now, mailer)
 
 	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour}

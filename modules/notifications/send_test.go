@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -25,7 +26,7 @@ type tray chan mail
 
 func newTray() tray { return make(tray, 100) }
 
-func (mails tray) send(_ context.Context, m mail) error {
+func (mails tray) Send(_ context.Context, m mail) error {
 	mails <- m
 	return nil
 }
@@ -180,6 +181,27 @@ func TestAttemptsRunOut(t *testing.T) {
 	}
 	if !o.is("SELECT reason = 'the post office is closed' FROM messages") {
 		t.Error("the reason is not kept")
+	}
+}
+
+// A mailbox that does not exist will not exist tomorrow: the message has failed, and the worker has its hands free.
+func TestRefusalForGoodIsNotRetried(t *testing.T) {
+	t.Parallel()
+	attempts := 0
+	o := setup(t, testConfig, fakeMailer{sendFunc: func(context.Context, mail) error {
+		attempts++
+		return fmt.Errorf("refused with 550, %w", errPermanent)
+	}})
+	o.tell(placed, confirmed)
+	for range 3 {
+		o.sendDue()
+		o.advance(2 * backoffMax)
+	}
+	if attempts != 1 {
+		t.Errorf("%d attempts, want 1", attempts)
+	}
+	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "failed" {
+		t.Errorf("status %s, want failed", page.Items[0].Status)
 	}
 }
 
