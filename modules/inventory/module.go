@@ -5,6 +5,7 @@
 package inventory
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -20,6 +21,14 @@ import (
 type Config struct {
 	// How long the answer to a restock is kept and told again to the same Idempotency-Key.
 	KeyRetention time.Duration `env:"INVENTORY_KEY_RETENTION" envDefault:"24h"`
+}
+
+// Validate refuses what would forget answers before they were given.
+func (c Config) Validate() error {
+	if c.KeyRetention <= 0 {
+		return errors.New("INVENTORY_KEY_RETENTION must be above 0")
+	}
+	return nil
 }
 
 // Module is inventory in one process. Any number of processes may serve one schema.

@@ -5,6 +5,7 @@
 package notifications
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	netmail "net/mail"
@@ -34,6 +35,35 @@ type Config struct {
 	Poll time.Duration `env:"NOTIFICATIONS_POLL" envDefault:"1s"`
 	// How long messages and addresses are kept. Longer than the inbox remembers events, or a replay would mail again.
 	Retention time.Duration `env:"NOTIFICATIONS_RETENTION" envDefault:"720h"`
+}
+
+// stepLimit is what a worker gives one step of its work. A mail that may take longer would be cut off in the middle.
+const stepLimit = 30 * time.Second
+
+// replayable is how long an event may be heard again: the default of EVENTS_INBOX_RETENTION, which a deployment that raises it
+// has to follow here.
+const replayable = 14 * 24 * time.Hour
+
+// Validate refuses what would send nothing, or the same mail twice.
+func (c Config) Validate() error {
+	_, _, err := splitAddr(c.SMTPAddr)
+	switch {
+	case err != nil:
+		return errors.New("NOTIFICATIONS_SMTP_ADDR is not host:port with a port number")
+	case c.Concurrency < 1:
+		return errors.New("NOTIFICATIONS_CONCURRENCY must be at least 1")
+	case c.SendTimeout <= 0 || c.SendTimeout >= stepLimit:
+		return fmt.Errorf("NOTIFICATIONS_SEND_TIMEOUT must be above 0 and below the %s of a worker's step", stepLimit)
+	case c.Lease <= c.SendTimeout:
+		return errors.New("NOTIFICATIONS_LEASE must be longer than NOTIFICATIONS_SEND_TIMEOUT, or a mail that is being sent would be sent again")
+	case c.MaxAttempts < 1:
+		return errors.New("NOTIFICATIONS_MAX_ATTEMPTS must be at least 1")
+	case c.Poll <= 0:
+		return errors.New("NOTIFICATIONS_POLL must be above 0")
+	case c.Retention <= replayable:
+		return fmt.Errorf("NOTIFICATIONS_RETENTION must be longer than %s, or a replayed event would mail again", replayable)
+	}
+	return nil
 }
 
 // Address is one mail address, checked when the configuration is read and not when the first mail fails.

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -21,6 +22,19 @@ type Config struct {
 	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
 	// How long the answer to a placement is told again to the same Idempotency-Key.
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
+}
+
+// Validate refuses what would expire every order at once, or keep a worker busy for nothing.
+func (c Config) Validate() error {
+	switch {
+	case c.Deadline <= 0:
+		return errors.New("ORDERS_DEADLINE must be above 0")
+	case c.ExpiryPoll <= 0:
+		return errors.New("ORDERS_EXPIRY_POLL must be above 0")
+	case c.KeyRetention <= 0:
+		return errors.New("ORDERS_KEY_RETENTION must be above 0")
+	}
+	return nil
 }
 
 // Stock is inventory, as far as orders needs it: the module itself in the same process, or its client over HTTP. A sku that

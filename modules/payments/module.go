@@ -6,7 +6,10 @@
 package payments
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -38,6 +41,33 @@ type Config struct {
 	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
 }
 
+// stepLimit is what a worker gives one step of its work: here a look-up and a call.
+const stepLimit = 30 * time.Second
+
+// Validate refuses what would call nobody, or let two claimers call for one attempt.
+func (c Config) Validate() error {
+	provider, err := url.Parse(c.ProviderURL)
+	switch {
+	case err != nil || provider.Host == "" || provider.Scheme != "http" && provider.Scheme != "https":
+		return errors.New("PAYMENTS_PROVIDER_URL is not an http or https address")
+	case c.CallTimeout <= 0 || 2*c.CallTimeout >= stepLimit:
+		return fmt.Errorf("PAYMENTS_CALL_TIMEOUT must be above 0 and below %s, half a worker's step", stepLimit/2)
+	case c.Concurrency < 1:
+		return errors.New("PAYMENTS_CONCURRENCY must be at least 1")
+	case c.Lease <= 2*c.CallTimeout:
+		return errors.New("PAYMENTS_LEASE must be longer than twice PAYMENTS_CALL_TIMEOUT: a claimer may look up and then call")
+	case c.BackoffFirst <= 0:
+		return errors.New("PAYMENTS_BACKOFF_FIRST must be above 0")
+	case c.BackoffMost < c.BackoffFirst:
+		return errors.New("PAYMENTS_BACKOFF_MOST must not be below PAYMENTS_BACKOFF_FIRST")
+	case c.Quiet <= c.CallTimeout:
+		return errors.New("PAYMENTS_QUIET must be longer than PAYMENTS_CALL_TIMEOUT, or a call under way would be taken for lost")
+	case c.Poll <= 0:
+		return errors.New("PAYMENTS_POLL must be above 0")
+	}
+	return nil
+}
+
 // Module is payments in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg      Config
@@ -60,7 +90,6 @@ func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger
 }
 
 func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider) *Module {
-	cfg.Concurrency = max(1, cfg.Concurrency)
 	m := &Module{
 		cfg: cfg, pool: pool, queries: db.New(pool), outbox: outbox, log: log, now: now, provider: p,
 		claimed: make(chan claim, cfg.Concurrency),
