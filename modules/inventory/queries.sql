@@ -21,25 +21,31 @@ FROM products
 WHERE sku = ANY (@skus::text[])
 ORDER BY sku;
 
--- name: LockStock :many
--- Locks in sku order, so that two orders with the same products wait for each other instead of deadlocking.
-SELECT sku, on_hand
-FROM stock
-WHERE sku = ANY (@skus::text[])
-ORDER BY sku
-FOR NO KEY UPDATE;
-
--- name: Reserve :execrows
--- One round trip moves every line; its stock rows are locked by LockStock. No row moves if the order is known already.
-WITH claimed AS (
+-- name: OpenReservation :many
+-- Takes the order's row first and stock after it, in sku order, as every statement here does: whoever holds one waits for nobody
+-- who waits for them. An order that is known already has no row in the answer and locks nothing; a new one has at least one row,
+-- with no sku if none of them exists.
+WITH made AS (
     INSERT INTO reservations (order_id, status, version, created_at, updated_at)
     VALUES (@order_id, 'reserved', @version, @now, @now)
     ON CONFLICT (order_id) DO NOTHING
     RETURNING reservations.order_id
-), lines AS (
+), locked AS (
+    SELECT s.sku, s.on_hand
+    FROM made
+    JOIN stock AS s ON s.sku = ANY (@skus::text[])
+    ORDER BY s.sku
+    FOR NO KEY UPDATE OF s
+)
+SELECT coalesce(locked.sku, '')::text AS sku, coalesce(locked.on_hand, 0)::bigint AS on_hand
+FROM made
+LEFT JOIN locked ON true;
+
+-- name: Reserve :exec
+-- One round trip moves every line; its stock rows are locked by OpenReservation.
+WITH lines AS (
     INSERT INTO reservation_lines (order_id, sku, quantity)
-    SELECT claimed.order_id, unnest(@skus::text[]), unnest(@quantities::bigint[])
-    FROM claimed
+    SELECT @order_id::uuid, unnest(@skus::text[]), unnest(@quantities::bigint[])
     RETURNING sku, quantity
 )
 UPDATE stock
@@ -47,11 +53,11 @@ SET on_hand = stock.on_hand - lines.quantity, reserved = stock.reserved + lines.
 FROM lines
 WHERE stock.sku = lines.sku;
 
--- name: Reject :execrows
--- Moves no stock, so nothing is locked but the order's own row. No row if the order is known already.
-INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-VALUES (@order_id, 'rejected', @version, @now, @now)
-ON CONFLICT (order_id) DO NOTHING;
+-- name: Reject :exec
+-- Moves no stock. The row was made by the same transaction, so nobody else can have moved it.
+UPDATE reservations
+SET status = 'rejected'
+WHERE order_id = @order_id;
 
 -- name: Ship :exec
 -- The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as LockStock does.
