@@ -37,7 +37,7 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 	}
 	queries := m.queries.WithTx(tx)
 
-	rows, err := queries.OpenReservation(ctx, db.OpenReservationParams{OrderID: orderID, Version: firstVersion, Now: m.now(), Skus: skus})
+	rows, err := queries.OpenReservation(ctx, db.OpenReservationParams{OrderID: orderID, Now: m.now(), Skus: skus})
 	switch {
 	case err != nil:
 		return fmt.Errorf("open reservation: %w", err)
@@ -53,12 +53,12 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 		if err := queries.Reject(ctx, orderID); err != nil {
 			return fmt.Errorf("reject order: %w", err)
 		}
-		return events.PublishTx(ctx, tx, inventoryapi.Rejected{OrderID: e.OrderID, Reason: reasonOutOfStock, Version: firstVersion})
+		return events.PublishTx(ctx, tx, inventoryapi.Rejected{OrderID: e.OrderID, Reason: reasonOutOfStock, Version: answerVersion})
 	}
 	if err := queries.Reserve(ctx, db.ReserveParams{OrderID: orderID, Skus: skus, Quantities: quantities}); err != nil {
 		return fmt.Errorf("reserve stock: %w", err)
 	}
-	return events.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: e.OrderID, Version: firstVersion})
+	return events.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: e.OrderID, Version: answerVersion})
 }
 
 // onOrderConfirmed sends the reserved pieces off. Nobody waits for that, so nothing is published. An order without a
@@ -83,7 +83,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 		return fmt.Errorf("read order id: %w", err)
 	}
 	queries := m.queries.WithTx(tx)
-	made, err := queries.Entomb(ctx, db.EntombParams{OrderID: orderID, Version: firstVersion, Now: m.now()})
+	made, err := queries.Entomb(ctx, db.EntombParams{OrderID: orderID, Now: m.now()})
 	switch {
 	case err != nil:
 		return fmt.Errorf("insert tombstone: %w", err)

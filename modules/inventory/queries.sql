@@ -26,8 +26,8 @@ ORDER BY sku;
 -- who waits for them. An order that is known already has no row in the answer and locks nothing; a new one has at least one row,
 -- with no sku if none of them exists.
 WITH made AS (
-    INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-    VALUES (@order_id, 'reserved', @version, @now, @now)
+    INSERT INTO reservations (order_id, status, created_at, updated_at)
+    VALUES (@order_id, 'reserved', @now, @now)
     ON CONFLICT (order_id) DO NOTHING
     RETURNING reservations.order_id
 ), locked AS (
@@ -63,7 +63,7 @@ WHERE order_id = @order_id;
 -- The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as LockStock does.
 WITH moved AS (
     UPDATE reservations
-    SET status = 'shipped', version = version + 1, updated_at = @now
+    SET status = 'shipped', updated_at = @now
     WHERE reservations.order_id = @order_id AND status = 'reserved'
     RETURNING reservations.order_id
 ), locked AS (
@@ -81,15 +81,15 @@ WHERE stock.sku = locked.sku;
 
 -- name: Entomb :execrows
 -- Waits for a reservation that is being made for the same order, so that Release after it sees that one.
-INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-VALUES (@order_id, 'cancelled', @version, @now, @now)
+INSERT INTO reservations (order_id, status, created_at, updated_at)
+VALUES (@order_id, 'cancelled', @now, @now)
 ON CONFLICT (order_id) DO NOTHING;
 
 -- name: Release :exec
 -- The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as LockStock does.
 WITH moved AS (
     UPDATE reservations
-    SET status = 'released', version = version + 1, updated_at = @now
+    SET status = 'released', updated_at = @now
     WHERE reservations.order_id = @order_id AND status = 'reserved'
     RETURNING reservations.order_id
 ), locked AS (

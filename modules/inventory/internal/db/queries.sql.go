@@ -13,20 +13,19 @@ import (
 )
 
 const entomb = `-- name: Entomb :execrows
-INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-VALUES ($1, 'cancelled', $2, $3, $3)
+INSERT INTO reservations (order_id, status, created_at, updated_at)
+VALUES ($1, 'cancelled', $2, $2)
 ON CONFLICT (order_id) DO NOTHING
 `
 
 type EntombParams struct {
 	OrderID uuid.UUID
-	Version int64
 	Now     time.Time
 }
 
 // Waits for a reservation that is being made for the same order, so that Release after it sees that one.
 func (q *Queries) Entomb(ctx context.Context, arg EntombParams) (int64, error) {
-	result, err := q.db.Exec(ctx, entomb, arg.OrderID, arg.Version, arg.Now)
+	result, err := q.db.Exec(ctx, entomb, arg.OrderID, arg.Now)
 	if err != nil {
 		return 0, err
 	}
@@ -129,14 +128,14 @@ func (q *Queries) ListProducts(ctx context.Context, arg ListProductsParams) ([]L
 
 const openReservation = `-- name: OpenReservation :many
 WITH made AS (
-    INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-    VALUES ($1, 'reserved', $2, $3, $3)
+    INSERT INTO reservations (order_id, status, created_at, updated_at)
+    VALUES ($1, 'reserved', $2, $2)
     ON CONFLICT (order_id) DO NOTHING
     RETURNING reservations.order_id
 ), locked AS (
     SELECT s.sku, s.on_hand
     FROM made
-    JOIN stock AS s ON s.sku = ANY ($4::text[])
+    JOIN stock AS s ON s.sku = ANY ($3::text[])
     ORDER BY s.sku
     FOR NO KEY UPDATE OF s
 )
@@ -147,7 +146,6 @@ LEFT JOIN locked ON true
 
 type OpenReservationParams struct {
 	OrderID uuid.UUID
-	Version int64
 	Now     time.Time
 	Skus    []string
 }
@@ -161,12 +159,7 @@ type OpenReservationRow struct {
 // who waits for them. An order that is known already has no row in the answer and locks nothing; a new one has at least one row,
 // with no sku if none of them exists.
 func (q *Queries) OpenReservation(ctx context.Context, arg OpenReservationParams) ([]OpenReservationRow, error) {
-	rows, err := q.db.Query(ctx, openReservation,
-		arg.OrderID,
-		arg.Version,
-		arg.Now,
-		arg.Skus,
-	)
+	rows, err := q.db.Query(ctx, openReservation, arg.OrderID, arg.Now, arg.Skus)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +226,7 @@ func (q *Queries) Reject(ctx context.Context, orderID uuid.UUID) error {
 const release = `-- name: Release :exec
 WITH moved AS (
     UPDATE reservations
-    SET status = 'released', version = version + 1, updated_at = $1
+    SET status = 'released', updated_at = $1
     WHERE reservations.order_id = $2 AND status = 'reserved'
     RETURNING reservations.order_id
 ), locked AS (
@@ -331,7 +324,7 @@ func (q *Queries) Restock(ctx context.Context, arg RestockParams) (RestockRow, e
 const ship = `-- name: Ship :exec
 WITH moved AS (
     UPDATE reservations
-    SET status = 'shipped', version = version + 1, updated_at = $1
+    SET status = 'shipped', updated_at = $1
     WHERE reservations.order_id = $2 AND status = 'reserved'
     RETURNING reservations.order_id
 ), locked AS (
