@@ -44,6 +44,9 @@ type Config struct {
 // stepLimit is what a worker gives one step of its work: here a look-up and a call.
 const stepLimit = 30 * time.Second
 
+// laneRest is how long a lane may sleep. The claimer of its own process wakes it for every claim, so it need never look by itself.
+const laneRest = time.Hour
+
 // Validate refuses what would call nobody, or let two claimers call for one attempt.
 func (c Config) Validate() error {
 	provider, err := url.Parse(c.ProviderURL)
@@ -96,7 +99,7 @@ func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.
 	}
 	m.claimer = worker.New("claim attempts", cfg.Poll, m.claimDue, m.log)
 	for i := range cfg.Concurrency {
-		m.lanes = append(m.lanes, worker.New("call provider "+strconv.Itoa(i), cfg.Poll, m.callNext, m.log))
+		m.lanes = append(m.lanes, worker.New("call provider "+strconv.Itoa(i), laneRest, m.callNext, m.log))
 	}
 	return m
 }
