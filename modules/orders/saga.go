@@ -53,13 +53,13 @@ const expiryBatch = 100
 // expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event: inventory releases, payments
 // refunds even a capture that arrives later.
 func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
-	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
-		now := m.now()
-		ids, err := db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
+	now := m.now()
+	var ids []uuid.UUID
+	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+		ids, err = db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
 		if err != nil {
 			return fmt.Errorf("lock overdue orders: %w", err)
 		}
-		more = len(ids) == expiryBatch
 		for _, id := range ids {
 			if _, _, err := m.moveTx(ctx, tx, id, expire); err != nil {
 				return err
@@ -67,8 +67,9 @@ func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		m.Wake()
+	if err != nil || len(ids) == 0 {
+		return false, err
 	}
-	return more, err
+	m.Wake()
+	return len(ids) == expiryBatch, nil
 }
