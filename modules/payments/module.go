@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/shop/modules/payments/internal/db"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/worker"
 )
@@ -29,7 +28,7 @@ type Config struct {
 	CallTimeout time.Duration `env:"PAYMENTS_CALL_TIMEOUT" envDefault:"2s"`
 	// How many calls may be under way in this process.
 	Concurrency int `env:"PAYMENTS_CONCURRENCY" envDefault:"16"`
-	// How long an intent belongs to its claimer: more than two calls take. It is how long a crash delays a payment.
+	// How long an attempt belongs to its claimer: more than two calls take. It is how long a crash delays a payment.
 	Lease time.Duration `env:"PAYMENTS_LEASE" envDefault:"10s"`
 	// The pause after a first try that brought no answer; it doubles with every further one.
 	BackoffFirst time.Duration `env:"PAYMENTS_BACKOFF_FIRST" envDefault:"100ms"`
@@ -37,7 +36,7 @@ type Config struct {
 	BackoffMost time.Duration `env:"PAYMENTS_BACKOFF_MOST" envDefault:"30s"`
 	// How long after a cancel the provider must know nothing of the capture, until we believe that it never will.
 	Quiet time.Duration `env:"PAYMENTS_QUIET" envDefault:"1m"`
-	// How often intents are looked for that nothing woke us for: those of a process that died, or of another.
+	// How often attempts are looked for that nothing woke us for: those of a process that died, or of another.
 	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
 }
 
@@ -75,7 +74,6 @@ func (c Config) Validate() error {
 type Module struct {
 	cfg      Config
 	pool     *pgxpool.Pool
-	queries  *db.Queries
 	outbox   *events.Outbox
 	log      *slog.Logger
 	now      func() time.Time
@@ -94,7 +92,7 @@ func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger
 
 func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider) *Module {
 	m := &Module{
-		cfg: cfg, pool: pool, queries: db.New(pool), outbox: outbox, log: log, now: now, provider: p,
+		cfg: cfg, pool: pool, outbox: outbox, log: log, now: now, provider: p,
 		claimed: make(chan claim, cfg.Concurrency),
 	}
 	m.claimer = worker.New("claim attempts", cfg.Poll, m.claimDue, m.log)
@@ -107,7 +105,7 @@ func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.
 // Workers are the claimer, which reads the database, and the lanes, which call the provider.
 func (m *Module) Workers() []*worker.Worker { return append([]*worker.Worker{m.claimer}, m.lanes...) }
 
-// Wake is called after a commit that may have published, or written an intent.
+// Wake is called after a commit that may have published, or written an attempt.
 func (m *Module) Wake() {
 	m.outbox.Wake()
 	m.claimer.Wake()

@@ -24,7 +24,7 @@ const (
 func (s *shop) check(order, status string, told, effects []string) {
 	s.t.Helper()
 	code, body := s.get("staff", "?order_id="+order)
-	var page web.Page[payment]
+	var page web.Page[paymentJSON]
 	if err := json.Unmarshal([]byte(body), &page); err != nil || code != http.StatusOK {
 		s.t.Fatalf("list payments: %d %s (%v)", code, body, err)
 	}
