@@ -13,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/shop/modules/notifications/internal/db"
 	"example.com/shop/platform/worker"
 )
 
@@ -85,7 +84,7 @@ const forgetEvery = time.Hour
 // Module is notifications in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg       Config
-	queries   *db.Queries
+	pool      *pgxpool.Pool
 	mailer    mailer
 	log       *slog.Logger
 	now       func() time.Time
@@ -99,7 +98,7 @@ func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time)
 }
 
 func newModule(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
-	m := &Module{cfg: cfg, queries: db.New(pool), mailer: mailer, log: log, now: now}
+	m := &Module{cfg: cfg, pool: pool, mailer: mailer, log: log, now: now}
 	m.sender = worker.New("send mails", cfg.Poll, m.sendDue, log)
 	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log)
 	return m

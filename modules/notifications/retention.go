@@ -14,11 +14,11 @@ const bite = 1000
 // time is news to nobody.
 func (m *Module) forget(ctx context.Context) (more bool, err error) {
 	before := m.now().Add(-m.cfg.Retention)
-	messages, err := m.queries.DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})
+	messages, err := db.New(m.pool).DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})
 	if err != nil {
 		return false, fmt.Errorf("delete messages: %w", err)
 	}
-	recipients, err := m.queries.DeleteRecipients(ctx, db.DeleteRecipientsParams{Before: before, Bite: bite})
+	recipients, err := db.New(m.pool).DeleteRecipients(ctx, db.DeleteRecipientsParams{Before: before, Bite: bite})
 	if err != nil {
 		return false, fmt.Errorf("delete recipients: %w", err)
 	}

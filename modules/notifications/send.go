@@ -35,7 +35,7 @@ var errPermanent = errors.New("and no later attempt will do better")
 // one Message-ID. Committing first would lose it.
 func (m *Module) sendDue(ctx context.Context) (more bool, err error) {
 	now := m.now()
-	claimed, err := m.queries.ClaimMessages(ctx, db.ClaimMessagesParams{
+	claimed, err := db.New(m.pool).ClaimMessages(ctx, db.ClaimMessagesParams{
 		Now: now, LeaseUntil: now.Add(m.cfg.Lease), Batch: m.cfg.Concurrency,
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 	defer cancel()
 	sendErr := m.mailer.Send(sending, mail{to: claim.Email, subject: claim.Subject, body: claim.Body, messageID: claim.MessageID})
 	if sendErr == nil {
-		if err := m.queries.MarkSent(ctx, db.MarkSentParams{ID: claim.ID, Now: m.now()}); err != nil {
+		if err := db.New(m.pool).MarkSent(ctx, db.MarkSentParams{ID: claim.ID, Now: m.now()}); err != nil {
 			return fmt.Errorf("mark message sent: %w", err)
 		}
 		return nil
@@ -73,7 +73,7 @@ func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 	}
 	m.log.WarnContext(ctx, "mail not taken",
 		"message_id", claim.MessageID, "attempts", claim.Attempts, "status", failure.Status, "error", sendErr)
-	if err := m.queries.MarkFailure(ctx, failure); err != nil {
+	if err := db.New(m.pool).MarkFailure(ctx, failure); err != nil {
 		return fmt.Errorf("mark message %s: %w", failure.Status, err)
 	}
 	return nil

@@ -32,7 +32,7 @@ func (mails tray) Send(_ context.Context, m mail) error {
 }
 
 // list asks for the order's notifications over HTTP.
-func (o *office) list(role, query string) (status int, page web.Page[notification]) {
+func (o *office) list(role, query string) (status int, page web.Page[notificationJSON]) {
 	o.t.Helper()
 	request, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet, o.server.URL+"/v1/notifications"+query, nil)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestConfirmedOrderIsMailed(t *testing.T) {
 	o.eventually("the message is sent", "SELECT EXISTS (SELECT FROM messages WHERE status = 'sent')")
 	status, page := o.list("staff", "?order_id="+order)
 	sentAt := o.now()
-	want := web.Page[notification]{Items: []notification{{Kind: "confirmed", Status: "sent", MessageID: got.messageID, SentAt: &sentAt}}}
+	want := web.Page[notificationJSON]{Items: []notificationJSON{{Kind: "confirmed", Status: "sent", MessageID: got.messageID, SentAt: &sentAt}}}
 	if diff := cmp.Diff(want, page); status != http.StatusOK || diff != "" {
 		t.Errorf("status %d\n%s", status, diff)
 	}
@@ -127,7 +127,7 @@ func TestExpiredLeaseIsReclaimed(t *testing.T) {
 	mails := newTray()
 	o := setup(t, testConfig, mails)
 	o.tell(placed, confirmed)
-	dead, err := o.module.queries.ClaimMessages(t.Context(), db.ClaimMessagesParams{
+	dead, err := db.New(o.pool).ClaimMessages(t.Context(), db.ClaimMessagesParams{
 		Now: o.now(), LeaseUntil: o.now().Add(testConfig.Lease), Batch: 1,
 	})
 	if err != nil || len(dead) != 1 {
@@ -149,7 +149,7 @@ func TestExpiredLeaseIsReclaimed(t *testing.T) {
 	}
 
 	// The dead worker was only slow: its failure comes too late to count.
-	err = o.module.queries.MarkFailure(t.Context(), db.MarkFailureParams{
+	err = db.New(o.pool).MarkFailure(t.Context(), db.MarkFailureParams{
 		ID: dead[0].ID, Attempts: dead[0].Attempts, Status: statusFailed, NextAt: o.now(), Reason: "late",
 	})
 	if err != nil {
