@@ -35,7 +35,7 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 	for i, l := range wanted {
 		skus[i], quantities[i] = l.sku, l.quantity
 	}
-	queries := m.queries.WithTx(tx)
+	queries := db.New(tx)
 
 	rows, err := queries.OpenReservation(ctx, db.OpenReservationParams{OrderID: orderID, Now: m.now(), Skus: skus})
 	switch {
@@ -68,7 +68,7 @@ func (m *Module) onOrderConfirmed(ctx context.Context, tx pgx.Tx, e ordersapi.Co
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	if err := m.queries.WithTx(tx).Ship(ctx, db.ShipParams{OrderID: orderID, Now: m.now()}); err != nil {
+	if err := db.New(tx).Ship(ctx, db.ShipParams{OrderID: orderID, Now: m.now()}); err != nil {
 		return fmt.Errorf("ship stock: %w", err)
 	}
 	return nil
@@ -82,7 +82,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	queries := m.queries.WithTx(tx)
+	queries := db.New(tx)
 	made, err := queries.Entomb(ctx, db.EntombParams{OrderID: orderID, Now: m.now()})
 	switch {
 	case err != nil:

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
+	"example.com/shop/modules/inventory/internal/db"
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/devkit/pgtest"
@@ -144,7 +145,7 @@ func (s *shop) count(query string, args ...any) (n int64) {
 // stock is what is on hand, reserved and shipped of the sku.
 func (s *shop) stock(sku string) [3]int64 {
 	s.t.Helper()
-	row, err := s.module.queries.GetProduct(s.t.Context(), sku)
+	row, err := db.New(s.pool).GetProduct(s.t.Context(), sku)
 	if err != nil {
 		s.t.Fatal(err)
 	}

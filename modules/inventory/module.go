@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/shop/modules/inventory/internal/db"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
 	"example.com/shop/platform/worker"
@@ -33,17 +32,16 @@ func (c Config) Validate() error {
 
 // Module is inventory in one process. Any number of processes may serve one schema.
 type Module struct {
-	cfg     Config
-	pool    *pgxpool.Pool
-	queries *db.Queries
-	outbox  *events.Outbox
-	now     func() time.Time
-	pruner  *worker.Worker
+	cfg    Config
+	pool   *pgxpool.Pool
+	outbox *events.Outbox
+	now    func() time.Time
+	pruner *worker.Worker
 }
 
 // New makes the module and starts nothing.
 func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
-	m := &Module{cfg: cfg, pool: pool, queries: db.New(pool), outbox: outbox, now: now}
+	m := &Module{cfg: cfg, pool: pool, outbox: outbox, now: now}
 	m.pruner = idempotency.NewPruner(pool, cfg.KeyRetention, log)
 	return m
 }
