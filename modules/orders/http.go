@@ -123,11 +123,11 @@ func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*lis
 		CustomerID: web.PrincipalFrom(ctx).Subject, Before: before, Most: int32(in.Limit) + 1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list orders: %w", err)
+		return nil, problem(ctx, fmt.Errorf("list orders: %w", err))
 	}
 	lines, err := m.linesOf(ctx, rows...)
 	if err != nil {
-		return nil, err
+		return nil, problem(ctx, err)
 	}
 	return &listOutput{Body: web.NewPage(rows, in.Limit,
 		func(o db.Order) orderJSON { return toJSON(o, lines[o.ID]) },
@@ -137,7 +137,7 @@ func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*lis
 func (m *Module) output(ctx context.Context, order db.Order) (*orderOutput, error) {
 	lines, err := m.linesOf(ctx, order)
 	if err != nil {
-		return nil, err
+		return nil, problem(ctx, err)
 	}
 	return &orderOutput{Body: toJSON(order, lines[order.ID])}, nil
 }

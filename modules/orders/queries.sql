@@ -20,7 +20,8 @@ RETURNING id, customer_id, email, payment_token, status, reason, total, currency
 
 -- Skips rows that somebody is moving this very moment: they are not overdue any more, or will be found the next time.
 -- name: LockOverdueOrders :many
-SELECT id FROM orders
+SELECT id
+FROM orders
 WHERE deadline <= @now
 ORDER BY deadline
 LIMIT @most

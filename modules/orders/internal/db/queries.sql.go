@@ -185,7 +185,8 @@ func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order
 }
 
 const lockOverdueOrders = `-- name: LockOverdueOrders :many
-SELECT id FROM orders
+SELECT id
+FROM orders
 WHERE deadline <= $1
 ORDER BY deadline
 LIMIT $2
