@@ -12,7 +12,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// Handlers listen to orders. They write rows and send nothing: a mail sent before the commit could not be taken back.
+// Handlers are notifications' part in the saga of an order. They write rows and send nothing: a mail sent before the commit could
+// not be taken back.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.On(m.onOrderPlaced),

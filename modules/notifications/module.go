@@ -78,9 +78,6 @@ func (a *Address) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// forgetEvery is how often old messages are looked for.
-const forgetEvery = time.Hour
-
 // Module is notifications in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg       Config

@@ -3,12 +3,16 @@ package notifications
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"example.com/shop/modules/notifications/internal/db"
 )
 
-// bite is how many rows one statement deletes.
-const bite = 1000
+// forgetEvery is how often old messages are looked for; bite is how many rows one statement deletes.
+const (
+	forgetEvery = time.Hour
+	bite        = 1000
+)
 
 // forget deletes messages and addresses that are older than the retention, sent or not: what could not be sent in all that
 // time is news to nobody.

@@ -36,6 +36,7 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleCancel)
 }
 
+// orderJSON is an order as its customer sees it. Their token and their address are not told again.
 type orderJSON struct {
 	ID        string          `json:"id" format:"uuid"`
 	Status    string          `json:"status" enum:"placed,awaiting_payment,confirmed,cancelled"`
@@ -58,6 +59,7 @@ type orderOutput struct {
 	Body     orderJSON
 }
 
+// placeInput is what a customer orders. Its bounds keep an order to one question to inventory and one mail address.
 type placeInput struct {
 	idempotency.Header
 	Body struct {
@@ -113,12 +115,13 @@ type listOutput struct {
 }
 
 func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*listOutput, error) {
-	before := uuid.Max
+	before := uuid.Max // the first page begins after an id that no order has
 	if in.Cursor != "" {
 		if err := web.DecodeCursor(in.Cursor, &before); err != nil {
 			return nil, problem(ctx, err)
 		}
 	}
+	// One row more than is shown tells whether there is a next page, without counting.
 	rows, err := db.New(m.pool).ListOrders(ctx, db.ListOrdersParams{
 		CustomerID: web.PrincipalFrom(ctx).Subject, Before: before, Most: int32(in.Limit) + 1,
 	})
@@ -142,6 +145,7 @@ func (m *Module) output(ctx context.Context, order db.Order) (*orderOutput, erro
 	return &orderOutput{Body: toJSON(order, lines[order.ID])}, nil
 }
 
+// linesOf reads the lines of all these orders at once: a page costs two queries and not one for each order.
 func (m *Module) linesOf(ctx context.Context, orders ...db.Order) (map[uuid.UUID][]db.Line, error) {
 	ids := make([]uuid.UUID, len(orders))
 	for i, o := range orders {
@@ -164,7 +168,7 @@ func toJSON(o db.Order, lines []db.Line) orderJSON {
 		Total: ordersapi.Money{Amount: o.Total, Currency: o.Currency},
 		Lines: make([]lineJSON, len(lines)),
 	}
-	for i, l := range lines {
+	for i, l := range lines { // in the order in which they were placed
 		out.Lines[i] = lineJSON{SKU: l.Sku, Name: l.Name, Quantity: l.Quantity, UnitPrice: l.UnitPrice}
 	}
 	return out

@@ -1,4 +1,3 @@
-// Package orders takes orders and sees each through to its end. It owns the schema orders and nothing outside it.
 package orders
 
 import (
@@ -25,7 +24,7 @@ const (
 	cancelled       status = "cancelled"
 )
 
-// move is one arrow of the saga. A fact that arrives when the order is elsewhere is late or a duplicate, and moves nothing.
+// move is one arrow of the saga, with the reason that a cancellation gives to the customer and to the other modules. A fact that arrives when the order is elsewhere is late or a duplicate, and moves nothing.
 type move struct {
 	from   []status
 	to     status
@@ -44,6 +43,7 @@ var (
 // final says that no move starts here, so the saga has no deadline any more.
 func (s status) final() bool { return s == confirmed || s == cancelled }
 
+// What a customer can do something about; http.go says what.
 var (
 	errUnknownSKU      = errors.New("a product does not exist")
 	errMixedCurrencies = errors.New("the products have different currencies")

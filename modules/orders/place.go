@@ -39,6 +39,7 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	if err != nil {
 		return nil, err
 	}
+	// All that can be known before the transaction is made before it: a connection is held for nothing but writing.
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("make order id: %w", err)
@@ -76,6 +77,7 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 // price asks inventory for the name and the price of every product. It is the one call to another module that a customer waits
 // for, so its failing is told apart from ours: the same request will do once inventory is back.
 func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, error) {
+	// A sku that is in two lines is asked for twice, which inventory answers once.
 	skus := make([]string, len(lines))
 	for i, l := range lines {
 		skus[i] = l.SKU
@@ -105,6 +107,8 @@ func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLin
 	return priced, nil
 }
 
+// insertTx writes the order in two statements, however many lines it has. The lines keep the quoted prices: what a product costs
+// later is none of the order's business.
 func insertTx(ctx context.Context, tx pgx.Tx, row db.InsertOrderParams, lines []pricedLine) error {
 	q := db.New(tx)
 	if err := q.InsertOrder(ctx, row); err != nil {

@@ -13,14 +13,15 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// moveTx moves the order and publishes the fact, or reports false when the order is not where the move starts.
+// moveTx moves the order and publishes the fact, or reports false when the order is not where the move starts: then the fact that
+// asked for it is late or came twice, which is no error.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, id uuid.UUID, mv move) (order db.Order, moved bool, err error) {
 	now := m.now()
 	params := db.MoveOrderParams{ID: id, ToStatus: string(mv.to), Reason: mv.reason, Now: now}
 	for _, s := range mv.from {
 		params.FromStatuses = append(params.FromStatuses, string(s))
 	}
-	if !mv.to.final() {
+	if !mv.to.final() { // the next wait has a deadline of its own, counted from now
 		deadline := now.Add(m.cfg.Deadline)
 		params.Deadline = &deadline
 	}
