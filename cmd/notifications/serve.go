@@ -24,11 +24,7 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	mail, err := notifications.NewSMTP(cfg.Module)
-	if err != nil {
-		return process.Usage(err)
-	}
-	m := notifications.New(cfg.Module, db, s.Log("notifications"), time.Now, mail)
+	m := notifications.New(cfg.Module, db, s.Log("notifications"), time.Now)
 	if err := s.Serve(ctx, "notifications", db, m); err != nil {
 		return err
 	}

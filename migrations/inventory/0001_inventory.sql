@@ -25,7 +25,6 @@ CREATE TABLE stock (
 CREATE TABLE reservations (
     order_id   uuid        PRIMARY KEY,
     status     text        NOT NULL CHECK (status IN ('reserved', 'rejected', 'released', 'shipped', 'cancelled')),
-    version    bigint      NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );

@@ -1,9 +1,9 @@
-// Package inventorymigrations holds the SQL of inventory's schema and of no other.
+// Package inventorymigrations holds the SQL of the schema inventory and of no other.
 package inventorymigrations
 
 import "embed"
 
-// FS holds the migrations, in the order of their numbers.
+// FS holds the migrations, named 0001_what.sql. They go forward only, and the code before and after each can read the result.
 //
 //go:embed *.sql
 var FS embed.FS

@@ -1,4 +1,4 @@
-// Package ordersmigrations holds the history of the schema orders, and of nothing else.
+// Package ordersmigrations holds the SQL of the schema orders and of no other.
 package ordersmigrations
 
 import "embed"

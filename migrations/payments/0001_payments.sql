@@ -20,7 +20,7 @@ CREATE TABLE payments (
     updated_at   timestamptz NOT NULL
 );
 
--- What the provider must be asked to do: an intent, its lease and what came of it.
+-- An attempt is what the provider must be asked to do, whose it is at the moment, and what came of it. It may take many tries.
 CREATE TABLE attempts (
     -- The idempotency key at the provider: the same for every try, in every process, for ever.
     id          uuid PRIMARY KEY,

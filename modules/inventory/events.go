@@ -25,7 +25,7 @@ func (m *Module) Handlers() []events.Handler {
 // onOrderPlaced answers every order once: with Reserved if all of it can be sent, else with Rejected.
 // An order that is known already, be it as a tombstone, gets no second answer.
 //
-// Every order of the shop comes through here, so it takes three round trips whatever the number of lines: lock, move, publish.
+// Every order of the shop comes through here, so it takes three round trips whatever the number of lines: open, move, publish.
 func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Placed) error {
 	orderID, wanted, err := read(e)
 	if err != nil {
@@ -35,38 +35,30 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 	for i, l := range wanted {
 		skus[i], quantities[i] = l.sku, l.quantity
 	}
-	queries := m.queries.WithTx(tx)
+	queries := db.New(tx)
 
-	rows, err := queries.LockStock(ctx, skus)
-	if err != nil {
-		return fmt.Errorf("lock stock: %w", err)
+	rows, err := queries.OpenReservation(ctx, db.OpenReservationParams{OrderID: orderID, Now: m.now(), Skus: skus})
+	switch {
+	case err != nil:
+		return fmt.Errorf("open reservation: %w", err)
+	case len(rows) == 0: // known already
+		return nil
 	}
 	// A sku without a row is not in the map, so nothing of it is on hand: an unknown product is out of stock.
 	onHand := make(map[string]int64, len(rows))
 	for _, row := range rows {
 		onHand[row.Sku] = row.OnHand
 	}
-
 	if !covered(wanted, onHand) {
-		made, err := queries.Reject(ctx, db.RejectParams{OrderID: orderID, Version: firstVersion, Now: m.now()})
-		switch {
-		case err != nil:
+		if err := queries.Reject(ctx, orderID); err != nil {
 			return fmt.Errorf("reject order: %w", err)
-		case made == 0: // known already
-			return nil
 		}
-		return events.PublishTx(ctx, tx, inventoryapi.Rejected{OrderID: e.OrderID, Reason: reasonOutOfStock, Version: firstVersion})
+		return events.PublishTx(ctx, tx, inventoryapi.Rejected{OrderID: e.OrderID, Reason: reasonOutOfStock, Version: answerVersion})
 	}
-	moved, err := queries.Reserve(ctx, db.ReserveParams{
-		OrderID: orderID, Version: firstVersion, Now: m.now(), Skus: skus, Quantities: quantities,
-	})
-	switch {
-	case err != nil:
+	if err := queries.Reserve(ctx, db.ReserveParams{OrderID: orderID, Skus: skus, Quantities: quantities}); err != nil {
 		return fmt.Errorf("reserve stock: %w", err)
-	case moved == 0: // known already
-		return nil
 	}
-	return events.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: e.OrderID, Version: firstVersion})
+	return events.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: e.OrderID, Version: answerVersion})
 }
 
 // onOrderConfirmed sends the reserved pieces off. Nobody waits for that, so nothing is published. An order without a
@@ -76,7 +68,7 @@ func (m *Module) onOrderConfirmed(ctx context.Context, tx pgx.Tx, e ordersapi.Co
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	if err := m.queries.WithTx(tx).Ship(ctx, db.ShipParams{OrderID: orderID, Now: m.now()}); err != nil {
+	if err := db.New(tx).Ship(ctx, db.ShipParams{OrderID: orderID, Now: m.now()}); err != nil {
 		return fmt.Errorf("ship stock: %w", err)
 	}
 	return nil
@@ -90,8 +82,8 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	queries := m.queries.WithTx(tx)
-	made, err := queries.Entomb(ctx, db.EntombParams{OrderID: orderID, Version: firstVersion, Now: m.now()})
+	queries := db.New(tx)
+	made, err := queries.Entomb(ctx, db.EntombParams{OrderID: orderID, Now: m.now()})
 	switch {
 	case err != nil:
 		return fmt.Errorf("insert tombstone: %w", err)

@@ -15,7 +15,7 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Routes are inventory's doors for people and services.
+// Routes registers what customers see, what staff may do and what services may ask.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-products", Method: http.MethodGet, Path: "/v1/inventory/products",
@@ -35,8 +35,8 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleQuote)
 }
 
-// product shows all the counts, so that anybody can check: on_hand + reserved + shipped = initial + restocked.
-type product struct {
+// productJSON shows all the counts, so that anybody can check: on_hand + reserved + shipped = initial + restocked.
+type productJSON struct {
 	SKU       string             `json:"sku"`
 	Name      string             `json:"name"`
 	Price     inventoryapi.Money `json:"price"`
@@ -47,57 +47,53 @@ type product struct {
 	Restocked int64              `json:"restocked" doc:"pieces that were added since"`
 }
 
-// productOf is the one mapping of a product's row; the other queries' rows have the same columns and convert to this one.
-func productOf(row db.ListProductsRow) product {
-	return product{
-		SKU: row.Sku, Name: row.Name, Price: inventoryapi.Money{Amount: row.Price, Currency: row.Currency},
-		OnHand: row.OnHand, Reserved: row.Reserved, Shipped: row.Shipped, Initial: row.Initial, Restocked: row.Restocked,
-	}
-}
-
 // position is what a cursor holds: the last sku of the page before.
 type position struct {
 	SKU string `json:"sku"`
 }
 
-type listOutput struct{ Body web.Page[product] }
+type listOutput struct {
+	Body web.Page[productJSON]
+}
 
 func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*listOutput, error) {
 	var from position
 	if err := web.DecodeCursor(in.Cursor, &from); err != nil {
-		return nil, m.problem(ctx, err)
+		return nil, problem(ctx, err)
 	}
 	// Anybody can write a cursor; PostgreSQL gets none that holds what it refuses.
 	if from.SKU != "" && !validSKU(from.SKU) {
-		return nil, m.problem(ctx, web.ErrCursor)
+		return nil, problem(ctx, web.ErrCursor)
 	}
 	// One row more than is shown tells whether there is a next page, without counting.
-	rows, err := m.queries.ListProducts(ctx, db.ListProductsParams{After: from.SKU, PageSize: int64(in.Limit + 1)})
+	rows, err := db.New(m.pool).ListProducts(ctx, db.ListProductsParams{After: from.SKU, PageSize: int64(in.Limit + 1)})
 	if err != nil {
-		return nil, m.problem(ctx, fmt.Errorf("list products: %w", err))
+		return nil, problem(ctx, fmt.Errorf("list products: %w", err))
 	}
 	last := func(row db.ListProductsRow) any { return position{SKU: row.Sku} }
-	return &listOutput{Body: web.NewPage(rows, in.Limit, productOf, last)}, nil
+	return &listOutput{Body: web.NewPage(rows, in.Limit, toJSON, last)}, nil
 }
 
 type getInput struct {
 	SKU string `path:"sku"`
 }
 
-type productOutput struct{ Body product }
+type productOutput struct {
+	Body productJSON
+}
 
 func (m *Module) handleGet(ctx context.Context, in *getInput) (*productOutput, error) {
 	if !validSKU(in.SKU) {
-		return nil, m.problem(ctx, errUnknownSKU)
+		return nil, problem(ctx, errUnknownSKU)
 	}
-	row, err := m.queries.GetProduct(ctx, in.SKU)
+	row, err := db.New(m.pool).GetProduct(ctx, in.SKU)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return nil, m.problem(ctx, errUnknownSKU)
+		return nil, problem(ctx, errUnknownSKU)
 	case err != nil:
-		return nil, m.problem(ctx, fmt.Errorf("get product: %w", err))
+		return nil, problem(ctx, fmt.Errorf("get product: %w", err))
 	}
-	return &productOutput{Body: productOf(db.ListProductsRow(row))}, nil
+	return &productOutput{Body: toJSON(db.ListProductsRow(row))}, nil
 }
 
 type restockInput struct {
@@ -111,19 +107,19 @@ type restockInput struct {
 // restockOutput is also what is stored under the key: status and body, told again word for word.
 type restockOutput struct {
 	Status int
-	Body   product
+	Body   productJSON
 }
 
 func (m *Module) handleRestock(ctx context.Context, in *restockInput) (*restockOutput, error) {
 	if !validSKU(in.SKU) {
-		return nil, m.problem(ctx, errUnknownSKU)
+		return nil, problem(ctx, errUnknownSKU)
 	}
 	// The sku is part of the route, so one key for two products is two requests and not a reused key.
 	route := "POST /v1/inventory/products/" + in.SKU + "/restock"
 	key := idempotency.NewKey(web.PrincipalFrom(ctx).Subject, route, in.IdempotencyKey, in.Body)
 	answer, err := m.restock(ctx, key, in.SKU, in.Body.Quantity)
 	if err != nil {
-		return nil, m.problem(ctx, err)
+		return nil, problem(ctx, err)
 	}
 	return &answer, nil
 }
@@ -143,19 +139,26 @@ type quoteOutput struct {
 func (m *Module) handleQuote(ctx context.Context, in *quoteInput) (*quoteOutput, error) {
 	quotes, err := m.Quote(ctx, in.Body.SKUs)
 	if err != nil {
-		return nil, m.problem(ctx, err)
+		return nil, problem(ctx, err)
 	}
 	out := &quoteOutput{}
 	out.Body.Items = quotes
 	return out, nil
 }
 
-// problem tells the caller what a caller can act on. Any other error goes through as it is: the web server logs it and
-// tells nothing.
-func (m *Module) problem(ctx context.Context, err error) error {
+// toJSON maps a product's row; the other queries' rows have the same columns and convert to this one.
+func toJSON(row db.ListProductsRow) productJSON {
+	return productJSON{
+		SKU: row.Sku, Name: row.Name, Price: inventoryapi.Money{Amount: row.Price, Currency: row.Currency},
+		OnHand: row.OnHand, Reserved: row.Reserved, Shipped: row.Shipped, Initial: row.Initial, Restocked: row.Restocked,
+	}
+}
+
+// problem tells the caller what to do about an error. The platform knows its own, and logs what nobody knows.
+func problem(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errUnknownSKU):
-		return web.Problem(ctx, http.StatusNotFound, "product-not-found", "There is no such product.")
+		return web.Problem(ctx, http.StatusNotFound, "product-not-found", "There is no product with this sku. See GET /v1/inventory/products.")
 	default:
 		return err
 	}

@@ -62,7 +62,7 @@ func TestProductPages(t *testing.T) {
 		if status != http.StatusOK {
 			t.Fatalf("status %d: %s", status, body)
 		}
-		page := decode[web.Page[product]](t, body)
+		page := decode[web.Page[productJSON]](t, body)
 		for _, p := range page.Items {
 			skus = append(skus, p.SKU)
 		}
@@ -87,11 +87,11 @@ func TestProductShowsEveryCount(t *testing.T) {
 	s.tell(placed(waiting, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4}))
 
 	_, body := s.call("", "GET", "/products/tea-gyokuro", "", "")
-	want := product{
+	want := productJSON{
 		SKU: "tea-gyokuro", Name: "Gyokuro, the last of harvest", Price: inventoryapi.Money{Amount: 4200, Currency: "EUR"},
 		OnHand: 7, Reserved: 4, Shipped: 2, Initial: 3, Restocked: 10,
 	}
-	if diff := cmp.Diff(want, decode[product](t, body)); diff != "" {
+	if diff := cmp.Diff(want, decode[productJSON](t, body)); diff != "" {
 		t.Error(diff)
 	}
 }

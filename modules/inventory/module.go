@@ -5,12 +5,12 @@
 package inventory
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/shop/modules/inventory/internal/db"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
 	"example.com/shop/platform/worker"
@@ -22,19 +22,26 @@ type Config struct {
 	KeyRetention time.Duration `env:"INVENTORY_KEY_RETENTION" envDefault:"24h"`
 }
 
+// Validate refuses what would forget answers before they were given.
+func (c Config) Validate() error {
+	if c.KeyRetention <= 0 {
+		return errors.New("INVENTORY_KEY_RETENTION must be above 0")
+	}
+	return nil
+}
+
 // Module is inventory in one process. Any number of processes may serve one schema.
 type Module struct {
-	cfg     Config
-	pool    *pgxpool.Pool
-	queries *db.Queries
-	outbox  *events.Outbox
-	now     func() time.Time
-	pruner  *worker.Worker
+	cfg    Config
+	pool   *pgxpool.Pool
+	outbox *events.Outbox
+	now    func() time.Time
+	pruner *worker.Worker
 }
 
 // New makes the module and starts nothing.
 func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
-	m := &Module{cfg: cfg, pool: pool, queries: db.New(pool), outbox: outbox, now: now}
+	m := &Module{cfg: cfg, pool: pool, outbox: outbox, now: now}
 	m.pruner = idempotency.NewPruner(pool, cfg.KeyRetention, log)
 	return m
 }

@@ -17,14 +17,14 @@ func (m *Module) restock(ctx context.Context, key idempotency.Key, sku string, q
 	var answer restockOutput
 	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
 		answer, err = idempotency.DoTx(ctx, tx, key, func() (restockOutput, error) {
-			row, err := m.queries.WithTx(tx).Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity})
+			row, err := db.New(tx).Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity})
 			switch {
 			case errors.Is(err, pgx.ErrNoRows):
 				return restockOutput{}, errUnknownSKU
 			case err != nil:
 				return restockOutput{}, fmt.Errorf("restock product: %w", err)
 			}
-			return restockOutput{Status: 200, Body: productOf(db.ListProductsRow(row))}, nil
+			return restockOutput{Status: 200, Body: toJSON(db.ListProductsRow(row))}, nil
 		})
 		return err
 	})

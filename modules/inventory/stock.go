@@ -18,8 +18,9 @@ import (
 //	  │ cancelled
 //	  └──────────────▶ cancelled   (a tombstone: the placed that comes later reserves nothing)
 
-// firstVersion is the version of a reservation when it is made; each later arrow adds one.
-const firstVersion = 1
+// answerVersion is the version of the reservation in the one event that tells of it. What comes after it is told to nobody, so
+// no row counts on.
+const answerVersion = 1
 
 // reasonOutOfStock is what a rejection says, whether the sku is short or unknown: neither can be sent.
 const reasonOutOfStock = "out_of_stock"

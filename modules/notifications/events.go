@@ -12,7 +12,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// Handlers listen to orders. They write rows and send nothing: a mail sent before the commit could not be taken back.
+// Handlers are notifications' part in the saga of an order. They write rows and send nothing: a mail sent before the commit could
+// not be taken back.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.On(m.onOrderPlaced),
@@ -27,7 +28,7 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	err = m.queries.WithTx(tx).InsertRecipient(ctx, db.InsertRecipientParams{OrderID: orderID, Email: e.Email, Now: m.now()})
+	err = db.New(tx).InsertRecipient(ctx, db.InsertRecipientParams{OrderID: orderID, Email: e.Email, Now: m.now()})
 	if err != nil {
 		return fmt.Errorf("insert recipient: %w", err)
 	}
@@ -58,7 +59,7 @@ func (m *Module) writeTx(ctx context.Context, tx pgx.Tx, order, kind string, c c
 	if err != nil {
 		return err
 	}
-	err = m.queries.WithTx(tx).InsertMessage(ctx, db.InsertMessageParams{
+	err = db.New(tx).InsertMessage(ctx, db.InsertMessageParams{
 		ID: id, OrderID: orderID, Kind: kind, Subject: subject, Body: body,
 		MessageID: messageID(orderID.String(), kind, string(m.cfg.From)), Now: m.now(),
 	})

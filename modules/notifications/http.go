@@ -13,7 +13,7 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Routes are the module's one door: customers read their mail, staff looks up what was sent.
+// Routes registers what staff may see of the mail. Customers read it in their mailboxes.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-notifications", Method: http.MethodGet, Path: "/v1/notifications",
@@ -21,42 +21,36 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleList)
 }
 
-// notification shows what became of a message, and neither its text nor its address.
-type notification struct {
+// notificationJSON shows what became of a message, and neither its text nor its address.
+type notificationJSON struct {
 	Kind      string     `json:"kind" doc:"confirmed or cancelled"`
 	Status    string     `json:"status" doc:"pending, sent or failed"`
 	MessageID string     `json:"message_id"`
 	SentAt    *time.Time `json:"sent_at" nullable:"true"`
 }
 
-func notificationOf(row db.ListMessagesRow) notification {
-	shown := notification{Kind: row.Kind, Status: row.Status, MessageID: row.MessageID}
+type listInput struct {
+	OrderID uuid.UUID `query:"order_id" required:"true" format:"uuid"`
+}
+
+type listOutput struct {
+	Body web.Page[notificationJSON]
+}
+
+// handleList answers with a page that never has a next one: an order has a message or two.
+func (m *Module) handleList(ctx context.Context, in *listInput) (*listOutput, error) {
+	rows, err := db.New(m.pool).ListMessages(ctx, in.OrderID)
+	if err != nil {
+		return nil, fmt.Errorf("list messages: %w", err)
+	}
+	return &listOutput{Body: web.NewPage(rows, len(rows), toJSON, nil)}, nil
+}
+
+func toJSON(row db.ListMessagesRow) notificationJSON {
+	shown := notificationJSON{Kind: row.Kind, Status: row.Status, MessageID: row.MessageID}
 	if row.SentAt != nil {
 		sentAt := row.SentAt.UTC()
 		shown.SentAt = &sentAt
 	}
 	return shown
-}
-
-type listInput struct {
-	OrderID string `query:"order_id" required:"true" format:"uuid"`
-}
-
-type listOutput struct{ Body web.Page[notification] }
-
-// handleList answers with a page that never has a next one: an order has a message or two.
-func (m *Module) handleList(ctx context.Context, in *listInput) (*listOutput, error) {
-	orderID, err := uuid.Parse(in.OrderID)
-	if err != nil {
-		return nil, web.Problem(ctx, http.StatusBadRequest, "bad-order-id", "order_id is no UUID.")
-	}
-	rows, err := m.queries.ListMessages(ctx, orderID)
-	if err != nil {
-		return nil, fmt.Errorf("list messages: %w", err)
-	}
-	page := web.Page[notification]{Items: make([]notification, len(rows))}
-	for i, row := range rows {
-		page.Items[i] = notificationOf(row)
-	}
-	return &listOutput{Body: page}, nil
 }

@@ -21,7 +21,7 @@ const (
 //	pending ──the server took it──▶ sent
 //	  │  ▲ │
 //	  │  └─┘ not taken, or the worker died: again later, same text, same Message-ID
-//	  └──attempts used up──▶ failed
+//	  └──refused for good, or attempts used up──▶ failed
 const (
 	statusPending = "pending"
 	statusFailed  = "failed"

@@ -5,6 +5,7 @@
 package notifications
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	netmail "net/mail"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/shop/modules/notifications/internal/db"
 	"example.com/shop/platform/worker"
 )
 
@@ -36,6 +36,35 @@ type Config struct {
 	Retention time.Duration `env:"NOTIFICATIONS_RETENTION" envDefault:"720h"`
 }
 
+// stepLimit is what a worker gives one step of its work. A mail that may take longer would be cut off in the middle.
+const stepLimit = 30 * time.Second
+
+// replayable is how long an event may be heard again: the default of EVENTS_INBOX_RETENTION, which a deployment that raises it
+// has to follow here.
+const replayable = 14 * 24 * time.Hour
+
+// Validate refuses what would send nothing, or the same mail twice.
+func (c Config) Validate() error {
+	_, _, err := splitAddr(c.SMTPAddr)
+	switch {
+	case err != nil:
+		return errors.New("NOTIFICATIONS_SMTP_ADDR is not host:port with a port number")
+	case c.Concurrency < 1:
+		return errors.New("NOTIFICATIONS_CONCURRENCY must be at least 1")
+	case c.SendTimeout <= 0 || c.SendTimeout >= stepLimit:
+		return fmt.Errorf("NOTIFICATIONS_SEND_TIMEOUT must be above 0 and below the %s of a worker's step", stepLimit)
+	case c.Lease <= c.SendTimeout:
+		return errors.New("NOTIFICATIONS_LEASE must be longer than NOTIFICATIONS_SEND_TIMEOUT, or a mail that is being sent would be sent again")
+	case c.MaxAttempts < 1:
+		return errors.New("NOTIFICATIONS_MAX_ATTEMPTS must be at least 1")
+	case c.Poll <= 0:
+		return errors.New("NOTIFICATIONS_POLL must be above 0")
+	case c.Retention <= replayable:
+		return fmt.Errorf("NOTIFICATIONS_RETENTION must be longer than %s, or a replayed event would mail again", replayable)
+	}
+	return nil
+}
+
 // Address is one mail address, checked when the configuration is read and not when the first mail fails.
 type Address string
 
@@ -49,13 +78,10 @@ func (a *Address) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// forgetEvery is how often old messages are looked for.
-const forgetEvery = time.Hour
-
 // Module is notifications in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg       Config
-	queries   *db.Queries
+	pool      *pgxpool.Pool
 	mailer    mailer
 	log       *slog.Logger
 	now       func() time.Time
@@ -64,8 +90,12 @@ type Module struct {
 }
 
 // New makes the module and starts nothing. It takes no outbox, because the module publishes nothing.
-func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
-	m := &Module{cfg: cfg, queries: db.New(pool), mailer: mailer, log: log, now: now}
+func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time) *Module {
+	return newModule(cfg, pool, log, now, newSMTPMailer(cfg))
+}
+
+func newModule(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
+	m := &Module{cfg: cfg, pool: pool, mailer: mailer, log: log, now: now}
 	m.sender = worker.New("send mails", cfg.Poll, m.sendDue, log)
 	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log)
 	return m

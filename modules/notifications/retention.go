@@ -3,22 +3,26 @@ package notifications
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"example.com/shop/modules/notifications/internal/db"
 )
 
-// bite is how many rows one statement deletes.
-const bite = 1000
+// forgetEvery is how often old messages are looked for; bite is how many rows one statement deletes.
+const (
+	forgetEvery = time.Hour
+	bite        = 1000
+)
 
 // forget deletes messages and addresses that are older than the retention, sent or not: what could not be sent in all that
 // time is news to nobody.
 func (m *Module) forget(ctx context.Context) (more bool, err error) {
 	before := m.now().Add(-m.cfg.Retention)
-	messages, err := m.queries.DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})
+	messages, err := db.New(m.pool).DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})
 	if err != nil {
 		return false, fmt.Errorf("delete messages: %w", err)
 	}
-	recipients, err := m.queries.DeleteRecipients(ctx, db.DeleteRecipientsParams{Before: before, Bite: bite})
+	recipients, err := db.New(m.pool).DeleteRecipients(ctx, db.DeleteRecipientsParams{Before: before, Bite: bite})
 	if err != nil {
 		return false, fmt.Errorf("delete recipients: %w", err)
 	}

@@ -16,10 +16,13 @@ type mail struct {
 	messageID string
 }
 
-// mailer hands one mail to a mail server and returns once the server has taken it or has not. Its errors hold no address.
+// mailer hands one mail to a mail server and returns once the server has taken it or has not. Its errors hold no address; one
+// that is errPermanent will be the same however often the mail is sent.
 type mailer interface {
-	send(ctx context.Context, m mail) error
+	Send(ctx context.Context, m mail) error
 }
+
+var errPermanent = errors.New("and no later attempt will do better")
 
 // sendDue claims a few messages, sends them side by side, and writes down what became of each. It reports more while it
 // finds as many as it may have in hand.
@@ -32,7 +35,7 @@ type mailer interface {
 // one Message-ID. Committing first would lose it.
 func (m *Module) sendDue(ctx context.Context) (more bool, err error) {
 	now := m.now()
-	claimed, err := m.queries.ClaimMessages(ctx, db.ClaimMessagesParams{
+	claimed, err := db.New(m.pool).ClaimMessages(ctx, db.ClaimMessagesParams{
 		Now: now, LeaseUntil: now.Add(m.cfg.Lease), Batch: m.cfg.Concurrency,
 	})
 	if err != nil {
@@ -53,9 +56,9 @@ func (m *Module) sendDue(ctx context.Context) (more bool, err error) {
 func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 	sending, cancel := context.WithTimeout(ctx, m.cfg.SendTimeout)
 	defer cancel()
-	sendErr := m.mailer.send(sending, mail{to: claim.Email, subject: claim.Subject, body: claim.Body, messageID: claim.MessageID})
+	sendErr := m.mailer.Send(sending, mail{to: claim.Email, subject: claim.Subject, body: claim.Body, messageID: claim.MessageID})
 	if sendErr == nil {
-		if err := m.queries.MarkSent(ctx, db.MarkSentParams{ID: claim.ID, Now: m.now()}); err != nil {
+		if err := db.New(m.pool).MarkSent(ctx, db.MarkSentParams{ID: claim.ID, Now: m.now()}); err != nil {
 			return fmt.Errorf("mark message sent: %w", err)
 		}
 		return nil
@@ -65,12 +68,12 @@ func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 		ID: claim.ID, Attempts: claim.Attempts, Status: statusPending,
 		NextAt: m.now().Add(backoff(claim.Attempts)), Reason: sendErr.Error(),
 	}
-	if claim.Attempts >= m.cfg.MaxAttempts {
+	if claim.Attempts >= m.cfg.MaxAttempts || errors.Is(sendErr, errPermanent) {
 		failure.Status = statusFailed
 	}
 	m.log.WarnContext(ctx, "mail not taken",
 		"message_id", claim.MessageID, "attempts", claim.Attempts, "status", failure.Status, "error", sendErr)
-	if err := m.queries.MarkFailure(ctx, failure); err != nil {
+	if err := db.New(m.pool).MarkFailure(ctx, failure); err != nil {
 		return fmt.Errorf("mark message %s: %w", failure.Status, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package notifications
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -68,30 +69,28 @@ func TestSMTP(t *testing.T) {
 		script map[string]string
 		to     string
 		want   string // the error; none means taken
+		never  bool   // a later attempt would be refused as well
 	}{
 		"taken": {},
 		// The mail is out, so what happens at the goodbye must not send it again.
 		"taken, then hung up":     {script: map[string]string{"QUIT": ""}},
-		"recipient refused":       {script: map[string]string{"RCPT": "550 5.1.1 <ada@example.com> is unknown here"}, want: "refused the mail with 550"},
+		"recipient refused":       {script: map[string]string{"RCPT": "550 5.1.1 <ada@example.com> is unknown here"}, want: "refused the mail with 550", never: true},
 		"try later":               {script: map[string]string{"MAIL": "451 greylisted"}, want: "refused the mail with 451"},
-		"mail refused":            {script: map[string]string{".": "554 ada@example.com wants no mail"}, want: "refused the mail with 554"},
+		"mail refused":            {script: map[string]string{".": "554 ada@example.com wants no mail"}, want: "refused the mail with 554", never: true},
 		"hung up in the mail":     {script: map[string]string{".": ""}, want: "cut off"},
 		"turned away at the door": {script: map[string]string{"": "554 not you"}, want: "did not greet"},
-		"an address that is none": {to: "ada@", want: "malformed"},
-		"two addresses, not one":  {to: "ada@example.com, eve@example.com", want: "malformed"},
-		"a header in the address": {to: "ada@example.com\r\nBcc: eve@example.com", want: "malformed"},
+		"an address that is none": {to: "ada@", want: "malformed", never: true},
+		"two addresses, not one":  {to: "ada@example.com, eve@example.com", want: "malformed", never: true},
+		"a header in the address": {to: "ada@example.com\r\nBcc: eve@example.com", want: "malformed", never: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, err := NewSMTP(Config{SMTPAddr: serve(t, test.script), From: "orders@shop.example", SendTimeout: 6 * time.Second})
-			if err != nil {
-				t.Fatal(err)
-			}
+			server := newSMTPMailer(Config{SMTPAddr: serve(t, test.script), From: "orders@shop.example", SendTimeout: 6 * time.Second})
 			m := testMail
 			if test.to != "" {
 				m.to = test.to
 			}
-			err = server.send(t.Context(), m)
+			err := server.Send(t.Context(), m)
 			switch {
 			case test.want == "" && err != nil:
 				t.Errorf("not taken: %v", err)
@@ -99,6 +98,9 @@ func TestSMTP(t *testing.T) {
 				t.Error("taken")
 			case test.want != "" && !strings.Contains(err.Error(), test.want):
 				t.Errorf("error %q, want one with %q", err, test.want)
+			}
+			if errors.Is(err, errPermanent) != test.never {
+				t.Errorf("error %q, permanent must be %v", err, test.never)
 			}
 			if err != nil && strings.Contains(err.Error(), "@") {
 				t.Errorf("an address is in the error: %v", err)
@@ -117,11 +119,7 @@ func TestDeadMailServerHeals(t *testing.T) {
 	}
 	cfg := testConfig
 	cfg.SMTPAddr, cfg.MaxAttempts = addr, 290
-	server, err := NewSMTP(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := setup(t, cfg, server)
+	o := setup(t, cfg, newSMTPMailer(cfg))
 	o.tell(placed, confirmed)
 
 	for range 60 { // a minute, with a look every second

@@ -11,14 +11,16 @@ import (
 	"example.com/shop/modules/orders/internal/db"
 )
 
-// cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is cancelling once.
+// cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is cancelling once. Nobody is asked whether
+// stock is reserved or a payment is under way: whoever holds something for the order gives it back when it hears of the cancellation.
 func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUID) (db.Order, error) {
 	var order db.Order
+	var moved bool
 	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+		// A move knows no customer, so whose order it is comes first.
 		if _, err = m.find(ctx, tx, customerID, id); err != nil {
 			return err
 		}
-		var moved bool
 		if order, moved, err = m.moveTx(ctx, tx, id, cancel); err != nil || moved {
 			return err
 		}
@@ -34,10 +36,13 @@ func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUI
 	if err != nil {
 		return db.Order{}, err
 	}
-	m.Wake()
+	if moved {
+		m.Wake()
+	}
 	return order, nil
 }
 
+// find reads the customer's own order; another's is not found, as if there were none.
 func (m *Module) find(ctx context.Context, conn db.DBTX, customerID string, id uuid.UUID) (db.Order, error) {
 	order, err := db.New(conn).GetOrder(ctx, db.GetOrderParams{ID: id, CustomerID: customerID})
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -36,6 +36,7 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleCancel)
 }
 
+// orderJSON is an order as its customer sees it. Their token and their address are not told again.
 type orderJSON struct {
 	ID        string          `json:"id" format:"uuid"`
 	Status    string          `json:"status" enum:"placed,awaiting_payment,confirmed,cancelled"`
@@ -58,6 +59,7 @@ type orderOutput struct {
 	Body     orderJSON
 }
 
+// placeInput is what a customer orders. Its bounds keep an order to one question to inventory and one mail address.
 type placeInput struct {
 	idempotency.Header
 	Body struct {
@@ -79,7 +81,13 @@ func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput,
 		p.lines = append(p.lines, ordersapi.Line{SKU: l.SKU, Quantity: l.Quantity})
 	}
 	out, err := m.place(ctx, idempotency.NewKey(customer, "POST /v1/orders", in.IdempotencyKey, in.Body), p)
-	return out, problem(ctx, err)
+	if err != nil {
+		if errors.Is(err, errNoQuote) { // the customer is not told why, but somebody has to know
+			m.log.WarnContext(ctx, "order not taken", "error", err)
+		}
+		return nil, problem(ctx, err)
+	}
+	return out, nil
 }
 
 type orderInput struct {
@@ -107,21 +115,22 @@ type listOutput struct {
 }
 
 func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*listOutput, error) {
-	before := uuid.Max
+	before := uuid.Max // the first page begins after an id that no order has
 	if in.Cursor != "" {
 		if err := web.DecodeCursor(in.Cursor, &before); err != nil {
 			return nil, problem(ctx, err)
 		}
 	}
+	// One row more than is shown tells whether there is a next page, without counting.
 	rows, err := db.New(m.pool).ListOrders(ctx, db.ListOrdersParams{
 		CustomerID: web.PrincipalFrom(ctx).Subject, Before: before, Most: int32(in.Limit) + 1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list orders: %w", err)
+		return nil, problem(ctx, fmt.Errorf("list orders: %w", err))
 	}
 	lines, err := m.linesOf(ctx, rows...)
 	if err != nil {
-		return nil, err
+		return nil, problem(ctx, err)
 	}
 	return &listOutput{Body: web.NewPage(rows, in.Limit,
 		func(o db.Order) orderJSON { return toJSON(o, lines[o.ID]) },
@@ -131,11 +140,12 @@ func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*lis
 func (m *Module) output(ctx context.Context, order db.Order) (*orderOutput, error) {
 	lines, err := m.linesOf(ctx, order)
 	if err != nil {
-		return nil, err
+		return nil, problem(ctx, err)
 	}
 	return &orderOutput{Body: toJSON(order, lines[order.ID])}, nil
 }
 
+// linesOf reads the lines of all these orders at once: a page costs two queries and not one for each order.
 func (m *Module) linesOf(ctx context.Context, orders ...db.Order) (map[uuid.UUID][]db.Line, error) {
 	ids := make([]uuid.UUID, len(orders))
 	for i, o := range orders {
@@ -158,7 +168,7 @@ func toJSON(o db.Order, lines []db.Line) orderJSON {
 		Total: ordersapi.Money{Amount: o.Total, Currency: o.Currency},
 		Lines: make([]lineJSON, len(lines)),
 	}
-	for i, l := range lines {
+	for i, l := range lines { // in the order in which they were placed
 		out.Lines[i] = lineJSON{SKU: l.Sku, Name: l.Name, Quantity: l.Quantity, UnitPrice: l.UnitPrice}
 	}
 	return out
@@ -174,11 +184,12 @@ func placedOutput(o db.InsertOrderParams, lines []pricedLine) orderOutput {
 	return orderOutput{Location: "/v1/orders/" + o.ID.String(), Body: toJSON(row, rows)}
 }
 
+// retryAfter is how many seconds a customer should wait for inventory to come back.
+const retryAfter = "2"
+
 // problem tells the caller what to do about an error. The platform knows its own, and logs what nobody knows.
 func problem(ctx context.Context, err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, errNotFound):
 		return web.Problem(ctx, http.StatusNotFound, "order-not-found", "You have no order with this id. List yours with GET /v1/orders.")
 	case errors.Is(err, errConfirmed):
@@ -191,6 +202,13 @@ func problem(ctx context.Context, err error) error {
 			"The products are priced in different currencies. Place one order for each currency.")
 	case errors.Is(err, errTotalTooLarge):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "total-too-large", "The total is too large. Split the order.")
+	case errors.Is(err, errNoQuote):
+		return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusServiceUnavailable, "inventory-unavailable",
+			"The products cannot be priced at the moment. Send the request again, with the same Idempotency-Key."),
+			http.Header{"Retry-After": {retryAfter}})
+	case errors.Is(err, errNothingToPay):
+		return web.Problem(ctx, http.StatusUnprocessableEntity, "nothing-to-pay",
+			"All of it is free, and we cannot take an order without a payment. Add something that has a price.")
 	default:
 		return err
 	}

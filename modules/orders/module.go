@@ -1,7 +1,12 @@
+// Package orders takes customers' orders and sees each through to its end.
+//
+// It owns the schema orders and nothing outside it. It drives the saga: every order that it has taken becomes confirmed or
+// cancelled, once, whatever the other modules say or fail to say, and each of its steps is told if and only if it is committed.
 package orders
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -13,7 +18,7 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// Config holds the windows of orders.
+// Config is what a deployment may set.
 type Config struct {
 	// How long an order waits to hear about stock, and again about payment, before it is cancelled as expired.
 	Deadline time.Duration `env:"ORDERS_DEADLINE" envDefault:"1m"`
@@ -23,13 +28,26 @@ type Config struct {
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
 }
 
+// Validate refuses what would expire every order at once, or keep a worker busy for nothing.
+func (c Config) Validate() error {
+	switch {
+	case c.Deadline <= 0:
+		return errors.New("ORDERS_DEADLINE must be above 0")
+	case c.ExpiryPoll <= 0:
+		return errors.New("ORDERS_EXPIRY_POLL must be above 0")
+	case c.KeyRetention <= 0:
+		return errors.New("ORDERS_KEY_RETENTION must be above 0")
+	}
+	return nil
+}
+
 // Stock is inventory, as far as orders needs it: the module itself in the same process, or its client over HTTP. A sku that
 // it does not know has no quote in the answer.
 type Stock interface {
 	Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error)
 }
 
-// Module is the bounded context orders.
+// Module is orders in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg     Config
 	pool    *pgxpool.Pool
@@ -37,21 +55,20 @@ type Module struct {
 	log     *slog.Logger
 	now     func() time.Time
 	stock   Stock
-	workers []*worker.Worker
+	expirer *worker.Worker
+	pruner  *worker.Worker
 }
 
-// New returns the module on its own pool and outbox. It does nothing before it is served, consumed for and worked for.
+// New makes the module and starts nothing.
 func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock Stock) *Module {
 	m := &Module{cfg: cfg, pool: pool, outbox: outbox, log: log, now: now, stock: stock}
-	m.workers = []*worker.Worker{
-		worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log),
-		idempotency.NewPruner(pool, cfg.KeyRetention, log),
-	}
+	m.expirer = worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log)
+	m.pruner = idempotency.NewPruner(pool, cfg.KeyRetention, log)
 	return m
 }
 
-// Workers are the module's background loops.
-func (m *Module) Workers() []*worker.Worker { return m.workers }
+// Workers are the loops to run.
+func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.expirer, m.pruner} }
 
-// Wake tells the relay that a transaction has committed. The workers need no waking: they wait for deadlines.
+// Wake is called after a commit that may have published. The workers need no waking: they wait for deadlines.
 func (m *Module) Wake() { m.outbox.Wake() }

@@ -1,10 +1,8 @@
-// Package orders takes orders and sees each through to its end. It owns the schema orders and nothing outside it.
 package orders
 
 import (
 	"errors"
 	"math/bits"
-	"slices"
 )
 
 // status is where an order stands in the saga:
@@ -26,7 +24,7 @@ const (
 	cancelled       status = "cancelled"
 )
 
-// move is one arrow of the saga. A fact that arrives when the order is elsewhere is late or a duplicate, and moves nothing.
+// move is one arrow of the saga, with the reason that a cancellation gives to the customer and to the other modules. A fact that arrives when the order is elsewhere is late or a duplicate, and moves nothing.
 type move struct {
 	from   []status
 	to     status
@@ -42,15 +40,16 @@ var (
 	cancel  = move{from: []status{placed, awaitingPayment}, to: cancelled, reason: "customer"}
 )
 
-func (m move) applies(to status) bool { return slices.Contains(m.from, to) }
-
 // final says that no move starts here, so the saga has no deadline any more.
 func (s status) final() bool { return s == confirmed || s == cancelled }
 
+// What a customer can do something about; http.go says what.
 var (
 	errUnknownSKU      = errors.New("a product does not exist")
 	errMixedCurrencies = errors.New("the products have different currencies")
 	errTotalTooLarge   = errors.New("the total is too large")
+	errNothingToPay    = errors.New("the total is zero")
+	errNoQuote         = errors.New("inventory gives no quote")
 	errNotFound        = errors.New("the order does not exist")
 	errConfirmed       = errors.New("the order is confirmed")
 )
@@ -64,7 +63,8 @@ type pricedLine struct {
 	currency  string
 }
 
-// total adds up what the lines cost, in the one currency that they share.
+// total adds up what the lines cost, in the one currency that they share. A total of zero is refused: no provider captures
+// nothing, so such an order could never be confirmed.
 func total(lines []pricedLine) (amount int64, currency string, err error) {
 	for _, l := range lines {
 		if currency != "" && l.currency != currency {
@@ -77,6 +77,9 @@ func total(lines []pricedLine) (amount int64, currency string, err error) {
 			return 0, "", errTotalTooLarge
 		}
 		amount = int64(sum)
+	}
+	if amount == 0 {
+		return 0, "", errNothingToPay
 	}
 	return amount, currency, nil
 }

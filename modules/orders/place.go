@@ -24,8 +24,12 @@ type placement struct {
 // place stores a new order at the prices that inventory quotes now, once per idempotency key. The answer to a key that was used
 // is looked up before the quote: it stays what it was, whatever the products cost by now.
 func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
-	if answer, ok, err := idempotency.Stored[orderOutput](ctx, m.pool, key); err != nil || ok {
-		return &answer, err
+	answer, ok, err := idempotency.Stored[orderOutput](ctx, m.pool, key)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return &answer, nil
 	}
 	lines, err := m.price(ctx, p.lines)
 	if err != nil {
@@ -35,6 +39,7 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	if err != nil {
 		return nil, err
 	}
+	// All that can be known before the transaction is made before it: a connection is held for nothing but writing.
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("make order id: %w", err)
@@ -50,7 +55,6 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 		Total: ordersapi.Money{Amount: amount, Currency: currency}, Version: 1,
 	}
 
-	var answer orderOutput
 	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
 		answer, err = idempotency.DoTx(ctx, tx, key, func() (orderOutput, error) {
 			if err := insertTx(ctx, tx, row, lines); err != nil {
@@ -70,15 +74,21 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	return &answer, nil
 }
 
-// price asks inventory for the name and the price of every product.
+// price asks inventory for the name and the price of every product. It is the one call to another module that a customer waits
+// for, so its failing is told apart from ours: the same request will do once inventory is back.
 func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, error) {
+	// A sku that is in two lines is asked for twice, which inventory answers once.
 	skus := make([]string, len(lines))
 	for i, l := range lines {
 		skus[i] = l.SKU
 	}
 	quotes, err := m.stock.Quote(ctx, skus)
-	if err != nil {
-		return nil, fmt.Errorf("quote: %w", err)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // whoever asked has gone or has waited too long, which is not inventory's fault
+		return nil, fmt.Errorf("quote: %w", ctx.Err())
+	default:
+		return nil, fmt.Errorf("%w: %w", errNoQuote, err)
 	}
 	priced := make([]pricedLine, len(lines))
 	for i, l := range lines {
@@ -97,6 +107,8 @@ func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLin
 	return priced, nil
 }
 
+// insertTx writes the order in two statements, however many lines it has. The lines keep the quoted prices: what a product costs
+// later is none of the order's business.
 func insertTx(ctx context.Context, tx pgx.Tx, row db.InsertOrderParams, lines []pricedLine) error {
 	q := db.New(tx)
 	if err := q.InsertOrder(ctx, row); err != nil {

@@ -10,15 +10,18 @@ SELECT @order_id::uuid, generate_series(1, cardinality(@skus::text[])), unnest(@
     unnest(@quantities::integer[]), unnest(@unit_prices::bigint[]);
 
 -- Moves an order only from where the saga allows it: the row lock makes two movers take turns, and the second finds no row.
+-- An order without a deadline is final: nobody will be told its token any more, so the token goes.
 -- name: MoveOrder :one
 UPDATE orders
-SET status = @to_status, reason = @reason, deadline = sqlc.narg(deadline), version = version + 1, updated_at = @now
+SET status = @to_status, reason = @reason, deadline = sqlc.narg(deadline)::timestamptz,
+    payment_token = CASE WHEN sqlc.narg(deadline)::timestamptz IS NULL THEN '' ELSE payment_token END, version = version + 1, updated_at = @now
 WHERE id = @id AND status = ANY (@from_statuses::text[])
 RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at;
 
 -- Skips rows that somebody is moving this very moment: they are not overdue any more, or will be found the next time.
 -- name: LockOverdueOrders :many
-SELECT id FROM orders
+SELECT id
+FROM orders
 WHERE deadline <= @now
 ORDER BY deadline
 LIMIT @most

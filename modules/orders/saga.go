@@ -13,14 +13,15 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// moveTx moves the order and publishes the fact, or reports false when the order is not where the move starts.
+// moveTx moves the order and publishes the fact, or reports false when the order is not where the move starts: then the fact that
+// asked for it is late or came twice, which is no error.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, id uuid.UUID, mv move) (order db.Order, moved bool, err error) {
 	now := m.now()
 	params := db.MoveOrderParams{ID: id, ToStatus: string(mv.to), Reason: mv.reason, Now: now}
 	for _, s := range mv.from {
 		params.FromStatuses = append(params.FromStatuses, string(s))
 	}
-	if !mv.to.final() {
+	if !mv.to.final() { // the next wait has a deadline of its own, counted from now
 		deadline := now.Add(m.cfg.Deadline)
 		params.Deadline = &deadline
 	}
@@ -53,13 +54,13 @@ const expiryBatch = 100
 // expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event: inventory releases, payments
 // refunds even a capture that arrives later.
 func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
-	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
-		now := m.now()
-		ids, err := db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
+	now := m.now()
+	var ids []uuid.UUID
+	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+		ids, err = db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
 		if err != nil {
 			return fmt.Errorf("lock overdue orders: %w", err)
 		}
-		more = len(ids) == expiryBatch
 		for _, id := range ids {
 			if _, _, err := m.moveTx(ctx, tx, id, expire); err != nil {
 				return err
@@ -67,8 +68,9 @@ func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		m.Wake()
+	if err != nil || len(ids) == 0 {
+		return false, err
 	}
-	return more, err
+	m.Wake()
+	return len(ids) == expiryBatch, nil
 }

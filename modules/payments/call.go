@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -12,15 +13,15 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// How an intent is carried out, with nothing but its row to remember it:
+// How an attempt is carried out, with nothing but its row to remember it:
 //
 //	claimer ── claim: tries+1, lease ──▶ lane ──▶ provider ──▶ settle, if tries is still ours
 //	   ▲       (committed)                 │                      │
 //	   └────── next_at + backoff ──────────┴── no answer          └── else dropped
 //
-// A process that dies anywhere here leaves a lease that runs out. Whoever claims the intent next knows by its tries that a call
+// A process that dies anywhere here leaves a lease that runs out. Whoever claims the attempt next knows by its tries that a call
 // may have been made, and asks the provider before it calls again, with the same key. An unknown outcome is never given
-// up: the intent is tried, ever more slowly, until the provider has spoken.
+// up: the attempt is tried, ever more slowly, until the provider has spoken.
 
 // provider takes money from a card and gives it back. Every operation has a key; the same key never takes effect twice.
 // An error of Capture or Refund means that the outcome is unknown.
@@ -44,21 +45,21 @@ var (
 	errRefundRefused = errors.New("the provider refuses to give the money back")
 )
 
-// claim is an intent that is ours until its lease runs out.
+// claim is an attempt that is ours until its lease runs out.
 type claim = db.ClaimAttemptsRow
 
-// claimDue claims as many due intents as there are lanes free, so that a slow call holds up its own lane and nothing else.
+// claimDue claims as many due attempts as there are lanes free, so that a slow call holds up its own lane and nothing else.
 func (m *Module) claimDue(ctx context.Context) (more bool, err error) {
 	free := m.cfg.Concurrency - int(m.underWay.Load())
 	if free <= 0 {
 		return false, nil // the next lane that becomes free wakes us
 	}
 	now := m.now()
-	claims, err := m.queries.ClaimAttempts(ctx, db.ClaimAttemptsParams{
+	claims, err := db.New(m.pool).ClaimAttempts(ctx, db.ClaimAttemptsParams{
 		Now: now, LeaseUntil: now.Add(m.cfg.Lease), Most: int32(free), //nolint:gosec // a handful
 	})
 	if err != nil {
-		return false, wrap("claim attempts", err)
+		return false, fmt.Errorf("claim attempts: %w", err)
 	}
 	m.underWay.Add(int64(len(claims)))
 	for _, c := range claims {
@@ -138,11 +139,11 @@ func (m *Module) postpone(ctx context.Context, c claim, why error) error {
 	m.log.WarnContext(ctx, "attempt not settled", "order_id", c.OrderID, "kind", c.Kind, "try", c.Tries, "error", why,
 		"again_in", pause.String())
 	now := m.now()
-	err := m.queries.PostponeAttempt(ctx, db.PostponeAttemptParams{
+	err := db.New(m.pool).PostponeAttempt(ctx, db.PostponeAttemptParams{
 		ID: c.ID, Tries: c.Tries, NextAt: now.Add(pause), Reason: why.Error(), Now: now,
 	})
 	if err != nil {
-		return wrap("postpone attempt", err)
+		return fmt.Errorf("postpone attempt: %w", err)
 	}
 	time.AfterFunc(pause, m.claimer.Wake)
 	return nil

@@ -12,7 +12,7 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// Handlers are payments' part in the saga of an order. They write intents; the worker acts on them.
+// Handlers are payments' part in the saga of an order. They write attempts; the worker acts on them.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.On(m.onPaymentDue),
@@ -20,7 +20,7 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// onPaymentDue writes the payment and the intent to capture it. A row that is there already is the same payment, or the
+// onPaymentDue writes the payment and the attempt to capture it. A row that is there already is the same payment, or the
 // tombstone of an order that was cancelled first: either way there is nothing to do.
 func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error {
 	orderID, err := uuid.Parse(e.OrderID)
@@ -34,12 +34,14 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.Paymen
 	if err != nil {
 		return fmt.Errorf("make payment id: %w", err)
 	}
-	queries := m.queries.WithTx(tx)
-	made, err := queries.InsertPayment(ctx, db.InsertPaymentParams{
+	made, err := db.New(tx).InsertPayment(ctx, db.InsertPaymentParams{
 		OrderID: orderID, ID: id, Amount: e.Amount.Amount, Currency: e.Amount.Currency, Token: e.PaymentToken, Now: m.now(),
 	})
-	if err != nil || made == 0 {
-		return wrap("insert payment", err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("insert payment: %w", err)
+	case made == 0:
+		return nil
 	}
 	return m.insertAttemptTx(ctx, tx, orderID, capture)
 }
@@ -55,10 +57,13 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	if err != nil {
 		return fmt.Errorf("make payment id: %w", err)
 	}
-	queries := m.queries.WithTx(tx)
+	queries := db.New(tx)
 	made, err := queries.InsertTombstone(ctx, db.InsertTombstoneParams{OrderID: orderID, ID: id, Now: m.now()})
-	if err != nil || made == 1 {
-		return wrap("insert tombstone", err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("insert tombstone: %w", err)
+	case made == 1: // nothing was due
+		return nil
 	}
 	p, err := queries.LockPayment(ctx, orderID)
 	if err != nil {
@@ -76,12 +81,4 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 		return m.moveTx(ctx, tx, p, cancelInTime, "")
 	}
 	return m.moveTx(ctx, tx, p, cancelLate, "")
-}
-
-// wrap names the operation that failed, if it did.
-func wrap(operation string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", operation, err)
 }

@@ -30,7 +30,7 @@ import (
 const slow = 400 * time.Millisecond
 
 // shop is what surrounds the module: a database, a bus, a provider, and somebody who listens. Events reach its module from
-// the start; no process works on intents until the test runs one. The module's own outbox plays the part of orders' too.
+// the start; no process works on attempts until the test runs one. The module's own outbox plays the part of orders' too.
 type shop struct {
 	t      *testing.T
 	cfg    Config
@@ -173,7 +173,7 @@ func (s *shop) tell(told ...events.Event) {
 	}
 }
 
-// settled returns when nothing is left to do: no intent is open and every event has been heard.
+// settled returns when nothing is left to do: no attempt is open and every event has been heard.
 func (s *shop) settled() {
 	s.t.Helper()
 	s.until("everything is settled", func() bool {

@@ -2,7 +2,7 @@ package payments
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -14,64 +14,43 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Routes offers what the shop's staff may see. Nobody pays here: orders says when a payment is due.
+// Routes registers what staff may see of payments. Nobody pays here: orders says when a payment is due.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-payments", Method: http.MethodGet, Path: "/v1/payments",
-		Summary: "The payment of an order", Security: web.Staff,
+		Summary: "List an order's payments", Security: web.Staff,
 	}, m.handleList)
 }
 
-// payment is a payment as staff see it. The token is not theirs to see.
-type payment struct {
-	ID        string            `json:"id"`
-	OrderID   string            `json:"order_id"`
+// paymentJSON is a payment as staff see it. The token is not theirs to see.
+type paymentJSON struct {
+	ID        string            `json:"id" format:"uuid"`
+	OrderID   string            `json:"order_id" format:"uuid"`
 	Status    string            `json:"status" doc:"pending, cancelling, captured, declined, cancelled, refunding or refunded"`
 	Amount    paymentsapi.Money `json:"amount"`
 	CreatedAt time.Time         `json:"created_at"`
 }
 
 type listInput struct {
-	OrderID string `query:"order_id" required:"true" format:"uuid" doc:"The order that the payment is for"`
+	OrderID uuid.UUID `query:"order_id" required:"true" format:"uuid"`
 }
 
 type listOutput struct {
-	Body web.Page[payment]
+	Body web.Page[paymentJSON]
 }
 
+// handleList answers with a page that never has a next one: an order has one payment at most.
 func (m *Module) handleList(ctx context.Context, in *listInput) (*listOutput, error) {
-	orderID, err := uuid.Parse(in.OrderID)
+	rows, err := db.New(m.pool).ListPayments(ctx, in.OrderID)
 	if err != nil {
-		return nil, m.problem(ctx, errBadOrderID)
+		return nil, fmt.Errorf("list payments: %w", err)
 	}
-	rows, err := m.queries.ListPayments(ctx, orderID)
-	if err != nil {
-		return nil, m.problem(ctx, wrap("list payments", err))
-	}
-	page := web.Page[payment]{Items: make([]payment, len(rows))}
-	for i, row := range rows {
-		page.Items[i] = paymentOf(row)
-	}
-	return &listOutput{Body: page}, nil
+	return &listOutput{Body: web.NewPage(rows, len(rows), toJSON, nil)}, nil
 }
 
-// paymentOf is the one mapping of a payment's row.
-func paymentOf(row db.ListPaymentsRow) payment {
-	return payment{
+func toJSON(row db.ListPaymentsRow) paymentJSON {
+	return paymentJSON{
 		ID: row.ID.String(), OrderID: row.OrderID.String(), Status: row.Status,
 		Amount: paymentsapi.Money{Amount: row.Amount, Currency: row.Currency}, CreatedAt: row.CreatedAt.UTC(),
-	}
-}
-
-var errBadOrderID = errors.New("order id is no UUID")
-
-// problem tells the caller what a caller can act on. Any other error goes through as it is: the web server logs it and
-// tells nothing.
-func (m *Module) problem(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, errBadOrderID):
-		return web.Problem(ctx, http.StatusUnprocessableEntity, "invalid-order-id", "The order id is not a UUID.")
-	default:
-		return err
 	}
 }

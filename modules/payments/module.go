@@ -6,14 +6,16 @@
 package payments
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/shop/modules/payments/internal/db"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/worker"
 )
@@ -26,7 +28,7 @@ type Config struct {
 	CallTimeout time.Duration `env:"PAYMENTS_CALL_TIMEOUT" envDefault:"2s"`
 	// How many calls may be under way in this process.
 	Concurrency int `env:"PAYMENTS_CONCURRENCY" envDefault:"16"`
-	// How long an intent belongs to its claimer: more than two calls take. It is how long a crash delays a payment.
+	// How long an attempt belongs to its claimer: more than two calls take. It is how long a crash delays a payment.
 	Lease time.Duration `env:"PAYMENTS_LEASE" envDefault:"10s"`
 	// The pause after a first try that brought no answer; it doubles with every further one.
 	BackoffFirst time.Duration `env:"PAYMENTS_BACKOFF_FIRST" envDefault:"100ms"`
@@ -34,15 +36,44 @@ type Config struct {
 	BackoffMost time.Duration `env:"PAYMENTS_BACKOFF_MOST" envDefault:"30s"`
 	// How long after a cancel the provider must know nothing of the capture, until we believe that it never will.
 	Quiet time.Duration `env:"PAYMENTS_QUIET" envDefault:"1m"`
-	// How often intents are looked for that nothing woke us for: those of a process that died, or of another.
+	// How often attempts are looked for that nothing woke us for: those of a process that died, or of another.
 	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
+}
+
+// stepLimit is what a worker gives one step of its work: here a look-up and a call.
+const stepLimit = 30 * time.Second
+
+// laneRest is how long a lane may sleep. The claimer of its own process wakes it for every claim, so it need never look by itself.
+const laneRest = time.Hour
+
+// Validate refuses what would call nobody, or let two claimers call for one attempt.
+func (c Config) Validate() error {
+	provider, err := url.Parse(c.ProviderURL)
+	switch {
+	case err != nil || provider.Host == "" || provider.Scheme != "http" && provider.Scheme != "https":
+		return errors.New("PAYMENTS_PROVIDER_URL is not an http or https address")
+	case c.CallTimeout <= 0 || 2*c.CallTimeout >= stepLimit:
+		return fmt.Errorf("PAYMENTS_CALL_TIMEOUT must be above 0 and below %s, half a worker's step", stepLimit/2)
+	case c.Concurrency < 1:
+		return errors.New("PAYMENTS_CONCURRENCY must be at least 1")
+	case c.Lease <= 2*c.CallTimeout:
+		return errors.New("PAYMENTS_LEASE must be longer than twice PAYMENTS_CALL_TIMEOUT: a claimer may look up and then call")
+	case c.BackoffFirst <= 0:
+		return errors.New("PAYMENTS_BACKOFF_FIRST must be above 0")
+	case c.BackoffMost < c.BackoffFirst:
+		return errors.New("PAYMENTS_BACKOFF_MOST must not be below PAYMENTS_BACKOFF_FIRST")
+	case c.Quiet <= c.CallTimeout:
+		return errors.New("PAYMENTS_QUIET must be longer than PAYMENTS_CALL_TIMEOUT, or a call under way would be taken for lost")
+	case c.Poll <= 0:
+		return errors.New("PAYMENTS_POLL must be above 0")
+	}
+	return nil
 }
 
 // Module is payments in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg      Config
 	pool     *pgxpool.Pool
-	queries  *db.Queries
 	outbox   *events.Outbox
 	log      *slog.Logger
 	now      func() time.Time
@@ -60,22 +91,21 @@ func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger
 }
 
 func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider) *Module {
-	cfg.Concurrency = max(1, cfg.Concurrency)
 	m := &Module{
-		cfg: cfg, pool: pool, queries: db.New(pool), outbox: outbox, log: log, now: now, provider: p,
+		cfg: cfg, pool: pool, outbox: outbox, log: log, now: now, provider: p,
 		claimed: make(chan claim, cfg.Concurrency),
 	}
 	m.claimer = worker.New("claim attempts", cfg.Poll, m.claimDue, m.log)
 	for i := range cfg.Concurrency {
-		m.lanes = append(m.lanes, worker.New("call provider "+strconv.Itoa(i), cfg.Poll, m.callNext, m.log))
+		m.lanes = append(m.lanes, worker.New("call provider "+strconv.Itoa(i), laneRest, m.callNext, m.log))
 	}
 	return m
 }
 
-// Workers are the claimer, which reads the database, and the lanes, which call the provider.
+// Workers are the loops to run: the claimer, which reads the database, and the lanes, which call the provider.
 func (m *Module) Workers() []*worker.Worker { return append([]*worker.Worker{m.claimer}, m.lanes...) }
 
-// Wake is called after a commit that may have published, or written an intent.
+// Wake is called after a commit that may have published, or written an attempt.
 func (m *Module) Wake() {
 	m.outbox.Wake()
 	m.claimer.Wake()

@@ -1,240 +1,38 @@
 package payments
 
 import (
-	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
-
-	"example.com/shop/platform/events"
-	"example.com/shop/platform/web"
+	"example.com/shop/platform/process"
 )
 
-const (
-	toldCaptured = "payments.captured.v1"
-	toldDeclined = "payments.declined.v1"
-	toldRefunded = "payments.refunded.v1"
-)
-
-// check compares everything that can be seen of an order from outside: its status, what was told, what the provider did.
-func (s *shop) check(order, status string, told, effects []string) {
-	s.t.Helper()
-	code, body := s.get("staff", "?order_id="+order)
-	var page web.Page[payment]
-	if err := json.Unmarshal([]byte(body), &page); err != nil || code != http.StatusOK {
-		s.t.Fatalf("list payments: %d %s (%v)", code, body, err)
-	}
-	got := ""
-	if len(page.Items) == 1 {
-		got = page.Items[0].Status
-	}
-	if got != status {
-		s.t.Errorf("status %q, want %q", got, status)
-	}
-	if diff := cmp.Diff(told, s.heardOf(order)); diff != "" {
-		s.t.Errorf("told (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(effects, s.ledger()); diff != "" {
-		s.t.Errorf("provider's ledger (-want +got):\n%s", diff)
-	}
-}
-
-func TestPaymentDue(t *testing.T) {
+func TestConfig(t *testing.T) {
 	t.Parallel()
-	taken, refused := []string{"capture approved"}, []string{"capture refused"}
-	for name, test := range map[string]struct {
-		token, status, told string
-		effects             []string
+	usual, err := process.Config[Config]()
+	if err != nil {
+		t.Fatalf("the defaults are refused: %v", err)
+	}
+	for _, test := range []struct {
+		setting string
+		spoil   func(*Config)
 	}{
-		"approved":                    {"tok_ok", "captured", toldCaptured, taken},
-		"refused":                     {"tok_declined", "declined", toldDeclined, refused},
-		"unknown token":               {"tok_nobody", "declined", toldDeclined, refused},
-		"captured, the answer lost":   {"tok_timeout", "captured", toldCaptured, taken},
-		"fails twice, then works":     {"tok_flaky", "captured", toldCaptured, taken},
-		"slower than a call may last": {"tok_slow", "captured", toldCaptured, taken},
+		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "" }},
+		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "provider.example:8091" }},
+		{"PAYMENTS_CALL_TIMEOUT", func(c *Config) { c.CallTimeout = 0 }},
+		{"PAYMENTS_CALL_TIMEOUT", func(c *Config) { c.CallTimeout, c.Lease = 15*time.Second, time.Hour }},
+		{"PAYMENTS_CONCURRENCY", func(c *Config) { c.Concurrency = 0 }},
+		{"PAYMENTS_LEASE", func(c *Config) { c.Lease = 2 * c.CallTimeout }},
+		{"PAYMENTS_BACKOFF_FIRST", func(c *Config) { c.BackoffFirst = 0 }},
+		{"PAYMENTS_BACKOFF_MOST", func(c *Config) { c.BackoffMost = c.BackoffFirst - 1 }},
+		{"PAYMENTS_QUIET", func(c *Config) { c.Quiet = c.CallTimeout }},
+		{"PAYMENTS_POLL", func(c *Config) { c.Poll = 0 }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t)
-			work(t, s.module)
-			order := uuid.NewString()
-			// Told twice, as two events: the second finds the place taken.
-			s.tell(due(order, test.token), due(order, test.token))
-			s.settled()
-			s.check(order, test.status, []string{test.told}, test.effects)
-			if n := s.count("SELECT count(*) FROM payments WHERE token <> ''"); n > 0 {
-				t.Error("the token is kept though no call can need it")
-			}
-		})
-	}
-}
-
-func TestOrderCancelled(t *testing.T) {
-	t.Parallel()
-	both := []string{"capture approved", "refund approved"}
-
-	t.Run("before the payment is due", func(t *testing.T) {
-		t.Parallel()
-		s := newShop(t)
-		work(t, s.module)
-		order := uuid.NewString()
-		s.tell(cancelOf(order), due(order, "tok_ok"), cancelOf(order))
-		s.settled()
-		s.check(order, "", nil, nil)
-	})
-	t.Run("before anybody claimed the capture", func(t *testing.T) {
-		t.Parallel()
-		s := newShop(t)
-		order := uuid.NewString()
-		s.tell(due(order, "tok_ok"), cancelOf(order))
-		work(t, s.module)
-		s.settled()
-		s.check(order, "cancelled", nil, nil)
-	})
-	t.Run("after it was captured", func(t *testing.T) {
-		t.Parallel()
-		s := newShop(t)
-		work(t, s.module)
-		order := uuid.NewString()
-		s.tell(due(order, "tok_ok"))
-		s.settled()
-		s.tell(cancelOf(order), cancelOf(order), due(order, "tok_ok"))
-		s.settled()
-		s.check(order, "refunded", []string{toldCaptured, toldRefunded}, both)
-	})
-	t.Run("after it was refused", func(t *testing.T) {
-		t.Parallel()
-		s := newShop(t)
-		work(t, s.module)
-		order := uuid.NewString()
-		s.tell(due(order, "tok_declined"))
-		s.settled()
-		s.tell(cancelOf(order))
-		s.settled()
-		s.check(order, "declined", []string{toldDeclined}, []string{"capture refused"})
-	})
-	// The capture takes effect after the cancel; that it did is never told, only that the money went back.
-	t.Run("while the provider is at it", func(t *testing.T) {
-		t.Parallel()
-		s := newShop(t)
-		work(t, s.module)
-		order := uuid.NewString()
-		s.tell(due(order, "tok_slow"))
-		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM attempts WHERE tries > 0") == 1 })
-		s.tell(cancelOf(order), cancelOf(order))
-		s.check(order, "cancelling", nil, nil)
-		s.settled()
-		s.check(order, "refunded", []string{toldRefunded}, both)
-	})
-	t.Run("while a refusal is on its way", func(t *testing.T) {
-		t.Parallel()
-		s := newShop(t)
-		release := s.paysim.Hold()
-		work(t, s.module)
-		order := uuid.NewString()
-		s.tell(due(order, "tok_declined"))
-		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM attempts WHERE tries > 0") == 1 })
-		s.tell(cancelOf(order))
-		release()
-		s.ahead.Store(int64(time.Hour)) // the call may have been given up before the release: then nothing was ever heard of it
-		s.settled()
-		if got := s.heardOf(order); got != nil {
-			t.Errorf("told %v, and the order waits for nothing", got)
+		cfg := usual
+		test.spoil(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), test.setting+" ") {
+			t.Errorf("%s: %v", test.setting, err)
 		}
-	})
-	// No card is charged only to be refunded, but we wait before we believe that the request is lost.
-	t.Run("while the provider cannot be reached", func(t *testing.T) {
-		t.Parallel()
-		s := newShop(t)
-		defer s.paysim.Hold()()
-		work(t, s.module)
-		order := uuid.NewString()
-		s.tell(due(order, "tok_ok"))
-		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM attempts WHERE tries > 0") == 1 })
-		s.tell(cancelOf(order))
-		s.until("it was asked about again", func() bool { return s.count("SELECT count(*) FROM attempts WHERE tries > 3") == 1 })
-		s.check(order, "cancelling", nil, nil)
-		s.ahead.Store(int64(s.cfg.Quiet))
-		s.settled()
-		s.check(order, "cancelled", nil, nil)
-	})
-}
-
-// An event that no provider could be asked for ends as a dead letter, and says nothing of the card.
-func TestPaymentDueIsNonsense(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	order := uuid.NewString()
-	negative, nobody := due(order, "tok_ok"), due("order 7", "tok_ok")
-	negative.Amount.Amount = -1
-	for _, e := range []events.Event{negative, nobody, due(order, ""), cancelOf("order 7")} {
-		s.publish(e)
-	}
-	s.until("all four are dead letters", func() bool { return s.count("SELECT count(*) FROM failed WHERE dead_at IS NOT NULL") == 4 })
-	if n := s.count("SELECT count(*) FROM failed WHERE reason LIKE '%tok\\_%'"); n > 0 {
-		t.Errorf("%d reasons name the token", n)
-	}
-	s.check(order, "", nil, nil)
-}
-
-func TestList(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	work(t, s.module)
-	order := uuid.NewString()
-	s.tell(due(order, "tok_ok"))
-	s.settled()
-
-	for name, test := range map[string]struct {
-		role, query string
-		code        int
-	}{
-		"staff":              {"staff", "?order_id=" + order, http.StatusOK},
-		"an unknown order":   {"staff", "?order_id=" + uuid.NewString(), http.StatusOK},
-		"a customer":         {"customer", "?order_id=" + order, http.StatusForbidden},
-		"a service":          {"service", "?order_id=" + order, http.StatusForbidden},
-		"nobody":             {"", "?order_id=" + order, http.StatusUnauthorized},
-		"without order":      {"staff", "", http.StatusUnprocessableEntity},
-		"no UUID":            {"staff", "?order_id=order-7", http.StatusUnprocessableEntity},
-		"a UUID in disguise": {"staff", "?order_id=urn:uuid:" + order, http.StatusOK},
-	} {
-		if code, body := s.get(test.role, test.query); code != test.code || strings.Contains(body, "tok_") {
-			t.Errorf("%s: %d %s, want %d", name, code, body, test.code)
-		}
-	}
-
-	_, body := s.get("staff", "?order_id="+order)
-	var page map[string]any
-	if err := json.Unmarshal([]byte(body), &page); err != nil {
-		t.Fatal(err)
-	}
-	items, _ := page["items"].([]any)
-	if len(items) != 1 {
-		t.Fatalf("items: %s", body)
-	}
-	item, _ := items[0].(map[string]any)
-	if id, _ := item["id"].(string); uuid.Validate(id) != nil {
-		t.Errorf("id %q", id)
-	}
-	if at, err := time.Parse(time.RFC3339Nano, item["created_at"].(string)); err != nil || at.Location() != time.UTC {
-		t.Errorf("created_at %v: %v", at, err)
-	}
-	delete(item, "id")
-	delete(item, "created_at")
-	want := map[string]any{
-		"next": nil,
-		"items": []any{map[string]any{
-			"order_id": order, "status": "captured", "amount": map[string]any{"amount": 2598.0, "currency": "EUR"},
-		}},
-	}
-	if diff := cmp.Diff(want, page); diff != "" {
-		t.Error(diff)
-	}
-	if _, body := s.get("staff", "?order_id="+uuid.NewString()); body != `{"items":[],"next":null}`+"\n" {
-		t.Errorf("no payment: %s", body)
 	}
 }

@@ -128,7 +128,7 @@ func checkDue(m money, token string) error {
 }
 
 // backoff is the pause after the given try: first, doubled with every try up to most, and spread over its upper half by
-// random in [0, 1), so that intents which failed together do not come back together.
+// random in [0, 1), so that attempts which failed together do not come back together.
 func backoff(try int32, first, most time.Duration, random float64) time.Duration {
 	pause := first
 	for ; try > 1 && pause < most; try-- {

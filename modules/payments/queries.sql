@@ -1,54 +1,54 @@
--- name: InsertPayment :execrows
 -- The primary key is the lock: of a payment due twice, or a payment due after its cancel, only the first finds the place free.
+-- name: InsertPayment :execrows
 INSERT INTO payments (order_id, id, status, amount, currency, token, created_at, updated_at)
 VALUES (@order_id, @id, 'pending', @amount, @currency, @token, @now, @now)
 ON CONFLICT (order_id) DO NOTHING;
 
--- name: InsertTombstone :execrows
 -- The same lock from the other side: a cancel that came first leaves the row that the late payment due will meet.
+-- name: InsertTombstone :execrows
 INSERT INTO payments (order_id, id, status, amount, currency, token, cancelled_at, created_at, updated_at)
 VALUES (@order_id, @id, 'tombstone', 0, '', '', @now::timestamptz, @now, @now)
 ON CONFLICT (order_id) DO NOTHING;
 
--- name: LockPayment :one
 -- Locks the payment before its attempts, as every transaction here does, so that a cancel and a result wait and do not deadlock.
+-- name: LockPayment :one
 SELECT order_id, id, status, amount, currency, reference, version, cancelled_at
 FROM payments
 WHERE order_id = @order_id
 FOR NO KEY UPDATE;
 
--- name: MovePayment :exec
 -- Needs no guard of its own: the row is locked by LockPayment. No status that is moved to calls with the token, so it goes.
+-- name: MovePayment :exec
 UPDATE payments
 SET status = @status, reference = @reference, version = @version, cancelled_at = @cancelled_at, token = '', updated_at = @now
 WHERE order_id = @order_id;
 
--- name: ListPayments :many
 -- Staff ask for one order; the primary key makes it one row at most. A tombstone is no payment: nothing was ever due.
+-- name: ListPayments :many
 SELECT id, order_id, status, amount, currency, created_at
 FROM payments
 WHERE order_id = @order_id AND status <> 'tombstone';
 
--- name: InsertAttempt :exec
 -- UNIQUE (order_id, kind) refuses a second one loudly: the rules never ask for it.
+-- name: InsertAttempt :exec
 INSERT INTO attempts (id, order_id, kind, next_at, cause, created_at, updated_at)
 VALUES (@id, @order_id, @kind, @now, @cause, @now, @now);
 
--- name: WithdrawCapture :execrows
 -- Waits for a claim under way on the row and then sees its try: only a capture that nobody ever claimed can be taken back.
+-- name: WithdrawCapture :execrows
 UPDATE attempts
 SET state = 'done', outcome = 'withdrawn', updated_at = @now
 WHERE order_id = @order_id AND kind = 'capture' AND state = 'pending' AND tries = 0;
 
--- name: ClaimAttempts :many
--- SKIP LOCKED lets claimers in several processes pass each other; longest due first, so that no intent starves. The CTE runs
--- once: as a subquery the join might run it again and claim more than @most. The payment is read, not locked: what a cancel
+-- SKIP LOCKED lets claimers in several processes pass each other; longest due first, so that no attempt starves. A CTE
+-- that locks runs once; as a subquery the join might run it again and claim more than @most. The payment is read, not locked: what a cancel
 -- beside the claim changes is decided under LockPayment when the result is settled.
-WITH due AS MATERIALIZED (
+-- name: ClaimAttempts :many
+WITH due AS (
     SELECT pending.id
     FROM attempts AS pending
     WHERE pending.state = 'pending'
-      AND pending.next_at <= @now
+        AND pending.next_at <= @now
       AND (pending.lease_until IS NULL OR pending.lease_until <= @now)
     ORDER BY pending.next_at
     LIMIT @most
@@ -62,14 +62,14 @@ RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempt
     payments.amount, payments.currency, payments.token, payments.reference, payments.cancelled_at,
     attempts.lease_until::timestamptz AS lease_until;
 
--- name: FinishAttempt :execrows
 -- Fenced by tries: a claimer whose lease went to another changes nothing, and so learns that its result is not wanted.
+-- name: FinishAttempt :execrows
 UPDATE attempts
 SET state = 'done', outcome = @outcome, reason = @reason, lease_until = NULL, updated_at = @now
 WHERE id = @id AND tries = @tries AND state = 'pending';
 
--- name: PostponeAttempt :exec
 -- Fenced by tries like FinishAttempt: giving back a lease that is another's would let a third call beside it.
+-- name: PostponeAttempt :exec
 UPDATE attempts
 SET next_at = @next_at, reason = @reason, lease_until = NULL, updated_at = @now
 WHERE id = @id AND tries = @tries AND state = 'pending';

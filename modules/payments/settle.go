@@ -13,14 +13,14 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// errLeaseLost says that another claimer has the intent now. Whatever we learned, it learns from the provider as well.
+// errLeaseLost says that another claimer has the attempt now. Whatever we learned, it learns from the provider as well.
 var errLeaseLost = errors.New("the lease went to another claimer")
 
 // settle commits what the provider said: the attempt's end, the payment's move and the event that tells of it, or none of them.
 // A cancel that came during the call is seen here, under the lock, and not before.
 func (m *Module) settle(ctx context.Context, c claim, a answer) error {
 	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
-		queries := m.queries.WithTx(tx)
+		queries := db.New(tx)
 		p, err := queries.LockPayment(ctx, c.OrderID)
 		if err != nil {
 			return fmt.Errorf("lock payment: %w", err)
@@ -46,7 +46,7 @@ func (m *Module) settle(ctx context.Context, c claim, a answer) error {
 	return nil
 }
 
-// moveTx takes the arrow that the news opens, if there is one: the state change, and with it the event or the intent to refund.
+// moveTx takes the arrow that the news opens, if there is one: the state change, and with it the event or the attempt to refund.
 // The payment is locked by the caller.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentRow, n news, reason string) error {
 	to := status(p.Status).after(n)
@@ -54,7 +54,7 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentRow, n n
 		return nil
 	}
 	p.Version++
-	err := m.queries.WithTx(tx).MovePayment(ctx, db.MovePaymentParams{
+	err := db.New(tx).MovePayment(ctx, db.MovePaymentParams{
 		OrderID: p.OrderID, Status: string(to), Reference: p.Reference, Version: p.Version, CancelledAt: p.CancelledAt, Now: m.now(),
 	})
 	if err != nil {
@@ -80,12 +80,15 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentRow, n n
 	return nil
 }
 
-// insertAttemptTx writes an intent. Its id is the idempotency key that every try of it will use.
+// insertAttemptTx writes an attempt. Its id is the idempotency key that every try of it will use.
 func (m *Module) insertAttemptTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, kind string) error {
 	key, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make %s key: %w", kind, err)
 	}
-	err = m.queries.WithTx(tx).InsertAttempt(ctx, db.InsertAttemptParams{ID: key, OrderID: orderID, Kind: kind, Cause: events.CauseOf(ctx), Now: m.now()})
-	return wrap("insert "+kind+" attempt", err)
+	err = db.New(tx).InsertAttempt(ctx, db.InsertAttemptParams{ID: key, OrderID: orderID, Kind: kind, Cause: events.CauseOf(ctx), Now: m.now()})
+	if err != nil {
+		return fmt.Errorf("insert %s attempt: %w", kind, err)
+	}
+	return nil
 }

@@ -69,7 +69,7 @@ func TestCrashThenCancel(t *testing.T) {
 	s.check(order, "refunded", []string{toldRefunded}, []string{"capture approved", "refund approved"})
 }
 
-// A claimer that lost its lease can neither settle the intent, nor give back the lease that is another's now.
+// A claimer that lost its lease can neither settle the attempt, nor give back the lease that is another's now.
 func TestFencing(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -146,7 +146,7 @@ func TestTwoProcesses(t *testing.T) {
 		}
 	}
 	if n := s.count("SELECT count(*) FROM attempts WHERE tries <> 1"); n > 0 {
-		t.Errorf("%d intents were claimed twice", n)
+		t.Errorf("%d attempts were claimed twice", n)
 	}
 }
 

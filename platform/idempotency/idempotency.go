@@ -18,10 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // What a caller has to know; an operation maps them to 400, 409 and 422.
@@ -62,17 +61,13 @@ func NewKey(subject, route, key string, request any) Key {
 
 const selectAnswer = `SELECT request_hash, answer FROM idempotency_keys WHERE scope = $1 AND key = $2`
 
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // Stored returns the answer that was already given. It is asked before anything expensive or external, so that a
 // repetition succeeds even while what it once needed is down.
-func Stored[T any](ctx context.Context, db querier, key Key) (answer T, ok bool, err error) {
+func Stored[T any](ctx context.Context, pool *pgxpool.Pool, key Key) (answer T, ok bool, err error) {
 	if key.err != nil {
 		return answer, false, key.err
 	}
-	return decode[T](db.QueryRow(ctx, selectAnswer, key.scope, key.key), key)
+	return decode[T](pool.QueryRow(ctx, selectAnswer, key.scope, key.key), key)
 }
 
 // DoTx runs effect once for the key and stores its answer in the same transaction. An error of effect stores
@@ -128,21 +123,4 @@ func decode[T any](row pgx.Row, key Key) (answer T, ok bool, err error) {
 		return answer, false, fmt.Errorf("decode stored answer: %w", err)
 	}
 	return answer, true, nil
-}
-
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
-
-// Prune forgets at most limit answers older than olderThan and says how many they were. SKIP LOCKED lets several
-// replicas prune at once.
-func Prune(ctx context.Context, db execer, olderThan time.Duration, limit int) (int64, error) {
-	done, err := db.Exec(ctx, `
-DELETE FROM idempotency_keys WHERE (scope, key) IN (
-    SELECT scope, key FROM idempotency_keys WHERE created_at < now() - $1::interval
-    ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, olderThan, limit)
-	if err != nil {
-		return 0, fmt.Errorf("prune idempotency keys: %w", err)
-	}
-	return done.RowsAffected(), nil
 }

@@ -232,7 +232,7 @@ func TestPrune(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []int64{2, 1, 0} {
-		if n, err := Prune(t.Context(), pool, 24*time.Hour, 2); n != want || err != nil {
+		if n, err := prune(t.Context(), pool, 24*time.Hour, 2); n != want || err != nil {
 			t.Errorf("pruned %d (%v), want %d", n, err, want)
 		}
 	}

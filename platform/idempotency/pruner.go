@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -19,7 +20,20 @@ const (
 // NewPruner returns the worker that forgets answers older than retention. A module that takes keys runs it.
 func NewPruner(pool *pgxpool.Pool, retention time.Duration, log *slog.Logger) *worker.Worker {
 	return worker.New("prune idempotency keys", pruneEvery, func(ctx context.Context) (more bool, err error) {
-		forgotten, err := Prune(ctx, pool, retention, pruneBatch)
+		forgotten, err := prune(ctx, pool, retention, pruneBatch)
 		return forgotten == pruneBatch, err
 	}, log)
+}
+
+// prune forgets at most limit answers older than retention and says how many they were. SKIP LOCKED lets several replicas
+// prune at once.
+func prune(ctx context.Context, pool *pgxpool.Pool, retention time.Duration, limit int64) (int64, error) {
+	done, err := pool.Exec(ctx, `
+		DELETE FROM idempotency_keys WHERE (scope, key) IN (
+			SELECT scope, key FROM idempotency_keys WHERE created_at < now() - $1::interval
+			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, retention, limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune idempotency keys: %w", err)
+	}
+	return done.RowsAffected(), nil
 }

@@ -20,7 +20,6 @@ type Product struct {
 type Reservation struct {
 	OrderID   uuid.UUID
 	Status    string
-	Version   int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }

@@ -13,20 +13,19 @@ import (
 )
 
 const entomb = `-- name: Entomb :execrows
-INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-VALUES ($1, 'cancelled', $2, $3, $3)
+INSERT INTO reservations (order_id, status, created_at, updated_at)
+VALUES ($1, 'cancelled', $2, $2)
 ON CONFLICT (order_id) DO NOTHING
 `
 
 type EntombParams struct {
 	OrderID uuid.UUID
-	Version int64
 	Now     time.Time
 }
 
 // Waits for a reservation that is being made for the same order, so that Release after it sees that one.
 func (q *Queries) Entomb(ctx context.Context, arg EntombParams) (int64, error) {
-	result, err := q.db.Exec(ctx, entomb, arg.OrderID, arg.Version, arg.Now)
+	result, err := q.db.Exec(ctx, entomb, arg.OrderID, arg.Now)
 	if err != nil {
 		return 0, err
 	}
@@ -127,29 +126,47 @@ func (q *Queries) ListProducts(ctx context.Context, arg ListProductsParams) ([]L
 	return items, nil
 }
 
-const lockStock = `-- name: LockStock :many
-SELECT sku, on_hand
-FROM stock
-WHERE sku = ANY ($1::text[])
-ORDER BY sku
-FOR NO KEY UPDATE
+const openReservation = `-- name: OpenReservation :many
+WITH made AS (
+    INSERT INTO reservations (order_id, status, created_at, updated_at)
+    VALUES ($1, 'reserved', $2, $2)
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING reservations.order_id
+), locked AS (
+    SELECT s.sku, s.on_hand
+    FROM made
+    JOIN stock AS s ON s.sku = ANY ($3::text[])
+    ORDER BY s.sku
+    FOR NO KEY UPDATE OF s
+)
+SELECT coalesce(locked.sku, '')::text AS sku, coalesce(locked.on_hand, 0)::bigint AS on_hand
+FROM made
+LEFT JOIN locked ON true
 `
 
-type LockStockRow struct {
+type OpenReservationParams struct {
+	OrderID uuid.UUID
+	Now     time.Time
+	Skus    []string
+}
+
+type OpenReservationRow struct {
 	Sku    string
 	OnHand int64
 }
 
-// Locks in sku order, so that two orders with the same products wait for each other instead of deadlocking.
-func (q *Queries) LockStock(ctx context.Context, skus []string) ([]LockStockRow, error) {
-	rows, err := q.db.Query(ctx, lockStock, skus)
+// Takes the order's row first and stock after it, in sku order, as every statement here does: whoever holds one waits for nobody
+// who waits for them. An order that is known already has no row in the answer and locks nothing; a new one has at least one row,
+// with no sku if none of them exists.
+func (q *Queries) OpenReservation(ctx context.Context, arg OpenReservationParams) ([]OpenReservationRow, error) {
+	rows, err := q.db.Query(ctx, openReservation, arg.OrderID, arg.Now, arg.Skus)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []LockStockRow
+	var items []OpenReservationRow
 	for rows.Next() {
-		var i LockStockRow
+		var i OpenReservationRow
 		if err := rows.Scan(&i.Sku, &i.OnHand); err != nil {
 			return nil, err
 		}
@@ -194,31 +211,22 @@ func (q *Queries) QuoteProducts(ctx context.Context, skus []string) ([]Product, 
 	return items, nil
 }
 
-const reject = `-- name: Reject :execrows
-INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-VALUES ($1, 'rejected', $2, $3, $3)
-ON CONFLICT (order_id) DO NOTHING
+const reject = `-- name: Reject :exec
+UPDATE reservations
+SET status = 'rejected'
+WHERE order_id = $1
 `
 
-type RejectParams struct {
-	OrderID uuid.UUID
-	Version int64
-	Now     time.Time
-}
-
-// Moves no stock, so nothing is locked but the order's own row. No row if the order is known already.
-func (q *Queries) Reject(ctx context.Context, arg RejectParams) (int64, error) {
-	result, err := q.db.Exec(ctx, reject, arg.OrderID, arg.Version, arg.Now)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// Moves no stock. The row was made by the same transaction, so nobody else can have moved it.
+func (q *Queries) Reject(ctx context.Context, orderID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, reject, orderID)
+	return err
 }
 
 const release = `-- name: Release :exec
 WITH moved AS (
     UPDATE reservations
-    SET status = 'released', version = version + 1, updated_at = $1
+    SET status = 'released', updated_at = $1
     WHERE reservations.order_id = $2 AND status = 'reserved'
     RETURNING reservations.order_id
 ), locked AS (
@@ -246,16 +254,10 @@ func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
 	return err
 }
 
-const reserve = `-- name: Reserve :execrows
-WITH claimed AS (
-    INSERT INTO reservations (order_id, status, version, created_at, updated_at)
-    VALUES ($1, 'reserved', $2, $3, $3)
-    ON CONFLICT (order_id) DO NOTHING
-    RETURNING reservations.order_id
-), lines AS (
+const reserve = `-- name: Reserve :exec
+WITH lines AS (
     INSERT INTO reservation_lines (order_id, sku, quantity)
-    SELECT claimed.order_id, unnest($4::text[]), unnest($5::bigint[])
-    FROM claimed
+    SELECT $1::uuid, unnest($2::text[]), unnest($3::bigint[])
     RETURNING sku, quantity
 )
 UPDATE stock
@@ -266,25 +268,14 @@ WHERE stock.sku = lines.sku
 
 type ReserveParams struct {
 	OrderID    uuid.UUID
-	Version    int64
-	Now        time.Time
 	Skus       []string
 	Quantities []int64
 }
 
-// One round trip moves every line; its stock rows are locked by LockStock. No row moves if the order is known already.
-func (q *Queries) Reserve(ctx context.Context, arg ReserveParams) (int64, error) {
-	result, err := q.db.Exec(ctx, reserve,
-		arg.OrderID,
-		arg.Version,
-		arg.Now,
-		arg.Skus,
-		arg.Quantities,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// One round trip moves every line; its stock rows are locked by OpenReservation.
+func (q *Queries) Reserve(ctx context.Context, arg ReserveParams) error {
+	_, err := q.db.Exec(ctx, reserve, arg.OrderID, arg.Skus, arg.Quantities)
+	return err
 }
 
 const restock = `-- name: Restock :one
@@ -333,7 +324,7 @@ func (q *Queries) Restock(ctx context.Context, arg RestockParams) (RestockRow, e
 const ship = `-- name: Ship :exec
 WITH moved AS (
     UPDATE reservations
-    SET status = 'shipped', version = version + 1, updated_at = $1
+    SET status = 'shipped', updated_at = $1
     WHERE reservations.order_id = $2 AND status = 'reserved'
     RETURNING reservations.order_id
 ), locked AS (

@@ -83,6 +83,7 @@ WHERE id IN (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < $1
+    ORDER BY m.created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
@@ -93,7 +94,7 @@ type DeleteMessagesParams struct {
 	Bite   int32
 }
 
-// In bites, so that no lock is held long; SKIP LOCKED leaves what a worker has in hand.
+// In bites, so that no lock is held long, and the oldest first; SKIP LOCKED leaves what a worker has in hand.
 func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Bite)
 	if err != nil {
@@ -108,6 +109,7 @@ WHERE order_id IN (
     SELECT r.order_id
     FROM recipients AS r
     WHERE r.created_at < $1
+    ORDER BY r.created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )

@@ -185,7 +185,8 @@ func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order
 }
 
 const lockOverdueOrders = `-- name: LockOverdueOrders :many
-SELECT id FROM orders
+SELECT id
+FROM orders
 WHERE deadline <= $1
 ORDER BY deadline
 LIMIT $2
@@ -220,7 +221,8 @@ func (q *Queries) LockOverdueOrders(ctx context.Context, arg LockOverdueOrdersPa
 
 const moveOrder = `-- name: MoveOrder :one
 UPDATE orders
-SET status = $1, reason = $2, deadline = $3, version = version + 1, updated_at = $4
+SET status = $1, reason = $2, deadline = $3::timestamptz,
+    payment_token = CASE WHEN $3::timestamptz IS NULL THEN '' ELSE payment_token END, version = version + 1, updated_at = $4
 WHERE id = $5 AND status = ANY ($6::text[])
 RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
 `
@@ -235,6 +237,7 @@ type MoveOrderParams struct {
 }
 
 // Moves an order only from where the saga allows it: the row lock makes two movers take turns, and the second finds no row.
+// An order without a deadline is final: nobody will be told its token any more, so the token goes.
 func (q *Queries) MoveOrder(ctx context.Context, arg MoveOrderParams) (Order, error) {
 	row := q.db.QueryRow(ctx, moveOrder,
 		arg.ToStatus,

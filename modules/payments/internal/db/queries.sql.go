@@ -14,11 +14,11 @@ import (
 )
 
 const claimAttempts = `-- name: ClaimAttempts :many
-WITH due AS MATERIALIZED (
+WITH due AS (
     SELECT pending.id
     FROM attempts AS pending
     WHERE pending.state = 'pending'
-      AND pending.next_at <= $2
+        AND pending.next_at <= $2
       AND (pending.lease_until IS NULL OR pending.lease_until <= $2)
     ORDER BY pending.next_at
     LIMIT $3
@@ -53,8 +53,8 @@ type ClaimAttemptsRow struct {
 	LeaseUntil  time.Time
 }
 
-// SKIP LOCKED lets claimers in several processes pass each other; longest due first, so that no intent starves. The CTE runs
-// once: as a subquery the join might run it again and claim more than @most. The payment is read, not locked: what a cancel
+// SKIP LOCKED lets claimers in several processes pass each other; longest due first, so that no attempt starves. A CTE
+// that locks runs once; as a subquery the join might run it again and claim more than @most. The payment is read, not locked: what a cancel
 // beside the claim changes is decided under LockPayment when the result is settled.
 func (q *Queries) ClaimAttempts(ctx context.Context, arg ClaimAttemptsParams) ([]ClaimAttemptsRow, error) {
 	rows, err := q.db.Query(ctx, claimAttempts, arg.LeaseUntil, arg.Now, arg.Most)

@@ -1,0 +1,235 @@
+package orders
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	ordersmigrations "example.com/shop/migrations/orders"
+	"example.com/shop/modules/inventory/inventoryapi"
+	"example.com/shop/modules/orders/internal/db"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/web"
+)
+
+// shop is the module with everything around it that a process gives it: a database, a bus, a web server, a stock, and a clock
+// that stands still until the test moves it. The outbox that its own events leave through also plays the part of the others'.
+type shop struct {
+	t      *testing.T
+	module *Module
+	pool   *pgxpool.Pool
+	server *httptest.Server
+	key    *tokens.Key
+
+	mu     sync.Mutex
+	clock  time.Time
+	logged strings.Builder
+}
+
+// shelf is a stock that says what the test wants.
+type shelf func(ctx context.Context, skus []string) ([]inventoryapi.Quote, error)
+
+func (s shelf) Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error) {
+	return s(ctx, skus)
+}
+
+// quoting is a stock with these products and no others.
+func quoting(quotes ...inventoryapi.Quote) shelf {
+	return func(context.Context, []string) ([]inventoryapi.Quote, error) { return quotes, nil }
+}
+
+func eur(amount int64) inventoryapi.Money { return inventoryapi.Money{Amount: amount, Currency: "EUR"} }
+
+var teaAndCup = quoting(
+	inventoryapi.Quote{SKU: "tea", Name: "Tea", Price: eur(1299)},
+	inventoryapi.Quote{SKU: "cup", Name: "Cup", Price: eur(1800)})
+
+func setup(t *testing.T) *shop {
+	t.Helper()
+	ctx := t.Context()
+	s := &shop{t: t, clock: time.Now()}
+	log := slog.New(slog.NewTextHandler(s, nil))
+	s.pool = pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS}).Pool(t, "orders")
+
+	// One attempt, so that an event which fails is a dead letter at once.
+	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
+		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour}
+	bus := events.NewMemoryBus()
+	t.Cleanup(func() { _ = bus.Close() })
+	outbox := events.NewOutbox(s.pool, bus, cfg, log)
+	s.module = New(Config{Deadline: time.Minute, ExpiryPoll: time.Hour, KeyRetention: time.Hour}, s.pool, outbox, log, s.now, teaAndCup)
+	consumer := events.NewConsumer(s.pool, bus, s.module.Handlers(), cfg, log, s.module.Wake)
+	if err := consumer.Subscribe(ctx); err != nil {
+		t.Fatal(err)
+	}
+	run(t, consumer.Run)
+	run(t, outbox.Run) // stops before the consumer, which it waits for
+
+	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.key = key
+	verifier, err := web.NewVerifier(ctx, web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doors := web.New(web.Config{}, verifier, log)
+	if err := doors.Mount("orders", s.module.Routes); err != nil {
+		t.Fatal(err)
+	}
+	s.server = httptest.NewServer(doors.Handler())
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+// run runs a loop until the test ends. What was started last stops first.
+func run(t *testing.T, loop func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- loop(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("loop ended: %v", err)
+		}
+	})
+}
+
+func (s *shop) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock
+}
+
+func (s *shop) advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock = s.clock.Add(d)
+}
+
+// Write takes the log.
+func (s *shop) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logged.Write(line)
+}
+
+func (s *shop) log() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logged.String()
+}
+
+// tell publishes events, one after the other, and returns when the last has been handled.
+func (s *shop) tell(told ...events.Event) {
+	s.t.Helper()
+	for _, e := range told {
+		err := pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) error { return events.PublishTx(s.t.Context(), tx, e) })
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.settle()
+	}
+}
+
+// settle waits until every event has been handled.
+func (s *shop) settle() {
+	s.t.Helper()
+	s.module.Wake()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.After(20 * time.Second); s.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") > 0; {
+		select {
+		case <-again.C:
+		case <-deadline:
+			s.t.Fatal("events are still waiting")
+		}
+	}
+}
+
+func (s *shop) count(query string, args ...any) (n int64) {
+	s.t.Helper()
+	if err := s.pool.QueryRow(s.t.Context(), query, args...).Scan(&n); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// told are the topics that were published about the order, in order.
+func (s *shop) told(id uuid.UUID) []string {
+	s.t.Helper()
+	rows, err := s.pool.Query(s.t.Context(), "SELECT topic FROM outbox WHERE key = $1 AND topic LIKE 'orders.%' ORDER BY id", id.String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return topics
+}
+
+// find is the order's row.
+func (s *shop) find(id uuid.UUID) db.Order {
+	s.t.Helper()
+	order, err := s.module.find(s.t.Context(), s.pool, "ada", id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return order
+}
+
+// status is where the order stands, and the reason if there is one.
+func (s *shop) status(id uuid.UUID) string {
+	s.t.Helper()
+	order := s.find(id)
+	return strings.TrimSpace(order.Status + " " + order.Reason)
+}
+
+// call asks the module over HTTP, as the customer or as nobody, and returns the status, the headers and the body.
+func (s *shop) call(customer, method, path, body, key string) (int, http.Header, map[string]any) {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+"/v1/orders"+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	if customer != "" {
+		request.Header.Set("Authorization", "Bearer "+s.key.Mint(tokens.Claims{Subject: customer, Role: "customer"}))
+	}
+	response, err := s.server.Client().Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(text, &answer); err != nil {
+		s.t.Fatalf("%v in %s", err, text)
+	}
+	return response.StatusCode, response.Header, answer
+}

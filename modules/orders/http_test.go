@@ -1,0 +1,179 @@
+package orders
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"example.com/shop/modules/inventory/inventoryapi"
+	"example.com/shop/modules/payments/paymentsapi"
+)
+
+const twoTeasAndACup = `{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea","quantity":2},{"sku":"cup","quantity":1}]}`
+
+// order places two teas and a cup for ada.
+func (s *shop) order() uuid.UUID {
+	s.t.Helper()
+	status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, uuid.NewString())
+	id, _ := answer["id"].(string)
+	if status != http.StatusCreated {
+		s.t.Fatalf("status %d: %v", status, answer)
+	}
+	return uuid.MustParse(id)
+}
+
+func TestOrderThroughTheDoors(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	status, header, placed := s.call("ada", "POST", "", twoTeasAndACup, "monday")
+	want := map[string]any{
+		"id": placed["id"], "created_at": placed["created_at"], "status": "placed",
+		"total": map[string]any{"amount": 4398.0, "currency": "EUR"},
+		"lines": []any{
+			map[string]any{"sku": "tea", "name": "Tea", "quantity": 2.0, "unit_price": 1299.0},
+			map[string]any{"sku": "cup", "name": "Cup", "quantity": 1.0, "unit_price": 1800.0},
+		},
+	}
+	if diff := cmp.Diff(want, placed); status != http.StatusCreated || diff != "" {
+		t.Fatalf("status %d (-want +got):\n%s", status, diff)
+	}
+	path, ours := strings.CutPrefix(header.Get("Location"), "/v1/orders")
+	if !ours {
+		t.Fatalf("Location %q", header.Get("Location"))
+	}
+
+	status, header, again := s.call("ada", "POST", "", twoTeasAndACup, "monday")
+	if diff := cmp.Diff(placed, again); status != http.StatusCreated || header.Get("Location") != "/v1/orders"+path || diff != "" {
+		t.Errorf("again: status %d, Location %q\n%s", status, header.Get("Location"), diff)
+	}
+	// What is read later is what was said at first, but for the last digits of the time, which PostgreSQL rounds.
+	status, _, got := s.call("ada", "GET", path, "", "")
+	got["created_at"] = placed["created_at"]
+	if diff := cmp.Diff(placed, got); status != http.StatusOK || diff != "" {
+		t.Errorf("get: status %d\n%s", status, diff)
+	}
+	status, _, cancelled := s.call("ada", "POST", path+"/cancel", "", "")
+	if status != http.StatusOK || cancelled["status"] != "cancelled" || cancelled["reason"] != "customer" {
+		t.Errorf("cancel: status %d, %v", status, cancelled)
+	}
+}
+
+func TestListIsPaged(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	var want, got []any
+	for range 3 {
+		want = append([]any{s.order().String()}, want...) // newest first
+	}
+	for path := "?limit=2"; path != ""; {
+		status, _, page := s.call("ada", "GET", path, "", "")
+		if status != http.StatusOK {
+			t.Fatalf("status %d: %v", status, page)
+		}
+		for _, item := range page["items"].([]any) {
+			order := item.(map[string]any)
+			got = append(got, order["id"])
+			if lines := order["lines"].([]any); len(lines) != 2 {
+				t.Errorf("%d lines", len(lines))
+			}
+		}
+		path = ""
+		if next, more := page["next"].(string); more {
+			path = "?limit=2&cursor=" + next
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, _, page := s.call("eve", "GET", "", "", ""); len(page["items"].([]any)) != 0 {
+		t.Errorf("eve sees %v", page["items"])
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	adas, confirmed := "/"+s.order().String(), s.order()
+	s.tell(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
+	s.call("ada", "POST", "", twoTeasAndACup, "used")
+	other := strings.Replace(twoTeasAndACup, `"quantity":2`, `"quantity":3`, 1)
+
+	for name, test := range map[string]struct {
+		customer, method, path, body, key string
+		status                            int
+		kind                              string
+	}{
+		"of nobody":          {"", "GET", adas, "", "", 401, "unauthenticated"},
+		"of another":         {"eve", "GET", adas, "", "", 404, "order-not-found"},
+		"of no order":        {"ada", "GET", "/" + uuid.NewString(), "", "", 404, "order-not-found"},
+		"of no id":           {"ada", "GET", "/7", "", "", 422, "validation-failed"},
+		"cancel another's":   {"eve", "POST", adas + "/cancel", "", "", 404, "order-not-found"},
+		"cancel confirmed":   {"ada", "POST", "/" + confirmed.String() + "/cancel", "", "", 409, "order-confirmed"},
+		"place without key":  {"ada", "POST", "", twoTeasAndACup, "", 400, "invalid-header"},
+		"place on a key":     {"ada", "POST", "", other, "used", 422, "idempotency-key-reused"},
+		"place without line": {"ada", "POST", "", `{"email":"ada@example.com","payment_token":"tok_ok","lines":[]}`, "k", 422, "validation-failed"},
+		"list with a lie":    {"ada", "GET", "?cursor=tomorrow", "", "", 400, "invalid-cursor"},
+	} {
+		status, _, answer := s.call(test.customer, test.method, test.path, test.body, test.key)
+		if status != test.status || answer["type"] != "urn:shop:problem:"+test.kind {
+			t.Errorf("%s: status %d, %v; want %d %s", name, status, answer, test.status, test.kind)
+		}
+	}
+	if got := s.status(uuid.MustParse(adas[1:])); got != "placed" {
+		t.Errorf("after all that: %s", got)
+	}
+}
+
+func TestPlacementsThatCannotBePriced(t *testing.T) {
+	t.Parallel()
+	price := func(sku string, price inventoryapi.Money) inventoryapi.Quote {
+		return inventoryapi.Quote{SKU: sku, Price: price}
+	}
+	for kind, stock := range map[string]shelf{
+		"unknown-sku":      quoting(price("tea", eur(1))),
+		"mixed-currencies": quoting(price("tea", eur(1)), price("cup", inventoryapi.Money{Amount: 1, Currency: "USD"})),
+		"total-too-large":  quoting(price("tea", eur(math.MaxInt64/2)), price("cup", eur(math.MaxInt64/2))),
+		"nothing-to-pay":   quoting(price("tea", eur(0)), price("cup", eur(0))),
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			s.module.stock = stock
+			status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k")
+			if status != http.StatusUnprocessableEntity || answer["type"] != "urn:shop:problem:"+kind {
+				t.Errorf("status %d, %v", status, answer)
+			}
+			if n := s.count("SELECT count(*) FROM orders"); n != 0 {
+				t.Errorf("%d orders", n)
+			}
+		})
+	}
+}
+
+// Inventory in another process can be gone while orders is well. Nothing is taken and nothing is remembered, so the same request,
+// with the same key, does once inventory is back.
+func TestInventoryIsUnavailable(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.module.stock = shelf(func(context.Context, []string) ([]inventoryapi.Quote, error) {
+		return nil, errors.New("inventory answered 502")
+	})
+	status, header, answer := s.call("ada", "POST", "", twoTeasAndACup, "k")
+	if status != http.StatusServiceUnavailable || answer["type"] != "urn:shop:problem:inventory-unavailable" ||
+		header.Get("Retry-After") == "" || header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("status %d, %v, %v", status, header, answer)
+	}
+	if !strings.Contains(s.log(), "inventory answered 502") {
+		t.Error("the cause is not in the log")
+	}
+	s.module.stock = teaAndCup
+	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k"); status != http.StatusCreated {
+		t.Errorf("afterwards: status %d, %v", status, answer)
+	}
+}
