@@ -27,7 +27,7 @@ type Process struct {
 	URL    string   // of its routes
 	OpsURL string   // of /livez and /readyz
 
-	env []string
+	Env []string // its own settings; what is appended holds from the next Restart on
 }
 
 // StartMonolith starts one more process of the modules that are not split off, on the port or any free one for 0, and waits until it is
@@ -51,14 +51,14 @@ func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
 	return p, p.waitReady(ctx)
 }
 
-// startService starts the module as a process of its own, and returns before it is ready.
-func (s *Shop) startService(ctx context.Context, module string) (*Process, error) {
+// StartService starts a module as a process of its own and waits until it is ready.
+func (s *Shop) StartService(ctx context.Context, module string) (*Process, error) {
 	p, err := s.start(ctx, module, 0)
 	if err != nil {
 		return nil, err
 	}
 	p.Serves = []string{module}
-	return p, nil
+	return p, p.waitReady(ctx)
 }
 
 // start starts a command on the port, any free one for 0.
@@ -73,7 +73,7 @@ func (s *Shop) start(ctx context.Context, name string, port int, env ...string) 
 	}
 	p := &Process{
 		Name: name, URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
-		env: append(env,
+		Env: append(env,
 			fmt.Sprintf("HTTP_ADDR=127.0.0.1:%d", port), fmt.Sprintf("GATEWAY_ADDR=127.0.0.1:%d", port), fmt.Sprintf("OPS_ADDR=127.0.0.1:%d", opsPort)),
 	}
 	if err := s.begin(p); err != nil {
@@ -93,7 +93,7 @@ func (s *Shop) Restart(ctx context.Context, p *Process) error {
 
 func (s *Shop) begin(p *Process) (err error) {
 	p.Process, err = child.Start(child.Options{
-		Name: p.Name, Path: filepath.Join(s.options.Bin, p.Name), Args: []string{"serve"}, Out: s.options.Out, Env: s.env(p.env...),
+		Name: p.Name, Path: filepath.Join(s.options.Bin, p.Name), Args: []string{"serve"}, Out: s.options.Out, Env: s.env(p.Env...),
 	})
 	return err
 }

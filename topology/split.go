@@ -31,21 +31,13 @@ func (s *Shop) startSplit(ctx context.Context, port int) (err error) {
 	if err := s.useBus(ctx, service.NATS); err != nil {
 		return err
 	}
-	var services []*Process
 	for _, m := range s.options.Split {
-		p, err := s.startService(ctx, m)
-		if err != nil {
+		if _, err := s.StartService(ctx, m); err != nil {
 			return err
 		}
-		services = append(services, p)
 	}
 	if len(s.options.Split) < len(Modules) {
 		if _, err := s.StartMonolith(ctx, 0); err != nil {
-			return err
-		}
-	}
-	for _, p := range services {
-		if err := p.waitReady(ctx); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,7 @@ type Options struct {
 	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
 	Port        int           // of the shop; any free one when 0
 	Split       []string      // the modules that run as processes of their own; the monolith serves the others
+	Facade      bool          // a façade and a broker even when nothing is split off yet
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
 	RolePrefix  string        // of the roles, which belong to the whole server
 	Env         []string      // settings of the shop's processes, as NAME=value
@@ -96,7 +97,7 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 		return nil, err
 	}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
-	if len(o.Split) == 0 {
+	if len(o.Split) == 0 && !o.Facade {
 		if err := s.useBus(ctx, service.Memory); err != nil {
 			return nil, err
 		}

@@ -41,8 +41,13 @@ const orders, clients = 2000, 32
 
 func start(t *testing.T, split ...string) *shop {
 	t.Helper()
+	return startWith(t, topology.Options{Split: split})
+}
+
+func startWith(t *testing.T, mix topology.Options) *shop {
+	t.Helper()
 	running, err := topology.Start(t.Context(), topology.Options{
-		Bin: bin, Out: t.Output(), Split: split, SlowPayment: 12 * time.Second,
+		Bin: bin, Out: t.Output(), Split: mix.Split, Facade: mix.Facade, SlowPayment: 12 * time.Second,
 		Env: []string{
 			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn",
 			"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",

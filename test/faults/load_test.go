@@ -78,6 +78,11 @@ func (l *load) run(t *testing.T, s *shop, count, clients int, urls ...string) {
 const patience = 2 * time.Minute
 
 func place(ctx context.Context, url, token string, i int) (placed, error) {
+	return placeTelling(ctx, url, token, i, func(string) {})
+}
+
+// placeTelling tells why a try had to be repeated.
+func placeTelling(ctx context.Context, url, token string, i int, repeated func(why string)) (placed, error) {
 	type line struct {
 		SKU      string `json:"sku"`
 		Quantity int    `json:"quantity"`
@@ -106,6 +111,7 @@ func place(ctx context.Context, url, token string, i int) (placed, error) {
 		case err == nil && status < 500 && status != http.StatusConflict:
 			return placed{}, fmt.Errorf("status %d: %s", status, answer)
 		}
+		repeated(fmt.Sprintf("%d %s %v", status, answer, err))
 		select {
 		case <-ctx.Done():
 			return placed{}, fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, status, answer, err)
