@@ -2,13 +2,10 @@ package events
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"example.com/shop/platform/process"
 )
 
 // pruneEvery and pruneBatch keep each deletion short, so that pruning never holds up the relay.
@@ -49,23 +46,4 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time) (int64, er
 		return 0, fmt.Errorf("replay: %w", err)
 	}
 	return tag.RowsAffected(), nil
-}
-
-// ErrOtherBus says that a process is configured for another bus than the one its schema's events travel on.
-var ErrOtherBus = process.Usage(errors.New("the schema belongs to another bus"))
-
-// RecordBus writes down which bus the schema's events travel on, the first time, and answers ErrOtherBus when that is not the
-// one named. Two processes of one schema on different buses would each tell events to half of the listeners.
-func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
-	var recorded string
-	err := pool.QueryRow(ctx, `
-		WITH first AS (INSERT INTO bus (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING name)
-		SELECT name FROM first UNION ALL SELECT name FROM bus LIMIT 1`, name).Scan(&recorded)
-	if err != nil {
-		return fmt.Errorf("record bus: %w", err)
-	}
-	if recorded != name {
-		return fmt.Errorf("%w: it is recorded for %q and this process is configured for %q", ErrOtherBus, recorded, name)
-	}
-	return nil
 }
