@@ -65,7 +65,7 @@ func newShopOn(t *testing.T, tellerSchema fs.FS) *shop {
 		cfg: events.Config{
 			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
 			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond,
-			OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour,
+			OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: 3 * time.Hour,
 		},
 		log: slog.New(slog.DiscardHandler),
 	}
