@@ -94,3 +94,40 @@ func TestTheTraceAndTheOriginTravelAlong(t *testing.T) {
 	eventually(t, s.listener, 1, `SELECT count(*) FROM outbox WHERE headers @> '{"correlationid":"request-7","actor":"customer:ada",
 		"specversion":"1.0","type":"teller.happened.v1","subject":"answer","aggregateversion":"1"}' AND headers->>'traceparent' LIKE '00-010203%'`)
 }
+
+func TestTwoHandlersForOneTopicAreAMistake(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	defer func() {
+		if p := recover(); p != "events: two handlers for teller.happened.v1" {
+			t.Errorf("recovered %v", p)
+		}
+	}()
+	events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(count), events.On(count)}, s.cfg, s.log, func() {})
+	t.Error("one of the two handlers would never run")
+}
+
+// Requests have taken every connection of the pool; delivery has its own.
+func TestAnExhaustedPoolHoldsUpNoDelivery(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if h.Thing == "poison" {
+			return errors.New("it is broken")
+		}
+		return count(ctx, tx, h)
+	})
+	outbox := s.tell(t)
+	for range s.listener.Config().MaxConns {
+		conn, err := s.listener.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Release)
+	}
+	s.publish(t.Context(), t, "before", "poison", "after")
+	outbox.Wake()
+	another := s.db.Pool(t, "listener")
+	eventually(t, another, 2, "SELECT count(*) FROM effects WHERE times = 1")
+	eventually(t, another, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3")
+}

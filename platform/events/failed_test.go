@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -65,4 +67,45 @@ func TestWhatCannotBeDecodedIsADeadLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND reason LIKE '%decode%'")
+}
+
+// PostgreSQL refuses a text with a zero byte or with half a character; a reason may hold both.
+func TestAnyReasonCanBeKept(t *testing.T) {
+	t.Parallel()
+	for name, reason := range map[string]string{
+		"zero byte":       "it is broken\x00",
+		"invalid bytes":   "it is broken\xff\xfe",
+		"cut in mid-rune": "it is broken" + strings.Repeat("é", 2000),
+		"one byte on":     "it is broken." + strings.Repeat("é", 2000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			s.listen(t, func(context.Context, pgx.Tx, happened) error { return errors.New(reason) })
+			s.tell(t)
+			s.publish(t.Context(), t, "poison")
+			eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
+		})
+	}
+}
+
+// With MaxAttempts 1 an event is a dead letter at its first failure, on another path than at a later one.
+func TestADeadLetterIsLogged(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{1, 3} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			s.cfg.MaxAttempts = most
+			var logged logBuffer
+			s.log = slog.New(slog.NewTextHandler(&logged, nil))
+			s.listen(t, func(context.Context, pgx.Tx, happened) error { return errors.New("it is broken") })
+			s.tell(t)
+			s.publish(t.Context(), t, "poison")
+			line := logged.await(t, `level=ERROR msg="event is a dead letter"`)
+			if want := fmt.Sprintf("attempts=%d ", most); !strings.Contains(line, want) {
+				t.Errorf("%s in %s", want, line)
+			}
+		})
+	}
 }

@@ -65,7 +65,7 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 	if !full {
 		from = firstIDAt(time.Now().Add(-recently))
 	}
-	err = o.conn.inTx(ctx, func(tx pgx.Tx) error {
+	err = o.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		batch, err := unpublishedTx(ctx, tx, from, o.cfg.RelayBatch)
 		if err != nil {
 			return err
