@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -20,49 +22,54 @@ func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause 
 	if err != nil {
 		return fmt.Errorf("record failure: %w", err)
 	}
-	c.log.WarnContext(ctx, "event failed", "event_id", m.UUID, "topic", m.Metadata.Get(metadataTopic), "attempt", 1, "error", cause)
-	_, err = c.pool.Exec(ctx, `
-		INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
-		VALUES ($1, $2, $3, $4, 1, $5, now() + $6, CASE WHEN $7 THEN now() END)
-		ON CONFLICT DO NOTHING`,
-		m.UUID, m.Metadata.Get(metadataTopic), []byte(m.Payload), headers, reasonOf(cause), c.backoff(1), c.cfg.MaxAttempts <= 1)
+	dead := c.cfg.MaxAttempts <= 1
+	// Another process that received the event too may have recorded its own failure: the first one counts.
+	err = c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
+			VALUES ($1, $2, $3, $4, 1, $5, now() + $6, CASE WHEN $7 THEN now() END)
+			ON CONFLICT DO NOTHING`,
+			m.UUID, m.Metadata.Get(metadataTopic), []byte(m.Payload), headers, reasonOf(cause), c.backoff(1), dead)
+		return err
+	})
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("record failure: %w", err))
 	}
+	c.logAttempt(ctx, m, 1, dead, cause)
 	return nil
 }
 
-// retryOne tries the failed event that has been due for longest, and commits either its effect or one more attempt. The handler
-// runs in a savepoint, so that a failure undoes the effect and keeps the count.
+// retryOne tries the failed event that has been due for longest, and commits its effect. What comes of a try that failed is
+// committed apart from it, because such a try can end with its connection.
 func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
-	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
-		m, attempts, err := dueTx(ctx, tx)
-		if errors.Is(err, pgx.ErrNoRows) {
+	var m *message.Message
+	var attempts int
+	err = c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var err error
+		if m, attempts, err = dueTx(ctx, tx); errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read failed: %w", err)
 		}
-		more = true
-		cause := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, "DELETE FROM failed WHERE event_id = $1", m.UUID); err != nil {
-				return err
-			}
-			fresh, err := claimTx(ctx, tx, []*message.Message{m})
-			if err != nil || !fresh[m.UUID] { // handled meanwhile by a process that received it too
-				return err
-			}
-			return c.handle(ctx, tx, m)
-		})
-		if cause == nil || transient(cause) {
-			return cause
+		// First, because an event in this table is nobody's to claim; it is back when the transaction fails.
+		if _, err := tx.Exec(ctx, "DELETE FROM failed WHERE event_id = $1", m.UUID); err != nil {
+			return fmt.Errorf("take from failed: %w", err)
 		}
-		return c.countAttemptTx(ctx, tx, m, attempts+1, cause)
+		fresh, err := claimTx(ctx, tx, m)
+		if err != nil || !fresh[m.UUID] { // handled meanwhile by a process that received it too
+			return err
+		}
+		return c.handle(ctx, tx, m)
 	})
-	if more && err == nil {
-		c.wake()
+	if m == nil {
+		return false, err
 	}
-	return more, err
+	if err != nil {
+		return true, c.postpone(ctx, m, attempts, err)
+	}
+	c.wake()
+	return true, nil
 }
 
 // dueTx locks the failed event whose turn it is, skipping those that another process is trying. The row is locked before the module's
@@ -84,35 +91,51 @@ func dueTx(ctx context.Context, tx pgx.Tx) (*message.Message, int, error) {
 	return m, attempts, nil
 }
 
-func (c *Consumer) countAttemptTx(ctx context.Context, tx pgx.Tx, m *message.Message, attempts int, cause error) error {
-	dead := attempts >= c.cfg.MaxAttempts
-	_, err := tx.Exec(ctx, `
-		UPDATE failed SET attempts = $2, reason = $3, next_at = now() + $4, dead_at = CASE WHEN $5 THEN now() END
-		WHERE event_id = $1`, m.UUID, attempts, reasonOf(cause), c.backoff(attempts), dead)
+// postpone commits when the event is tried again, so that those behind it get their turn, and that this was an attempt unless the
+// cause is transient. Another process that has tried the event since has counted for both.
+func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts int, cause error) error {
+	counted := attempts
+	if !transient(cause) {
+		counted++
+	}
+	dead := counted > attempts && counted >= c.cfg.MaxAttempts
+	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			UPDATE failed SET attempts = $3, reason = $4, next_at = now() + $5, dead_at = CASE WHEN $6 THEN now() END
+			WHERE event_id = $1 AND attempts = $2 AND dead_at IS NULL`,
+			m.UUID, attempts, counted, reasonOf(cause), c.backoff(counted), dead)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("count attempt: %w", err)
+		return errors.Join(cause, fmt.Errorf("postpone event: %w", err))
 	}
-	if dead {
-		c.log.ErrorContext(ctx, "event is a dead letter", "event_id", m.UUID, "topic", m.Metadata.Get(metadataTopic),
-			"attempts", attempts, "error", cause)
-	}
+	c.logAttempt(ctx, m, counted, dead, cause)
 	return nil
+}
+
+func (c *Consumer) logAttempt(ctx context.Context, m *message.Message, attempts int, dead bool, cause error) {
+	level, text := slog.LevelWarn, "event failed"
+	if dead {
+		level, text = slog.LevelError, "event is a dead letter"
+	}
+	c.log.Log(ctx, level, text, "event_id", m.UUID, "topic", m.Metadata.Get(metadataTopic), "attempts", attempts, "error", cause)
 }
 
 // backoff doubles from RetryBase to RetryMax, with ±50 % jitter.
 func (c *Consumer) backoff(attempts int) time.Duration {
-	pause := c.cfg.RetryMax
-	if doublings := attempts - 1; doublings < 30 {
-		pause = min(c.cfg.RetryBase<<doublings, c.cfg.RetryMax)
+	pause := min(c.cfg.RetryBase, c.cfg.RetryMax)
+	for range min(attempts, 64) - 1 { // after so many it is RetryMax, however short it began
+		pause = min(2*pause, c.cfg.RetryMax)
 	}
 	return pause/2 + rand.N(pause+1)
 }
 
-// reasonOf keeps the beginning of a message: a panic's stack can be long.
+// reasonOf keeps the beginning of a message, because a panic's stack can be long, and of that what PostgreSQL can keep: whole UTF-8
+// characters and no zero byte. A reason that the table refused would leave the event with the bus for ever.
 func reasonOf(cause error) string {
 	const most = 2000
-	reason := cause.Error()
-	return reason[:min(len(reason), most)]
+	reason := strings.ReplaceAll(cause.Error(), "\x00", "")
+	return strings.ToValidUTF8(reason[:min(len(reason), most)], "")
 }
 
 // Redrive gives dead letters of the pool's module a new life: all their attempts, starting now. It returns how many it found

@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -24,14 +23,16 @@ type Outbox struct {
 	pool     *pgxpool.Pool
 	bus      message.Publisher
 	cfg      Config
+	log      *slog.Logger
 	relay    *worker.Worker
 	pruner   *worker.Worker
-	lastFull time.Time // when the relay last looked at the whole table; the relay's goroutine alone uses it
+	lastFull time.Time          // when the relay last looked at the whole table
+	refused  map[string]refusal // by topic; these two are the relay goroutine's alone
 }
 
 // NewOutbox returns the outbox of the module whose runtime role the pool uses. Nothing is published before Run.
 func NewOutbox(pool *pgxpool.Pool, bus message.Publisher, cfg Config, log *slog.Logger) *Outbox {
-	o := &Outbox{conn: newOwnConn(pool), pool: pool, bus: bus, cfg: cfg}
+	o := &Outbox{conn: newOwnConn(pool), pool: pool, bus: bus, cfg: cfg, log: log, refused: map[string]refusal{}}
 	o.relay = worker.New("relay", cfg.Poll, o.publishBatch, log)
 	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log)
 	return o
@@ -65,8 +66,8 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 	if !full {
 		from = firstIDAt(time.Now().Add(-recently))
 	}
-	err = o.conn.inTx(ctx, func(tx pgx.Tx) error {
-		batch, err := unpublishedTx(ctx, tx, from, o.cfg.RelayBatch)
+	err = o.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		batch, err := unpublishedTx(ctx, tx, from, o.leftOut(), o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}
@@ -74,28 +75,26 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 		if full && !more { // what remains of a backlog is looked for by full scans too
 			o.lastFull = time.Now()
 		}
-		published, publishErr := o.publish(batch)
+		published := o.publish(ctx, batch)
 		if len(published) == 0 {
-			return publishErr
+			return nil
 		}
-		if _, err := tx.Exec(ctx, "UPDATE outbox SET published_at = now() WHERE id = ANY($1)", published); err != nil {
+		// Not now(), which is when the transaction began: a replay of what was published since then would miss these.
+		_, err = tx.Exec(ctx, "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY($1)", published)
+		if err != nil {
 			return fmt.Errorf("mark published: %w", err)
-		}
-		if publishErr != nil {
-			o.lastFull = time.Time{}
-			return errors.Join(publishErr, tx.Commit(ctx)) // what was published is marked, the rest is tried again
 		}
 		return nil
 	})
 	return more, err
 }
 
-// unpublishedTx locks the oldest rows that no other relay holds.
-func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, limit int) ([]*message.Message, error) {
+// unpublishedTx locks the oldest rows of other topics than these that no other relay holds.
+func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, leftOut []string, limit int) ([]*message.Message, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id, topic, payload, headers, replays FROM outbox
-		WHERE published_at IS NULL AND id >= $1
-		ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, from, limit)
+		WHERE published_at IS NULL AND id >= $1 AND topic <> ALL($2)
+		ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED`, from, leftOut, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
@@ -120,33 +119,34 @@ func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, limit int) ([
 	return batch, nil
 }
 
-// publish publishes topic by topic, side by side, and returns the ids of the topics that succeeded.
-func (o *Outbox) publish(batch []*message.Message) (published []string, err error) {
+// publish publishes topic by topic and returns the ids of the topics that succeeded. They go side by side, because the memory bus
+// waits for its consumers: one after another would add up what they need, and give each of them smaller batches.
+func (o *Outbox) publish(ctx context.Context, batch []*message.Message) (published []string) {
 	byTopic := map[string][]*message.Message{}
 	for _, m := range batch {
 		topic := m.Metadata[metadataTopic]
 		byTopic[topic] = append(byTopic[topic], m)
 	}
 	type result struct {
-		messages []*message.Message
-		err      error
+		topic string
+		err   error
 	}
 	results := make(chan result, len(byTopic))
 	for topic, messages := range byTopic {
-		go func() { results <- result{messages, o.bus.Publish(topic, messages...)} }()
+		go func() { results <- result{topic, o.bus.Publish(topic, messages...)} }()
 	}
-	var errs []error
 	for range byTopic {
 		r := <-results
 		if r.err != nil {
-			errs = append(errs, r.err)
+			o.refuse(ctx, r.topic, r.err)
 			continue
 		}
-		for _, m := range r.messages {
+		delete(o.refused, r.topic)
+		for _, m := range byTopic[r.topic] {
 			published = append(published, m.UUID)
 		}
 	}
-	return published, errors.Join(errs...)
+	return published
 }
 
 // firstIDAt is the lowest UUIDv7 of that millisecond (RFC 9562, section 5.7).

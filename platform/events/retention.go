@@ -2,70 +2,79 @@ package events
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"example.com/shop/platform/process"
 )
 
-// pruneEvery and pruneBatch keep each deletion short, so that pruning never holds up the relay.
+// pruneEvery and pruneBatch keep each deletion short, so that pruning never holds up delivery.
 const (
 	pruneEvery = time.Minute
 	pruneBatch = 1000
 )
 
-// prune forgets published events that are older than OutboxRetention; unpublished ones never.
+// prune forgets published events that were written longer than OutboxRetention ago; unpublished ones never. The age counts from
+// the writing, which no replay renews: an event that was replayed again and again would else outlive the listeners' inbox rows.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
-	tag, err := o.pool.Exec(ctx, `
+	return prune(ctx, o.pool, "outbox", `
 		DELETE FROM outbox WHERE id IN (
-			SELECT id FROM outbox WHERE published_at < now() - $1::interval
-			ORDER BY published_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, o.cfg.OutboxRetention, pruneBatch)
-	if err != nil {
-		return false, fmt.Errorf("prune outbox: %w", err)
-	}
-	return tag.RowsAffected() == pruneBatch, nil
+			SELECT id FROM outbox WHERE created_at < now() - $1::interval AND published_at IS NOT NULL
+			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, o.cfg.OutboxRetention)
 }
 
-// prune forgets events that were handled longer than InboxRetention ago; failed ones and dead letters never.
+// prune forgets events that were handled longer than InboxRetention ago and dead letters that died longer than DeadRetention ago;
+// failed events that are still tried never.
 func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
-	tag, err := c.pool.Exec(ctx, `
+	moreHandled, err := prune(ctx, c.pool, "inbox", `
 		DELETE FROM inbox WHERE event_id IN (
 			SELECT event_id FROM inbox WHERE handled_at < now() - $1::interval
-			ORDER BY handled_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, c.cfg.InboxRetention, pruneBatch)
+			ORDER BY handled_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, c.cfg.InboxRetention)
 	if err != nil {
-		return false, fmt.Errorf("prune inbox: %w", err)
+		return false, err
+	}
+	moreDead, err := prune(ctx, c.pool, "dead letters", `
+		DELETE FROM failed WHERE event_id IN (
+			SELECT event_id FROM failed WHERE dead_at < now() - $1::interval
+			ORDER BY dead_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, c.cfg.DeadRetention)
+	return moreHandled || moreDead, err
+}
+
+func prune(ctx context.Context, pool *pgxpool.Pool, what, statement string, retention time.Duration) (more bool, err error) {
+	tag, err := pool.Exec(ctx, statement, retention, pruneBatch)
+	if err != nil {
+		return false, fmt.Errorf("prune %s: %w", what, err)
 	}
 	return tag.RowsAffected() == pruneBatch, nil
 }
 
+// replayBatch keeps each statement of a replay far below the role's statement_timeout, however much there is to tell again.
+const replayBatch = 1000
+
 // Replay tells every event published at or after since once more, and returns how many. Use it after the bus has lost what it was
-// given: listeners that did hear them ignore them. What is older than OutboxRetention is gone and cannot be told again.
+// given: listeners that did hear them ignore them. It works in batches, so one that ended with an error has told what it counted,
+// and may be called again.
+//
+// What was written longer than OutboxRetention ago may be gone, and a since before that silently tells less than it asks for.
 func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time) (int64, error) {
-	tag, err := pool.Exec(ctx, "UPDATE outbox SET published_at = NULL, replays = replays + 1 WHERE published_at >= $1", since)
-	if err != nil {
+	// What the relays publish from here on is not told again, and so the loop ends, although they are busy with its own rows. The
+	// bound is the newest mark and not the clock, which may be behind the marks after a move to another server.
+	var until *time.Time
+	if err := pool.QueryRow(ctx, "SELECT max(published_at) FROM outbox").Scan(&until); err != nil {
 		return 0, fmt.Errorf("replay: %w", err)
 	}
-	return tag.RowsAffected(), nil
-}
-
-// ErrOtherBus says that a process is configured for another bus than the one its schema's events travel on.
-var ErrOtherBus = process.Usage(errors.New("the schema belongs to another bus"))
-
-// RecordBus writes down which bus the schema's events travel on, the first time, and answers ErrOtherBus when that is not the
-// one named. Two processes of one schema on different buses would each tell events to half of the listeners.
-func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
-	var recorded string
-	err := pool.QueryRow(ctx, `
-		WITH first AS (INSERT INTO bus (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING name)
-		SELECT name FROM first UNION ALL SELECT name FROM bus LIMIT 1`, name).Scan(&recorded)
-	if err != nil {
-		return fmt.Errorf("record bus: %w", err)
+	var told int64
+	for {
+		tag, err := pool.Exec(ctx, `
+			UPDATE outbox SET published_at = NULL, replays = replays + 1 WHERE id IN (
+				SELECT id FROM outbox WHERE published_at BETWEEN $1 AND $2
+				ORDER BY published_at LIMIT $3 FOR UPDATE)`, since, until, replayBatch)
+		if err != nil {
+			return told, fmt.Errorf("replay: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return told, nil
+		}
+		told += tag.RowsAffected()
 	}
-	if recorded != name {
-		return fmt.Errorf("%w: it is recorded for %q and this process is configured for %q", ErrOtherBus, recorded, name)
-	}
-	return nil
 }

@@ -13,7 +13,8 @@ CREATE TABLE outbox (
     replays      integer NOT NULL DEFAULT 0 -- how often it was told again
 );
 CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL;
-CREATE INDEX outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL;
+CREATE INDEX outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL; -- for a replay
+CREATE INDEX outbox_prunable ON outbox (created_at) WHERE published_at IS NOT NULL;
 
 -- What the module has heard: a row commits with the effect of the event that it names.
 CREATE TABLE inbox (
@@ -36,6 +37,7 @@ CREATE TABLE failed (
     dead_at   timestamptz
 );
 CREATE INDEX failed_due ON failed (next_at) WHERE dead_at IS NULL;
+CREATE INDEX failed_dead ON failed (dead_at) WHERE dead_at IS NOT NULL;
 
 -- The bus that this schema's events travel on; at most one row.
 CREATE TABLE bus (

@@ -1,0 +1,55 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/process"
+)
+
+// ErrOtherBus says that a process is configured for another bus than the one its schema's events travel on.
+var ErrOtherBus = process.Usage(errors.New("the schema belongs to another bus"))
+
+// RecordBus writes down which bus the schema's events travel on, the first time, and answers ErrOtherBus when that is not the
+// one named. Two processes of one schema on different buses would each tell events to half of the listeners.
+func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
+	// The update changes nothing. It returns the row even if another process wrote it after this statement began.
+	var recorded string
+	err := pool.QueryRow(ctx, `
+		INSERT INTO bus (name) VALUES ($1)
+		ON CONFLICT (singleton) DO UPDATE SET name = bus.name
+		RETURNING name`, name).Scan(&recorded)
+	if err != nil {
+		return fmt.Errorf("record bus: %w", err)
+	}
+	if recorded != name {
+		return fmt.Errorf("%w: it is recorded for %q and this process is configured for %q", ErrOtherBus, recorded, name)
+	}
+	return nil
+}
+
+// SwitchBus records that the schema's events travel on another bus from now on. It is for an operator who moves the shop from one
+// process to several, from memory to nats, or back; afterwards RecordBus admits processes of the new bus and no other.
+//
+// It stops nobody: a process that still runs on the old bus keeps telling its own listeners and marks what it told as published, so
+// listeners on the new bus never hear of that. To switch safely:
+//
+//  1. Stop every process of every module. What is unpublished waits in the outboxes.
+//  2. Switch the schema of every module: a listener hears only those that are on its own bus.
+//  3. Start the processes on the new bus.
+//  4. After a switch from nats to memory, Replay in every schema what was published since the oldest message that some listener had
+//     not yet acknowledged, or everything, if nobody knows: it stays behind in nats. Memory leaves nothing behind.
+//
+// If a process did run on after the switch, replay what was published since then. The inboxes make a replay of too much harmless.
+func SwitchBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
+	_, err := pool.Exec(ctx, `
+		INSERT INTO bus (name) VALUES ($1)
+		ON CONFLICT (singleton) DO UPDATE SET name = excluded.name`, name)
+	if err != nil {
+		return fmt.Errorf("switch bus: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/events"
+)
+
+func TestASchemaBelongsToOneBus(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	for range 2 {
+		if err := events.RecordBus(t.Context(), s.teller, "memory"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := events.RecordBus(t.Context(), s.teller, "nats"); !errors.Is(err, events.ErrOtherBus) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Another process has written the row and not committed it yet.
+func TestTwoProcessesRecordOneBus(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	recorded := make(chan error, 1)
+	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "INSERT INTO bus (name) VALUES ('memory')"); err != nil {
+			return err
+		}
+		go func() { recorded <- events.RecordBus(context.Background(), s.teller, "memory") }()
+		eventually(t, s.teller, 1, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO bus%'`)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-recorded; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASchemaMovesToAnotherBus(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	if err := events.RecordBus(t.Context(), s.teller, "memory"); err != nil {
+		t.Fatal(err)
+	}
+	for _, pool := range []*pgxpool.Pool{s.teller, s.listener} { // the listener's has recorded none
+		if err := events.SwitchBus(t.Context(), pool, "nats"); err != nil {
+			t.Fatal(err)
+		}
+		if err := events.RecordBus(t.Context(), pool, "nats"); err != nil {
+			t.Error(err)
+		}
+		if err := events.RecordBus(t.Context(), pool, "memory"); !errors.Is(err, events.ErrOtherBus) {
+			t.Errorf("the old bus: %v", err)
+		}
+	}
+}

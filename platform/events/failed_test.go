@@ -1,0 +1,111 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/events"
+)
+
+func TestAFailingEventHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(context.Context, pgx.Tx) error{
+		"error": func(context.Context, pgx.Tx) error { return errors.New("it is broken") },
+		"panic": func(context.Context, pgx.Tx) error { panic("it is broken") },
+		"bad statement": func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SELECT 1/0 -- it is broken")
+			return fmt.Errorf("it is broken: %w", err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			healed := make(chan struct{})
+			s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+				if err := count(ctx, tx, h); err != nil || h.Thing != "poison" {
+					return err
+				}
+				select {
+				case <-healed:
+					return nil
+				default:
+					return fail(ctx, tx)
+				}
+			})
+			s.tell(t)
+			s.publish(t.Context(), t, "before", "poison", "after")
+			eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
+			eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
+			eventually(t, s.teller, 0, drained)
+			s.publish(t.Context(), t, "later")
+			eventually(t, s.listener, 3, "SELECT count(*) FROM effects WHERE times = 1")
+
+			close(healed)
+			if n, err := events.Redrive(t.Context(), s.listener); err != nil || n != 1 {
+				t.Fatalf("redrive: %d, %v", n, err)
+			}
+			eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'poison' AND times = 1")
+			eventually(t, s.listener, 0, "SELECT count(*) FROM failed")
+			eventually(t, s.listener, 4, "SELECT count(*) FROM inbox")
+		})
+	}
+}
+
+func TestWhatCannotBeDecodedIsADeadLetter(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	bad := message.NewMessage("0198f000-0000-7000-8000-000000000001", []byte(`{"thing":`))
+	if err := s.bus.Publish("teller.happened.v1", bad); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND reason LIKE '%decode%'")
+}
+
+// PostgreSQL refuses a text with a zero byte or with half a character; a reason may hold both.
+func TestAnyReasonCanBeKept(t *testing.T) {
+	t.Parallel()
+	for name, reason := range map[string]string{
+		"zero byte":       "it is broken\x00",
+		"invalid bytes":   "it is broken\xff\xfe",
+		"cut in mid-rune": "it is broken" + strings.Repeat("é", 2000),
+		"one byte on":     "it is broken." + strings.Repeat("é", 2000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			s.listen(t, func(context.Context, pgx.Tx, happened) error { return errors.New(reason) })
+			s.tell(t)
+			s.publish(t.Context(), t, "poison")
+			eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
+		})
+	}
+}
+
+// With MaxAttempts 1 an event is a dead letter at its first failure, on another path than at a later one.
+func TestADeadLetterIsLogged(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{1, 3} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			s.cfg.MaxAttempts = most
+			var logged logBuffer
+			s.log = slog.New(slog.NewTextHandler(&logged, nil))
+			s.listen(t, func(context.Context, pgx.Tx, happened) error { return errors.New("it is broken") })
+			s.tell(t)
+			s.publish(t.Context(), t, "poison")
+			line := logged.await(t, `level=ERROR msg="event is a dead letter"`)
+			if want := fmt.Sprintf("attempts=%d ", most); !strings.Contains(line, want) {
+				t.Errorf("%s in %s", want, line)
+			}
+		})
+	}
+}

@@ -1,0 +1,40 @@
+package events
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// A topic that the bus refuses is left out of the relay's scans, for a pause that doubles from minRefusal to maxRefusal. Its rows
+// would otherwise fill the batches, because they are the oldest, and nothing that the bus does take would ever be looked at.
+const (
+	minRefusal = 50 * time.Millisecond
+	maxRefusal = 5 * time.Second
+)
+
+// refusal is a topic's backoff. It is forgotten when the bus takes the topic again.
+type refusal struct {
+	pause time.Duration
+	until time.Time
+}
+
+// refuse leaves the topic out until its pause, ±50 %, has passed, and has the relay look for it then.
+func (o *Outbox) refuse(ctx context.Context, topic string, cause error) {
+	pause := min(max(2*o.refused[topic].pause, minRefusal), maxRefusal)
+	wait := pause/2 + rand.N(pause)
+	o.refused[topic] = refusal{pause: pause, until: time.Now().Add(wait)}
+	time.AfterFunc(wait, o.Wake)
+	o.log.ErrorContext(ctx, "the bus refused a topic", "topic", topic, "error", cause, "again_in", wait.String())
+}
+
+// leftOut is never nil: to PostgreSQL, nothing differs from every element of NULL.
+func (o *Outbox) leftOut() []string {
+	topics := []string{}
+	for topic, r := range o.refused {
+		if time.Now().Before(r.until) {
+			topics = append(topics, topic)
+		}
+	}
+	return topics
+}

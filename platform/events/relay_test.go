@@ -1,0 +1,97 @@
+package events_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/events"
+)
+
+// A row with an old id, from a long transaction or another machine's clock, lies below what a woken relay looks at.
+func TestTheRelayFindsRowsThatCameLate(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	s.tell(t)
+	s.publish(t.Context(), t, "fresh")
+	eventually(t, s.teller, 0, drained)
+	_, err := s.teller.Exec(t.Context(), `INSERT INTO outbox (id, topic, key, payload, headers)
+		VALUES ('00000000-0000-7000-8000-000000000001', 'teller.happened.v1', 'late', '{"thing":"late"}', '{}')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'late'")
+}
+
+// The refused rows are older than everything else and more than a batch.
+func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	s.bus.refuse(other{}.Topic())
+	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error {
+		for i := range s.cfg.RelayBatch + 10 {
+			if err := events.PublishTx(t.Context(), tx, other{happened{fmt.Sprint(i)}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tell(t)
+	// One after another, so that a pause of the whole relay after each refusal would add up.
+	began := time.Now()
+	for i := range 20 {
+		s.publish(t.Context(), t, fmt.Sprint(i))
+		eventually(t, s.listener, int64(i+1), "SELECT count(*) FROM effects WHERE times = 1")
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("20 events took %s beside a refused topic", took)
+	}
+	eventually(t, s.teller, 60, drained)
+	s.bus.refuse("")
+	eventually(t, s.teller, 0, drained)
+}
+
+// clockBus writes down the database's time of each delivery.
+type clockBus struct {
+	*events.MemoryBus
+	pool      *pgxpool.Pool
+	delivered chan time.Time
+}
+
+func (b *clockBus) Publish(topic string, messages ...*message.Message) error {
+	err := b.MemoryBus.Publish(topic, messages...)
+	var now time.Time
+	if err := b.pool.QueryRow(context.Background(), "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return err
+	}
+	b.delivered <- now
+	return err
+}
+
+// A replay of what was published since a moment must include what was on its way at that moment.
+func TestAnEventIsMarkedAfterItsDelivery(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	bus := &clockBus{MemoryBus: s.bus.MemoryBus, pool: s.teller, delivered: make(chan time.Time, 1)}
+	run(t, events.NewOutbox(s.teller, bus, s.cfg, s.log).Run)
+	s.publish(t.Context(), t, "thing")
+	delivered := <-bus.delivered
+	eventually(t, s.teller, 0, drained)
+	var marked time.Time
+	if err := s.teller.QueryRow(t.Context(), "SELECT published_at FROM outbox").Scan(&marked); err != nil {
+		t.Fatal(err)
+	}
+	if marked.Before(delivered) {
+		t.Errorf("marked %s before its delivery", delivered.Sub(marked))
+	}
+}

@@ -1,0 +1,112 @@
+package events_test
+
+import (
+	"context"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"example.com/shop/platform/events"
+)
+
+func TestReplayIsHarmless(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	s.tell(t)
+	s.publish(t.Context(), t, "one", "two")
+	eventually(t, s.teller, 0, drained)
+	if n, err := events.Replay(t.Context(), s.teller, time.Now().Add(-time.Minute)); err != nil || n != 2 {
+		t.Fatalf("replay: %d, %v", n, err)
+	}
+	eventually(t, s.teller, 0, drained)
+	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
+}
+
+// The outbox refuses a statement that changes more than a batch, as statement_timeout does when there is very much, and it marks what
+// is to be told as told at once, like a relay that is faster than the replay.
+func TestAReplayGoesInBatchesAndEnds(t *testing.T) {
+	t.Parallel()
+	s := newShopOn(t, fstest.MapFS{"0001_outbox.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
+-- +goose StatementBegin
+CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF (SELECT count(*) FROM changed) > 1000 THEN RAISE 'too much for one statement'; END IF;
+	RETURN NULL;
+END $$;
+CREATE FUNCTION tell_at_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.published_at := clock_timestamp();
+	RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER refuse_many AFTER UPDATE ON outbox
+	REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION refuse_many();
+CREATE TRIGGER tell_at_once BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION tell_at_once();
+`)}})
+	_, err := s.teller.Exec(t.Context(), `
+		INSERT INTO outbox (id, topic, key, payload, headers, published_at)
+		SELECT gen_random_uuid(), 'nobody.listens.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if n, err := events.Replay(ctx, s.teller, time.Now().Add(-time.Minute)); err != nil || n != 2500 {
+		t.Fatalf("replay: %d, %v", n, err)
+	}
+	eventually(t, s.teller, 2500, "SELECT count(*) FROM outbox WHERE replays = 1")
+}
+
+// A listener that was added in a rolling restart has missed what processes without it published to nobody.
+func TestANewListenerHearsAReplay(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.tell(t)
+	s.publish(t.Context(), t, "one", "two")
+	eventually(t, s.teller, 0, drained)
+	s.listen(t, count)
+	if n, err := events.Replay(t.Context(), s.teller, time.Now().Add(-time.Minute)); err != nil || n != 2 {
+		t.Fatalf("replay: %d, %v", n, err)
+	}
+	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
+}
+
+func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.bus.refuse(other{}.Topic())
+	// Of the outbox: what a replay has just told again is as old as it was, and what nobody was told of yet stays at any age.
+	_, err := s.teller.Exec(t.Context(), `
+		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
+		SELECT gen_random_uuid(), topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES
+			('nobody.listens.v1', 'old', interval '2h', interval '2h'),
+			('nobody.listens.v1', 'old, replayed', '2h', '0s'),
+			('nobody.listens.v1', 'young', '1min', '1min'),
+			('teller.other.v1', 'old, unpublished', '2h', NULL)) AS v (topic, key, age, published)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.listener.Exec(t.Context(), `
+		INSERT INTO inbox (event_id, topic, handled_at)
+		SELECT gen_random_uuid(), 't', now() - age FROM unnest(ARRAY[interval '3h', '90min']) AS age`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.listener.Exec(t.Context(), `
+		INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, failed_at, next_at, dead_at)
+		SELECT gen_random_uuid(), 't', '', '{}', 3, kind, now() - interval '9h', now() + next, now() - dead FROM (VALUES
+			('long dead', interval '0h', interval '4h'),
+			('just dead', '0h', '2h'),
+			('old, still tried', '1h', NULL)) AS v (kind, next, dead)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tell(t)
+	s.listen(t, count)
+	eventually(t, s.teller, 2, "SELECT count(*) FROM outbox")
+	eventually(t, s.teller, 2, "SELECT count(*) FROM outbox WHERE key IN ('young', 'old, unpublished')")
+	eventually(t, s.listener, 1, "SELECT count(*) FROM inbox")
+	eventually(t, s.listener, 2, "SELECT count(*) FROM failed")
+	eventually(t, s.listener, 2, "SELECT count(*) FROM failed WHERE reason IN ('just dead', 'old, still tried')")
+}
