@@ -20,10 +20,14 @@ import (
 // A module leaves the monolith and comes back while clients order without a pause: two monoliths are restarted in turn, the
 // façade moves weight step by step, and for some of the time both sides consume for the same schema. No request fails, and every
 // invariant holds.
-func TestPaymentsGoesOutAndComesBack(t *testing.T) { outAndBack(t, "payments", "/v1/payments?order_id="+uuid.NewString(), "staff") }
+func TestPaymentsGoesOutAndComesBack(t *testing.T) {
+	outAndBack(t, "payments", "/v1/payments?order_id="+uuid.NewString(), "staff")
+}
 
 // The same for the module that others ask while the client waits.
-func TestInventoryGoesOutAndComesBack(t *testing.T) { outAndBack(t, "inventory", "/v1/inventory/products", "staff") }
+func TestInventoryGoesOutAndComesBack(t *testing.T) {
+	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
+}
 
 func outAndBack(t *testing.T, module, path, role string) {
 	s := startWith(t, topology.Options{Facade: true})
