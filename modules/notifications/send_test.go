@@ -2,10 +2,8 @@ package notifications
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -16,7 +14,6 @@ import (
 
 	"example.com/shop/modules/notifications/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
-	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/web"
 )
@@ -29,33 +26,6 @@ func newTray() tray { return make(tray, 100) }
 func (mails tray) Send(_ context.Context, m mail) error {
 	mails <- m
 	return nil
-}
-
-// list asks for the order's notifications over HTTP.
-func (o *office) list(role, query string) (status int, page web.Page[notificationJSON]) {
-	o.t.Helper()
-	request, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet, o.server.URL+"/v1/notifications"+query, nil)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if role != "" {
-		request.Header.Set("Authorization", "Bearer "+o.key.Mint(tokens.Claims{Subject: "ada", Role: role}))
-	}
-	response, err := o.server.Client().Do(request)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if response.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(body, &page); err != nil {
-			o.t.Fatalf("%v in %s", err, body)
-		}
-	}
-	return response.StatusCode, page
 }
 
 // The whole path, with the workers running: an event comes in, a mail goes out, staff sees it.
@@ -276,52 +246,4 @@ func (o *office) publishCancelled() {
 	o.t.Helper()
 	id := uuid.NewString()
 	o.publish(ordersapi.Placed{OrderID: id, Email: address, Version: 1}, ordersapi.Cancelled{OrderID: id, Reason: "expired", Version: 2})
-}
-
-func TestOldMailIsForgotten(t *testing.T) {
-	t.Parallel()
-	o := setup(t, testConfig, newTray())
-	o.tell(placed, confirmed)
-	o.sendDue()
-	for _, test := range []struct {
-		pass time.Duration
-		kept bool
-	}{{testConfig.Retention, true}, {time.Second, false}} {
-		o.advance(test.pass)
-		if _, err := o.module.forget(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := o.is("SELECT EXISTS (SELECT FROM messages) AND EXISTS (SELECT FROM recipients)"); got != test.kept {
-			t.Errorf("kept %v, want %v", got, test.kept)
-		}
-	}
-	if o.is("SELECT EXISTS (SELECT FROM messages) OR EXISTS (SELECT FROM recipients)") {
-		t.Error("something old is still there")
-	}
-}
-
-func TestWhoMaySee(t *testing.T) {
-	t.Parallel()
-	o := setup(t, testConfig, newTray())
-	o.tell(placed, confirmed)
-	for name, test := range map[string]struct {
-		role, query string
-		status      int
-		items       int
-	}{
-		"staff":              {"staff", "?order_id=" + order, 200, 1},
-		"of another order":   {"staff", "?order_id=" + uuid.NewString(), 200, 0},
-		"nobody":             {"", "?order_id=" + order, 401, 0},
-		"a customer":         {"customer", "?order_id=" + order, 403, 0},
-		"a service":          {"service", "?order_id=" + order, 403, 0},
-		"without an order":   {"staff", "", 422, 0},
-		"with half an order": {"staff", "?order_id=0199a0c1", 422, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			status, page := o.list(test.role, test.query)
-			if status != test.status || len(page.Items) != test.items {
-				t.Errorf("status %d with %d items, want %d with %d", status, len(page.Items), test.status, test.items)
-			}
-		})
-	}
 }

@@ -48,7 +48,7 @@ type shop struct {
 	heard map[string][]string // what listeners were told of an order
 }
 
-func newShop(t *testing.T) *shop {
+func setup(t *testing.T) *shop {
 	t.Helper()
 	ctx := t.Context()
 	s := &shop{t: t, heard: map[string][]string{}}

@@ -13,7 +13,7 @@ import (
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	work(t, s.module)
 	order := uuid.NewString()
 	s.tell(due(order, "tok_ok"))

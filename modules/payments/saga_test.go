@@ -59,7 +59,7 @@ func TestPaymentDue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
+			s := setup(t)
 			work(t, s.module)
 			order := uuid.NewString()
 			// Told twice, as two events: the second finds the place taken.
@@ -79,7 +79,7 @@ func TestOrderCancelled(t *testing.T) {
 
 	t.Run("before the payment is due", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t)
+		s := setup(t)
 		work(t, s.module)
 		order := uuid.NewString()
 		s.tell(cancelOf(order), due(order, "tok_ok"), cancelOf(order))
@@ -88,7 +88,7 @@ func TestOrderCancelled(t *testing.T) {
 	})
 	t.Run("before anybody claimed the capture", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t)
+		s := setup(t)
 		order := uuid.NewString()
 		s.tell(due(order, "tok_ok"), cancelOf(order))
 		work(t, s.module)
@@ -97,7 +97,7 @@ func TestOrderCancelled(t *testing.T) {
 	})
 	t.Run("after it was captured", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t)
+		s := setup(t)
 		work(t, s.module)
 		order := uuid.NewString()
 		s.tell(due(order, "tok_ok"))
@@ -108,7 +108,7 @@ func TestOrderCancelled(t *testing.T) {
 	})
 	t.Run("after it was refused", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t)
+		s := setup(t)
 		work(t, s.module)
 		order := uuid.NewString()
 		s.tell(due(order, "tok_declined"))
@@ -120,7 +120,7 @@ func TestOrderCancelled(t *testing.T) {
 	// The capture takes effect after the cancel; that it did is never told, only that the money went back.
 	t.Run("while the provider is at it", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t)
+		s := setup(t)
 		called, release := make(chan struct{}), make(chan struct{})
 		work(t, s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 			close(called)
@@ -138,7 +138,7 @@ func TestOrderCancelled(t *testing.T) {
 	})
 	t.Run("while a refusal is on its way", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t)
+		s := setup(t)
 		release := s.paysim.Hold()
 		work(t, s.module)
 		order := uuid.NewString()
@@ -155,7 +155,7 @@ func TestOrderCancelled(t *testing.T) {
 	// No card is charged only to be refunded, but we wait before we believe that the request is lost.
 	t.Run("while the provider cannot be reached", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t)
+		s := setup(t)
 		defer s.paysim.Hold()()
 		work(t, s.module)
 		order := uuid.NewString()
@@ -173,7 +173,7 @@ func TestOrderCancelled(t *testing.T) {
 // An event that no provider could be asked for ends as a dead letter, and says nothing of the card.
 func TestPaymentDueIsNonsense(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	order := uuid.NewString()
 	negative, nobody := due(order, "tok_ok"), due("order 7", "tok_ok")
 	negative.Amount.Amount = -1

@@ -16,7 +16,7 @@ import (
 // been frozen, not dead, its result changes nothing.
 func TestCrashBetweenCallAndCommit(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	called, thaw := make(chan struct{}), make(chan struct{})
 	frozen := s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 		a, err := s.module.provider.Capture(ctx, key, token, m)
@@ -47,7 +47,7 @@ func TestCrashBetweenCallAndCommit(t *testing.T) {
 // The same, and the order is cancelled while nobody knows.
 func TestCrashThenCancel(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	called, thaw := make(chan struct{}), make(chan struct{})
 	frozen := s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 		a, err := s.module.provider.Capture(ctx, key, token, m)
@@ -72,7 +72,7 @@ func TestCrashThenCancel(t *testing.T) {
 // A claimer that lost its lease can neither settle the attempt, nor give back the lease that is another's now.
 func TestFencing(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	s.tell(due(uuid.NewString(), "tok_ok"))
 	claim := func(m *Module) claim {
 		if _, err := m.claimDue(t.Context()); err != nil {
@@ -106,7 +106,7 @@ func TestFencing(t *testing.T) {
 // A process that slept past its lease before it could call must not call at all.
 func TestNoCallAfterTheLease(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	s.tell(due(uuid.NewString(), "tok_ok"))
 	if _, err := s.module.claimDue(t.Context()); err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestNoCallAfterTheLease(t *testing.T) {
 
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	const orders = 60
 	var told []events.Event
 	for range orders {
@@ -154,7 +154,7 @@ func TestTwoProcesses(t *testing.T) {
 // under way are finished and their results kept.
 func TestSlowCallsHoldUpNobody(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	stuck, release := make(chan struct{}, s.cfg.Concurrency), make(chan struct{})
 	m := s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 		if token == "tok_slow" {
@@ -186,7 +186,7 @@ func TestSlowCallsHoldUpNobody(t *testing.T) {
 // The money is owed until it is back: a provider that refuses is asked again and again.
 func TestRefundRefused(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	refusals := 2
 	no := answer{outcome: refused, reason: "not_today"}
 	work(t, s.process(seen{
@@ -211,7 +211,7 @@ func TestRefundRefused(t *testing.T) {
 // A refund whose answer is lost is found again, not made again.
 func TestRefundAnswerLost(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	work(t, s.process(seen{provider: s.module.provider, refund: func(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
 		if _, err := s.module.provider.Refund(ctx, key, reference, m); err != nil {
 			return answer{}, err
@@ -229,7 +229,7 @@ func TestRefundAnswerLost(t *testing.T) {
 // Wakes come from everywhere and are never late: without the poll, a whole payment is a matter of wakes.
 func TestNothingWaitsForThePoll(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := setup(t)
 	s.cfg.Poll = time.Hour
 	m := newModule(s.cfg, s.pool, s.outbox, s.log, s.now, s.module.provider)
 	work(t, m)
