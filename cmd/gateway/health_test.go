@@ -101,11 +101,11 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 func TestOnlyOneTriesAfterAPause(t *testing.T) {
 	t.Parallel()
 	u := &upstream{ejectAfter: 2, ejectFor: time.Hour}
-	u.record(true)
+	u.record(true, false)
 	if !u.admits() {
 		t.Error("out after one failure of two")
 	}
-	u.record(true)
+	u.record(true, false)
 	if u.admits() {
 		t.Error("in after two")
 	}
@@ -113,7 +113,7 @@ func TestOnlyOneTriesAfterAPause(t *testing.T) {
 	if !u.admits() || u.admits() {
 		t.Error("not exactly one may try, while nobody knows how that went")
 	}
-	u.record(false)
+	u.record(false, false)
 	for range 2 {
 		if !u.admits() {
 			t.Error("still out after a success")

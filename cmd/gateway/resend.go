@@ -64,7 +64,7 @@ func (g resend) send(r *http.Request, to *side, kept []byte) (*http.Response, er
 	}
 	response, err := g.direct.RoundTrip(out)
 	if err == nil || isDial(err) {
-		to.record(err != nil || unavailable(response))
+		to.record(err != nil || unavailable(response), err != nil)
 	}
 	return response, err
 }

@@ -23,6 +23,7 @@ type upstream struct {
 
 	mu       sync.Mutex
 	unready  bool      // the probe's last word
+	unheard  bool      // no connection came about the last time
 	failures int       // in a row
 	until    time.Time // out until then; the zero time when in
 }
@@ -42,10 +43,11 @@ func (u *upstream) admits() bool {
 	return true
 }
 
-// record takes note of how a request went.
-func (u *upstream) record(failed bool) {
+// record takes note of how a request went, and whether it failed because no connection came about.
+func (u *upstream) record(failed, unheard bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.unheard = unheard
 	if !failed {
 		u.failures, u.until = 0, time.Time{}
 		return
@@ -117,5 +119,8 @@ func (u *upstream) ask(ctx context.Context, transport http.RoundTripper) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if ready && (u.unready || u.unheard) { // it was away and has come back: nothing is held against it, unlike a process that answers badly
+		u.failures, u.until, u.unheard = 0, time.Time{}, false
+	}
 	u.unready = !ready
 }

@@ -173,7 +173,7 @@ func (c *canary) serve(t *testing.T, modules ...string) {
 	for _, p := range c.monoliths {
 		p.Env = append(p.Env, "MODULES="+strings.Join(modules, ","))
 		c.restart(t, p, p.Stop)
-		time.Sleep(1500 * time.Millisecond) // until the façade's probe has seen that it is back
+		time.Sleep(2500 * time.Millisecond) // until the façade's probe has seen that it is back
 	}
 }
 
