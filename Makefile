@@ -32,9 +32,10 @@ test: build ## run every test on a real PostgreSQL
 	@deploy/postgres-image/test.sh
 
 .PHONY: test-topologies
-test-topologies: ## run the acceptance suite against every mix of processes
+test-topologies: ## run the acceptance suite against every mix of processes, and all faults
 	@for split in "" orders inventory payments notifications all; do echo "Acceptance, split off: $${split:-nothing} …"; \
 		SHOP_SPLIT=$$split go test -count=1 ./test/acceptance || exit; done
+	@SHOP_LONG=1 go test -count=1 -timeout 30m ./test/faults
 
 .PHONY: check
 check: ## lint, generated code up to date, dependencies tidy, every go.mod alone

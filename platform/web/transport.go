@@ -27,7 +27,6 @@ type ClientConfig struct {
 // NewTransport returns a RoundTripper for calls that may be repeated without harm. From the outside in: the whole call is bounded, a
 // failed try is repeated, a breaker refuses tries while most fail, and each try is bounded. Trace context is passed on.
 func NewTransport(cfg ClientConfig) http.RoundTripper {
-	//nolint:bodyclose // these are policies over responses; whoever gets the response closes it
 	retry := failsafehttp.NewRetryPolicyBuilder().
 		WithMaxRetries(cfg.Retries).
 		WithBackoff(20*time.Millisecond, 200*time.Millisecond).

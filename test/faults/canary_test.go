@@ -26,6 +26,7 @@ func TestPaymentsGoesOutAndComesBack(t *testing.T) {
 
 // The same for the module that others ask while the client waits.
 func TestInventoryGoesOutAndComesBack(t *testing.T) {
+	long(t)
 	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
 }
 
@@ -139,7 +140,7 @@ func (c *canary) route(t *testing.T, weight int) {
 // measure asks as many new clients would and compares who served them with the weight.
 func (c *canary) measure(t *testing.T, weight int) {
 	t.Helper()
-	const asked = 600
+	const asked = 2000 // enough for 5 points to be more than four standard deviations
 	served := 0
 	for range asked {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+c.path, nil)

@@ -30,6 +30,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// long leaves a test to make test-topologies, which has more time.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SHOP_LONG") == "" {
+		t.Skip("it is run by make test-topologies")
+	}
+}
+
 // shop is a running shop and an admin's view into its database.
 type shop struct {
 	*topology.Shop

@@ -24,6 +24,7 @@ func TestEachProcessOfASplitShopIsKilled(t *testing.T) {
 
 // The broker is killed twice. What it had acknowledged it still has, and what it had not waits in the outboxes.
 func TestTheBrokerIsKilled(t *testing.T) {
+	long(t)
 	s := start(t, topology.Modules...)
 	s.underLoad(t, []string{s.URL}, func(progress func(float64)) {
 		for i := range 2 {
