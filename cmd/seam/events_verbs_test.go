@@ -1,0 +1,103 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"example.com/shop/topology"
+)
+
+func TestEventsLag(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, topology.Modules...)
+	now := time.Duration(0)
+	o.wrote(t, "orders", 3, 90*time.Minute, nil)
+	o.wrote(t, "orders", 2, now, &now)
+	o.died(t, "inventory", true, "{}")
+	o.died(t, "inventory", false, "{}")
+	o.exec(t, "orders", "UPDATE outbox SET replays = 1 WHERE id = (SELECT id FROM outbox WHERE published_at IS NULL LIMIT 1)")
+	o.expect(t, "lag", "orders 3 1h30m", "1 0 0 inventory 0 - 0 1 1 payments 0 - 0 0 0 notifications 0 - 0 0 0")
+	lags := ask[lag](t, o, "lag --module orders,inventory")
+	if len(lags) != 2 || lags[0].OldestSeconds < 5400 || lags[0].OldestSeconds > 5500 {
+		t.Fatalf("got %+v", lags)
+	}
+	lags[0].OldestSeconds = 0
+	if want := (lag{Module: "orders", Unpublished: 3, Replayed: 1}); lags[0] != want {
+		t.Errorf("got %+v, want %+v", lags[0], want)
+	}
+	if want := (lag{Module: "inventory", Retrying: 1, Dead: 1}); lags[1] != want {
+		t.Errorf("got %+v, want %+v", lags[1], want)
+	}
+}
+
+// Whatever can be reached is looked at, and only that is changed which can be reached altogether.
+func TestEventsOfSomeModules(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "inventory")
+	o.died(t, "inventory", false, "{}")
+	printed, said, code := o.run(t, "lag --json")
+	if code != 0 || !strings.Contains(said, "ORDERS_DATABASE_URL, PAYMENTS_DATABASE_URL, NOTIFICATIONS_DATABASE_URL") || !strings.Contains(printed, `"dead":1`) {
+		t.Errorf("with one module set: exit code %d, said %q, printed %q", code, said, printed)
+	}
+	o.env = append(o.env, "ORDERS_DATABASE_URL=postgres://nobody@127.0.0.1:1/none")
+	for _, verb := range []string{"lag", "dead"} {
+		printed, said, code := o.run(t, verb)
+		if code != 1 || !strings.Contains(said, "ORDERS_DATABASE_URL") || !strings.Contains(printed, "inventory") {
+			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", verb, code, said, printed)
+		}
+	}
+	for _, args := range []string{"redrive --all"} {
+		if printed, said, code := o.run(t, args); code != 1 || printed != "" {
+			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", args, code, said, printed)
+		}
+	}
+	if got := ask[deadLetters](t, o, "dead --module inventory"); len(got) != 1 || got[0].Dead != 1 {
+		t.Errorf("it was redriven all the same: %+v", got)
+	}
+}
+
+func TestEventsDeadAndRedrive(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "orders", "inventory", "payments")
+	var ids []uuid.UUID
+	for _, payload := range []string{`{"email":"ada@example.com"}`, `not json ada@example.com`, `{}`} {
+		ids = append(ids, o.died(t, "orders", false, payload))
+	}
+	retried := o.died(t, "orders", true, "{}")
+	o.exec(t, "inventory", `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
+		VALUES ($1, 'some.thing.v1', '', '{}', 1, 'full', now(), now())`, ids[0])
+
+	printed, _, _ := o.run(t, "dead")
+	if strings.Contains(printed, "ada@") || strings.Contains(printed, "goroutine") || strings.Contains(printed, "\x1b") || strings.Contains(printed, retried.String()) {
+		t.Errorf("dead tells too much:\n%s", printed)
+	}
+	o.expect(t, "dead", "orders "+ids[0].String()+" some.thing.v1 8 20", "no such [2Jtea", "inventory "+ids[0].String())
+	o.expect(t, "dead --limit 1", "orders has 2 more")
+	letters := ask[deadLetters](t, o, "dead --payload --limit 2 --module orders")
+	if len(letters) != 1 || letters[0].Dead != 3 || len(letters[0].Letters) != 2 {
+		t.Fatalf("got %+v", letters)
+	}
+	if got := string(letters[0].Letters[0].Payload) + string(letters[0].Letters[1].Payload); got != `{"email":"ada@example.com"}"not json ada@example.com"` {
+		t.Errorf("the payloads are %s", got)
+	}
+	if got := ask[deadLetters](t, o, "dead --module payments"); len(got) != 1 || got[0].Letters == nil {
+		t.Errorf("none are %+v", got)
+	}
+
+	// An event is dead in each module by itself, and goes on in each.
+	o.expect(t, "redrive "+ids[0].String(), "orders 1 redriven inventory 1 redriven payments 0 redriven")
+	if _, said, code := o.run(t, "redrive "+ids[0].String()); code != 2 || !strings.Contains(said, "no module that was asked") {
+		t.Errorf("again: exit code %d, said %q", code, said)
+	}
+	if got := ask[redriven](t, o, "redrive --all"); len(got) != 3 || got[0] != (redriven{"orders", 2}) || got[1].Redriven != 0 {
+		t.Errorf("all the others: %+v", got)
+	}
+	if got := ask[lag](t, o, "lag"); got[0].Retrying != 4 || got[0].Dead != 0 {
+		t.Errorf("after that: %+v", got)
+	}
+}
+
+// A replay that takes long says how far it is.
