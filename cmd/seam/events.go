@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/events"
 	"example.com/shop/platform/process"
 	"example.com/shop/topology"
 )
@@ -21,12 +22,13 @@ import (
 const aboutEvents = `seam events lag                    what waits in each module: unpublished events, failed ones, dead letters
 seam events dead                   the dead letters, and why they died
 seam events redrive ID… | --all    give dead letters all their attempts again
+seam events replay --since 2h      tell again what was published since then
 It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
 
 // runEvents is for those who operate the shop. It talks to no process of it: everything that delivery knows is in the schemas.
 func runEvents(ctx context.Context, args []string) error {
 	verbs := map[string]func(context.Context, []string) error{
-		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive,
+		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive, "replay": eventsReplay,
 	}
 	if len(args) > 0 && verbs[args[0]] != nil {
 		return verbs[args[0]](ctx, args[1:])
@@ -34,7 +36,7 @@ func runEvents(ctx context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("events", flag.ContinueOnError), aboutEvents, args); err != nil {
 		return err
 	}
-	return process.Usage(errors.New("say lag, dead or redrive; seam events --help explains them"))
+	return process.Usage(errors.New("say lag, dead, redrive or replay; seam events --help explains them"))
 }
 
 // eventsSettings are what seam events reads.
@@ -44,6 +46,8 @@ type eventsSettings struct {
 	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
 	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
 	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
+	// The windows of delivery, as the shop's processes have them: a replay reaches back as far as they keep events.
+	Events events.Config
 }
 
 func (s eventsSettings) urls() map[string]string {

@@ -130,8 +130,8 @@ func TestEventsBadUse(t *testing.T) {
 		args     string
 		says     string
 	}{
-		"no verb":               {o, "", "say lag, dead or redrive"},
-		"unknown verb":          {o, "purge", "say lag, dead or redrive"},
+		"no verb":               {o, "", "say lag, dead, redrive or replay"},
+		"unknown verb":          {o, "purge", "say lag, dead, redrive or replay"},
 		"unknown flag":          {o, "lag --fast", "flag provided but not defined"},
 		"a word too many":       {o, "lag orders", `"orders" is more than seam events lag takes`},
 		"nothing set":           {operator{}, "lag", "not set: ORDERS_DATABASE_URL, INVENTORY_DATABASE_URL, PAYMENTS_DATABASE_URL, NOTIFICATIONS_DATABASE_URL"},
@@ -139,10 +139,16 @@ func TestEventsBadUse(t *testing.T) {
 		"no such module":        {o, "dead --module billing", `no module "billing"; there are orders, inventory`},
 		"another's connection":  {stranger, "redrive --all --module orders", `ORDERS_DATABASE_URL: it leads to the schema "inventory"`},
 		"an admin's connection": {stranger, "lag --module payments", `PAYMENTS_DATABASE_URL: it leads to the schema "public"`},
+		"a bad setting":         {operator{env: append([]string{"EVENTS_POLL=often"}, o.env...)}, "lag", "EVENTS_POLL"},
 		"no letters":            {o, "dead --limit 0", "--limit must be at least 1"},
 		"redrive of nothing":    {o, "redrive", "name either event ids"},
 		"redrive of all and":    {o, "redrive --all " + uuid.NewString(), "or --all"},
 		"redrive of a name":     {o, "redrive the-first", "is no event id"},
+		"replay of ever":        {o, "replay", "say since when, as in --since 2h"},
+		"replay of long ago":    {o, "replay --since 169h", "EVENTS_OUTBOX_RETENTION"},
+		"replay of last year":   {o, "replay --dry-run --since 2020-01-01T00:00:00Z", "ask for --since 168h0m0s at most"},
+		"replay of tomorrow":    {o, "replay --since -2h", "is in the future"},
+		"replay of lunchtime":   {o, "replay --since noon", "is not like --since 2h"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,7 +161,7 @@ func TestEventsBadUse(t *testing.T) {
 			}
 		})
 	}
-	for _, verb := range []string{"", "lag", "dead", "redrive"} {
+	for _, verb := range []string{"", "lag", "dead", "redrive", "replay"} {
 		operator{}.expect(t, verb+" --help", "seam events "+verb)
 	}
 	for _, m := range topology.Modules {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +52,7 @@ func TestEventsOfSomeModules(t *testing.T) {
 			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", verb, code, said, printed)
 		}
 	}
-	for _, args := range []string{"redrive --all"} {
+	for _, args := range []string{"redrive --all", "replay --since 1h"} {
 		if printed, said, code := o.run(t, args); code != 1 || printed != "" {
 			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", args, code, said, printed)
 		}
@@ -100,4 +103,64 @@ func TestEventsDeadAndRedrive(t *testing.T) {
 	}
 }
 
+func TestEventsReplay(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "orders", "payments")
+	recent, old := 10*time.Minute, 3*time.Hour
+	o.wrote(t, "orders", 5, recent, &recent)
+	o.wrote(t, "orders", 7, old, &old)
+	o.wrote(t, "payments", 1, recent, nil)
+	o.expect(t, "replay --since 1h --dry-run", "orders 5 would be told again payments 0 would be told again")
+	o.expect(t, "replay --dry-run --since "+time.Now().Add(-4*time.Hour).Format(time.RFC3339), "orders 12 would be")
+	if got := ask[replayed](t, o, "replay --since 1h"); len(got) != 2 || got[0] != (replayed{"orders", 5}) || got[1] != (replayed{"payments", 0}) {
+		t.Errorf("got %+v", got)
+	}
+	o.expect(t, "replay --since 168h", "orders 7 told again")
+	if got := ask[lag](t, o, "lag"); got[0].Unpublished != 12 || got[0].Replayed != 12 {
+		t.Errorf("after that: %+v", got)
+	}
+	o.env = append(o.env, "EVENTS_OUTBOX_RETENTION=2h")
+	if _, said, code := o.run(t, "replay --since 3h"); code != 2 || !strings.Contains(said, "ask for --since 2h0m0s at most") {
+		t.Errorf("beyond what is kept: exit code %d, said %q", code, said)
+	}
+}
+
 // A replay that takes long says how far it is.
+func TestEventsReplayProgress(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "orders")
+	now := time.Duration(0)
+	o.wrote(t, "orders", 3, now, &now)
+	tx, err := o.db.Pool(t, "orders").Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "SELECT id FROM outbox FOR UPDATE"); err != nil { // what holds it up
+		t.Fatal(err)
+	}
+	command := o.command(t.Context(), "replay --since 1h --module orders")
+	var printed bytes.Buffer
+	command.Stdout = &printed
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "orders: 0 of 3 told again"
+	said := make([]byte, len(want))
+	if _, err := io.ReadFull(stderr, said); err != nil || string(said) != want {
+		t.Errorf("it said %q: %v", said, err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, stderr); err != nil {
+		t.Error(err)
+	}
+	if err := command.Wait(); err != nil || !strings.Contains(printed.String(), "3 told again") {
+		t.Errorf("it printed %q: %v", &printed, err)
+	}
+}
