@@ -23,12 +23,13 @@ const aboutEvents = `seam events lag                    what waits in each modul
 seam events dead                   the dead letters, and why they died
 seam events redrive ID… | --all    give dead letters all their attempts again
 seam events replay --since 2h      tell again what was published since then
+seam events bus [memory|nats]      which bus the events travel on; with a name, record another one
 It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
 
 // runEvents is for those who operate the shop. It talks to no process of it: everything that delivery knows is in the schemas.
 func runEvents(ctx context.Context, args []string) error {
 	verbs := map[string]func(context.Context, []string) error{
-		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive, "replay": eventsReplay,
+		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive, "replay": eventsReplay, "bus": eventsBus,
 	}
 	if len(args) > 0 && verbs[args[0]] != nil {
 		return verbs[args[0]](ctx, args[1:])
@@ -36,7 +37,7 @@ func runEvents(ctx context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("events", flag.ContinueOnError), aboutEvents, args); err != nil {
 		return err
 	}
-	return process.Usage(errors.New("say lag, dead, redrive or replay; seam events --help explains them"))
+	return process.Usage(errors.New("say lag, dead, redrive, replay or bus; seam events --help explains them"))
 }
 
 // eventsSettings are what seam events reads.

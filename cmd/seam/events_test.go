@@ -130,8 +130,8 @@ func TestEventsBadUse(t *testing.T) {
 		args     string
 		says     string
 	}{
-		"no verb":               {o, "", "say lag, dead, redrive or replay"},
-		"unknown verb":          {o, "purge", "say lag, dead, redrive or replay"},
+		"no verb":               {o, "", "say lag, dead, redrive, replay or bus"},
+		"unknown verb":          {o, "purge", "say lag, dead, redrive, replay or bus"},
 		"unknown flag":          {o, "lag --fast", "flag provided but not defined"},
 		"a word too many":       {o, "lag orders", `"orders" is more than seam events lag takes`},
 		"nothing set":           {operator{}, "lag", "not set: ORDERS_DATABASE_URL, INVENTORY_DATABASE_URL, PAYMENTS_DATABASE_URL, NOTIFICATIONS_DATABASE_URL"},
@@ -139,6 +139,7 @@ func TestEventsBadUse(t *testing.T) {
 		"no such module":        {o, "dead --module billing", `no module "billing"; there are orders, inventory`},
 		"another's connection":  {stranger, "redrive --all --module orders", `ORDERS_DATABASE_URL: it leads to the schema "inventory"`},
 		"an admin's connection": {stranger, "lag --module payments", `PAYMENTS_DATABASE_URL: it leads to the schema "public"`},
+		"no URL":                {stranger, "bus --module inventory", "INVENTORY_DATABASE_URL"},
 		"a bad setting":         {operator{env: append([]string{"EVENTS_POLL=often"}, o.env...)}, "lag", "EVENTS_POLL"},
 		"no letters":            {o, "dead --limit 0", "--limit must be at least 1"},
 		"redrive of nothing":    {o, "redrive", "name either event ids"},
@@ -149,6 +150,8 @@ func TestEventsBadUse(t *testing.T) {
 		"replay of last year":   {o, "replay --dry-run --since 2020-01-01T00:00:00Z", "ask for --since 168h0m0s at most"},
 		"replay of tomorrow":    {o, "replay --since -2h", "is in the future"},
 		"replay of lunchtime":   {o, "replay --since noon", "is not like --since 2h"},
+		"an unknown bus":        {o, "bus kafka", `there is no bus "kafka"; there are memory and nats`},
+		"two buses":             {o, "bus memory nats", "is more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,7 +164,7 @@ func TestEventsBadUse(t *testing.T) {
 			}
 		})
 	}
-	for _, verb := range []string{"", "lag", "dead", "redrive", "replay"} {
+	for _, verb := range []string{"", "lag", "dead", "redrive", "replay", "bus"} {
 		operator{}.expect(t, verb+" --help", "seam events "+verb)
 	}
 	for _, m := range topology.Modules {

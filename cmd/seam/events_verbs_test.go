@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/platform/events"
 	"example.com/shop/topology"
 )
 
@@ -52,7 +54,7 @@ func TestEventsOfSomeModules(t *testing.T) {
 			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", verb, code, said, printed)
 		}
 	}
-	for _, args := range []string{"redrive --all", "replay --since 1h"} {
+	for _, args := range []string{"redrive --all", "replay --since 1h", "bus nats"} {
 		if printed, said, code := o.run(t, args); code != 1 || printed != "" {
 			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", args, code, said, printed)
 		}
@@ -162,5 +164,37 @@ func TestEventsReplayProgress(t *testing.T) {
 	}
 	if err := command.Wait(); err != nil || !strings.Contains(printed.String(), "3 told again") {
 		t.Errorf("it printed %q: %v", &printed, err)
+	}
+}
+
+func TestEventsBus(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, topology.Modules...)
+	o.expect(t, "bus", "orders none")
+	for _, m := range topology.Modules {
+		if err := events.RecordBus(t.Context(), o.db.Pool(t, m), "memory"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.expect(t, "bus", "orders memory inventory memory payments memory notifications memory")
+	o.expect(t, "bus nats", "orders nats (was memory)", "one by one with BUS=nats", "durable exists once its listener has subscribed")
+	if err := events.RecordBus(t.Context(), o.db.Pool(t, "orders"), "memory"); !errors.Is(err, events.ErrOtherBus) {
+		t.Errorf("a process in memory starts all the same: %v", err)
+	}
+	o.expect(t, "bus memory --module orders", "3 modules were not asked")
+	if _, said, code := o.run(t, "bus"); code != 2 || !strings.Contains(said, "different buses") {
+		t.Errorf("of a mix: exit code %d, said %q", code, said)
+	}
+	// The replay that it recommends is one that it takes, and reaches back before the switch.
+	printed, _, _ := o.run(t, "bus memory")
+	_, recommended, _ := strings.Cut(printed, "seam events replay ")
+	recommended, _, _ = strings.Cut(recommended, "\n")
+	before := 30 * time.Minute
+	o.wrote(t, "payments", 1, before, &before)
+	o.expect(t, "replay --dry-run "+recommended, "payments 1 would")
+	for _, b := range ask[recordedBus](t, o, "bus memory") {
+		if b.Bus != "memory" || b.Was != "memory" {
+			t.Errorf("got %+v", b)
+		}
 	}
 }
