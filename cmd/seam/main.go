@@ -17,6 +17,7 @@ func main() {
 		process.Verb{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
 		process.Verb{Name: "broker", Args: "[--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
 		process.Verb{Name: "route", Args: "show|set|rollback|check [--help]", Help: "read and change which process answers under which path", Run: route},
+		process.Verb{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "see what delivery waits for and has given up, and mend it", Run: runEvents},
 		process.Verb{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
 	)
 }

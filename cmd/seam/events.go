@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/process"
+	"example.com/shop/topology"
+)
+
+const aboutEvents = `seam events lag                    what waits in each module: unpublished events, failed ones, dead letters
+seam events dead                   the dead letters, and why they died
+seam events redrive ID… | --all    give dead letters all their attempts again
+seam events replay --since 2h      tell again what was published since then
+seam events bus [memory|nats]      which bus the events travel on; with a name, record another one
+It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
+
+// runEvents is for those who operate the shop. It talks to no process of it: everything that delivery knows is in the schemas.
+func runEvents(ctx context.Context, args []string) error {
+	verbs := map[string]func(context.Context, []string) error{
+		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive, "replay": eventsReplay, "bus": eventsBus,
+	}
+	if len(args) > 0 && verbs[args[0]] != nil {
+		return verbs[args[0]](ctx, args[1:])
+	}
+	if err := parse(flag.NewFlagSet("events", flag.ContinueOnError), aboutEvents, args); err != nil {
+		return err
+	}
+	return process.Usage(errors.New("say lag, dead, redrive, replay or bus; seam events --help explains them"))
+}
+
+// eventsSettings are what seam events reads.
+type eventsSettings struct {
+	// One connection for each module, on its runtime role <module>_rt. Modules whose connection is not set are not asked.
+	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL"`
+	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
+	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
+	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
+	// The windows of delivery, as the shop's processes have them: a replay reaches back as far as they keep events.
+	Events events.Config
+}
+
+func (s eventsSettings) urls() map[string]string {
+	return map[string]string{
+		"orders": s.OrdersDatabaseURL, "inventory": s.InventoryDatabaseURL,
+		"payments": s.PaymentsDatabaseURL, "notifications": s.NotificationsDatabaseURL,
+	}
+}
+
+// eventsCall is what all these verbs can be told, beside the flags of their own.
+type eventsCall struct {
+	*flag.FlagSet
+	json    bool
+	modules string
+	words   []string
+	eventsSettings
+}
+
+func newEventsCall(verb string) *eventsCall {
+	c := &eventsCall{FlagSet: flag.NewFlagSet("events "+verb, flag.ContinueOnError)}
+	c.BoolVar(&c.json, "json", false, "print JSON, an object for each module")
+	c.StringVar(&c.modules, "module", "", "ask only these modules, separated by commas")
+	return c
+}
+
+// read takes flags before, between and after at most so many words, and the settings.
+func (c *eventsCall) read(about string, args []string, mostWords int) (err error) {
+	for {
+		if err := parse(c.FlagSet, about, args); err != nil {
+			return err
+		}
+		if c.NArg() == 0 {
+			break
+		}
+		c.words, args = append(c.words, c.Arg(0)), c.Args()[1:]
+	}
+	if len(c.words) > mostWords {
+		return process.Usage(fmt.Errorf("%q is more than seam %s takes; see its --help", c.words[mostWords], c.Name()))
+	}
+	c.eventsSettings, err = process.Config[eventsSettings]()
+	return err
+}
+
+// selected are the modules to ask. Those left out for want of a setting are told, or nobody would miss their dead letters.
+func (c *eventsCall) selected() (selected []string, err error) {
+	wanted := topology.Modules
+	if c.modules != "" {
+		wanted = strings.Split(c.modules, ",")
+	}
+	var unset []string
+	for _, m := range wanted {
+		url, known := c.urls()[m]
+		switch {
+		case !known:
+			return nil, process.Usage(fmt.Errorf("there is no module %q; there are %s", m, strings.Join(topology.Modules, ", ")))
+		case url == "":
+			unset = append(unset, setting(m))
+		case !slices.Contains(selected, m):
+			selected = append(selected, m)
+		}
+	}
+	switch {
+	case len(unset) > 0 && (c.modules != "" || len(selected) == 0):
+		return nil, process.Usage(fmt.Errorf("not set: %s; they name the modules' runtime connections", strings.Join(unset, ", ")))
+	case len(unset) > 0:
+		fmt.Fprintf(os.Stderr, "Not asked, because not set: %s\n", strings.Join(unset, ", "))
+	}
+	return selected, nil
+}
+
+func setting(module string) string { return strings.ToUpper(module) + "_DATABASE_URL" }
+
+// schema is a module's part of the database as its runtime role sees it. No verb ever asks one about another.
+type schema struct {
+	module string
+	pool   *pgxpool.Pool
+}
+
+// open connects to the selected modules. What it returns besides an error can be used, and is for a verb that only reads: in an outage
+// the modules that can be reached are what one wants to know about. A verb that changes something begins only when all can be.
+func (c *eventsCall) open(ctx context.Context) (schemas []schema, closeAll func(), err error) {
+	closeAll = func() {
+		for _, s := range schemas {
+			s.pool.Close()
+		}
+	}
+	selected, err := c.selected()
+	if err != nil {
+		return nil, closeAll, err
+	}
+	schemas, err = forEach(selected, func(m string) (schema, error) {
+		pool, err := connect(ctx, m, c.urls()[m])
+		if err != nil {
+			return schema{}, fmt.Errorf("%s: %w", setting(m), err)
+		}
+		return schema{m, pool}, nil
+	})
+	return schemas, closeAll, err
+}
+
+// connect refuses a connection that leads elsewhere, or one module's letters would pass for another's.
+func connect(ctx context.Context, module, url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, process.Usage(err)
+	}
+	cfg.MaxConns = 2 // one for the work, one to watch it
+	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	cfg.ConnConfig.RuntimeParams["application_name"] = "seam events"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	var found string
+	err = pool.QueryRow(ctx, "SELECT coalesce(current_schema(), '')").Scan(&found)
+	if err == nil && found != module {
+		err = process.Usage(fmt.Errorf("it leads to the schema %q: name the runtime connection of %s", found, module))
+	}
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
+// forEach asks one after the other, also when one fails, and returns the answers and everything that failed.
+func forEach[T, R any](all []T, ask func(T) (R, error)) ([]R, error) {
+	answers := []R{} // in JSON, none are [] and not null
+	var failed error
+	for _, one := range all {
+		answer, err := ask(one)
+		if err != nil {
+			failed = both(failed, err)
+			continue
+		}
+		answers = append(answers, answer)
+	}
+	return answers, failed
+}
+
+// both is one error on one line.
+func both(a, b error) error {
+	if a == nil || b == nil {
+		return errors.Join(a, b)
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
+// show prints the answers as JSON, or as the table that write fills, its cells separated by tabs.
+func (c *eventsCall) show(answers any, write func(table *tabwriter.Writer)) error {
+	if c.json {
+		return json.NewEncoder(os.Stdout).Encode(answers)
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	write(table)
+	return table.Flush()
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/process"
+	"example.com/shop/platform/service"
+	"example.com/shop/topology"
+)
+
+const aboutEventsBus = `seam events bus                which bus each schema's events travel on: a process of another bus refuses to start
+seam events bus nats|memory    records another one, and says what to do next
+The schemas of all modules must have the same: a listener only hears those that are on its own bus.`
+
+// leftBehind is how far before a switch away from nats a replay begins. Listeners that kept up had acknowledged what is older.
+const leftBehind = time.Hour
+
+// recordedBus is the bus of one module's schema.
+type recordedBus struct {
+	Module string `json:"module"`
+	Bus    string `json:"bus"` // "" before the first process started
+	Was    string `json:"was"` // the same unless it was changed now
+}
+
+func eventsBus(ctx context.Context, args []string) error {
+	c := newEventsCall("bus")
+	if err := c.read(aboutEventsBus, args, 1); err != nil {
+		return err
+	}
+	next := ""
+	if len(c.words) > 0 {
+		next = c.words[0]
+		if next != service.Memory && next != service.NATS {
+			return process.Usage(fmt.Errorf("there is no bus %q; there are %s and %s", next, service.Memory, service.NATS))
+		}
+	}
+	schemas, closeAll, err := c.open(ctx)
+	defer closeAll()
+	if len(schemas) == 0 || next != "" && err != nil { // one schema alone on another bus would hear nobody
+		return err
+	}
+	buses, failed := forEach(schemas, func(s schema) (recordedBus, error) { return s.bus(ctx, next) })
+	shown := c.show(buses, func(table *tabwriter.Writer) {
+		for _, b := range buses {
+			fmt.Fprintf(table, "%s\t%s\n", b.Module, describe(b))
+		}
+		if next != "" && failed == nil {
+			fmt.Fprint(table, nextSteps(next, buses, time.Now(), c.Events.OutboxRetention))
+		}
+	})
+	return both(both(err, failed), both(shown, differ(buses)))
+}
+
+// bus reads which bus the schema has, and records the next one unless that is "".
+func (s schema) bus(ctx context.Context, next string) (recordedBus, error) {
+	b := recordedBus{Module: s.module}
+	if err := s.pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus), '')").Scan(&b.Was); err != nil {
+		return b, fmt.Errorf("%s: read bus: %w", s.module, err)
+	}
+	b.Bus = b.Was
+	if next != "" {
+		if err := events.SwitchBus(ctx, s.pool, next); err != nil {
+			return b, fmt.Errorf("%s: %w; run it again", s.module, err)
+		}
+		b.Bus = next
+	}
+	return b, nil
+}
+
+func describe(b recordedBus) string {
+	switch {
+	case b.Bus == "":
+		return "none: the first process that starts will record its own"
+	case b.Was == b.Bus:
+		return b.Bus
+	case b.Was == "":
+		return b.Bus + " (was not recorded)"
+	}
+	return b.Bus + " (was " + b.Was + ")"
+}
+
+// differ is an error when a listener and the one that it listens to are on different buses.
+func differ(buses []recordedBus) error {
+	var names []string
+	for _, b := range buses {
+		if b.Bus != "" && !slices.Contains(names, b.Bus) {
+			names = append(names, b.Bus)
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	return process.Usage(fmt.Errorf("the modules are on different buses (%s) and do not hear each other: record one for all", strings.Join(names, ", ")))
+}
+
+// nextSteps is what the operator does after recording the bus.
+//
+// One by one is safe towards nats because a process on memory serves every module: what it marks as published, all listeners have
+// handled. And the stream keeps what is published before a listener has subscribed.
+func nextSteps(bus string, buses []recordedBus, now time.Time, kept time.Duration) string {
+	var text strings.Builder
+	if others := len(topology.Modules) - len(buses); others > 0 {
+		fmt.Fprintf(&text, "\n%d modules were not asked: record %s in their schemas too before you go on.\n", others, bus)
+	}
+	if bus == service.NATS {
+		text.WriteString(`
+Next, with the same version of everything:
+  1. Restart the processes one by one with BUS=nats, one that serves every module first. From now on none starts with BUS=memory.
+  2. A durable exists once its listener has subscribed; until then the stream keeps the events. Wait for each process's /readyz.
+  3. Only when none is left on memory, run modules as processes of their own.
+`)
+		return text.String()
+	}
+	// Not since the switch itself: what a listener had not yet acknowledged by then stays behind in nats.
+	since := now.Add(-min(leftBehind, kept/2)).UTC().Format(time.RFC3339)
+	fmt.Fprintf(&text, `
+Next, with the same version of everything:
+  1. Restart the processes one by one with BUS=memory, serving every module: memory reaches no other process. From now on none starts
+     with BUS=nats.
+  2. Let the façade send everything to these, and stop the processes that serve only some modules.
+  3. When none is left on nats, tell again what stayed behind there, from before the switch:
+       seam events replay --since %s
+     Go back further if a listener had fallen behind; too much does no harm.
+`, since)
+	return text.String()
+}

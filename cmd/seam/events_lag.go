@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+)
+
+const aboutEventsLag = `seam events lag says for each module what waits:
+  UNPUBLISHED  events in its outbox that the bus has not been given yet
+  OLDEST       how long ago the oldest of them was written
+  REPLAYED     how many of them are told again: with these, an old OLDEST is no lag
+  RETRYING     events that it has heard, failed to handle, and will try again
+  DEAD         events that it has given up: see seam events dead
+A module that cannot be reached is named, and the exit code is 1.`
+
+// lag is what waits in one module.
+type lag struct {
+	Module        string  `json:"module"`
+	Unpublished   int64   `json:"unpublished"`
+	OldestSeconds float64 `json:"oldest_seconds"` // 0 when nothing waits
+	Replayed      int64   `json:"replayed"`
+	Retrying      int64   `json:"retrying"`
+	Dead          int64   `json:"dead"`
+}
+
+func eventsLag(ctx context.Context, args []string) error {
+	c := newEventsCall("lag")
+	if err := c.read(aboutEventsLag, args, 0); err != nil {
+		return err
+	}
+	schemas, closeAll, unreachable := c.open(ctx)
+	defer closeAll()
+	if len(schemas) == 0 {
+		return unreachable
+	}
+	lags, err := forEach(schemas, func(s schema) (lag, error) { return s.lag(ctx) })
+	shown := c.show(lags, func(table *tabwriter.Writer) {
+		fmt.Fprintln(table, "MODULE\tUNPUBLISHED\tOLDEST\tREPLAYED\tRETRYING\tDEAD")
+		for _, l := range lags {
+			oldest := "-"
+			if l.Unpublished > 0 {
+				oldest = time.Duration(l.OldestSeconds * float64(time.Second)).Round(time.Second).String()
+			}
+			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\n", l.Module, l.Unpublished, oldest, l.Replayed, l.Retrying, l.Dead)
+		}
+	})
+	return both(both(unreachable, err), shown)
+}
+
+func (s schema) lag(ctx context.Context) (lag, error) {
+	l := lag{Module: s.module}
+	// The age is never negative: after a move, the server's clock may be behind the rows.
+	err := s.pool.QueryRow(ctx, `
+		SELECT o.unpublished, o.oldest, o.replayed, f.retrying, f.dead
+		FROM (
+			SELECT count(*) AS unpublished, count(*) FILTER (WHERE replays > 0) AS replayed,
+				greatest(coalesce(extract(epoch FROM now() - min(created_at)), 0), 0)::float8 AS oldest
+			FROM outbox WHERE published_at IS NULL
+		) o, (
+			SELECT count(*) FILTER (WHERE dead_at IS NULL) AS retrying, count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
+			FROM failed
+		) f`).Scan(&l.Unpublished, &l.OldestSeconds, &l.Replayed, &l.Retrying, &l.Dead)
+	if err != nil {
+		return l, fmt.Errorf("%s: read lag: %w", s.module, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/process"
+)
+
+const aboutEventsReplay = `seam events replay --since 2h                      tells again every event that was published in the last two hours
+seam events replay --since 2026-01-31T09:00:00Z    since then
+It is for a bus that lost what it was given. Listeners ignore what they have handled already, so too much does no harm.
+Running processes publish the events, as they do new ones; seam events lag shows how many remain.
+It reaches as far back as the outboxes are kept: EVENTS_OUTBOX_RETENTION, which must be set here as it is for the processes.`
+
+// replayed is how many events of a module are told again, or would be.
+type replayed struct {
+	Module string `json:"module"`
+	Events int64  `json:"events"`
+}
+
+func eventsReplay(ctx context.Context, args []string) error {
+	c := newEventsCall("replay")
+	text := c.String("since", "", "when they were published: so long ago, or a time")
+	dryRun := c.Bool("dry-run", false, "only say how many there are")
+	if err := c.read(aboutEventsReplay, args, 0); err != nil {
+		return err
+	}
+	since, err := sinceOf(*text, time.Now(), c.Events.OutboxRetention)
+	if err != nil {
+		return process.Usage(err)
+	}
+	schemas, closeAll, err := c.open(ctx)
+	defer closeAll()
+	if err != nil {
+		return err
+	}
+	counts, err := forEach(schemas, func(s schema) (replayed, error) {
+		told, err := s.replay(ctx, since, *dryRun)
+		if err != nil {
+			return replayed{}, fmt.Errorf("%s: %w", s.module, err)
+		}
+		return replayed{s.module, told}, nil
+	})
+	done := "told again"
+	if *dryRun {
+		done = "would be told again"
+	}
+	return both(err, c.show(counts, func(table *tabwriter.Writer) {
+		for _, r := range counts {
+			fmt.Fprintf(table, "%s\t%d %s\n", r.Module, r.Events, done)
+		}
+	}))
+}
+
+// sinceOf reads --since. What is older than the outboxes keep may be gone, and nobody would notice what was left out.
+func sinceOf(text string, now time.Time, kept time.Duration) (time.Time, error) {
+	const examples = "--since 2h or --since 2026-01-31T09:00:00Z"
+	if text == "" {
+		return now, errors.New("say since when, as in " + examples)
+	}
+	since, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		ago, err := time.ParseDuration(text)
+		if err != nil {
+			return now, fmt.Errorf("--since %q is not like %s", text, examples)
+		}
+		since = now.Add(-ago)
+	}
+	age := now.Sub(since)
+	if age < 0 {
+		return now, fmt.Errorf("--since %s is in the future", text)
+	}
+	if age > kept {
+		return now, fmt.Errorf("published events are kept for %[1]s, and what is older may be gone: ask for --since %[1]s at most, "+
+			"or set EVENTS_OUTBOX_RETENTION if the processes keep them for longer", kept)
+	}
+	return since, nil
+}
+
+// replay tells the module's events again, or only counts them.
+func (s schema) replay(ctx context.Context, since time.Time, dryRun bool) (int64, error) {
+	// The bound keeps what the relays publish meanwhile, the replayed events themselves above all, out of the count.
+	var all int64
+	var until *time.Time
+	err := s.pool.QueryRow(ctx, "SELECT count(*), max(published_at) FROM outbox WHERE published_at >= $1", since).Scan(&all, &until)
+	if err != nil {
+		return 0, fmt.Errorf("count published events: %w", err)
+	}
+	if dryRun {
+		return all, nil
+	}
+	watching, stop := context.WithCancel(ctx)
+	var progress sync.WaitGroup
+	progress.Go(func() {
+		s.reportProgress(watching, all, func() (left int64, err error) {
+			err = s.pool.QueryRow(watching, "SELECT count(*) FROM outbox WHERE published_at BETWEEN $1 AND $2", since, until).Scan(&left)
+			return left, err
+		})
+	})
+	told, err := events.Replay(ctx, s.pool, since)
+	stop()
+	progress.Wait()
+	if err != nil && told > 0 { // also when it was interrupted, which is no error to the caller
+		fmt.Fprintf(os.Stderr, "%s: stopped after %d events; run it again for the rest\n", s.module, told)
+	}
+	return told, err
+}
+
+// reportProgress says every two seconds how far a replay has come, to standard error, until ctx ends.
+func (s schema) reportProgress(ctx context.Context, all int64, left func() (int64, error)) {
+	ticker := time.NewTicker(2 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if n, err := left(); err == nil { // the replay itself says what is wrong
+				fmt.Fprintf(os.Stderr, "%s: %d of %d told again …\n", s.module, all-n, all)
+			}
+		}
+	}
+}
