@@ -34,16 +34,14 @@ func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
 // SwitchBus records that the schema's events travel on another bus from now on. It is for an operator who moves the shop from one
 // process to several, from memory to nats, or back; afterwards RecordBus admits processes of the new bus and no other.
 //
-// It stops nobody: a process that still runs on the old bus keeps telling its own listeners and marks what it told as published, so
-// listeners on the new bus never hear of that. To switch safely:
+// It stops nobody, and need not: a process on memory serves every module, so what it still tells reaches every listener, and the
+// stream of nats keeps what was published before a listener came. So from memory to nats the processes may be restarted one by one,
+// as long as each serves every module. From nats to memory:
 //
 //  1. Stop every process of every module. What is unpublished waits in the outboxes.
-//  2. Switch the schema of every module: a listener hears only those that are on its own bus.
-//  3. Start the processes on the new bus.
-//  4. After a switch from nats to memory, Replay in every schema what was published since the oldest message that some listener had
-//     not yet acknowledged, or everything, if nobody knows: it stays behind in nats. Memory leaves nothing behind.
-//
-// If a process did run on after the switch, replay what was published since then. The inboxes make a replay of too much harmless.
+//  2. Switch the schema of every module, and start the processes on memory.
+//  3. Replay in every schema what was published since the oldest message that some listener had not yet acknowledged, or everything
+//     that is kept, if nobody knows: it stays behind in nats. The inboxes make a replay of too much harmless.
 func SwitchBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
 	_, err := pool.Exec(ctx, `
 		INSERT INTO bus (name) VALUES ($1)
