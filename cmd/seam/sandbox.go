@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"example.com/shop/platform/devkit/mailsink"
+	"example.com/shop/platform/devkit/paysim"
+	"example.com/shop/platform/process"
+)
+
+const aboutSandbox = `seam sandbox runs the world outside at fixed addresses, for shops that seam up did not start; Ctrl-C stops it.
+The payment provider shows what it did at /ledger, and keeps it in SEAM_STATE; the mail server shows what arrived at /messages.`
+
+// sandbox runs what seam up runs in its own process: a payment provider and a mail server that move no money and deliver to nobody.
+func sandbox(ctx context.Context, args []string) error {
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	set := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	host := set.String("host", "127.0.0.1", "the address that all three listen on")
+	providerPort := set.Int("provider-port", 8091, "of the payment provider")
+	smtpPort := set.Int("smtp-port", 1025, "where mail is accepted")
+	mailPort := set.Int("mail-port", 8025, "where mail is shown")
+	slow := set.Duration("slow", 0, "how long the provider takes for tok_slow (default 1m30s)")
+	if err := parse(set, aboutSandbox, args); err != nil {
+		return err
+	}
+	if set.NArg() > 0 {
+		return process.Usage(errors.New("seam sandbox takes only flags"))
+	}
+	at := func(port int) string { return net.JoinHostPort(*host, strconv.Itoa(port)) }
+	if err := os.MkdirAll(s.State, 0o755); err != nil { //nolint:gosec // as seam up makes it, which shares it with PostgreSQL's user
+		return err
+	}
+	provider, err := paysim.New(paysim.Options{Journal: filepath.Join(s.State, "provider.jsonl"), SlowDelay: *slow})
+	if err != nil {
+		return err
+	}
+	defer provider.Close() //nolint:errcheck // it writes each line before it answers
+	mail, err := mailsink.Start(mailsink.Options{Addr: at(*smtpPort)})
+	if err != nil {
+		return process.Usage(err)
+	}
+	defer mail.Close() //nolint:errcheck // what it got is forgotten anyway
+	fmt.Fprintf(os.Stderr, "The payment provider answers on %s, mail goes to %s and is shown on %s.\n", at(*providerPort), mail.Addr(), at(*mailPort))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serveUntil(ctx, at(*providerPort), provider) })
+	group.Go(func() error { return serveUntil(ctx, at(*mailPort), mail) })
+	return group.Wait()
+}
+
+// serveUntil serves until ctx ends. Who is waiting for a slow answer then gets none, as with a provider that breaks down.
+func serveUntil(ctx context.Context, addr string, handler http.Handler) error {
+	server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return process.Usage(err)
+	}
+	return nil
+}
