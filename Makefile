@@ -36,6 +36,14 @@ test-topologies: ## run the acceptance suite against every mix of processes
 	@for split in "" orders inventory payments notifications all; do echo "Acceptance, split off: $${split:-nothing} …"; \
 		SHOP_SPLIT=$$split go test -count=1 ./test/acceptance || exit; done
 
+.PHONY: images
+images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
+	@deploy/build-images.sh
+
+.PHONY: test-compose
+test-compose: ## run the acceptance suite against both compose files; needs Docker
+	@deploy/test-compose.sh
+
 .PHONY: check
 check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
 	@$(MAKE) --no-print-directory lint generated isolated
