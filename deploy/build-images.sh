@@ -31,15 +31,14 @@ done
 CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -ldflags='-s -w' -o "$context/" $packages
 cp deploy/Dockerfile "$context/"
 
-# Without BuildKit the older builder does as well; asking for it outright spares its warning.
-if ! docker buildx version >/dev/null 2>&1; then
-	export DOCKER_BUILDKIT=0
-fi
 for target in $targets; do
 	echo "Building $images$target:$tag …"
 	# Only what the image needs is sent, and not the whole context once for each image.
 	tar -C "$context" -c Dockerfile "$target" healthcheck etc state |
-		docker build --quiet --build-arg "TARGET=$target" --tag "$images$target:$tag" - >/dev/null
+		docker build --quiet --build-arg "TARGET=$target" --tag "$images$target:$tag" - >"$context/log" 2>&1 || {
+		cat "$context/log" # not always: an engine without BuildKit has a warning for each image
+		exit 1
+	}
 done
 for target in $targets; do
 	docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' "$images$target:$tag"

@@ -54,19 +54,28 @@ func sandbox(ctx context.Context, args []string) error {
 		return process.Usage(err)
 	}
 	defer mail.Close() //nolint:errcheck // what it got is forgotten anyway
-	fmt.Fprintf(os.Stderr, "The payment provider answers on %s, mail goes to %s and is shown on %s.\n", at(*providerPort), mail.Addr(), at(*mailPort))
+	listen := new(net.ListenConfig)
+	atProvider, err := listen.Listen(ctx, "tcp", at(*providerPort))
+	if err != nil {
+		return process.Usage(err)
+	}
+	atMail, err := listen.Listen(ctx, "tcp", at(*mailPort))
+	if err != nil {
+		return process.Usage(err)
+	}
+	fmt.Fprintf(os.Stderr, "The payment provider answers on %s, mail goes to %s and is shown on %s.\n", atProvider.Addr(), mail.Addr(), atMail.Addr())
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveUntil(ctx, at(*providerPort), provider) })
-	group.Go(func() error { return serveUntil(ctx, at(*mailPort), mail) })
+	group.Go(func() error { return serveUntil(ctx, atProvider, provider) })
+	group.Go(func() error { return serveUntil(ctx, atMail, mail) })
 	return group.Wait()
 }
 
 // serveUntil serves until ctx ends. Who is waiting for a slow answer then gets none, as with a provider that breaks down.
-func serveUntil(ctx context.Context, addr string, handler http.Handler) error {
-	server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return process.Usage(err)
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
 	return nil
 }
