@@ -37,6 +37,14 @@ test-topologies: ## run the acceptance suite against every mix of processes, and
 		SHOP_SPLIT=$$split go test -count=1 ./test/acceptance || exit; done
 	@SHOP_LONG=1 go test -count=1 -timeout 30m ./test/faults
 
+.PHONY: images
+images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
+	@deploy/build-images.sh
+
+.PHONY: test-compose
+test-compose: ## run the acceptance suite against both compose files; needs Docker
+	@deploy/test-compose.sh
+
 .PHONY: check
 check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
 	@$(MAKE) --no-print-directory lint generated isolated

@@ -143,7 +143,7 @@ func (s *Shop) prepareState() error {
 
 // startDatabase finds or starts PostgreSQL and makes the shop's database, roles and schemas in it.
 func (s *Shop) startDatabase(ctx context.Context) error {
-	password, err := s.password()
+	password, err := Password(s.options.State, "password")
 	if err != nil {
 		return err
 	}
@@ -165,16 +165,16 @@ func (s *Shop) startDatabase(ctx context.Context) error {
 	return postgres.Provision(ctx, s.AdminURL, s.Plan)
 }
 
-// password is that of the roles, made once and kept beside the data.
-func (s *Shop) password() (string, error) {
-	path := filepath.Join(s.options.State, "password")
+// Password is one that is made once, and kept in a file beside the data.
+func Password(state, name string) (string, error) {
+	path := filepath.Join(state, name)
 	kept, err := os.ReadFile(path) //nolint:gosec // our own folder
 	if errors.Is(err, fs.ErrNotExist) {
 		kept = []byte(rand.Text())
 		err = os.WriteFile(path, kept, 0o600)
 	}
 	if err != nil {
-		return "", fmt.Errorf("keep the roles' password: %w", err)
+		return "", fmt.Errorf("keep a password: %w", err)
 	}
 	return string(kept), nil
 }
@@ -192,7 +192,12 @@ func (s *Shop) migrate(ctx context.Context) error {
 	if err := p.Err(); err != nil {
 		return fmt.Errorf("migrate: %w", errors.Join(ctx.Err(), err))
 	}
-	conn, err := pgx.Connect(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
+	return Seed(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
+}
+
+// Seed stocks the shelves. What is there already stays as it is.
+func Seed(ctx context.Context, inventoryMigrateURL string) error {
+	conn, err := pgx.Connect(ctx, inventoryMigrateURL)
 	if err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
@@ -203,14 +208,16 @@ func (s *Shop) migrate(ctx context.Context) error {
 	return nil
 }
 
-// serviceTokenLife is longer than a development shop runs.
-const serviceTokenLife = 30 * 24 * time.Hour
+// ServiceToken is what the shop's own processes show each other. It lives longer than a development shop runs.
+func ServiceToken(key *tokens.Key) string {
+	return key.Mint(tokens.Claims{Role: "service", Subject: "shop", TTL: 30 * 24 * time.Hour})
+}
 
 // env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, and what the caller
 // insists on.
 func (s *Shop) env(more ...string) []string {
 	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
-		"SERVICE_TOKEN=" + s.Key.Mint(tokens.Claims{Role: "service", Subject: "shop", TTL: serviceTokenLife}), "INVENTORY_URL=" + s.URL,
+		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())

@@ -18,7 +18,8 @@ func runBroker(ctx context.Context, args []string) error {
 		return err
 	}
 	set := flag.NewFlagSet("broker", flag.ContinueOnError)
-	port := set.Int("port", 4222, "where it listens on the loopback")
+	host := set.String("host", "127.0.0.1", "the address that it listens on; it asks nobody for a password")
+	port := set.Int("port", 4222, "the port that it listens on")
 	store := set.String("store", filepath.Join(s.State, "broker"), "the folder that it keeps messages and positions in")
 	if err := parse(set, "seam broker runs a NATS broker with JetStream that syncs each message to disk; Ctrl-C stops it.", args); err != nil {
 		return err
@@ -26,5 +27,5 @@ func runBroker(ctx context.Context, args []string) error {
 	if set.NArg() > 0 {
 		return process.Usage(errors.New("seam broker takes only flags"))
 	}
-	return broker.Run(ctx, broker.Options{Port: *port, StoreDir: *store, Log: os.Stderr})
+	return broker.Run(ctx, broker.Options{Host: *host, Port: *port, StoreDir: *store, Log: os.Stderr})
 }

@@ -15,9 +15,13 @@ func main() {
 	process.Main(
 		process.Verb{Name: "up", Args: "[--help]", Help: "start the shop and everything it needs; Ctrl-C stops it", Run: up},
 		process.Verb{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
-		process.Verb{Name: "broker", Args: "[--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
+		process.Verb{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
 		process.Verb{Name: "route", Args: "show|set|rollback|check [--help]", Help: "read and change which process answers under which path", Run: route},
 		process.Verb{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "see what delivery waits for and has given up, and mend it", Run: runEvents},
+		process.Verb{Name: "sandbox", Args: "[--help]", Help: "run the payment provider and the mail server to play with", Run: sandbox},
+		process.Verb{Name: "env", Args: "[--help]", Help: "print the keys and passwords that the compose files ask for", Run: printEnv},
+		process.Verb{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
+		process.Verb{Name: "seed", Args: "[--help]", Help: "stock the shelves of an inventory that is empty", Run: seed},
 		process.Verb{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
 	)
 }

@@ -80,6 +80,7 @@ func TestBadUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = taken.Close() })
+	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
 	db := pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS})
 	old := outdated(t, db)
 	for name, test := range map[string]struct {
@@ -97,8 +98,12 @@ func TestBadUse(t *testing.T) {
 		"a database unnamed":   {[]string{"PORT=0", "SEAM_STATE=" + state(t), "DATABASE_URL=postgres://localhost"}, []string{"seam", "up"}, "must be a URL with a database"},
 		"a split of nothing":   {[]string{"PORT=0", "SEAM_STATE=" + state(t), "SPLIT=billing"}, []string{"seam", "up"}, "no module"},
 		"postgres for nothing": {nil, []string{"seam", "postgres"}, "name the command to run"},
+		"setup of nothing":     {[]string{"DATABASE_URL="}, []string{"seam", "setup"}, "needs DATABASE_URL and SEAM_ROLE_PASSWORD"},
+		"setup with arguments": {nil, []string{"seam", "setup", "orders"}, "setup takes no arguments"},
+		"seed of nothing":      {nil, []string{"seam", "seed"}, "INVENTORY_MIGRATE_URL"},
+		"a sandbox in use":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "sandbox", "--smtp-port", "0", "--mail-port", "0", "--provider-port", port}, "address already in use"},
 		"a bad port":           {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT"},
-		"a port in use":        {[]string{fmt.Sprintf("PORT=%d", taken.Addr().(*net.TCPAddr).Port), "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
+		"a port in use":        {[]string{"PORT=" + port, "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
 		"a missing setting":    {nil, []string{"monolith", "serve"}, "ORDERS_DATABASE_URL"},
 		"a mix in memory":      {[]string{"MODULES=orders,inventory"}, []string{"monolith", "serve"}, "set BUS=nats"},
 		"an unknown module":    {[]string{"MODULES=orders,billing"}, []string{"monolith", "serve"}, `MODULES names "billing"`},

@@ -24,6 +24,8 @@ type settings struct {
 	DatabaseURL string `env:"DATABASE_URL"`
 	// Begins the names of the roles that seam makes, when the server has others of these names: roles belong to the whole server.
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
+	// The password that seam setup gives to all roles; seam up makes its own.
+	RolePassword string `env:"SEAM_ROLE_PASSWORD"`
 	// Where PostgreSQL's data and the signing key are kept between runs.
 	State string `env:"SEAM_STATE"`
 	// The façade's routes file, under the name that the gateway knows it by.

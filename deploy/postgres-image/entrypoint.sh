@@ -30,11 +30,12 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 	fi
 fi
 
-# Docker's SIGTERM would wait for every client to leave; SIGINT disconnects them.
+# Docker's SIGTERM would wait for every client to leave; SIGINT disconnects them. as_postgres in the background would be a shell of its
+# own, which ignores SIGINT and keeps it from the server.
 if [ "${1:-}" = postgres ]; then
 	shift
 fi
-as_postgres postgres -c listen_addresses='*' "$@" &
+setpriv --reuid=postgres --regid=postgres --init-groups postgres -c listen_addresses='*' "$@" &
 server=$!
 trap 'kill -INT $server' TERM INT
 wait $server || true # the signal ends this wait

@@ -1,5 +1,6 @@
 // Package broker runs a NATS server with JetStream for development and tests: in this process, or as a child that can be killed and
-// started again with the same store on the same port. It listens on the loopback only.
+// started again with the same store on the same port. It asks nobody for a password, so it listens on the loopback unless it is told of a
+// network that is its own.
 package broker
 
 import (
@@ -15,6 +16,7 @@ import (
 
 // Options of a broker.
 type Options struct {
+	Host     string    // for Run, where to listen; the loopback when empty
 	Port     int       // 0 is any free one, for Start
 	StoreDir string    // where JetStream keeps streams and positions; for Start, "" is a temporary folder that goes with the broker
 	Log      io.Writer // the broker's log; may be nil
@@ -37,7 +39,7 @@ func Run(ctx context.Context, o Options) error {
 		return errors.New("run broker: name a folder for its store")
 	}
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: cmp.Or(o.Port, server.RANDOM_PORT),
+		Host: cmp.Or(o.Host, "127.0.0.1"), Port: cmp.Or(o.Port, server.RANDOM_PORT),
 		JetStream: true, StoreDir: o.StoreDir, SyncAlways: true,
 		NoSigs:                 true, // signals are the process's, and reach the broker as the end of ctx
 		DisableJetStreamBanner: true,

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+	"example.com/shop/topology"
+)
+
+const aboutSetup = `seam setup makes what is missing of the shop's database: the database that DATABASE_URL (an admin connection) names, and for
+each module a schema and its roles. SEAM_ROLE_PASSWORD is the password of all of them, SEAM_ROLE_PREFIX begins their names.
+Doing it again sets the password again and changes nothing else. Each process's migrate verb comes next.`
+
+// setup is the only step of a deployment that needs an admin connection.
+func setup(ctx context.Context, args []string) error {
+	set := flag.NewFlagSet("setup", flag.ContinueOnError)
+	if err := parseNone(set, aboutSetup, args); err != nil {
+		return err
+	}
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	if s.DatabaseURL == "" || s.RolePassword == "" {
+		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_PASSWORD; seam setup --help explains them"))
+	}
+	return postgres.Provision(ctx, s.DatabaseURL, postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Password: s.RolePassword})
+}
+
+// seedConfig is on the role of migrations, as in the monolith: the runtime role is for the module's own code.
+type seedConfig struct {
+	URL string `env:"INVENTORY_MIGRATE_URL,required,notEmpty"`
+}
+
+func seed(ctx context.Context, args []string) error {
+	set := flag.NewFlagSet("seed", flag.ContinueOnError)
+	if err := parseNone(set, "seam seed puts the sample products into the inventory that INVENTORY_MIGRATE_URL names. What is there already stays as it is.", args); err != nil {
+		return err
+	}
+	cfg, err := process.Config[seedConfig]()
+	if err != nil {
+		return err
+	}
+	return topology.Seed(ctx, cfg.URL)
+}
+
+const aboutEnv = `seam env prints the keys and passwords that the compose files ask for, as in: seam env >deploy/.env
+They are made once and kept in SEAM_STATE, so that a database made with them still opens; only the token is new each time, and good for
+30 days. seam token prints tokens for a shop that runs with them. The signing key itself stays here.`
+
+func printEnv(_ context.Context, args []string) error {
+	set := flag.NewFlagSet("env", flag.ContinueOnError)
+	if err := parseNone(set, aboutEnv, args); err != nil {
+		return err
+	}
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	key, err := tokens.LoadOrCreate(filepath.Join(s.State, "key.pem"))
+	if err != nil {
+		return err
+	}
+	roles, err := topology.Password(s.State, "password")
+	if err != nil {
+		return err
+	}
+	admin, err := topology.Password(s.State, "admin-password")
+	if err != nil {
+		return err
+	}
+	// %q: an .env file has one line for each setting, and both generations of Compose turn \n inside quotes into an end of line.
+	_, err = fmt.Fprintf(os.Stdout, "AUTH_PUBLIC_KEY=%q\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_PASSWORD=%s\n",
+		key.PublicPEM(), topology.ServiceToken(key), admin, roles)
+	return err
+}
+
+// parseNone is parse for a verb that takes its settings from the environment alone.
+func parseNone(set *flag.FlagSet, about string, args []string) error {
+	if err := parse(set, about, args); err != nil {
+		return err
+	}
+	if set.NArg() > 0 {
+		return process.Usage(fmt.Errorf("seam %s takes no arguments; its settings come from the environment", set.Name()))
+	}
+	return nil
+}

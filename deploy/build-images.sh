@@ -1,0 +1,45 @@
+#!/bin/sh
+# Builds the image of every command, for this machine's Docker engine:
+#
+#   deploy/build-images.sh [COMMAND …]     (default: all of cmd/)
+#
+#   SEAM_IMAGES  what the images' names begin with (seam-); for a registry, such as registry.example.com/shop/
+#   SEAM_TAG     their tag (dev)
+set -eu
+cd "$(dirname "$0")/.."
+
+images=${SEAM_IMAGES:-seam-} tag=${SEAM_TAG:-dev}
+targets=${*:-$(ls cmd)}
+
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+mkdir -p "$context/etc/ssl/certs" "$context/state"
+for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+	if [ -r "$bundle" ]; then
+		cp "$bundle" "$context/etc/ssl/certs/ca-certificates.crt"
+		break
+	fi
+done
+
+echo "Building the commands …"
+arch=$(docker version --format '{{.Server.Arch}}')
+packages=./deploy/healthcheck
+for target in $targets; do
+	packages="$packages ./cmd/$target"
+done
+# shellcheck disable=SC2086 # one word for each package
+CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -ldflags='-s -w' -o "$context/" $packages
+cp deploy/Dockerfile "$context/"
+
+for target in $targets; do
+	echo "Building $images$target:$tag …"
+	# Only what the image needs is sent, and not the whole context once for each image.
+	tar -C "$context" -c Dockerfile "$target" healthcheck etc state |
+		docker build --quiet --build-arg "TARGET=$target" --tag "$images$target:$tag" - >"$context/log" 2>&1 || {
+		cat "$context/log" # not always: an engine without BuildKit has a warning for each image
+		exit 1
+	}
+done
+for target in $targets; do
+	docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' "$images$target:$tag"
+done

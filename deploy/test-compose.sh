@@ -1,0 +1,86 @@
+#!/bin/sh
+# Starts each compose file from nothing, runs the acceptance suite against it from outside, and takes it down again, whatever happened.
+#
+#   deploy/test-compose.sh [FILE …]     (default: deploy/compose.yaml and deploy/compose.services.yaml)
+#
+# Its names, ports, keys and volumes are its own, so a shop that runs here is left alone. SEAM_IMAGES, SEAM_TAG and POSTGRES_IMAGE choose
+# the images; without SEAM_IMAGES and SEAM_TAG they are built first.
+set -eu
+cd "$(dirname "$0")/.."
+
+if ! docker info >/dev/null 2>&1; then
+	echo "No Docker engine answers: the compose files are not tested."
+	exit 0
+fi
+if docker compose version >/dev/null 2>&1; then
+	compose="docker compose"
+elif command -v docker-compose >/dev/null; then
+	compose=docker-compose
+else
+	echo "There is neither docker compose nor docker-compose: the compose files are not tested."
+	exit 0
+fi
+
+postgres=${POSTGRES_IMAGE:-postgres:17-alpine}
+if ! docker image inspect "$postgres" >/dev/null 2>&1 && ! timeout 120 docker pull --quiet "$postgres" >/dev/null 2>&1; then
+	echo "$postgres cannot be pulled: taking one of Debian's packages instead."
+	postgres=seam-postgres:15
+	deploy/postgres-image/build.sh "$postgres"
+fi
+if [ -z "${SEAM_IMAGES:-}${SEAM_TAG:-}" ]; then
+	deploy/build-images.sh
+fi
+
+state=$(mktemp -d)
+project=seam-test-$$
+running=
+down() {
+	if [ -n "$running" ]; then
+		timeout 120 $compose --env-file "$state/env" -p "$project" -f "$running" down --volumes --remove-orphans --timeout 20 >"$state/down" 2>&1 || cat "$state/down"
+		running=
+	fi
+}
+trap 'down; rm -rf "$state"' EXIT
+trap 'exit 1' INT TERM
+
+echo "Building seam …"
+go build -o "$state/seam" ./cmd/seam
+SEAM_STATE=$state "$state/seam" env >"$state/env"
+
+# What the suite expects: an order expires before tok_slow has answered, and long after every other payment has.
+POSTGRES_IMAGE=$postgres
+SHOP_PORT=${TEST_SHOP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
+ORDERS_DEADLINE=5s PAYMENTS_CALL_TIMEOUT=500ms PAYMENTS_LEASE=5s PAYMENTS_QUIET=5s SANDBOX_SLOW=8s
+export POSTGRES_IMAGE SHOP_PORT MAIL_PORT PROVIDER_PORT
+export ORDERS_DEADLINE PAYMENTS_CALL_TIMEOUT PAYMENTS_LEASE PAYMENTS_QUIET SANDBOX_SLOW
+
+# ready waits until the door answers what only a whole shop can: a list of products from the database.
+ready() {
+	for _ in $(seq 60); do
+		if curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$SHOP_PORT/v1/inventory/products"; then
+			return 0
+		fi
+		sleep 1
+	done
+	return 1
+}
+
+for file in ${*:-deploy/compose.yaml deploy/compose.services.yaml}; do
+	echo "Starting $file …"
+	running=$file
+	begin=$(date +%s)
+	if ! timeout 300 $compose --env-file "$state/env" -p "$project" -f "$file" up -d >"$state/up" 2>&1 || ! ready; then
+		echo "$file does not become ready:"
+		cat "$state/up"
+		$compose --env-file "$state/env" -p "$project" -f "$file" ps
+		$compose --env-file "$state/env" -p "$project" -f "$file" logs --tail 20
+		exit 1
+	fi
+	echo "Ready after $(($(date +%s) - begin)) s; testing …"
+	if ! SHOP_URL="http://127.0.0.1:$SHOP_PORT" SHOP_MAIL_URL="http://127.0.0.1:$MAIL_PORT" SHOP_KEY="$state/key.pem" \
+		timeout 300 go test -count=1 ./test/acceptance; then
+		$compose --env-file "$state/env" -p "$project" -f "$file" logs --tail 30
+		exit 1
+	fi
+	down
+done
