@@ -19,15 +19,10 @@ import (
 
 // startSplit starts what a shop of several processes needs, in the order in which each can find the others: the broker, then the
 // services and the monolith with what is left to it, then the façade, which the clients know.
-func (s *Shop) startSplit(ctx context.Context, port int) (err error) {
-	s.say("Starting the broker …")
-	s.Broker, err = broker.Start(ctx, broker.Options{
-		Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),
-	})
-	if err != nil {
-		return fmt.Errorf("start the broker: %w", err)
+func (s *Shop) startSplit(ctx context.Context, port int) error {
+	if err := s.StartBroker(ctx); err != nil {
+		return err
 	}
-	s.closers = append(s.closers, s.Broker.Stop)
 	if err := s.useBus(ctx, service.NATS); err != nil {
 		return err
 	}
@@ -50,6 +45,19 @@ func (s *Shop) startSplit(ctx context.Context, port int) (err error) {
 		return err
 	}
 	return gateway.waitReady(ctx)
+}
+
+// StartBroker starts the broker beside whatever runs already. Processes that are started from now on are told where it is.
+func (s *Shop) StartBroker(ctx context.Context) (err error) {
+	s.say("Starting the broker …")
+	s.Broker, err = broker.Start(ctx, broker.Options{
+		Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),
+	})
+	if err != nil {
+		return fmt.Errorf("start the broker: %w", err)
+	}
+	s.closers = append(s.closers, s.Broker.Stop)
+	return nil
 }
 
 // writeRoutes sends each module's paths to the process that serves it.
