@@ -86,8 +86,9 @@ func up(ctx context.Context, args []string) error {
 
 // greet prints where everything is, and one line to try.
 func greet(shop *topology.Shop) {
+	fmt.Println("\nWho serves what:")
 	for _, p := range shop.Processes() {
-		fmt.Printf("\n  %-14s %s  %s", p.Name, p.URL, strings.Join(p.Serves, " "))
+		fmt.Printf("  %-14s %s  %s\n", p.Name, p.URL, strings.Join(p.Serves, " "))
 	}
 	customer := shop.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
 	fmt.Printf(`
