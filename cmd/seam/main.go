@@ -1,15 +1,7 @@
 // Command seam is for those who develop and operate the shop: it starts everything on one machine, and prints what they need.
 package main
 
-import (
-	"errors"
-	"flag"
-	"fmt"
-	"io"
-	"os"
-
-	"example.com/shop/platform/process"
-)
+import "example.com/shop/platform/process"
 
 func main() {
 	process.Main(
@@ -24,19 +16,4 @@ func main() {
 		process.Verb{Name: "seed", Args: "[--help]", Help: "stock the shelves of an inventory that is empty", Run: seed},
 		process.Verb{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
 	)
-}
-
-// parse reads a verb's flags; --help explains them by about and is no error.
-func parse(set *flag.FlagSet, about string, args []string) error {
-	set.SetOutput(io.Discard) // an error is told once, by Main
-	err := set.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Println(about)
-		set.SetOutput(os.Stdout)
-		set.PrintDefaults()
-	}
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return err
-	}
-	return process.Usage(err)
 }

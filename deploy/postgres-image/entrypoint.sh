@@ -38,5 +38,6 @@ fi
 setpriv --reuid=postgres --regid=postgres --init-groups postgres -c listen_addresses='*' "$@" &
 server=$!
 trap 'kill -INT $server' TERM INT
+trap 'kill -QUIT $server' QUIT # an immediate stop
 wait $server || true # the signal ends this wait
 wait $server

@@ -54,6 +54,6 @@ func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.T
 
 func (c *ownConn) close(ctx context.Context) {
 	if c.conn != nil {
-		_ = c.conn.Close(context.WithoutCancel(ctx)) // the server ends the session either way
+		_ = c.conn.Close(context.WithoutCancel(ctx)) // it is gone either way
 	}
 }
