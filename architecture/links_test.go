@@ -9,9 +9,6 @@ import (
 	"testing"
 )
 
-// root is the repository, as seen from this package.
-const root = ".."
-
 var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 
 // deadLinks returns the relative links in a document that lead nowhere.

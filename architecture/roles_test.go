@@ -1,4 +1,3 @@
-// Package architecture tests the boundaries between modules themselves.
 package architecture
 
 import (
