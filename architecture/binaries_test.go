@@ -1,0 +1,130 @@
+package architecture
+
+import (
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// binaries says what each command links: a service its own module, the monolith all that are not decommissioned, anything else none;
+// and nothing that runs in production links what is only for development.
+var binaries = rule{
+	name: "binaries",
+	why: "a process that links a module can call it, and an extracted module that the monolith still links was never extracted; " +
+		`see "Monolith code that is never deleted" in architecture/README.md`,
+	check: func(t Tree) findings {
+		var f findings
+		for _, command := range t.Commands() {
+			f.subjects++
+			at := "cmd/" + command
+			may := claimed(t, command)
+			for _, folder := range t.Links(command) {
+				module, contract := owner(folder)
+				switch {
+				case command == "seam": // it starts the others, and stocks the shelves with the migrations' own seed
+					if module != "" && under(folder, "modules") {
+						f.add(at, "links "+folder, "let seam start the module's process, or ask it over HTTP")
+					}
+				case forDevelopment(folder):
+					f.add(at, "links "+folder+", which is for development", "use it from tests and cmd/seam only; find who imports it with: go list -deps ./"+at)
+				case module != "" && !contract && !slices.Contains(may, module):
+					f.add(at, "links "+folder+" and does not run "+module, advice(t, command, module))
+				}
+			}
+			for _, module := range may {
+				if !slices.Contains(t.Links(command), "modules/"+module) {
+					f.add(at, "does not link the module "+module, "serve it in cmd/"+command+"; a module that was extracted and deleted is decommissioned in "+ledgerFile)
+				}
+			}
+		}
+		return f
+	},
+	refuses: []plant{
+		{name: "a service links another module through a package in between", file: "cmd/orders/also.go",
+			text: "package main\n\nimport _ \"example.com/shop/modules/payments\"", want: "cmd/orders: links modules/payments"},
+		{name: "the façade links a module", file: "cmd/gateway/also.go",
+			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"", want: "cmd/gateway: links modules/orders"},
+		{name: "the monolith links the broker's server", file: "cmd/monolith/also.go",
+			text: "package main\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"", want: "for development"},
+		{name: "a service links the launchers through platform", file: "platform/service/also.go",
+			text: "package service\n\nimport _ \"example.com/shop/topology\"", want: "cmd/payments: links topology"},
+		{name: "the monolith links what was decommissioned", file: ledgerFile, old: "extractions: []", text: decommissioned,
+			want: "cmd/monolith: links modules/payments and does not run payments"},
+		{name: "the monolith forgets a module", file: "modules/shipping/go.mod", text: "module example.com/shop/modules/shipping",
+			want: "cmd/monolith: does not link the module shipping"},
+	},
+	accepts: []plant{
+		{name: "a service links another's contract", file: "cmd/payments/also.go",
+			text: "package main\n\nimport _ \"example.com/shop/modules/inventory/inventoryapi\""},
+		{name: "seam links the launchers", file: "cmd/seam/also.go",
+			text: "package main\n\nimport _ \"example.com/shop/platform/devkit/paysim\""},
+		{name: "a test links a launcher", file: "cmd/orders/also_test.go",
+			text: "package main\n\nimport _ \"example.com/shop/topology\""},
+	},
+}
+
+// claimed are the modules that a command runs, which its name says.
+func claimed(t Tree, command string) []string {
+	switch {
+	case command == "monolith":
+		return slices.DeleteFunc(t.Modules(), func(m string) bool { return gone(t, m) })
+	case slices.Contains(t.Modules(), command):
+		return []string{command}
+	}
+	return nil
+}
+
+func advice(t Tree, command, module string) string {
+	if command == "monolith" && gone(t, module) {
+		return "delete what is left of " + module + " in cmd/monolith: " + ledgerFile + " says that it is decommissioned"
+	}
+	return "call or hear it through its contract, " + module + "api"
+}
+
+// gone says that the ledger has decommissioned a module. A ledger that cannot be read is another rule's.
+func gone(t Tree, module string) bool {
+	ledger, _ := ParseLedger(t[ledgerFile])
+	return slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool { return e.Module == module && e.State == Decommissioned })
+}
+
+// forDevelopment says that a package launches or imitates something, or is for tests.
+func forDevelopment(pkg string) bool {
+	for _, prefix := range []string{
+		"platform/devkit", "topology", "cmd/seam", "architecture", "test", "testing",
+		"github.com/nats-io/nats-server", "github.com/testcontainers", "github.com/fergusstrange/embedded-postgres",
+	} {
+		if under(pkg, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestBinariesLinkNothingForDevelopment asks the go command for what the tree does not show: what libraries link in their turn.
+func TestBinariesLinkNothingForDevelopment(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it asks the go command")
+	}
+	t.Parallel()
+	for _, command := range repository(t).Commands() {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../cmd/"+command).Output()
+		if err != nil {
+			t.Fatalf("go list -deps ./cmd/%s: %v", command, err)
+		}
+		var found []string
+		for pkg := range strings.Lines(string(out)) {
+			pkg = strings.TrimPrefix(strings.TrimSpace(pkg), Shop+"/")
+			if forDevelopment(pkg) && pkg != path.Join("cmd", command) {
+				found = append(found, pkg)
+			}
+		}
+		switch {
+		case command == "seam" && len(found) == 0:
+			t.Errorf("not even cmd/seam links a launcher: the search is broken")
+		case command != "seam" && len(found) > 0:
+			t.Errorf("cmd/%s: links %s, which is for development\n  instead: find who imports it with: go mod why -m", command, strings.Join(found, ", "))
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package architecture
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The states of an extraction, in their order. Each can be taken back, until the old code is deleted.
+const (
+	Assessed       = "assessed"       // the reason is measured; nothing has moved
+	Canary         = "canary"         // two processes serve and consume for one schema
+	CutOver        = "cut over"       // the new process serves alone, on the old database
+	DataMoved      = "data moved"     // on a database of its own
+	Decommissioned = "decommissioned" // the monolith does not link the module any more
+)
+
+// States are all states, the first first.
+var States = []string{Assessed, Canary, CutOver, DataMoved, Decommissioned}
+
+// Triggers are the four reasons that justify an extraction. Each can be measured; "the monolith is big" is none of them.
+var Triggers = map[string]string{
+	"scaling":   "it needs another amount or kind of machine than the rest",
+	"releases":  "its changes wait for others' releases, or theirs for it",
+	"isolation": "its faults, or the rules of law that it is under, must not reach the rest",
+	"ownership": "another team answers for it, by day and by night",
+}
+
+// Ledger is the list of extractions, deploy/extractions.yaml: what is under way, why, and until when.
+type Ledger struct {
+	Extractions []Extraction `yaml:"extractions"`
+}
+
+// Extraction is one module on its way out.
+type Extraction struct {
+	Module      string `yaml:"module"`
+	Trigger     string `yaml:"trigger"`     // one of Triggers
+	Measurement string `yaml:"measurement"` // the figure that shows the trigger, and where it comes from
+	Owner       string `yaml:"owner"`       // who finishes it
+	State       string `yaml:"state"`
+	// When each state was reached, and when each that is still to come is due.
+	Dates map[string]Date `yaml:"dates"`
+	// When two processes stop serving the same module: a dual run that never ends is two systems.
+	DualRunEnds Date   `yaml:"dual_run_ends"`
+	Extended    string `yaml:"extended"` // why a date was moved; empty when none was
+}
+
+// Date is a day, as 2026-01-31.
+type Date struct{ time.Time }
+
+// UnmarshalYAML reads a day.
+func (d *Date) UnmarshalYAML(node *yaml.Node) error {
+	day, err := time.Parse(time.DateOnly, node.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is not a day like 2026-01-31", node.Line, node.Value)
+	}
+	d.Time = day
+	return nil
+}
+
+// ParseLedger reads the ledger. A field that it does not know is an error, because a misspelt deadline would never be missed.
+func ParseLedger(text string) (Ledger, error) {
+	var ledger Ledger
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&ledger); err != nil {
+		return Ledger{}, fmt.Errorf("read the ledger: %w", err)
+	}
+	return ledger, nil
+}
+
+// Validate says what is missing from an extraction, or contradicts itself.
+func (e Extraction) Validate() error {
+	at := slices.Index(States, e.State)
+	switch {
+	case Triggers[e.Trigger] == "":
+		return fmt.Errorf("trigger %q is none of scaling, releases, isolation and ownership", e.Trigger)
+	case strings.TrimSpace(e.Measurement) == "":
+		return errors.New("there is no measurement: a reason without a figure is an opinion")
+	case e.Owner == "":
+		return errors.New("there is no owner")
+	case at < 0:
+		return fmt.Errorf("state %q is none of %s", e.State, strings.Join(States, ", "))
+	case e.DualRunEnds.IsZero():
+		return errors.New("dual_run_ends is missing: two processes for one module need a last day")
+	}
+	for name := range e.Dates {
+		if !slices.Contains(States, name) {
+			return fmt.Errorf("there is a date for %q, which is none of %s", name, strings.Join(States, ", "))
+		}
+	}
+	var before Date
+	for i, state := range States {
+		date, there := e.Dates[state]
+		switch {
+		case !there && i <= at:
+			return fmt.Errorf("dates: %q was reached and has no day", state)
+		case !there:
+			return fmt.Errorf("dates: %q has no day on which it is due", state)
+		case date.Before(before.Time):
+			return fmt.Errorf("dates: %q is before the state that precedes it", state)
+		}
+		before = date
+	}
+	return nil
+}
+
+// Overdue says which promise of the ledger is broken on a day, and what to do; nothing when none is.
+func (e Extraction) Overdue(today time.Time) []string {
+	late := func(d Date) bool { return today.After(d.AddDate(0, 0, 1)) } // the day itself is in time, wherever one is
+	var found []string
+	for _, state := range States[slices.Index(States, e.State)+1:] {
+		if d := e.Dates[state]; late(d) {
+			found = append(found, fmt.Sprintf("%q was due on %s and it is still %q", state, d.Format(time.DateOnly), e.State))
+		}
+	}
+	if (e.State == Assessed || e.State == Canary) && late(e.DualRunEnds) {
+		found = append(found, "the dual run was to end on "+e.DualRunEnds.Format(time.DateOnly)+" and goes on")
+	}
+	return found
+}

@@ -1,0 +1,119 @@
+package architecture
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const ledgerFile = "deploy/extractions.yaml"
+
+// ledger holds the list of extractions to its own terms, and to what the modules are. That a date has passed is no violation: an old
+// commit stays green. seam ledger fails then.
+var ledger = rule{
+	name: "ledger",
+	why: "an extraction without a reason, an owner and a last day ends as two systems for ever; " +
+		`see "Premature infrastructure" in architecture/README.md`,
+	check: func(t Tree) findings {
+		f := findings{subjects: len(t.Match(ledgerFile))}
+		list, err := ParseLedger(t[ledgerFile])
+		if err != nil {
+			f.add(ledgerFile, err.Error(), "write it as the example in the file shows; an empty list is extractions: []")
+			return f
+		}
+		var seen []string
+		for _, e := range list.Extractions {
+			err := e.Validate()
+			switch {
+			case !slices.Contains(t.Modules(), e.Module) && e.State != Decommissioned:
+				f.add(ledgerFile, "there is no module "+e.Module, "name one of "+strings.Join(t.Modules(), ", "))
+			case slices.Contains(seen, e.Module):
+				f.add(ledgerFile, e.Module+" is in it twice", "keep one entry for each module, and its dates in that")
+			case err != nil:
+				f.add(ledgerFile, e.Module+": "+err.Error(), "complete the entry as the example in the file shows")
+			}
+			seen = append(seen, e.Module)
+		}
+		return f
+	},
+	refuses: []plant{
+		{name: "no measurement", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "measurement:", "#", 1), want: "no measurement"},
+		{name: "a trigger that is none", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "isolation", "modernisation", 1), want: "none of scaling"},
+		{name: "no end of the dual run", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "dual_run_ends:", "#", 1), want: "last day"},
+		{name: "no deadline", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "decommissioned: 2026-06-30", "", 1), want: `"decommissioned" has no day`},
+		{name: "a module that is none", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "module: payments", "module: paymens", 1), want: "no module paymens"},
+		{name: "a field that is none", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "dual_run_ends", "dual_run_end", 1), want: "dual_run_end"},
+	},
+	accepts: []plant{
+		{name: "a canary with all its dates", file: ledgerFile, old: "extractions: []", text: example},
+		{name: "one that is late", file: ledgerFile, old: "extractions: []", text: strings.ReplaceAll(example, "2026", "2019")},
+	},
+}
+
+const example = `extractions:
+  - module: payments
+    trigger: isolation
+    measurement: the audit of card data covers 41,000 lines; 3,100 once payments stands alone (audit of 2026-02)
+    owner: grace
+    state: canary
+    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2026-05-15, decommissioned: 2026-06-30}
+    dual_run_ends: 2026-04-10
+`
+
+// decommissioned is the example when all is done.
+var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)
+
+// TestLateExtractionsAreTold warns, so that an old commit stays green; make ledger is what fails.
+func TestLateExtractionsAreTold(t *testing.T) {
+	t.Parallel()
+	list, err := ParseLedger(repository(t)[ledgerFile])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list.Extractions {
+		for _, late := range e.Overdue(time.Now()) {
+			t.Logf("warning: %s: %s: %s", ledgerFile, e.Module, late)
+		}
+	}
+}
+
+func TestOverdue(t *testing.T) {
+	t.Parallel()
+	list, err := ParseLedger(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	canary := list.Extractions[0]
+	for day, want := range map[string]int{"2026-04-10": 0, "2026-04-11": 0, "2026-04-12": 2, "2026-05-20": 3, "2026-07-02": 4} {
+		today, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if late := canary.Overdue(today); len(late) != want {
+			t.Errorf("on %s: %q, want %d", day, late, want)
+		}
+	}
+	canary.State = Decommissioned
+	if late := canary.Overdue(time.Now()); len(late) > 0 {
+		t.Errorf("what is done is late: %q", late)
+	}
+}
+
+func TestTheExampleInTheLedgerIsRight(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(repository(t)[ledgerFile], "# As in:")
+	var lines []string
+	for line := range strings.Lines(text) {
+		if commented, ok := strings.CutPrefix(line, "#   "); ok {
+			lines = append(lines, "  "+commented)
+		}
+	}
+	list, err := ParseLedger("extractions:\n" + strings.Join(lines, ""))
+	if err != nil || len(list.Extractions) != 1 {
+		t.Fatalf("%d entries: %v", len(list.Extractions), err)
+	}
+	if err := list.Extractions[0].Validate(); err != nil {
+		t.Error(err)
+	}
+}

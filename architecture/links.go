@@ -1,0 +1,37 @@
+package architecture
+
+import (
+	"maps"
+	"path"
+	"slices"
+)
+
+// Links returns every package that a command links, its own folder left out: the shop's as folders from the root, others' by their
+// import paths. It follows our own packages only; what a library links in its turn is not in the tree.
+func (t Tree) Links(command string) []string {
+	files := map[string][]string{}
+	for _, name := range t.GoFiles(false) {
+		files[path.Dir(name)] = append(files[path.Dir(name)], name)
+	}
+	seen := map[string]bool{}
+	var follow func(folder string)
+	follow = func(folder string) {
+		for _, file := range files[folder] {
+			for _, i := range t.Imports(file) {
+				name, ours := Inside(i.Path)
+				if !ours {
+					name = i.Path
+				}
+				if seen[name] {
+					continue
+				}
+				seen[name] = true
+				if ours {
+					follow(name)
+				}
+			}
+		}
+	}
+	follow("cmd/" + command)
+	return slices.Sorted(maps.Keys(seen))
+}
