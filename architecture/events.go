@@ -1,0 +1,133 @@
+package architecture
+
+import (
+	"cmp"
+	"go/ast"
+	"go/token"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Event is a type of a contract that has a Topic: a fact that its module tells the others.
+type Event struct {
+	Module string          // the module whose contract it is in
+	Name   string          // the type, as Placed
+	Topic  string          // the wire name; "" when Topic returns anything but a literal, which nobody can read off
+	Doc    string          // the comment over the type, in one line: when the fact is true
+	Type   *ast.StructType // its fields; nil when it is no struct
+	File   string          // where the type is declared
+	Line   int
+}
+
+// Contract is the folder of a module's contract, whether there is one or not.
+func Contract(module string) string { return "modules/" + module + "/" + module + "api" }
+
+// Go is the event as a listener writes it: ordersapi.Placed.
+func (e Event) Go() string { return e.Module + "api." + e.Name }
+
+// At is where the event is declared, as file:line.
+func (e Event) At() string { return e.File + ":" + strconv.Itoa(e.Line) }
+
+// Events are the events of all contracts, by module and then in the order in which the contract tells them.
+func (t Tree) Events() []Event {
+	var found []Event
+	for _, module := range t.Modules() {
+		topics := t.topics(module)
+		for _, file := range t.contractFiles(module) {
+			for spec, doc := range types(t.Go(file)) {
+				topic, ok := topics[spec.Name.Name]
+				if !ok {
+					continue
+				}
+				e := Event{Module: module, Name: spec.Name.Name, Topic: topic, File: file, Line: Line(spec), Doc: doc}
+				e.Type, _ = spec.Type.(*ast.StructType)
+				found = append(found, e)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Event) int {
+		return cmp.Or(cmp.Compare(a.Module, b.Module), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return found
+}
+
+// contractFiles are the files of a module's contract, without tests.
+func (t Tree) contractFiles(module string) []string {
+	return slices.DeleteFunc(t.Match(Contract(module)+"/*.go"), func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+}
+
+// topics are the wire names by the name of the type that has the method Topic() string.
+func (t Tree) topics(module string) map[string]string {
+	topics := map[string]string{}
+	for _, file := range t.contractFiles(module) {
+		for _, decl := range t.Go(file).Decls {
+			method, ok := decl.(*ast.FuncDecl)
+			if !ok || method.Recv.NumFields() != 1 || method.Name.Name != "Topic" || method.Type.Params.NumFields() != 0 {
+				continue
+			}
+			receiver := method.Recv.List[0].Type
+			if star, ok := receiver.(*ast.StarExpr); ok {
+				receiver = star.X
+			}
+			if name, ok := receiver.(*ast.Ident); ok {
+				topics[name.Name] = returned(method)
+			}
+		}
+	}
+	return topics
+}
+
+// returned is the string literal that a function does nothing but return, or "".
+func returned(f *ast.FuncDecl) string {
+	if f.Body == nil || len(f.Body.List) != 1 {
+		return ""
+	}
+	if r, ok := f.Body.List[0].(*ast.ReturnStmt); ok && len(r.Results) == 1 {
+		return literal(r.Results[0])
+	}
+	return ""
+}
+
+// literal is the value of a string literal, or "" for anything else.
+func literal(n ast.Node) string {
+	if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+		if s, err := strconv.Unquote(lit.Value); err == nil {
+			return s
+		}
+	}
+	return ""
+}
+
+// types yields the types that a file declares, each with its comment in one line.
+func types(file *ast.File) func(yield func(*ast.TypeSpec, string) bool) {
+	return func(yield func(*ast.TypeSpec, string) bool) {
+		for _, decl := range file.Decls {
+			gen, ok := decl.(*ast.GenDecl)
+			if !ok || gen.Tok != token.TYPE {
+				continue
+			}
+			for _, spec := range gen.Specs {
+				spec := spec.(*ast.TypeSpec)
+				doc := spec.Doc
+				if doc == nil {
+					doc = gen.Doc
+				}
+				if !yield(spec, strings.Join(strings.Fields(doc.Text()), " ")) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// contractOf is the module whose contract an import path is, or "".
+func contractOf(importPath string) string {
+	folder, ours := Inside(importPath)
+	module := path.Base(path.Dir(folder))
+	if ours && folder == Contract(module) {
+		return module
+	}
+	return ""
+}
