@@ -20,21 +20,29 @@ var binaries = rule{
 			f.subjects++
 			at := "cmd/" + command
 			may := claimed(t, command)
-			for _, folder := range t.Links(command) {
-				module, contract := owner(folder)
+			links := t.Links(command)
+			for _, l := range links {
+				module, contract := owner(l.Package)
+				if from, _ := owner(l.Via); forDevelopment(l.Via) && command != "seam" || module != "" && from == module {
+					continue // what brings it is told, and that is enough
+				}
+				what := "links " + l.Package
+				if l.Via != at {
+					what += " through " + l.Via
+				}
 				switch {
 				case command == "seam": // it starts the others, and stocks the shelves with the migrations' own seed
-					if module != "" && under(folder, "modules") {
-						f.add(at, "links "+folder, "let seam start the module's process, or ask it over HTTP")
+					if under(l.Package, "modules") {
+						f.add(at, what, "let seam start the module's process, or ask it over HTTP")
 					}
-				case forDevelopment(folder):
-					f.add(at, "links "+folder+", which is for development", "use it from tests and cmd/seam only; find who imports it with: go list -deps ./"+at)
+				case forDevelopment(l.Package):
+					f.add(at, what+", which is for development", "use it from tests and from cmd/seam only")
 				case module != "" && !contract && !slices.Contains(may, module):
-					f.add(at, "links "+folder+" and does not run "+module, advice(t, command, module))
+					f.add(at, what+" and does not run "+module, advice(t, command, module))
 				}
 			}
 			for _, module := range may {
-				if !slices.Contains(t.Links(command), "modules/"+module) {
+				if !slices.ContainsFunc(links, func(l Link) bool { return l.Package == "modules/"+module }) {
 					f.add(at, "does not link the module "+module, "serve it in cmd/"+command+"; a module that was extracted and deleted is decommissioned in "+ledgerFile)
 				}
 			}
@@ -49,7 +57,7 @@ var binaries = rule{
 		{name: "the monolith links the broker's server", file: "cmd/monolith/also.go",
 			text: "package main\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"", want: "for development"},
 		{name: "a service links the launchers through platform", file: "platform/service/also.go",
-			text: "package service\n\nimport _ \"example.com/shop/topology\"", want: "cmd/payments: links topology"},
+			text: "package service\n\nimport _ \"example.com/shop/topology\"", want: "cmd/payments: links topology through platform/service"},
 		{name: "the monolith links what was decommissioned", file: ledgerFile, old: "extractions: []", text: decommissioned,
 			want: "cmd/monolith: links modules/payments and does not run payments"},
 		{name: "the monolith forgets a module", file: "modules/shipping/go.mod", text: "module example.com/shop/modules/shipping",

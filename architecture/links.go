@@ -1,19 +1,19 @@
 package architecture
 
-import (
-	"maps"
-	"path"
-	"slices"
-)
+import "path"
 
-// Links returns every package that a command links, its own folder left out: the shop's as folders from the root, others' by their
-// import paths. It follows our own packages only; what a library links in its turn is not in the tree.
-func (t Tree) Links(command string) []string {
+// Link is one package that a command links, and the package that brings it.
+type Link struct{ Package, Via string }
+
+// Links returns every package that a command links: the shop's as folders from the root, others' by their import paths. It follows
+// our own packages only; what a library links in its turn is not in the tree.
+func (t Tree) Links(command string) []Link {
 	files := map[string][]string{}
 	for _, name := range t.GoFiles(false) {
 		files[path.Dir(name)] = append(files[path.Dir(name)], name)
 	}
 	seen := map[string]bool{}
+	var found []Link
 	var follow func(folder string)
 	follow = func(folder string) {
 		for _, file := range files[folder] {
@@ -26,6 +26,7 @@ func (t Tree) Links(command string) []string {
 					continue
 				}
 				seen[name] = true
+				found = append(found, Link{name, folder})
 				if ours {
 					follow(name)
 				}
@@ -33,5 +34,5 @@ func (t Tree) Links(command string) []string {
 		}
 	}
 	follow("cmd/" + command)
-	return slices.Sorted(maps.Keys(seen))
+	return found
 }

@@ -101,7 +101,8 @@ func TestRules(t *testing.T) {
 			}
 			fresh, gone := known.sift(r.name, found.broken)
 			for _, v := range fresh {
-				t.Error(v.tell(r))
+				fmt.Fprintln(t.Output(), v.tell(r)) // not by t.Error: the first words are what and where, and not where in this file
+				t.Fail()
 			}
 			for _, k := range gone {
 				t.Errorf("%s: lists %q for rule %s, which does not occur any more\n  instead: remove the entry, so that it cannot come back",

@@ -1,0 +1,146 @@
+package architecture
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMutants is the proof from outside: each planted violation is written into a copy of the repository on disk, the tests are run there
+// as its author would run them, and the rule that is meant to catch it must be the one that fails. It prints what the author reads.
+func TestMutants(t *testing.T) {
+	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
+		t.Skip("it is run by make architecture-mutants")
+	}
+	tree := repository(t)
+	copied := copyRepository(t)
+	binary := filepath.Join(t.TempDir(), "architecture.test")
+	run(t, copied, true, "go", "test", "-c", "-o", binary, "./architecture")
+	survived, killed := 0, 0
+	for _, r := range all {
+		for _, p := range r.refuses {
+			undo := p.write(t, tree, copied)
+			out := run(t, filepath.Join(copied, "architecture"), false, binary, "-test.short", "-test.run", "^TestRules$")
+			undo()
+			if !strings.Contains(out, "--- FAIL: TestRules/"+r.name+" ") || !strings.Contains(out, p.want) {
+				survived++
+				t.Errorf("%s: %s survived in %s:\n%s", r.name, p.name, p.file, out)
+				continue
+			}
+			killed++
+			t.Logf("%s: %s\n%s", r.name, p.name, told(out, r.name))
+		}
+	}
+	t.Logf("%d violations were written, %d were caught by their rule", killed+survived, killed)
+	if killed < 25 {
+		t.Errorf("only %d were caught, of at least 25", killed)
+	}
+}
+
+// TestNothingIsServedStale runs the rules by the go command, with its cache, until they are served from it; a violation that is planted
+// then must fail.
+func TestNothingIsServedStale(t *testing.T) {
+	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
+		t.Skip("it is run by make architecture-mutants")
+	}
+	tree := repository(t)
+	copied := copyRepository(t)
+	rules := func(mustPass bool) string {
+		return run(t, copied, mustPass, "go", "test", "-short", "-run", "^TestRules$", "./architecture")
+	}
+	rules(true)
+	if out := rules(true); !strings.Contains(out, "(cached)") {
+		t.Fatalf("the cache was not used, so this proves nothing:\n%s", out)
+	}
+	for _, r := range all {
+		for _, p := range r.refuses {
+			undo := p.write(t, tree, copied)
+			if out := rules(false); !strings.Contains(out, "TestRules/"+r.name) {
+				t.Errorf("%s: %s was not seen after a green run:\n%s", r.name, p.name, out)
+			}
+			undo()
+			break
+		}
+	}
+}
+
+// copyRepository copies what is written, with its times, so that the cache trusts it.
+func copyRepository(t *testing.T) string {
+	t.Helper()
+	to := t.TempDir()
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != ".git" && name != "bin" {
+			run(t, root, true, "cp", "-Rp", name, to)
+		}
+	}
+	return to
+}
+
+// write plants in a folder and returns what takes it out again.
+func (p plant) write(t *testing.T, tree Tree, folder string) (undo func()) {
+	t.Helper()
+	planted := p.in(t, tree)
+	changed := map[string]bool{}
+	for name := range tree {
+		if planted[name] != tree[name] {
+			changed[name] = true
+		}
+	}
+	for name := range planted {
+		if _, before := tree[name]; !before {
+			changed[name] = true
+		}
+	}
+	for name := range changed {
+		put(t, filepath.Join(folder, name), planted, name)
+	}
+	return func() {
+		for name := range changed {
+			put(t, filepath.Join(folder, name), tree, name)
+		}
+	}
+}
+
+func put(t *testing.T, path string, tree Tree, name string) {
+	t.Helper()
+	text, there := tree[name]
+	if !there {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove(filepath.Dir(path)) // a folder that the plant made is empty now; any other is not, and stays
+		return
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// told is what the rule said, without what the test framework says around it.
+func told(out, name string) string {
+	_, after, _ := strings.Cut(out, "--- FAIL: TestRules/"+name+" ")
+	_, after, _ = strings.Cut(after, "\n")
+	after, _, _ = strings.Cut(after, "    --- ")
+	after, _, _ = strings.Cut(after, "FAIL\n")
+	return strings.TrimRight(after, "\n")
+}
+
+func run(t *testing.T, dir string, mustPass bool, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil && mustPass {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}

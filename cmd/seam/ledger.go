@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"example.com/shop/architecture"
+	"example.com/shop/platform/process"
+)
+
+const aboutLedger = `seam ledger shows which modules are on their way out of the monolith, and fails when a day has passed on which a step was due.
+It reads deploy/extractions.yaml, or the file that is named after it.`
+
+// runLedger prints the extractions, and what is late.
+func runLedger(_ context.Context, args []string) error {
+	set := flag.NewFlagSet("ledger", flag.ContinueOnError)
+	if err := parse(set, aboutLedger, args); err != nil {
+		return err
+	}
+	file := "deploy/extractions.yaml"
+	if set.NArg() > 0 {
+		file = set.Arg(0)
+	}
+	text, err := os.ReadFile(file) //nolint:gosec // the file that the operator names
+	if errors.Is(err, fs.ErrNotExist) {
+		return process.Usage(fmt.Errorf("%s is not here: run it at the root of the repository, or name the ledger's file", file))
+	}
+	if err != nil {
+		return err
+	}
+	ledger, err := architecture.ParseLedger(string(text))
+	if err != nil {
+		return process.Usage(fmt.Errorf("%s: %w", file, err))
+	}
+	if len(ledger.Extractions) == 0 {
+		fmt.Println("Nothing is on its way out of the monolith.")
+	}
+	late := 0
+	for _, e := range ledger.Extractions {
+		if err := e.Validate(); err != nil {
+			return process.Usage(fmt.Errorf("%s: %s: %w", file, e.Module, err))
+		}
+		fmt.Printf("%s  %s since %s  (%s: %s; %s answers for it)\n",
+			e.Module, e.State, e.Dates[e.State].Format(time.DateOnly), e.Trigger, e.Measurement, e.Owner)
+		for _, why := range e.Overdue(time.Now()) {
+			late++
+			fmt.Println("  late:", why)
+		}
+	}
+	if late > 0 {
+		return fmt.Errorf("%d overdue: finish the step, take it back (seam route rollback), or move its day in %s and say why in extended", late, file)
+	}
+	return nil
+}
