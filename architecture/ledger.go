@@ -47,6 +47,7 @@ type Extraction struct {
 	// When two processes stop serving the same module: a dual run that never ends is two systems.
 	DualRunEnds Date   `yaml:"dual_run_ends"`
 	Extended    string `yaml:"extended"` // why a date was moved; empty when none was
+	Despite     string `yaml:"despite"`  // why it is the first although others wait for it; empty when nobody does
 }
 
 // Date is a day, as 2026-01-31.

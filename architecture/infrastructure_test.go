@@ -1,0 +1,90 @@
+package architecture
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// infrastructure keeps the shop that nobody has cut as cheap as it is: compose.yaml runs the monolith, PostgreSQL and what happens once,
+// until the ledger says why there is more.
+var infrastructure = rule{
+	name: "infrastructure",
+	why: "a broker, a cache or a mesh that no extraction needs is run, patched and paid for by everyone; " +
+		`see "Premature infrastructure" in architecture/README.md`,
+	check: func(t Tree) findings {
+		var f findings
+		const file = "deploy/compose.yaml"
+		var compose struct {
+			Services map[string]any `yaml:"services"`
+		}
+		if err := yaml.Unmarshal([]byte(t[file]), &compose); err != nil {
+			f.add(file, err.Error(), "mend it: docker-compose -f "+file+" config says where")
+			return f
+		}
+		ledger, _ := ParseLedger(t[ledgerFile])
+		for _, service := range slices.Sorted(maps.Keys(compose.Services)) {
+			f.subjects++
+			if !slices.Contains(cheap, service) && len(ledger.Extractions) == 0 {
+				f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it", "leave it out, or enter there the extraction that it is for, with its measurement; the whole split is compose.services.yaml")
+			}
+		}
+		return f
+	},
+	refuses: []plant{
+		{name: "a broker", file: "deploy/compose.yaml", old: "\nservices:\n", text: "\nservices:\n  broker:\n    image: nats\n", want: "deploy/compose.yaml: starts broker"},
+		{name: "a service beside the monolith", file: "deploy/compose.yaml", old: "\nservices:\n", text: "\nservices:\n  payments:\n    image: seam-payments\n", want: "starts payments"},
+	},
+	accepts: []plant{
+		{name: "a note", file: "deploy/compose.yaml", text: "# broker: not yet"},
+	},
+}
+
+// cheap is what a shop needs that nobody has cut; the sandbox stands for what is outside of it.
+var cheap = []string{"monolith", "postgres", "setup", "migrate", "seed", "sandbox"}
+
+// firstService looks at the ledger for the wrong one to begin with: a module that others wait for.
+var firstService = rule{
+	name: "first-service",
+	why: "a module that others call while a client waits brings the network into every request, and teaches the team nothing it can take back cheaply; " +
+		`see "The wrong first service" in architecture/README.md`,
+	check: func(t Tree) findings {
+		var f findings
+		ledger, _ := ParseLedger(t[ledgerFile])
+		calls := t.Uses().Calls
+		for _, m := range t.Modules() {
+			f.subjects++
+			callers := callersOf(calls, m)
+			first := slices.IndexFunc(ledger.Extractions, func(e Extraction) bool { return e.Module == m })
+			if first != 0 || len(callers) == 0 || ledger.Extractions[0].Despite != "" {
+				continue
+			}
+			uncalled := slices.DeleteFunc(t.Modules(), func(other string) bool { return len(callersOf(calls, other)) > 0 })
+			f.add(ledgerFile, m+" is the first extraction, and "+strings.Join(callers, ", ")+" calls it while a client waits",
+				"begin with a module that only listens ("+strings.Join(uncalled, ", ")+"), or say in despite: why it must be this one")
+		}
+		return f
+	},
+	refuses: []plant{
+		{name: "inventory first", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "module: payments", "module: inventory", 1),
+			want: "inventory is the first extraction, and orders calls it"},
+	},
+	accepts: []plant{
+		{name: "payments first", file: ledgerFile, old: "extractions: []", text: example},
+		{name: "inventory first, for a reason", file: ledgerFile, old: "extractions: []",
+			text: strings.Replace(example, "module: payments", "module: inventory\n    despite: its warehouse software arrives in May and runs nowhere else", 1)},
+	},
+}
+
+// callersOf are the modules that call one and wait for its answer.
+func callersOf(calls []Use, module string) []string {
+	var found []string
+	for _, c := range calls {
+		if c.Owner == module && !slices.Contains(found, c.Module) {
+			found = append(found, c.Module)
+		}
+	}
+	return found
+}
