@@ -16,7 +16,7 @@ const (
 	svgBox    = 174
 	svgRow    = 36 // from one arrow to the next
 	svgLine   = 16 // of text
-	svgLetter = 7
+	svgLetter = 8
 )
 
 // svg is a picture while it is drawn, from the top down.
@@ -62,8 +62,12 @@ func mapSVG(m architecture.Model) string {
 	}
 	p.y = foot + svgRow
 	p.text(svgMargin, p.y, "heading", "Which processes run")
+	left := 0
 	for _, t := range m.Topologies {
-		p.topology(t)
+		left = max(left, 2*svgMargin+svgLetter*len(t.Name))
+	}
+	for _, t := range m.Topologies {
+		p.topology(t, left)
 	}
 	p.y += svgMargin
 	return fmt.Sprintf(svgHead, p.width, p.y) + p.String() + "</svg>\n"
@@ -72,9 +76,9 @@ func mapSVG(m architecture.Model) string {
 const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[2]d" width="%[1]d" height="%[2]d" role="img">
 <title>The shop, drawn from its code</title>
 <style>
-  text { font: 13px system-ui, "DejaVu Sans", Arial, sans-serif; fill: #1f2328 }
-  .name, .heading { font-weight: bold } .name, .table, .process { text-anchor: middle } .table { font-size: 12px; fill: #57606a }
-  .label { font-size: 12px; stroke: #fff; stroke-width: 5px; paint-order: stroke } .label.right { text-anchor: end }
+  text { font-family: system-ui, "DejaVu Sans", Arial, sans-serif; font-size: 12px; fill: #1f2328 }
+  .name, .heading { font-size: 14px; font-weight: bold } .name, .table, .process { text-anchor: middle } .table { fill: #57606a }
+  .label { stroke: #fff; stroke-width: 5px; paint-order: stroke } .label.right { text-anchor: end }
   .box { fill: #f6f8fa; stroke: #57606a } .life { stroke: #d0d7de } .world { stroke-dasharray: 2 3; fill: #fff }
   .event { stroke: #0550ae; fill: #0550ae } .call { stroke: #bc4c00; fill: #bc4c00; stroke-dasharray: 6 4 }
 </style>
@@ -125,11 +129,10 @@ func (p *svg) arrow(class, from string, to []string, label string) {
 
 func distance(a, b int) int { return max(a-b, b-a) }
 
-// topology is a row of boxes, a process each.
-func (p *svg) topology(t architecture.Topology) {
+// topology is a row of boxes from x on, a process each.
+func (p *svg) topology(t architecture.Topology, x int) {
 	p.y += svgRow
 	p.text(svgMargin, p.y, "label", t.Name)
-	x := svgMargin + svgLetter*len("make run SPLIT=notifications") + svgMargin
 	for _, process := range t.Processes {
 		text := process.String()
 		wide := svgLetter*len(text) + 20
