@@ -1,0 +1,120 @@
+package architecture
+
+// goFile is a file of Go for a plant: most of them import the same.
+func goFile(pkg, imports, body string) string {
+	return "package " + pkg + "\n\nimport (\n\t\"context\"\n\n\t\"github.com/jackc/pgx/v5\"\n\n\t\"example.com/shop/platform/events\"\n" +
+		imports + ")\n\n" + body
+}
+
+const (
+	importOrders    = "\t\"example.com/shop/modules/orders/ordersapi\"\n"
+	importInventory = "\t\"example.com/shop/modules/inventory/inventoryapi\"\n"
+	importPayments  = "\t\"example.com/shop/modules/payments/paymentsapi\"\n"
+)
+
+var mapViolations = []plant{
+	{name: "a handler that nobody agreed on", file: "modules/notifications/more.go", text: goFile("notifications", importPayments, `
+func (m *Module) More() events.Handler { return events.On(m.onRefunded) }
+
+func (m *Module) onRefunded(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil }`),
+		want: "modules/notifications/more.go:13: notifications listens to payments.refunded.v1"},
+	{name: "a function as a handler", file: "modules/notifications/more.go", text: goFile("notifications", importPayments, `
+var more = events.On(func(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil })`),
+		want: "notifications listens to payments.refunded.v1"},
+	{name: "a handler of a named type under another import name", file: "modules/payments/more.go",
+		text: goFile("payments", "\tstock \"example.com/shop/modules/inventory/inventoryapi\"\n", `
+type fact = stock.Rejected
+
+func more(h func(ctx context.Context, tx pgx.Tx, e *fact) error) events.Handler { return events.On[fact](h) }`),
+		want: "payments listens to inventory.rejected.v1"},
+	{name: "a handler hidden in a wrapper", file: "modules/notifications/more.go", text: goFile("notifications", importPayments, `
+func logged[E events.Event](h func(context.Context, pgx.Tx, E) error) events.Handler { return events.On(h) }`),
+		want: "a handler whose event cannot be read off"},
+	{name: "an agreement that nobody uses", file: mapFile, old: "[orders.payment_due.v1, orders.cancelled.v1]",
+		text: "[orders.payment_due.v1, orders.cancelled.v1, orders.confirmed.v1]", want: "says that payments listens to orders.confirmed.v1, and it does not"},
+	{name: "an agreed call that nobody makes", file: mapFile, old: "inventory:\n  listens_to",
+		text: "inventory:\n  calls: { payments: to be sure }\n  listens_to", want: "says that inventory calls payments, and it does not"},
+	{name: "a call without a reason", file: mapFile, old: "inventory: the customer sees names and prices before the order is stored",
+		text: "inventory:", want: "orders gives no reason for inventory"},
+	{name: "a module that nobody put on the map", file: "modules/billing/go.mod", text: "module example.com/shop/modules/billing\n",
+		want: "has no entry for the module billing"},
+	{name: "a call that nobody agreed on", file: "modules/payments/price.go", text: goFile("payments", importInventory, `
+type prices interface {
+	Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error)
+}`), want: "payments calls inventory (Quote)"},
+	{name: "a call past the contract", file: "modules/payments/price.go", text: `package payments
+
+const address = "http://inventory:8080/v1/inventory/quotes"`, want: "payments calls inventory (/v1/inventory)"},
+	{name: "a client for a module that names no contract", file: "cmd/payments/stock.go", text: `package main
+
+import "example.com/shop/modules/inventory/inventoryapi"
+
+var stock = inventoryapi.NewClient("http://127.0.0.1", nil)`, want: "cmd/payments/stock.go:5: payments calls inventory (NewClient)"},
+	{name: "a circle of calls", file: "modules/inventory/ask.go", text: `package inventory
+
+const whose = "/v1/orders/"`, want: "calls go round in a circle: inventory → orders → inventory"},
+	{name: "another's event is published", file: "modules/payments/confirm.go", text: goFile("payments", importOrders, `
+func confirm(ctx context.Context, tx pgx.Tx, id string) error {
+	return events.PublishTx(ctx, tx, ordersapi.Confirmed{OrderID: id})
+}`), want: "payments makes ordersapi.Confirmed, a fact that only orders can know"},
+	{name: "what was heard is told again", file: "modules/payments/events.go", old: "if err := checkDue(",
+		text: "_ = events.PublishTx(ctx, tx, e)\n\tif err := checkDue(", want: "payments makes ordersapi.PaymentDue"},
+	{name: "an event of another is borrowed", file: "modules/payments/stock.go", text: goFile("payments", importInventory, `
+type reservation struct{ fact inventoryapi.Reserved }`), want: "payments uses inventoryapi.Reserved and listens to no event that has it"},
+	{name: "a topic in another's name", file: "modules/payments/paymentsapi/events.go", old: `"payments.refunded.v1"`, text: `"orders.refunded.v1"`,
+		want: `paymentsapi.Refunded travels as "orders.refunded.v1"`},
+	{name: "a topic without a version", file: "modules/payments/paymentsapi/events.go", old: `"payments.refunded.v1"`, text: `"payments.refunded"`,
+		want: "end it with a version"},
+	{name: "a topic that two events have", file: "modules/payments/paymentsapi/events.go", old: `"payments.declined.v1"`, text: `"payments.captured.v1"`,
+		want: "paymentsapi.Declined has the topic payments.captured.v1, as paymentsapi.Captured has"},
+	{name: "a topic that is put together", file: "modules/payments/paymentsapi/events.go", old: `"payments.refunded.v1"`, text: `prefix + "refunded.v1"`,
+		want: "a topic that is no literal"},
+	{name: "a promise that nobody keeps", file: "modules/orders/ordersapi/shipped.go", text: `package ordersapi
+
+// Shipped is true once the parcel has left.
+type Shipped struct{ OrderID string }
+
+// Topic is the event's wire name.
+func (Shipped) Topic() string { return "orders.shipped.v1" }`, want: "nobody publishes orders.shipped.v1; nobody listens to it either"},
+	{name: "a listener without a publisher", file: "modules/orders/saga.go", old: "ordersapi.PaymentDue{", text: "paymentDue{",
+		want: "nobody publishes orders.payment_due.v1; payments wait for it"},
+	{name: "an event for nobody", file: mapFile, old: "    payments.refunded.v1: bookkeeping, which is outside of the shop", text: "    {}",
+		want: "nobody listens to payments.refunded.v1"},
+	{name: "an event for others that is heard here", file: mapFile, old: "public:\n", text: "public:\n    payments.captured.v1: bookkeeping\n",
+		want: "says that payments.captured.v1 is for others, and orders listens to it"},
+	{name: "platform knows a topic", file: "platform/events/first.go", text: `package events
+
+func first(topic string) bool { return topic == "orders.placed.v1" }`, want: "platform names the topic orders.placed.v1"},
+	{name: "platform knows all topics of a module", file: "platform/natsbus/subjects.go", text: "package natsbus\n\nconst subjects = `orders.>`",
+		want: "platform names the topic orders.>"},
+	{name: "a topic is written into the outbox by hand", file: "modules/payments/queries.sql",
+		text: "-- name: Tell :exec\nINSERT INTO outbox (id, topic) VALUES ($1, 'orders.confirmed.v1');", want: "names the topic orders.confirmed.v1 in a string"},
+	{name: "a canvas that has been forgotten", file: "modules/notifications/README.md", old: " · `orders.cancelled.v1`", text: "",
+		want: "its row Listens to names orders.confirmed.v1, orders.placed.v1; the code has orders.cancelled.v1, orders.confirmed.v1, orders.placed.v1"},
+	{name: "a canvas without a table", file: "modules/orders/README.md", old: "`orders`, `lines`", text: "`orders`", want: "its row Tables names orders; the code has lines, orders"},
+}
+
+var mapNearMisses = []plant{
+	{name: "a test that listens to anything", file: "modules/notifications/more_test.go", text: goFile("notifications", importPayments, `
+var more = events.On(func(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil })
+
+var made = paymentsapi.Refunded{OrderID: "1"}`)},
+	{name: "an agreed handler that is a function", file: "modules/payments/events.go", old: "events.On(m.onPaymentDue)",
+		text: "events.On(func(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error { return m.onPaymentDue(ctx, tx, e) })"},
+	{name: "an agreed handler of a named type", file: "modules/payments/events.go", old: "func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue)",
+		text: "type due = ordersapi.PaymentDue\n\nfunc (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e due)"},
+	{name: "an event is compared with none", file: "modules/payments/none.go", text: goFile("payments", importOrders, `
+func none(e ordersapi.PaymentDue) bool { return e == (ordersapi.PaymentDue{}) }`)},
+	{name: "the money of an event that is heard", file: "modules/payments/due.go", text: goFile("payments", importOrders, `
+func amount(m ordersapi.Money) int64 { return m.Amount }`)},
+	{name: "an event gets a field", file: "modules/orders/ordersapi/events.go", old: "\tEmail      string", text: "\tPhone      string `json:\"phone\"`\n\tEmail      string"},
+	{name: "the contract offers a call that nobody makes yet", file: "modules/payments/paymentsapi/client.go",
+		text: "package paymentsapi\n\n// Client asks for receipts.\ntype Client struct{}\n\n// Receipt is one.\nfunc (Client) Receipt() Money { return Money{} }"},
+	{name: "platform talks of orders in general", file: "platform/web/near.go", text: `package web
+
+// near is told of orders.placed.v1 by its caller.
+const near = "orders are taken at orders.example.com, payments. Nothing else"`},
+	{name: "a sentence for people names another's route", file: "modules/payments/near.go",
+		text: "package payments\n\nconst near = \"The order is at GET /v1/orders/{id} of the shop.\""},
+	{name: "a migration that explains itself", file: "migrations/payments/0001_payments.sql", text: "-- A row for each orders.payment_due.v1."},
+}

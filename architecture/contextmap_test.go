@@ -1,0 +1,224 @@
+package architecture
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const mapFile = "architecture/contextmap.yaml"
+
+// contextmap holds the code to the page that the teams have agreed on, and both to what makes modules separable.
+var contextmap = rule{
+	name: "contextmap",
+	why: "modules that hear and call each other unasked have to be released together and fail together, as services most of all; " +
+		"see \"A distributed monolith\" in architecture/README.md",
+	check: func(t Tree) findings {
+		agreed, err := agreements(t[mapFile])
+		s := seams{tree: t, modules: t.Modules(), events: t.Events(), uses: t.Uses(), agreed: agreed}
+		s.subjects = len(s.events) + len(s.uses.Hears) + len(s.uses.Publishes)
+		if err != nil {
+			s.add(mapFile, "cannot be read: "+err.Error(), "write it as the comment at its top says")
+			return s.findings
+		}
+		s.checkPage()
+		s.checkHearing()
+		s.checkCalls()
+		s.checkEvents()
+		s.checkStrings()
+		s.checkCanvases()
+		return s.findings
+	},
+	refuses: mapViolations,
+	accepts: mapNearMisses,
+}
+
+// agreement is what the context map says of one module.
+type agreement struct {
+	ListensTo []string          `yaml:"listens_to"`
+	Calls     map[string]string `yaml:"calls"`
+	Public    map[string]string `yaml:"public"`
+}
+
+func agreements(page string) (agreed map[string]agreement, err error) {
+	decoder := yaml.NewDecoder(strings.NewReader(page))
+	decoder.KnownFields(true)
+	if err = decoder.Decode(&agreed); page == "" {
+		err = nil // then each module is missed
+	}
+	return agreed, err
+}
+
+// seams are what the rule compares.
+type seams struct {
+	findings
+	tree    Tree
+	modules []string
+	events  []Event
+	uses    Uses
+	agreed  map[string]agreement
+}
+
+// checkPage refuses entries that cannot be meant.
+func (s *seams) checkPage() {
+	for _, m := range s.modules {
+		if _, ok := s.agreed[m]; !ok {
+			s.add(mapFile, "has no entry for the module "+m, "add `"+m+":` with what it listens_to and calls; `"+m+": {}` if it does neither")
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
+		if !slices.Contains(s.modules, m) {
+			s.add(mapFile, "has an entry for "+m+", which is no module", "remove it, or make modules/"+m)
+		}
+		for _, reasons := range []map[string]string{s.agreed[m].Calls, s.agreed[m].Public} {
+			for _, of := range slices.Sorted(maps.Keys(reasons)) {
+				if strings.TrimSpace(reasons[of]) == "" {
+					s.add(mapFile, m+" gives no reason for "+of, "write after it, in one phrase, what it is for")
+				}
+			}
+		}
+	}
+}
+
+// checkHearing compares who listens to what with what was agreed.
+func (s *seams) checkHearing() {
+	hears := map[string]bool{} // module topic
+	for _, u := range s.uses.Hears {
+		topic := s.topic(u)
+		if !slices.Contains(s.agreed[u.Module].ListensTo, topic) && !hears[u.Module+" "+topic] {
+			s.add(u.At, fmt.Sprintf("%s listens to %s, which the context map does not say", u.Module, topic),
+				fmt.Sprintf("agree on it with those who keep %s and add %s to %s.listens_to in %s; or remove the handler", u.Owner, topic, u.Module, mapFile))
+		}
+		hears[u.Module+" "+topic] = true
+	}
+	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
+		for _, topic := range s.agreed[m].ListensTo {
+			if !hears[m+" "+topic] {
+				s.add(mapFile, fmt.Sprintf("says that %s listens to %s, and it does not", m, topic),
+					"remove it from "+m+".listens_to; or hand a handler of it to events.On in modules/"+m)
+			}
+		}
+	}
+	for _, u := range s.uses.Borrows {
+		s.add(u.At, fmt.Sprintf("%s uses %sapi.%s and listens to no event that has it", u.Module, u.Owner, u.Name),
+			"declare a type of its own in modules/"+u.Module+": what others' events are made of is for those who hear them")
+	}
+	for _, u := range s.uses.Unread {
+		s.add(u.At, u.Name+": nobody can tell what "+u.Module+" deals in",
+			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), and import contracts by their names")
+	}
+}
+
+// checkCalls compares who calls whom with what was agreed, and refuses circles.
+func (s *seams) checkCalls() {
+	calls := map[string]map[string]Use{}
+	for _, u := range s.uses.Calls {
+		if calls[u.Module] == nil {
+			calls[u.Module] = map[string]Use{}
+		}
+		if _, told := calls[u.Module][u.Owner]; told {
+			continue
+		}
+		calls[u.Module][u.Owner] = u
+		if _, ok := s.agreed[u.Module].Calls[u.Owner]; !ok {
+			s.add(u.At, fmt.Sprintf("%s calls %s (%s), which the context map does not say", u.Module, u.Owner, u.Name),
+				fmt.Sprintf("listen to events of %[2]s and keep what you need; if the answer must be of this moment, add %[2]s with the reason to %[1]s.calls in %[3]s",
+					u.Module, u.Owner, mapFile))
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
+		for _, to := range slices.Sorted(maps.Keys(s.agreed[m].Calls)) {
+			if _, ok := calls[m][to]; !ok {
+				s.add(mapFile, fmt.Sprintf("says that %s calls %s, and it does not", m, to), "remove it from "+m+".calls")
+			}
+		}
+	}
+	for _, circle := range circles(calls) {
+		first := calls[circle[0]][circle[1]]
+		s.add(first.At, "calls go round in a circle: "+strings.Join(circle, " → "),
+			"turn one of them into an event that the other keeps: in a circle nobody can be released, or be down, alone")
+	}
+}
+
+// circles are the ways from a module back to itself, each told once, from the module of it that comes first in the alphabet.
+func circles(calls map[string]map[string]Use) (found [][]string) {
+	var walk func(way []string)
+	walk = func(way []string) {
+		for _, next := range slices.Sorted(maps.Keys(calls[way[len(way)-1]])) {
+			switch {
+			case next == way[0]:
+				found = append(found, append(slices.Clone(way), next))
+			case next > way[0] && !slices.Contains(way, next):
+				walk(append(slices.Clone(way), next))
+			}
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(calls)) {
+		walk([]string{m})
+	}
+	return found
+}
+
+// checkEvents holds each event to what lets it travel: a name of its own, its own module to publish it, somebody to hear it.
+func (s *seams) checkEvents() {
+	for _, u := range s.uses.Publishes {
+		if u.Owner != u.Module {
+			s.add(u.At, fmt.Sprintf("%s makes %sapi.%s, a fact that only %s can know", u.Module, u.Owner, u.Name, u.Owner),
+				fmt.Sprintf("publish an event of %[1]sapi, and let %[2]s listen to it and publish its own", u.Module, u.Owner))
+		}
+	}
+	first := map[string]Event{}
+	for _, e := range s.events {
+		wire := regexp.MustCompile(`^` + e.Module + `\.[a-z][a-z0-9_]*\.v[1-9][0-9]*$`)
+		heardBy, public := who(s.uses.Hears, e), false
+		if e.Topic != "" {
+			_, public = s.agreed[e.Module].Public[e.Topic]
+		}
+		switch twin, twice := first[e.Topic]; {
+		case e.Topic == "":
+			s.add(e.At(), e.Go()+" has a topic that is no literal", "let Topic return a string such as \""+e.Module+"."+strings.ToLower(e.Name)+".v1\", and nothing else")
+			continue
+		case e.Type == nil:
+			s.add(e.At(), e.Go()+" is no struct", "declare it as a struct with json tags: a listener ignores fields that it does not know")
+		case !wire.MatchString(e.Topic):
+			s.add(e.At(), fmt.Sprintf("%s travels as %q", e.Go(), e.Topic), "begin the topic with the module's name and end it with a version: "+e.Module+".what_happened.v1")
+		case twice:
+			s.add(e.At(), fmt.Sprintf("%s has the topic %s, as %s has", e.Go(), e.Topic, twin.Go()), "give it a topic of its own: a listener of one would get the other")
+		}
+		first[e.Topic] = e
+		if len(who(s.uses.Publishes, e)) == 0 {
+			by := "nobody listens to it either"
+			if len(heardBy) > 0 {
+				by = strings.Join(heardBy, " and ") + " wait for it"
+			}
+			s.add(e.At(), fmt.Sprintf("nobody publishes %s; %s", e.Topic, by), "publish "+e.Go()+" in modules/"+e.Module+" with events.PublishTx, or remove the promise")
+		}
+		switch {
+		case len(heardBy) == 0 && !public:
+			s.add(e.At(), "nobody listens to "+e.Topic, "remove it; or say in "+mapFile+" whom it is for, under "+e.Module+".public")
+		case len(heardBy) > 0 && public:
+			s.add(mapFile, fmt.Sprintf("says that %s is for others, and %s listens to it", e.Topic, strings.Join(heardBy, " and ")), "remove it from "+e.Module+".public")
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
+		for _, topic := range slices.Sorted(maps.Keys(s.agreed[m].Public)) {
+			if e, ok := first[topic]; !ok || e.Module != m {
+				s.add(mapFile, fmt.Sprintf("says that %s promises %s, and it does not", m, topic), "remove it from "+m+".public")
+			}
+		}
+	}
+}
+
+// topic is the wire name of the event that is used.
+func (s *seams) topic(u Use) string {
+	for _, e := range s.events {
+		if e.Module == u.Owner && e.Name == u.Name && e.Topic != "" {
+			return e.Topic
+		}
+	}
+	return u.Owner + "api." + u.Name
+}

@@ -1,0 +1,141 @@
+package architecture
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Arrow is all that one module tells another, or asks it: as many arrows as events would hide the map.
+type Arrow struct {
+	From, To string   // To is "" for events that nobody here listens to
+	Labels   []string // topics without the name of their module, or what is called
+	Asks     bool
+}
+
+// Arrows are the lines of the map: events first, then calls.
+func (m Model) Arrows() []Arrow {
+	var arrows []Arrow
+	add := func(from, to, label string) {
+		i := slices.IndexFunc(arrows, func(a Arrow) bool { return a.From == from && a.To == to })
+		if i < 0 {
+			i, arrows = len(arrows), append(arrows, Arrow{From: from, To: to})
+		}
+		arrows[i].Labels = append(arrows[i].Labels, label)
+	}
+	for _, e := range m.Events {
+		label := strings.TrimPrefix(e.Topic, e.Module+".")
+		for _, from := range e.PublishedBy {
+			for _, to := range e.HeardBy {
+				add(from, to, label)
+			}
+			if len(e.HeardBy) == 0 {
+				add(from, "", label)
+			}
+		}
+	}
+	slices.SortStableFunc(arrows, func(a, b Arrow) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	for _, c := range m.Calls {
+		arrows = append(arrows, Arrow{c.From, c.To, c.Names, true})
+	}
+	return arrows
+}
+
+// outside is the node that stands for those who may listen and are not here.
+const outside = "world"
+
+// Mermaid is the map as a Mermaid flowchart.
+func (m Model) Mermaid() string {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	for _, module := range m.Modules {
+		fmt.Fprintf(&b, "  %s[\"<b>%s</b><br/>%s\"]\n", node(module.Name), module.Name, strings.Join(module.Tables, "<br/>"))
+	}
+	world := false
+	for _, a := range m.Arrows() {
+		to, line, tip := node(a.To), "--", "-->"
+		if a.Asks {
+			line, tip = "-.", ".->"
+		}
+		if a.To == "" {
+			to = outside
+			world = true
+		}
+		fmt.Fprintf(&b, "  %s %s \"%s\" %s %s\n", node(a.From), line, strings.Join(a.Labels, "<br/>"), tip, to)
+	}
+	if world {
+		fmt.Fprintf(&b, "  %s([\"nobody here\"])\n", outside)
+	}
+	b.WriteString("  subgraph processes [\"Which processes run\"]\n")
+	for i, t := range m.Topologies {
+		lines := []string{"<b>" + t.Name + "</b>"}
+		for _, p := range t.Processes {
+			lines = append(lines, p.String())
+		}
+		fmt.Fprintf(&b, "    run%d[\"%s\"]\n", i, strings.Join(lines, "<br/>"))
+	}
+	b.WriteString("  end\n")
+	return b.String()
+}
+
+// node is a module's name as Mermaid takes it: end and the like are words of its own.
+func node(module string) string { return "m_" + module }
+
+// String is a process and what it serves, in one line.
+func (p Process) String() string {
+	if len(p.Modules) == 0 || slices.Equal(p.Modules, []string{p.Name}) {
+		return p.Name
+	}
+	return p.Name + ": " + strings.Join(p.Modules, ", ")
+}
+
+// Catalogue is every event, for somebody who wants to listen: a table for each module that publishes.
+func (m Model) Catalogue() string {
+	var b strings.Builder
+	for _, module := range m.Modules {
+		first := true
+		for _, e := range m.Events {
+			if e.Module != module.Name {
+				continue
+			}
+			if first {
+				fmt.Fprintf(&b, "\n### %s\n\n| topic | when it is true | fields | published by | heard by |\n|---|---|---|---|---|\n", module.Name)
+				first = false
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", e.Topic, cell(e.Doc), cell(list(e.Fields, "<br/>")),
+				strings.Join(e.PublishedBy, ", "), cmp.Or(strings.Join(e.HeardBy, ", "), "nobody here"))
+		}
+	}
+	return strings.TrimPrefix(b.String(), "\n")
+}
+
+// list writes fields one after the other, those of an object in braces.
+func list(fields []Field, between string) string {
+	var all []string
+	for _, f := range fields {
+		text := "`" + f.Name + "` " + f.Type
+		if len(f.Fields) > 0 {
+			text += " {" + list(f.Fields, ", ") + "}"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, between)
+}
+
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// Readme is the page that holds the generated parts.
+const Readme = "architecture/README.md"
+
+// Generated are the parts of the page that are drawn from the code, by the name in their markers.
+func (m Model) Generated() map[string]string {
+	return map[string]string{"map": "```mermaid\n" + m.Mermaid() + "```\n", "events": m.Catalogue()}
+}
+
+// Fill puts a text between the page's markers <!-- name --> and <!-- /name -->; it is false when the page does not have both.
+func Fill(page, name, text string) (string, bool) {
+	before, rest, begins := strings.Cut(page, "<!-- "+name+" -->\n")
+	_, after, ends := strings.Cut(rest, "<!-- /"+name+" -->")
+	return before + "<!-- " + name + " -->\n" + text + "<!-- /" + name + " -->" + after, begins && ends
+}

@@ -1,0 +1,191 @@
+package architecture
+
+import (
+	"go/ast"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Model is the shop drawn from its code: what a context map shows.
+type Model struct {
+	Modules    []Module   `json:"modules"`
+	Events     []Fact     `json:"events"`
+	Calls      []Call     `json:"calls"`
+	Commands   []Process  `json:"commands"`
+	Topologies []Topology `json:"topologies"`
+}
+
+// Module is a bounded context and the tables of its schema, without those that the platform adds to every schema.
+type Module struct {
+	Name   string   `json:"name"`
+	Tables []string `json:"tables"`
+}
+
+// Fact is an event and who deals in it.
+type Fact struct {
+	Topic       string   `json:"topic"`
+	Module      string   `json:"module"`
+	Type        string   `json:"type"` // as a listener writes it
+	Doc         string   `json:"doc"`
+	Fields      []Field  `json:"fields"`
+	PublishedBy []string `json:"published_by"`
+	HeardBy     []string `json:"heard_by"`
+}
+
+// Call is one module asking another and waiting for the answer.
+type Call struct {
+	From  string   `json:"from"`
+	To    string   `json:"to"`
+	Names []string `json:"names"` // what the caller uses of the other's contract
+}
+
+// Process is a program, and the modules that it links or, in a topology, serves.
+type Process struct {
+	Name    string   `json:"name"`
+	Modules []string `json:"modules"`
+}
+
+// Topology is one way to run the shop.
+type Topology struct {
+	Name      string    `json:"name"` // as somebody starts it
+	Processes []Process `json:"processes"`
+}
+
+// facade is the program that stands before the others as soon as there are several. It links no module, so nothing but its name
+// tells it from the tools.
+const facade = "gateway"
+
+// Model draws the shop.
+func (t Tree) Model() Model {
+	m := Model{Modules: []Module{}, Events: []Fact{}, Calls: []Call{}, Commands: []Process{}}
+	for _, module := range t.Modules() {
+		m.Modules = append(m.Modules, Module{module, t.Tables(module)})
+	}
+	uses := t.Uses()
+	for _, e := range t.Events() {
+		m.Events = append(m.Events, Fact{
+			Topic: e.Topic, Module: e.Module, Type: e.Go(), Doc: e.Doc, Fields: t.Fields(e),
+			PublishedBy: who(uses.Publishes, e), HeardBy: who(uses.Hears, e),
+		})
+	}
+	for _, use := range uses.Calls {
+		i := slices.IndexFunc(m.Calls, func(c Call) bool { return c.From == use.Module && c.To == use.Owner })
+		if i < 0 {
+			i, m.Calls = len(m.Calls), append(m.Calls, Call{From: use.Module, To: use.Owner})
+		}
+		if c := &m.Calls[i]; !slices.Contains(c.Names, use.Name) {
+			c.Names = append(c.Names, use.Name)
+			slices.Sort(c.Names)
+		}
+	}
+	for _, command := range t.Commands() {
+		m.Commands = append(m.Commands, Process{command, t.serves(command)})
+	}
+	m.Topologies = topologies(t.Modules(), m.Commands)
+	return m
+}
+
+// who are the modules with such a use of an event, each once.
+func who(uses []Use, e Event) []string {
+	found := []string{}
+	for _, u := range uses {
+		if u.Owner == e.Module && u.Name == e.Name && !slices.Contains(found, u.Module) {
+			found = append(found, u.Module)
+		}
+	}
+	return found
+}
+
+// serves are the modules that a program links.
+func (t Tree) serves(command string) []string {
+	found := []string{}
+	for _, l := range t.Links(command) {
+		if module, ok := strings.CutPrefix(l.Package, "modules/"); ok && !strings.Contains(module, "/") {
+			found = append(found, module)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// topologies are the ways to run the shop that its programs allow: all modules in one process, each one split off, all of them.
+func topologies(modules []string, commands []Process) []Topology {
+	all := slices.IndexFunc(commands, func(c Process) bool { return len(modules) > 0 && slices.Equal(c.Modules, modules) })
+	alone := func(module string) int {
+		return slices.IndexFunc(commands, func(c Process) bool { return slices.Equal(c.Modules, []string{module}) })
+	}
+	var before []Process
+	if slices.ContainsFunc(commands, func(c Process) bool { return c.Name == facade }) {
+		before = []Process{{facade, []string{}}}
+	}
+	found := []Topology{}
+	split := Topology{Name: "make run SPLIT=all", Processes: before}
+	if all >= 0 {
+		found = append(found, Topology{"make run", []Process{commands[all]}})
+	}
+	for _, module := range modules {
+		i := alone(module)
+		if i < 0 {
+			continue
+		}
+		split.Processes = append(slices.Clip(split.Processes), commands[i])
+		if all >= 0 {
+			rest := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return m == module })
+			found = append(found, Topology{"make run SPLIT=" + module,
+				append(slices.Clip(before), Process{commands[all].Name, rest}, commands[i])})
+		}
+	}
+	if len(split.Processes) == len(before)+len(modules) {
+		found = append(found, split)
+	}
+	return found
+}
+
+var (
+	sqlComment = regexp.MustCompile(`(?s)--[^\n]*|/\*.*?\*/`)
+	tableMade  = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNLOGGED\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?\s*(\(|AS\b|PARTITION\s+OF\b)?`)
+	tableGone  = regexp.MustCompile(`(?i)\bDROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)"?`)
+	tableNamed = regexp.MustCompile(`(?i)\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)"?\s+RENAME\s+TO\s+"?(\w+)"?`)
+	goBack     = regexp.MustCompile(`(?s)-- \+goose Down.*`)
+)
+
+// Tables are the tables that a module's migrations leave behind, in the order in which they were made. Partitions are not told.
+func (t Tree) Tables(module string) []string {
+	tables := []string{}
+	for _, file := range t.Match("migrations/" + module + "/*.sql") {
+		sql := sqlComment.ReplaceAllString(goBack.ReplaceAllString(t[file], ""), "")
+		for statement := range strings.SplitSeq(sql, ";") {
+			if m := tableMade.FindStringSubmatch(statement); m != nil && !strings.HasPrefix(strings.ToUpper(m[2]), "PARTITION") {
+				tables = append(tables, m[1])
+			} else if m := tableGone.FindStringSubmatch(statement); m != nil {
+				tables = slices.DeleteFunc(tables, func(name string) bool { return name == m[1] })
+			} else if m := tableNamed.FindStringSubmatch(statement); m != nil && slices.Contains(tables, m[1]) {
+				tables[slices.Index(tables, m[1])] = m[2]
+			}
+		}
+	}
+	return tables
+}
+
+// Field is what an event says in one field, as its JSON has it.
+type Field struct {
+	Name   string  `json:"name"`
+	Type   string  `json:"type"`             // as Go says it, without the package's own names: []object, object, string
+	Fields []Field `json:"fields,omitempty"` // of an object
+}
+
+// Fields are the fields of an event on the wire.
+func (t Tree) Fields(e Event) []Field {
+	declared := map[string]ast.Expr{}
+	for _, file := range t.contractFiles(e.Module) {
+		for spec := range types(t.Go(file)) {
+			declared[spec.Name.Name] = spec.Type
+		}
+	}
+	if e.Type == nil {
+		return []Field{}
+	}
+	return fields(e.Type, declared, []string{path.Base(e.Name)})
+}

@@ -1,0 +1,263 @@
+package architecture
+
+import (
+	"go/ast"
+	"slices"
+	"strconv"
+)
+
+// reading is one package of a module while it is read.
+type reading struct {
+	tree   Tree
+	module string
+	files  []string
+	offers map[string]offer
+
+	types   map[string]typed           // the package's own types, for what they are called elsewhere
+	methods map[string][]*ast.FuncDecl // the functions and methods by name
+	homes   map[*ast.FuncDecl]source
+	named   []Use // every name of another's contract
+}
+
+// source is one file, and what the names of its imports stand for.
+type source struct {
+	file      *ast.File
+	contracts map[string]string
+	events    string // the name of platform/events; "" when it is not imported
+}
+
+type typed struct {
+	of ast.Expr
+	in source
+}
+
+func newReading(t Tree, module string, files []string, offers map[string]offer) *reading {
+	r := &reading{tree: t, module: module, files: files, offers: offers,
+		types: map[string]typed{}, methods: map[string][]*ast.FuncDecl{}, homes: map[*ast.FuncDecl]source{}}
+	for _, file := range files {
+		s := r.source(file)
+		for spec := range types(s.file) {
+			r.types[spec.Name.Name] = typed{spec.Type, s}
+		}
+		for _, decl := range s.file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok {
+				r.methods[f.Name.Name] = append(r.methods[f.Name.Name], f)
+				r.homes[f] = s
+			}
+		}
+	}
+	return r
+}
+
+func (r *reading) source(file string) source {
+	s := source{file: r.tree.Go(file), contracts: r.tree.contractsIn(file)}
+	for _, spec := range s.file.Imports {
+		if p, _ := strconv.Unquote(spec.Path.Value); p == eventsPackage {
+			s.events = "events"
+			if spec.Name != nil {
+				s.events = spec.Name.Name
+			}
+		}
+	}
+	return s
+}
+
+// read adds what the package does to u, and collects the names that only all packages together can judge.
+func (r *reading) read(u *Uses) {
+	for _, file := range r.files {
+		s := r.source(file)
+		if owner := s.contracts["."]; owner != "" {
+			u.Unread = append(u.Unread, Use{r.module, owner, "an import with a dot", file})
+		}
+		for _, decl := range s.file.Decls {
+			r.readDecl(u, s, decl)
+		}
+	}
+}
+
+func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
+	locals := variables(decl)
+	ons := map[ast.Node]bool{} // events.On that was read already, as a part of events.On[E] or of its call
+	publish := func(e Use, ok bool, at ast.Node) {
+		if ok {
+			e.At = At(at)
+			u.Publishes = append(u.Publishes, e)
+		}
+	}
+	hear := func(e Use, ok bool, handler ast.Node) {
+		if e.At = At(handler); ok {
+			u.Hears = append(u.Hears, e)
+			return
+		}
+		u.Unread = append(u.Unread, Use{r.module, "", "a handler whose event cannot be read off", e.At})
+	}
+	ast.Inspect(decl, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CompositeLit:
+			e, ok := r.event(s, element(n.Type), 0)
+			publish(e, ok && len(n.Elts) > 0, n)
+		case *ast.IndexExpr: // events.On[ordersapi.Placed]
+			if s.is(n.X, "On") {
+				ons[n.X] = true
+				e, ok := r.event(s, n.Index, 0)
+				hear(e, ok, n)
+			}
+		case *ast.CallExpr:
+			switch {
+			case s.is(n.Fun, "On") && len(n.Args) == 1:
+				ons[n.Fun] = true
+				e, ok := r.handled(s, n.Args[0], decl, locals)
+				hear(e, ok, n)
+			case s.is(n.Fun, "PublishTx") && len(n.Args) == 3:
+				e, ok := r.value(s, n.Args[2], locals)
+				publish(e, ok, n)
+			case len(n.Args) == 1: // ordersapi.Placed(like), new(ordersapi.Placed)
+				made := n.Fun
+				if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "new" {
+					made = n.Args[0]
+				}
+				e, ok := r.event(s, made, 0)
+				publish(e, ok, n)
+			}
+		case *ast.SelectorExpr:
+			if s.is(n, "On") && !ons[n] {
+				hear(Use{}, false, n)
+			}
+			if owner, name := selected(n, s.contracts); owner != "" && owner != r.module {
+				r.named = append(r.named, Use{r.module, owner, name, At(n)})
+			}
+		case *ast.BasicLit:
+			if m := theirPath.FindStringSubmatch(literal(n)); m != nil && m[2] != r.module {
+				if _, known := r.offers[m[2]]; known {
+					u.Calls = append(u.Calls, Use{r.module, m[2], m[1], At(n)})
+				}
+			}
+		}
+		return true
+	})
+}
+
+// is says that an expression is events.On or another name of that package.
+func (s source) is(n ast.Expr, name string) bool {
+	sel, ok := n.(*ast.SelectorExpr)
+	if !ok || sel.Sel.Name != name || s.events == "" {
+		return false
+	}
+	x, ok := sel.X.(*ast.Ident)
+	return ok && x.Name == s.events
+}
+
+// event resolves a type to an event of a contract: ordersapi.Placed, a pointer to it, or a name that the package gives it.
+func (r *reading) event(s source, of ast.Expr, depth int) (Use, bool) {
+	switch x := of.(type) {
+	case *ast.StarExpr:
+		return r.event(s, x.X, depth)
+	case *ast.ParenExpr:
+		return r.event(s, x.X, depth)
+	case *ast.Ident:
+		if own, ok := r.types[x.Name]; ok && depth < 5 {
+			return r.event(own.in, own.of, depth+1)
+		}
+	case *ast.SelectorExpr:
+		if owner, name := selected(x, s.contracts); r.offers[owner].events[name] {
+			return Use{Module: r.module, Owner: owner, Name: name}, true
+		}
+	}
+	return Use{}, false
+}
+
+// handled resolves the handler given to events.On to the event that it takes.
+func (r *reading) handled(s source, handler ast.Expr, within ast.Decl, locals map[string][]ast.Expr) (Use, bool) {
+	switch x := handler.(type) {
+	case *ast.ParenExpr:
+		return r.handled(s, x.X, within, locals)
+	case *ast.FuncLit:
+		return r.taken(s, x.Type)
+	case *ast.Ident: // a function of the package, or one that was put in a variable just before
+		for _, value := range locals[x.Name] {
+			if lit, ok := value.(*ast.FuncLit); ok {
+				return r.taken(s, lit.Type)
+			}
+		}
+		return r.method(x.Name, "")
+	case *ast.SelectorExpr: // m.onOrderPlaced
+		of := ""
+		if me, ok := within.(*ast.FuncDecl); ok && me.Recv.NumFields() == 1 && len(me.Recv.List[0].Names) == 1 {
+			if v, ok := x.X.(*ast.Ident); ok && v.Name == me.Recv.List[0].Names[0].Name {
+				of = receiver(me)
+			}
+		}
+		return r.method(x.Sel.Name, of)
+	}
+	return Use{}, false
+}
+
+// method resolves a function by its name, and by its receiver's type when that is known. Two of a name are none.
+func (r *reading) method(name, of string) (Use, bool) {
+	found := slices.DeleteFunc(slices.Clone(r.methods[name]), func(f *ast.FuncDecl) bool { return of != "" && receiver(f) != of })
+	if len(found) != 1 {
+		return Use{}, false
+	}
+	return r.taken(r.homes[found[0]], found[0].Type)
+}
+
+// taken is the event that a handler takes as its last parameter.
+func (r *reading) taken(s source, f *ast.FuncType) (Use, bool) {
+	if f.Params.NumFields() == 0 {
+		return Use{}, false
+	}
+	return r.event(s, f.Params.List[len(f.Params.List)-1].Type, 0)
+}
+
+// value resolves what is published to an event: made there, or a variable or parameter of a type that says so.
+func (r *reading) value(s source, of ast.Expr, locals map[string][]ast.Expr) (Use, bool) {
+	switch x := of.(type) {
+	case *ast.UnaryExpr: // &fact
+		return r.value(s, x.X, locals)
+	case *ast.CompositeLit:
+		return r.event(s, x.Type, 0)
+	case *ast.Ident:
+		for _, as := range locals[x.Name] {
+			if e, ok := r.event(s, as, 0); ok {
+				return e, true
+			}
+		}
+	}
+	return Use{}, false
+}
+
+// element is what the elements of a slice, an array or a map are, or the type itself.
+func element(of ast.Expr) ast.Expr {
+	switch x := of.(type) {
+	case *ast.ArrayType:
+		return element(x.Elt)
+	case *ast.MapType:
+		return element(x.Value)
+	}
+	return of
+}
+
+// variables are the parameters and variables of a declaration by name: each with its type, or with the value it begins with.
+func variables(decl ast.Decl) map[string][]ast.Expr {
+	found := map[string][]ast.Expr{}
+	ast.Inspect(decl, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.Field:
+			for _, name := range n.Names {
+				found[name.Name] = append(found[name.Name], n.Type)
+			}
+		case *ast.ValueSpec:
+			for _, name := range n.Names {
+				found[name.Name] = append(found[name.Name], n.Type)
+			}
+		case *ast.AssignStmt:
+			for i, left := range n.Lhs {
+				if name, ok := left.(*ast.Ident); ok && len(n.Lhs) == len(n.Rhs) {
+					found[name.Name] = append(found[name.Name], n.Rhs[i])
+				}
+			}
+		}
+		return true
+	})
+	return found
+}

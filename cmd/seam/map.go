@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"example.com/shop/architecture"
+	"example.com/shop/platform/process"
+)
+
+const aboutMap = `seam map draws the shop from the code of the repository it stands in: modules and their tables, events, calls, and which
+processes run. Nothing runs for that, and nothing is asked but the files.
+  seam map | pbcopy                  Mermaid, for https://mermaid.live or any page on GitHub
+  seam map --format svg >map.svg     a picture of its own
+  seam map --write                   brings the generated parts of architecture/README.md up to date`
+
+// drawMap draws what is; architecture/contextmap.yaml says what may be, and the architecture tests compare the two.
+func drawMap(_ context.Context, args []string) error {
+	set := flag.NewFlagSet("map", flag.ContinueOnError)
+	format := set.String("format", "mermaid", "mermaid, svg or json")
+	write := set.Bool("write", false, "write "+architecture.Readme+" instead")
+	if err := parse(set, aboutMap, args); err != nil {
+		return err
+	}
+	formats := map[string]func(architecture.Model) string{"mermaid": architecture.Model.Mermaid, "svg": mapSVG, "json": mapJSON}
+	draw := formats[*format]
+	switch {
+	case set.NArg() > 0:
+		return process.Usage(errors.New("seam map takes only flags; see its --help"))
+	case draw == nil:
+		return process.Usage(fmt.Errorf("there is no format %q; there are mermaid, svg and json", *format))
+	}
+	root, err := repository()
+	if err != nil {
+		return err
+	}
+	tree, err := architecture.Read(root)
+	if err != nil {
+		return err
+	}
+	if *write {
+		return writeReadme(root, tree)
+	}
+	fmt.Print(draw(tree.Model()))
+	return nil
+}
+
+// shopModule is the line of a go.mod by which the root of a Seam repository is known.
+var shopModule = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(architecture.Shop) + `\s*$`)
+
+// repository is the root of the repository around the current folder.
+func repository() (string, error) {
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := here; ; dir = filepath.Dir(dir) {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // it is only looked at
+		switch {
+		case err == nil && shopModule.Match(text):
+			return dir, nil
+		case dir == filepath.Dir(dir):
+			return "", process.Usage(fmt.Errorf("%s is in no Seam repository: no folder from here upwards has a go.mod that says module %s",
+				here, architecture.Shop))
+		}
+	}
+}
+
+// writeReadme replaces what the page has between its markers, and says whether that changed anything.
+func writeReadme(root string, tree architecture.Tree) error {
+	page := tree[architecture.Readme]
+	for name, text := range tree.Model().Generated() {
+		filled, ok := architecture.Fill(page, name, text)
+		if !ok {
+			return process.Usage(fmt.Errorf("%s has no lines <!-- %s --> and <!-- /%s --> to write between", architecture.Readme, name, name))
+		}
+		page = filled
+	}
+	if page == tree[architecture.Readme] {
+		fmt.Println(architecture.Readme, "is up to date")
+		return nil
+	}
+	err := os.WriteFile(filepath.Join(root, filepath.FromSlash(architecture.Readme)), []byte(page), 0o644) //nolint:gosec // a page for everybody
+	if err == nil {
+		fmt.Println(architecture.Readme, "is written")
+	}
+	return err
+}
+
+func mapJSON(m architecture.Model) string {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		panic(err) // strings and lists of them
+	}
+	return string(text) + "\n"
+}
