@@ -21,7 +21,7 @@ var sql = rule{
 			owners.learn(path.Base(path.Dir(file)), readScript(t[file]))
 		}
 		for _, file := range t.Below("platform", ".sql") {
-			owners.learn(platform, readScript(t[file]))
+			owners.learn(everySchema, readScript(t[file]))
 		}
 		for _, file := range sqlFiles(t) {
 			me, _ := ownerOfFile(file)
@@ -61,8 +61,8 @@ func neutral(file, text string) string {
 	return parameter.ReplaceAllStringFunc(text, func(p string) string { return "$1" + strings.Repeat("\n", strings.Count(p, "\n")) })
 }
 
-// platform is the owner of what every schema has: outbox, inbox and the like.
-const platform = ""
+// everySchema is the owner of what every schema has: outbox, inbox and the like.
+const everySchema = ""
 
 // sqlOwners are the names that each module's migrations make, with their kind.
 type sqlOwners map[string]map[string]string
@@ -99,7 +99,7 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 	if len(n.parts) > 1 {
 		schema = n.parts[len(n.parts)-2]
 	}
-	foreign := schema != me && o[schema] != nil && schema != platform
+	foreign := schema != me && o[schema] != nil && schema != everySchema
 	switch {
 	case n.kind == "role":
 		return o.role(me, name, n.where)
@@ -116,7 +116,7 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 			"say " + name + ": search_path finds it wherever the schema is, and sqlc's names stay short"
 	case len(n.parts) > 1:
 		return "names " + full + n.where + ", with a schema", "say " + name + ", and let a migration of the module itself make it"
-	case o.has(me, n) != "" || o.has(platform, n) != "":
+	case o.has(me, n) != "" || o.has(everySchema, n) != "":
 		return "", ""
 	}
 	for _, other := range slices.Sorted(maps.Keys(o)) {
@@ -134,7 +134,7 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 // ask says what to do instead of reaching into another module's schema.
 func ask(me, other, where string) string {
 	switch {
-	case me == platform:
+	case me == everySchema:
 		return "move it into modules/" + other + ": platform knows no module"
 	case where == " in a foreign key":
 		return "keep the id without a foreign key, and hear from " + other + "'s events what becomes of the row"
@@ -144,7 +144,7 @@ func ask(me, other, where string) string {
 }
 
 func makers(me string) string {
-	if me == platform {
+	if me == everySchema {
 		return "the scripts in platform/postgres/schema"
 	}
 	return "migrations/" + me + " and platform/postgres/schema"
@@ -153,7 +153,7 @@ func makers(me string) string {
 // role says what is wrong with naming a role.
 func (o sqlOwners) role(me, name, where string) (what, fix string) {
 	for _, other := range slices.Sorted(maps.Keys(o)) {
-		if other != me && other != platform && slices.Contains(strings.Split(name, "_"), other) {
+		if other != me && other != everySchema && slices.Contains(strings.Split(name, "_"), other) {
 			return "names " + name + where + ": that is a role of the module " + other, noGrant
 		}
 	}
@@ -162,7 +162,7 @@ func (o sqlOwners) role(me, name, where string) (what, fix string) {
 
 // implied says that PostgreSQL itself makes a name with one of the module's tables, as the index lines_pkey.
 func (o sqlOwners) implied(me, name string) bool {
-	for _, owner := range []string{me, platform} {
+	for _, owner := range []string{me, everySchema} {
 		for table, kind := range o[owner] {
 			if kind == "table" && strings.HasPrefix(name, table+"_") {
 				return true

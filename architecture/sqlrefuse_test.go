@@ -76,7 +76,7 @@ func (r sqlReader) refuses(kind string, node pgNode, line int) bool {
 		r.call(node, line)
 	case "A_Const":
 		if literal, ok := node.node("sval")["sval"].(string); ok && qualified.MatchString(literal) {
-			r.name(line, "literal", split(literal)...)
+			r.name(line, "literal", nameParts(literal)...)
 		}
 	case "TypeCast":
 		if words := pgWords(node.node("typeName").list("names")); len(words) > 0 {
@@ -153,7 +153,7 @@ func (r sqlReader) call(node pgNode, line int) {
 	case name == "set_config":
 		r.set(literal, "", line)
 	case slices.Contains(namers, name) && isLiteral:
-		r.name(line, "", split(literal)...)
+		r.name(line, "", nameParts(literal)...)
 	}
 }
 
@@ -163,21 +163,21 @@ func (r sqlReader) cast(to string, arg any, line int) {
 	switch {
 	case !ok || !strings.HasPrefix(to, "reg"):
 	case to == "regclass":
-		r.name(line, "table", split(literal)...)
+		r.name(line, "table", nameParts(literal)...)
 	case to == "regrole":
 		r.name(line, "role", literal)
 	case to == "regnamespace":
 		r.name(line, "schema", literal)
 	default:
-		r.name(line, "", split(literal)...)
+		r.name(line, "", nameParts(literal)...)
 	}
 }
 
 // qualified are strings that may be a schema and the name of something in it.
 var qualified = regexp.MustCompile(`^"?\w+"?\."?\w+"?(\(.*\))?$`)
 
-// split makes the parts of a name from a string that holds it.
-func split(name string) []string {
+// nameParts makes the parts of a name from a string that holds it.
+func nameParts(name string) []string {
 	name, _, _ = strings.Cut(name, "(")
 	return strings.Split(strings.ReplaceAll(name, `"`, ""), ".")
 }

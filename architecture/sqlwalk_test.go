@@ -79,8 +79,8 @@ func (r sqlReader) child(key string, parent pgNode, at int, ctes []string) {
 	}
 }
 
-// plain are the lists of strings that are no qualified name.
-var plain = []string{
+// plainWords are the lists of strings that are no qualified name.
+var plainWords = []string{
 	"pk_attrs", "fk_attrs", "fk_del_set_cols", "keys", "including", "vals", "aliascolnames", "colnames", "colNames", "aliases",
 	"cols", "columns", "indirection", "attlist", "va_cols", "search_col_list", "cycle_col_list", "args", "arg_names", "stat_types",
 }
@@ -93,7 +93,7 @@ func (r sqlReader) words(key string, parent pgNode, words []string, at int) {
 	line := r.lineAt(at)
 	last := len(words) - 1
 	switch {
-	case slices.Contains(plain, key):
+	case slices.Contains(plainWords, key):
 	case key == "names" && parent["pct_type"] == true: // lines.sku%TYPE
 		r.name(line, "table", words[:last]...)
 	case key == "names":
