@@ -105,8 +105,8 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 		return o.role(me, name, n.where)
 	case n.kind == "schema":
 		return "names the schema " + name + n.where, "leave it out: a module's names mean its own schema, which is search_path"
-	case n.kind == "literal" && !(foreign && o.has(schema, n) != ""), n.kind == "column" && !foreign && schema != me:
-		return "", ""
+	case n.kind == "literal" && (!foreign || o.has(schema, n) == ""), n.kind == "column" && !foreign && schema != me:
+		return "", "" // a text that is no name, or the field of a composite value
 	case foreign:
 		return "names " + full + n.where + ": that is the module " + schema + "'s", ask(me, schema, n.where)
 	case schema == "pg_catalog" || schema == "information_schema":

@@ -75,6 +75,7 @@ type sqlReader struct {
 	text   string
 	line   int    // of the text's beginning, in the file
 	where  string // the construct around what is walked
+	loose  bool   // a type may be a function: CREATE AGGREGATE does not tell them apart
 	member bool   // the last word of a name is a column, a trigger or the like
 }
 
@@ -149,7 +150,8 @@ func (r sqlReader) body(options []any, language, statement string, at int) {
 	default:
 		tree, err := parseSQL(parser.ParsePlPgSqlToJSON, statement)
 		if err != nil {
-			r.refuse(r.lineAt(at), "is no PL/pgSQL that PostgreSQL understands"+r.where+": "+err.Error(), "mend the body")
+			r.refuse(r.lineAt(at), "is no PL/pgSQL that can be read"+r.where+": "+err.Error(),
+				"mend the body (a variable whose fields it sets is a record)")
 			return
 		}
 		r.line = r.lineAt(at)

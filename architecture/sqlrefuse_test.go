@@ -101,12 +101,12 @@ func (r sqlReader) set(name, kind string, line int) {
 func (r sqlReader) databaseWide(node pgNode, line int) bool {
 	for _, object := range append(node.list("objects"), node["object"]) {
 		if kind, name := unwrap(object); kind == "String" {
-			r.refuse(line, "concerns "+name.text("sval")+", which is in no schema or is one"+r.where, provisioned)
+			r.refuse(line, "concerns "+name.text("sval")+", which is a schema or belongs to none"+r.where, provisioned)
 			return true
 		}
 	}
 	if node["renameType"] == "OBJECT_SCHEMA" || node["renameType"] == "OBJECT_DATABASE" {
-		r.refuse(line, "renames what is in no schema or is one"+r.where, provisioned)
+		r.refuse(line, "renames what is a schema or belongs to none"+r.where, provisioned)
 		return true
 	}
 	return false

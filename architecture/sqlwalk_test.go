@@ -20,12 +20,14 @@ func (r sqlReader) walk(kind string, node pgNode, at int, ctes []string) {
 	case kind == "CreateTrigStmt":
 		r.where = " in a trigger"
 	}
+	r.loose = r.loose || kind == "DefineStmt"
 	r.member = r.member || kind == "DefElem" && node["defname"] == "owned_by"
 	for _, key := range []string{"removeType", "objtype", "objectType", "renameType"} {
 		r.member = r.member || slices.Contains(members, node.text(key))
 	}
-	if name := node.text("relname"); name != "" && !(slices.Contains(ctes, name) && node.text("schemaname") == "") {
-		r.name(r.lineAt(at), "table", said(node.text("catalogname"), node.text("schemaname"), name)...)
+	name, schema := node.text("relname"), node.text("schemaname")
+	if name != "" && (schema != "" || !slices.Contains(ctes, name)) {
+		r.name(r.lineAt(at), "table", said(node.text("catalogname"), schema, name)...)
 	}
 	if role := node.text("rolename"); role != "" {
 		r.name(r.lineAt(at), "role", role)
@@ -96,7 +98,7 @@ func (r sqlReader) words(key string, parent pgNode, words []string, at int) {
 	case slices.Contains(plainWords, key):
 	case key == "names" && parent["pct_type"] == true: // lines.sku%TYPE
 		r.name(line, "table", words[:last]...)
-	case key == "names":
+	case key == "names" && !r.loose:
 		r.name(line, "type", words...)
 	case key == "fields":
 		if last > 1 {
@@ -134,6 +136,8 @@ func (r sqlReader) create(kind string, node pgNode) {
 		made("view", relname("view"))
 	case "CreateTableAsStmt":
 		made("table", node.node("into").node("rel").text("relname"))
+	case "SelectStmt":
+		made("table", node.node("intoClause").node("rel").text("relname"))
 	case "CreateSeqStmt":
 		made("sequence", relname("sequence"))
 	case "CompositeTypeStmt":
