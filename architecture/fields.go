@@ -37,7 +37,7 @@ func fields(of *ast.StructType, declared map[string]ast.Expr, inside []string) [
 				if name == "" {
 					f.Name = ident.Name
 				}
-				f.Type, f.Fields = said(field.Type, declared, inside)
+				f.Type, f.Fields = typeOf(field.Type, declared, inside)
 				found = append(found, f)
 			}
 		}
@@ -65,20 +65,20 @@ func resolve(of ast.Expr, declared map[string]ast.Expr) ast.Expr {
 	return of
 }
 
-// said is a type as a listener in any language would say it, and its fields if it is an object or a list of objects.
-func said(of ast.Expr, declared map[string]ast.Expr, inside []string) (string, []Field) {
+// typeOf is a type as a listener in any language would say it, and its fields if it is an object or a list of objects.
+func typeOf(of ast.Expr, declared map[string]ast.Expr, inside []string) (string, []Field) {
 	switch x := of.(type) {
 	case *ast.StarExpr:
-		text, fields := said(x.X, declared, inside)
+		text, fields := typeOf(x.X, declared, inside)
 		return text + " or null", fields
 	case *ast.ArrayType:
 		if b, ok := x.Elt.(*ast.Ident); ok && b.Name == "byte" && x.Len == nil {
 			return "base64 string", nil
 		}
-		text, fields := said(x.Elt, declared, inside)
+		text, fields := typeOf(x.Elt, declared, inside)
 		return "[]" + text, fields
 	case *ast.MapType:
-		text, fields := said(x.Value, declared, inside)
+		text, fields := typeOf(x.Value, declared, inside)
 		return "map of " + text, fields
 	case *ast.StructType:
 		return "object", fields(x, declared, inside)
@@ -90,7 +90,7 @@ func said(of ast.Expr, declared map[string]ast.Expr, inside []string) (string, [
 		case slices.Contains(inside, x.Name):
 			return x.Name, nil // once more
 		default:
-			return said(own, declared, append(slices.Clip(inside), x.Name))
+			return typeOf(own, declared, append(slices.Clip(inside), x.Name))
 		}
 	case *ast.SelectorExpr: // the standard library's: a contract imports nothing else
 		if library, ok := x.X.(*ast.Ident); ok {

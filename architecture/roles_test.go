@@ -17,6 +17,9 @@ import (
 // schemas finds the modules in the tree, so that a new one is tested without anybody remembering to.
 func schemas(t *testing.T) []pgtest.Schema {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it needs PostgreSQL")
+	}
 	folders, err := filepath.Glob(filepath.Join(root, "migrations", "*", "0001_*.sql"))
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,139 @@
+package architecture
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/devkit/pgtest"
+)
+
+// across finds what ties two schemas together in PostgreSQL's own catalog, whoever wrote it and in whatever language. A dependency is
+// PostgreSQL's word for a foreign key, a view, a trigger, a default, a type and all else that would keep one of two schemas from being
+// dropped alone; but it does not look into the bodies of functions, and it does not count rights.
+const across = `
+WITH things (class, id, schema) AS (
+    SELECT 'pg_class'::regclass, oid, relnamespace FROM pg_class
+    UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type
+    UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc
+    UNION ALL SELECT 'pg_constraint'::regclass, oid, connamespace FROM pg_constraint
+    UNION ALL SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator
+    UNION ALL SELECT 'pg_opclass'::regclass, oid, opcnamespace FROM pg_opclass
+    UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfnamespace FROM pg_opfamily
+    UNION ALL SELECT 'pg_collation'::regclass, oid, collnamespace FROM pg_collation
+    UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxnamespace FROM pg_statistic_ext
+    UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgnamespace FROM pg_ts_config
+    UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictnamespace FROM pg_ts_dict
+    UNION ALL SELECT 'pg_trigger'::regclass, t.oid, c.relnamespace FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE NOT tgisinternal
+    UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, c.relnamespace FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
+    UNION ALL SELECT 'pg_attrdef'::regclass, d.oid, c.relnamespace FROM pg_attrdef AS d JOIN pg_class AS c ON c.oid = d.adrelid
+    UNION ALL SELECT 'pg_policy'::regclass, p.oid, c.relnamespace FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid
+), ours AS (
+    SELECT oid, nspname FROM pg_namespace WHERE nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%'
+), ties (what) AS (
+    SELECT pg_describe_object(d.classid, d.objid, d.objsubid) || ' of ' || a.nspname ||
+        ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) || ' of ' || b.nspname
+    FROM pg_depend AS d
+    JOIN things AS t ON t.class = d.classid AND t.id = d.objid
+    JOIN things AS u ON u.class = d.refclassid AND u.id = d.refobjid
+    JOIN ours AS a ON a.oid = t.schema
+    JOIN ours AS b ON b.oid = u.schema
+    WHERE a.oid <> b.oid
+    UNION ALL
+    SELECT 'function ' || p.proname || ' of ' || a.nspname || ' names the schema ' || b.nspname
+    FROM pg_proc AS p
+    JOIN ours AS a ON a.oid = p.pronamespace
+    JOIN ours AS b ON b.oid <> a.oid
+        AND concat_ws(' ', p.prosrc, p.proconfig::text) ~* ('\m' || b.nspname || '\M"?\s*\.|search_path=.*\m' || b.nspname || '\M')
+    UNION ALL
+    SELECT c.relname || ' of ' || a.nspname || ' may be used by ' || coalesce(r.rolname, 'everybody')
+    FROM pg_class AS c
+    JOIN ours AS a ON a.oid = c.relnamespace
+    CROSS JOIN LATERAL aclexplode(c.relacl) AS acl
+    LEFT JOIN pg_roles AS r ON r.oid = acl.grantee
+    WHERE coalesce(r.rolname, '') !~ ('(^|_)' || a.nspname || '_(owner|rt)$')
+    UNION ALL
+    SELECT 'the event trigger ' || evtname || ' is run by every schema' FROM pg_event_trigger
+    UNION ALL
+    SELECT 'the foreign server ' || srvname || ' is a door to another database' FROM pg_foreign_server
+)
+SELECT DISTINCT what FROM ties ORDER BY what`
+
+// TestTheCatalogHoldsNothingAcross looks at a database as production has it, and at one in which somebody went around the rules.
+func TestTheCatalogHoldsNothingAcross(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, schemas(t)...)
+	admin := db.Admin(t)
+	t.Run("as migrated", func(t *testing.T) {
+		for _, what := range ties(t, admin) {
+			t.Errorf("the migrated database: %s\n  instead: let each schema keep to itself, as if the others were on another server", what)
+		}
+		var inside int
+		if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_constraint WHERE contype = 'f'").Scan(&inside); err != nil || inside == 0 {
+			t.Errorf("%d foreign keys within schemas, error %v: the search is broken", inside, err)
+		}
+	})
+	for name, plant := range map[string]struct{ statement, want string }{
+		"a foreign key": {"ALTER TABLE orders.lines ADD CONSTRAINT sold FOREIGN KEY (sku) REFERENCES inventory.products (sku)",
+			"constraint sold on table orders.lines of orders depends on column sku of table inventory.products of inventory"},
+		"a view": {"CREATE VIEW orders.shelf AS SELECT on_hand FROM inventory.stock",
+			"rule _RETURN on view orders.shelf of orders depends on"},
+		"a trigger's function": {`CREATE FUNCTION inventory.seen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+			CREATE TRIGGER seen AFTER INSERT ON orders.lines FOR EACH ROW EXECUTE FUNCTION inventory.seen()`,
+			"trigger seen on table orders.lines of orders depends on function inventory.seen()"},
+		"a default": {`CREATE SEQUENCE inventory.numbers; ALTER TABLE orders.lines ADD number bigint DEFAULT nextval('inventory.numbers')`,
+			"of orders depends on sequence inventory.numbers"},
+		"a type": {"CREATE TYPE inventory.size AS ENUM ('small'); ALTER TABLE orders.lines ADD size inventory.size",
+			"column size of table orders.lines of orders depends on type inventory.size"},
+		"a function with its body as a statement": {`CREATE FUNCTION orders.left_of() RETURNS bigint
+			BEGIN ATOMIC SELECT count(*) FROM inventory.stock; END`, "function orders.left_of() of orders depends on table inventory.stock"},
+		"a function with its body as a string": {`CREATE FUNCTION orders.left_of() RETURNS bigint LANGUAGE plpgsql AS
+			'BEGIN RETURN (SELECT count(*) FROM inventory.stock); END'`, "function left_of of orders names the schema inventory"},
+		"a function with another search_path": {`CREATE FUNCTION orders.left_of() RETURNS bigint LANGUAGE sql
+			SET search_path = inventory AS 'SELECT count(*) FROM stock'`, "function left_of of orders names the schema inventory"},
+		"a table that inherits": {"CREATE TABLE orders.more_stock () INHERITS (inventory.stock)",
+			"table orders.more_stock of orders depends on table inventory.stock"},
+		"rights of another module": {"GRANT SELECT ON inventory.stock TO " + runtimeOf(t, db, "orders"), "stock of inventory may be used by"},
+		"rights of everybody":      {"GRANT SELECT ON inventory.stock TO PUBLIC", "stock of inventory may be used by everybody"},
+		"a place for all": {"CREATE TABLE public.rates (id int PRIMARY KEY); ALTER TABLE orders.lines ADD rate int REFERENCES public.rates",
+			"of orders depends on column id of table rates of public"},
+	} {
+		t.Run("with "+name, func(t *testing.T) {
+			tx, err := admin.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(t.Context()) }()
+			if _, err := tx.Exec(t.Context(), plant.statement); err != nil {
+				t.Fatal(err)
+			}
+			if told := strings.Join(ties(t, tx), "\n"); !strings.Contains(told, plant.want) {
+				t.Errorf("it says %q and nothing of %q", told, plant.want)
+			}
+		})
+	}
+}
+
+// runtimeOf is the role that the module's process has.
+func runtimeOf(t *testing.T, db *pgtest.DB, module string) string {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(db.URL(module))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pgx.Identifier{cfg.User}.Sanitize()
+}
+
+func ties(t *testing.T, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}) []string {
+	t.Helper()
+	rows, _ := db.Query(t.Context(), across) // CollectRows returns the error
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
