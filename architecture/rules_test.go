@@ -76,7 +76,7 @@ func (p plant) in(t *testing.T, tree Tree) Tree {
 }
 
 // all are the rules that need nothing but the files, in the order in which somebody should read them.
-var all = []rule{imports}
+var all = []rule{imports, eventSchemas, contracts}
 
 func repository(t *testing.T) Tree {
 	t.Helper()
