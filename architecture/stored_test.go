@@ -90,7 +90,7 @@ func replayStored(t *testing.T, tree Tree, shop *topology.Shop) {
 
 	events := storedEvents(t, tree)
 	tell(t, conn, modules, events)
-	for _, f := range read(t, conn, modules, "SELECT topic, reason FROM %s.failed") {
+	for _, f := range read(t, conn, modules, "SELECT DISTINCT topic, reason FROM %s.failed") {
 		t.Errorf("modules/%s: cannot handle a stored %s: %s\n  instead: handle what a release has stored as it was then: outboxes and dead letters still hold it", f.module, f.topic, f.text)
 	}
 	heard := read(t, conn, modules, "SELECT topic, count(*)::text FROM %s.inbox GROUP BY topic")
