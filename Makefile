@@ -55,15 +55,25 @@ lint: ## vet and lint
 	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
-generate: ## write the SQL code of every module anew
+generate: ## write the SQL code of every module anew, and what architecture/contracts says of its events and routes
 	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
+	@echo "Writing the contracts as the shop has them …"
+	@CONTRACTS=write go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
 
 .PHONY: generated
 generated: ## fail when generated code differs from what is committed
 	@echo "Comparing generated code (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Comparing $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) diff) || \
 		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
+	@echo "Comparing the contracts with the shop …"
+	@go test -count=1 -run '^TestRules$$/^schemas$$|^TestContracts$$/^OpenAPI$$' ./architecture
+
+.PHONY: release-contracts
+release-contracts: ## make today's contracts the promise; refuses when they break what was released
+	@echo "Comparing, and taking a sample of every event from a run of the acceptance suite (two minutes) …"
+	@CONTRACTS=release go test -count=1 -run '^TestReleaseContracts$$' ./architecture
+	@echo "architecture/contracts/released is today's: commit it with the release"
 
 .PHONY: isolated
 isolated: build ## build, vet and test every go.mod without go.work, as if it had left; check that it is tidy

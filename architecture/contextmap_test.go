@@ -182,7 +182,7 @@ func (s *seams) checkEvents() {
 		case e.Topic == "":
 			s.add(e.At(), e.Go()+" has a topic that is no literal", "let Topic return a string such as \""+e.Module+"."+strings.ToLower(e.Name)+".v1\", and nothing else")
 			continue
-		case e.Type == nil:
+		case !e.Struct:
 			s.add(e.At(), e.Go()+" is no struct", "declare it as a struct with json tags: a listener ignores fields that it does not know")
 		case !wire.MatchString(e.Topic):
 			s.add(e.At(), fmt.Sprintf("%s travels as %q", e.Go(), e.Topic), "begin the topic with the module's name and end it with a version: "+e.Module+".what_happened.v1")

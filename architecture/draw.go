@@ -114,13 +114,26 @@ func (m Model) Catalogue() string {
 func list(fields []Field, between string) string {
 	var all []string
 	for _, f := range fields {
-		text := "`" + f.Name + "` " + f.Type
-		if len(f.Fields) > 0 {
-			text += " {" + list(f.Fields, ", ") + "}"
-		}
-		all = append(all, text)
+		all = append(all, "`"+f.Name+"` "+f.String())
 	}
 	return strings.Join(all, between)
+}
+
+// String is the field's type in a word or two, with the fields of an object.
+func (f Field) String() string {
+	text := cmp.Or(f.Format, f.Type, "any")
+	switch {
+	case f.Type == "array":
+		text = "[]" + f.Elements.String()
+	case f.Type == "object" && f.Elements != nil:
+		text = "map of " + f.Elements.String()
+	case f.Type == "object":
+		text = "{" + list(f.Fields, ", ") + "}"
+	}
+	if f.Nullable {
+		text += " or null"
+	}
+	return text
 }
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

@@ -12,12 +12,12 @@ import (
 
 // Event is a type of a contract that has a Topic: a fact that its module tells the others.
 type Event struct {
-	Module string          // the module whose contract it is in
-	Name   string          // the type, as Placed
-	Topic  string          // the wire name; "" when Topic returns anything but a literal, which nobody can read off
-	Doc    string          // the comment over the type, in one line: when the fact is true
-	Type   *ast.StructType // its fields; nil when it is no struct
-	File   string          // where the type is declared
+	Module string // the module whose contract it is in
+	Name   string // the type, as Placed
+	Topic  string // the wire name; "" when Topic returns anything but a literal, which nobody can read off
+	Doc    string // the comment over the type, in one line: when the fact is true
+	Struct bool   // it is one, as an event should be
+	File   string // where the type is declared
 	Line   int
 }
 
@@ -42,7 +42,7 @@ func (t Tree) Events() []Event {
 					continue
 				}
 				e := Event{Module: module, Name: spec.Name.Name, Topic: topic, File: file, Line: Line(spec), Doc: doc}
-				e.Type, _ = spec.Type.(*ast.StructType)
+				_, e.Struct = spec.Type.(*ast.StructType)
 				found = append(found, e)
 			}
 		}
@@ -114,7 +114,7 @@ func types(file *ast.File) func(yield func(*ast.TypeSpec, string) bool) {
 				if doc == nil {
 					doc = gen.Doc
 				}
-				if !yield(spec, strings.Join(strings.Fields(doc.Text()), " ")) {
+				if !yield(spec, oneLine(doc)) {
 					return
 				}
 			}

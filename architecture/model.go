@@ -1,8 +1,6 @@
 package architecture
 
 import (
-	"go/ast"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -65,8 +63,9 @@ func (t Tree) Model() Model {
 	}
 	uses := t.Uses()
 	for _, e := range t.Events() {
+		payload, _ := t.Describe(e)
 		m.Events = append(m.Events, Fact{
-			Topic: e.Topic, Module: e.Module, Type: e.Go(), Doc: e.Doc, Fields: t.Fields(e),
+			Topic: e.Topic, Module: e.Module, Type: e.Go(), Doc: e.Doc, Fields: payload.Fields,
 			PublishedBy: who(uses.Publishes, e), HeardBy: who(uses.Hears, e),
 		})
 	}
@@ -167,25 +166,4 @@ func (t Tree) Tables(module string) []string {
 		}
 	}
 	return tables
-}
-
-// Field is what an event says in one field, as its JSON has it.
-type Field struct {
-	Name   string  `json:"name"`
-	Type   string  `json:"type"`             // as Go says it, without the package's own names: []object, object, string
-	Fields []Field `json:"fields,omitempty"` // of an object
-}
-
-// Fields are the fields of an event on the wire.
-func (t Tree) Fields(e Event) []Field {
-	declared := map[string]ast.Expr{}
-	for _, file := range t.contractFiles(e.Module) {
-		for spec := range types(t.Go(file)) {
-			declared[spec.Name.Name] = spec.Type
-		}
-	}
-	if e.Type == nil {
-		return []Field{}
-	}
-	return fields(e.Type, declared, []string{path.Base(e.Name)})
 }

@@ -160,7 +160,12 @@ func withTwin(t *testing.T, tree Tree) Tree {
 	} {
 		with = p.in(t, with)
 	}
-	for name, text := range with.Model().Generated() { // seam map --write
+	// What make generate and seam map --write do.
+	with[contractsFolder+"/billing"+openapiSuffix] = twin(with[contractsFolder+"/payments"+openapiSuffix])
+	for _, e := range with.Events() {
+		with[schemaFile(e.Topic)] = with.Schema(e)
+	}
+	for name, text := range with.Model().Generated() {
 		with[Readme], _ = Fill(with[Readme], name, text)
 	}
 	return with

@@ -55,14 +55,12 @@ func TestNothingIsServedStale(t *testing.T) {
 		t.Fatalf("the cache was not used, so this proves nothing:\n%s", out)
 	}
 	for _, r := range all {
-		for _, p := range r.refuses {
-			undo := p.write(t, tree, copied)
-			if out := rules(false); !strings.Contains(out, "TestRules/"+r.name) {
-				t.Errorf("%s: %s was not seen after a green run:\n%s", r.name, p.name, out)
-			}
-			undo()
-			break
+		p := r.refuses[0]
+		undo := p.write(t, tree, copied)
+		if out := rules(false); !strings.Contains(out, "TestRules/"+r.name) {
+			t.Errorf("%s: %s was not seen after a green run:\n%s", r.name, p.name, out)
 		}
+		undo()
 	}
 }
 

@@ -76,7 +76,9 @@ func (p plant) in(t *testing.T, tree Tree) Tree {
 }
 
 // all are the rules that need nothing but the files, in the order in which somebody should read them.
-var all = []rule{imports, layout, modules, contextmap, sql, sqlInGo, binaries, thinFacade, homes, ledger, firstService, infrastructure, readme}
+var all = []rule{
+	imports, layout, modules, contextmap, sql, sqlInGo, binaries, thinFacade, eventSchemas, contracts, homes, ledger, firstService, infrastructure, readme,
+}
 
 func repository(t *testing.T) Tree {
 	t.Helper()

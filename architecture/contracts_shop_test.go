@@ -1,0 +1,124 @@
+package architecture
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/shop/topology"
+)
+
+// contractsDo is what the run is for, beside checking: "write" rewrites contracts/ (make generate), "release" moves the baseline
+// (make release-contracts).
+var contractsDo = os.Getenv("CONTRACTS")
+
+// TestContracts asks the running shop what the files alone cannot say: which routes it serves, and whether it still handles what
+// earlier releases have stored.
+func TestContracts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts the shop")
+	}
+	t.Parallel()
+	tree := repository(t)
+	if contractsDo == "write" {
+		writeSchemas(t, tree)
+	}
+	// One attempt, so that what fails is a dead letter at once.
+	shop := startShop(t, topology.Options{Env: []string{"LOG_LEVEL=error", "EVENTS_MAX_ATTEMPTS=1"}})
+	t.Run("OpenAPI", func(t *testing.T) { compareOpenAPI(t, tree, shop) })
+	t.Run("StoredEvents", func(t *testing.T) { replayStored(t, tree, shop) })
+}
+
+// startShop builds the shop and runs it as one process, until the test ends.
+func startShop(t *testing.T, o topology.Options) *topology.Shop {
+	t.Helper()
+	var err error
+	if o.Bin, err = topology.Build(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(o.Bin) })
+	o.Out = t.Output()
+	shop, err := topology.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shop.Stop(); err != nil {
+			t.Errorf("stop the shop: %v", err)
+		}
+	})
+	return shop
+}
+
+// compareOpenAPI holds the committed document of each module to the one that the shop serves.
+func compareOpenAPI(t *testing.T, tree Tree, shop *topology.Shop) {
+	t.Helper()
+	for _, module := range tree.Modules() {
+		file := contractsFolder + "/" + module + openapiSuffix
+		served := fetchOpenAPI(t, shop, module)
+		switch {
+		case contractsDo == "write":
+			write(t, file, served)
+		case tree[file] != served:
+			t.Errorf("%s: is not what the shop serves at /v1/%s/openapi.json\n  instead: run make generate, and commit what it writes", file, module)
+		}
+	}
+}
+
+func fetchOpenAPI(t *testing.T, shop *topology.Shop, module string) string {
+	t.Helper()
+	address := shop.URL + "/v1/" + module + "/openapi.json"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("modules/%s: the shop does not serve /v1/%s/openapi.json (%s)\n  instead: name the module in cmd/monolith/config.go and topology/topology.go, and serve it in cmd/monolith/main.go",
+			module, module, response.Status)
+	}
+	text, err := indented(body)
+	if err != nil {
+		t.Fatalf("%s: %v", address, err)
+	}
+	return text
+}
+
+// writeSchemas writes every event's schema, and removes those of events that are gone.
+func writeSchemas(t *testing.T, tree Tree) {
+	t.Helper()
+	var topics []string
+	for _, e := range tree.Events() {
+		if _, faults := tree.Describe(e); len(faults) > 0 {
+			t.Fatalf("%s: %s cannot be described: %s", e.At(), e.Go(), strings.Join(faults, "; "))
+		}
+		topics = append(topics, schemaFile(e.Topic))
+		write(t, schemaFile(e.Topic), tree.Schema(e))
+	}
+	for _, file := range tree.Match(schemaFile("*")) {
+		if !slices.Contains(topics, file) {
+			os.Remove(filepath.Join(root, file))
+		}
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	file = filepath.Join(root, file)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

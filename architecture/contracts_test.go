@@ -1,0 +1,129 @@
+package architecture
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"path"
+	"strconv"
+	"strings"
+)
+
+const (
+	openapiSuffix  = ".openapi.json"
+	releasedFolder = contractsFolder + "/released"
+)
+
+// contracts holds today's promises to the released ones: whoever relies on a release can rely on today.
+var contracts = rule{
+	name: "contracts",
+	why: "whoever listens or calls was deployed on another day, and learns of a broken promise from its customers; " +
+		"see \"Contracts that break\" in architecture/README.md",
+	check: func(t Tree) findings {
+		var f findings
+		today := map[string]Event{}
+		for _, e := range t.Events() {
+			today[e.Topic] = e
+		}
+		for _, file := range t.Match(releasedFolder + "/*" + schemaSuffix) {
+			f.subjects++
+			topic := strings.TrimSuffix(path.Base(file), schemaSuffix)
+			compareEvent(t, &f, file, topic, today)
+		}
+		for _, file := range t.Match(releasedFolder + "/*" + openapiSuffix) {
+			f.subjects++
+			module := strings.TrimSuffix(path.Base(file), openapiSuffix)
+			now := contractsFolder + "/" + path.Base(file)
+			text, there := t[now]
+			if !there {
+				f.add(file, "promises the routes of "+module+", which no module has any more",
+					"keep them in the module that took over; "+retire("whoever calls them has moved", file))
+				continue
+			}
+			for _, broken := range breaks(t[file], text) {
+				f.add(now, "breaks the released "+module+": "+broken, httpWayOut(t, module))
+			}
+		}
+		return f
+	},
+	refuses: broken,
+	accepts: kept,
+}
+
+func compareEvent(t Tree, f *findings, released, topic string, today map[string]Event) {
+	e, there := today[topic]
+	if !there {
+		f.add(released, "promises "+topic+", which no contract has any more",
+			"put it back, and let what replaces it be a new topic, "+nextVersion(topic)+", published beside it; "+
+				retire("nobody listens to it any more and the outboxes have forgotten it", released+" and events/"+topic+storedSuffix))
+		return
+	}
+	for _, broken := range breaks(asResponse(t[released]), asResponse(t.Schema(e))) {
+		f.add(e.At(), "breaks the released "+topic+": "+asEvent.Replace(broken), eventWayOut(t, e))
+	}
+}
+
+// asEvent takes out of oasdiff's words what is only so because the event is wrapped as a response.
+var asEvent = strings.NewReplacer("GET /event: ", "", " from the response with the `200` status", "", " for the status `200`", "", " for status `200`", "",
+	" for the response status `200`", "", "the response property", "the property", "response's property ", "property's ", " response property", " property")
+
+// retire says how a promise ends: somebody decides it, in a change that others see.
+func retire(when, file string) string {
+	return "once " + when + ", delete " + file + " in the same change"
+}
+
+func eventWayOut(t Tree, e Event) string {
+	next := e.Name + "V" + strconv.Itoa(version(e.Topic)+1)
+	fix := fmt.Sprintf("leave %s as it was released; declare %s with the topic %q beside it in %s, and publish both", e.Name, next, nextVersion(e.Topic), e.File)
+	if where := published(t, e); len(where) > 0 {
+		fix += ", in " + strings.Join(where, " and ")
+	}
+	return fix + ", until nobody listens to v" + strconv.Itoa(version(e.Topic))
+}
+
+func httpWayOut(t Tree, module string) string {
+	where := "modules/" + module
+	for _, file := range t.Below(where, ".go") {
+		for _, decl := range t.Go(file).Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Name.Name == "Routes" && !strings.HasSuffix(file, "_test.go") {
+				where = file + ", func Routes"
+			}
+		}
+	}
+	return "leave what was released and put the new beside it: an optional field, or a route of its own in " + where +
+		"; what shall go is marked Deprecated for one release first"
+}
+
+// published are the places where an event is made.
+func published(t Tree, e Event) []string {
+	var found []string
+	for _, use := range t.Uses().Publishes {
+		if use.Owner == e.Module && use.Name == e.Name {
+			found = append(found, use.At)
+		}
+	}
+	return found
+}
+
+// version is the number at a topic's end; 1 without one.
+func version(topic string) int {
+	if n, err := strconv.Atoi(topic[strings.LastIndex(topic, ".v")+len(".v"):]); err == nil {
+		return n
+	}
+	return 1
+}
+
+func nextVersion(topic string) string {
+	n := version(topic)
+	return strings.TrimSuffix(topic, ".v"+strconv.Itoa(n)) + ".v" + strconv.Itoa(n+1)
+}
+
+// indented writes JSON the one way in which it is committed. The keys are sorted, whoever wrote them.
+func indented(text []byte) (string, error) {
+	var document any
+	if err := json.Unmarshal(text, &document); err != nil {
+		return "", err
+	}
+	out, err := json.MarshalIndent(document, "", "  ")
+	return string(out) + "\n", err
+}

@@ -1,0 +1,170 @@
+package architecture
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/topology"
+)
+
+const storedSuffix = ".jsonl"
+
+// stored is an event as a release has left it in its module's outbox.
+type stored struct {
+	ID      uuid.UUID       `json:"id"`
+	Key     string          `json:"key"`
+	Payload json.RawMessage `json:"payload"`
+	Headers json.RawMessage `json:"headers"`
+
+	topic string
+}
+
+// storedEvents are the committed events of every release, in the order in which they were stored.
+func storedEvents(t *testing.T, tree Tree) []stored {
+	t.Helper()
+	var found []stored
+	for _, file := range tree.Match(releasedFolder + "/events/*" + storedSuffix) {
+		lines := bufio.NewScanner(strings.NewReader(tree[file]))
+		for n := 1; lines.Scan(); n++ {
+			s := stored{topic: strings.TrimSuffix(path.Base(file), storedSuffix)}
+			if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+				t.Fatalf("%s:%d: %v", file, n, err)
+			}
+			found = append(found, s)
+		}
+	}
+	slices.SortFunc(found, func(a, b stored) int { return strings.Compare(a.ID.String(), b.ID.String()) }) // UUIDv7: by time
+	return found
+}
+
+// TestStoredEventsAreAsReleased holds the released schemas to what was really stored: a schema that says more than is true protects
+// nobody.
+func TestStoredEventsAreAsReleased(t *testing.T) {
+	t.Parallel()
+	tree := repository(t)
+	events := storedEvents(t, tree)
+	for _, file := range tree.Match(releasedFolder + "/*" + schemaSuffix) {
+		topic := strings.TrimSuffix(path.Base(file), schemaSuffix)
+		if !slices.ContainsFunc(events, func(s stored) bool { return s.topic == topic }) {
+			t.Errorf("%s: no stored event shows what it promises\n  instead: run make release-contracts, which takes them from a run of the shop", file)
+		}
+	}
+	for _, s := range events {
+		spec, err := open(asResponse(tree[releasedFolder+"/"+s.topic+schemaSuffix]))
+		if err != nil {
+			t.Fatalf("%s/events/%s%s: no released schema says what it holds\n  instead: delete it, if the topic was retired: %v", releasedFolder, s.topic, storedSuffix, err)
+		}
+		schema := spec.Spec.Paths.Find("/event").Get.Responses.Status(200).Value.Content.Get("application/json").Schema.Value
+		var payload any
+		if err := json.Unmarshal(s.Payload, &payload); err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.VisitJSON(payload, openapi3.MultiErrors()); err != nil {
+			t.Errorf("%s: the stored event %s is not as the released schema says\n  instead: mend architecture/describe.go, which describes the Go type: %v", s.topic, s.ID, err)
+		}
+	}
+	if len(events) == 0 {
+		t.Error("no stored events were seen: the search is broken")
+	}
+}
+
+// replayStored tells the running shop what earlier releases have stored, as a replay would: every module that listens must handle it.
+func replayStored(t *testing.T, tree Tree, shop *topology.Shop) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), shop.AdminURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	modules := tree.Modules()
+
+	events := storedEvents(t, tree)
+	tell(t, conn, modules, events)
+	for _, f := range read(t, conn, modules, "SELECT DISTINCT topic, reason FROM %s.failed") {
+		t.Errorf("modules/%s: cannot handle a stored %s: %s\n  instead: handle what a release has stored as it was then: outboxes and dead letters still hold it", f.module, f.topic, f.text)
+	}
+	heard := read(t, conn, modules, "SELECT topic, count(*)::text FROM %s.inbox GROUP BY topic")
+	if len(heard) == 0 {
+		t.Fatal("nobody has heard any of the stored events: the replay is broken")
+	}
+
+	// The replay bites: what no handler can read is seen, in every module that listens.
+	broken := map[string]stored{}
+	for _, h := range heard {
+		broken[h.topic] = stored{Key: "x", Payload: json.RawMessage(`[]`), Headers: json.RawMessage(`{}`), topic: h.topic}
+	}
+	var unreadable []stored
+	for _, b := range broken {
+		unreadable = append(unreadable, b)
+	}
+	tell(t, conn, modules, unreadable)
+	failed := read(t, conn, modules, "SELECT topic, '' FROM %s.failed")
+	for _, h := range heard {
+		if !slices.Contains(failed, found{h.module, h.topic, ""}) {
+			t.Errorf("modules/%s: an unreadable %s was let pass: the replay proves nothing", h.module, h.topic)
+		}
+	}
+	t.Logf("%d stored events, heard: %v", len(events), heard)
+}
+
+// tell writes events to the outboxes of the modules that publish them, under new ids, and waits until every outbox is empty: the bus in
+// memory takes an event once all who listen have handled it, or written down that they cannot.
+func tell(t *testing.T, conn *pgx.Conn, modules []string, events []stored) {
+	t.Helper()
+	for _, s := range events {
+		module, _, _ := strings.Cut(s.topic, ".")
+		if !slices.Contains(modules, module) {
+			t.Fatalf("%s was stored by %s, which is no module any more\n  instead: %s", s.topic, module,
+				retire("nobody listens to it", releasedFolder+"/events/"+s.topic+storedSuffix+" and its schema"))
+		}
+		id := uuid.Must(uuid.NewV7())
+		_, err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO %s.outbox (id, topic, key, payload, headers)
+			VALUES ($1, $2, $3, $4, $5::jsonb || jsonb_build_object('id', $1::uuid))`, pgx.Identifier{module}.Sanitize()),
+			id, s.topic, s.Key, s.Payload, s.Headers)
+		if err != nil {
+			t.Fatalf("tell %s: %v", s.topic, err)
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		waiting := read(t, conn, modules, "SELECT topic, id::text FROM %s.outbox WHERE published_at IS NULL")
+		if len(waiting) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not every stored event was told: %v", waiting)
+		}
+	}
+}
+
+// found is a row of a module's schema.
+type found struct{ module, topic, text string }
+
+func read(t *testing.T, conn *pgx.Conn, modules []string, query string) []found {
+	t.Helper()
+	var all []found
+	for _, module := range modules {
+		rows, err := conn.Query(t.Context(), fmt.Sprintf(query, pgx.Identifier{module}.Sanitize()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (found, error) {
+			f := found{module: module}
+			return f, row.Scan(&f.topic, &f.text)
+		})
+		if err != nil {
+			t.Fatalf("read what %s has: %v", module, err)
+		}
+		all = append(all, here...)
+	}
+	return all
+}
