@@ -41,10 +41,6 @@ test-topologies: ## run the acceptance suite against every mix of processes, and
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
 	@deploy/build-images.sh
 
-.PHONY: test-compose
-test-compose: ## run the acceptance suite against both compose files; needs Docker
-	@deploy/test-compose.sh
-
 .PHONY: check
 check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
 	@$(MAKE) --no-print-directory lint generated isolated
@@ -55,11 +51,13 @@ lint: ## vet and lint
 	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
-generate: ## write the SQL code of every module anew, and what architecture/contracts says of its events and routes
+generate: ## write the SQL code, the contracts and the map anew, and what architecture/contracts says of its events and routes
 	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
 	@echo "Writing the contracts as the shop has them …"
 	@CONTRACTS=write go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
+	@echo "Drawing the map …"
+	@go run ./cmd/seam map --write
 
 .PHONY: generated
 generated: ## fail when generated code differs from what is committed
@@ -84,3 +82,11 @@ isolated: build ## build, vet and test every go.mod without go.work, as if it ha
 .PHONY: tidy
 tidy: ## tidy every go.mod
 	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done
+
+.PHONY: ledger
+ledger: ## show the extractions under way, and fail when one is late
+	@go run ./cmd/seam ledger
+
+.PHONY: architecture-mutants
+architecture-mutants: ## write every violation of a boundary into a copy of the repository, and show who catches it
+	@ARCHITECTURE_MUTANTS=1 go test -count=1 -v -run 'TestMutants|TestNothingIsServedStale' ./architecture
