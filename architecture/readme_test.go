@@ -21,7 +21,7 @@ var readme = rule{
 			case !ok:
 				f.add(Readme, "has no place for the "+name, "write the lines <!-- "+name+" --> and <!-- /"+name+" --> where it belongs, then: bin/seam map --write")
 			case filled != page:
-				f.add(Readme, "what it shows between <!-- "+name+" --> is not what the code does any more", "make build && bin/seam map --write, and look at what has changed")
+				f.add(Readme, "what it shows between <!-- "+name+" --> is not what the code does any more", "make generate (or bin/seam map --write), and look at what has changed")
 			}
 		}
 		return f
