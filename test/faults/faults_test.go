@@ -85,6 +85,11 @@ func (s *shop) token(role, subject string) string {
 // underLoad runs the load while fault does its worst, and checks everything afterwards. Fault is told how far the load has come.
 func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(share float64))) {
 	t.Helper()
+	s.underLoadOf(t, orders, urls, fault)
+}
+
+func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) {
+	t.Helper()
 	l := &load{}
 	stop := s.sample(t)
 	began := time.Now()
@@ -94,7 +99,7 @@ func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(s
 		l.run(t, s, orders, clients, urls...)
 	}()
 	fault(func(share float64) {
-		for l.done.Load() < int64(share*orders) {
+		for l.done.Load() < int64(share*float64(orders)) {
 			select {
 			case <-loaded:
 				return
@@ -106,7 +111,7 @@ func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(s
 	t.Logf("%d orders were acknowledged in %s", l.done.Load(), time.Since(began).Round(time.Millisecond))
 	s.settle(t, l)
 	stop()
-	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), orders/time.Since(began).Seconds())
+	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(orders)/time.Since(began).Seconds())
 	s.summarize(t)
 }
 
