@@ -54,7 +54,7 @@ func cutOff(t *testing.T, module, setting string, url func(*shop) string) {
 	for c := range 8 {
 		all.Go(func() { l.keep(t, s, c, stop) })
 	}
-	until(t, "orders come in", time.Minute, func() bool { return l.done.Load() >= 50 })
+	until(t, "orders come in", time.Minute, func() bool { return l.done.Load() >= 30 })
 	usually := until(t, "a new order is confirmed", time.Minute, s.newOrder(t, l))
 	t.Logf("an order is usually confirmed after %s", usually.Round(time.Millisecond))
 
@@ -79,17 +79,22 @@ func (s *shop) recovers(t *testing.T, l *load, p *topology.Process, usually time
 	t.Helper()
 	healed := uuid.Must(uuid.NewV7()) // events have such ids, so older ones are lower
 	var all sync.WaitGroup
-	for what, done := range map[string]func() bool{
-		p.Name + " is ready":       func() bool { return isReady(t, p) },
-		"a new order is confirmed": s.newOrder(t, l),
-		"deliveries go on":         s.deliveries(t, p.Name),
-		"what waited is delivered": func() bool { return s.undelivered(t, healed) == 0 },
+	for _, sign := range []struct {
+		what string
+		work bool // it takes the machine's time, and not only the network's
+		done func() bool
+	}{
+		{p.Name + " is ready", false, func() bool { return isReady(t, p) }},
+		{"deliveries go on", false, s.deliveries(t, p.Name)},
+		{"a new order is confirmed", true, s.newOrder(t, l)},
+		{"what waited is delivered", true, func() bool { return s.undelivered(t, healed) == 0 }},
 	} {
 		all.Go(func() {
-			took := until(t, what, time.Minute, done)
-			t.Logf("%s %s after healing", what, took.Round(time.Millisecond))
-			if took > recoveryLimit && usually < time.Second { // a machine that needs so long for one order when all is well cannot tell
-				t.Errorf("%s %s after healing, want %s at most", what, took.Round(time.Millisecond), recoveryLimit)
+			took := until(t, sign.what, time.Minute, sign.done)
+			t.Logf("%s %s after healing", sign.what, took.Round(time.Millisecond))
+			// A machine that needs half a second for one order when all is well is too busy to tell how long much work takes.
+			if took > recoveryLimit && (!sign.work || usually < time.Second/2) {
+				t.Errorf("%s %s after healing, want %s at most", sign.what, took.Round(time.Millisecond), recoveryLimit)
 			}
 		})
 	}

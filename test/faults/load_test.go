@@ -78,7 +78,8 @@ func (l *load) acknowledged(o placed) {
 	l.done.Add(1)
 }
 
-// keep places orders for one client at an even pace until stop is closed.
+// keep places orders for one client until stop is closed. Its pace is a person's: what piles up meanwhile is little work for a slow machine,
+// so that how long it takes says something about the shop.
 func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
 	t.Helper()
 	customer := fmt.Sprintf("customer-%d", client)
@@ -87,7 +88,7 @@ func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(time.Second):
 		}
 		o, err := place(t.Context(), s.URL, token, i)
 		if err != nil {
