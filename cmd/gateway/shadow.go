@@ -28,7 +28,7 @@ type shadows struct {
 	queue     chan sample
 
 	mu      sync.Mutex
-	tallies map[string]*tally // by route
+	tallies map[string]*routes.Tally // by route
 }
 
 const (
@@ -41,23 +41,6 @@ const (
 	maxPointers   = 20
 )
 
-// tally is what became of a route's copies.
-type tally struct {
-	Compared   int64      `json:"compared"`
-	Mismatched int64      `json:"mismatched"`
-	Failed     int64      `json:"failed"`  // the shadow did not answer in time, or at all
-	Dropped    int64      `json:"dropped"` // the queue was full or the answer too large
-	Mismatches []mismatch `json:"mismatches,omitempty"`
-}
-
-// mismatch says where two answers differ, and never by which values: those are customers' data.
-type mismatch struct {
-	At       time.Time `json:"at"`
-	Status   int       `json:"status"`
-	Shadow   int       `json:"shadow_status"`
-	Pointers []string  `json:"pointers,omitempty"`
-}
-
 // sample is an answered request that waits for its comparison.
 type sample struct {
 	route   *route
@@ -67,7 +50,7 @@ type sample struct {
 }
 
 func newShadows(transport http.RoundTripper, timeout time.Duration) *shadows {
-	return &shadows{transport: transport, timeout: timeout, queue: make(chan sample, shadowQueue), tallies: map[string]*tally{}}
+	return &shadows{transport: transport, timeout: timeout, queue: make(chan sample, shadowQueue), tallies: map[string]*routes.Tally{}}
 }
 
 // follow takes note of some of the answers to reads while the client receives them.
@@ -110,7 +93,7 @@ func (s *shadows) enqueue(m sample) {
 		default:
 		}
 	}
-	s.count(m.route, func(t *tally) { t.Dropped++ })
+	s.count(m.route, func(t *routes.Tally) { t.Dropped++ })
 }
 
 // run compares until ctx ends; what waits then is forgotten.
@@ -135,17 +118,17 @@ func (s *shadows) run(ctx context.Context) error {
 func (s *shadows) compare(ctx context.Context, m sample) {
 	status, body, err := s.ask(ctx, m)
 	if err != nil { // counted only: a log line for each would be the one thing about a dead shadow that hurts
-		s.count(m.route, func(t *tally) { t.Failed++ })
+		s.count(m.route, func(t *routes.Tally) { t.Failed++ })
 		return
 	}
 	pointers := differences(m.body, body, m.route.shadow.Ignore)
-	s.count(m.route, func(t *tally) {
+	s.count(m.route, func(t *routes.Tally) {
 		t.Compared++
 		if status == m.status && len(pointers) == 0 {
 			return
 		}
 		t.Mismatched++
-		t.Mismatches = append(t.Mismatches, mismatch{time.Now().UTC(), m.status, status, pointers[:min(len(pointers), maxPointers)]})
+		t.Mismatches = append(t.Mismatches, routes.Mismatch{At: time.Now().UTC(), Status: m.status, Shadow: status, Pointers: pointers[:min(len(pointers), maxPointers)]})
 		t.Mismatches = t.Mismatches[max(0, len(t.Mismatches)-maxMismatches):]
 	})
 }
@@ -167,20 +150,20 @@ func (s *shadows) ask(ctx context.Context, m sample) (status int, body []byte, e
 	return response.StatusCode, body, err
 }
 
-func (s *shadows) count(r *route, change func(*tally)) {
+func (s *shadows) count(r *route, change func(*routes.Tally)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tallies[r.name] == nil {
-		s.tallies[r.name] = &tally{}
+		s.tallies[r.name] = &routes.Tally{}
 	}
 	change(s.tallies[r.name])
 }
 
 // tally returns a copy.
-func (s *shadows) tally(route string) *tally {
+func (s *shadows) tally(route string) *routes.Tally {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := tally{}
+	t := routes.Tally{}
 	if counted := s.tallies[route]; counted != nil {
 		t = *counted
 		t.Mismatches = slices.Clone(counted.Mismatches)

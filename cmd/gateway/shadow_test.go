@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"example.com/shop/routes"
 )
 
 const shadowed = "    shadow: { upstream: new, percent: 100, ignore: [/id, '/items/*/at'] }\n"
@@ -19,7 +21,7 @@ func TestShadowsAreCompared(t *testing.T) {
 		fmt.Fprint(w, `{"id":1,"name":"ada","items":[{"at":1,"n":1},{"at":2,"n":2}]}`)
 	})
 	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
-	tally := func() *tally { return b.page(t).Routes["things"].Shadow }
+	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
 	for i, c := range []struct {
 		status   int
 		body     string
@@ -83,7 +85,7 @@ func TestAShadowDelaysNobody(t *testing.T) {
 		if took := time.Since(began); took > 20*time.Second { // a fraction of a second, were it not for other people's load
 			t.Errorf("%s: %d requests took %s", name, requests, took)
 		}
-		tally := func() *tally { return b.page(t).Routes["things"].Shadow }
+		tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
 		switch name {
 		case "slow":
 			// What is neither with a worker nor in the queue was dropped.
@@ -101,7 +103,7 @@ func TestOnlyAnsweredReadsAreShadowed(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
 	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
-	tally := func() *tally { return b.page(t).Routes["things"].Shadow }
+	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
 	b.send(t, http.MethodPost, "/v1/things", "{}")
 	b.send(t, http.MethodDelete, "/v1/things", "")
 	b.get(t, "/v1/things", sideHeader, "new") // it would be compared with itself

@@ -62,9 +62,9 @@ type statusPage struct {
 type routeStatus struct {
 	Prefix string `json:"prefix"`
 	// UnderWay has to be 0 before a paused route's data is moved.
-	UnderWay int64        `json:"under_way"`
-	Sides    []sideStatus `json:"sides"`
-	Shadow   *tally       `json:"shadow,omitempty"`
+	UnderWay int64         `json:"under_way"`
+	Sides    []sideStatus  `json:"sides"`
+	Shadow   *routes.Tally `json:"shadow,omitempty"`
 }
 
 type sideStatus struct {

@@ -30,6 +30,8 @@ type settings struct {
 	State string `env:"SEAM_STATE"`
 	// The façade's routes file, under the name that the gateway knows it by.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
+	// Where the gateway tells what its shadows have found: its OPS_ADDR, as a URL.
+	GatewayOps string `env:"GATEWAY_OPS_URL" envDefault:"http://127.0.0.1:8081"`
 }
 
 func readSettings() (settings, error) {

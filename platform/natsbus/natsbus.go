@@ -68,7 +68,9 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // or a password that is changed on the broker first would end it for good
 		nats.ReconnectWait(250 * time.Millisecond),
-		nats.PingInterval(5 * time.Second), // two missed ones are a lost connection
+		// A network that is cut tells nobody: it is noticed by the third ping that would go out while two are unanswered.
+		nats.PingInterval(2 * time.Second),
+		nats.MaxPingsOutstanding(2),
 		// What cannot be sent now is an error now. The outbox is the place to wait, and not a buffer that dies with the process.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

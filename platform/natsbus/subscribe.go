@@ -57,9 +57,12 @@ func (s *Subscriber) Close() error {
 }
 
 // Broken subscriptions are noticed after two missed heartbeats of the broker, and made anew after a pause.
+//
+// The broker delivers to a process that it cannot reach for as long as it has its pull, and each message then waits for its AckWait to
+// pass. So a pull is short, and asked for again all the time: soon after a cut the broker has nobody to deliver to, and keeps what comes.
 const (
 	heartbeat  = 2 * time.Second
-	pullExpiry = 30 * time.Second
+	pullExpiry = 5 * time.Second // more than two heartbeats, or the client refuses
 	pause      = 500 * time.Millisecond
 )
 
