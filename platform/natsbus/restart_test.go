@@ -78,6 +78,9 @@ func TestABrokerThatIsAway(t *testing.T) {
 	if err == nil || bus.Check(t.Context()) == nil || time.Since(begin) > time.Second {
 		t.Errorf("publish: %v after %s", err, time.Since(begin))
 	}
+	if bus.Ready(t.Context()) == nil {
+		t.Error("a process is ready that has never reached the broker")
+	}
 	quick(t, closing(t, open(t, newConfig(t, b.URL()))))
 
 	mustRestart(t, b)
@@ -90,6 +93,9 @@ func TestABrokerThatIsAway(t *testing.T) {
 	quick(t, closeAnother) // which does not wait for the broker to come back
 	quick(t, bus.Close)
 	for range messages { // it is closed
+	}
+	if err := bus.Ready(t.Context()); err != nil {
+		t.Errorf("a process that lost the broker takes no orders: %v", err)
 	}
 }
 

@@ -104,7 +104,7 @@ func (s *Service) openBus(name string) error {
 		}
 		s.publisher, s.subscriber = bus, func(module string) message.Subscriber { return bus.Subscriber(module) }
 		s.closers = append(s.closers, func() { _ = bus.Close() })
-		s.operations.Check("broker", bus.Check)
+		s.operations.Check("broker", bus.Ready)
 	default:
 		return process.Usage(errors.New("BUS must be memory or nats"))
 	}
