@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -22,6 +23,13 @@ func (g resend) RoundTrip(r *http.Request) (*http.Response, error) {
 	again := safe(r) || r.Header.Get("Idempotency-Key") != ""
 	// A body that is large, or whose size is not known, streams through and is gone then.
 	again = again && 0 <= r.ContentLength && r.ContentLength <= maxReplay
+	// The transport resends by rules of its own what has one of these names. In lower case it does not know them, while the upstream does.
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, there := r.Header[name]; there && !again {
+			delete(r.Header, name) // of ReverseProxy's copy
+			r.Header[strings.ToLower(name)] = values
+		}
+	}
 	var kept []byte
 	if again && r.Body != nil {
 		var err error
