@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"crypto/rand"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"net/http"
@@ -24,11 +25,12 @@ type table struct {
 }
 
 type route struct {
-	name   string
-	prefix string
-	home   string // "" while it is paused
-	sides  []*side
-	shadow *shadow // nil for none
+	name    string
+	prefix  string
+	home    string // "" while it is paused
+	written string // the home, or while it is paused the one before
+	sides   []*side
+	shadow  *shadow // nil for none
 	// underWay counts requests over all tables. Before a paused route's data moves to its new home it has to be 0: what was let in
 	// earlier may still write to the old one.
 	underWay *atomic.Int64
@@ -39,6 +41,28 @@ type side struct {
 	routes.Side
 	*upstream
 	served *atomic.Int64
+}
+
+func parseTable(cfg config, source []byte, before *table) (*table, error) {
+	file, err := routes.Parse(source)
+	if err != nil {
+		return nil, err
+	}
+	t := newTable(cfg, file, source, before)
+	return t, t.follows(before)
+}
+
+// follows says why t may not take the place of the table before: a path would be written to in a new home while requests may still write
+// to it in the old one.
+func (t *table) follows(before *table) error {
+	// The prefixes of both: by a route that comes or goes, a path can change its home as well.
+	for _, r := range slices.Concat(before.routes, t.routes) {
+		was, is := before.match(r.prefix), t.match(r.prefix)
+		if was != nil && is != nil && is.home != "" && is.home != was.written && (was.home != "" || was.underWay.Load() > 0) {
+			return fmt.Errorf("route %s: %w", is.name, routes.ErrMove)
+		}
+	}
+	return nil
 }
 
 // newTable builds the table of a file that was checked. Counters are carried over from the table before, and so is an upstream's
@@ -53,10 +77,10 @@ func newTable(cfg config, file routes.File, source []byte, before *table) *table
 		}
 	}
 	for name, r := range file.Routes {
-		next := &route{name: name, prefix: r.Prefix, home: r.Home(), underWay: new(atomic.Int64)}
-		known := before.route(name)
+		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64)}
+		known := before.at(r.Prefix) // and not by its name: requests know nothing but the path
 		if known != nil {
-			next.underWay = known.underWay
+			next.underWay, next.written = known.underWay, cmp.Or(next.home, known.written)
 		}
 		for _, s := range r.Sides {
 			served := new(atomic.Int64)
@@ -74,9 +98,9 @@ func newTable(cfg config, file routes.File, source []byte, before *table) *table
 	return t
 }
 
-func (t *table) route(name string) *route {
+func (t *table) at(prefix string) *route {
 	for _, r := range t.routes {
-		if r.name == name {
+		if r.prefix == prefix {
 			return r
 		}
 	}
