@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -96,6 +97,25 @@ func TestAnUnknownClientIsRecognizedTheNextTime(t *testing.T) {
 	b.replace(t, table2(older.URL, newer.URL, 100, ""))
 	if cookie := b.get(t, "/v1/things").header.Get("Set-Cookie"); cookie != "" {
 		t.Errorf("there is one side, and still a cookie: %s", cookie)
+	}
+}
+
+func TestAKeyAndItsCookieAgree(t *testing.T) {
+	t.Parallel()
+	older, newer := newServer(t), newServer(t)
+	b := start(t, table2(older.URL, newer.URL, 50, ""))
+	for i := range 100 {
+		key := fmt.Sprintf("key-%d", i)
+		first := b.get(t, "/v1/things", "Idempotency-Key", key)
+		cookie, _, _ := strings.Cut(first.header.Get("Set-Cookie"), ";")
+		if strings.Contains(cookie, key) {
+			t.Fatalf("the cookie tells the key: %s", cookie)
+		}
+		for _, headers := range [][]string{{"Idempotency-Key", key}, {"Idempotency-Key", key, "Cookie", cookie}, {"Cookie", cookie}, {"Idempotency-Key", "another", "Cookie", cookie}} {
+			if side := b.get(t, "/v1/things", headers...).side(); side != first.side() {
+				t.Errorf("%s went from %s to %s with %v", key, first.side(), side, headers)
+			}
+		}
 	}
 }
 

@@ -43,10 +43,10 @@ func (g resend) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, err
 	case err != nil && (again || isDial(err)):
 		if !p.forced {
-			p.side = p.route.other(p.side)
+			p.side = p.route.other(p.side, isDial(err)) // who cannot be reached is worse than who has failed before
 		}
 	case err == nil && again && unavailable(response) && !p.forced:
-		other := p.route.other(p.side)
+		other := p.route.other(p.side, false)
 		if other == p.side { // who has just said no is not asked again
 			return response, nil
 		}

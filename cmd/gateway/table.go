@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -143,19 +144,22 @@ func (r *route) choose(request *http.Request) (*side, *http.Cookie) {
 		return r.usable(first), nil // nobody has to be recognized
 	}
 	var fresh *http.Cookie
-	client := request.Header.Get("Idempotency-Key")
-	// The cookie comes first, since a browser sends a new key with every order.
-	if cookie, err := request.Cookie(canaryCookie); err == nil {
-		client = cookie.Value
-	}
-	if client == "" {
-		client = rand.Text()
+	known, err := request.Cookie(canaryCookie) // comes first, since a browser sends a new key with every order
+	if err != nil {
+		// From the key, so that a client that keeps no cookies stays with its key, and one that does stays where its key was.
+		client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))
 		//nolint:gosec // not Secure: TLS ends before the façade, and the value is worth nothing to a thief
-		fresh = &http.Cookie{Name: canaryCookie, Value: client, Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		fresh = &http.Cookie{Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		known = fresh
 	}
-	hash := fnv.New64a()
-	_, _ = io.WriteString(hash, r.name+" "+client) // with the route, or the same clients would be first in every canary
-	return r.usable(r.choice(int(hash.Sum64() % buckets))), fresh
+	bucket := hash(r.name+" "+known.Value) % buckets // with the route, or the same clients would be first in every canary
+	return r.usable(r.choice(int(bucket))), fresh
+}
+
+func hash(text string) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, text)
+	return h.Sum64()
 }
 
 // choice gives the last side the lowest buckets, so that raising its weight only ever adds clients to it:
@@ -180,15 +184,21 @@ func (r *route) usable(wanted *side) *side {
 	if wanted.admits() {
 		return wanted
 	}
-	return r.other(wanted)
+	return r.other(wanted, false)
 }
 
-// other is where to turn when a side is out or has failed; the same side if there is no other.
-func (r *route) other(failed *side) *side {
+// other is where to turn when a side is out or has failed: to one that is in or, if everything else is hopeless, to any that has a weight;
+// to the same side if there is none.
+func (r *route) other(failed *side, hopeless bool) *side {
+	last := failed
 	for _, s := range r.sides {
-		if s != failed && s.Weight > 0 && s.admits() {
+		switch {
+		case s == failed || s.Weight == 0:
+		case s.admits():
 			return s
+		case hopeless:
+			last = s
 		}
 	}
-	return failed
+	return last
 }
