@@ -35,6 +35,7 @@ type route struct {
 	// underWay counts requests over all tables. Before a paused route's data moves to its new home it has to be 0: what was let in
 	// earlier may still write to the old one.
 	underWay *atomic.Int64
+	shadowed *counted // over all tables, too
 }
 
 // side is an upstream within a route; the upstream's health belongs to the process and is shared by all its routes.
@@ -78,10 +79,11 @@ func newTable(cfg config, file routes.File, source []byte, before *table) *table
 		}
 	}
 	for name, r := range file.Routes {
-		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64)}
+		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64), shadowed: &counted{}}
 		known := before.at(r.Prefix) // and not by its name: requests know nothing but the path
 		if known != nil {
-			next.underWay, next.written = known.underWay, cmp.Or(next.home, known.written)
+			next.written = cmp.Or(next.home, known.written)
+			next.underWay, next.shadowed = known.underWay, known.shadowed
 		}
 		for _, s := range r.Sides {
 			served := new(atomic.Int64)

@@ -94,7 +94,7 @@ func (g *gateway) status() http.Handler {
 				s.Sides = append(s.Sides, sideStatus{side.Side, side.served.Load()})
 			}
 			if r.shadow != nil {
-				s.Shadow = g.shadows.tally(r.name)
+				s.Shadow = r.shadowed.read()
 			}
 			page.Routes[r.name] = s
 		}
