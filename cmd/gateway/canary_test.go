@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"example.com/shop/routes"
 )
 
 func TestWeightsHold(t *testing.T) {
@@ -173,10 +171,19 @@ routes:
 
 func TestTheLongestPrefixWins(t *testing.T) {
 	t.Parallel()
-	file := routes.File{Routes: map[string]routes.Route{"root": {Prefix: "/"}, "things": {Prefix: "/v1/things"}, "new": {Prefix: "/v1/things/new"}}}
-	all := newTable(config{}, file, nil, &table{})
-	delete(file.Routes, "root")
-	some := newTable(config{}, file, nil, &table{})
+	of := func(routes ...string) *table {
+		text := "upstreams: { old: { url: http://old } }\nroutes:\n"
+		for _, r := range routes {
+			text += "  " + strings.Replace(r, "=", ": { sides: [{ upstream: old, weight: 100, home: shop }], prefix: ", 1) + " }\n"
+		}
+		table, err := newTable(config{}, []byte(text), &table{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return table
+	}
+	all := of("root=/", "things=/v1/things", "new=/v1/things/new")
+	some := of("things=/v1/things", "new=/v1/things/new")
 	for path, want := range map[string]string{
 		"/v1/things": "things", "/v1/things/": "things", "/v1/things/7": "things", "/v1/things/new": "new", "/v1/things/new/7": "new",
 		"/v1/things/newer": "things", "/v1/things2": "", "/v1": "", "/": "", "*": "", "": "",

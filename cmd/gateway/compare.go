@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"maps"
 	"path"
 	"slices"
@@ -18,9 +16,8 @@ func differences(a, b []byte, ignore []string) (found []string) {
 	if bytes.Equal(a, b) {
 		return nil
 	}
-	left, errA := flatten(a, ignore)
-	right, errB := flatten(b, ignore)
-	if errA != nil || errB != nil {
+	left, right := flatten(a, ignore), flatten(b, ignore)
+	if left == nil || right == nil {
 		return []string{""}
 	}
 	both := maps.Clone(left)
@@ -37,17 +34,15 @@ func differences(a, b []byte, ignore []string) (found []string) {
 	return found
 }
 
-// flatten has every value of a document by its pointer; of an object or array only that it is one.
-func flatten(body []byte, ignore []string) (map[string]any, error) {
+// flatten has every value of a document by its pointer, of an object or array only that it is one; nil if the body is not JSON.
+func flatten(body []byte, ignore []string) map[string]any {
+	if !json.Valid(body) {
+		return nil
+	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber() // as floats, large amounts would be equal that are not
 	var document any
-	if err := decoder.Decode(&document); err != nil {
-		return nil, err
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one value")
-	}
+	_ = decoder.Decode(&document) // it is valid
 	flat := map[string]any{}
 	var walk func(pointer string, value any)
 	walk = func(pointer string, value any) {
@@ -70,7 +65,7 @@ func flatten(body []byte, ignore []string) (map[string]any, error) {
 		}
 	}
 	walk("", document)
-	return flat, nil
+	return flat
 }
 
 // escape is the order of RFC 6901: both at once, or a ~ that comes from a slash would be escaped again.

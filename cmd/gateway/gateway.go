@@ -41,13 +41,13 @@ func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read GATEWAY_ROUTES: %w", err)
 	}
-	first, err := parseTable(cfg, data, &table{})
+	first, err := newTable(cfg, data, &table{})
 	if err != nil {
 		return nil, fmt.Errorf("GATEWAY_ROUTES %s: %w", cfg.Routes, err)
 	}
 	g := &gateway{cfg: cfg, log: log, direct: newTransport(cfg.AnswerTimeout)}
 	// Shadows have connections of their own, so that a slow one takes none away from clients.
-	g.shadows = newShadows(newTransport(cfg.ShadowTimeout), cfg.ShadowTimeout)
+	g.shadows = &shadows{newTransport(cfg.ShadowTimeout), cfg.ShadowTimeout, make(chan struct{}, shadowSlots)}
 	g.current.Store(first)
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, Transport: resend{g}, ModifyResponse: g.answered, ErrorHandler: g.fail, BufferPool: &buffers{},

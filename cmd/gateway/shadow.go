@@ -74,10 +74,6 @@ func (c *counted) read() *tally {
 	return &t
 }
 
-func newShadows(transport http.RoundTripper, timeout time.Duration) *shadows {
-	return &shadows{transport: transport, timeout: timeout, slots: make(chan struct{}, shadowSlots)}
-}
-
 // run ends when ctx does and the last comparison is over, which the timeout sees to.
 func (s *shadows) run(ctx context.Context) error {
 	<-ctx.Done()
@@ -109,7 +105,7 @@ type recorder struct {
 	response *http.Response
 	copy     bytes.Buffer
 	whole    bool
-	closed   bool
+	once     sync.Once
 }
 
 func (r *recorder) Read(p []byte) (int, error) {
@@ -123,20 +119,16 @@ func (r *recorder) Read(p []byte) (int, error) {
 
 // Close also comes when the client has gone in the middle.
 func (r *recorder) Close() error {
-	if !r.closed {
-		r.closed = true
-		go func() {
-			defer func() { <-r.slots }()
-			if r.whole {
-				r.compare()
-			}
-		}()
-	}
+	r.once.Do(func() { go r.compare() })
 	return r.ReadCloser.Close()
 }
 
 // compare asks the shadow only now: at the same time it could see a state before the client's own last write.
 func (r *recorder) compare() {
+	defer func() { <-r.slots }()
+	if !r.whole {
+		return
+	}
 	if r.copy.Len() > maxShadowBody {
 		r.route.shadowed.count(func(t *tally) { t.Dropped++ })
 		return

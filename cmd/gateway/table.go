@@ -45,31 +45,13 @@ type side struct {
 	served *atomic.Int64
 }
 
-func parseTable(cfg config, source []byte, before *table) (*table, error) {
+// newTable builds the table of a file, if it is right and may follow the table before. Counters are carried over from the table before, and so is an upstream's
+// health, unless its address has changed: then it is another process.
+func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
 	if err != nil {
 		return nil, err
 	}
-	t := newTable(cfg, file, source, before)
-	return t, t.follows(before)
-}
-
-// follows says why t may not take the place of the table before: a path would be written to in a new home while requests may still write
-// to it in the old one.
-func (t *table) follows(before *table) error {
-	// The prefixes of both: by a route that comes or goes, a path can change its home as well.
-	for _, r := range slices.Concat(before.routes, t.routes) {
-		was, is := before.match(r.prefix), t.match(r.prefix)
-		if was != nil && is != nil && is.home != "" && is.home != was.written && (was.home != "" || was.underWay.Load() > 0) {
-			return fmt.Errorf("route %s: %w", is.name, routes.ErrMove)
-		}
-	}
-	return nil
-}
-
-// newTable builds the table of a file that was checked. Counters are carried over from the table before, and so is an upstream's
-// health, unless its address has changed: then it is another process.
-func newTable(cfg config, file routes.File, source []byte, before *table) *table {
 	t := &table{source: source, since: time.Now(), upstreams: map[string]*upstream{}}
 	for name, u := range file.Upstreams {
 		t.upstreams[name] = before.upstreams[name]
@@ -98,7 +80,20 @@ func newTable(cfg config, file routes.File, source []byte, before *table) *table
 		t.routes = append(t.routes, next)
 	}
 	slices.SortFunc(t.routes, func(a, b *route) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
-	return t
+	return t, t.follows(before)
+}
+
+// follows says why t may not take the place of the table before: a path would be written to in a new home while requests may still write
+// to it in the old one.
+func (t *table) follows(before *table) error {
+	// The prefixes of both: by a route that comes or goes, a path can change its home as well.
+	for _, r := range slices.Concat(before.routes, t.routes) {
+		was, is := before.match(r.prefix), t.match(r.prefix)
+		if was != nil && is != nil && is.home != "" && is.home != was.written && (was.home != "" || was.underWay.Load() > 0) {
+			return fmt.Errorf("route %s: %w", is.name, routes.ErrMove)
+		}
+	}
+	return nil
 }
 
 func (t *table) at(prefix string) *route {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,11 +78,7 @@ func (u *upstream) health() health {
 
 // unavailable are the answers by which an upstream, or what stands before it, says that it cannot serve.
 func unavailable(response *http.Response) bool {
-	switch response.StatusCode {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
+	return slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, response.StatusCode)
 }
 
 // isDial says that no connection came about, so the request was not sent.

@@ -41,7 +41,7 @@ func (g *gateway) reload(ctx context.Context, seen []byte) (read []byte) {
 	}
 	var next *table
 	if err == nil {
-		next, err = parseTable(g.cfg, data, current)
+		next, err = newTable(g.cfg, data, current)
 	}
 	if err != nil {
 		reason := err.Error()
