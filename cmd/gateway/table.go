@@ -45,7 +45,7 @@ type side struct {
 	served *atomic.Int64
 }
 
-// newTable builds the table of a file, if it is right and may follow the table before. Counters are carried over from the table before, and so is an upstream's
+// newTable builds the table of a file that is right and may follow the table before. Counters are carried over, and so is an upstream's
 // health, unless its address has changed: then it is another process.
 func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
