@@ -7,7 +7,7 @@ type Tally struct {
 	Compared   int64      `json:"compared"`
 	Mismatched int64      `json:"mismatched"`
 	Failed     int64      `json:"failed"`  // the shadow did not answer in time, or at all
-	Dropped    int64      `json:"dropped"` // the queue was full or the answer too large
+	Dropped    int64      `json:"dropped"` // no slot was free, or the answer too large
 	Mismatches []Mismatch `json:"mismatches,omitempty"`
 }
 

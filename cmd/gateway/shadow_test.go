@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,9 +73,10 @@ func TestAShadowDelaysNobody(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	t.Cleanup(func() { close(release) })
+	let := sync.OnceFunc(func() { close(release) })
 	for name, url := range map[string]string{"slow": slow.URL, "dead": deadURL(t)} {
 		b := start(t, table2(older.URL, url, 0, shadowed), func(c *config) { c.ShadowTimeout = time.Hour })
+		t.Cleanup(let) // before the gateway stops, which waits for its comparisons
 		const requests = 500
 		began := time.Now()
 		for range requests {
@@ -88,8 +90,7 @@ func TestAShadowDelaysNobody(t *testing.T) {
 		tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
 		switch name {
 		case "slow":
-			// What is neither with a worker nor in the queue was dropped.
-			eventually(t, "the rest is dropped", func() bool { return tally().Dropped >= requests-shadowWorkers-shadowQueue })
+			eventually(t, "what has no slot is dropped", func() bool { return tally().Dropped == requests-shadowSlots })
 		case "dead":
 			eventually(t, "all have failed", func() bool { return tally().Failed+tally().Dropped == requests && tally().Failed > 0 })
 			if b.page(t).Upstreams["new"].Failures > 0 {
@@ -97,6 +98,34 @@ func TestAShadowDelaysNobody(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An answer is kept while its client reads it, so as many clients as there are would otherwise keep as many answers.
+func TestNoMoreAnswersAreKeptThanThereAreSlots(t *testing.T) {
+	t.Parallel()
+	older, newer := newServer(t), newServer(t)
+	release := make(chan struct{})
+	older.answers(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		if r.URL.RawQuery == "cut" {
+			cut(w, r)
+		}
+		<-release
+	})
+	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
+	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
+	for range 2 * shadowSlots { // those that break off in the middle give their slots back
+		b.try(http.MethodGet, "/v1/things?cut", nil)
+		eventually(t, "no slot is taken", func() bool { return len(b.shadows.slots) == 0 })
+	}
+	var group sync.WaitGroup
+	for range shadowSlots + 5 {
+		group.Go(func() { b.get(t, "/v1/things") })
+	}
+	eventually(t, "those without a slot are dropped at once", func() bool { return tally().Dropped == 5 })
+	close(release)
+	group.Wait()
+	eventually(t, "the others are compared", func() bool { return tally().Compared == shadowSlots })
 }
 
 func TestOnlyAnsweredReadsAreShadowed(t *testing.T) {

@@ -28,15 +28,9 @@ For a route with a shadow, show asks the gateway at GATEWAY_OPS_URL (http://127.
 func route(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("route", flag.ContinueOnError)
 	asJSON := set.Bool("json", false, "print JSON")
-	var words []string
-	for { // flags may stand before, between and after the words
-		if err := parse(set, aboutRoute, args); err != nil {
-			return err
-		}
-		if set.NArg() == 0 {
-			break
-		}
-		words, args = append(words, set.Arg(0)), set.Args()[1:]
+	words, err := parseAnywhere(set, aboutRoute, args)
+	if err != nil {
+		return err
 	}
 	s, err := readSettings()
 	if err != nil {

@@ -59,11 +59,8 @@ Data is kept between runs. Settings: PORT (8080), SPLIT, DATABASE_URL, SEAM_ROLE
 
 func up(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("up", flag.ContinueOnError)
-	if err := parse(set, aboutUp, args); err != nil {
+	if err := parseOnly(set, aboutUp, args); err != nil {
 		return err
-	}
-	if set.NArg() > 0 {
-		return process.Usage(errors.New("seam up takes no arguments; its settings come from the environment"))
 	}
 	s, err := readSettings()
 	if err != nil {
