@@ -6,13 +6,16 @@ MODULES := $(wildcard modules/*)
 # Every folder with a go.mod.
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 
+# The acceptance suite on one topology: what to call it, and the settings that choose it.
+accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
+
 PORT  ?= 8080
 SPLIT ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## start the shop; PORT=8080, SPLIT=payments or all, Ctrl-C stops it
@@ -28,14 +31,23 @@ test: build ## run every test on a real PostgreSQL
 	@echo "Testing (a cold build takes a few minutes, and test/faults about four) …"
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
 	@bin/seam postgres -- go test -count=1 -timeout 20m work
-	@for split in payments all; do echo "Acceptance with $$split split off …"; SHOP_SPLIT=$$split go test -count=1 ./test/acceptance || exit; done
+	$(call accept,payments alone split off,SHOP_SPLIT=payments)
+	$(call accept,all split off,SHOP_SPLIT=all)
 	@deploy/postgres-image/test.sh
 
 .PHONY: test-topologies
-test-topologies: ## run the acceptance suite against every mix of processes, and all faults
-	@for split in "" orders inventory payments notifications all; do echo "Acceptance, split off: $${split:-nothing} …"; \
-		SHOP_SPLIT=$$split go test -count=1 ./test/acceptance || exit; done
-	@SHOP_LONG=1 go test -count=1 -timeout 30m ./test/faults
+test-topologies: ## the acceptance suite on every mix of processes and versions, then all faults
+	@echo "Testing every topology (about half an hour) …"
+	$(call accept,the monolith,SHOP_SPLIT=)
+	$(call accept,orders alone split off,SHOP_SPLIT=orders)
+	$(call accept,inventory alone split off,SHOP_SPLIT=inventory)
+	$(call accept,payments alone split off,SHOP_SPLIT=payments)
+	$(call accept,notifications alone split off,SHOP_SPLIT=notifications)
+	$(call accept,all split off,SHOP_SPLIT=all)
+	$(call accept,all split off and payments of the last release,SHOP_SPLIT=all SHOP_RELEASED=payments)
+	@deploy/test-compose.sh
+	@echo "Faults, the long ones among them …"
+	@SHOP_LONG=1 go test -count=1 -timeout 60m ./test/faults
 
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev

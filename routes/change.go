@@ -10,15 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 )
 
-func read(path string) ([]byte, error) { return os.ReadFile(path) } //nolint:gosec // the operator names it
-
 // Load reads the file at a path.
 func Load(path string) (File, error) {
-	data, err := read(path)
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return File{}, err
 	}
@@ -32,17 +31,17 @@ func Load(path string) (File, error) {
 // SetWeights gives sides of a route other weights. Only the numbers in the file are replaced: its comments and its layout belong
 // to the people who wrote them, and no YAML encoder keeps those.
 func SetWeights(path, route string, weights map[string]int) error {
-	data, err := read(path)
-	if err != nil {
-		return err
-	}
+	return change(path, func(_ string, data []byte) ([]byte, error) { return setWeights(data, route, weights) })
+}
+
+func setWeights(data []byte, route string, weights map[string]int) ([]byte, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	found := lookup(&document, "routes", route, "sides")
 	if found == nil {
-		return fmt.Errorf("%s has no route %s", path, route)
+		return nil, fmt.Errorf("there is no route %s", route)
 	}
 	// The parser tells where each number stands; there the text is replaced.
 	lines := strings.SplitAfter(string(data), "\n")
@@ -50,7 +49,7 @@ func SetWeights(path, route string, weights map[string]int) error {
 	for _, side := range slices.Backward(found.Content) { // from behind: a number's length moves what follows on its line
 		name, weight := lookup(side, "upstream"), lookup(side, "weight")
 		if name == nil || weight == nil {
-			return fmt.Errorf("a side of %s has no upstream or no weight written down", route)
+			return nil, fmt.Errorf("a side of %s has no upstream or no weight written down", route)
 		}
 		if percent, wanted := weights[name.Value]; wanted {
 			line, at := []rune(lines[weight.Line-1]), weight.Column-1 // yaml counts characters, not bytes
@@ -59,9 +58,9 @@ func SetWeights(path, route string, weights map[string]int) error {
 		}
 	}
 	if len(unknown) > 0 {
-		return fmt.Errorf("%s has no side %s", route, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
+		return nil, fmt.Errorf("%s has no side %s", route, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
 	}
-	return replace(path, data, []byte(strings.Join(lines, "")))
+	return []byte(strings.Join(lines, "")), nil
 }
 
 // lookup follows keys through mappings; nil if one is not there.
@@ -86,47 +85,89 @@ func lookup(node *yaml.Node, keys ...string) *yaml.Node {
 
 // Rollback puts the previous version back. Done twice, it is undone.
 func Rollback(path string) error {
-	data, err := read(path)
-	if err != nil {
-		return err
-	}
-	earlier, err := read(previous(path))
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no version before this one: %s is missing", previous(path))
-	}
-	if err != nil {
-		return err
-	}
-	return replace(path, data, earlier)
+	return change(path, func(path string, _ []byte) ([]byte, error) {
+		earlier, err := os.ReadFile(previous(path))
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("there is no version before this one: %s is missing", previous(path))
+		}
+		return earlier, err
+	})
 }
 
 // previous is kept beside the file, where it survives whatever wrote it and an operator finds it without being told.
 func previous(path string) string { return path + ".previous" }
 
-// replace checks the next version, keeps the present one beside it, and only then lets the next one take its place.
-func replace(path string, present, next []byte) error {
-	if _, err := Parse(next); err != nil {
+// change checks the next version, keeps the present one beside it, and only then lets the next one take its place.
+func change(path string, edit func(path string, present []byte) (next []byte, err error)) error {
+	path, err := filepath.EvalSymlinks(path) // a link stays one
+	if err != nil {
+		return err
+	}
+	// One at a time, or the second of two would undo the first. The folder is locked, because the file is exchanged.
+	folder, err := os.Open(filepath.Dir(path)) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", folder.Name(), err)
+	}
+	present, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	next, err := edit(path, present)
+	if err == nil {
+		err = allowed(present, next)
+	}
+	if err != nil {
 		return fmt.Errorf("nothing is changed: %w", err)
 	}
 	if bytes.Equal(present, next) { // then the version before is still the one to go back to
 		return nil
 	}
-	if err := write(previous(path), present); err != nil {
+	if err := write(previous(path), path, present); err != nil {
 		return err
 	}
-	return write(path, next)
+	return write(path, path, next)
 }
 
-// write replaces a file by renaming, so that a gateway that reads it meanwhile sees the old version or the new one, and never half.
-func write(path string, data []byte) error {
+// allowed refuses what the gateway would refuse.
+func allowed(present, next []byte) error {
+	to, err := Parse(next)
+	if err != nil {
+		return err
+	}
+	from, err := Parse(present)
+	if err != nil {
+		return nil //nolint:nilerr // no gateway has taken the present one, so nothing is compared with it
+	}
+	for _, name := range slices.Sorted(maps.Keys(to.Routes)) {
+		before, after := from.Routes[name].Home(), to.Routes[name].Home()
+		if before != "" && after != "" && before != after {
+			return fmt.Errorf("route %s: %w", name, ErrMove)
+		}
+	}
+	return nil
+}
+
+// write replaces a file by renaming, so that a gateway that reads it meanwhile sees the old version or the new one, and never half. Who
+// may read the file like may read this one too.
+func write(path, like string, data []byte) error {
+	known, err := os.Stat(like)
+	if err != nil {
+		return err
+	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temporary.Name()) // in vain after the rename
+	if owner, ok := known.Sys().(*syscall.Stat_t); ok {
+		_ = temporary.Chown(int(owner.Uid), int(owner.Gid)) // only root may, and only root has to
+	}
 	_, err = temporary.Write(data)
-	// Whoever may read the routes file now may also read the next one; CreateTemp allows the owner alone.
-	err = errors.Join(err, temporary.Chmod(0o644), temporary.Sync(), temporary.Close())
+	err = errors.Join(err, temporary.Chmod(known.Mode().Perm()), temporary.Sync(), temporary.Close())
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

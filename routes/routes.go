@@ -63,6 +63,9 @@ func (r Route) Home() string {
 	return ""
 }
 
+// ErrMove refuses to open a route with another home than it has now. Requests that were let in before still write to the old one.
+var ErrMove = errors.New("its home would change while it is open: pause it first (all weights 0), wait until GET /routes has 0 under_way, then open it with the new home")
+
 // Parse reads and checks a routes file. A word that it does not know is an error: a misspelt weight would be 0.
 func Parse(data []byte) (File, error) {
 	var file File
@@ -70,6 +73,9 @@ func Parse(data []byte) (File, error) {
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		return file, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // on one line
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return file, errors.New("there is more than one document: what follows a second --- would not be read")
 	}
 	return file, file.check()
 }

@@ -1,9 +1,11 @@
 package routes
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -40,6 +42,7 @@ func TestMistakesAreRefused(t *testing.T) {
 	for _, c := range []struct{ old, mistake, want string }{
 		{good, "", "there are no routes"},
 		{good, "routes: [", "yaml"},
+		{good, good + "---\n" + good, "more than one document"},
 		{"weight: 100, home", "wieght: 100, home", "wieght"},
 		{"weight: 100, home", "weight: many, home", "many"},
 		{"weight: 100, home", "weight: 90, home", "add up to 90"},
@@ -125,6 +128,75 @@ func TestAWrongChangeIsNone(t *testing.T) {
 	if got := content(t, path); got != good {
 		t.Errorf("the file is now\n%s", got)
 	}
+}
+
+func TestAHomeChangesOnlyInAPause(t *testing.T) {
+	t.Parallel()
+	path := place(t)
+	moved := strings.Replace(good, "weight: 100, home: shop }, { upstream: payments, weight: 0, home: shop", "weight: 0, home: shop }, { upstream: payments, weight: 100, home: payments", 1)
+	if err := os.WriteFile(path+".previous", []byte(moved), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Rollback(path); !errors.Is(err, ErrMove) || content(t, path) != good {
+		t.Errorf("a rollback to another home: %v", err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(good, "weight: 0, home: shop", "weight: 0, home: payments", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetWeights(path, "payments", map[string]int{"monolith": 0, "payments": 100}); !errors.Is(err, ErrMove) {
+		t.Errorf("a move in one step: %v", err)
+	}
+	for _, payments := range []int{0, 100} {
+		if err := SetWeights(path, "payments", map[string]int{"monolith": 0, "payments": payments}); err != nil {
+			t.Errorf("a move in two steps: %v", err)
+		}
+	}
+}
+
+// The file stays where it is and as readable as it is, also behind a link.
+func TestOnlyTheTextChanges(t *testing.T) {
+	t.Parallel()
+	path := place(t)
+	link := filepath.Join(t.TempDir(), "link.yaml")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetWeights(link, "payments", map[string]int{"monolith": 90, "payments": 10}); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(link); to != path || content(t, path) == good {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	for _, name := range []string{path, path + ".previous"} {
+		if info, err := os.Stat(name); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+}
+
+func TestChangesAtOnceAreAllKept(t *testing.T) {
+	t.Parallel()
+	path := place(t)
+	var group sync.WaitGroup
+	for route, weights := range map[string]map[string]int{"orders": {"monolith": 0}, "payments": {"monolith": 0, "payments": 100}} {
+		group.Go(func() {
+			for range 20 { // there and back, and in the end there
+				for _, w := range []map[string]int{weights, {"monolith": 100, "payments": 0}, weights} {
+					if route == "orders" {
+						w = map[string]int{"monolith": w["monolith"]}
+					}
+					if err := SetWeights(path, route, w); err != nil {
+						t.Error(err)
+					}
+				}
+				file, err := Load(path)
+				if err != nil || file.Routes[route].Sides[0].Weight != 0 {
+					t.Errorf("the change of %s is lost: %v", route, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestRollback(t *testing.T) {

@@ -51,7 +51,7 @@ func (s *Shop) startSplit(ctx context.Context, port int) error {
 func (s *Shop) StartBroker(ctx context.Context) (err error) {
 	s.say("Starting the broker …")
 	s.Broker, err = broker.Start(ctx, broker.Options{
-		Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),
+		Host: s.options.Host, Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),
 	})
 	if err != nil {
 		return fmt.Errorf("start the broker: %w", err)

@@ -42,6 +42,7 @@ type Options struct {
 	Facade      bool          // a façade and a broker even when nothing is split off yet
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
 	RolePrefix  string        // of the roles, which belong to the whole server
+	Host        string        // where PostgreSQL and the broker listen: the loopback when empty, or 0.0.0.0
 	Env         []string      // settings of the shop's processes, as NAME=value
 	Out         io.Writer     // progress and the processes' logs
 	SlowPayment time.Duration // how long the provider takes for tok_slow; its own default when 0
@@ -152,7 +153,7 @@ func (s *Shop) startDatabase(ctx context.Context) error {
 	if s.AdminURL == "" {
 		s.say("Starting PostgreSQL …")
 		server, err := pgserver.Start(ctx, pgserver.Options{
-			DataDir: filepath.Join(s.options.State, "postgres"), Durable: true, Out: s.options.Out,
+			DataDir: filepath.Join(s.options.State, "postgres"), Host: s.options.Host, Durable: true, Out: s.options.Out,
 		})
 		if err != nil {
 			return err

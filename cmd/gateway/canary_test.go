@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
-
-	"example.com/shop/routes"
 )
 
 func TestWeightsHold(t *testing.T) {
@@ -99,6 +98,25 @@ func TestAnUnknownClientIsRecognizedTheNextTime(t *testing.T) {
 	}
 }
 
+func TestAKeyAndItsCookieAgree(t *testing.T) {
+	t.Parallel()
+	older, newer := newServer(t), newServer(t)
+	b := start(t, table2(older.URL, newer.URL, 50, ""))
+	for i := range 100 {
+		key := fmt.Sprintf("key-%d", i)
+		first := b.get(t, "/v1/things", "Idempotency-Key", key)
+		cookie, _, _ := strings.Cut(first.header.Get("Set-Cookie"), ";")
+		if strings.Contains(cookie, key) {
+			t.Fatalf("the cookie tells the key: %s", cookie)
+		}
+		for _, headers := range [][]string{{"Idempotency-Key", key}, {"Idempotency-Key", key, "Cookie", cookie}, {"Cookie", cookie}, {"Idempotency-Key", "another", "Cookie", cookie}} {
+			if side := b.get(t, "/v1/things", headers...).side(); side != first.side() {
+				t.Errorf("%s went from %s to %s with %v", key, first.side(), side, headers)
+			}
+		}
+	}
+}
+
 func TestASideCanBeForced(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
@@ -153,10 +171,19 @@ routes:
 
 func TestTheLongestPrefixWins(t *testing.T) {
 	t.Parallel()
-	file := routes.File{Routes: map[string]routes.Route{"root": {Prefix: "/"}, "things": {Prefix: "/v1/things"}, "new": {Prefix: "/v1/things/new"}}}
-	all := newTable(config{}, file, nil, &table{})
-	delete(file.Routes, "root")
-	some := newTable(config{}, file, nil, &table{})
+	of := func(routes ...string) *table {
+		text := "upstreams: { old: { url: http://old } }\nroutes:\n"
+		for _, r := range routes {
+			text += "  " + strings.Replace(r, "=", ": { sides: [{ upstream: old, weight: 100, home: shop }], prefix: ", 1) + " }\n"
+		}
+		table, err := newTable(config{}, []byte(text), &table{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return table
+	}
+	all := of("root=/", "things=/v1/things", "new=/v1/things/new")
+	some := of("things=/v1/things", "new=/v1/things/new")
 	for path, want := range map[string]string{
 		"/v1/things": "things", "/v1/things/": "things", "/v1/things/7": "things", "/v1/things/new": "new", "/v1/things/new/7": "new",
 		"/v1/things/newer": "things", "/v1/things2": "", "/v1": "", "/": "", "*": "", "": "",

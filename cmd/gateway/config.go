@@ -26,10 +26,11 @@ type config struct {
 	Timeout time.Duration `env:"GATEWAY_TIMEOUT" envDefault:"30s"`
 	// How long a client's connection may rest.
 	IdleTimeout time.Duration `env:"GATEWAY_IDLE_TIMEOUT" envDefault:"2m"`
-	// The most requests under way at once; more are answered with 503.
+	// The most requests under way at once on one route; more are answered with 503. All routes together have no limit, or orders that
+	// take every place could get no quote: orders asks for it through this same façade.
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
-	// How often the routes file is read and every upstream's probe is asked.
+	// How often every upstream's probe is asked; the routes file is read twice as often.
 	Interval time.Duration `env:"GATEWAY_INTERVAL" envDefault:"1s"`
 	// An upstream that fails this often in a row is left alone …
 	EjectAfter int `env:"GATEWAY_EJECT_AFTER" envDefault:"5"`

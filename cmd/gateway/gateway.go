@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
-
-	"example.com/shop/routes"
 )
 
 // gateway answers every request with the table that was current when the request came.
@@ -29,7 +27,6 @@ type gateway struct {
 	log     *slog.Logger
 	current atomic.Pointer[table]
 	refused atomic.Pointer[string] // why the file as it is now was not taken; nil if it was
-	slots   chan struct{}          // one taken for each request under way
 	proxy   *httputil.ReverseProxy
 	direct  http.RoundTripper // to one upstream, once
 	shadows *shadows
@@ -44,14 +41,14 @@ func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read GATEWAY_ROUTES: %w", err)
 	}
-	file, err := routes.Parse(data)
+	first, err := newTable(cfg, data, &table{})
 	if err != nil {
 		return nil, fmt.Errorf("GATEWAY_ROUTES %s: %w", cfg.Routes, err)
 	}
-	g := &gateway{cfg: cfg, log: log, slots: make(chan struct{}, cfg.MaxRequests), direct: newTransport(cfg.AnswerTimeout)}
+	g := &gateway{cfg: cfg, log: log, direct: newTransport(cfg.AnswerTimeout)}
 	// Shadows have connections of their own, so that a slow one takes none away from clients.
-	g.shadows = newShadows(newTransport(cfg.ShadowTimeout), cfg.ShadowTimeout)
-	g.current.Store(newTable(cfg, file, data, &table{}))
+	g.shadows = &shadows{newTransport(cfg.ShadowTimeout), cfg.ShadowTimeout, make(chan struct{}, shadowSlots)}
+	g.current.Store(first)
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, Transport: resend{g}, ModifyResponse: g.answered, ErrorHandler: g.fail, BufferPool: &buffers{},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -87,18 +84,13 @@ type planKey struct{}
 func planOf(ctx context.Context) *plan { return ctx.Value(planKey{}).(*plan) }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Turned away and not queued: a queue would only make everybody wait until they no longer want the answer.
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	default:
-		writeProblem(w, r, http.StatusServiceUnavailable, "overloaded", "Too many requests are under way. Try again in a moment.")
-		return
-	}
-	route := g.current.Load().match(r.URL.Path)
+	route, underWay := g.enter(r.URL.Path)
 	if route == nil {
 		writeProblem(w, r, http.StatusNotFound, "no-such-route", "Nothing is served at this path.")
 		return
+	}
+	if route.home != "" {
+		defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
 	}
 	p := &plan{route: route}
 	if name := r.Header.Get(sideHeader); name != "" {
@@ -108,6 +100,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Whatever is refused here has reached no upstream, so a client may send it again without a thought.
 	switch {
+	case underWay > int64(g.cfg.MaxRequests):
+		// Turned away and not queued: a queue would only make everybody wait until they no longer want the answer.
+		writeProblem(w, r, http.StatusServiceUnavailable, "overloaded", "Too many requests are under way. Try again in a moment.")
 	case p.forced && p.side == nil:
 		writeProblem(w, r, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
 	case p.forced && !safe(r) && p.side.Home != route.home:
@@ -119,10 +114,25 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		ctx, cancel := context.WithTimeout(r.Context(), g.cfg.Timeout)
 		defer cancel()
-		route.underWay.Add(1)
-		defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, planKey{}, p)))
+	}
+}
+
+// enter finds the route of a path, nil for none, and counts the request in unless the route is paused: those that are only refused must
+// not hold up the move. It looks again after it has counted, so that whoever is let in by a table that is just being replaced is either
+// seen in under_way or goes by the new table.
+func (g *gateway) enter(path string) (r *route, underWay int64) {
+	for {
+		t := g.current.Load()
+		if r = t.match(path); r == nil || r.home == "" {
+			return r, 0
+		}
+		underWay = r.underWay.Add(1)
+		if g.current.Load() == t {
+			return r, underWay
+		}
+		r.underWay.Add(-1)
 	}
 }
 

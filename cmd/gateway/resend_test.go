@@ -96,6 +96,9 @@ func TestAWriteWithoutAKeyIsNeverCarriedOutTwice(t *testing.T) {
 	var mu sync.Mutex
 	carriedOut := map[string]int{}
 	answer := func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.RawQuery, "-2") != (r.Header.Get("X-Idempotency-Key") == "k") {
+			t.Errorf("%s came with %v", r.URL.RawQuery, r.Header)
+		}
 		mu.Lock()
 		carriedOut[r.URL.RawQuery]++
 		mu.Unlock()
@@ -111,11 +114,17 @@ func TestAWriteWithoutAKeyIsNeverCarriedOutTwice(t *testing.T) {
 	for c := range 8 {
 		group.Go(func() {
 			for i := range 250 {
-				var body io.Reader = strings.NewReader("{}")
-				if i%2 == 0 {
-					body = nil
+				var body io.Reader
+				var headers []string
+				switch i % 4 {
+				case 0:
+					body = strings.NewReader("{}")
+				case 1: // a key that is none
+					headers = []string{"Idempotency-Key", ""}
+				case 2: // a key to the transport, and to nobody else
+					headers = []string{"X-Idempotency-Key", "k"}
 				}
-				answer, err := b.try(http.MethodPost, fmt.Sprintf("/v1/things?%d-%d", c, i), body)
+				answer, err := b.try(http.MethodPost, fmt.Sprintf("/v1/things?%d-%d-%d", c, i, i%4), body, headers...)
 				if err != nil || answer.status != http.StatusOK && answer.status != http.StatusBadGateway {
 					t.Errorf("%d %v", answer.status, err)
 				}

@@ -20,20 +20,16 @@ type shadow struct {
 	target *url.URL
 }
 
-// shadows sends copies and compares answers, in the background and behind a queue that drops what it cannot take: a shadow that is
-// slow or dead costs its own numbers, and no client anything.
+// shadows sends copies and compares answers in the background, no more than it has slots for: a shadow that is slow or dead costs its
+// own numbers, and no client anything.
 type shadows struct {
 	transport http.RoundTripper
 	timeout   time.Duration
-	queue     chan sample
-
-	mu      sync.Mutex
-	tallies map[string]*tally // by route
+	slots     chan struct{} // one taken for each answer that is being kept or compared
 }
 
 const (
-	shadowWorkers = 4
-	shadowQueue   = 64
+	shadowSlots = 32
 	// Answers that are larger than this are not compared.
 	maxShadowBody = 256 << 10
 	// The latest mismatches are kept, and of each the first pointers.
@@ -41,33 +37,33 @@ const (
 	maxPointers   = 20
 )
 
-// tally is what became of a route's copies.
-type tally struct {
-	Compared   int64      `json:"compared"`
-	Mismatched int64      `json:"mismatched"`
-	Failed     int64      `json:"failed"`  // the shadow did not answer in time, or at all
-	Dropped    int64      `json:"dropped"` // the queue was full or the answer too large
-	Mismatches []mismatch `json:"mismatches,omitempty"`
+// counted is a tally that many comparisons write to.
+type counted struct {
+	mu    sync.Mutex
+	tally routes.Tally
 }
 
-// mismatch says where two answers differ, and never by which values: those are customers' data.
-type mismatch struct {
-	At       time.Time `json:"at"`
-	Status   int       `json:"status"`
-	Shadow   int       `json:"shadow_status"`
-	Pointers []string  `json:"pointers,omitempty"`
+func (c *counted) count(change func(*routes.Tally)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.tally)
 }
 
-// sample is an answered request that waits for its comparison.
-type sample struct {
-	route   *route
-	request *http.Request
-	status  int
-	body    []byte
+func (c *counted) read() *routes.Tally {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.tally
+	t.Mismatches = slices.Clone(t.Mismatches)
+	return &t
 }
 
-func newShadows(transport http.RoundTripper, timeout time.Duration) *shadows {
-	return &shadows{transport: transport, timeout: timeout, queue: make(chan sample, shadowQueue), tallies: map[string]*tally{}}
+// run ends when ctx does and the last comparison is over, which the timeout sees to.
+func (s *shadows) run(ctx context.Context) error {
+	<-ctx.Done()
+	for range cap(s.slots) {
+		s.slots <- struct{}{}
+	}
+	return nil
 }
 
 // follow takes note of some of the answers to reads while the client receives them.
@@ -76,17 +72,23 @@ func (s *shadows) follow(p *plan, response *http.Response) {
 	if to == nil || !safe(response.Request) || to.Upstream == p.side.Upstream || rand.IntN(100) >= to.Percent {
 		return
 	}
-	response.Body = &recorder{ReadCloser: response.Body, done: func(body []byte) {
-		// Only now is the shadow asked: at the same time it could see a state before the client's own last write.
-		s.enqueue(sample{p.route, response.Request, response.StatusCode, body})
-	}}
+	select {
+	case s.slots <- struct{}{}:
+		response.Body = &recorder{ReadCloser: response.Body, shadows: s, route: p.route, response: response}
+	default:
+		p.route.shadowed.count(func(t *routes.Tally) { t.Dropped++ })
+	}
 }
 
-// recorder keeps a copy of a body that passes through, and hands it over if it was read to its end.
+// recorder keeps a copy of a body that passes through, and has it compared if it was read to its end.
 type recorder struct {
 	io.ReadCloser
-	copy bytes.Buffer
-	done func(body []byte)
+	*shadows
+	route    *route
+	response *http.Response
+	copy     bytes.Buffer
+	whole    bool
+	once     sync.Once
 }
 
 func (r *recorder) Read(p []byte) (int, error) {
@@ -94,70 +96,53 @@ func (r *recorder) Read(p []byte) (int, error) {
 	if r.copy.Len() <= maxShadowBody {
 		r.copy.Write(p[:n])
 	}
-	// At the end and not at Close, which also comes when the client has gone in the middle.
-	if err == io.EOF && r.done != nil {
-		r.done(r.copy.Bytes())
-		r.done = nil
-	}
+	r.whole = r.whole || err == io.EOF
 	return n, err
 }
 
-func (s *shadows) enqueue(m sample) {
-	if len(m.body) <= maxShadowBody {
-		select {
-		case s.queue <- m:
-			return
-		default:
-		}
-	}
-	s.count(m.route, func(t *tally) { t.Dropped++ })
+// Close also comes when the client has gone in the middle.
+func (r *recorder) Close() error {
+	r.once.Do(func() { go r.compare() })
+	return r.ReadCloser.Close()
 }
 
-// run compares until ctx ends; what waits then is forgotten.
-func (s *shadows) run(ctx context.Context) error {
-	var workers sync.WaitGroup
-	for range shadowWorkers {
-		workers.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case m := <-s.queue:
-					s.compare(ctx, m)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return nil
-}
-
-func (s *shadows) compare(ctx context.Context, m sample) {
-	status, body, err := s.ask(ctx, m)
-	if err != nil { // counted only: a log line for each would be the one thing about a dead shadow that hurts
-		s.count(m.route, func(t *tally) { t.Failed++ })
+// compare asks the shadow only now: at the same time it could see a state before the client's own last write.
+func (r *recorder) compare() {
+	defer func() { <-r.slots }()
+	if !r.whole {
 		return
 	}
-	pointers := differences(m.body, body, m.route.shadow.Ignore)
-	s.count(m.route, func(t *tally) {
+	if r.copy.Len() > maxShadowBody {
+		r.route.shadowed.count(func(t *routes.Tally) { t.Dropped++ })
+		return
+	}
+	status, body, err := r.ask(r.response.Request, r.route.shadow.target)
+	if err != nil { // counted only: a log line for each would be the one thing about a dead shadow that hurts
+		r.route.shadowed.count(func(t *routes.Tally) { t.Failed++ })
+		return
+	}
+	pointers := differences(r.copy.Bytes(), body, r.route.shadow.Ignore)
+	r.route.shadowed.count(func(t *routes.Tally) {
 		t.Compared++
-		if status == m.status && len(pointers) == 0 {
+		if status == r.response.StatusCode && len(pointers) == 0 {
 			return
 		}
 		t.Mismatched++
-		t.Mismatches = append(t.Mismatches, mismatch{time.Now().UTC(), m.status, status, pointers[:min(len(pointers), maxPointers)]})
+		t.Mismatches = append(t.Mismatches, routes.Mismatch{
+			At: time.Now().UTC(), Status: r.response.StatusCode, Shadow: status, Pointers: pointers[:min(len(pointers), maxPointers)],
+		})
 		t.Mismatches = t.Mismatches[max(0, len(t.Mismatches)-maxMismatches):]
 	})
 }
 
 // ask sends the copy, in a context of its own: the client's request is over.
-func (s *shadows) ask(ctx context.Context, m sample) (status int, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+func (s *shadows) ask(original *http.Request, target *url.URL) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	// It carries the client's own token, or it would be refused where the client was not. Only reads get this far.
-	request := m.request.Clone(ctx)
-	request.URL.Scheme, request.URL.Host = m.route.shadow.target.Scheme, m.route.shadow.target.Host
-	request.Host, request.Body, request.ContentLength = request.URL.Host, nil, 0
+	request := original.Clone(ctx)
+	request.URL.Scheme, request.URL.Host = target.Scheme, target.Host
+	request.Host, request.Body, request.ContentLength = target.Host, nil, 0
 	response, err := s.transport.RoundTrip(request)
 	if err != nil {
 		return 0, nil, err
@@ -165,25 +150,4 @@ func (s *shadows) ask(ctx context.Context, m sample) (status int, body []byte, e
 	defer response.Body.Close() //nolint:errcheck // it was read
 	body, err = io.ReadAll(io.LimitReader(response.Body, maxShadowBody+1))
 	return response.StatusCode, body, err
-}
-
-func (s *shadows) count(r *route, change func(*tally)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tallies[r.name] == nil {
-		s.tallies[r.name] = &tally{}
-	}
-	change(s.tallies[r.name])
-}
-
-// tally returns a copy.
-func (s *shadows) tally(route string) *tally {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := tally{}
-	if counted := s.tallies[route]; counted != nil {
-		t = *counted
-		t.Mismatches = slices.Clone(counted.Mismatches)
-	}
-	return &t
 }

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"example.com/shop/routes"
 )
 
 const shadowed = "    shadow: { upstream: new, percent: 100, ignore: [/id, '/items/*/at'] }\n"
@@ -19,7 +22,7 @@ func TestShadowsAreCompared(t *testing.T) {
 		fmt.Fprint(w, `{"id":1,"name":"ada","items":[{"at":1,"n":1},{"at":2,"n":2}]}`)
 	})
 	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
-	tally := func() *tally { return b.page(t).Routes["things"].Shadow }
+	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
 	for i, c := range []struct {
 		status   int
 		body     string
@@ -70,9 +73,10 @@ func TestAShadowDelaysNobody(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	t.Cleanup(func() { close(release) })
+	let := sync.OnceFunc(func() { close(release) })
 	for name, url := range map[string]string{"slow": slow.URL, "dead": deadURL(t)} {
 		b := start(t, table2(older.URL, url, 0, shadowed), func(c *config) { c.ShadowTimeout = time.Hour })
+		t.Cleanup(let) // before the gateway stops, which waits for its comparisons
 		const requests = 500
 		began := time.Now()
 		for range requests {
@@ -83,11 +87,10 @@ func TestAShadowDelaysNobody(t *testing.T) {
 		if took := time.Since(began); took > 20*time.Second { // a fraction of a second, were it not for other people's load
 			t.Errorf("%s: %d requests took %s", name, requests, took)
 		}
-		tally := func() *tally { return b.page(t).Routes["things"].Shadow }
+		tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
 		switch name {
 		case "slow":
-			// What is neither with a worker nor in the queue was dropped.
-			eventually(t, "the rest is dropped", func() bool { return tally().Dropped >= requests-shadowWorkers-shadowQueue })
+			eventually(t, "what has no slot is dropped", func() bool { return tally().Dropped == requests-shadowSlots })
 		case "dead":
 			eventually(t, "all have failed", func() bool { return tally().Failed+tally().Dropped == requests && tally().Failed > 0 })
 			if b.page(t).Upstreams["new"].Failures > 0 {
@@ -97,11 +100,39 @@ func TestAShadowDelaysNobody(t *testing.T) {
 	}
 }
 
+// An answer is kept while its client reads it, so as many clients as there are would otherwise keep as many answers.
+func TestNoMoreAnswersAreKeptThanThereAreSlots(t *testing.T) {
+	t.Parallel()
+	older, newer := newServer(t), newServer(t)
+	release := make(chan struct{})
+	older.answers(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		if r.URL.RawQuery == "cut" {
+			cut(w, r)
+		}
+		<-release
+	})
+	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
+	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
+	for range 2 * shadowSlots { // those that break off in the middle give their slots back
+		b.try(http.MethodGet, "/v1/things?cut", nil)
+		eventually(t, "no slot is taken", func() bool { return len(b.shadows.slots) == 0 })
+	}
+	var group sync.WaitGroup
+	for range shadowSlots + 5 {
+		group.Go(func() { b.get(t, "/v1/things") })
+	}
+	eventually(t, "those without a slot are dropped at once", func() bool { return tally().Dropped == 5 })
+	close(release)
+	group.Wait()
+	eventually(t, "the others are compared", func() bool { return tally().Compared == shadowSlots })
+}
+
 func TestOnlyAnsweredReadsAreShadowed(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
 	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
-	tally := func() *tally { return b.page(t).Routes["things"].Shadow }
+	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
 	b.send(t, http.MethodPost, "/v1/things", "{}")
 	b.send(t, http.MethodDelete, "/v1/things", "")
 	b.get(t, "/v1/things", sideHeader, "new") // it would be compared with itself

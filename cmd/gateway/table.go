@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"crypto/rand"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,14 +26,16 @@ type table struct {
 }
 
 type route struct {
-	name   string
-	prefix string
-	home   string // "" while it is paused
-	sides  []*side
-	shadow *shadow // nil for none
+	name    string
+	prefix  string
+	home    string // "" while it is paused
+	written string // the home, or while it is paused the one before
+	sides   []*side
+	shadow  *shadow // nil for none
 	// underWay counts requests over all tables. Before a paused route's data moves to its new home it has to be 0: what was let in
 	// earlier may still write to the old one.
 	underWay *atomic.Int64
+	shadowed *counted // over all tables, too
 }
 
 // side is an upstream within a route; the upstream's health belongs to the process and is shared by all its routes.
@@ -41,9 +45,13 @@ type side struct {
 	served *atomic.Int64
 }
 
-// newTable builds the table of a file that was checked. Counters are carried over from the table before, and so is an upstream's
+// newTable builds the table of a file that is right and may follow the table before. Counters are carried over, and so is an upstream's
 // health, unless its address has changed: then it is another process.
-func newTable(cfg config, file routes.File, source []byte, before *table) *table {
+func newTable(cfg config, source []byte, before *table) (*table, error) {
+	file, err := routes.Parse(source)
+	if err != nil {
+		return nil, err
+	}
 	t := &table{source: source, since: time.Now(), upstreams: map[string]*upstream{}}
 	for name, u := range file.Upstreams {
 		t.upstreams[name] = before.upstreams[name]
@@ -53,10 +61,11 @@ func newTable(cfg config, file routes.File, source []byte, before *table) *table
 		}
 	}
 	for name, r := range file.Routes {
-		next := &route{name: name, prefix: r.Prefix, home: r.Home(), underWay: new(atomic.Int64)}
-		known := before.route(name)
+		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64), shadowed: &counted{}}
+		known := before.at(r.Prefix) // and not by its name: requests know nothing but the path
 		if known != nil {
-			next.underWay = known.underWay
+			next.written = cmp.Or(next.home, known.written)
+			next.underWay, next.shadowed = known.underWay, known.shadowed
 		}
 		for _, s := range r.Sides {
 			served := new(atomic.Int64)
@@ -71,12 +80,25 @@ func newTable(cfg config, file routes.File, source []byte, before *table) *table
 		t.routes = append(t.routes, next)
 	}
 	slices.SortFunc(t.routes, func(a, b *route) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
-	return t
+	return t, t.follows(before)
 }
 
-func (t *table) route(name string) *route {
+// follows says why t may not take the place of the table before: a path would be written to in a new home while requests may still write
+// to it in the old one.
+func (t *table) follows(before *table) error {
+	// The prefixes of both: by a route that comes or goes, a path can change its home as well.
+	for _, r := range slices.Concat(before.routes, t.routes) {
+		was, is := before.match(r.prefix), t.match(r.prefix)
+		if was != nil && is != nil && is.home != "" && is.home != was.written && (was.home != "" || was.underWay.Load() > 0) {
+			return fmt.Errorf("route %s: %w", is.name, routes.ErrMove)
+		}
+	}
+	return nil
+}
+
+func (t *table) at(prefix string) *route {
 	for _, r := range t.routes {
-		if r.name == name {
+		if r.prefix == prefix {
 			return r
 		}
 	}
@@ -119,19 +141,22 @@ func (r *route) choose(request *http.Request) (*side, *http.Cookie) {
 		return r.usable(first), nil // nobody has to be recognized
 	}
 	var fresh *http.Cookie
-	client := request.Header.Get("Idempotency-Key")
-	// The cookie comes first, since a browser sends a new key with every order.
-	if cookie, err := request.Cookie(canaryCookie); err == nil {
-		client = cookie.Value
-	}
-	if client == "" {
-		client = rand.Text()
+	known, err := request.Cookie(canaryCookie) // comes first, since a browser sends a new key with every order
+	if err != nil {
+		// From the key, so that a client that keeps no cookies stays with its key, and one that does stays where its key was.
+		client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))
 		//nolint:gosec // not Secure: TLS ends before the façade, and the value is worth nothing to a thief
-		fresh = &http.Cookie{Name: canaryCookie, Value: client, Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		fresh = &http.Cookie{Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		known = fresh
 	}
-	hash := fnv.New64a()
-	_, _ = io.WriteString(hash, r.name+" "+client) // with the route, or the same clients would be first in every canary
-	return r.usable(r.choice(int(hash.Sum64() % buckets))), fresh
+	bucket := hash(r.name+" "+known.Value) % buckets // with the route, or the same clients would be first in every canary
+	return r.usable(r.choice(int(bucket))), fresh
+}
+
+func hash(text string) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, text)
+	return h.Sum64()
 }
 
 // choice gives the last side the lowest buckets, so that raising its weight only ever adds clients to it:
@@ -156,15 +181,21 @@ func (r *route) usable(wanted *side) *side {
 	if wanted.admits() {
 		return wanted
 	}
-	return r.other(wanted)
+	return r.other(wanted, false)
 }
 
-// other is where to turn when a side is out or has failed; the same side if there is no other.
-func (r *route) other(failed *side) *side {
+// other is where to turn when a side is out or has failed: to one that is in or, if everything else is hopeless, to any that has a weight;
+// to the same side if there is none.
+func (r *route) other(failed *side, hopeless bool) *side {
+	last := failed
 	for _, s := range r.sides {
-		if s != failed && s.Weight > 0 && s.admits() {
+		switch {
+		case s == failed || s.Weight == 0:
+		case s.admits():
 			return s
+		case hopeless:
+			last = s
 		}
 	}
-	return failed
+	return last
 }

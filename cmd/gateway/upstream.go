@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 
 // upstream is a process and what is known about its health. It outlives the tables that name it.
 //
-//	in ──ejectAfter failures in a row──▶ out for ejectFor ──▶ one request tries it: in, or out once more
+//	in ──ejectAfter failures in a row──────────▶ out for ejectFor ──▶ one request tries it: in, or out once more
+//	in ──no connection, or not ready by probe──▶ out until the probe says ready: in
 type upstream struct {
 	spec       routes.Upstream
 	target     *url.URL
@@ -22,8 +24,7 @@ type upstream struct {
 	ejectFor   time.Duration
 
 	mu       sync.Mutex
-	unready  bool      // the probe's last word
-	unheard  bool      // no connection came about the last time
+	unready  bool      // the probe's last word, or no connection came about since
 	failures int       // in a row
 	until    time.Time // out until then; the zero time when in
 }
@@ -43,11 +44,15 @@ func (u *upstream) admits() bool {
 	return true
 }
 
-// record takes note of how a request went, and whether it failed because no connection came about.
+// record takes note of how a request went, and whether it failed because no connection came about. Then the probe will tell when it is
+// back, which is sooner than a pause ends: after a quick restart nobody may be left out when the next one is restarted.
 func (u *upstream) record(failed, unheard bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.unheard = unheard
+	if unheard && u.spec.Probe != "" {
+		u.unready = true
+		return
+	}
 	if !failed {
 		u.failures, u.until = 0, time.Time{}
 		return
@@ -60,7 +65,7 @@ func (u *upstream) record(failed, unheard bool) {
 // health is what there is to tell about an upstream.
 type health struct {
 	URL      string `json:"url"`
-	Ready    bool   `json:"ready"`   // the probe says so, or there is none
+	Ready    bool   `json:"ready"`   // the probe says so, and a connection came about since; or there is no probe
 	Ejected  bool   `json:"ejected"` // its requests have failed, and it is used only where there is no other
 	Failures int    `json:"failures_in_a_row"`
 }
@@ -73,11 +78,7 @@ func (u *upstream) health() health {
 
 // unavailable are the answers by which an upstream, or what stands before it, says that it cannot serve.
 func unavailable(response *http.Response) bool {
-	switch response.StatusCode {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
+	return slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, response.StatusCode)
 }
 
 // isDial says that no connection came about, so the request was not sent.
@@ -119,8 +120,8 @@ func (u *upstream) ask(ctx context.Context, transport http.RoundTripper) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if ready && (u.unready || u.unheard) { // it was away and has come back: nothing is held against it, unlike a process that answers badly
-		u.failures, u.until, u.unheard = 0, time.Time{}, false
+	if ready && u.unready { // it was away and has come back: nothing is held against it, unlike a process that answers badly
+		u.failures, u.until = 0, time.Time{}
 	}
 	u.unready = !ready
 }

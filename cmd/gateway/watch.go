@@ -14,40 +14,46 @@ import (
 // watch takes changes of the routes file. It compares contents: a time of change can stay the same, and a mounted file may be a link
 // whose target was exchanged, which is also why no notification of the file system is used.
 func (g *gateway) watch(ctx context.Context) error {
-	tick := time.NewTicker(g.cfg.Interval)
+	tick := time.NewTicker(g.cfg.Interval / 2) // it takes two to take a change
 	defer tick.Stop()
+	var seen []byte
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			g.reload(ctx)
+			seen = g.reload(ctx, seen)
 		}
 	}
 }
 
-// reload puts the file's table in the place of the current one. A file that is wrong changes nothing.
-func (g *gateway) reload(ctx context.Context) {
+// reload puts the file's table in the place of the current one. A file that is wrong changes nothing, nor does one that is not what was
+// seen the last time: somebody may be writing it, and half a file can be a right one.
+func (g *gateway) reload(ctx context.Context, seen []byte) (read []byte) {
 	current := g.current.Load() // nobody else stores one, so it is the latest
 	data, err := os.ReadFile(g.cfg.Routes)
+	if !bytes.Equal(data, seen) {
+		return data
+	}
 	if err == nil && bytes.Equal(data, current.source) {
 		g.refused.Store(nil)
-		return
+		return data
 	}
-	var file routes.File
+	var next *table
 	if err == nil {
-		file, err = routes.Parse(data)
+		next, err = newTable(g.cfg, data, current)
 	}
 	if err != nil {
 		reason := err.Error()
 		if before := g.refused.Swap(&reason); before == nil || *before != reason { // said once
 			g.log.ErrorContext(ctx, "the routes file is not taken, the routes stay as they were", "error", reason)
 		}
-		return
+		return data
 	}
-	g.current.Store(newTable(g.cfg, file, data, current))
+	g.current.Store(next)
 	g.refused.Store(nil)
 	g.log.InfoContext(ctx, "the routes have changed")
+	return data
 }
 
 // statusPage is what GET /routes tells those who run the gateway.
@@ -62,9 +68,9 @@ type statusPage struct {
 type routeStatus struct {
 	Prefix string `json:"prefix"`
 	// UnderWay has to be 0 before a paused route's data is moved.
-	UnderWay int64        `json:"under_way"`
-	Sides    []sideStatus `json:"sides"`
-	Shadow   *tally       `json:"shadow,omitempty"`
+	UnderWay int64         `json:"under_way"`
+	Sides    []sideStatus  `json:"sides"`
+	Shadow   *routes.Tally `json:"shadow,omitempty"`
 }
 
 type sideStatus struct {
@@ -88,7 +94,7 @@ func (g *gateway) status() http.Handler {
 				s.Sides = append(s.Sides, sideStatus{side.Side, side.served.Load()})
 			}
 			if r.shadow != nil {
-				s.Shadow = g.shadows.tally(r.name)
+				s.Shadow = r.shadowed.read()
 			}
 			page.Routes[r.name] = s
 		}

@@ -77,28 +77,100 @@ func TestABadFileChangesNothing(t *testing.T) {
 }
 
 // Data may be moved once the route is paused and nothing is under way that was let in before.
-func TestAPausedRouteTellsWhatIsUnderWay(t *testing.T) {
+func TestARouteMovesWhenNothingIsUnderWay(t *testing.T) {
 	t.Parallel()
-	older := newServer(t)
+	older, newer := newServer(t), newServer(t)
 	entered, release := make(chan bool), make(chan bool)
 	older.answers(func(http.ResponseWriter, *http.Request) { entered <- true; <-release })
-	file := table2(older.URL, older.URL, 0, "")
-	b := start(t, file)
+	table := func(oldWeight, newWeight int, name string) string {
+		return fmt.Sprintf(`
+upstreams: { old: { url: %q }, new: { url: %q } }
+routes: { %s: { prefix: /v1/things, sides: [{ upstream: old, weight: %d, home: shop }, { upstream: new, weight: %d, home: things }] } }
+`, older.URL, newer.URL, name, oldWeight, newWeight)
+	}
+	b := start(t, table(100, 0, "things"))
+	let := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(let)
 	answered := make(chan int, 1)
 	go func() {
 		answer, _ := b.try(http.MethodPost, "/v1/things", strings.NewReader("{}"))
 		answered <- answer.status
 	}()
 	<-entered
-	b.replace(t, strings.Replace(file, "weight: 100", "weight: 0", 1))
-	if answer := b.get(t, "/v1/things"); answer.status != http.StatusServiceUnavailable || b.page(t).Routes["things"].UnderWay != 1 {
-		t.Errorf("got %d, and %+v is under way", answer.status, b.page(t).Routes["things"])
+	refuses := func(file string) {
+		t.Helper()
+		write(t, b.cfg.Routes, file)
+		eventually(t, "the move is refused", func() bool { r := b.page(t).Refused; return r != nil && strings.Contains(*r, "pause it first") })
 	}
-	release <- true
+	refuses(table(0, 100, "things"))
+	refuses(table(0, 100, "renamed"))
+	b.replace(t, table(0, 0, "renamed"))
+	if answer := b.get(t, "/v1/things"); answer.status != http.StatusServiceUnavailable || b.page(t).Routes["renamed"].UnderWay != 1 {
+		t.Errorf("got %d, and %+v is under way", answer.status, b.page(t).Routes["renamed"])
+	}
+	refuses(table(0, 100, "renamed")) // the request that was let in may still write to the old home
+	let()
 	if status := <-answered; status != http.StatusOK {
 		t.Errorf("the request that was let in got %d", status)
 	}
-	eventually(t, "nothing is under way", func() bool { return b.page(t).Routes["things"].UnderWay == 0 })
+	// Nobody has to ask a second time.
+	eventually(t, "the route has moved", func() bool { return b.get(t, "/v1/things").side() == "new" })
+	if page := b.page(t).Routes["renamed"]; page.UnderWay != 0 || older.hits.Load() != 1 {
+		t.Errorf("%+v, and the old side was reached %d times", page, older.hits.Load())
+	}
+}
+
+// Whoever waits until nothing is under way must not be overtaken by a request that has read the old table and was not counted yet.
+func TestNobodyIsOnTheWayUnseen(t *testing.T) {
+	t.Parallel()
+	// So many routes that a request can be met between its look at the table and its being counted.
+	open, paused := &table{routes: make([]*route, 1_000_000)}, &table{}
+	for i := range open.routes {
+		open.routes[i] = &route{prefix: "/other"}
+	}
+	counter := new(atomic.Int64)
+	open.routes[len(open.routes)-1] = &route{prefix: "/things", home: "shop", underWay: counter}
+	paused.routes = []*route{{prefix: "/things", underWay: counter}}
+	for range 20 {
+		g := &gateway{}
+		g.current.Store(open)
+		let := make(chan *route)
+		go func() {
+			let <- nil
+			r, _ := g.enter("/things")
+			let <- r
+		}()
+		<-let
+		time.Sleep(time.Millisecond)
+		g.current.Store(paused)
+		if underWay := counter.Load(); underWay == 0 && (<-let).home != "" {
+			t.Error("it was let in, and nothing was under way")
+		} else if underWay > 0 {
+			<-let
+			counter.Store(0)
+		}
+	}
+}
+
+// Half a file can be a right one: here its second route is still to come.
+func TestAFileThatIsBeingWrittenIsNotTaken(t *testing.T) {
+	t.Parallel()
+	older := newServer(t)
+	half := table2(older.URL, older.URL, 0, "")
+	whole := half + strings.ReplaceAll(half[strings.Index(half, "  things:"):], "things", "more")
+	b := start(t, whole, func(c *config) { c.Interval = time.Hour })
+	seen := b.reload(t.Context(), []byte(whole))
+	for _, text := range []string{half, whole, half + "# changed", half} {
+		write(t, b.cfg.Routes, text)
+		seen = b.reload(t.Context(), seen)
+		if len(b.current.Load().routes) != 2 {
+			t.Fatalf("it was taken at first sight: %s", text)
+		}
+	}
+	b.reload(t.Context(), seen)
+	if len(b.current.Load().routes) != 1 {
+		t.Error("it is not taken when it stays as it is")
+	}
 }
 
 // What is known about an upstream outlives a change of its weight, but not of its address.

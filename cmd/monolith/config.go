@@ -24,11 +24,14 @@ type Selection struct {
 
 func (s Selection) serves(module string) bool { return slices.Contains(s.Modules, module) }
 
-// Validate refuses modules that there are not.
+// Validate refuses modules that there are not, and a list that looks longer than it is.
 func (s Selection) Validate() error {
-	for _, m := range s.Modules {
+	for i, m := range s.Modules {
 		if !slices.Contains(modules, m) {
 			return fmt.Errorf("MODULES names %q; there are %s", m, strings.Join(modules, ", "))
+		}
+		if slices.Contains(s.Modules[:i], m) {
+			return fmt.Errorf("MODULES names %s twice", m)
 		}
 	}
 	if len(s.Modules) == 0 {
@@ -73,6 +76,9 @@ type config struct {
 func (c config) Validate() error {
 	if c.Bus == service.Memory && len(c.Modules) < len(modules) {
 		return errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them")
+	}
+	if c.serves("orders") && !c.serves("inventory") && c.Client.Token == "" {
+		return errors.New("SERVICE_TOKEN is not set: inventory, which this process does not serve, quotes no prices without it")
 	}
 	return c.require("DATABASE_URL", map[string]string{
 		"orders": c.OrdersDatabaseURL, "inventory": c.InventoryDatabaseURL,

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"example.com/shop/modules/orders"
 	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
@@ -16,6 +18,14 @@ type config struct {
 	Service service.Config
 	Client  web.ClientConfig
 	Module  orders.Config
+}
+
+// Validate refuses a process that could take no order.
+func (c config) Validate() error {
+	if c.Client.Token == "" {
+		return errors.New("SERVICE_TOKEN is not set: inventory quotes no prices without it")
+	}
+	return nil
 }
 
 // migrateConfig is what migrating needs: the role orders_migrate, which serving never sees.

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 
 	"example.com/shop/platform/devkit/broker"
-	"example.com/shop/platform/process"
 )
 
 // runBroker runs a NATS broker in this process. seam starts itself with this verb, so that the broker can be killed alone.
@@ -21,11 +19,8 @@ func runBroker(ctx context.Context, args []string) error {
 	host := set.String("host", "127.0.0.1", "the address that it listens on; it asks nobody for a password")
 	port := set.Int("port", 4222, "the port that it listens on")
 	store := set.String("store", filepath.Join(s.State, "broker"), "the folder that it keeps messages and positions in")
-	if err := parse(set, "seam broker runs a NATS broker with JetStream that syncs each message to disk; Ctrl-C stops it.", args); err != nil {
+	if err := parseOnly(set, "seam broker runs a NATS broker with JetStream that syncs each message to disk; Ctrl-C stops it.", args); err != nil {
 		return err
-	}
-	if set.NArg() > 0 {
-		return process.Usage(errors.New("seam broker takes only flags"))
 	}
 	return broker.Run(ctx, broker.Options{Host: *host, Port: *port, StoreDir: *store, Log: os.Stderr})
 }

@@ -76,14 +76,8 @@ func newEventsCall(verb string) *eventsCall {
 
 // read takes flags before, between and after at most so many words, and the settings.
 func (c *eventsCall) read(about string, args []string, mostWords int) (err error) {
-	for {
-		if err := parse(c.FlagSet, about, args); err != nil {
-			return err
-		}
-		if c.NArg() == 0 {
-			break
-		}
-		c.words, args = append(c.words, c.Arg(0)), c.Args()[1:]
+	if c.words, err = parseAnywhere(c.FlagSet, about, args); err != nil {
+		return err
 	}
 	if len(c.words) > mostWords {
 		return process.Usage(fmt.Errorf("%q is more than seam %s takes; see its --help", c.words[mostWords], c.Name()))

@@ -24,3 +24,22 @@ func parse(set *flag.FlagSet, about string, args []string) error {
 	}
 	return process.Usage(err)
 }
+
+// parseOnly is parse for a verb that takes no words.
+func parseOnly(set *flag.FlagSet, about string, args []string) error {
+	err := parse(set, about, args)
+	if err == nil && set.NArg() > 0 {
+		err = process.Usage(fmt.Errorf("%q is more than seam %s takes; see its --help", set.Arg(0), set.Name()))
+	}
+	return err
+}
+
+// parseAnywhere takes flags before, between and after words, which it returns.
+func parseAnywhere(set *flag.FlagSet, about string, args []string) (words []string, err error) {
+	for {
+		if err := parse(set, about, args); err != nil || set.NArg() == 0 {
+			return words, err
+		}
+		words, args = append(words, set.Arg(0)), set.Args()[1:]
+	}
+}

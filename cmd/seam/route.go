@@ -21,21 +21,16 @@ const aboutRoute = `seam route show                              which upstream 
 seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set payments monolith=90 payments=10
 seam route rollback                          put the version before the last change back; again undoes that
 seam route check                             say whether the gateway would take the file
-The file is the one that GATEWAY_ROUTES names (deploy/routes.yaml). A gateway that serves it takes a change within a second.`
+The file is the one that GATEWAY_ROUTES names (deploy/routes.yaml). A gateway that serves it takes a change within a second.
+For a route with a shadow, show asks the gateway at GATEWAY_OPS_URL (http://127.0.0.1:8081) how the answers compare.`
 
-// route reads and changes the routes file. It talks to no gateway: any number of them may watch the same file.
-func route(_ context.Context, args []string) error {
+// route reads and changes the routes file. For that it talks to no gateway: any number of them may watch the same file.
+func route(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("route", flag.ContinueOnError)
 	asJSON := set.Bool("json", false, "print JSON")
-	var words []string
-	for { // flags may stand before, between and after the words
-		if err := parse(set, aboutRoute, args); err != nil {
-			return err
-		}
-		if set.NArg() == 0 {
-			break
-		}
-		words, args = append(words, set.Arg(0)), set.Args()[1:]
+	words, err := parseAnywhere(set, aboutRoute, args)
+	if err != nil {
+		return err
 	}
 	s, err := readSettings()
 	if err != nil {
@@ -48,11 +43,15 @@ func route(_ context.Context, args []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
+	shown := newShownFile(file)
+	if slices.Equal(words, []string{"show"}) {
+		shown.askGateway(ctx, s.GatewayOps)
+	}
 	// Every verb ends by showing what is now in the file, so that nobody has to ask whether a change was taken.
 	if *asJSON {
-		return json.NewEncoder(os.Stdout).Encode(file)
+		return json.NewEncoder(os.Stdout).Encode(shown)
 	}
-	printRoutes(os.Stdout, file)
+	printRoutes(os.Stdout, shown)
 	return nil
 }
 
@@ -79,7 +78,7 @@ func changeRoutes(path string, words []string) error {
 	}
 }
 
-func printRoutes(out io.Writer, file routes.File) {
+func printRoutes(out io.Writer, file shownFile) {
 	for _, name := range slices.Sorted(maps.Keys(file.Routes)) {
 		r := file.Routes[name]
 		fmt.Fprintf(out, "%-14s %-20s", name, r.Prefix)
@@ -95,5 +94,6 @@ func printRoutes(out io.Writer, file routes.File) {
 			fmt.Fprintf(out, "  shadow %s %d%%", r.Shadow.Upstream, r.Shadow.Percent)
 		}
 		fmt.Fprintln(out)
+		printShadowed(out, r)
 	}
 }

@@ -33,7 +33,7 @@ routes:
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		printRoutes(&out, f)
+		printRoutes(&out, newShownFile(f))
 		return strings.Join(strings.Fields(out.String()), " ")
 	}
 	for _, step := range []struct{ args, want string }{

@@ -34,11 +34,8 @@ func sandbox(ctx context.Context, args []string) error {
 	smtpPort := set.Int("smtp-port", 1025, "where mail is accepted")
 	mailPort := set.Int("mail-port", 8025, "where mail is shown")
 	slow := set.Duration("slow", 0, "how long the provider takes for tok_slow (default 1m30s)")
-	if err := parse(set, aboutSandbox, args); err != nil {
+	if err := parseOnly(set, aboutSandbox, args); err != nil {
 		return err
-	}
-	if set.NArg() > 0 {
-		return process.Usage(errors.New("seam sandbox takes only flags"))
 	}
 	at := func(port int) string { return net.JoinHostPort(*host, strconv.Itoa(port)) }
 	if err := os.MkdirAll(s.State, 0o755); err != nil { //nolint:gosec // as seam up makes it, which shares it with PostgreSQL's user

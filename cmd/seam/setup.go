@@ -21,7 +21,7 @@ Doing it again sets the password again and changes nothing else. Each process's 
 // setup is the only step of a deployment that needs an admin connection.
 func setup(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("setup", flag.ContinueOnError)
-	if err := parseNone(set, aboutSetup, args); err != nil {
+	if err := parseOnly(set, aboutSetup, args); err != nil {
 		return err
 	}
 	s, err := readSettings()
@@ -41,7 +41,7 @@ type seedConfig struct {
 
 func seed(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("seed", flag.ContinueOnError)
-	if err := parseNone(set, "seam seed puts the sample products into the inventory that INVENTORY_MIGRATE_URL names. What is there already stays as it is.", args); err != nil {
+	if err := parseOnly(set, "seam seed puts the sample products into the inventory that INVENTORY_MIGRATE_URL names. What is there already stays as it is.", args); err != nil {
 		return err
 	}
 	cfg, err := process.Config[seedConfig]()
@@ -57,7 +57,7 @@ They are made once and kept in SEAM_STATE, so that a database made with them sti
 
 func printEnv(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("env", flag.ContinueOnError)
-	if err := parseNone(set, aboutEnv, args); err != nil {
+	if err := parseOnly(set, aboutEnv, args); err != nil {
 		return err
 	}
 	s, err := readSettings()
@@ -80,15 +80,4 @@ func printEnv(_ context.Context, args []string) error {
 	_, err = fmt.Fprintf(os.Stdout, "AUTH_PUBLIC_KEY=%q\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_PASSWORD=%s\n",
 		key.PublicPEM(), topology.ServiceToken(key), admin, roles)
 	return err
-}
-
-// parseNone is parse for a verb that takes its settings from the environment alone.
-func parseNone(set *flag.FlagSet, about string, args []string) error {
-	if err := parse(set, about, args); err != nil {
-		return err
-	}
-	if set.NArg() > 0 {
-		return process.Usage(fmt.Errorf("seam %s takes no arguments; its settings come from the environment", set.Name()))
-	}
-	return nil
 }

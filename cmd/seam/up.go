@@ -30,6 +30,8 @@ type settings struct {
 	State string `env:"SEAM_STATE"`
 	// The façade's routes file, under the name that the gateway knows it by.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
+	// Where the gateway tells what its shadows have found: its OPS_ADDR, as a URL.
+	GatewayOps string `env:"GATEWAY_OPS_URL" envDefault:"http://127.0.0.1:8081"`
 }
 
 func readSettings() (settings, error) {
@@ -57,11 +59,8 @@ Data is kept between runs. Settings: PORT (8080), SPLIT, DATABASE_URL, SEAM_ROLE
 
 func up(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("up", flag.ContinueOnError)
-	if err := parse(set, aboutUp, args); err != nil {
+	if err := parseOnly(set, aboutUp, args); err != nil {
 		return err
-	}
-	if set.NArg() > 0 {
-		return process.Usage(errors.New("seam up takes no arguments; its settings come from the environment"))
 	}
 	s, err := readSettings()
 	if err != nil {

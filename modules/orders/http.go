@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/idempotency"
@@ -82,7 +83,10 @@ func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput,
 	}
 	out, err := m.place(ctx, idempotency.NewKey(customer, "POST /v1/orders", in.IdempotencyKey, in.Body), p)
 	if err != nil {
-		if errors.Is(err, errNoQuote) { // the customer is not told why, but somebody has to know
+		switch { // the customer is not told why, but somebody has to know
+		case errors.Is(err, inventoryapi.ErrDenied):
+			m.log.ErrorContext(ctx, "order not taken: no order will be until SERVICE_TOKEN is renewed; has it expired?", "error", err)
+		case errors.Is(err, errNoQuote):
 			m.log.WarnContext(ctx, "order not taken", "error", err)
 		}
 		return nil, problem(ctx, err)

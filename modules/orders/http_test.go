@@ -3,6 +3,7 @@ package orders
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -175,5 +176,20 @@ func TestInventoryIsUnavailable(t *testing.T) {
 	s.module.stock = teaAndCup
 	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k"); status != http.StatusCreated {
 		t.Errorf("afterwards: status %d, %v", status, answer)
+	}
+}
+
+// No repetition mends a token that inventory refuses.
+func TestInventoryRefusesTheToken(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.module.stock = shelf(func(context.Context, []string) ([]inventoryapi.Quote, error) {
+		return nil, fmt.Errorf("answered 401: %w", inventoryapi.ErrDenied)
+	})
+	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k"); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, %v", status, answer)
+	}
+	if !strings.Contains(s.log(), `level=ERROR msg="order not taken: no order will be until SERVICE_TOKEN`) {
+		t.Error("the log does not say which setting to mend")
 	}
 }

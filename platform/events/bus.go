@@ -34,14 +34,11 @@ func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
 // SwitchBus records that the schema's events travel on another bus from now on. It is for an operator who moves the shop from one
 // process to several, from memory to nats, or back; afterwards RecordBus admits processes of the new bus and no other.
 //
-// It stops nobody, and need not: a process on memory serves every module, so what it still tells reaches every listener, and the
-// stream of nats keeps what was published before a listener came. So from memory to nats the processes may be restarted one by one,
-// as long as each serves every module. From nats to memory:
-//
-//  1. Stop every process of every module. What is unpublished waits in the outboxes.
-//  2. Switch the schema of every module, and start the processes on memory.
-//  3. Replay in every schema what was published since the oldest message that some listener had not yet acknowledged, or everything
-//     that is kept, if nobody knows: it stays behind in nats. The inboxes make a replay of too much harmless.
+// It stops nobody, and need not: the processes may be restarted one by one, in either direction. A process on memory serves every
+// module, so what it tells reaches every listener; what a process on nats tells stays in the stream until its listener has it, also one
+// that comes later. What is still there when the last process leaves nats, nobody hears. Then replay in every schema what was published
+// since the oldest message that some listener had not acknowledged, or everything that is kept, if nobody knows; the inboxes make a
+// replay of too much harmless. seam events bus says the steps.
 func SwitchBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
 	_, err := pool.Exec(ctx, `
 		INSERT INTO bus (name) VALUES ($1)

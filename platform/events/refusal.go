@@ -10,7 +10,7 @@ import (
 // would otherwise fill the batches, because they are the oldest, and nothing that the bus does take would ever be looked at.
 const (
 	minRefusal = 50 * time.Millisecond
-	maxRefusal = 5 * time.Second
+	maxRefusal = 2 * time.Second // what has waited for the bus waits this long more, and up to half as long again, once it is back
 )
 
 // refusal is a topic's backoff. It is forgotten when the bus takes the topic again.

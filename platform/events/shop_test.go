@@ -21,7 +21,12 @@ import (
 	"example.com/shop/platform/events"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := pgtest.Start(); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the server stays
+}
 
 // happened is the fact that the teller module publishes and the listener module counts.
 type happened struct {

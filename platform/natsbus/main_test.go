@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"example.com/shop/platform/devkit/broker"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/natsbus"
 )
 
@@ -29,11 +30,15 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if err := pgtest.Start(); err != nil {
+		panic(err)
+	}
+	before := goleak.IgnoreCurrent() // the database's server stays
 	code := m.Run()
 	if shared, err := sharedBroker(); err == nil {
 		shared.Stop()
 	}
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := goleak.Find(before); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,7 +24,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Config says where the broker is and how it delivers.
+// Config says where the broker is and how it delivers. AckWait and MaxAckPending belong to a module's listeners, so its processes share
+// them: who subscribes last sets them.
 type Config struct {
 	// Where the brokers are, separated by commas. A URL may hold user and password.
 	URL string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
@@ -42,16 +45,50 @@ type Config struct {
 	MaxAckPending int `env:"NATS_MAX_ACK_PENDING" envDefault:"256"`
 	// How long a message rests that a consumer gave back, which it does when its database is away.
 	NakDelay time.Duration `env:"NATS_NAK_DELAY" envDefault:"1s"`
-	// How long the relay waits for the broker. It holds a transaction meanwhile, which PostgreSQL ends after 30 s.
+	// How long the relay waits for the broker. It holds a transaction meanwhile, which ends after 30 s.
 	PublishTimeout time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"`
+}
+
+// Limits of a configuration. Below the first, a broker would take its messages back while they are on their way; and the relay's
+// transaction, in which it publishes, ends after the second.
+const (
+	minAckWait = 100 * time.Millisecond
+	relayLimit = 30 * time.Second
+)
+
+// streamName is what JetStream takes for a name, and a subject for one of its words.
+var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// Validate refuses what the broker would refuse again and again, and what would make a loop spin or stand still.
+func (c Config) Validate() error {
+	var errs []error
+	for _, setting := range []struct {
+		valid bool
+		must  string
+	}{
+		{streamName.MatchString(c.Stream), "NATS_STREAM must be made of letters, digits, - and _"},
+		{c.Replicas >= 1 && c.Replicas <= 5, "NATS_REPLICAS must be from 1 to 5"},
+		{c.MaxAge > 0, "NATS_MAX_AGE must be longer than nothing"},
+		{c.AckWait >= minAckWait, "NATS_ACK_WAIT must be at least " + minAckWait.String()},
+		{c.MaxAckPending >= 1, "NATS_MAX_ACK_PENDING must be at least 1"},
+		{c.NakDelay > 0, "NATS_NAK_DELAY must be longer than nothing"},
+		{c.PublishTimeout > 0 && c.PublishTimeout < relayLimit,
+			"NATS_PUBLISH_TIMEOUT must be longer than nothing and shorter than " + relayLimit.String()},
+	} {
+		if !setting.valid {
+			errs = append(errs, errors.New(setting.must))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Bus is one process's connection to the broker.
 type Bus struct {
-	cfg  Config
-	log  *slog.Logger
-	conn *nats.Conn
-	js   jetstream.JetStream
+	cfg     Config
+	log     *slog.Logger
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	reached atomic.Bool // the broker, at least once
 }
 
 var (
@@ -60,7 +97,7 @@ var (
 )
 
 // Open connects, and connects again for ever whenever the connection is lost. A broker that is away now is no error, or a broker's
-// restart would keep the whole shop from starting: events wait in the outbox, and Check tells.
+// restart would keep the whole shop from starting: events wait in the outbox, and Ready tells.
 func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 	b := &Bus{cfg: cfg, log: log.With("bus", "nats", "stream", cfg.Stream)}
 	options := []nats.Option{
@@ -68,7 +105,9 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // or a password that is changed on the broker first would end it for good
 		nats.ReconnectWait(250 * time.Millisecond),
-		nats.PingInterval(5 * time.Second), // two missed ones are a lost connection
+		// A network that is cut tells nobody: it is noticed by the third ping that would go out while two are unanswered.
+		nats.PingInterval(2 * time.Second),
+		nats.MaxPingsOutstanding(2),
 		// What cannot be sent now is an error now. The outbox is the place to wait, and not a buffer that dies with the process.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -76,6 +115,7 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 				b.log.Warn("lost the broker", "error", err)
 			}
 		}),
+		nats.ConnectHandler(func(*nats.Conn) { b.reached.Store(true) }),
 		nats.ReconnectHandler(func(conn *nats.Conn) {
 			b.log.Info("connected to the broker", "url", conn.ConnectedUrlRedacted())
 		}),
@@ -96,7 +136,16 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 	return b, nil
 }
 
-// Check says whether the broker can be reached, for the process's readiness.
+// Ready says whether the broker has been reached yet, for the process's readiness. One that is lost later makes no process unready, or
+// a restart of it would close the whole shop: orders are taken meanwhile, and their events wait in the outbox.
+func (b *Bus) Ready(context.Context) error {
+	if b.reached.Load() {
+		return nil
+	}
+	return errUnreachable
+}
+
+// Check says whether the broker can be reached now.
 func (b *Bus) Check(context.Context) error {
 	switch {
 	case b.conn.IsClosed():

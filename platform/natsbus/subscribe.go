@@ -57,9 +57,12 @@ func (s *Subscriber) Close() error {
 }
 
 // Broken subscriptions are noticed after two missed heartbeats of the broker, and made anew after a pause.
+//
+// The broker delivers to a process that it cannot reach for as long as it has its pull, and each message then waits for its AckWait to
+// pass. So a pull is short, and asked for again all the time: soon after a cut the broker has nobody to deliver to, and keeps what comes.
 const (
 	heartbeat  = 2 * time.Second
-	pullExpiry = 30 * time.Second
+	pullExpiry = 5 * time.Second // more than two heartbeats, or the client refuses
 	pause      = 500 * time.Millisecond
 )
 
@@ -125,7 +128,8 @@ func (l *listener) receive(ctx context.Context) error {
 	}
 }
 
-// durable finds the module's position. A broker that does not know it is new, or has lost everything.
+// durable finds the module's position and gives it this process's settings, by which hold keeps its messages. A broker that does not
+// know it is new, or has lost everything.
 func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	if err := l.bus.Check(ctx); err != nil {
 		return nil, err
@@ -141,6 +145,14 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find durable %s: %w", name, err)
+	}
+	is, want := durable.CachedInfo().Config, l.bus.durable(l.module, l.topic)
+	if is.AckWait == want.AckWait && is.MaxAckPending == want.MaxAckPending {
+		return durable, nil
+	}
+	l.log.InfoContext(ctx, "the durable gets other settings", "ack_wait", want.AckWait.String(), "max_ack_pending", want.MaxAckPending)
+	if durable, err = l.bus.js.UpdateConsumer(ctx, l.bus.cfg.Stream, want); err != nil {
+		return nil, fmt.Errorf("adjust durable %s: %w", name, err)
 	}
 	return durable, nil
 }

@@ -123,6 +123,31 @@ func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	}
 }
 
+// The durable is older than this process, and was made with settings by which a living process would lose what it holds.
+func TestADurableTakesTheSettingsOfItsProcesses(t *testing.T) {
+	t.Parallel()
+	older := newConfig(t, "")
+	older.AckWait, older.MaxAckPending = 500*time.Millisecond, 2
+	if err := provisioned(t, older).Provision(t.Context(), map[string][]string{"listener": {topic}}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := older
+	cfg.AckWait, cfg.MaxAckPending = time.Minute, 3
+	one, two := open(t, cfg), open(t, cfg)
+	m := newMessage("slow")
+	publish(t, one, m)
+	held := receive(t, subscribe(t, one), m)
+	silence(t, 4*older.AckWait, subscribe(t, two))
+	held.Ack()
+	durable, err := streamOf(t, cfg).Consumer(t.Context(), "listener-teller-happened-v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is := durable.CachedInfo().Config; is.AckWait != cfg.AckWait || is.MaxAckPending != cfg.MaxAckPending {
+		t.Errorf("the durable is %+v", is)
+	}
+}
+
 func TestWhatASubscriberGivesBackComesAtOnce(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")

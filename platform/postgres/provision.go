@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -191,6 +192,11 @@ func rights(plan Plan, module, password string) []string {
 		"ALTER ROLE " + runtime + " SET statement_timeout = '10s'",
 		"ALTER ROLE " + runtime + " SET lock_timeout = '5s'",
 		"ALTER ROLE " + runtime + " SET idle_in_transaction_session_timeout = '30s'",
+		// And one that cannot be reached any more does so before it connects anew, or it would wait for itself.
+		"ALTER ROLE " + runtime + " SET tcp_user_timeout = '" + silence.String() + "'",
+		"ALTER ROLE " + runtime + " SET tcp_keepalives_idle = '" + keepAlive.Idle.String() + "'",
+		"ALTER ROLE " + runtime + " SET tcp_keepalives_interval = '" + keepAlive.Interval.String() + "'",
+		"ALTER ROLE " + runtime + " SET tcp_keepalives_count = " + strconv.Itoa(keepAlive.Count),
 	}
 }
 

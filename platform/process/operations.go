@@ -57,6 +57,19 @@ func (o *Operations) ready(ctx context.Context) error {
 	return nil
 }
 
+// Linger returns a part that ends d after it was told to stop. As the last stage, and so the first to stop, it keeps the others running
+// until whoever sends requests has seen that the process is not ready: a listener that closes in the same moment refuses what is on its
+// way. When a part has failed, and nobody was told anything, it ends at once.
+func (o *Operations) Linger(d time.Duration) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		if o.stopping.Err() != nil {
+			time.Sleep(d)
+		}
+		return nil
+	}
+}
+
 // Run serves until ctx ends.
 func (o *Operations) Run(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)

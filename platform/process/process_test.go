@@ -179,3 +179,30 @@ func TestReadiness(t *testing.T) {
 	signal()
 	expect("once told to stop", http.StatusOK, http.StatusServiceUnavailable)
 }
+
+// The façade looks once a second whether a process is ready, and sends it requests until then.
+func TestNothingStopsBeforeItIsKnown(t *testing.T) {
+	t.Parallel()
+	stopping, signal := context.WithCancel(t.Context())
+	o := NewOperations(stopping, "")
+	const known = 100 * time.Millisecond
+	var lingered time.Duration
+	began := time.Now()
+	signal()
+	err := Run(stopping, slog.New(slog.DiscardHandler), time.Minute,
+		Stage{func(ctx context.Context) error { <-ctx.Done(); lingered = time.Since(began); return nil }}, Stage{o.Linger(known)})
+	if err != nil || lingered < known {
+		t.Errorf("stopped after %s, %v", lingered, err)
+	}
+}
+
+func TestNobodyWaitsForAProcessThatFailed(t *testing.T) {
+	t.Parallel()
+	o := NewOperations(t.Context(), "")
+	broken := errors.New("broken")
+	err := Run(t.Context(), slog.New(slog.DiscardHandler), time.Millisecond,
+		Stage{func(context.Context) error { return broken }}, Stage{o.Linger(time.Hour)})
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -29,7 +29,10 @@ type Config struct {
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
-	// How long it may take to stop: requests, then relays, then consumers and workers. What is cut off is done again later.
+	// How long the process serves on once /readyz says that it is about to stop. Longer than the interval at which the façade, or whatever
+	// stands before it, asks; nothing where nobody does.
+	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s"`
+	// How long it may take to stop, with that: requests, then relays, then consumers and workers. What is cut off is done again later.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
 
 	Log       process.Log
@@ -37,6 +40,14 @@ type Config struct {
 	Web       web.Config
 	Events    events.Config
 	NATS      natsbus.Config
+}
+
+// Validate refuses to wait for longer than stopping may take.
+func (c Config) Validate() error {
+	if c.DrainAfter < 0 || c.DrainAfter >= c.StopGrace {
+		return errors.New("DRAIN_AFTER is a part of STOP_GRACE: it must be shorter, and not below 0")
+	}
+	return nil
 }
 
 // The buses. Memory connects the modules of one process, so that process must serve them all; nats connects any mix.
@@ -53,6 +64,9 @@ type Module interface {
 	Wake()
 }
 
+// closeLimit bounds how long pools are closed. Only what was cut off still holds a connection, and it may hold it for good.
+const closeLimit = 2 * time.Second
+
 // Service is a process that is being put together.
 type Service struct {
 	cfg        Config
@@ -64,12 +78,17 @@ type Service struct {
 	operations *process.Operations
 	consuming  process.Stage
 	relaying   process.Stage
-	closers    []func()
+	pools      []*pgxpool.Pool
+	closeBus   func()
+	flush      func()
 }
 
 // Open returns a process without modules, connected to the bus. Close it, also when Run was never reached.
 func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err error) {
-	s := &Service{cfg: cfg, log: cfg.Log.New(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr)}
+	s := &Service{
+		cfg: cfg, log: cfg.Log.New(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr),
+		closeBus: func() {}, flush: func() {},
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -79,7 +98,7 @@ func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err er
 	if err != nil {
 		return nil, process.Usage(err)
 	}
-	s.closers = append(s.closers, flush)
+	s.flush = flush
 	if err := s.openBus(bus); err != nil {
 		return nil, err
 	}
@@ -96,15 +115,15 @@ func (s *Service) openBus(name string) error {
 	case Memory:
 		bus := events.NewMemoryBus()
 		s.publisher, s.subscriber = bus, func(string) message.Subscriber { return bus }
-		s.closers = append(s.closers, func() { _ = bus.Close() })
+		s.closeBus = func() { _ = bus.Close() }
 	case NATS:
 		bus, err := natsbus.Open(s.cfg.NATS, s.log)
 		if err != nil {
 			return err
 		}
 		s.publisher, s.subscriber = bus, func(module string) message.Subscriber { return bus.Subscriber(module) }
-		s.closers = append(s.closers, func() { _ = bus.Close() })
-		s.operations.Check("broker", bus.Check)
+		s.closeBus = func() { _ = bus.Close() }
+		s.operations.Check("broker", bus.Ready)
 	default:
 		return process.Usage(errors.New("BUS must be memory or nats"))
 	}
@@ -120,7 +139,7 @@ func (s *Service) Database(ctx context.Context, module, url string, migrations f
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, pool.Close)
+	s.pools = append(s.pools, pool)
 	s.operations.Check(module, pool.Ping)
 	return pool, events.RecordBus(ctx, pool, s.busName)
 }
@@ -148,8 +167,8 @@ func (s *Service) Serve(ctx context.Context, name string, pool *pgxpool.Pool, m 
 	return nil
 }
 
-// Run serves until ctx ends. Stages stop in the reverse order of this list: requests drain, relays finish their batch, then consumers
-// and workers theirs, and until the end the process says that it is not ready.
+// Run serves until ctx ends. Stages stop in the reverse order of this list: the process says that it is not ready and waits until that
+// is known, requests drain, relays finish their batch, then consumers and workers theirs.
 func (s *Service) Run(ctx context.Context) error {
 	if _, err := s.server.Listen(); err != nil {
 		return process.Usage(err)
@@ -158,13 +177,23 @@ func (s *Service) Run(ctx context.Context) error {
 		process.Stage{s.operations.Run},
 		s.consuming,
 		s.relaying,
-		process.Stage{s.server.Run})
+		process.Stage{s.server.Run},
+		process.Stage{s.operations.Linger(s.cfg.DrainAfter)})
 }
 
-// Close gives everything back that was opened, the last first: pools, then the bus.
+// Close gives everything back that was opened: the bus, which still sends acknowledgements, the pools, and at last the spans of all that.
 func (s *Service) Close() {
-	for _, c := range slices.Backward(s.closers) {
-		c()
+	s.closeBus()
+	var closing sync.WaitGroup
+	for _, pool := range s.pools {
+		closing.Go(pool.Close)
 	}
-	s.closers = nil
+	closed := make(chan struct{})
+	go func() { closing.Wait(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(closeLimit):
+		s.log.Warn("connections are still in use, and are cut off", "after", closeLimit.String())
+	}
+	s.flush()
 }

@@ -1,9 +1,16 @@
 package web
 
 import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/failsafe-go/failsafe-go/failsafehttp"
 	"github.com/failsafe-go/failsafe-go/timeout"
@@ -24,8 +31,25 @@ type ClientConfig struct {
 	Token string `env:"SERVICE_TOKEN"`
 }
 
+// Validate refuses what would let no call succeed, or none end.
+func (c ClientConfig) Validate() error {
+	var errs []error
+	for name, value := range map[string]time.Duration{
+		"CLIENT_TIMEOUT": c.Timeout, "CLIENT_TRY_TIMEOUT": c.TryTimeout, "CLIENT_BREAKER_PAUSE": c.BreakerPause,
+	} {
+		if value <= 0 {
+			errs = append(errs, fmt.Errorf("%s must be longer than nothing", name))
+		}
+	}
+	if c.Retries < 0 {
+		errs = append(errs, errors.New("CLIENT_RETRIES must be at least 0"))
+	}
+	return errors.Join(errs...)
+}
+
 // NewTransport returns a RoundTripper for calls that may be repeated without harm. From the outside in: the whole call is bounded, a
-// failed try is repeated, a breaker refuses tries while most fail, and each try is bounded. Trace context is passed on.
+// failed try is repeated, a breaker refuses tries while most fail, and each try is bounded, to the last byte of its answer. Trace
+// context is passed on.
 func NewTransport(cfg ClientConfig) http.RoundTripper {
 	retry := failsafehttp.NewRetryPolicyBuilder().
 		WithMaxRetries(cfg.Retries).
@@ -34,23 +58,72 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 		Build()
 	breaker := circuitbreaker.NewBuilder[*http.Response]().
 		HandleIf(func(r *http.Response, err error) bool {
-			return err != nil || r.StatusCode >= http.StatusInternalServerError
+			return !errors.Is(err, errCallerLeft) && (err != nil || r.StatusCode >= http.StatusInternalServerError)
 		}).
 		WithFailureThresholdRatio(5, 10).
 		WithDelay(cfg.BreakerPause).
 		Build()
-	return failsafehttp.NewRoundTripper(otelhttp.NewTransport(authorized{cfg.Token, http.DefaultTransport}),
-		timeout.New[*http.Response](cfg.Timeout), retry, breaker, timeout.New[*http.Response](cfg.TryTimeout))
+	return &transport{
+		token: cfg.Token,
+		next:  otelhttp.NewTransport(newConnections()),
+		policies: []failsafe.Policy[*http.Response]{
+			timeout.New[*http.Response](cfg.Timeout), retry, breaker, timeout.New[*http.Response](cfg.TryTimeout),
+		},
+	}
 }
 
-// authorized shows the process's token with each request.
-type authorized struct {
-	token string
-	next  http.RoundTripper
+// newConnections goes where it is told, whatever HTTP_PROXY says: the processes of a shop are neighbours.
+func newConnections() *http.Transport {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 2 * time.Second,
+		MaxIdleConnsPerHost: 256, // as many as ask at once; with net/http's two, the others would connect for every question
+		// Well below what the façade and the shop's servers allow, or a question would be sent just when they close.
+		IdleConnTimeout: 30 * time.Second,
+	}
 }
 
-func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+// transport shares the policies among all calls, so that the breaker learns from each.
+type transport struct {
+	token    string
+	next     http.RoundTripper
+	policies []failsafe.Policy[*http.Response]
+}
+
+// errCallerLeft marks a try that nobody waits for any more. That says nothing about whoever was asked.
+var errCallerLeft = errors.New("the caller has left")
+
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	caller := r.Context() // a try's own context also ends when the policies lose patience
+	return failsafehttp.NewRoundTripper(roundTripper(func(r *http.Request) (*http.Response, error) {
+		response, err := t.try(r)
+		if err != nil && caller.Err() != nil {
+			err = fmt.Errorf("%w: %w", errCallerLeft, err)
+		}
+		return response, err
+	}), t.policies...).RoundTrip(r)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 1 << 20
+
+// try asks once, with the process's token, and returns when the whole answer is here: an answer that stalls in its body is as late as
+// one that never begins.
+func (t *transport) try(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context()) // a RoundTripper may not change the caller's request
-	r.Header.Set("Authorization", "Bearer "+a.token)
-	return a.next.RoundTrip(r)
+	r.Header.Set("Authorization", "Bearer "+t.token)
+	response, err := t.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, maxAnswer))
+	if err := cmp.Or(err, response.Body.Close()); err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, nil
 }

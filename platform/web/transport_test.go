@@ -1,13 +1,18 @@
 package web
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"example.com/shop/platform/process"
 )
 
 // upstream answers each try by the function, which is told the number of the try.
@@ -21,7 +26,12 @@ func upstream(t *testing.T, answer func(try int64, w http.ResponseWriter, r *htt
 
 func ask(t *testing.T, transport http.RoundTripper, url string) (status int, err error) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("question"))
+	return askFor(t.Context(), t, transport, url)
+}
+
+func askFor(ctx context.Context, t *testing.T, transport http.RoundTripper, url string) (status int, err error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("question"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +45,8 @@ func ask(t *testing.T, transport http.RoundTripper, url string) (status int, err
 }
 
 var patient = ClientConfig{Timeout: 10 * time.Second, TryTimeout: 10 * time.Second, Retries: 2, BreakerPause: time.Hour, Token: "secret"}
+
+var hurried = ClientConfig{Timeout: 2 * time.Second, TryTimeout: 200 * time.Millisecond, Retries: 1, BreakerPause: time.Hour}
 
 func TestTransportRepeatsAFailedTry(t *testing.T) {
 	t.Parallel()
@@ -66,10 +78,107 @@ func TestTransportIsBounded(t *testing.T) {
 		_, _ = io.ReadAll(r.Body) // only then does the server notice that the client has left
 		<-r.Context().Done()
 	})
-	hurried := patient
-	hurried.Timeout, hurried.TryTimeout = 100*time.Millisecond, 60*time.Millisecond
 	if status, err := ask(t, NewTransport(hurried), url); err == nil {
 		t.Errorf("a process that never answers was heard to say %d", status)
+	}
+}
+
+func TestTransportIsBoundedToTheLastByte(t *testing.T) {
+	t.Parallel()
+	url, tries := upstream(t, func(try int64, w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		_, _ = w.Write([]byte("an answer"))
+		if try == 1 {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done() // with more to come
+		}
+	})
+	if status, err := ask(t, NewTransport(hurried), url); err != nil || status != http.StatusOK || tries.Load() != 2 {
+		t.Errorf("an answer that stalled: status %d, %v after %d tries", status, err, tries.Load())
+	}
+	url, _ = upstream(t, func(_ int64, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxAnswer+1)) })
+	if _, err := ask(t, NewTransport(patient), url); err == nil {
+		t.Error("an answer without end was read")
+	}
+}
+
+// Customers who hang up are no reason to refuse those who stay.
+func TestTransportForgivesCallersThatLeave(t *testing.T) {
+	t.Parallel()
+	var quick atomic.Bool
+	url, _ := upstream(t, func(_ int64, _ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		if !quick.Load() {
+			<-r.Context().Done()
+		}
+	})
+	transport := NewTransport(patient)
+	for i := range 20 {
+		ctx, leave := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		if i%2 == 0 {
+			ctx, leave = context.WithCancel(t.Context())
+			time.AfterFunc(5*time.Millisecond, leave)
+		}
+		if _, err := askFor(ctx, t, transport, url); err == nil {
+			t.Error("nobody waited, and there was an answer")
+		}
+		leave()
+	}
+	quick.Store(true)
+	if status, err := ask(t, transport, url); err != nil || status != http.StatusOK {
+		t.Errorf("whoever stays: status %d, %v", status, err)
+	}
+}
+
+func TestTransportKeepsItsConnections(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) }))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	transport := NewTransport(patient)
+	const callers = 32
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for range 30 {
+				if _, err := ask(t, transport, server.URL); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := opened.Load(); n > 3*callers {
+		t.Errorf("%d connections were opened for %d callers", n, callers)
+	}
+	if newConnections().Proxy != nil {
+		t.Error("a proxy comes between neighbours")
+	}
+}
+
+func TestClientConfig(t *testing.T) {
+	t.Parallel()
+	cfg, err := process.Config[ClientConfig]()
+	if err != nil {
+		t.Fatalf("the defaults are refused: %v", err)
+	}
+	for setting, spoil := range map[string]func(*ClientConfig){
+		"CLIENT_TIMEOUT":       func(c *ClientConfig) { c.Timeout = 0 },
+		"CLIENT_TRY_TIMEOUT":   func(c *ClientConfig) { c.TryTimeout = 0 },
+		"CLIENT_RETRIES":       func(c *ClientConfig) { c.Retries = -1 },
+		"CLIENT_BREAKER_PAUSE": func(c *ClientConfig) { c.BreakerPause = -time.Second },
+	} {
+		spoiled := cfg
+		spoil(&spoiled)
+		if err := spoiled.Validate(); err == nil || !strings.Contains(err.Error(), setting) {
+			t.Errorf("%s: got %v", setting, err)
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // A step that fails is tried again after a pause that doubles from minPause to maxPause.
 const (
 	minPause = 50 * time.Millisecond
-	maxPause = 5 * time.Second
+	maxPause = 2 * time.Second // the work waits this long more, and up to half as long again, once the cause is gone
 )
 
 // stepLimit bounds one step, so that a worker that is told to stop does stop.

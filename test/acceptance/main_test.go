@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,12 +47,18 @@ func connect() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	remove := func() { _ = os.RemoveAll(bin) }
+	if err := buildReleased(ctx, bin); err != nil {
+		remove()
+		return nil, err
+	}
 	running, err := topology.Start(ctx, topology.Options{
 		Bin: bin, Out: logFile(), Split: split(), SlowPayment: 8 * time.Second,
 		// An order expires before tok_slow has answered, and long after every other has.
 		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s"},
 	})
 	if err != nil {
+		remove()
 		return nil, err
 	}
 	shop.url, shop.mailURL, shop.key = running.URL, running.Outside.MailURL, running.Key
@@ -58,8 +66,29 @@ func connect() (stop func(), err error) {
 		if err := running.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "stop the shop:", err)
 		}
-		_ = os.RemoveAll(bin)
+		remove()
 	}, nil
+}
+
+// buildReleased replaces the services that SHOP_RELEASED names, separated by commas, by those of the last release. They meet today's
+// schema, bus and neighbours, as the old side of a canary does.
+func buildReleased(ctx context.Context, bin string) error {
+	names := os.Getenv("SHOP_RELEASED")
+	if names == "" {
+		return nil
+	}
+	services := strings.Split(names, ",")
+	for _, name := range services {
+		if !slices.Contains(split(), name) {
+			return fmt.Errorf("SHOP_RELEASED: %q is not split off, so its service would not run; see SHOP_SPLIT", name)
+		}
+	}
+	build := exec.CommandContext(ctx, "../../deploy/build-released.sh", append([]string{bin}, services...)...) //nolint:gosec // our own script
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build the last release: %w", err)
+	}
+	return nil
 }
 
 // split are the modules that SHOP_SPLIT names, separated by commas, or all of them.

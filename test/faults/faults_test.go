@@ -21,6 +21,9 @@ var bin string
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		var err error
+		if bin = os.Getenv("SHOP_BIN"); bin != "" { // this is a test that another one runs in a network of its own
+			return m.Run()
+		}
 		if bin, err = topology.Build(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -55,12 +58,12 @@ func start(t *testing.T, split ...string) *shop {
 func startWith(t *testing.T, mix topology.Options) *shop {
 	t.Helper()
 	running, err := topology.Start(t.Context(), topology.Options{
-		Bin: bin, Out: t.Output(), Split: mix.Split, Facade: mix.Facade, SlowPayment: 12 * time.Second,
-		Env: []string{
+		Bin: bin, Out: t.Output(), Split: mix.Split, Facade: mix.Facade, Host: mix.Host, SlowPayment: 12 * time.Second,
+		Env: append([]string{
 			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn",
 			"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",
 			"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s", "NATS_ACK_WAIT=2s",
-		},
+		}, mix.Env...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -85,6 +88,11 @@ func (s *shop) token(role, subject string) string {
 // underLoad runs the load while fault does its worst, and checks everything afterwards. Fault is told how far the load has come.
 func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(share float64))) {
 	t.Helper()
+	s.underLoadOf(t, orders, urls, fault)
+}
+
+func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) {
+	t.Helper()
 	l := &load{}
 	stop := s.sample(t)
 	began := time.Now()
@@ -94,7 +102,7 @@ func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(s
 		l.run(t, s, orders, clients, urls...)
 	}()
 	fault(func(share float64) {
-		for l.done.Load() < int64(share*orders) {
+		for l.done.Load() < int64(share*float64(orders)) {
 			select {
 			case <-loaded:
 				return
@@ -106,7 +114,7 @@ func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(s
 	t.Logf("%d orders were acknowledged in %s", l.done.Load(), time.Since(began).Round(time.Millisecond))
 	s.settle(t, l)
 	stop()
-	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), orders/time.Since(began).Seconds())
+	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(orders)/time.Since(began).Seconds())
 	s.summarize(t)
 }
 

@@ -61,10 +61,7 @@ func (l *load) run(t *testing.T, s *shop, count, clients int, urls ...string) {
 					return
 				}
 				o.customer = customer
-				l.mu.Lock()
-				l.orders = append(l.orders, o)
-				l.mu.Unlock()
-				l.done.Add(1)
+				l.acknowledged(o)
 				if i%25 == 0 {
 					cancel(t.Context(), url, token, o.id)
 				}
@@ -72,6 +69,35 @@ func (l *load) run(t *testing.T, s *shop, count, clients int, urls ...string) {
 		})
 	}
 	all.Wait()
+}
+
+func (l *load) acknowledged(o placed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.orders = append(l.orders, o)
+	l.done.Add(1)
+}
+
+// keep places orders for one client until stop is closed. Its pace is a person's: what piles up meanwhile is little work for a slow machine,
+// so that how long it takes says something about the shop.
+func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
+	t.Helper()
+	customer := fmt.Sprintf("customer-%d", client)
+	token := s.token("customer", customer)
+	for i := client; ; i++ {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Second):
+		}
+		o, err := place(t.Context(), s.URL, token, i)
+		if err != nil {
+			t.Errorf("order %d of client %d: %v", i, client, err)
+			return
+		}
+		o.customer = customer
+		l.acknowledged(o)
+	}
 }
 
 // patience is how long a client repeats itself.
@@ -96,7 +122,12 @@ func placeTelling(ctx context.Context, url, token string, i int, repeated func(w
 	if err != nil {
 		return placed{}, err
 	}
-	key := uuid.NewString()
+	id, err := insist(ctx, url, token, uuid.NewString(), body, repeated)
+	return placed{id: id, paymentToken: paymentToken}, err
+}
+
+// insist sends an order until it is acknowledged.
+func insist(ctx context.Context, url, token, key string, body []byte, repeated func(why string)) (id string, err error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	for {
@@ -105,16 +136,16 @@ func placeTelling(ctx context.Context, url, token string, i int, repeated func(w
 		case err == nil && status == http.StatusCreated:
 			var o struct{ ID string }
 			if err := json.Unmarshal(answer, &o); err != nil {
-				return placed{}, err
+				return "", err
 			}
-			return placed{id: o.ID, paymentToken: paymentToken}, nil
+			return o.ID, nil
 		case err == nil && status < 500 && status != http.StatusConflict:
-			return placed{}, fmt.Errorf("status %d: %s", status, answer)
+			return "", fmt.Errorf("status %d: %s", status, answer)
 		}
 		repeated(fmt.Sprintf("%d %s %v", status, answer, err))
 		select {
 		case <-ctx.Done():
-			return placed{}, fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, status, answer, err)
+			return "", fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, status, answer, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

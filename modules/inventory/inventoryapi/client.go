@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,9 @@ type Client struct {
 	url  string
 	http *http.Client
 }
+
+// ErrDenied says that inventory does not take the service's token, or none was sent. Asking again does not help.
+var ErrDenied = errors.New("inventory refuses the service's token")
 
 // NewClient returns a client of the inventory at base, such as http://127.0.0.1:8082. Timeout, retries, circuit breaker and
 // the service's token are the transport's business; asking twice is harmless.
@@ -41,7 +45,11 @@ func (c *Client) Quote(ctx context.Context, skus []string) ([]Quote, error) {
 		return nil, fmt.Errorf("ask for quotes: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }() // all that matters was read
-	if response.StatusCode != http.StatusOK {
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, fmt.Errorf("ask for quotes: answered %d: %w", response.StatusCode, ErrDenied)
+	default:
 		return nil, fmt.Errorf("ask for quotes: answered %d", response.StatusCode)
 	}
 	var answer struct {

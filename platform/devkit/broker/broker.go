@@ -90,6 +90,9 @@ func (b *Broker) Restart(ctx context.Context) error {
 	}
 	o := b.options
 	args := append(append([]string{}, o.Command[1:]...), "--port", strconv.Itoa(o.Port), "--store", o.StoreDir)
+	if o.Host != "" {
+		args = append(args, "--host", o.Host)
+	}
 	p, err := child.Start(child.Options{Name: "broker", Path: o.Command[0], Args: args, Out: o.Log})
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 
 // Options of a broker.
 type Options struct {
-	Host     string    // for Run, where to listen; the loopback when empty
+	Host     string    // where to listen, the loopback when empty; what Start starts is asked for there, so for it another one is 0.0.0.0
 	Port     int       // 0 is any free one, for Start
 	StoreDir string    // where JetStream keeps streams and positions; for Start, "" is a temporary folder that goes with the broker
 	Log      io.Writer // the broker's log; may be nil

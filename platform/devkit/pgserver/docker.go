@@ -23,6 +23,7 @@ type container struct {
 	image   string
 	name    string
 	folder  *folder
+	host    string
 	durable bool
 	log     io.Writer
 	port    int // that the container publishes; 0 before it is made
@@ -34,7 +35,7 @@ func findDocker(ctx context.Context, o Options, f *folder, log io.Writer) (*cont
 	if err != nil {
 		return nil, errors.New("not installed")
 	}
-	c := &container{docker: docker, image: o.Image, folder: f, durable: o.Durable, log: log}
+	c := &container{docker: docker, image: o.Image, folder: f, host: o.Host, durable: o.Durable, log: log}
 	if c.image == "" {
 		c.image = DefaultImage
 	}
@@ -79,7 +80,7 @@ func (c *container) create(ctx context.Context, port int) error {
 		volume = c.name + ":/seam"
 	}
 	args := append([]string{
-		"create", "--name", c.name, "--publish", fmt.Sprintf("127.0.0.1:%d:5432", port), "--volume", volume, "--shm-size", "256m",
+		"create", "--name", c.name, "--publish", fmt.Sprintf("%s:%d:5432", c.host, port), "--volume", volume, "--shm-size", "256m",
 		"--env", "POSTGRES_PASSWORD=" + c.folder.password, "--env", "PGDATA=/seam/data", c.image, "postgres",
 	}, settings(c.durable)...)
 	if err := c.run(ctx, 30*time.Second, args...); err != nil {

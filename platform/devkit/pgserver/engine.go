@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ import (
 // fails is an error and no reason to go on: whoever installed it wants to know.
 func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error) {
 	local := func(bin string) engine {
-		return &installation{bin: bin, folder: f, durable: o.Durable, log: log, out: o.Out}
+		return &installation{bin: bin, folder: f, host: o.Host, durable: o.Durable, log: log, out: o.Out}
 	}
 	version, err := os.ReadFile(filepath.Join(f.data(), "PG_VERSION"))
 	made := strings.TrimSpace(string(version))
@@ -46,6 +47,11 @@ func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engin
   - start Docker
   - set DATABASE_URL to the superuser of a server that runs
 Tried: no initdb and postgres in PATH or the usual folders; Docker: %w; download: %w`, dockerErr, downloadErr)
+}
+
+// Installed says whether there are binaries on this machine to start a server from, without Docker and without a download.
+func Installed() bool {
+	return slices.ContainsFunc(binaryFolders(), func(bin string) bool { return majorVersion(bin) != "" })
 }
 
 // settings are what every server gets, whatever it runs in.

@@ -20,6 +20,7 @@ import (
 type installation struct {
 	bin     string // the folder with initdb and postgres
 	folder  *folder
+	host    string
 	durable bool
 	log     io.Writer
 	out     io.Writer
@@ -35,7 +36,7 @@ func (i *installation) start(port int) (*child.Process, error) {
 	}
 	args := append([]string{
 		"-c", raiseLimit, "sh", filepath.Join(i.bin, "postgres"), "-D", i.folder.data(),
-		"-c", "listen_addresses=127.0.0.1", "-c", "port=" + strconv.Itoa(port),
+		"-c", "listen_addresses=" + i.host, "-c", "port=" + strconv.Itoa(port),
 		"-c", "unix_socket_directories=", // their paths are limited to about 100 bytes, and nobody needs them
 	}, settings(i.durable)...)
 	o := i.options("postgres", "/bin/sh", args)

@@ -24,6 +24,7 @@ import (
 type Options struct {
 	DataDir string    // "" is a temporary folder, removed with the server
 	Durable bool      // acknowledged commits survive Kill and a power cut; without it not even Kill (fsync and its kin are off)
+	Host    string    // where to listen, 127.0.0.1 when empty; URL stays on that, so another one is 0.0.0.0
 	Port    int       // 0 is any free one
 	Image   string    // for the Docker fallback; DefaultImage when empty
 	Out     io.Writer // says in a line what takes longer than two seconds; may be nil
@@ -63,6 +64,7 @@ func Start(ctx context.Context, o Options) (*Server, error) { return startWith(c
 func startWith(ctx context.Context, o Options, find finder) (*Server, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	o.Host = cmp.Or(o.Host, "127.0.0.1")
 	f, err := openFolder(ctx, o.DataDir, o.Out)
 	if err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)

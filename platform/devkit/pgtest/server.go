@@ -33,6 +33,12 @@ var serverURL = sync.OnceValues(func() (string, error) {
 	return server.URL(), nil
 })
 
+// Start starts the server ahead of the first test, for a TestMain that counts goroutines: those of the server are there before.
+func Start() error {
+	_, err := serverURL()
+	return err
+}
+
 // removeWithProcess takes the place of testcontainers' reaper where that is disabled, because its image cannot be pulled: the guard of
 // package child removes the container when this process has ended.
 func removeWithProcess(id string) error {

@@ -1,0 +1,17 @@
+package postgres
+
+import "syscall"
+
+// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall has no name for.
+const tcpUserTimeout = 18
+
+// limitSilence bounds how long what was sent may stay unacknowledged; keepalive is silent meanwhile.
+func limitSilence(_, _ string, conn syscall.RawConn) (err error) {
+	controlErr := conn.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(silence.Milliseconds()))
+	})
+	if controlErr != nil {
+		return controlErr
+	}
+	return err
+}

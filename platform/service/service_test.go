@@ -1,0 +1,131 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/process"
+	"example.com/shop/platform/web"
+)
+
+// open returns a process without modules. Telemetry is the process's, so the tests are not parallel.
+func open(ctx context.Context, t *testing.T, change func(*Config)) *Service {
+	t.Helper()
+	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		MaxConns: 2, OpsAddr: freeAddr(t), StopGrace: 10 * time.Second, Log: process.Log{Level: slog.LevelError},
+		Web: web.Config{Addr: freeAddr(t), Auth: web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()}},
+	}
+	change(&cfg)
+	s, err := Open(ctx, "test", Memory, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// status asks on a connection of its own, as somebody new would; 0 says that none came about.
+func status(t *testing.T, addr, path string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// Whoever sends requests learns that the process is about to stop by asking, and not by a request that is refused.
+func TestRequestsAreServedUntilItIsKnownThatItStops(t *testing.T) {
+	ctx, signal := context.WithCancel(t.Context())
+	defer signal()
+	s := open(ctx, t, func(c *Config) { c.DrainAfter = time.Second })
+	defer s.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	for deadline := time.Now().Add(10 * time.Second); status(t, s.cfg.OpsAddr, "/readyz") != http.StatusOK; {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never ready")
+		}
+	}
+	signal()
+	if got := status(t, s.cfg.OpsAddr, "/readyz"); got != http.StatusServiceUnavailable {
+		t.Errorf("it says that it is ready: %d", got)
+	}
+	if got := status(t, s.cfg.Web.Addr, "/v1/nothing"); got != http.StatusNotFound {
+		t.Errorf("a request that came meanwhile: %d", got)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := status(t, s.cfg.Web.Addr, "/v1/nothing"); got != 0 {
+		t.Errorf("it still serves: %d", got)
+	}
+}
+
+// A connection that somebody keeps must not keep the process, and what the bus still has to do needs the pools.
+func TestCloseEndsBusThenPools(t *testing.T) {
+	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
+	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: migrations})
+	s := open(t.Context(), t, func(*Config) {})
+	pool, err := s.Database(t.Context(), "teller", db.URL("teller"), migrations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Release()
+	var order []string
+	closeBus, flush := s.closeBus, s.flush
+	s.closeBus = func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Ping(t.Context()))); closeBus() }
+	s.flush = func() { order = append(order, fmt.Sprintf("spans, pool %v", pool.Ping(t.Context()))); flush() }
+	began := time.Now()
+	s.Close()
+	if took := time.Since(began); took > 3*closeLimit {
+		t.Errorf("it took %s", took)
+	}
+	if got := strings.Join(order, "; "); got != "bus, pool <nil>; spans, pool closed pool" {
+		t.Errorf("the order is %s", got)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	cfg, err := process.Config[Config]()
+	if err != nil {
+		t.Fatalf("the defaults are refused: %v", err)
+	}
+	cfg.DrainAfter = cfg.StopGrace
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "DRAIN_AFTER") {
+		t.Errorf("got %v", err)
+	}
+}

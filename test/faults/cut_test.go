@@ -1,0 +1,183 @@
+package faults
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"example.com/shop/topology"
+)
+
+// A service cannot reach PostgreSQL, or the broker, for twenty seconds: its packets vanish, in both directions and without a word, also on
+// the connections that it has. Ten seconds after the network is whole again it works as before, and nothing is lost.
+//
+// What makes this hard is that nobody is told. The service goes on waiting for answers on dead connections; its transactions, and their
+// locks, stay open in PostgreSQL; and the broker goes on delivering to a process that does not hear it.
+const cutLasts, recoveryLimit = 20 * time.Second, 10 * time.Second
+
+func TestPaymentsCannotReachPostgres(t *testing.T) { cutFromPostgres(t, "payments") }
+
+func TestPaymentsCannotReachTheBroker(t *testing.T) { cutFromBroker(t, "payments") }
+
+func TestOrdersCannotReachPostgres(t *testing.T) { cutFromPostgres(t, "orders") }
+
+func TestOrdersCannotReachTheBroker(t *testing.T) { cutFromBroker(t, "orders") }
+
+func cutFromPostgres(t *testing.T, module string) {
+	cutOff(t, module, strings.ToUpper(module)+"_DATABASE_URL", func(s *shop) string { return s.Plan.RuntimeURL(s.AdminURL, module) })
+}
+
+func cutFromBroker(t *testing.T, module string) {
+	cutOff(t, module, "NATS_URL", func(s *shop) string { return s.Broker.URL() })
+}
+
+// cutOff cuts the module off from what its setting names.
+func cutOff(t *testing.T, module, setting string, url func(*shop) string) {
+	long(t)
+	if !inOwnNetwork(t) {
+		return
+	}
+	// The time after which the broker delivers again is the one that people run with: a short one would hide deliveries to the dead.
+	s := startWith(t, topology.Options{Split: topology.Modules, Host: "0.0.0.0", Env: []string{"NATS_ACK_WAIT=10s"}})
+	p := s.process(t, module)
+	p.Env = append(p.Env, setting+"="+strings.Replace(url(s), "127.0.0.1", aside, 1))
+	s.restart(t, p, p.Stop)
+
+	l := &load{}
+	stopSampling := s.sample(t)
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for c := range 8 {
+		all.Go(func() { l.keep(t, s, c, stop) })
+	}
+	until(t, "orders come in", time.Minute, func() bool { return l.done.Load() >= 30 })
+	usually := until(t, "a new order is confirmed", time.Minute, s.newOrder(t, l))
+	t.Logf("an order is usually confirmed after %s", usually.Round(time.Millisecond))
+
+	cut(t)
+	began, before := time.Now(), l.done.Load()
+	noticed := until(t, "it is not ready", cutLasts, func() bool { return !isReady(t, p) })
+	time.Sleep(time.Until(began.Add(cutLasts))) // it lasts that long, whatever happens
+	t.Logf("%s was not ready %s after the cut; %d orders were acknowledged and %d deliveries wait", module,
+		noticed.Round(time.Millisecond), l.done.Load()-before, s.undelivered(t, uuid.Max))
+	heal(t)
+	s.recovers(t, l, p, usually)
+	close(stop)
+	all.Wait()
+	s.settle(t, l)
+	stopSampling()
+	s.summarize(t)
+}
+
+// recovers measures how long it takes until everything is as before: the process is ready, an order that is placed now is confirmed,
+// and whatever was to be delivered before now is.
+func (s *shop) recovers(t *testing.T, l *load, p *topology.Process, usually time.Duration) {
+	t.Helper()
+	healed := uuid.Must(uuid.NewV7()) // events have such ids, so older ones are lower
+	var all sync.WaitGroup
+	for _, sign := range []struct {
+		what string
+		work bool // it takes the machine's time, and not only the network's
+		done func() bool
+	}{
+		{p.Name + " is ready", false, func() bool { return isReady(t, p) }},
+		{"deliveries go on", false, s.deliveries(t, p.Name)},
+		{"a new order is confirmed", true, s.newOrder(t, l)},
+		{"what waited is delivered", true, func() bool { return s.undelivered(t, healed) == 0 }},
+	} {
+		all.Go(func() {
+			took := until(t, sign.what, time.Minute, sign.done)
+			t.Logf("%s %s after healing", sign.what, took.Round(time.Millisecond))
+			// A machine that needs half a second for one order when all is well is too busy to tell how long much work takes.
+			if took > recoveryLimit && (!sign.work || usually < time.Second/2) {
+				t.Errorf("%s %s after healing, want %s at most", sign.what, took.Round(time.Millisecond), recoveryLimit)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// newOrder places one, insisting on it as any client, and returns whether it is through yet.
+func (s *shop) newOrder(t *testing.T, l *load) (through func() bool) {
+	t.Helper()
+	token := s.token("customer", "ada")
+	id := make(chan string, 1)
+	go func() {
+		placedID, err := insist(t.Context(), s.URL, token, uuid.NewString(), []byte(someTea), func(string) {})
+		if err != nil {
+			t.Errorf("the new order: %v", err)
+		}
+		l.acknowledged(placed{id: placedID, customer: "ada", paymentToken: "tok_ok"})
+		id <- placedID
+	}()
+	var order string
+	return func() (over bool) {
+		select {
+		case order = <-id:
+		default:
+		}
+		// Cancelled it can only be because it has expired, which takes longer than the limit and is told from the time.
+		err := s.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM orders.orders WHERE id::text = $1 AND status IN ('confirmed', 'cancelled'))", order).Scan(&over)
+		if err != nil {
+			t.Error(err)
+		}
+		return over
+	}
+}
+
+// deliveries returns whether the module has handled any event since.
+func (s *shop) deliveries(t *testing.T, module string) (goOn func() bool) {
+	t.Helper()
+	handled := func() (count int) {
+		if err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM "+module+".inbox").Scan(&count); err != nil {
+			t.Error(err)
+		}
+		return count
+	}
+	before := handled()
+	return func() bool { return handled() > before }
+}
+
+// undelivered counts the events before this one that some listener has not handled or the bus does not even have.
+func (s *shop) undelivered(t *testing.T, before uuid.UUID) (count int) {
+	t.Helper()
+	err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM ("+finally["every outbox is drained"]+" UNION "+
+		finally["every event reached every listener"]+") AS waiting WHERE id < $1", before).Scan(&count)
+	if err != nil {
+		t.Error(err)
+	}
+	return count
+}
+
+// isReady asks as the façade does.
+func isReady(t *testing.T, p *topology.Process) bool {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.OpsURL+"/readyz", nil)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+}
+
+// until waits for something that nothing announces and returns how long it took.
+func until(t *testing.T, what string, limit time.Duration, done func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for !done() {
+		if time.Since(began) > limit {
+			t.Errorf("not within %s: %s", limit, what)
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return time.Since(began)
+}

@@ -1,0 +1,205 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/routes"
+	"example.com/shop/topology"
+)
+
+// shadowTimeout is how long the gateway waits for a shadow here. So long that no client's request could take as long by chance.
+const shadowTimeout = 10 * time.Second
+
+// The route inventory is shadowed by a service that answers differently, by one that is dead, and by one that never answers. The
+// first is found out, without a word about what it answers, and no client waits for any of them.
+func TestAShadowIsComparedAndDelaysNobody(t *testing.T) {
+	s := startWith(t, topology.Options{Facade: true, Env: []string{"GATEWAY_SHADOW_TIMEOUT=" + shadowTimeout.String()}})
+	gateway := s.process(t, "gateway")
+	const oldName, newName = "Assam black tea", "Assam green tea"
+	var asked atomic.Int64
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	shadows := map[string]string{
+		"renames": renaming(t, s.process(t, "monolith").URL, oldName, newName),
+		"dead":    dead.URL,
+		"hangs":   hanging(t, &asked),
+	}
+	alone, _ := s.ask(t, 300)
+
+	s.shadow(t, gateway, shadows, "renames")
+	s.ask(t, 20)
+	var page string
+	tally := func() routes.Tally { page = s.routesPage(t, gateway); return tallyIn(t, page, "shadow") }
+	until(t, "all copies are compared", time.Minute, func() bool { return tally().Compared == 20 })
+	text, asJSON := s.seam(t, gateway, "route", "show"), s.seam(t, gateway, "route", "show", "--json")
+	found := tally()
+	if found.Mismatched != 20 || !slices.Contains(found.Mismatches[0].Pointers, "/items/7/name") {
+		t.Errorf("20 answers differ in a name, and the gateway has %+v", found)
+	}
+	if shown := tallyIn(t, asJSON, "shadowed"); shown.Mismatched != 20 || len(shown.Mismatches) == 0 {
+		t.Errorf("seam route show --json has %+v", shown)
+	}
+	if !strings.Contains(text, "20 compared, 20 differ, 0 failed, 0 dropped") || !strings.Contains(text, "/items/7/name") {
+		t.Errorf("seam route show says\n%s", text)
+	}
+	for where, said := range map[string]string{"GET /routes": page, "seam route show": text, "seam route show --json": asJSON} {
+		if strings.Contains(said, oldName) || strings.Contains(said, newName) {
+			t.Errorf("%s tells values:\n%s", where, said)
+		}
+	}
+
+	// The one that hangs comes last: it holds the gateway's copies until their time is over.
+	for _, name := range []string{"dead", "hangs"} {
+		before := tally()
+		s.shadow(t, gateway, shadows, name)
+		median, longest := s.ask(t, 300)
+		t.Logf("shadow %s: a request takes %s, %.2f times as long as without (%s); the longest %s", name,
+			median.Round(time.Microsecond), float64(median)/float64(alone), alone.Round(time.Microsecond), longest.Round(time.Millisecond))
+		if longest >= shadowTimeout {
+			t.Errorf("shadow %s: a client waited for %s", name, longest)
+		}
+		until(t, "the shadow was sent copies in vain", time.Minute, func() bool {
+			now := tally()
+			return name == "dead" && now.Failed > before.Failed || name == "hangs" && asked.Load() > 0 && now.Dropped > before.Dropped
+		})
+	}
+}
+
+// renaming is the other side of an extraction that has a mistake: it answers as the upstream does, but for a name.
+func renaming(t *testing.T, upstream, from, to string) (address string) {
+	t.Helper()
+	target, err := url.Parse(upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return err
+			}
+			body = bytes.ReplaceAll(body, []byte(from), []byte(to))
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			r.ContentLength = int64(len(body))
+			r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+			return nil
+		},
+	})
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// hanging takes requests and does not answer before the test is over.
+func hanging(t *testing.T, asked *atomic.Int64) (address string) {
+	t.Helper()
+	over := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		select {
+		case <-over:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(over) })
+	return server.URL
+}
+
+// shadow has the façade send all of the reads of inventory to one of the shadows as well, and returns when it does.
+func (s *shop) shadow(t *testing.T, gateway *topology.Process, shadows map[string]string, name string) {
+	t.Helper()
+	file, err := routes.Load(s.Routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for upstream, address := range shadows {
+		file.Upstreams[upstream] = routes.Upstream{URL: address}
+	}
+	route := file.Routes["inventory"]
+	route.Shadow = &routes.Shadow{Upstream: name, Percent: 100}
+	file.Routes["inventory"] = route
+	text, err := yaml.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := func() string {
+		var page struct{ Since string }
+		if err := json.Unmarshal([]byte(s.routesPage(t, gateway)), &page); err != nil {
+			t.Fatal(err)
+		}
+		return page.Since
+	}
+	before := since()
+	if err := os.WriteFile(s.Routes, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the façade takes the routes", time.Minute, func() bool { return since() != before })
+}
+
+// ask lists the products so many times, one after the other, and returns how long an answer took.
+func (s *shop) ask(t *testing.T, times int) (median, longest time.Duration) {
+	t.Helper()
+	var took []time.Duration
+	for range times {
+		began := time.Now()
+		if status := s.get(t, "/v1/inventory/products", ""); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return took[times/2], took[times-1]
+}
+
+// routesPage is what the façade tells those who run it.
+func (s *shop) routesPage(t *testing.T, gateway *topology.Process) string {
+	t.Helper()
+	var page json.RawMessage
+	getJSON(t, gateway.OpsURL+"/routes", &page)
+	return string(page)
+}
+
+// tallyIn finds what is told about inventory's shadow, under the key that it has on this page.
+func tallyIn(t *testing.T, page, key string) (tally routes.Tally) {
+	t.Helper()
+	var p struct {
+		Routes map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(page), &p); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(p.Routes["inventory"][key], &tally); err != nil {
+		t.Fatalf("%s of %s: %v", key, page, err)
+	}
+	return tally
+}
+
+// seam runs the command as somebody would who operates this shop.
+func (s *shop) seam(t *testing.T, gateway *topology.Process, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
+	command.Env = append(os.Environ(), "GATEWAY_ROUTES="+s.Routes, "GATEWAY_OPS_URL="+gateway.OpsURL)
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("seam %s: %v", strings.Join(args, " "), err)
+	}
+	return string(out)
+}
