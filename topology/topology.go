@@ -5,6 +5,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -71,9 +72,12 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	for _, m := range o.Split {
+	for i, m := range o.Split {
 		if !slices.Contains(Modules, m) {
 			return nil, process.Usage(fmt.Errorf("there is no module %q to split off; there are %s", m, strings.Join(Modules, ", ")))
+		}
+		if slices.Contains(o.Split[:i], m) {
+			return nil, process.Usage(fmt.Errorf("%s cannot be split off twice", m))
 		}
 	}
 	if err := s.prepareState(); err != nil {
@@ -216,7 +220,9 @@ func ServiceToken(key *tokens.Key) string {
 // env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, and what the caller
 // insists on.
 func (s *Shop) env(more ...string) []string {
-	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
+	env := []string{"LOG_FORMAT=text",
+		"DRAIN_AFTER=0s", // a shop that stops altogether has nowhere else to send its clients
+		"AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
 		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
 	if s.Broker != nil {
@@ -249,17 +255,29 @@ func databaseURL(server, name string) string {
 	return u.String()
 }
 
-// Wait returns nil when ctx ends, or an error that says which process has ended by itself.
+// Wait returns nil when ctx ends, or an error that says what has ended by itself: one of the shop's processes, the broker or PostgreSQL.
 func (s *Shop) Wait(ctx context.Context) error {
-	died := make(chan error, len(s.processes))
-	for _, p := range s.processes {
+	died := make(chan error, len(s.processes)+2)
+	watch := func(name string, p interface {
+		Done() <-chan struct{}
+		Err() error
+	}) {
 		go func() {
 			select {
 			case <-ctx.Done():
 			case <-p.Done():
-				died <- fmt.Errorf("the shop cannot go on: %w", p.Err())
+				died <- fmt.Errorf("the shop cannot go on: %w", cmp.Or(p.Err(), errors.New(name+" has ended")))
 			}
 		}()
+	}
+	for _, p := range s.processes {
+		watch(p.Name, p.Process)
+	}
+	if s.Broker != nil {
+		watch("the broker", s.Broker)
+	}
+	if s.Server != nil {
+		watch("PostgreSQL", s.Server)
 	}
 	select {
 	case <-ctx.Done():
