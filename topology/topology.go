@@ -40,7 +40,7 @@ type Options struct {
 	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
 	Port        int           // of the shop; any free one when 0
 	Split       []string      // the modules that run as processes of their own; the monolith serves the others
-	Facade      bool          // a façade and a broker even when nothing is split off yet
+	Facade      bool          // for processes that come and go behind it: a façade and a broker even when nothing is split off yet
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
 	RolePrefix  string        // of the roles, which belong to the whole server
 	Env         []string      // settings of the shop's processes, as NAME=value
@@ -220,13 +220,14 @@ func ServiceToken(key *tokens.Key) string {
 // env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, and what the caller
 // insists on.
 func (s *Shop) env(more ...string) []string {
-	env := []string{"LOG_FORMAT=text",
-		"DRAIN_AFTER=0s", // a shop that stops altogether has nowhere else to send its clients
-		"AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
+	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
 		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())
+	}
+	if !s.options.Facade {
+		env = append(env, "DRAIN_AFTER=0s") // these processes stop all together, so nobody has to be sent elsewhere first
 	}
 	for _, m := range Modules {
 		name := strings.ToUpper(m)
