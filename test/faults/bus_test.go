@@ -76,7 +76,6 @@ func TestTheBrokerForgets(t *testing.T) {
 				t.Errorf("kill %s: %v", away.Name, err)
 			}
 			progress(share)
-			t.Logf("the broker had %d events", s.stream(t))
 			if err := errors.Join(s.Broker.Kill(), exchange(), s.Broker.Restart(context.WithoutCancel(t.Context()))); err != nil {
 				t.Errorf("exchange the broker's store: %v", err)
 			}
