@@ -13,8 +13,8 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// stopGrace is how long a process may take to finish what it has under way.
-const stopGrace = 30 * time.Second
+// stopGrace is how long a process may take to finish what it has under way: longer than its own STOP_GRACE, the façade's above all.
+const stopGrace = 40 * time.Second
 
 // readyLimit is how long a process may take to become ready.
 const readyLimit = 60 * time.Second
