@@ -39,7 +39,7 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 			return
 		}
 		s.provision(t)
-		s.seam(t, "events", "bus", service.NATS)
+		s.events(t, "bus", service.NATS)
 		for i, p := range s.Processes() {
 			progress(0.3 + 0.3*float64(i))
 			p.Env = append(p.Env, "BUS="+service.NATS)
@@ -83,9 +83,9 @@ func TestTheBrokerForgets(t *testing.T) {
 		}
 		exchange(0.2, func() error { return os.CopyFS(earlier, os.DirFS(store)) })
 		exchange(0.5, func() error { return os.RemoveAll(store) })
-		t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
+		t.Logf("told again:\n%s", s.events(t, "replay", "--since", "1h"))
 		exchange(0.8, func() error { return errors.Join(os.RemoveAll(store), os.CopyFS(store, os.DirFS(earlier))) })
-		t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
+		t.Logf("told again:\n%s", s.events(t, "replay", "--since", "1h"))
 	})
 }
 
@@ -107,10 +107,10 @@ func (s *shop) provision(t *testing.T) {
 	}
 }
 
-// seam runs the operator's command against this shop.
-func (s *shop) seam(t *testing.T, args ...string) (printed string) {
+// events runs seam events against this shop.
+func (s *shop) events(t *testing.T, args ...string) (printed string) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), append([]string{"events"}, args...)...)
 	command.Env = append(os.Environ(), "NATS_URL="+s.Broker.URL())
 	for _, m := range topology.Modules {
 		command.Env = append(command.Env, strings.ToUpper(m)+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m))
@@ -119,7 +119,7 @@ func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 	command.Stderr = &said
 	out, err := command.Output()
 	if err != nil {
-		t.Errorf("seam %s: %v\n%s", strings.Join(args, " "), err, &said)
+		t.Errorf("seam events %s: %v\n%s", strings.Join(args, " "), err, &said)
 	}
 	return string(out)
 }
