@@ -107,7 +107,7 @@ func (p *Process) waitReady(ctx context.Context) error {
 		case <-p.Done():
 			return fmt.Errorf("it did not start: %w", p.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready after %s", p.Name, readyLimit)
+			return fmt.Errorf("wait for %s to be ready, %s at most: %w", p.Name, readyLimit, ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 			if p.ready(ctx) {
 				return nil
