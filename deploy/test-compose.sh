@@ -3,8 +3,8 @@
 #
 #   deploy/test-compose.sh [FILE …]     (default: deploy/compose.yaml and deploy/compose.services.yaml)
 #
-# Its names, ports, keys and volumes are its own, so a shop that runs here is left alone. SEAM_IMAGES, SEAM_TAG and POSTGRES_IMAGE choose
-# the images; without SEAM_IMAGES and SEAM_TAG they are built first.
+# Its names, ports, keys and volumes are its own, so a shop that runs here is left alone. SEAM_IMAGES, SEAM_TAG, POSTGRES_IMAGE and NATS_IMAGE
+# choose the images; without SEAM_IMAGES and SEAM_TAG they are built first.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -27,6 +27,13 @@ if ! docker image inspect "$postgres" >/dev/null 2>&1 && ! timeout 120 docker pu
 	postgres=seam-postgres:15
 	deploy/postgres-image/build.sh "$postgres"
 fi
+nats=${NATS_IMAGE:-$(sed -n 's/.*NATS_IMAGE:-\(.*\)}.*/\1/p' deploy/compose.services.yaml)}
+if ! docker image inspect "$nats" >/dev/null 2>&1 && ! timeout 120 docker pull --quiet "$nats" >/dev/null 2>&1; then
+	echo "$nats cannot be pulled: building one from source instead."
+	nats=seam-nats:dev
+	deploy/nats-image/build.sh "$nats"
+fi
+export NATS_IMAGE="$nats"
 if [ -z "${SEAM_IMAGES:-}${SEAM_TAG:-}" ]; then
 	deploy/build-images.sh
 fi

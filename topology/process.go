@@ -13,8 +13,8 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// stopGrace is how long a process may take to finish what it has under way.
-const stopGrace = 30 * time.Second
+// stopGrace is how long a process may take to finish what it has under way: longer than its own STOP_GRACE, the façade's above all.
+const stopGrace = 40 * time.Second
 
 // readyLimit is how long a process may take to become ready.
 const readyLimit = 60 * time.Second
@@ -107,7 +107,7 @@ func (p *Process) waitReady(ctx context.Context) error {
 		case <-p.Done():
 			return fmt.Errorf("it did not start: %w", p.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready after %s", p.Name, readyLimit)
+			return fmt.Errorf("wait for %s to be ready, %s at most: %w", p.Name, readyLimit, ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 			if p.ready(ctx) {
 				return nil

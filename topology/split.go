@@ -13,6 +13,7 @@ import (
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
 	"example.com/shop/routes"
 )
@@ -52,6 +53,7 @@ func (s *Shop) StartBroker(ctx context.Context) (err error) {
 	s.say("Starting the broker …")
 	s.Broker, err = broker.Start(ctx, broker.Options{
 		Host: s.options.Host, Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),
+		Log: s.options.Out,
 	})
 	if err != nil {
 		return fmt.Errorf("start the broker: %w", err)
@@ -77,8 +79,14 @@ func (s *Shop) writeRoutes() error {
 }
 
 // useBus records the bus in every schema while no process of the shop runs. What the other bus had not delivered when the shop was
-// stopped is told again: those who heard it ignore it.
+// stopped is told again, and as nobody knows what that was, so is all that the outboxes keep: those who heard it ignore it.
 func (s *Shop) useBus(ctx context.Context, bus string) error {
+	cfg, err := process.Config[events.Config]()
+	if err != nil {
+		return err
+	}
+	// Not what is older and only still there because the shop did not run: the listeners may be about to forget that they heard it.
+	kept := time.Now().Add(-cfg.OutboxRetention)
 	for _, m := range Modules {
 		pool, err := pgxpool.New(ctx, s.Plan.RuntimeURL(s.AdminURL, m))
 		if err != nil {
@@ -86,8 +94,9 @@ func (s *Shop) useBus(ctx context.Context, bus string) error {
 		}
 		err = events.RecordBus(ctx, pool, bus)
 		if errors.Is(err, events.ErrOtherBus) {
-			if err = events.SwitchBus(ctx, pool, bus); err == nil {
-				_, err = events.Replay(ctx, pool, time.Now().Add(-24*time.Hour))
+			// In this order, so that whoever is interrupted in between replays the next time.
+			if _, err = events.Replay(ctx, pool, kept); err == nil {
+				err = events.SwitchBus(ctx, pool, bus)
 			}
 		}
 		pool.Close()

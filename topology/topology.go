@@ -5,6 +5,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -39,7 +40,7 @@ type Options struct {
 	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
 	Port        int           // of the shop; any free one when 0
 	Split       []string      // the modules that run as processes of their own; the monolith serves the others
-	Facade      bool          // a façade and a broker even when nothing is split off yet
+	Facade      bool          // for processes that come and go behind it: a façade and a broker even when nothing is split off yet
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
 	RolePrefix  string        // of the roles, which belong to the whole server
 	Host        string        // where PostgreSQL and the broker listen: the loopback when empty, or 0.0.0.0
@@ -72,9 +73,12 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	for _, m := range o.Split {
+	for i, m := range o.Split {
 		if !slices.Contains(Modules, m) {
 			return nil, process.Usage(fmt.Errorf("there is no module %q to split off; there are %s", m, strings.Join(Modules, ", ")))
+		}
+		if slices.Contains(o.Split[:i], m) {
+			return nil, process.Usage(fmt.Errorf("%s cannot be split off twice", m))
 		}
 	}
 	if err := s.prepareState(); err != nil {
@@ -223,6 +227,9 @@ func (s *Shop) env(more ...string) []string {
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())
 	}
+	if !s.options.Facade {
+		env = append(env, "DRAIN_AFTER=0s") // these processes stop all together, so nobody has to be sent elsewhere first
+	}
 	for _, m := range Modules {
 		name := strings.ToUpper(m)
 		env = append(env, name+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m), name+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
@@ -250,17 +257,29 @@ func databaseURL(server, name string) string {
 	return u.String()
 }
 
-// Wait returns nil when ctx ends, or an error that says which process has ended by itself.
+// Wait returns nil when ctx ends, or an error that says what has ended by itself: one of the shop's processes, the broker or PostgreSQL.
 func (s *Shop) Wait(ctx context.Context) error {
-	died := make(chan error, len(s.processes))
-	for _, p := range s.processes {
+	died := make(chan error, len(s.processes)+2)
+	watch := func(name string, p interface {
+		Done() <-chan struct{}
+		Err() error
+	}) {
 		go func() {
 			select {
 			case <-ctx.Done():
 			case <-p.Done():
-				died <- fmt.Errorf("the shop cannot go on: %w", p.Err())
+				died <- fmt.Errorf("the shop cannot go on: %w", cmp.Or(p.Err(), errors.New(name+" has ended")))
 			}
 		}()
+	}
+	for _, p := range s.processes {
+		watch(p.Name, p.Process)
+	}
+	if s.Broker != nil {
+		watch("the broker", s.Broker)
+	}
+	if s.Server != nil {
+		watch("PostgreSQL", s.Server)
 	}
 	select {
 	case <-ctx.Done():

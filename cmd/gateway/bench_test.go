@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"example.com/shop/platform/process"
 )
 
 // upstreamServer is a real process's stand-in: it counts what reaches it and answers as the test wants.
@@ -100,7 +102,7 @@ func start(t testing.TB, file string, change ...func(*config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := listen(t.Context(), cfg.Addr)
+	listener, err := process.Listen(t.Context(), "GATEWAY_ADDR", cfg.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}

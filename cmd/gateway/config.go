@@ -17,6 +17,8 @@ type config struct {
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
 	// How long requests under way may take to finish when the process stops.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"35s"`
+	// How long the process serves on after /readyz says that it stops, so that whoever sends requests has seen it.
+	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s"`
 
 	// For one request to arrive, headers and body.
 	ReadTimeout time.Duration `env:"GATEWAY_READ_TIMEOUT" envDefault:"10s"`

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/shop/platform/process"
 )
 
 func TestForgedHeadersAreReplaced(t *testing.T) {
@@ -158,11 +160,11 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	entered, release := make(chan bool), make(chan bool)
 	older.answers(func(w http.ResponseWriter, _ *http.Request) { entered <- true; <-release; fmt.Fprint(w, "whole") })
 	b := start(t, table2(older.URL, older.URL, 0, ""))
-	listener, err := listen(t.Context(), "127.0.0.1:0")
+	listener, err := process.Listen(t.Context(), "GATEWAY_ADDR", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(t.Context(), listener.Addr().String()); err == nil || !strings.Contains(err.Error(), "GATEWAY_ADDR") {
+	if _, err := process.Listen(t.Context(), "GATEWAY_ADDR", listener.Addr().String()); err == nil || !strings.Contains(err.Error(), "GATEWAY_ADDR") {
 		t.Errorf("a port in use: %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())

@@ -2,6 +2,11 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/telemetry"
@@ -22,9 +27,9 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
-	listener, err := listen(ctx, cfg.Addr)
+	listener, err := process.Listen(ctx, "GATEWAY_ADDR", cfg.Addr)
 	if err != nil {
-		return process.Usage(err)
+		return err
 	}
 	operations := process.NewOperations(ctx, cfg.OpsAddr)
 	operations.Handle("GET /routes", g.status())
@@ -32,5 +37,18 @@ func serve(ctx context.Context, _ []string) error {
 	return process.Run(ctx, log, cfg.StopGrace,
 		process.Stage{operations.Run},
 		process.Stage{g.watch, g.probe, g.shadows.run},
-		process.Stage{func(ctx context.Context) error { return g.run(ctx, listener) }})
+		process.Stage{func(ctx context.Context) error { return g.run(ctx, listener) }},
+		process.Stage{operations.Linger(cfg.DrainAfter)})
+}
+
+// run serves until ctx is done and then lets the requests under way finish; none of them lasts longer than the write timeout.
+func (g *gateway) run(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:        otelhttp.NewHandler(g, "façade"),
+		ReadTimeout:    g.cfg.ReadTimeout,
+		WriteTimeout:   g.cfg.Timeout + time.Second, // the second is for the problem that says so
+		IdleTimeout:    g.cfg.IdleTimeout,
+		MaxHeaderBytes: maxHeader,
+	}
+	return process.ServeHTTP(ctx, g.log, server, listener, server.WriteTimeout)
 }

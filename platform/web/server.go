@@ -6,16 +6,15 @@ package web
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+
+	"example.com/shop/platform/process"
 )
 
 // Config bounds what a client may cost us. The zero value, as tests use it, has the same limits and no timeouts.
@@ -75,12 +74,9 @@ func (s *Server) Handler() http.Handler { return s.router }
 
 // Listen binds the address and returns it, which is how to learn a port that was asked for as 0.
 func (s *Server) Listen() (addr string, err error) {
-	s.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", s.cfg.Addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return "", fmt.Errorf("%s is already in use: stop the other process or set HTTP_ADDR to another address", s.cfg.Addr)
-	}
+	s.listener, err = process.Listen(context.Background(), "HTTP_ADDR", s.cfg.Addr)
 	if err != nil {
-		return "", fmt.Errorf("listen on HTTP_ADDR: %w", err)
+		return "", err
 	}
 	return s.listener.Addr().String(), nil
 }
@@ -92,31 +88,13 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	server := &http.Server{
+	return process.ServeHTTP(ctx, s.log, &http.Server{
 		Handler:        s.router,
 		ReadTimeout:    s.cfg.ReadTimeout,
 		WriteTimeout:   s.cfg.WriteTimeout,
 		IdleTimeout:    s.cfg.IdleTimeout,
 		MaxHeaderBytes: s.cfg.MaxHeaderBytes,
-		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(s.listener) }()
-	s.log.InfoContext(ctx, "http listening", "addr", s.listener.Addr().String())
-
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve http: %w", err)
-	case <-ctx.Done():
-	}
-	// ctx is over, but its requests are not.
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
-	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		_ = server.Close()
-		return fmt.Errorf("drain http: requests were cut off after %s: %w", s.cfg.DrainTimeout, err)
-	}
-	return nil
+	}, s.listener, s.cfg.DrainTimeout)
 }
 
 // allow lists the methods that the path does have; chi knows them, but tells only its own handler.

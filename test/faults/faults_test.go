@@ -47,7 +47,7 @@ type shop struct {
 	admin *pgxpool.Pool
 }
 
-// orders is the size of each run, from 32 clients.
+// orders is the least size of each run, from so many clients.
 const orders, clients = 2000, 32
 
 func start(t *testing.T, split ...string) *shop {
@@ -85,7 +85,8 @@ func (s *shop) token(role, subject string) string {
 	return s.Key.Mint(tokens.Claims{Role: role, Subject: subject, TTL: time.Hour})
 }
 
-// underLoad runs the load while fault does its worst, and checks everything afterwards. Fault is told how far the load has come.
+// underLoad runs the load while fault does its worst, and checks everything afterwards. Fault is told how far the load has come, and
+// the load does not end before fault has.
 func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(share float64))) {
 	t.Helper()
 	s.underLoadOf(t, orders, urls, fault)
@@ -96,25 +97,27 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	l := &load{}
 	stop := s.sample(t)
 	began := time.Now()
-	loaded := make(chan struct{})
+	loaded, enough := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(loaded)
-		l.run(t, s, orders, clients, urls...)
+		l.run(t, s, orders, enough, urls...)
 	}()
 	fault(func(share float64) {
 		for l.done.Load() < int64(share*float64(orders)) {
 			select {
 			case <-loaded:
+				t.Error("the load ended before the fault")
 				return
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
 	})
+	close(enough)
 	<-loaded
 	t.Logf("%d orders were acknowledged in %s", l.done.Load(), time.Since(began).Round(time.Millisecond))
 	s.settle(t, l)
 	stop()
-	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(orders)/time.Since(began).Seconds())
+	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(l.done.Load())/time.Since(began).Seconds())
 	s.summarize(t)
 }
 

@@ -40,8 +40,8 @@ var skus = []string{
 	"cup-celadon", "mug-speckled", "kettle-gooseneck", "strainer-steel", "honey-linden",
 }
 
-// run places count orders from clients at once against urls, and cancels some of them at once.
-func (l *load) run(t *testing.T, s *shop, count, clients int, urls ...string) {
+// run places count orders against urls, and more until enough is closed. It cancels some of them at once.
+func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, urls ...string) {
 	t.Helper()
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -52,7 +52,11 @@ func (l *load) run(t *testing.T, s *shop, count, clients int, urls ...string) {
 			for {
 				i := next.Add(1)
 				if i > int64(count) {
-					return
+					select {
+					case <-enough:
+						return
+					default:
+					}
 				}
 				url := urls[int(i)%len(urls)]
 				o, err := place(t.Context(), url, token, int(i))

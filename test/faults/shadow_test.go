@@ -9,8 +9,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +46,7 @@ func TestAShadowIsComparedAndDelaysNobody(t *testing.T) {
 	var page string
 	tally := func() routes.Tally { page = s.routesPage(t, gateway); return tallyIn(t, page, "shadow") }
 	until(t, "all copies are compared", time.Minute, func() bool { return tally().Compared == 20 })
-	text, asJSON := s.seam(t, gateway, "route", "show"), s.seam(t, gateway, "route", "show", "--json")
+	text, asJSON := s.seam(t, "route", "show"), s.seam(t, "route", "show", "--json")
 	found := tally()
 	if found.Mismatched != 20 || !slices.Contains(found.Mismatches[0].Pointers, "/items/7/name") {
 		t.Errorf("20 answers differ in a name, and the gateway has %+v", found)
@@ -190,16 +188,4 @@ func tallyIn(t *testing.T, page, key string) (tally routes.Tally) {
 		t.Fatalf("%s of %s: %v", key, page, err)
 	}
 	return tally
-}
-
-// seam runs the command as somebody would who operates this shop.
-func (s *shop) seam(t *testing.T, gateway *topology.Process, args ...string) string {
-	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
-	command.Env = append(os.Environ(), "GATEWAY_ROUTES="+s.Routes, "GATEWAY_OPS_URL="+gateway.OpsURL)
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("seam %s: %v", strings.Join(args, " "), err)
-	}
-	return string(out)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"example.com/shop/platform/devkit/child"
+	"example.com/shop/platform/devkit/ports"
 )
 
 // Broker is a broker in a process of its own.
@@ -40,7 +41,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		b.options.StoreDir, b.temporary = dir, true
 	}
 	if o.Port == 0 {
-		port, err := freePort()
+		port, err := ports.Free(ctx)
 		if err != nil {
 			return nil, errors.Join(err, b.removeTemporary())
 		}
@@ -171,12 +172,3 @@ func (b *Broker) greeted(ctx context.Context) error {
 }
 
 func (b *Broker) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(b.options.Port)) }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}

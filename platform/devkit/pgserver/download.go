@@ -9,6 +9,8 @@ import (
 	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"example.com/shop/platform/devkit/ports"
 )
 
 // downloadMajor is the version of the last resort.
@@ -41,7 +43,7 @@ func download(ctx context.Context, as *account, out io.Writer) (bin string, err 
 	if err := os.Chmod(work, 0o755); err != nil {
 		return "", err
 	}
-	port, err := freePort()
+	port, err := ports.Free(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/devkit/child"
+	"example.com/shop/platform/devkit/ports"
 )
 
 // Options of a server; the zero value is a fast, temporary one for tests.
@@ -179,7 +180,7 @@ func (s *Server) startOn(ctx context.Context, port int) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		var err error
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = ports.Free(ctx); err != nil {
 			return err
 		}
 		if err = s.run(ctx); err == nil || try == tries || !s.log.portTaken() {
@@ -250,13 +251,4 @@ func (s *Server) lockDown(ctx context.Context) error {
 		return fmt.Errorf("lock down the cluster: %w", err)
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

@@ -1,0 +1,45 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// Listen binds an address that a setting gave, and names that setting when it cannot.
+func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, Usage(fmt.Errorf("%s is already in use: stop the other process or set %s to another address", addr, setting))
+	}
+	if err != nil {
+		return nil, Usage(fmt.Errorf("listen on %s: %w", setting, err))
+	}
+	return listener, nil
+}
+
+// ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most drain.
+func ServeHTTP(ctx context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration) error {
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	log.InfoContext(ctx, "http listening", "addr", listener.Addr().String())
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+	}
+	// ctx is over, but its requests are not.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		_ = server.Close()
+		return fmt.Errorf("drain http: requests were cut off after %s: %w", drain, err)
+	}
+	return nil
+}

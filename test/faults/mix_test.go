@@ -1,0 +1,132 @@
+package faults
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/topology"
+)
+
+// A shop that was stopped with an event under way comes back in another mix, and so on another bus. The first try is interrupted while
+// it tells again what the old bus may have kept; the next one does it all the same.
+func TestAnotherMixLosesNothing(t *testing.T) {
+	server, err := pgserver.Start(t.Context(), pgserver.Options{}) // not the shop's, for it is needed while the shop is down
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
+	mix := topology.Options{
+		Bin: bin, State: t.TempDir(), Out: t.Output(), Env: []string{"LOG_LEVEL=warn"},
+		DatabaseURL: strings.Replace(server.URL(), "/postgres?", "/shop?", 1),
+	}
+	inMemory, err := topology.Start(t.Context(), mix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := pgxpool.New(t.Context(), mix.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	event := uuid.NewString()
+	_, err = admin.Exec(t.Context(), `INSERT INTO orders.outbox (id, topic, key, payload, headers, created_at, published_at)
+		VALUES ($1, 'orders.cancelled.v1', 'x', jsonb_build_object('order_id', gen_random_uuid()), '{}', now() - interval '5 days', now() - interval '5 days')`, event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inMemory.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	mix.Split = []string{"payments"}
+	hold, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hold.Exec(t.Context(), "LOCK TABLE orders.outbox IN SHARE MODE"); err != nil { // what interrupts: it cannot be written
+		t.Fatal(err)
+	}
+	if s, err := topology.Start(t.Context(), mix); err == nil || !strings.Contains(err.Error(), "choose the bus of orders") {
+		t.Errorf("it was not interrupted: %v", err)
+		if err == nil {
+			_ = s.Stop()
+		}
+	}
+	if err := hold.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cut, err := topology.Start(t.Context(), mix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cut.Stop() })
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var heard int
+		err := admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM inventory.inbox WHERE event_id = $1) +
+			(SELECT count(*) FROM payments.inbox WHERE event_id = $1) + (SELECT count(*) FROM notifications.inbox WHERE event_id = $1)`, event).Scan(&heard)
+		if err == nil && heard == 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of 3 listeners heard the event (%v)", heard, err)
+		}
+	}
+}
+
+// Whatever the shop stands on may die, and the one who started it is told.
+func TestTheShopSaysWhatDied(t *testing.T) {
+	logs, err := os.Create(filepath.Join(t.TempDir(), "logs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer logs.Close()
+	s, err := topology.Start(t.Context(), topology.Options{Bin: bin, Out: logs, Split: []string{"payments"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	for name, dies := range map[string]struct {
+		kill    func() error
+		restart func(context.Context) error
+	}{
+		"broker":   {s.Broker.Kill, s.Broker.Restart},
+		"postgres": {s.Server.Kill, s.Server.Restart},
+		"payments": {
+			func() error { return s.Processes()[0].Signal(os.Kill) },
+			func(ctx context.Context) error { return s.Restart(ctx, s.Processes()[0]) },
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		time.AfterFunc(100*time.Millisecond, func() {
+			if err := dies.kill(); err != nil {
+				t.Errorf("kill %s: %v", name, err)
+			}
+		})
+		if err := s.Wait(ctx); err == nil || !strings.Contains(err.Error(), name+" was ended by signal 9") {
+			t.Errorf("%s was killed, and it said %v", name, err)
+		}
+		cancel()
+		if err := dies.restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(logs.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "\nbroker | ") {
+		t.Errorf("nothing of the broker's log is among\n%s", text)
+	}
+}

@@ -1,0 +1,30 @@
+package topology_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"example.com/shop/platform/process"
+	"example.com/shop/topology"
+)
+
+func TestASplitThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for says, split := range map[string][]string{
+		"no module \"billing\"":              {"billing"},
+		"payments cannot be split off twice": {"orders", "inventory", "payments", "payments"}, // nobody would serve notifications
+	} {
+		// There is nothing in the folder to start, and nobody answers at the database.
+		shop, err := topology.Start(t.Context(), topology.Options{
+			Bin: t.TempDir(), Out: io.Discard, Split: split, DatabaseURL: "postgres://nobody@127.0.0.1:1/none",
+		})
+		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: %v, want a usage error that says %s", split, err, says)
+			if err == nil {
+				_ = shop.Stop()
+			}
+		}
+	}
+}
