@@ -109,7 +109,7 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 		return "nothing imports a command", "move what is shared to platform/, or to a folder beside topology/"
 	case iAmContract && (ours || !standard(imported)):
 		return "a contract promises and needs nothing but the standard library", "say it in plain types: a listener links all that a contract imports"
-	case bus && !under(file, "platform"):
+	case bus && !under(file, "platform") && !under(file, "test"):
 		return "which bus there is, modules never see", "publish with events.PublishTx and listen with events.On"
 	case ours && under(folder, "platform/devkit") && !under(file, "platform/devkit") && !test && !under(file, "cmd/seam") && !under(file, "topology"):
 		return "devkit is for development", "use it from tests, or from cmd/seam: no production binary links it"

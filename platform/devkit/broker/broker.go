@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"example.com/shop/platform/devkit/child"
-	"example.com/shop/platform/devkit/ports"
+	"example.com/shop/platform/devkit/freeport"
 )
 
 // Broker is a broker in a process of its own.
@@ -41,7 +41,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		b.options.StoreDir, b.temporary = dir, true
 	}
 	if o.Port == 0 {
-		port, err := ports.Free(ctx)
+		port, err := freeport.Find(ctx)
 		if err != nil {
 			return nil, errors.Join(err, b.removeTemporary())
 		}

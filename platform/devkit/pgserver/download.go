@@ -10,7 +10,7 @@ import (
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
-	"example.com/shop/platform/devkit/ports"
+	"example.com/shop/platform/devkit/freeport"
 )
 
 // downloadMajor is the version of the last resort.
@@ -43,7 +43,7 @@ func download(ctx context.Context, as *account, out io.Writer) (bin string, err 
 	if err := os.Chmod(work, 0o755); err != nil {
 		return "", err
 	}
-	port, err := ports.Free(ctx)
+	port, err := freeport.Find(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/devkit/child"
-	"example.com/shop/platform/devkit/ports"
+	"example.com/shop/platform/devkit/freeport"
 )
 
 // Options of a server; the zero value is a fast, temporary one for tests.
@@ -180,7 +180,7 @@ func (s *Server) startOn(ctx context.Context, port int) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		var err error
-		if s.port, err = ports.Free(ctx); err != nil {
+		if s.port, err = freeport.Find(ctx); err != nil {
 			return err
 		}
 		if err = s.run(ctx); err == nil || try == tries || !s.log.portTaken() {

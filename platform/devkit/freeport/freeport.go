@@ -1,5 +1,5 @@
-// Package ports finds a port of the loopback for a program that is about to be started, and is told where to listen.
-package ports
+// Package freeport finds a port of the loopback for a program that is about to be started, and is told where to listen.
+package freeport
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"net"
 )
 
-// Free returns a port that nobody listens on. The kernel's own choice would be from the range that it takes for outgoing connections,
+// Find returns a port that nobody listens on. The kernel's own choice would be from the range that it takes for outgoing connections,
 // and one of those may have the port by the time that the program binds it, or binds it again after it was killed.
-func Free(ctx context.Context) (int, error) {
+func Find(ctx context.Context) (int, error) {
 	const lowest, highest, tries = 20000, 32000, 100
 	for range tries {
 		port := lowest + rand.IntN(highest-lowest)
