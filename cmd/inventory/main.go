@@ -3,13 +3,10 @@ package main
 
 import (
 	"context"
-	"time"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
-	"example.com/shop/modules/inventory"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/service"
 )
 
 func main() {
@@ -17,27 +14,6 @@ func main() {
 		process.Verb{Name: "serve", Help: "serve inventory until a signal comes", Run: serve},
 		process.Verb{Name: "migrate", Help: "bring the schema inventory up to date; do it before serving", Run: migrate},
 	)
-}
-
-func serve(ctx context.Context, _ []string) error {
-	cfg, err := process.Config[config]()
-	if err != nil {
-		return err
-	}
-	s, err := service.Open(ctx, "inventory", service.NATS, cfg.Service)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	db, err := s.Database(ctx, "inventory", cfg.DatabaseURL, inventorymigrations.FS)
-	if err != nil {
-		return err
-	}
-	m := inventory.New(cfg.Module, db, s.Outbox("inventory", db), s.Log("inventory"), time.Now)
-	if err := s.Serve(ctx, "inventory", db, m); err != nil {
-		return err
-	}
-	return s.Run(ctx)
 }
 
 func migrate(ctx context.Context, _ []string) error {

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	paymentsmigrations "example.com/shop/migrations/payments"
+	"example.com/shop/modules/payments"
+	"example.com/shop/platform/process"
+	"example.com/shop/platform/service"
+)
+
+func serve(ctx context.Context, _ []string) error {
+	cfg, err := process.Config[config]()
+	if err != nil {
+		return err
+	}
+	s, err := service.Open(ctx, "payments", service.NATS, cfg.Service)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	db, err := s.Database(ctx, "payments", cfg.DatabaseURL, paymentsmigrations.FS)
+	if err != nil {
+		return err
+	}
+	m := payments.New(cfg.Module, db, s.Outbox("payments", db), s.Log("payments"), time.Now)
+	if err := s.Serve(ctx, "payments", db, m); err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
