@@ -29,6 +29,7 @@ import (
 	"example.com/shop/platform/service"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 )
 
 // Modules are the bounded contexts, each with a schema of its own.
@@ -184,20 +185,39 @@ func Password(state, name string) (string, error) {
 	return string(kept), nil
 }
 
-// migrate brings the schemas up to date with the monolith's own verb, and stocks the shelves the first time.
+// migrate brings the schemas up to date, each by the verb of the process that will serve it: the monolith may not know any more what was
+// split off. Then it stocks the shelves, the first time.
 func (s *Shop) migrate(ctx context.Context) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, m := range s.options.Split {
+		group.Go(func() error { return s.runMigrate(groupCtx, m) })
+	}
+	if rest := s.rest(); len(rest) > 0 {
+		group.Go(func() error { return s.runMigrate(groupCtx, "monolith", "MODULES="+strings.Join(rest, ",")) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return Seed(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
+}
+
+func (s *Shop) runMigrate(ctx context.Context, command string, env ...string) error {
 	p, err := child.Start(child.Options{
-		Name: "migrate", Path: filepath.Join(s.options.Bin, "monolith"), Args: []string{"migrate"},
-		Env: s.env(), Out: s.options.Out,
+		Name: "migrate", Path: filepath.Join(s.options.Bin, command), Args: []string{"migrate"}, Env: s.env(env...), Out: s.options.Out,
 	})
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = p.Stop(0) })()
 	if err := p.Err(); err != nil {
-		return fmt.Errorf("migrate: %w", errors.Join(ctx.Err(), err))
+		return fmt.Errorf("%s migrate: %w", command, errors.Join(ctx.Err(), err))
 	}
-	return Seed(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
+	return nil
+}
+
+// rest are the modules that are not split off.
+func (s *Shop) rest() []string {
+	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(s.options.Split, m) })
 }
 
 // Seed stocks the shelves. What is there already stays as it is.
