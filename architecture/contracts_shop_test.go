@@ -29,7 +29,11 @@ func TestContracts(t *testing.T) {
 		writeSchemas(t, tree)
 	}
 	// One attempt, so that what fails is a dead letter at once.
-	shop := startShop(t, topology.Options{Env: []string{"LOG_LEVEL=error", "EVENTS_MAX_ATTEMPTS=1"}})
+	ledger, err := ParseLedger(tree[ledgerFile])
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop := startShop(t, topology.Options{Split: ledger.Left(), Env: []string{"LOG_LEVEL=error", "EVENTS_MAX_ATTEMPTS=1"}})
 	t.Run("OpenAPI", func(t *testing.T) { compareOpenAPI(t, tree, shop) })
 	t.Run("StoredEvents", func(t *testing.T) { replayStored(t, tree, shop) })
 }

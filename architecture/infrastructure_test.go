@@ -16,31 +16,50 @@ var infrastructure = rule{
 		`see "Premature infrastructure" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
-		const file = "deploy/compose.yaml"
-		var compose struct {
-			Services map[string]any `yaml:"services"`
-		}
-		if err := yaml.Unmarshal([]byte(t[file]), &compose); err != nil {
-			f.add(file, err.Error(), "mend it: docker-compose -f "+file+" config says where")
-			return f
-		}
 		ledger, _ := ParseLedger(t[ledgerFile])
-		for _, service := range slices.Sorted(maps.Keys(compose.Services)) {
-			f.subjects++
-			if !slices.Contains(cheap, service) && len(ledger.Extractions) == 0 {
-				f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it", "leave it out, or enter there the extraction that it is for, with its measurement; the whole split is compose.services.yaml")
+		moved := slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool { return slices.Index(States, e.State) >= slices.Index(States, Canary) })
+		for _, file := range slices.Concat(t.Match("deploy/compose*.yaml"), t.Match("deploy/compose*.yml")) {
+			if file == "deploy/compose.services.yaml" { // what the whole split would be, for those who want to see it run
+				continue
+			}
+			var compose struct {
+				Services map[string]any `yaml:"services"`
+				Include  any            `yaml:"include"`
+			}
+			if err := yaml.Unmarshal([]byte(t[file]), &compose); err != nil {
+				f.add(file, err.Error(), "mend it: docker-compose -f "+file+" config says where")
+				continue
+			}
+			if compose.Include != nil {
+				f.add(file, "includes another file", "write what it starts into "+file+" itself, where everybody sees what has to run")
+			}
+			for _, service := range slices.Sorted(maps.Keys(compose.Services)) {
+				f.subjects++
+				if !slices.Contains(cheap, service) && !moved {
+					f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it", "leave it out, or enter there the extraction that it is for, once it is a canary; the whole split is compose.services.yaml")
+				}
 			}
 		}
 		return f
 	},
 	refuses: []plant{
-		{name: "a broker", file: "deploy/compose.yaml", old: "\nservices:\n", text: "\nservices:\n  broker:\n    image: nats\n", want: "deploy/compose.yaml: starts broker"},
-		{name: "a service beside the monolith", file: "deploy/compose.yaml", old: "\nservices:\n", text: "\nservices:\n  payments:\n    image: seam-payments\n", want: "starts payments"},
+		{name: "a broker", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n", text: "\nservices:\n  broker:\n    image: nats\n", want: "deploy/compose.yaml: starts broker"},
+		{name: "a service beside the monolith", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n",
+			text: "\nservices:\n  payments:\n    image: seam-payments\n", want: "starts payments"},
+		{name: "a broker for an extraction that is only thought of", given: []plant{{file: ledgerFile, whole: true, text: strings.Replace(example, "state: canary", "state: assessed", 1)}},
+			file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n", want: "deploy/compose.override.yaml: starts broker"},
+		{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n", text: "\ninclude: [compose.services.yaml]\nservices:\n",
+			want: "deploy/compose.yaml: includes another file"},
 	},
 	accepts: []plant{
 		{name: "a note", file: "deploy/compose.yaml", text: "# broker: not yet"},
+		{name: "a broker for a canary", given: []plant{{file: ledgerFile, whole: true, text: example}},
+			file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n"},
 	},
 }
+
+// nothingMoved is the ledger of a shop that nobody has cut.
+var nothingMoved = []plant{{file: ledgerFile, whole: true, text: "extractions: []\n"}}
 
 // cheap is what a shop needs that nobody has cut; the sandbox stands for what is outside of it.
 var cheap = []string{"monolith", "postgres", "setup", "migrate", "seed", "sandbox"}
@@ -68,12 +87,12 @@ var firstService = rule{
 		return f
 	},
 	refuses: []plant{
-		{name: "inventory first", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "module: payments", "module: inventory", 1),
+		{name: "inventory first", file: ledgerFile, whole: true, text: strings.Replace(example, "module: payments", "module: inventory", 1),
 			want: "inventory is the first extraction, and orders calls it"},
 	},
 	accepts: []plant{
-		{name: "payments first", file: ledgerFile, old: "extractions: []", text: example},
-		{name: "inventory first, for a reason", file: ledgerFile, old: "extractions: []",
+		{name: "payments first", file: ledgerFile, whole: true, text: example},
+		{name: "inventory first, for a reason", file: ledgerFile, whole: true,
 			text: strings.Replace(example, "module: payments", "module: inventory\n    despite: its warehouse software arrives in May and runs nowhere else", 1)},
 	},
 }

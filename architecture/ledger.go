@@ -10,6 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+const ledgerFile = "deploy/extractions.yaml"
+
 // The states of an extraction, in their order. Each can be taken back, until the old code is deleted.
 const (
 	Assessed       = "assessed"       // the reason is measured; nothing has moved
@@ -46,8 +48,18 @@ type Extraction struct {
 	Dates map[string]Date `yaml:"dates"`
 	// When two processes stop serving the same module: a dual run that never ends is two systems.
 	DualRunEnds Date   `yaml:"dual_run_ends"`
-	Extended    string `yaml:"extended"` // why a date was moved; empty when none was
-	Despite     string `yaml:"despite"`  // why it is the first although others wait for it; empty when nobody does
+	Despite     string `yaml:"despite"` // why it is the first although others wait for it; empty when nobody does
+}
+
+// Left are the modules that the ledger calls decommissioned: the monolith does not know them any more.
+func (l Ledger) Left() []string {
+	var found []string
+	for _, e := range l.Extractions {
+		if e.State == Decommissioned {
+			found = append(found, e.Module)
+		}
+	}
+	return found
 }
 
 // Date is a day, as 2026-01-31.
@@ -80,7 +92,7 @@ func (e Extraction) Validate() error {
 	switch {
 	case Triggers[e.Trigger] == "":
 		return fmt.Errorf("trigger %q is none of scaling, releases, isolation and ownership", e.Trigger)
-	case strings.TrimSpace(e.Measurement) == "":
+	case !strings.ContainsAny(e.Measurement, "0123456789"):
 		return errors.New("there is no measurement: a reason without a figure is an opinion")
 	case e.Owner == "":
 		return errors.New("there is no owner")
@@ -107,13 +119,20 @@ func (e Extraction) Validate() error {
 		}
 		before = date
 	}
+	if cut := e.Dates[CutOver]; e.DualRunEnds.After(cut.Time) {
+		return fmt.Errorf("dual_run_ends is after %q, where one process serves alone", CutOver)
+	}
 	return nil
 }
 
-// Overdue says which promise of the ledger is broken on a day, and what to do; nothing when none is.
+// Overdue says which promise of the ledger is broken on a day, and which day it claims that has not come; nothing when none is.
 func (e Extraction) Overdue(today time.Time) []string {
-	late := func(d Date) bool { return today.After(d.AddDate(0, 0, 1)) } // the day itself is in time, wherever one is
+	// By the calendar of whoever asks: the day itself is in time until it ends there.
+	late := func(d Date) bool { return today.Format(time.DateOnly) > d.Format(time.DateOnly) }
 	var found []string
+	if d := e.Dates[e.State]; d.Format(time.DateOnly) > today.AddDate(0, 0, 1).Format(time.DateOnly) { // east of here it may be tomorrow
+		found = append(found, fmt.Sprintf("%q is said to have been reached on %s, which is still to come", e.State, d.Format(time.DateOnly)))
+	}
 	for _, state := range States[slices.Index(States, e.State)+1:] {
 		if d := e.Dates[state]; late(d) {
 			found = append(found, fmt.Sprintf("%q was due on %s and it is still %q", state, d.Format(time.DateOnly), e.State))

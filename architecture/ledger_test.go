@@ -1,13 +1,12 @@
 package architecture
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-const ledgerFile = "deploy/extractions.yaml"
 
 // ledger holds the list of extractions to its own terms, and to what the modules are. That a date has passed is no violation: an old
 // commit stays green. seam ledger fails then.
@@ -38,16 +37,20 @@ var ledger = rule{
 		return f
 	},
 	refuses: []plant{
-		{name: "no measurement", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "measurement:", "#", 1), want: "no measurement"},
-		{name: "a trigger that is none", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "isolation", "modernisation", 1), want: "none of scaling"},
-		{name: "no end of the dual run", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "dual_run_ends:", "#", 1), want: "last day"},
-		{name: "no deadline", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "decommissioned: 2026-06-30", "", 1), want: `"decommissioned" has no day`},
-		{name: "a module that is none", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "module: payments", "module: paymens", 1), want: "no module paymens"},
-		{name: "a field that is none", file: ledgerFile, old: "extractions: []", text: strings.Replace(example, "dual_run_ends", "dual_run_end", 1), want: "dual_run_end"},
+		{name: "no measurement", file: ledgerFile, whole: true, text: strings.Replace(example, "measurement:", "#", 1), want: "no measurement"},
+		{name: "a measurement without a figure", file: ledgerFile, whole: true, text: measured.ReplaceAllString(example, "measurement: payments is too big"),
+			want: "no measurement"},
+		{name: "a dual run after it was cut over", file: ledgerFile, whole: true, text: strings.Replace(example, "dual_run_ends: 2026-04-10", "dual_run_ends: 2026-04-11", 1),
+			want: "dual_run_ends is after"},
+		{name: "a trigger that is none", file: ledgerFile, whole: true, text: strings.Replace(example, "isolation", "modernisation", 1), want: "none of scaling"},
+		{name: "no end of the dual run", file: ledgerFile, whole: true, text: strings.Replace(example, "dual_run_ends:", "#", 1), want: "last day"},
+		{name: "no deadline", file: ledgerFile, whole: true, text: strings.Replace(example, "decommissioned: 2026-06-30", "", 1), want: `"decommissioned" has no day`},
+		{name: "a module that is none", file: ledgerFile, whole: true, text: strings.Replace(example, "module: payments", "module: paymens", 1), want: "no module paymens"},
+		{name: "a field that is none", file: ledgerFile, whole: true, text: strings.Replace(example, "dual_run_ends", "dual_run_end", 1), want: "dual_run_end"},
 	},
 	accepts: []plant{
-		{name: "a canary with all its dates", file: ledgerFile, old: "extractions: []", text: example},
-		{name: "one that is late", file: ledgerFile, old: "extractions: []", text: strings.ReplaceAll(example, "2026", "2019")},
+		{name: "a canary with all its dates", file: ledgerFile, whole: true, text: example},
+		{name: "one that is late", file: ledgerFile, whole: true, text: strings.ReplaceAll(example, "2026", "2019")},
 	},
 }
 
@@ -60,6 +63,8 @@ const example = `extractions:
     dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2026-05-15, decommissioned: 2026-06-30}
     dual_run_ends: 2026-04-10
 `
+
+var measured = regexp.MustCompile(`measurement:.*`)
 
 // decommissioned is the example when all is done.
 var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)
@@ -85,8 +90,12 @@ func TestOverdue(t *testing.T) {
 		t.Fatal(err)
 	}
 	canary := list.Extractions[0]
-	for day, want := range map[string]int{"2026-04-10": 0, "2026-04-11": 0, "2026-04-12": 2, "2026-07-02": 2} {
-		today, err := time.Parse(time.DateOnly, day)
+	for day, want := range map[string]int{
+		"2026-04-10T23:00:00-07:00": 0, "2026-04-10T00:00:00+14:00": 0, // a day ends where one is
+		"2026-04-11T00:00:00-07:00": 2, "2026-07-02T12:00:00Z": 2,
+		"2026-03-19T20:00:00-07:00": 0, "2026-03-18T12:00:00Z": 1, // a canary since tomorrow there is not
+	} {
+		today, err := time.Parse(time.RFC3339, day)
 		if err != nil {
 			t.Fatal(err)
 		}

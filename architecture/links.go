@@ -2,12 +2,12 @@ package architecture
 
 import "path"
 
-// Link is one package that a command links, and the package that brings it.
+// Link is one package that a program links, and the package that brings it.
 type Link struct{ Package, Via string }
 
-// Links returns every package that a command links: the shop's as folders from the root, others' by their import paths. It follows
+// Links returns every package that a program links, by its folder: the shop's as folders from the root, others' by their import paths. It follows
 // our own packages only; what a library links in its turn is not in the tree.
-func (t Tree) Links(command string) []Link {
+func (t Tree) Links(program string) []Link {
 	files := map[string][]string{}
 	for _, name := range t.GoFiles(false) {
 		files[path.Dir(name)] = append(files[path.Dir(name)], name)
@@ -33,6 +33,6 @@ func (t Tree) Links(command string) []Link {
 			}
 		}
 	}
-	follow("cmd/" + command)
+	follow(program)
 	return found
 }

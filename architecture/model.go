@@ -82,7 +82,8 @@ func (t Tree) Model() Model {
 	for _, command := range t.Commands() {
 		m.Commands = append(m.Commands, Process{command, t.serves(command)})
 	}
-	m.Topologies = topologies(t.Modules(), m.Commands)
+	ledger, _ := ParseLedger(t[ledgerFile]) // one that cannot be read is the tests' to refuse
+	m.Topologies = topologies(t.Modules(), ledger.Left(), m.Commands)
 	return m
 }
 
@@ -100,7 +101,7 @@ func who(uses []Use, e Event) []string {
 // serves are the modules that a program links.
 func (t Tree) serves(command string) []string {
 	found := []string{}
-	for _, l := range t.Links(command) {
+	for _, l := range t.Links("cmd/" + command) {
 		if module, ok := strings.CutPrefix(l.Package, "modules/"); ok && !strings.Contains(module, "/") {
 			found = append(found, module)
 		}
@@ -109,36 +110,57 @@ func (t Tree) serves(command string) []string {
 	return found
 }
 
-// topologies are the ways to run the shop that its programs allow: all modules in one process, each one split off, all of them.
-func topologies(modules []string, commands []Process) []Topology {
-	all := slices.IndexFunc(commands, func(c Process) bool { return len(modules) > 0 && slices.Equal(c.Modules, modules) })
-	alone := func(module string) int {
-		return slices.IndexFunc(commands, func(c Process) bool { return slices.Equal(c.Modules, []string{module}) })
-	}
+// topologies are the ways to run the shop that its programs allow: as much as can be in one process, each module split off, all of them.
+// What has left the monolith is always split off.
+func topologies(modules, left []string, commands []Process) []Topology {
+	alone := map[string]Process{}
+	var monolith Process // the one that can serve the most
 	var before []Process
-	if slices.ContainsFunc(commands, func(c Process) bool { return c.Name == facade }) {
-		before = []Process{{facade, []string{}}}
+	for _, c := range commands {
+		if c.Name == facade {
+			before = []Process{{facade, []string{}}}
+		}
+		if len(c.Modules) == 1 {
+			alone[c.Modules[0]] = c
+		}
+		if len(c.Modules) > len(monolith.Modules) {
+			monolith = c
+		}
 	}
 	found := []Topology{}
-	split := Topology{Name: "make run SPLIT=all", Processes: before}
-	if all >= 0 {
-		found = append(found, Topology{"make run", []Process{commands[all]}})
-	}
-	for _, module := range modules {
-		i := alone(module)
-		if i < 0 {
-			continue
+	add := func(title string, split ...string) {
+		var processes []Process
+		if len(split) > 0 {
+			processes = slices.Clone(before)
 		}
-		split.Processes = append(slices.Clip(split.Processes), commands[i])
-		if all >= 0 {
-			rest := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return m == module })
-			found = append(found, Topology{"make run SPLIT=" + module,
-				append(slices.Clip(before), Process{commands[all].Name, rest}, commands[i])})
+		rest := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return slices.Contains(split, m) })
+		for _, m := range rest {
+			if !slices.Contains(monolith.Modules, m) {
+				return // nobody would serve it
+			}
+		}
+		if len(rest) > 0 {
+			processes = append(processes, Process{monolith.Name, rest})
+		}
+		for _, m := range split {
+			if _, ok := alone[m]; !ok {
+				return
+			}
+			processes = append(processes, alone[m])
+		}
+		found = append(found, Topology{title, processes})
+	}
+	run := func(split ...string) {
+		slices.Sort(split)
+		add(strings.TrimSuffix("make run SPLIT="+strings.Join(split, ","), " SPLIT="), split...)
+	}
+	run(slices.Clone(left)...)
+	for _, m := range modules {
+		if !slices.Contains(left, m) && len(left)+1 < len(modules) {
+			run(append(slices.Clone(left), m)...)
 		}
 	}
-	if len(split.Processes) == len(before)+len(modules) {
-		found = append(found, split)
-	}
+	add("make run SPLIT=all", modules...)
 	return found
 }
 

@@ -1,13 +1,16 @@
 package architecture
 
 import (
-	"fmt"
+	"go/ast"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/routes"
 )
 
 // modules says what belongs to a module besides its code. Each part that is forgotten is found here, and not when the module leaves.
@@ -30,16 +33,31 @@ var modules = rule{
 	refuses: []plant{
 		{name: "no canvas", file: "modules/orders/README.md", want: "modules/orders/README.md: the module orders has no canvas"},
 		{name: "a canvas without its tables", file: "modules/orders/README.md", old: "| **Tables** |", text: "| |", want: "the module orders has no canvas"},
+		{name: "a canvas whose rules are nowhere", file: "modules/orders/README.md", old: "[order.go](order.go)", text: "[order.go](rules.go)",
+			want: "the row Rules of orders names no file"},
+		{name: "a canvas that nobody reads to its end", file: "modules/orders/README.md", text: strings.Repeat("More.\n", 40), want: "the canvas of orders has more than 40 lines"},
 		{name: "no schema", file: "migrations/orders/", want: "migrations/orders: the module orders has no schema"},
-		{name: "no role", file: "topology/topology.go", old: `Modules = []string{"orders", `, text: "Modules = []string{", want: "the module orders gets no role and no schema"},
+		{name: "no role", file: "topology/topology.go", old: "var Modules = []string{", text: "var Modules = []string{}\n\nvar others = []string{", want: "the module orders gets no role and no schema"},
 		{name: "no process of its own", file: "cmd/orders/", want: "cmd/orders: the module orders has no process"},
+		{name: "not in MODULES", file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`, text: `env:"MODULES" envDefault:"none" was:"`, want: "the default of MODULES has no orders"},
+		{name: "not migrated", file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"bestellungen\":", want: "does not migrate orders"},
+		{name: "not required", file: "go.mod", old: "\texample.com/shop/modules/orders v0.0.0\n", text: "", want: "go.mod: does not require"},
+		{name: "not replaced", file: "go.mod", old: "\texample.com/shop/modules/orders/ordersapi => ./modules/orders/ordersapi\n", text: "",
+			want: "go.mod: does not require"},
+		{name: "no route in the whole split", file: "deploy/routes/compose.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen",
+			want: "deploy/routes/compose.yaml: no route leads to orders"},
+		{name: "not asked for its events", file: "cmd/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`, text: `env:"BESTELLUNGEN_DATABASE_URL"`,
+			want: "seam events does not ask orders"},
 		{name: "no route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen", want: "deploy/routes.yaml: no route leads to orders"},
 		{name: "not in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "", want: "go.work: does not use"},
 		{name: "not in the map", file: "architecture/contextmap.yaml", old: "\norders:", text: "\nbestellungen:", want: "architecture/contextmap.yaml: has no entry for orders"},
-		{name: "not served by the monolith", file: "cmd/monolith/config.go", old: `modules = []string{"orders", `, text: "modules = []string{", want: "MODULES does not know orders"},
+		{name: "not served by the monolith", file: "cmd/monolith/config.go", old: "var modules = []string{", text: "var modules = []string{}\n\nvar others = []string{", want: "MODULES does not know orders"},
 	},
 	accepts: []plant{
 		{name: "a module that publishes nothing has no contract", file: "modules/payments/paymentsapi/"},
+		{name: "a list over several lines", file: "topology/topology.go", old: "var Modules = []string{", text: "var Modules = []string{ // all of them\n\t"},
+		{name: "a comment in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "\t./modules/orders // the first\n"},
+		{name: "a comment at a route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: \"/v1/orders\" # the first"},
 		{name: "a canvas that says more", file: "modules/orders/README.md", text: "More of orders is in the wiki."},
 	},
 }
@@ -62,6 +80,18 @@ var parts = []struct {
 		},
 	},
 	{
+		"modules/%/README.md", "the row Rules of % names no file that is there", "link the file that holds the rules, as in [order.go](order.go): it may import the standard library only",
+		func(t Tree, m, at string) bool {
+			return !strings.Contains(t[at], "| **Rules** |") || slices.ContainsFunc(t.GoFiles(false), func(file string) bool {
+				return under(file, "modules/"+m) && rules(t, file)
+			})
+		},
+	},
+	{
+		"modules/%/README.md", "the canvas of % has more than 40 lines", "keep what a newcomer needs on one screen, and put the rest beside the code",
+		func(t Tree, _, at string) bool { return strings.Count(t[at], "\n") <= 40 },
+	},
+	{
 		"migrations/%", "the module % has no schema", "write migrations/%/0001_%.sql and an embed.go, as in migrations/orders",
 		func(t Tree, _, at string) bool {
 			return len(t.Match(at+"/0001_*.sql")) > 0 && len(t.Match(at+"/*.go")) > 0
@@ -69,7 +99,7 @@ var parts = []struct {
 	},
 	{
 		"topology/topology.go", "the module % gets no role and no schema", `add "%" to topology.Modules: seam makes roles and schemas for what is listed there`,
-		func(t Tree, m, at string) bool { return listed(t[at], "Modules", m) },
+		func(t Tree, m, at string) bool { return listed(t, at, "Modules", m) },
 	},
 	{
 		"cmd/%", "the module % has no process of its own", "write cmd/%/main.go, serve.go and config.go, as in cmd/payments",
@@ -77,23 +107,53 @@ var parts = []struct {
 	},
 	{
 		"cmd/monolith/config.go", "the monolith's MODULES does not know %", `add "%" to modules, and serve it in main.go`,
-		func(t Tree, m, at string) bool { return listed(t[at], "modules", m) || gone(t, m) },
+		func(t Tree, m, at string) bool { return listed(t, at, "modules", m) || gone(t, m) },
 	},
 	{
-		"deploy/routes.yaml", "no route leads to %", "add a route with the prefix /v1/%",
+		"cmd/monolith/config.go", "the default of MODULES has no %", "add % to MODULES' envDefault, or the monolith serves it only when told",
 		func(t Tree, m, at string) bool {
-			return regexp.MustCompile(`(?m)prefix: /v1/` + m + `$`).MatchString(t[at])
+			tag := regexp.MustCompile(`env:"MODULES" envDefault:"([^"]*)"`).FindStringSubmatch(t[at])
+			return gone(t, m) || tag != nil && slices.Contains(strings.Split(tag[1], ","), m)
 		},
 	},
 	{
-		"go.work", "does not use modules/%, or its contract", "add ./modules/% (and ./modules/%/%api) to use",
+		"cmd/monolith/main.go", "does not migrate %", `add "%": {cfg.<Name>MigrateURL, %migrations.FS} to what migrate goes through`,
+		func(t Tree, m, at string) bool { return gone(t, m) || slices.Contains(keys(t, at), m) },
+	},
+	{
+		"cmd/seam/events.go", "seam events does not ask %", "add its <NAME>_DATABASE_URL to eventsSettings, and % to urls()",
 		func(t Tree, m, at string) bool {
-			for _, mod := range append(t.Match("modules/"+m+"/go.mod"), t.Match("modules/"+m+"/*/go.mod")...) {
-				if !strings.Contains(t[at], "\t./"+strings.TrimSuffix(mod, "/go.mod")+"\n") {
+			return strings.Contains(t[at], `"`+strings.ToUpper(m)+`_DATABASE_URL"`) && slices.Contains(keys(t, at), m)
+		},
+	},
+	{
+		"go.mod", "does not require and replace modules/%, or does not replace its contract",
+		"add a require (v0.0.0) and a replace of example.com/shop/modules/% and a replace of its contract: a build outside of the workspace needs them",
+		func(t Tree, m, at string) bool {
+			for _, mod := range modulesOf(t, m) {
+				required := regexp.MustCompile(`(?m)^\s*(require\s+)?` + Shop + "/" + mod + `\s+v`)
+				replaced := regexp.MustCompile(`(?m)^\s*(replace\s+)?` + Shop + "/" + mod + `\s+=>\s+\./` + mod + `(\s|$)`)
+				if !replaced.MatchString(t[at]) || mod == "modules/"+m && !required.MatchString(t[at]) {
 					return false
 				}
 			}
 			return true
+		},
+	},
+	{
+		"deploy/routes.yaml", "no route leads to %", "add a route with the prefix /v1/%",
+		func(t Tree, m, at string) bool { return routed(t[at], m) },
+	},
+	{
+		"deploy/routes/compose.yaml", "no route leads to %", "add an upstream and a route with the prefix /v1/%, or delete the file with compose.services.yaml",
+		func(t Tree, m, at string) bool { return t[at] == "" || routed(t[at], m) },
+	},
+	{
+		"go.work", "does not use modules/%, or its contract", "add ./modules/% (and ./modules/%/%api) to use",
+		func(t Tree, m, at string) bool {
+			return !slices.ContainsFunc(modulesOf(t, m), func(mod string) bool {
+				return !regexp.MustCompile(`(?m)^\s*(use\s+)?\./` + mod + `(\s|$)`).MatchString(t[at])
+			})
 		},
 	},
 	{
@@ -108,27 +168,66 @@ var parts = []struct {
 }
 
 // listed says that a Go file's list of strings of that name holds the module.
-func listed(text, name, module string) bool {
-	list := regexp.MustCompile(`(?m)^var ` + name + ` = \[\]string\{(.*)\}$`).FindStringSubmatch(text)
-	return list != nil && strings.Contains(list[1], fmt.Sprintf("%q", module))
+func listed(t Tree, file, name, module string) bool {
+	found := false
+	ast.Inspect(t.Go(file), func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Names) == 1 && spec.Names[0].Name == name && len(spec.Values) == 1 {
+			if list, ok := spec.Values[0].(*ast.CompositeLit); ok {
+				found = slices.ContainsFunc(list.Elts, func(e ast.Expr) bool { return literal(e) == module })
+			}
+		}
+		return true
+	})
+	return found
 }
 
-// TestAFifthModule adds a module by hand, a twin of payments, and touches no test: the rules take it as it is, and none of its parts can
-// be left out.
+// keys are the strings that are keys of a Go file's maps.
+func keys(t Tree, file string) []string {
+	var found []string
+	ast.Inspect(t.Go(file), func(n ast.Node) bool {
+		if pair, ok := n.(*ast.KeyValueExpr); ok && literal(pair.Key) != "" {
+			found = append(found, literal(pair.Key))
+		}
+		return true
+	})
+	return found
+}
+
+// routed says that a file of routes leads to the module. One that cannot be read is another rule's.
+func routed(text, module string) bool {
+	file, err := routes.Parse([]byte(text))
+	return err != nil || slices.ContainsFunc(slices.Collect(maps.Values(file.Routes)), func(r routes.Route) bool { return r.Prefix == "/v1/"+module })
+}
+
+// modulesOf are the folders of a module that have a go.mod: its own and its contract's.
+func modulesOf(t Tree, module string) []string {
+	found := append(t.Match("modules/"+module+"/go.mod"), t.Match("modules/"+module+"/*/go.mod")...)
+	for i, mod := range found {
+		found[i] = strings.TrimSuffix(mod, "/go.mod")
+	}
+	return found
+}
+
+// TestAFifthModule adds a module by hand, a twin of payments, and touches no test: the rules take it as it is and bite as before, and none
+// of its parts can be left out.
 func TestAFifthModule(t *testing.T) {
 	t.Parallel()
 	tree := withTwin(t, repository(t))
+	bite(t, tree)
 	for _, r := range all {
 		for _, v := range r.check(tree).broken {
 			t.Error(v.tell(r))
 		}
 	}
-	for _, part := range []string{"modules/billing/README.md", "migrations/billing/", "cmd/billing/", "modules/billing/billingapi/"} {
+	for _, part := range []string{"modules/twin/README.md", "migrations/twin/", "cmd/twin/", "modules/twin/twinapi/"} {
 		if len(modules.check(tree.Without(part)).broken)+len(contextmap.check(tree.Without(part)).broken) == 0 {
 			t.Errorf("it may do without %s", part)
 		}
 	}
-	for _, file := range []string{"topology/topology.go", "cmd/monolith/config.go", "deploy/routes.yaml", "go.work", "architecture/contextmap.yaml"} {
+	for _, file := range []string{
+		"topology/topology.go", "cmd/monolith/config.go", "cmd/monolith/main.go", "cmd/seam/events.go", "deploy/routes.yaml", "deploy/routes/compose.yaml",
+		"go.mod", "go.work", "architecture/contextmap.yaml",
+	} {
 		if len(modules.check(tree.With(file, repository(t)[file])).broken) == 0 {
 			t.Errorf("%s may do without it", file)
 		}
@@ -139,7 +238,7 @@ func TestAFifthModule(t *testing.T) {
 func withTwin(t *testing.T, tree Tree) Tree {
 	t.Helper()
 	twin := func(text string) string {
-		return strings.NewReplacer("payments", "billing", "PAYMENTS", "BILLING").Replace(text)
+		return strings.NewReplacer("payments", "twin", "PAYMENTS", "TWIN", "attempts", "tries").Replace(text)
 	}
 	with := maps.Clone(tree)
 	for file, text := range tree {
@@ -148,20 +247,26 @@ func withTwin(t *testing.T, tree Tree) Tree {
 		}
 	}
 	for _, p := range []plant{
-		{file: "go.work", old: "\t./modules/inventory\n", text: "\t./modules/billing\n\t./modules/billing/billingapi\n\t./modules/inventory\n"},
-		{file: "topology/topology.go", old: `Modules = []string{`, text: `Modules = []string{"billing", `},
-		{file: "cmd/monolith/config.go", old: `modules = []string{`, text: `modules = []string{"billing", `},
-		{file: "cmd/monolith/main.go", old: "import (", text: "import (\n\t\"example.com/shop/modules/billing\""},
-		{file: "deploy/routes.yaml", old: "\nroutes:\n", text: "\nroutes:\n  billing:\n    prefix: /v1/billing\n    sides: [{ upstream: monolith, weight: 100, home: shop }]\n"},
-		{file: "architecture/contextmap.yaml", text: `billing:
+		{file: "go.work", old: "\t./modules/inventory\n", text: "\t./modules/twin\n\t./modules/twin/twinapi\n\t./modules/inventory\n"},
+		{file: "topology/topology.go", old: `Modules = []string{`, text: `Modules = []string{"twin", `},
+		{file: "cmd/monolith/config.go", old: `modules = []string{`, text: `modules = []string{"twin", `},
+		{file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`, text: `env:"MODULES" envDefault:"twin,`},
+		{file: "cmd/monolith/main.go", old: "import (", text: "import (\n\t\"example.com/shop/modules/twin\""},
+		{file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"twin\": {cfg.TwinMigrateURL, twinmigrations.FS},\n\t\t\"orders\":"},
+		{file: "cmd/seam/events.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"twin\": s.TwinDatabaseURL, \"orders\":"},
+		{file: "cmd/seam/events.go", old: "\tOrdersDatabaseURL ", text: "\tTwinDatabaseURL string `env:\"TWIN_DATABASE_URL\"`\n\tOrdersDatabaseURL "},
+		{file: "go.mod", text: "require example.com/shop/modules/twin v0.0.0\n\nreplace (\n\texample.com/shop/modules/twin => ./modules/twin\n\texample.com/shop/modules/twin/twinapi => ./modules/twin/twinapi\n)\n"},
+		{file: "deploy/routes/compose.yaml", old: "\nroutes:\n", text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: orders, weight: 100, home: shop }]\n"},
+		{file: "deploy/routes.yaml", old: "\nroutes:\n", text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: monolith, weight: 100, home: shop }]\n"},
+		{file: "architecture/contextmap.yaml", text: `twin:
   listens_to: [orders.payment_due.v1, orders.cancelled.v1]
-  public: {billing.captured.v1: the world, billing.declined.v1: the world, billing.refunded.v1: the world}
+  public: {twin.captured.v1: the world, twin.declined.v1: the world, twin.refunded.v1: the world}
 `},
 	} {
 		with = p.in(t, with)
 	}
 	// What make generate and seam map --write do.
-	with[contractsFolder+"/billing"+openapiSuffix] = twin(with[contractsFolder+"/payments"+openapiSuffix])
+	with[contractsFolder+"/twin"+openapiSuffix] = twin(with[contractsFolder+"/payments"+openapiSuffix])
 	for _, e := range with.Events() {
 		with[schemaFile(e.Topic)] = with.Schema(e)
 	}

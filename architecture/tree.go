@@ -40,8 +40,10 @@ func Read(root string) (Tree, error) {
 		}
 		hidden := strings.HasPrefix(entry.Name(), ".") && here != "." && entry.Name() != ".github"
 		switch {
-		case entry.IsDir() && (hidden || here == "bin"):
+		case entry.IsDir() && (hidden || here == "bin" || entry.Name() == "vendor" || entry.Name() == "node_modules"):
 			return filepath.SkipDir
+		case entry.Type()&fs.ModeSymlink != 0 && (path.Ext(here) == ".go" || path.Ext(here) == ".sql"):
+			return fmt.Errorf("%s is a link to another file: Go compiles it, and no rule sees what is in it; write a file in its place", filepath.ToSlash(here))
 		case hidden || !entry.Type().IsRegular() || entry.Name() == "go.sum":
 			return nil
 		}
@@ -111,16 +113,33 @@ func (t Tree) Modules() []string {
 	return found
 }
 
-// Commands are the programs: each folder of cmd/.
+// Programs are the folders with a package main, wherever they are; what the tests build is none.
+func (t Tree) Programs() []string {
+	var found []string
+	for _, file := range t.GoFiles(false) {
+		folder := path.Dir(file)
+		if within(folder, "test") || within(folder, "architecture") || slices.Contains(found, folder) {
+			continue
+		}
+		if t.Go(file).Name.Name == "main" {
+			found = append(found, folder)
+		}
+	}
+	return found
+}
+
+// Commands are the programs of cmd/, each as its folder there.
 func (t Tree) Commands() []string {
 	var found []string
-	for _, file := range t.Match("cmd/*/*.go") {
-		if name := path.Base(path.Dir(file)); !slices.Contains(found, name) {
+	for _, folder := range t.Programs() {
+		if name, ok := strings.CutPrefix(folder, "cmd/"); ok {
 			found = append(found, name)
 		}
 	}
 	return found
 }
+
+func within(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
 // GoFiles are all files of Go, hand-written and generated, with their tests or without.
 func (t Tree) GoFiles(tests bool) []string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,12 +32,7 @@ type Process struct {
 // StartMonolith starts one more process of the modules that are not split off, on the port or any free one for 0, and waits until it is
 // ready.
 func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
-	var rest []string
-	for _, m := range Modules {
-		if !slices.Contains(s.options.Split, m) {
-			rest = append(rest, m)
-		}
-	}
+	rest := s.rest()
 	bus := service.Memory
 	if s.Broker != nil {
 		bus = service.NATS

@@ -19,16 +19,12 @@ import (
 	"strings"
 	"time"
 
-	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/platform/devkit/broker"
-	"example.com/shop/platform/devkit/child"
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Modules are the bounded contexts, each with a schema of its own.
@@ -182,35 +178,6 @@ func Password(state, name string) (string, error) {
 		return "", fmt.Errorf("keep a password: %w", err)
 	}
 	return string(kept), nil
-}
-
-// migrate brings the schemas up to date with the monolith's own verb, and stocks the shelves the first time.
-func (s *Shop) migrate(ctx context.Context) error {
-	p, err := child.Start(child.Options{
-		Name: "migrate", Path: filepath.Join(s.options.Bin, "monolith"), Args: []string{"migrate"},
-		Env: s.env(), Out: s.options.Out,
-	})
-	if err != nil {
-		return err
-	}
-	defer context.AfterFunc(ctx, func() { _ = p.Stop(0) })()
-	if err := p.Err(); err != nil {
-		return fmt.Errorf("migrate: %w", errors.Join(ctx.Err(), err))
-	}
-	return Seed(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
-}
-
-// Seed stocks the shelves. What is there already stays as it is.
-func Seed(ctx context.Context, inventoryMigrateURL string) error {
-	conn, err := pgx.Connect(ctx, inventoryMigrateURL)
-	if err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, inventorymigrations.Seed); err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	return nil
 }
 
 // ServiceToken is what the shop's own processes show each other. It lives longer than a development shop runs.

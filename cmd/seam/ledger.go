@@ -49,11 +49,11 @@ func runLedger(_ context.Context, args []string) error {
 			e.Module, e.State, e.Dates[e.State].Format(time.DateOnly), e.Trigger, e.Measurement, e.Owner)
 		for _, why := range e.Overdue(time.Now()) {
 			late++
-			fmt.Println("  late:", why)
+			fmt.Println("  not as promised:", why)
 		}
 	}
 	if late > 0 {
-		return fmt.Errorf("%d overdue: finish the step, take it back (seam route rollback), or move its day in %s and say why in extended", late, file)
+		return fmt.Errorf("%d not as promised: finish the step, take it back (seam route rollback), or move its day in %s and say why in the commit", late, file)
 	}
 	return nil
 }

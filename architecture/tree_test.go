@@ -1,0 +1,62 @@
+package architecture
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A file that is only a link is compiled by Go, and would be seen by no rule.
+func TestReadRefusesLinks(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module example.com/shop\n", "vendor/a.go": "package a\n", "web/node_modules/b.go": "package b\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("nowhere.md", filepath.Join(folder, "NOTES.md")); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := Read(folder)
+	if err != nil || len(tree) != 1 {
+		t.Errorf("read %v of others' code, or not a link that is none of Go's: %v", tree, err)
+	}
+	if err := os.Symlink("../elsewhere.go", filepath.Join(folder, "here.go")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(folder); err == nil || !strings.Contains(err.Error(), "here.go is a link") {
+		t.Errorf("a link to a file of Go: %v", err)
+	}
+}
+
+// After an extraction is done the monolith is still what serves the rest.
+func TestTopologiesAfterAModuleHasLeft(t *testing.T) {
+	t.Parallel()
+	modules := []string{"a", "b", "c"}
+	commands := []Process{{"a", []string{"a"}}, {"b", []string{"b"}}, {"c", []string{"c"}}, {facade, nil}, {"whole", []string{"a", "b"}}}
+	names := func(left ...string) string {
+		var found []string
+		for _, topology := range topologies(modules, left, commands) {
+			var runs []string
+			for _, p := range topology.Processes {
+				runs = append(runs, p.Name)
+			}
+			found = append(found, topology.Name+": "+strings.Join(runs, " "))
+		}
+		return strings.Join(found, "\n")
+	}
+	want := "make run SPLIT=c: gateway whole c\nmake run SPLIT=a,c: gateway whole a c\nmake run SPLIT=b,c: gateway whole b c\nmake run SPLIT=all: gateway a b c"
+	if got := names("c"); got != want {
+		t.Errorf("with c gone:\n%s\nwant:\n%s", got, want)
+	}
+	commands[4].Modules = modules
+	if got := names(); !slices.Equal(strings.Split(got, "\n")[:2], []string{"make run: whole", "make run SPLIT=a: gateway whole a"}) {
+		t.Errorf("with none gone:\n%s", got)
+	}
+}
