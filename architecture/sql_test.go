@@ -16,13 +16,7 @@ var sql = rule{
 		"see \"A shared database\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
-		owners := sqlOwners{}
-		for _, file := range t.Match("migrations/*/*.sql") {
-			owners.learn(path.Base(path.Dir(file)), readScript(t[file]))
-		}
-		for _, file := range t.Below("platform", ".sql") {
-			owners.learn(everySchema, readScript(t[file]))
-		}
+		owners := readOwners(t)
 		for _, file := range sqlFiles(t) {
 			me, _ := ownerOfFile(file)
 			s := readScript(neutral(file, t[file]))
@@ -66,6 +60,18 @@ const everySchema = ""
 
 // sqlOwners are the names that each module's migrations make, with their kind.
 type sqlOwners map[string]map[string]string
+
+// readOwners reads what the migrations of each module make, and platform for all.
+func readOwners(t Tree) sqlOwners {
+	owners := sqlOwners{}
+	for _, file := range t.Match("migrations/*/*.sql") {
+		owners.learn(path.Base(path.Dir(file)), readScript(t[file]))
+	}
+	for _, file := range t.Below("platform", ".sql") {
+		owners.learn(everySchema, readScript(t[file]))
+	}
+	return owners
+}
 
 func (o sqlOwners) learn(owner string, s *script) {
 	if o[owner] == nil {
