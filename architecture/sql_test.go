@@ -16,12 +16,12 @@ var sql = rule{
 		"see \"A shared database\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
-		owners := sqlOwners{}
-		for _, file := range t.Match("migrations/*/*.sql") {
-			owners.learn(path.Base(path.Dir(file)), readScript(t[file]))
-		}
-		for _, file := range t.Below("platform", ".sql") {
-			owners.learn(everySchema, readScript(t[file]))
+		owners := readOwners(t)
+		for _, file := range slices.Sorted(maps.Keys(t)) {
+			if path.Ext(file) == ".sql" && !slices.ContainsFunc(sqlHomes, func(home string) bool { return under(file, home) }) {
+				f.add(file, "is SQL that belongs to no module",
+					"move it to the module that owns its tables: migrations/<module> or its queries.sql; what needs two modules asks both by their contracts")
+			}
 		}
 		for _, file := range sqlFiles(t) {
 			me, _ := ownerOfFile(file)
@@ -45,6 +45,9 @@ var sql = rule{
 	accepts: sqlAccepts,
 }
 
+// sqlHomes are the folders where SQL is read by this rule, or by tests alone.
+var sqlHomes = []string{"migrations", "modules", "platform", "architecture", "test"}
+
 // sqlFiles are all files of SQL that modules or platform own.
 func sqlFiles(t Tree) []string {
 	return slices.Concat(t.Below("migrations", ".sql"), t.Below("modules", ".sql"), t.Below("platform", ".sql"))
@@ -66,6 +69,29 @@ const everySchema = ""
 
 // sqlOwners are the names that each module's migrations make, with their kind.
 type sqlOwners map[string]map[string]string
+
+// readOwners reads what the migrations of each module make, and platform for all.
+func readOwners(t Tree) sqlOwners {
+	owners := sqlOwners{}
+	for _, file := range t.Match("migrations/*/*.sql") {
+		owners.learn(path.Base(path.Dir(file)), readScript(t[file]))
+	}
+	for _, file := range t.Below("platform", ".sql") {
+		owners.learn(everySchema, readScript(t[file]))
+	}
+	for _, file := range t.Match("platform/postgres/*.go") {
+		if extension.MatchString(t[file]) {
+			owners[everySchema][anyType] = "type"
+		}
+	}
+	return owners
+}
+
+// extension is a statement of Go that creates one. Nothing here knows which types it brings, so then PostgreSQL alone judges those that
+// no module makes.
+var extension = regexp.MustCompile("[\"`]CREATE EXTENSION ")
+
+const anyType = "*"
 
 func (o sqlOwners) learn(owner string, s *script) {
 	if o[owner] == nil {
@@ -125,8 +151,12 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 		}
 	}
 	if n.kind == "table" && !strings.HasPrefix(name, "pg_") && !o.implied(me, name) || n.kind == "type" && !o.typed(name) {
-		return "names the " + n.kind + " " + name + n.where + ", which " + makers(me) + " do not make",
-			"make it in a migration of the module itself; what another module has comes through its contract"
+		fix := "make it in a migration of the module itself; what another module has comes through its contract"
+		if n.kind == "type" {
+			fix = "make it in a migration of the module itself; an extension's type is let pass once platform/postgres/provision.go " +
+				"says CREATE EXTENSION … SCHEMA pg_catalog, which every search_path holds"
+		}
+		return "names the " + n.kind + " " + name + n.where + ", which " + makers(me) + " do not make", fix
 	}
 	return "", ""
 }
@@ -174,7 +204,7 @@ func (o sqlOwners) implied(me, name string) bool {
 
 // typed says that a type is PostgreSQL's own. Those with a name of their own in the standard, as integer, the parser has qualified.
 func (o sqlOwners) typed(name string) bool {
-	return strings.HasPrefix(name, "pg_") || slices.Contains(strings.Fields(builtin), name)
+	return strings.HasPrefix(name, "pg_") || slices.Contains(strings.Fields(builtin), name) || o[everySchema][anyType] != ""
 }
 
 const builtin = `

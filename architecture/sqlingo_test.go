@@ -1,144 +1,150 @@
 package architecture
 
 import (
+	"fmt"
 	"go/ast"
-	"go/token"
+	"maps"
+	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// sqlInGo keeps the statements of a module where the rule sql reads them.
+// sqlInGo keeps the statements of a module where the rule sql reads them. It looks at what runs a statement and not at what looks like one,
+// for English and SQL share too many words; only a table that is named with its module is unmistakable, so that is refused in any text.
 var sqlInGo = rule{
 	name: "sqlingo",
-	why: "a statement that is hidden in Go is checked by nobody, neither against the module's tables nor for what it reaches into; " +
+	why: "a statement that is hidden outside queries.sql is checked by nobody, neither against the module's tables nor for what it reaches into; " +
 		"see \"A shared database\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
-		for _, file := range slices.Concat(t.Below("modules", ".go"), t.Below("migrations", ".go"), t.Below("cmd", ".go")) {
-			if strings.HasSuffix(file, "_test.go") || strings.Contains(file, "/internal/db/") || under(file, "cmd/seam") {
+		owners := readOwners(t)
+		for _, file := range slices.Sorted(maps.Keys(t)) {
+			if strings.HasSuffix(file, "_test.go") || under(file, "cmd/seam") || under(file, "architecture") {
 				continue // seam is the operator's: it looks at outbox and inbox, which are in every schema
 			}
-			f.subjects++
-			ast.Inspect(t.Go(file), f.sqlIn)
+			me, _ := ownerOfFile(file)
+			switch path.Ext(file) {
+			case ".go":
+				f.subjects++
+				f.sqlInFile(t, file, owners.qualified(everySchema))
+			case ".sql", ".md": // the rule sql reads the one, only people read the other
+			default:
+				if at := owners.qualified(me).FindStringIndex(t[file]); at != nil {
+					f.add(fmt.Sprintf("%s:%d", file, 1+strings.Count(t[file][:at[0]], "\n")), "holds SQL: "+t[file][at[0]:at[1]], intoQueries)
+				}
+			}
 		}
 		return f
 	},
 	refuses: []plant{
-		{name: "a query of another module's table", file: "modules/orders/plant.go", text: `package orders
+		{name: "a statement of its own table", file: "modules/orders/plant.go", text: `package orders
 
-const stock = "SELECT on_hand FROM inventory.stock WHERE sku = $1"`,
-			want: "modules/orders/plant.go:3: holds SQL: SELECT on_hand FROM inventory.stock"},
-		{name: "a query of its own table", file: "modules/orders/plant.go", text: `package orders
+func f(pool interface{ Exec(string) }) { pool.Exec("DELETE FROM lines") }`, want: "modules/orders/plant.go:3: runs SQL by Exec\n  instead: write it into"},
+		{name: "a query that grows", file: "modules/orders/plant.go", text: `package orders
 
-func f(pool interface{ Exec(string) }) { pool.Exec("DELETE FROM lines") }`, want: "holds SQL: DELETE FROM lines"},
-		{name: "small letters, over several lines, behind a comment", file: "modules/orders/plant.go", text: "package orders\n\nconst q = `-- all\n" +
-			"update orders\nset status = 'placed'`", want: "holds SQL: -- all update orders"},
-		{name: "a statement in pieces", file: "modules/orders/plant.go", text: `package orders
-
-func f(table string) string { return "SELECT id" + " FROM " + table + " WHERE id = $1" }`, want: "holds SQL: SELECT id FROM"},
-		{name: "a statement with a verb in it", file: "modules/orders/plant.go", text: `package orders
-
-const q = "INSERT INTO %s (id) VALUES (%d)"`, want: "holds SQL: INSERT INTO"},
-		{name: "a channel", file: "modules/orders/plant.go", text: `package orders
-
-const q = "LISTEN placed"`, want: "holds SQL: LISTEN placed"},
+func f(ctx context.Context, tx pgx.Tx, where string) {
+	q := "select id from lines where "
+	q += where
+	tx.Query(ctx, q)
+}`, want: "modules/orders/plant.go:6: runs SQL by Query"},
 		{name: "rows copied into another module's table", file: "modules/orders/plant.go", text: `package orders
 
-import "github.com/jackc/pgx/v5"
+func f(ctx context.Context, tx pgx.Tx) { tx.CopyFrom(ctx, []string{"inventory", "stock"}, []string{"sku"}, nil) }`, want: "runs SQL by CopyFrom"},
+		{name: "a batch", file: "modules/orders/plant.go", text: `package orders
 
-var to = pgx.Identifier{"inventory", "stock"}`, want: "modules/orders/plant.go:5: names a table in Go"},
+func f(ctx context.Context, tx pgx.Tx, b *pgx.Batch) { tx.SendBatch(ctx, b).Close() }`, want: "runs SQL by SendBatch"},
 		{name: "a migration in Go", file: "migrations/orders/plant.go", text: `package ordersmigrations
 
-const up = "ALTER TABLE lines ADD COLUMN note text"`, want: "holds SQL: ALTER TABLE lines"},
+func up(ctx context.Context, tx *sql.Tx) { tx.ExecContext(ctx, "ALTER TABLE lines ADD COLUMN note text") }`, want: "runs SQL by ExecContext"},
 		{name: "a query in a service's main", file: "cmd/orders/plant.go", text: `package main
 
-const q = "TRUNCATE outbox"`, want: "holds SQL: TRUNCATE outbox"},
+func f(ctx context.Context, pool *pgxpool.Pool) { pool.QueryRow(ctx, counts).Scan(&n) }`, want: "runs SQL by QueryRow"},
+		{name: "a file among the generated ones", file: "modules/orders/internal/db/plant.go", text: "package db\n\ntype Mine struct{}",
+			want: "modules/orders/internal/db/plant.go: is not generated"},
+		{name: "another module's table in a text", file: "modules/orders/plant.go", text: `package orders
+
+const stock = "select on_hand from inventory.stock"`, want: `modules/orders/plant.go:3: holds SQL: from inventory.stock`},
+		{name: "a module's table in platform", file: "platform/events/plant.go", text: "package events\n\nconst report = `SELECT id\nFROM\n\torders.\"orders\"`",
+			want: "platform/events/plant.go:3: holds SQL"},
+		{name: "a module's outbox in the façade", file: "cmd/gateway/plant.go", text: "package main\n\nconst q = `UPDATE \"orders\".outbox SET key = ''`",
+			want: "holds SQL: UPDATE \"orders\".outbox"},
+		{name: "a text that is embedded", file: "modules/orders/report.txt", text: "-- all\nselect sku\nfrom inventory.stock\n",
+			want: "modules/orders/report.txt:3: holds SQL: from inventory.stock"},
+		{name: "a report that is deployed", file: "deploy/report.sh", text: "psql -c 'SELECT sku FROM orders.lines JOIN inventory.stock USING (sku)'",
+			want: "deploy/report.sh:1: holds SQL: FROM orders.lines"},
 	},
 	accepts: []plant{
-		{name: "an error that starts like a statement", file: "modules/orders/near.go", text: `package orders
+		{name: "texts of English with the words of SQL", file: "modules/orders/near.go", text: `package orders
 
-import "fmt"
+var texts = []string{"SET x TO y", "LOCK y", "Set up = done", "update order: %w", "Select one from the list", "it came from inventory.", "SELECT"}`},
+		{name: "a topic", file: "platform/events/near.go", text: "package events\n\nconst failed = \"cannot read from inventory.reserved.v1\""},
+		{name: "the query of an address", file: "modules/orders/near.go", text: `package orders
 
-func f(err error) error { return fmt.Errorf("update order: %w", err) }`},
-		{name: "texts of English that PostgreSQL would understand", file: "modules/orders/near.go", text: `package orders
-
-var texts = []string{"select one item", "truncate text", "listen first", "set deadline to now", "Select from the list", "UPDATE failed"}`},
+func f(r *http.Request) string { return r.URL.Query().Get("limit") }`},
+		{name: "a search that is no statement", file: "modules/orders/near.go", text: "package orders\n\nvar found = catalogue.Query(\"tea\")"},
 		{name: "a test", file: "modules/orders/near_test.go", text: `package orders
 
-const q = "SELECT count(*) FROM lines"`},
-		{name: "generated code", file: "modules/orders/internal/db/near.go", text: `package db
+func f(ctx context.Context, tx pgx.Tx) { tx.Exec(ctx, "SELECT count(*) FROM orders.lines") }`},
+		{name: "generated code", file: "modules/orders/internal/db/near.go", text: `// Code generated by sqlc. DO NOT EDIT.
 
-const q = "SELECT count(*) FROM lines"`},
+package db
+
+func f(ctx context.Context, tx pgx.Tx) { tx.Exec(ctx, "DELETE FROM lines") }`},
+		{name: "platform's own statement", file: "platform/events/near.go", text: `package events
+
+func f(ctx context.Context, tx pgx.Tx) { tx.Exec(ctx, "DELETE FROM outbox") }`},
+		{name: "its own table in a text", file: "modules/orders/near.txt", text: "Taken from orders.lines."},
 	},
 }
 
-// sqlIn refuses a node of Go that is SQL, and says whether to look into it.
-func (f *findings) sqlIn(node ast.Node) bool {
-	switch n := node.(type) {
-	case *ast.CompositeLit:
-		if s, ok := n.Type.(*ast.SelectorExpr); ok && s.Sel.Name == "Identifier" && isName(s.X, "pgx") {
-			f.add(At(n), "names a table in Go", "write the statement into the module's queries.sql (for many rows, with :copyfrom)")
+const intoQueries = "write it into the queries.sql of the module that owns the table, and call what make generate makes of it " +
+	"(for many rows, with :copyfrom)"
+
+// runs are pgx's methods that run a statement, and those of database/sql; what Prepare makes is run by one of them. Query is a word of
+// others too: pgx's takes a context and a statement.
+var runs = map[string]int{
+	"Exec": 1, "QueryRow": 1, "CopyFrom": 1, "SendBatch": 1, "Query": 2, "ExecContext": 2, "QueryContext": 2, "QueryRowContext": 2,
+}
+
+// sqlInFile refuses what runs a statement where only queries.sql may hold one, and texts that name a module's table anywhere.
+func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
+	if under(file, "modules") && strings.Contains(file, "/internal/db/") {
+		if !strings.HasPrefix(t[file], "// Code generated ") {
+			f.add(file, "is not generated", "move it into the module's own folder, and its statements into queries.sql: make generate owns internal/db")
 		}
-	case *ast.BasicLit, *ast.BinaryExpr:
-		pieces, literal := joined(n.(ast.Expr))
-		if literal && isStatement(pieces) {
-			f.add(At(n), "holds SQL: "+beginning(pieces), "write it into the module's queries.sql, and call what make generate makes of it")
-			return false
+		return
+	}
+	folder, _, _ := strings.Cut(file, "/")
+	ofModule := slices.Contains([]string{"modules", "migrations", "cmd"}, folder)
+	ast.Inspect(t.Go(file), func(node ast.Node) bool {
+		if call, ok := node.(*ast.CallExpr); ok && ofModule {
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			if ok && runs[method.Sel.Name] > 0 && len(call.Args) >= runs[method.Sel.Name] {
+				f.add(At(call), "runs SQL by "+method.Sel.Name, intoQueries)
+			}
+		}
+		if found := tables.FindString(literal(node)); found != "" {
+			f.add(At(node), "holds SQL: "+strings.Join(strings.Fields(found), " "), intoQueries)
+		}
+		return true
+	})
+}
+
+// qualified finds a table that is named with the module that owns it, unless that is me.
+func (o sqlOwners) qualified(me string) *regexp.Regexp {
+	var tables []string
+	for _, module := range slices.Sorted(maps.Keys(o)) {
+		if module == me || module == everySchema {
+			continue
+		}
+		for _, owner := range []string{module, everySchema} {
+			for name, kind := range o[owner] {
+				if kind == "table" || kind == "view" {
+					tables = append(tables, fmt.Sprintf(`"?%s"?\."?%s`, module, name))
+				}
+			}
 		}
 	}
-	return true
-}
-
-func isName(e ast.Expr, name string) bool {
-	i, ok := e.(*ast.Ident)
-	return ok && i.Name == name
-}
-
-// joined is the text of a literal, or of literals joined by +, with x for what is known only when it runs.
-func joined(e ast.Expr) (text string, literal bool) {
-	switch n := e.(type) {
-	case *ast.BasicLit:
-		text, err := strconv.Unquote(n.Value)
-		return text, n.Kind == token.STRING && err == nil
-	case *ast.BinaryExpr:
-		left, first := joined(n.X)
-		right, second := joined(n.Y)
-		return left + right, n.Op == token.ADD && (first || second)
-	case *ast.ParenExpr:
-		return joined(n.X)
-	}
-	return "x", false
-}
-
-var (
-	begins = regexp.MustCompile(`(?is)^(\s|--[^\n]*\n|/\*.*?\*/)*` +
-		`(SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES|CREATE|ALTER|DROP|TRUNCATE|COPY|LOCK|GRANT|REVOKE|LISTEN|NOTIFY|SET|DO|CALL)\s+\S`)
-	verbs = regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z]`)
-	// sentence is what English and SQL share. In small letters only a statement with more than that is one.
-	sentence = regexp.MustCompile(`(?is)\b(from\s+\S+\s+(where|join|order|group|limit|for)\b|from\s+\w+\s*;?\s*$|\binto\s+\w+|\bset\s+\w+\s*=|table\s+\w+\s)`)
-)
-
-// isStatement says that a text is a statement, and not a sentence that begins like one.
-func isStatement(text string) bool {
-	begin := begins.FindStringSubmatch(text)
-	if begin == nil {
-		return false
-	}
-	verb := begin[2]
-	if verb != strings.ToUpper(verb) && !sentence.MatchString(text) {
-		return false
-	}
-	return readScript(text).statements > 0 || readScript(verbs.ReplaceAllString(text, "x")).statements > 0
-}
-
-// beginning is the beginning of a text on one line.
-func beginning(text string) string {
-	const most = 60
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > most {
-		return text[:most] + "…"
-	}
-	return text
+	return regexp.MustCompile(`(?is)\b(from|join|into|update|table|only)\s+(` + strings.Join(tables, "|") + `)"?\b`)
 }

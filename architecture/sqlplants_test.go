@@ -1,5 +1,7 @@
 package architecture
 
+import "testing"
+
 // crossing is a new migration of orders.
 const crossing = "migrations/orders/9999_plant.sql"
 
@@ -94,6 +96,12 @@ END $$;`, want: crossing + ":2: names inventory.stock in a DO block"},
 	{name: "a seed", file: "migrations/inventory/seed/products.sql", text: "INSERT INTO orders.orders (id) VALUES ('x');", want: "names orders.orders"},
 	{name: "platform reads a module's table", file: "platform/postgres/schema/9999_plant.sql", text: "CREATE VIEW totals AS SELECT total FROM orders;",
 		want: "names orders in a view: that is a table of the module orders\n  instead: move it into modules/orders"},
+	{name: "a setting of its own role", file: crossing, text: "ALTER ROLE CURRENT_USER SET search_path = inventory;", want: "changes a role"},
+	{name: "a report over two schemas", file: "deploy/reports/views.sql", text: "CREATE VIEW sold AS SELECT id FROM orders.orders JOIN inventory.stock USING (sku);",
+		want: "deploy/reports/views.sql: is SQL that belongs to no module\n  instead: move it to the module"},
+	{name: "a type of an extension that nobody creates", file: crossing, text: "CREATE TABLE parcels (label citext);",
+		want: "names the type citext, which migrations/orders and platform/postgres/schema do not make\n" +
+			"  instead: make it in a migration of the module itself; an extension's type is let pass once platform/postgres/provision.go"},
 	{name: "no SQL at all", file: crossing, text: "-- +goose Up\nCREATE TABEL parcels ();", want: crossing + ":2: is no SQL that PostgreSQL understands"},
 }
 
@@ -133,5 +141,20 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER counted AFTER INSERT ON lines REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION count_lines();`},
 	{name: "rights taken from everybody", file: crossing, text: "REVOKE ALL ON lines FROM PUBLIC;\nALTER TABLE lines OWNER TO CURRENT_USER;"},
+	{name: "a fixture of a test", file: "test/acceptance/testdata/near.sql", text: "SELECT id FROM orders.orders;"},
 	{name: "another setting", file: crossing, text: "SET LOCAL lock_timeout = '1s';\nSELECT set_config('statement_timeout', '0', true);"},
+}
+
+// TestAnExtensionBringsItsTypes needs two changes: one creates the extension for all, the other uses its type.
+func TestAnExtensionBringsItsTypes(t *testing.T) {
+	t.Parallel()
+	tree := repository(t)
+	before := len(sql.check(tree).broken)
+	tree = tree.With("platform/postgres/extensions.go", "package postgres\n\nconst citext = \"CREATE EXTENSION IF NOT EXISTS citext SCHEMA pg_catalog\"")
+	if found := sql.check(tree.With(crossing, "CREATE TABLE parcels (label citext);")).broken; len(found) > before {
+		t.Errorf("it says %s", found[len(found)-1].tell(sql))
+	}
+	if found := sql.check(tree.With(crossing, "CREATE TABLE parcels (label stock);")).broken; len(found) == before {
+		t.Error("with an extension, another module's row type is let pass")
+	}
 }

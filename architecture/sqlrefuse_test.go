@@ -6,42 +6,22 @@ import (
 	"strings"
 )
 
-// elsewhere are the statements that concern more than one schema, whatever they name.
+// elsewhere are statements that concern more than one schema, whatever they name: the doors out, and what a role may do to itself.
+// Whatever else concerns the whole database or server, as CREATE ROLE, PostgreSQL refuses to the role that migrates.
 var elsewhere = map[string]string{
-	"CreateSchemaStmt":           "creates a schema",
-	"AlterObjectSchemaStmt":      "moves something into another schema",
-	"CreateExtensionStmt":        "creates an extension, which the whole database shares",
-	"AlterExtensionStmt":         "changes an extension, which the whole database shares",
-	"AlterExtensionContentsStmt": "changes an extension, which the whole database shares",
-	"CreateFdwStmt":              "opens a door to another database",
-	"CreateForeignServerStmt":    "opens a door to another database",
-	"AlterForeignServerStmt":     "opens a door to another database",
-	"CreateUserMappingStmt":      "opens a door to another database",
-	"CreateForeignTableStmt":     "makes a table of another database look like the module's own",
-	"ImportForeignSchemaStmt":    "makes the tables of another database look like the module's own",
-	"CreatePublicationStmt":      "hands tables to another database",
-	"CreateSubscriptionStmt":     "takes tables from another database",
-	"CreateEventTrigStmt":        "makes an event trigger, which every schema of the database runs",
-	"CreatedbStmt":               "creates a database",
-	"DropdbStmt":                 "drops a database",
-	"AlterDatabaseStmt":          "changes the database that all modules share",
-	"AlterDatabaseSetStmt":       "changes the database that all modules share",
-	"AlterSystemStmt":            "changes the server that all modules share",
-	"CreateTableSpaceStmt":       "changes the server that all modules share",
-	"LoadStmt":                   "changes the server that all modules share",
-	"CreatePLangStmt":            "changes the database that all modules share",
-	"CreateRoleStmt":             "creates a role, which the whole server shares",
-	"AlterRoleStmt":              "changes a role, which the whole server shares",
-	"AlterRoleSetStmt":           "changes a role, which the whole server shares",
-	"DropRoleStmt":               "drops a role, which the whole server shares",
-	"GrantRoleStmt":              "makes one role a member of another",
-	"DropOwnedStmt":              "gives up all that a role owns",
-	"ReassignOwnedStmt":          "gives all that a role owns to another",
+	"CreateSchemaStmt":        "creates a schema",
+	"AlterObjectSchemaStmt":   "moves something into another schema",
+	"CreateExtensionStmt":     "creates an extension, which the whole database shares",
+	"CreateForeignServerStmt": "opens a door to another database",
+	"CreateForeignTableStmt":  "makes a table of another database look like the module's own",
+	"ImportForeignSchemaStmt": "makes the tables of another database look like the module's own",
+	"AlterRoleStmt":           "changes a role, which the whole server shares",
+	"AlterRoleSetStmt":        "changes a role, which the whole server shares",
 }
 
 const (
 	provisioned = "keep to tables, indexes and the like in the module's own schema: what a database or a server has once " +
-		"is made in platform/postgres/provision.go"
+		"is made in platform/postgres/provision.go (an extension with SCHEMA pg_catalog)"
 	noChannel = "publish an event with events.PublishTx: a channel belongs to the whole database, so it is gone when the schema moves"
 	writeOut  = "write the statement out in the module's queries.sql"
 )
@@ -63,9 +43,6 @@ func (r sqlReader) refuses(kind string, node pgNode, line int) bool {
 		}
 	case "GrantStmt":
 		r.grant(node, line)
-		return r.databaseWide(node, line)
-	case "DropStmt", "CommentStmt", "SecLabelStmt", "RenameStmt", "AlterOwnerStmt":
-		return r.databaseWide(node, line)
 	case "DefElem":
 		if name := node.text("defname"); name == "schema" || name == "schemas" {
 			r.name(line, "schema", append(pgWords(node.node("arg").list("items")), said(node.node("arg").text("sval"))...)...)
@@ -95,21 +72,6 @@ func (r sqlReader) set(name, kind string, line int) {
 		r.refuse(line, "sets "+name+r.where+", so its names no longer mean the module's own schema",
 			"leave it out: the module's roles have the right one (a function may say SET search_path FROM CURRENT)")
 	}
-}
-
-// databaseWide refuses what speaks of something that is in no schema, or of a schema: its name stands there alone, in no list.
-func (r sqlReader) databaseWide(node pgNode, line int) bool {
-	for _, object := range append(node.list("objects"), node["object"]) {
-		if kind, name := unwrap(object); kind == "String" {
-			r.refuse(line, "concerns "+name.text("sval")+", which is a schema or belongs to none"+r.where, provisioned)
-			return true
-		}
-	}
-	if node["renameType"] == "OBJECT_SCHEMA" || node["renameType"] == "OBJECT_DATABASE" {
-		r.refuse(line, "renames what is a schema or belongs to none"+r.where, provisioned)
-		return true
-	}
-	return false
 }
 
 func (r sqlReader) grant(node pgNode, line int) {
