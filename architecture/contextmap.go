@@ -150,20 +150,14 @@ func (t Tree) sources(folder string) []string {
 	return slices.DeleteFunc(t.Match(folder+"/*.go"), func(file string) bool { return strings.HasSuffix(file, "_test.go") })
 }
 
-// contractsIn says which name in a file stands for whose contract. "." stands for one whose names are used bare.
+// contractsIn says which name in a file stands for whose contract. Nothing of ours is imported under another name (rule imports).
 func (t Tree) contractsIn(file string) map[string]string {
 	found := map[string]string{}
 	for _, spec := range t.Go(file).Imports {
 		imported, _ := strconv.Unquote(spec.Path.Value)
-		module := contractOf(imported)
-		if module == "" {
-			continue
+		if module := contractOf(imported); module != "" {
+			found[path.Base(imported)] = module
 		}
-		name := path.Base(imported)
-		if spec.Name != nil {
-			name = spec.Name.Name
-		}
-		found[name] = module
 	}
 	return found
 }

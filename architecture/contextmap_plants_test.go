@@ -21,9 +21,9 @@ func (m *Module) onRefunded(ctx context.Context, tx pgx.Tx, e paymentsapi.Refund
 	{name: "a function as a handler", file: "modules/notifications/more.go", text: goFile("notifications", importPayments, `
 var more = events.On(func(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil })`),
 		want: "notifications listens to payments.refunded.v1"},
-	{name: "a handler of a named type under another import name", file: "modules/payments/more.go",
-		text: goFile("payments", "\tstock \"example.com/shop/modules/inventory/inventoryapi\"\n", `
-type fact = stock.Rejected
+	{name: "a handler of a named type", file: "modules/payments/more.go",
+		text: goFile("payments", importInventory, `
+type fact = inventoryapi.Rejected
 
 func more(h func(ctx context.Context, tx pgx.Tx, e *fact) error) events.Handler { return events.On[fact](h) }`),
 		want: "payments listens to inventory.rejected.v1"},

@@ -23,7 +23,7 @@ type reading struct {
 type source struct {
 	file      *ast.File
 	contracts map[string]string
-	events    string // the name of platform/events; "" when it is not imported
+	events    bool // it imports platform/events
 }
 
 type typed struct {
@@ -53,10 +53,7 @@ func (r *reading) source(file string) source {
 	s := source{file: r.tree.Go(file), contracts: r.tree.contractsIn(file)}
 	for _, spec := range s.file.Imports {
 		if p, _ := strconv.Unquote(spec.Path.Value); p == eventsPackage {
-			s.events = "events"
-			if spec.Name != nil {
-				s.events = spec.Name.Name
-			}
+			s.events = true
 		}
 	}
 	return s
@@ -66,9 +63,6 @@ func (r *reading) source(file string) source {
 func (r *reading) read(u *Uses) {
 	for _, file := range r.files {
 		s := r.source(file)
-		if owner := s.contracts["."]; owner != "" {
-			u.Unread = append(u.Unread, Use{r.module, owner, "an import with a dot", file})
-		}
 		for _, decl := range s.file.Decls {
 			r.readDecl(u, s, decl)
 		}
@@ -140,11 +134,11 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 // is says that an expression is events.On or another name of that package.
 func (s source) is(n ast.Expr, name string) bool {
 	sel, ok := n.(*ast.SelectorExpr)
-	if !ok || sel.Sel.Name != name || s.events == "" {
+	if !ok || sel.Sel.Name != name || !s.events {
 		return false
 	}
 	x, ok := sel.X.(*ast.Ident)
-	return ok && x.Name == s.events
+	return ok && x.Name == "events"
 }
 
 // event resolves a type to an event of a contract: ordersapi.Placed, a pointer to it, or a name that the package gives it.
