@@ -109,7 +109,7 @@ func (s *seams) checkHearing() {
 	}
 	for _, u := range s.uses.Unread {
 		s.add(u.At, u.Name+": nobody can tell what "+u.Module+" deals in",
-			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), and import contracts by their names")
+			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), and make an event where it is published, as ordersapi.Placed{…}")
 	}
 }
 
