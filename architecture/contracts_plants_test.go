@@ -41,6 +41,8 @@ var broken = []plant{
 		want: "`packed`"},
 	{name: "a route needs another role", file: orderRoutes, old: "\"bearer\": [\n              \"customer\"", text: "\"bearer\": [\n              \"staff\"",
 		want: "modules/orders/http.go, func Routes"},
+	{name: "an answer is another kind of JSON", file: orderRoutes, old: "\"content\": {\n              \"application/json\": {", text: "\"content\": {\n              \"application/hal+json\": {",
+		want: "application/hal+json"},
 	{name: "a list answers with fewer by default", file: orderRoutes, old: `"default": 20`, text: `"default": 10`, want: "`limit`"},
 }
 
