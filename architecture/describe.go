@@ -22,9 +22,6 @@ func (t Tree) Describe(e Event) (payload Field, faults []string) {
 			d.types[spec.Name.Name] = typeSpec{spec.Type, doc}
 		}
 	}
-	if e.Topic == "" {
-		d.faults = append(d.faults, "Topic has to return a literal, such as \""+e.Module+".happened.v1\"")
-	}
 	return d.named(e.Name), d.faults
 }
 
