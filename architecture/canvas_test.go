@@ -2,42 +2,10 @@ package architecture
 
 import (
 	"fmt"
-	"go/ast"
 	"regexp"
 	"slices"
 	"strings"
 )
-
-// checkStrings refuses topics that are written out where the contract's type would do: such a use nobody sees, and no compiler.
-func (s *seams) checkStrings() {
-	topics := regexp.MustCompile(`\b(` + strings.Join(s.modules, "|") + `)\.([a-z0-9_]+\.v[0-9]+\b|[*>])`)
-	found := func(at, topic string) {
-		if strings.HasPrefix(at, "platform/") {
-			s.add(at, "platform names the topic "+topic, "take it as an argument: platform knows no module")
-			return
-		}
-		s.add(at, "names the topic "+topic+" in a string", "use the contract's type: events.On to listen, events.PublishTx to publish")
-	}
-	for _, file := range s.tree.GoFiles(false) {
-		_, contract := ownerOfFile(file)
-		if contract || !under(file, "platform") && !under(file, "modules") || !topics.MatchString(s.tree[file]) {
-			continue // most files have none, not even in a comment
-		}
-		ast.Inspect(s.tree.Go(file), func(n ast.Node) bool {
-			if topic := topics.FindString(literal(n)); topic != "" {
-				found(At(n), topic)
-			}
-			return true
-		})
-	}
-	for _, folder := range []string{"platform", "modules", "migrations"} {
-		for _, file := range s.tree.Below(folder, ".sql") {
-			if topic := topics.FindString(sqlComment.ReplaceAllString(s.tree[file], "")); topic != "" {
-				found(file, topic)
-			}
-		}
-	}
-}
 
 var (
 	canvasRow = regexp.MustCompile(`(?m)^\| \*\*(Publishes|Listens to|Calls|Tables)\*\* \| (.*) \|$`)
@@ -72,8 +40,12 @@ func (s *seams) checkCanvases() {
 		}
 		others := regexp.MustCompile(`\b(` + strings.Join(s.modules, "|") + `)\b`)
 		tables, _, _ := strings.Cut(rows["Tables"], " in the schema")
-		s.compare(page, rows, "Publishes", wireNames.FindAllString(rows["Publishes"], -1), publishes)
-		s.compare(page, rows, "Listens to", wireNames.FindAllString(rows["Listens to"], -1), hears)
+		if !s.tree.unnamed(m) {
+			s.compare(page, rows, "Publishes", wireNames.FindAllString(rows["Publishes"], -1), publishes)
+		}
+		if !slices.ContainsFunc(s.uses.Hears, func(u Use) bool { return u.Module == m && s.topic(u) == "" }) {
+			s.compare(page, rows, "Listens to", wireNames.FindAllString(rows["Listens to"], -1), hears)
+		}
 		s.compare(page, rows, "Calls", others.FindAllString(mdLink.ReplaceAllString(rows["Calls"], ""), -1), calls)
 		s.compare(page, rows, "Tables", quoted.FindAllString(tables, -1), s.tree.Tables(m))
 	}

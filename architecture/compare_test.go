@@ -50,6 +50,9 @@ func compare(before, after string) []string {
 var stricter = map[string]checker.Level{
 	checker.ResponseOptionalPropertyRemovedId:     checker.ERR, // a renamed one is a removed one
 	checker.OptionalResponseHeaderRemovedId:       checker.ERR,
+	checker.ResponseMediaTypeNameSpecializedId:    checker.ERR, // who compares it with what it was is not content with a kind of it
+	checker.ResponseMediaTypeNameGeneralizedId:    checker.ERR,
+	checker.ResponseMediaTypeNameChangedId:        checker.ERR,
 	checker.RequestParameterDefaultValueChangedId: checker.ERR, // who sends nothing gets something else
 	checker.RequestPropertyDefaultValueChangedId:  checker.ERR,
 	checker.RequestParameterDefaultValueRemovedId: checker.ERR,

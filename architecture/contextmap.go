@@ -26,7 +26,7 @@ type Uses struct {
 	Hears     []Use // an event has a handler
 	Calls     []Use // something is called, or the type of an answer is named
 	Borrows   []Use // an event or a type of events is named by a module that hears no such event
-	Unread    []Use // events.On is given what cannot be read off the text; Name is that
+	Unread    []Use // events.On or PublishTx is given what cannot be read off the text; Name is that
 }
 
 // Uses reads the modules' code.
@@ -52,7 +52,7 @@ func (t Tree) Uses() Uses {
 			}
 		}
 	}
-	for _, use := range t.callsOfServices(offers) {
+	for _, use := range t.composed(offers) {
 		if !slices.ContainsFunc(u.Calls, func(c Use) bool { return c.Module == use.Module && c.Owner == use.Owner }) {
 			u.Calls = append(u.Calls, use)
 		}
@@ -108,28 +108,6 @@ func (t Tree) packages(module string) map[string][]string {
 	return folders
 }
 
-// callsOfServices are the clients that a module's own process makes for it: what the module asks through an interface of plain
-// types leaves no trace in its own code. In the monolith nobody can tell from the text for whom a client is made.
-func (t Tree) callsOfServices(offers map[string]offer) []Use {
-	var calls []Use
-	for _, command := range t.Commands() {
-		served := t.served(command)
-		if len(served) != 1 {
-			continue
-		}
-		for _, file := range t.sources("cmd/" + command) {
-			contracts := t.contractsIn(file)
-			ast.Inspect(t.Go(file), func(n ast.Node) bool {
-				if owner, name := selected(n, contracts); owner != "" && owner != served[0] && offers[owner].callable[name] {
-					calls = append(calls, Use{served[0], owner, name, At(n)})
-				}
-				return true
-			})
-		}
-	}
-	return calls
-}
-
 // served are the modules that a command's own files import.
 func (t Tree) served(command string) []string {
 	var found []string
@@ -150,20 +128,14 @@ func (t Tree) sources(folder string) []string {
 	return slices.DeleteFunc(t.Match(folder+"/*.go"), func(file string) bool { return strings.HasSuffix(file, "_test.go") })
 }
 
-// contractsIn says which name in a file stands for whose contract. "." stands for one whose names are used bare.
+// contractsIn says which name in a file stands for whose contract. Nothing of ours is imported under another name (rule imports).
 func (t Tree) contractsIn(file string) map[string]string {
 	found := map[string]string{}
 	for _, spec := range t.Go(file).Imports {
 		imported, _ := strconv.Unquote(spec.Path.Value)
-		module := contractOf(imported)
-		if module == "" {
-			continue
+		if module := contractOf(imported); module != "" {
+			found[path.Base(imported)] = module
 		}
-		name := path.Base(imported)
-		if spec.Name != nil {
-			name = spec.Name.Name
-		}
-		found[name] = module
 	}
 	return found
 }
@@ -178,5 +150,19 @@ func selected(n ast.Node, contracts map[string]string) (owner, name string) {
 	return "", ""
 }
 
-// theirPath finds the routes of a module in a string that is an address, or a part of one, and no sentence.
-var theirPath = regexp.MustCompile(`^\S*(/v1/([a-z0-9_]+))(?:[/?]\S*)?$`)
+var (
+	// theirPath finds the routes of a module in a string that is an address, or a part of one, and no sentence.
+	theirPath = regexp.MustCompile(`^\S*(/v1/([a-z0-9_]+))(?:[/?]\S*)?$`)
+	tagged    = regexp.MustCompile(`\w:"([^"]*)"`)
+)
+
+// pathOf is the module whose routes a string leads to, and the route: the string itself, or a value in a field's tag.
+func pathOf(n ast.Node) (module, route string) {
+	text := literal(n)
+	for _, value := range append(tagged.FindAllStringSubmatch(text, -1), []string{"", text}) {
+		if m := theirPath.FindStringSubmatch(value[1]); m != nil {
+			return m[2], m[1]
+		}
+	}
+	return "", ""
+}

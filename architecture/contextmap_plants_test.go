@@ -21,9 +21,9 @@ func (m *Module) onRefunded(ctx context.Context, tx pgx.Tx, e paymentsapi.Refund
 	{name: "a function as a handler", file: "modules/notifications/more.go", text: goFile("notifications", importPayments, `
 var more = events.On(func(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil })`),
 		want: "notifications listens to payments.refunded.v1"},
-	{name: "a handler of a named type under another import name", file: "modules/payments/more.go",
-		text: goFile("payments", "\tstock \"example.com/shop/modules/inventory/inventoryapi\"\n", `
-type fact = stock.Rejected
+	{name: "a handler of a named type", file: "modules/payments/more.go",
+		text: goFile("payments", importInventory, `
+type fact = inventoryapi.Rejected
 
 func more(h func(ctx context.Context, tx pgx.Tx, e *fact) error) events.Handler { return events.On[fact](h) }`),
 		want: "payments listens to inventory.rejected.v1"},
@@ -50,6 +50,19 @@ const address = "http://inventory:8080/v1/inventory/quotes"`, want: "payments ca
 import "example.com/shop/modules/inventory/inventoryapi"
 
 var stock = inventoryapi.NewClient("http://127.0.0.1", nil)`, want: "cmd/payments/stock.go:5: payments calls inventory (NewClient)"},
+	{name: "a call past the contract, from a module's own process", file: "cmd/payments/customer.go", text: `package main
+
+import "net/http"
+
+func customer(base, id string) (*http.Response, error) { return http.Get(base + "/v1/orders/" + id) }`,
+		want: "cmd/payments/customer.go:5: payments calls orders (/v1/orders)"},
+	{name: "a call past the contract, by a setting", file: "modules/payments/near.go",
+		text: "package payments\n\ntype near struct {\n\tURL string `env:\"STOCK_URL\" envDefault:\"http://127.0.0.1:8080/v1/inventory/products\"`\n}",
+		want: "modules/payments/near.go:4: payments calls inventory (/v1/inventory)"},
+	{name: "the monolith gives a module another's method", file: "cmd/monolith/main.go", old: "payments.New(cfg.Payments, db,",
+		text: "payments.New(cfg.Payments, stock.Quote, db,", want: "payments calls inventory (by what cmd/monolith gives it)"},
+	{name: "the monolith closes a circle", file: "cmd/monolith/main.go", old: "		if err := s.Serve(ctx, \"orders\", db, m); err != nil {",
+		text: "		stock.Watch(m)\n		if err := s.Serve(ctx, \"orders\", db, m); err != nil {", want: "calls go round in a circle: inventory → orders → inventory"},
 	{name: "a circle of calls", file: "modules/inventory/ask.go", text: `package inventory
 
 const whose = "/v1/orders/"`, want: "calls go round in a circle: inventory → orders → inventory"},
@@ -59,6 +72,26 @@ func confirm(ctx context.Context, tx pgx.Tx, id string) error {
 }`), want: "payments makes ordersapi.Confirmed, a fact that only orders can know"},
 	{name: "what was heard is told again", file: "modules/payments/events.go", old: "if err := checkDue(",
 		text: "_ = events.PublishTx(ctx, tx, e)\n\tif err := checkDue(", want: "payments makes ordersapi.PaymentDue"},
+	{name: "another's event is published inside of a struct", file: "modules/payments/events.go", old: "if err := checkDue(",
+		text: "type enriched struct {\n\tordersapi.PaymentDue\n\tRisk int\n}\n\t_ = events.PublishTx(ctx, tx, enriched{e, 1})\n\tif err := checkDue(",
+		want: "what is published cannot be read off: nobody can tell what payments deals in"},
+	{name: "another's event is embedded", file: "modules/payments/more.go", text: goFile("payments", importOrders, `
+type enriched struct {
+	*ordersapi.PaymentDue
+	risk int
+}`), want: "modules/payments/more.go:14: a struct that has ordersapi.PaymentDue embedded"},
+	{name: "anything is published", file: "modules/payments/more.go", text: goFile("payments", "", `
+func relay[E events.Event](ctx context.Context, tx pgx.Tx, e E) error { return events.PublishTx(ctx, tx, e) }`),
+		want: "modules/payments/more.go:12: what is published cannot be read off"},
+	{name: "what a field holds is published", file: "modules/payments/more.go", text: goFile("payments", "", `
+type job struct{ due events.Event }
+
+func (j job) tell(ctx context.Context, tx pgx.Tx) error { return events.PublishTx(ctx, tx, j.due) }`),
+		want: "modules/payments/more.go:14: what is published cannot be read off"},
+	{name: "publishing is handed on", file: "modules/payments/more.go", text: goFile("payments", "", `
+var tell = events.PublishTx`), want: "a PublishTx that is no call"},
+	{name: "a function returns another's event", file: "modules/orders/saga.go", old: "return ordersapi.Confirmed{", text: "return o.Fact\n\t\treturn ordersapi.Confirmed{",
+		want: "what is published cannot be read off"},
 	{name: "an event of another is borrowed", file: "modules/payments/stock.go", text: goFile("payments", importInventory, `
 type reservation struct{ fact inventoryapi.Reserved }`), want: "payments uses inventoryapi.Reserved and listens to no event that has it"},
 	{name: "a topic in another's name", file: "modules/payments/paymentsapi/events.go", old: `"payments.refunded.v1"`, text: `"orders.refunded.v1"`,
@@ -99,8 +132,29 @@ var mapNearMisses = []plant{
 var more = events.On(func(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil })
 
 var made = paymentsapi.Refunded{OrderID: "1"}`)},
+	{name: "the monolith gives the modules what none of them made", file: "cmd/monolith/main.go", old: "payments.New(cfg.Payments, db,",
+		text: "payments.New(cfg.Payments, s, db,"},
+	{name: "an address of one's own", file: "cmd/payments/near.go", text: "package main\n\nconst near = \"http://127.0.0.1/v1/payments/docs\""},
 	{name: "an agreed handler that is a function", file: "modules/payments/events.go", old: "events.On(m.onPaymentDue)",
 		text: "events.On(func(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error { return m.onPaymentDue(ctx, tx, e) })"},
+	{name: "facts that are told one after the other", file: "modules/orders/near.go", text: goFile("orders", importOrders, `
+func tell(ctx context.Context, tx pgx.Tx, id string) error {
+	facts := []events.Event{ordersapi.Confirmed{OrderID: id}, &ordersapi.Placed{OrderID: id}}
+	for _, fact := range facts {
+		if err := events.PublishTx(ctx, tx, fact); err != nil {
+			return err
+		}
+	}
+	return nil
+}`)},
+	{name: "a fact that a method makes", file: "modules/orders/near.go", text: goFile("orders", importOrders, `
+func (m *Module) nearFact(id string) events.Event {
+	fact := ordersapi.Confirmed{}
+	fact.OrderID = id
+	return fact
+}
+
+func (m *Module) tell(ctx context.Context, tx pgx.Tx, id string) error { return events.PublishTx(ctx, tx, m.nearFact(id)) }`)},
 	{name: "an agreed handler of a named type", file: "modules/payments/events.go", old: "func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue)",
 		text: "type due = ordersapi.PaymentDue\n\nfunc (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e due)"},
 	{name: "an event is compared with none", file: "modules/payments/none.go", text: goFile("payments", importOrders, `

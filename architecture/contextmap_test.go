@@ -2,6 +2,7 @@ package architecture
 
 import (
 	"fmt"
+	"go/ast"
 	"maps"
 	"regexp"
 	"slices"
@@ -89,6 +90,9 @@ func (s *seams) checkHearing() {
 	hears := map[string]bool{} // module topic
 	for _, u := range s.uses.Hears {
 		topic := s.topic(u)
+		if topic == "" {
+			continue
+		}
 		if !slices.Contains(s.agreed[u.Module].ListensTo, topic) && !hears[u.Module+" "+topic] {
 			s.add(u.At, fmt.Sprintf("%s listens to %s, which the context map does not say", u.Module, topic),
 				fmt.Sprintf("agree on it with those who keep %s and add %s to %s.listens_to in %s; or remove the handler", u.Owner, topic, u.Module, mapFile))
@@ -97,7 +101,7 @@ func (s *seams) checkHearing() {
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		for _, topic := range s.agreed[m].ListensTo {
-			if !hears[m+" "+topic] {
+			if !hears[m+" "+topic] && !s.tree.unnamed(topicOf(topic)) {
 				s.add(mapFile, fmt.Sprintf("says that %s listens to %s, and it does not", m, topic),
 					"remove it from "+m+".listens_to; or hand a handler of it to events.On in modules/"+m)
 			}
@@ -109,7 +113,7 @@ func (s *seams) checkHearing() {
 	}
 	for _, u := range s.uses.Unread {
 		s.add(u.At, u.Name+": nobody can tell what "+u.Module+" deals in",
-			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), and import contracts by their names")
+			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), and make an event where it is published, as ordersapi.Placed{…}")
 	}
 }
 
@@ -206,19 +210,50 @@ func (s *seams) checkEvents() {
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		for _, topic := range slices.Sorted(maps.Keys(s.agreed[m].Public)) {
-			if e, ok := first[topic]; !ok || e.Module != m {
+			if e, ok := first[topic]; (!ok || e.Module != m) && !s.tree.unnamed(m) {
 				s.add(mapFile, fmt.Sprintf("says that %s promises %s, and it does not", m, topic), "remove it from "+m+".public")
 			}
 		}
 	}
 }
 
-// topic is the wire name of the event that is used.
+// topic is the wire name of the event that is used, or "" if nobody can read it off.
 func (s *seams) topic(u Use) string {
 	for _, e := range s.events {
-		if e.Module == u.Owner && e.Name == u.Name && e.Topic != "" {
+		if e.Module == u.Owner && e.Name == u.Name {
 			return e.Topic
 		}
 	}
 	return u.Owner + "api." + u.Name
+}
+
+// checkStrings refuses topics that are written out where the contract's type would do: such a use nobody sees, and no compiler.
+func (s *seams) checkStrings() {
+	topics := regexp.MustCompile(`\b(` + strings.Join(s.modules, "|") + `)\.([a-z0-9_]+\.v[0-9]+\b|[*>])`)
+	found := func(at, topic string) {
+		if strings.HasPrefix(at, "platform/") {
+			s.add(at, "platform names the topic "+topic, "take it as an argument: platform knows no module")
+			return
+		}
+		s.add(at, "names the topic "+topic+" in a string", "use the contract's type: events.On to listen, events.PublishTx to publish")
+	}
+	for _, file := range s.tree.GoFiles(false) {
+		_, contract := ownerOfFile(file)
+		if contract || !under(file, "platform") && !under(file, "modules") || !topics.MatchString(s.tree[file]) {
+			continue // most files have none, not even in a comment
+		}
+		ast.Inspect(s.tree.Go(file), func(n ast.Node) bool {
+			if topic := topics.FindString(literal(n)); topic != "" {
+				found(At(n), topic)
+			}
+			return true
+		})
+	}
+	for _, folder := range []string{"platform", "modules", "migrations"} {
+		for _, file := range s.tree.Below(folder, ".sql") {
+			if topic := topics.FindString(sqlComment.ReplaceAllString(s.tree[file], "")); topic != "" {
+				found(file, topic)
+			}
+		}
+	}
 }

@@ -41,6 +41,8 @@ var broken = []plant{
 		want: "`packed`"},
 	{name: "a route needs another role", file: orderRoutes, old: "\"bearer\": [\n              \"customer\"", text: "\"bearer\": [\n              \"staff\"",
 		want: "modules/orders/http.go, func Routes"},
+	{name: "an answer is another kind of JSON", file: orderRoutes, old: "\"content\": {\n              \"application/json\": {", text: "\"content\": {\n              \"application/hal+json\": {",
+		want: "application/hal+json"},
 	{name: "a list answers with fewer by default", file: orderRoutes, old: `"default": 20`, text: `"default": 10`, want: "`limit`"},
 }
 
@@ -49,6 +51,7 @@ var kept = []plant{
 	{name: "an event has a field more", file: orderEvents, old: "\tEmail ", text: "\tChannel string `json:\"channel\"`\n\tEmail "},
 	{name: "an event inside has an optional field more", file: orderEvents, old: "\tSKU ", text: "\tNote *string `json:\"note,omitempty\"`\n\tSKU "},
 	{name: "an event's words change", file: orderEvents, old: "is true once the customer's order is stored", text: "is true once the order is stored"},
+	{name: "a topic is put together, which contextmap tells", file: orderEvents, old: `"orders.placed.v1"`, text: `"orders." + "placed.v1"`},
 	{name: "a reason more", file: orderEvents, old: "Reason is out_of_stock, declined, expired or customer", text: "Reason is out_of_stock, declined, expired, fraud or customer"},
 	{name: "a topic more", file: "modules/orders/ordersapi/shipped.go", text: shipped},
 	{name: "a v2 beside its v1", file: orderEvents, old: "// Line is", text: "// PlacedV2 is Placed with a buyer.\ntype PlacedV2 struct {\n\tBuyer Line `json:\"buyer\"`\n}\n\n" +

@@ -11,14 +11,16 @@ import (
 
 // Describe says what an event carries, as an object; and what of it cannot be described in JSON Schema.
 func (t Tree) Describe(e Event) (payload Field, faults []string) {
-	d := describer{types: map[string]typeSpec{}}
+	d := describer{types: map[string]typeSpec{}, writes: map[string]string{}}
 	for _, file := range t.contractFiles(e.Module) {
+		for _, decl := range t.Go(file).Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && slices.Contains(ownJSON, f.Name.Name) {
+				d.writes[receiver(f)] = f.Name.Name
+			}
+		}
 		for spec, doc := range types(t.Go(file)) {
 			d.types[spec.Name.Name] = typeSpec{spec.Type, doc}
 		}
-	}
-	if e.Topic == "" {
-		d.faults = append(d.faults, "Topic has to return a literal, such as \""+e.Module+".happened.v1\"")
 	}
 	return d.named(e.Name), d.faults
 }
@@ -36,9 +38,13 @@ func oneLine(docs ...*ast.CommentGroup) string {
 	return strings.Join(words, " ")
 }
 
+// ownJSON are methods by which a type is on the wire what it wants to be, and not what its fields say.
+var ownJSON = []string{"MarshalJSON", "UnmarshalJSON", "MarshalText", "UnmarshalText", "MarshalJSONTo", "UnmarshalJSONFrom"}
+
 // describer describes Go types as encoding/json writes them.
 type describer struct {
 	types  map[string]typeSpec // the contract's own
+	writes map[string]string   // those of them that write or read themselves → the method by which they do
 	inside []string            // the types that it is within
 	faults []string
 }
@@ -95,6 +101,9 @@ func (d *describer) named(name string) Field {
 	if spec.of == nil || slices.Contains(d.inside, name) {
 		d.faults = append(d.faults, name+" is no type of this contract, or holds itself")
 		return Field{}
+	}
+	if method, ok := d.writes[name]; ok {
+		d.faults = append(d.faults, name+" has the method "+method+", so its fields do not tell what is sent")
 	}
 	d.inside = append(d.inside, name)
 	f := d.value(spec.of)

@@ -53,6 +53,18 @@ func (t Tree) Events() []Event {
 	return found
 }
 
+// unnamed says that a module has an event whose topic nobody can read off, so that nobody can say what is missing of it either. Rule
+// contextmap tells; the others wait until it is mended.
+func (t Tree) unnamed(module string) bool {
+	return slices.ContainsFunc(t.Events(), func(e Event) bool { return e.Module == module && e.Topic == "" })
+}
+
+// topicOf is the module in whose name a topic is.
+func topicOf(topic string) string {
+	module, _, _ := strings.Cut(topic, ".")
+	return module
+}
+
 // contractFiles are the files of a module's contract, without tests.
 func (t Tree) contractFiles(module string) []string {
 	return slices.DeleteFunc(t.Match(Contract(module)+"/*.go"), func(file string) bool { return strings.HasSuffix(file, "_test.go") })

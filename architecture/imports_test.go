@@ -1,13 +1,15 @@
 package architecture
 
 import (
+	"go/ast"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// imports says which folder may import which. It is a table, read from the top: the first row that fits a file decides.
+// imports says which folder may import which, and that everything is imported under its own name. What is not foreseen is refused.
 var imports = rule{
 	name: "imports",
 	why: "what one module knows of another's inside has to change together with it, so neither can leave; " +
@@ -16,6 +18,18 @@ var imports = rule{
 		var f findings
 		for _, name := range t.GoFiles(true) {
 			f.subjects++
+			me, contract := ownerOfFile(name)
+			if contract && path.Dir(name) != Contract(me) {
+				f.add(name, "is a package inside of a contract, which nobody counts as one", "put it into "+Contract(me)+": a contract is one package, and all that it offers is seen there")
+			}
+			if me != "" && strings.Contains(t[name], "\n//go:linkname") {
+				f.add(name, "has a go:linkname, which reaches into another package past its exported names", "use what the other package exports, or ask its owners for more")
+			}
+			for _, spec := range t.Go(name).Imports {
+				if own, wrong := renamed(t, spec); wrong {
+					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+own+" under another name, "+spec.Name.Name, "leave the name out: package names are unique here, so that a use is found by searching for it")
+				}
+			}
 			for _, i := range t.Imports(name) {
 				what, fix := refuse(t, name, i.Path)
 				if what != "" {
@@ -56,6 +70,29 @@ import _ "github.com/ThreeDotsLabs/watermill/message"`, want: "events.PublishTx"
 			text: `package orders
 
 import _ "github.com/nats-io/nats.go"`, want: "events.PublishTx"},
+		{name: "a module imports a bus that nobody has heard of", file: "modules/orders/bus.go",
+			text: `package orders
+
+import _ "github.com/segmentio/kafka-go"`, want: "is not on the list of what modules may import"},
+		{name: "a module reaches into memory", file: "modules/orders/peek.go",
+			text: `package orders
+
+import _ "unsafe"`, want: "past the compiler"},
+		{name: "a module links another's function", file: "modules/orders/peek.go",
+			text: `package orders
+
+//go:linkname charge example.com/shop/modules/payments.charge
+func charge()`, want: "modules/orders/peek.go: has a go:linkname"},
+		{name: "a contract has a package inside", file: "modules/payments/paymentsapi/receipts/client.go",
+			text: "package receipts\n", want: "modules/payments/paymentsapi/receipts/client.go: is a package inside of a contract"},
+		{name: "a contract under another name", file: "modules/payments/near.go",
+			text: `package payments
+
+import stock "example.com/shop/modules/inventory/inventoryapi"`, want: "under another name, stock"},
+		{name: "a contract whose names are used bare", file: "modules/payments/near.go",
+			text: `package payments
+
+import . "example.com/shop/modules/inventory/inventoryapi"`, want: "under another name, ."},
 		{name: "platform imports a module's contract", file: "platform/events/known.go",
 			text: `package events
 
@@ -76,6 +113,18 @@ import _ "example.com/shop/topology"`, want: "cannot leave"},
 			text: `package main
 
 import _ "example.com/shop/modules/payments"`, want: "cmd/orders"},
+		{name: "a program below a command imports modules", file: "cmd/jobs/reprice/main.go",
+			text: `package main
+
+import _ "example.com/shop/modules/orders"`, want: "cmd/jobs/reprice is no program of the module orders"},
+		{name: "a program elsewhere imports modules", file: "tools/backfill/main.go",
+			text: `package main
+
+import _ "example.com/shop/modules/payments"`, want: "tools/backfill is no program of the module payments"},
+		{name: "the launchers import a module", file: "topology/also.go",
+			text: `package topology
+
+import _ "example.com/shop/modules/payments"`, want: "topology is no program of the module payments"},
 	},
 	accepts: []plant{
 		{name: "a module imports another's contract", file: "modules/orders/near.go",
@@ -90,6 +139,18 @@ import _ "example.com/shop/platform/devkit/pgtest"`},
 			text: `package ordersapi
 
 import _ "net/http"`},
+		{name: "a package that is not called as its folder, under its own name", file: "cmd/orders/near.go",
+			text: `package main
+
+import ordersmigrations "example.com/shop/migrations/orders"`},
+		{name: "a tool imports a contract", file: "tools/near/main.go",
+			text: `package main
+
+import _ "example.com/shop/modules/orders/ordersapi"`},
+		{name: "a module's test imports what tests need", file: "modules/orders/near_test.go",
+			text: `package orders
+
+import _ "github.com/google/go-cmp/cmp"`},
 		{name: "platform imports watermill", file: "platform/service/near.go",
 			text: `package service
 
@@ -97,7 +158,15 @@ import _ "github.com/ThreeDotsLabs/watermill/message"`},
 	},
 }
 
-// refuse says what is wrong with a file's import, and what to do instead; nothing when it is right.
+// modulesMay are others' packages that the modules import outside of their tests. A line more is a library that every module can see;
+// a bus is none of them.
+var modulesMay = []string{
+	"github.com/danielgtaylor/huma/v2", "github.com/google/uuid", "github.com/wneessen/go-mail",
+	"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgxpool",
+}
+
+// refuse says what is wrong with a file's import, and what to do instead; nothing when it is right. The order of the cases matters: each
+// takes for granted that those before it did not fit, and the first that fits speaks.
 func refuse(t Tree, file, imported string) (what, fix string) {
 	folder, ours := Inside(imported)
 	owner, contract := owner(folder)
@@ -105,6 +174,8 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	bus := strings.HasPrefix(imported, "github.com/ThreeDotsLabs/watermill") || strings.HasPrefix(imported, "github.com/nats-io/")
 	me, iAmContract := ownerOfFile(file)
 	switch {
+	case me != "" && (imported == "unsafe" || imported == "C"):
+		return "it reaches past the compiler, and past what other packages export", "do without: no module needs it"
 	case ours && under(folder, "cmd"):
 		return "nothing imports a command", "move what is shared to platform/, or to a folder beside topology/"
 	case iAmContract && (ours || !standard(imported)):
@@ -116,26 +187,47 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	case under(file, "platform") && owner != "":
 		return "platform knows no module", "take what it needs as an argument, or move it into modules/" + owner
 	case me == "":
-		return command(file, owner, contract)
+		return command(file, owner, contract, folder)
 	case rules(t, file) && !standard(imported):
 		return "the rules of a module are plain Go", "keep what asks the database or the network in the use case's file, and hand the rules values"
 	case owner != "" && owner != me && under(folder, "migrations"):
 		return "this is another module's schema", "ask the module " + owner + " through its contract, or listen to its events"
 	case owner != "" && owner != me && !contract:
 		return "this is another module's inside", "import " + owner + "api, its contract: listen to its events, or call what it offers there"
+	case !test && under(file, "modules") && !ours && !standard(imported) && !slices.Contains(modulesMay, imported):
+		return "it is not on the list of what modules may import", "do it in platform/, or add it to modulesMay in architecture/imports_test.go and say in review what for"
 	case ours && owner == "" && !under(folder, "platform"):
 		return "a module that needs the shop around it cannot leave it", "move what it needs to platform/"
 	}
 	return "", ""
 }
 
-// command says what is wrong when a service of one module imports another's inside. The monolith may import all.
-func command(file, owner string, contract bool) (what, fix string) {
+// command says what is wrong when what belongs to no module imports a module's inside: only its own service, the monolith and the tests
+// around all may; and its schema is also the launchers' to apply.
+func command(file, owner string, contract bool, folder string) (what, fix string) {
 	dir, name := path.Split(path.Dir(file))
-	if dir == "cmd/" && owner != "" && owner != name && !contract && name != "monolith" && name != "seam" {
+	launcher := dir == "cmd/" && name == "seam" || under(file, "topology")
+	switch {
+	case owner == "" || contract || under(file, "test") || under(file, "architecture"):
+	case dir == "cmd/" && (name == owner || name == "monolith"):
+	case launcher && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
+	case dir == "cmd/":
 		return "cmd/" + name + " runs its own module and no other", "let it call or hear the other through " + owner + "api"
+	default:
+		return path.Dir(file) + " is no program of the module " + owner, "make it a verb of cmd/" + owner + ", which is watched; or use " + owner + "api"
 	}
 	return "", ""
+}
+
+// renamed says that an import of our own has another name than its package gives itself, which may differ from its folder's.
+func renamed(t Tree, spec *ast.ImportSpec) (imported string, wrong bool) {
+	imported, _ = strconv.Unquote(spec.Path.Value)
+	folder, ours := Inside(imported)
+	if !ours || spec.Name == nil || spec.Name.Name == "_" {
+		return imported, false
+	}
+	files := t.sources(folder)
+	return imported, len(files) == 0 || t.Go(files[0]).Name.Name != spec.Name.Name
 }
 
 // owner is the module that a folder belongs to, and whether the folder is its contract.

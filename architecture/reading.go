@@ -23,7 +23,7 @@ type reading struct {
 type source struct {
 	file      *ast.File
 	contracts map[string]string
-	events    string // the name of platform/events; "" when it is not imported
+	events    bool // it imports platform/events
 }
 
 type typed struct {
@@ -53,10 +53,7 @@ func (r *reading) source(file string) source {
 	s := source{file: r.tree.Go(file), contracts: r.tree.contractsIn(file)}
 	for _, spec := range s.file.Imports {
 		if p, _ := strconv.Unquote(spec.Path.Value); p == eventsPackage {
-			s.events = "events"
-			if spec.Name != nil {
-				s.events = spec.Name.Name
-			}
+			s.events = true
 		}
 	}
 	return s
@@ -66,9 +63,6 @@ func (r *reading) source(file string) source {
 func (r *reading) read(u *Uses) {
 	for _, file := range r.files {
 		s := r.source(file)
-		if owner := s.contracts["."]; owner != "" {
-			u.Unread = append(u.Unread, Use{r.module, owner, "an import with a dot", file})
-		}
 		for _, decl := range s.file.Decls {
 			r.readDecl(u, s, decl)
 		}
@@ -77,7 +71,8 @@ func (r *reading) read(u *Uses) {
 
 func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 	locals := variables(decl)
-	ons := map[ast.Node]bool{} // events.On that was read already, as a part of events.On[E] or of its call
+	ons := map[ast.Node]bool{} // events.On and PublishTx that were read already, as a part of events.On[E] or of their call
+	unread := func(what string, at ast.Node) { u.Unread = append(u.Unread, Use{r.module, "", what, At(at)}) }
 	publish := func(e Use, ok bool, at ast.Node) {
 		if ok {
 			e.At = At(at)
@@ -89,7 +84,7 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 			u.Hears = append(u.Hears, e)
 			return
 		}
-		u.Unread = append(u.Unread, Use{r.module, "", "a handler whose event cannot be read off", e.At})
+		unread("a handler whose event cannot be read off", handler)
 	}
 	ast.Inspect(decl, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -109,8 +104,14 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 				e, ok := r.handled(s, n.Args[0], decl, locals)
 				hear(e, ok, n)
 			case s.is(n.Fun, "PublishTx") && len(n.Args) == 3:
-				e, ok := r.value(s, n.Args[2], locals)
-				publish(e, ok, n)
+				ons[n.Fun] = true
+				facts, ok := r.published(s, n.Args[2], locals, 0)
+				for _, e := range facts {
+					publish(e, true, n)
+				}
+				if !ok {
+					unread("what is published cannot be read off", n)
+				}
 			case len(n.Args) == 1: // ordersapi.Placed(like), new(ordersapi.Placed)
 				made := n.Fun
 				if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "new" {
@@ -119,17 +120,26 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 				e, ok := r.event(s, made, 0)
 				publish(e, ok, n)
 			}
+		case *ast.StructType:
+			for _, f := range n.Fields.List {
+				if e, ok := r.event(s, f.Type, 0); len(f.Names) == 0 && ok {
+					unread("a struct that has "+e.Owner+"api."+e.Name+" embedded, and is an event by that", f)
+				}
+			}
 		case *ast.SelectorExpr:
 			if s.is(n, "On") && !ons[n] {
 				hear(Use{}, false, n)
+			}
+			if s.is(n, "PublishTx") && !ons[n] {
+				unread("a PublishTx that is no call", n)
 			}
 			if owner, name := selected(n, s.contracts); owner != "" && owner != r.module {
 				r.named = append(r.named, Use{r.module, owner, name, At(n)})
 			}
 		case *ast.BasicLit:
-			if m := theirPath.FindStringSubmatch(literal(n)); m != nil && m[2] != r.module {
-				if _, known := r.offers[m[2]]; known {
-					u.Calls = append(u.Calls, Use{r.module, m[2], m[1], At(n)})
+			if of, route := pathOf(n); of != r.module {
+				if _, known := r.offers[of]; known {
+					u.Calls = append(u.Calls, Use{r.module, of, route, At(n)})
 				}
 			}
 		}
@@ -140,11 +150,11 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 // is says that an expression is events.On or another name of that package.
 func (s source) is(n ast.Expr, name string) bool {
 	sel, ok := n.(*ast.SelectorExpr)
-	if !ok || sel.Sel.Name != name || s.events == "" {
+	if !ok || sel.Sel.Name != name || !s.events {
 		return false
 	}
 	x, ok := sel.X.(*ast.Ident)
-	return ok && x.Name == s.events
+	return ok && x.Name == "events"
 }
 
 // event resolves a type to an event of a contract: ordersapi.Placed, a pointer to it, or a name that the package gives it.
@@ -209,23 +219,6 @@ func (r *reading) taken(s source, f *ast.FuncType) (Use, bool) {
 	return r.event(s, f.Params.List[len(f.Params.List)-1].Type, 0)
 }
 
-// value resolves what is published to an event: made there, or a variable or parameter of a type that says so.
-func (r *reading) value(s source, of ast.Expr, locals map[string][]ast.Expr) (Use, bool) {
-	switch x := of.(type) {
-	case *ast.UnaryExpr: // &fact
-		return r.value(s, x.X, locals)
-	case *ast.CompositeLit:
-		return r.event(s, x.Type, 0)
-	case *ast.Ident:
-		for _, as := range locals[x.Name] {
-			if e, ok := r.event(s, as, 0); ok {
-				return e, true
-			}
-		}
-	}
-	return Use{}, false
-}
-
 // element is what the elements of a slice, an array or a map are, or the type itself.
 func element(of ast.Expr) ast.Expr {
 	switch x := of.(type) {
@@ -235,29 +228,4 @@ func element(of ast.Expr) ast.Expr {
 		return element(x.Value)
 	}
 	return of
-}
-
-// variables are the parameters and variables of a declaration by name: each with its type, or with the value it begins with.
-func variables(decl ast.Decl) map[string][]ast.Expr {
-	found := map[string][]ast.Expr{}
-	ast.Inspect(decl, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.Field:
-			for _, name := range n.Names {
-				found[name.Name] = append(found[name.Name], n.Type)
-			}
-		case *ast.ValueSpec:
-			for _, name := range n.Names {
-				found[name.Name] = append(found[name.Name], n.Type)
-			}
-		case *ast.AssignStmt:
-			for i, left := range n.Lhs {
-				if name, ok := left.(*ast.Ident); ok && len(n.Lhs) == len(n.Rhs) {
-					found[name.Name] = append(found[name.Name], n.Rhs[i])
-				}
-			}
-		}
-		return true
-	})
-	return found
 }

@@ -86,7 +86,7 @@ func (p plant) in(t *testing.T, tree Tree) Tree {
 
 // all are the rules that need nothing but the files, in the order in which somebody should read them.
 var all = []rule{
-	imports, layout, modules, contextmap, sql, sqlInGo, binaries, thinFacade, eventSchemas, contracts, homes, ledger, firstService, infrastructure, readme,
+	imports, requires, layout, modules, contextmap, sql, sqlInGo, settings, binaries, thinFacade, eventSchemas, contracts, homes, ledger, firstService, infrastructure, readme,
 }
 
 func repository(t *testing.T) Tree {

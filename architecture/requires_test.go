@@ -1,0 +1,71 @@
+package architecture
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// requires reads the go.mod files, which say what may be imported at all: every module of Go is the shop's, and a bounded context needs of
+// the others their contracts.
+var requires = rule{
+	name: "requires",
+	why: "what a module's go.mod requires has to be there wherever the module is built, and what is ours under another path no rule reads; " +
+		`see "A distributed monolith" in architecture/README.md`,
+	check: func(t Tree) findings {
+		var f findings
+		for file := range t {
+			if path.Base(file) != "go.mod" {
+				continue
+			}
+			f.subjects++
+			folder := path.Dir(file)
+			is, want := moduleLine.FindStringSubmatch(t[file]), path.Join(Shop, folder)
+			if is == nil || is[1] != want {
+				f.add(file, "does not call itself "+want, "write: module "+want+"; the rules find the code of an import by its path")
+			}
+			module, contract := owner(folder)
+			if module == "" {
+				continue
+			}
+			for _, required := range requirement.FindAllStringSubmatch(goModComment.ReplaceAllString(t[file], ""), -1) {
+				if needs, ours := Inside(required[1] + "/"); ours && (contract || !mayRequire(path.Clean(needs))) {
+					f.add(file, fmt.Sprintf("requires %s, which the module %s cannot take along", required[1], module),
+						"remove it: a module requires contracts, platform, devkit and migrations, and a contract nothing")
+				}
+			}
+		}
+		slices.SortFunc(f.broken, func(a, b violation) int { return strings.Compare(a.at+a.what, b.at+b.what) })
+		return f
+	},
+	refuses: []plant{
+		{name: "a module requires another's inside", file: "modules/orders/go.mod", old: "require (",
+			text: "require (\n\texample.com/shop/modules/payments v0.0.0", want: "modules/orders/go.mod: requires example.com/shop/modules/payments"},
+		{name: "a module requires the shop around it", file: "modules/orders/go.mod", text: "require example.com/shop v0.0.0",
+			want: "requires example.com/shop, which"},
+		{name: "a contract requires another", file: "modules/orders/ordersapi/go.mod",
+			text: "require example.com/shop/modules/payments/paymentsapi v0.0.0", want: "requires example.com/shop/modules/payments/paymentsapi"},
+		{name: "a kernel that all share, under a path of its own", file: "kernel/go.mod", text: "module example.com/kernel\n",
+			want: "kernel/go.mod: does not call itself example.com/shop/kernel"},
+	},
+	accepts: []plant{
+		{name: "a module requires a contract", file: "modules/payments/go.mod", text: "require example.com/shop/modules/inventory/inventoryapi v0.0.0 // indirect"},
+		{name: "a module requires a library", file: "modules/payments/go.mod", text: "require example.com/library v1.0.0"},
+		{name: "a comment", file: "modules/payments/go.mod", text: "// example.com/shop/modules/orders v0.0.0 is not required here.\n"},
+	},
+}
+
+var (
+	moduleLine   = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)"?`)
+	goModComment = regexp.MustCompile(`//[^\n]*`)
+	// requirement is a path before a version; in a replace the path is before an arrow.
+	requirement = regexp.MustCompile(`(?m)^\s*(?:require\s+)?"?([^\s"()]+)"?\s+v[0-9]\S*\s*$`)
+)
+
+// mayRequire says that a module may have that folder in its go.mod.
+func mayRequire(folder string) bool {
+	_, contract := owner(folder)
+	return contract || folder == "migrations" || folder == "platform" || folder == "platform/devkit"
+}

@@ -1,0 +1,65 @@
+package architecture
+
+import (
+	"go/ast"
+	"regexp"
+	"strings"
+)
+
+// settings keeps each module to its own database: its code asks the environment for nothing, and its process for no other's connection.
+var settings = rule{
+	name: "settings",
+	why: "with another's connection a module needs no import and no join to share its tables; " +
+		`see "A shared database" in architecture/README.md`,
+	check: func(t Tree) findings {
+		var f findings
+		for _, m := range t.Modules() {
+			for _, file := range append(t.Below("modules/"+m, ".go"), t.Below("cmd/"+m, ".go")...) {
+				if strings.HasSuffix(file, "_test.go") {
+					continue
+				}
+				f.subjects++
+				ast.Inspect(t.Go(file), func(n ast.Node) bool {
+					text := literal(n)
+					for _, of := range databaseURL.FindAllStringSubmatch(text, -1) {
+						if of[1] != strings.ToUpper(m) {
+							f.add(At(n), "names "+of[0]+", which leads to a database that is not of "+m, "ask its owner through its contract, or listen to its events")
+						}
+					}
+					if strings.Contains(strings.ToLower(text), "search_path") {
+						f.add(At(n), "names the search_path, which is how "+m+" is kept in its own schema", "leave it as the role has it")
+					}
+					if s, ok := n.(*ast.SelectorExpr); ok && under(file, "modules") {
+						if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && environment[s.Sel.Name] {
+							f.add(At(n), "asks the environment, by os."+s.Sel.Name, "take it as a field of the module's Config, which the process fills")
+						}
+					}
+					return true
+				})
+			}
+		}
+		return f
+	},
+	refuses: []plant{
+		{name: "a module reads another's connection", file: "modules/orders/peek.go",
+			text: "package orders\n\nimport \"os\"\n\nvar theirs = os.Getenv(\"PAYMENTS_DATABASE_URL\")",
+			want: "modules/orders/peek.go:5: names PAYMENTS_DATABASE_URL, which leads to a database that is not of orders"},
+		{name: "a module asks the environment", file: "modules/orders/peek.go",
+			text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")", want: "asks the environment, by os.LookupEnv"},
+		{name: "a process is told another's connection", file: "cmd/orders/config.go", old: "`env:\"INVENTORY_URL\"",
+			text: "`env:\"INVENTORY_MIGRATE_URL\"", want: "names INVENTORY_MIGRATE_URL"},
+		{name: "a module leaves its schema", file: "modules/orders/peek.go",
+			text: "package orders\n\nconst peek = \"SET LOCAL Search_Path = payments\"", want: "names the search_path"},
+	},
+	accepts: []plant{
+		{name: "a process names its own", file: "cmd/orders/near.go", text: "package main\n\nconst near = \"ORDERS_DATABASE_URL\""},
+		{name: "a test asks for anything", file: "modules/orders/near_test.go",
+			text: "package orders\n\nimport \"os\"\n\nvar near = os.Getenv(\"PAYMENTS_DATABASE_URL\")"},
+		{name: "a comment", file: "modules/orders/near.go", text: "package orders\n\n// near is nothing: PAYMENTS_DATABASE_URL and its search_path are for payments.\nconst near = 1"},
+	},
+}
+
+var (
+	databaseURL = regexp.MustCompile(`\b([A-Z0-9_]*)_(?:DATABASE|MIGRATE)_URL\b`)
+	environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true}
+)
