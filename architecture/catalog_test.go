@@ -12,7 +12,7 @@ import (
 
 // across finds what ties two schemas together in PostgreSQL's own catalog, whoever wrote it and in whatever language. A dependency is
 // PostgreSQL's word for a foreign key, a view, a trigger, a default, a type and all else that would keep one of two schemas from being
-// dropped alone; but it does not look into the bodies of functions, and it does not count rights.
+// dropped alone; but it does not look into the bodies of functions, and it does not count rights, memberships and settings.
 const across = `
 WITH things (class, id, schema) AS (
     SELECT 'pg_class'::regclass, oid, relnamespace FROM pg_class
@@ -32,6 +32,20 @@ WITH things (class, id, schema) AS (
     UNION ALL SELECT 'pg_policy'::regclass, p.oid, c.relnamespace FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid
 ), ours AS (
     SELECT oid, nspname FROM pg_namespace WHERE nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%'
+), roles AS (
+    -- Of this database alone: roles belong to the server, and another database on it has its own.
+    SELECT oid, rolname, regexp_replace(rolname, '_(owner|migrate|rt)$', '') AS module FROM pg_roles
+    WHERE rolname ~ '_(owner|migrate|rt)$'
+        AND (oid IN (SELECT nspowner FROM pg_namespace) OR has_database_privilege(oid, current_database(), 'CONNECT'))
+), rights (what, owner, acl) AS (
+    SELECT c.relname || ' of ' || a.nspname, c.relowner, c.relacl FROM pg_class AS c JOIN ours AS a ON a.oid = c.relnamespace
+    UNION ALL
+    SELECT c.relname || '.' || t.attname || ' of ' || a.nspname, c.relowner, t.attacl
+    FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid JOIN ours AS a ON a.oid = c.relnamespace
+    UNION ALL SELECT 'the schema ' || nspname, nspowner, nspacl FROM pg_namespace WHERE oid IN (SELECT oid FROM ours)
+    UNION ALL SELECT 'the function ' || p.proname || ' of ' || a.nspname, p.proowner, p.proacl FROM pg_proc AS p JOIN ours AS a ON a.oid = p.pronamespace
+    UNION ALL SELECT 'the type ' || y.typname || ' of ' || a.nspname, y.typowner, y.typacl FROM pg_type AS y JOIN ours AS a ON a.oid = y.typnamespace
+    UNION ALL SELECT 'what ' || pg_get_userbyid(defaclrole) || ' will make', defaclrole, defaclacl FROM pg_default_acl
 ), ties (what) AS (
     SELECT pg_describe_object(d.classid, d.objid, d.objsubid) || ' of ' || a.nspname ||
         ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) || ' of ' || b.nspname
@@ -48,12 +62,25 @@ WITH things (class, id, schema) AS (
     JOIN ours AS b ON b.oid <> a.oid
         AND concat_ws(' ', p.prosrc, p.proconfig::text) ~* ('\m' || b.nspname || '\M"?\s*\.|search_path=.*\m' || b.nspname || '\M')
     UNION ALL
-    SELECT c.relname || ' of ' || a.nspname || ' may be used by ' || coalesce(r.rolname, 'everybody')
-    FROM pg_class AS c
-    JOIN ours AS a ON a.oid = c.relnamespace
-    CROSS JOIN LATERAL aclexplode(c.relacl) AS acl
+    SELECT what || ' may be used by ' || coalesce(r.rolname, 'everybody')
+    FROM rights
+    CROSS JOIN LATERAL aclexplode(acl) AS acl
     LEFT JOIN pg_roles AS r ON r.oid = acl.grantee
-    WHERE coalesce(r.rolname, '') !~ ('(^|_)' || a.nspname || '_(owner|rt)$')
+    WHERE coalesce(r.rolname, '') NOT IN (pg_get_userbyid(owner), regexp_replace(pg_get_userbyid(owner), '_owner$', '_rt'))
+        AND (acl.grantee <> 0 OR acl.privilege_type NOT IN ('EXECUTE', 'USAGE') OR what LIKE 'the schema %') -- PUBLIC has these without being given them
+    UNION ALL
+    SELECT m.rolname || ' is a member of ' || pg_get_userbyid(g.roleid)
+    FROM pg_auth_members AS g JOIN roles AS m ON m.oid = g.member
+    WHERE m.rolname !~ '_migrate$' OR pg_get_userbyid(g.roleid) <> m.module || '_owner'
+    UNION ALL
+    SELECT coalesce(m.rolname, 'everybody') || ' has the setting ' || setting
+    FROM pg_db_role_setting AS s
+    LEFT JOIN roles AS m ON m.oid = s.setrole
+    CROSS JOIN LATERAL unnest(s.setconfig) AS setting
+    WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+        AND (m.oid IS NOT NULL OR s.setrole = 0)
+        AND (setting ~ '^search_path=' AND coalesce(m.rolname, '') !~ ('(^|_)' || substring(setting FROM '=\W*(.*?)\W*$') || '_(migrate|rt)$')
+            OR setting ~ '^role=' AND setting NOT IN ('role=' || m.module || '_owner', 'role="' || m.module || '_owner"'))
     UNION ALL
     SELECT 'the event trigger ' || evtname || ' is run by every schema' FROM pg_event_trigger
     UNION ALL
@@ -75,6 +102,7 @@ func TestTheCatalogHoldsNothingAcross(t *testing.T) {
 			t.Errorf("%d foreign keys within schemas, error %v: the search is broken", inside, err)
 		}
 	})
+	rt := runtimeOf(t, db, "orders")
 	for name, plant := range map[string]struct{ statement, want string }{
 		"a foreign key": {"ALTER TABLE orders.lines ADD CONSTRAINT sold FOREIGN KEY (sku) REFERENCES inventory.products (sku)",
 			"constraint sold on table orders.lines of orders depends on column sku of table inventory.products of inventory"},
@@ -95,8 +123,20 @@ func TestTheCatalogHoldsNothingAcross(t *testing.T) {
 			SET search_path = inventory AS 'SELECT count(*) FROM stock'`, "function left_of of orders names the schema inventory"},
 		"a table that inherits": {"CREATE TABLE orders.more_stock () INHERITS (inventory.stock)",
 			"table orders.more_stock of orders depends on table inventory.stock"},
-		"rights of another module": {"GRANT SELECT ON inventory.stock TO " + runtimeOf(t, db, "orders"), "stock of inventory may be used by"},
-		"rights of everybody":      {"GRANT SELECT ON inventory.stock TO PUBLIC", "stock of inventory may be used by everybody"},
+		"rights of another module":  {"GRANT SELECT ON inventory.stock TO " + rt, "stock of inventory may be used by"},
+		"a way into another schema": {"GRANT USAGE ON SCHEMA inventory TO " + rt, "the schema inventory may be used by"},
+		"a way in for everybody":    {"GRANT USAGE ON SCHEMA inventory TO PUBLIC", "the schema inventory may be used by everybody"},
+		"rights to a column": {"GRANT SELECT (sku), UPDATE (on_hand) ON inventory.stock TO " + rt,
+			"stock.on_hand of inventory may be used by"},
+		"a function that acts as its owner": {`CREATE FUNCTION inventory.take() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+			GRANT EXECUTE ON FUNCTION inventory.take() TO ` + rt, "the function take of inventory may be used by"},
+		"rights to what will be made": {"ALTER DEFAULT PRIVILEGES FOR ROLE " + ownerOf(t, db, "inventory") + " IN SCHEMA inventory GRANT SELECT ON TABLES TO " + rt,
+			"_inventory_owner will make may be used by"},
+		"a member of another module":  {"GRANT " + ownerOf(t, db, "inventory") + " TO " + rt, "_orders_rt is a member of"},
+		"a reader of everything":      {"GRANT pg_read_all_data TO " + rt, "_orders_rt is a member of pg_read_all_data"},
+		"a role with another schema":  {"ALTER ROLE " + rt + " SET search_path = orders, inventory", "_orders_rt has the setting search_path=orders, inventory"},
+		"a role that becomes another": {"ALTER ROLE " + rt + " SET role = " + ownerOf(t, db, "inventory"), "_orders_rt has the setting role="},
+		"rights of everybody":         {"GRANT SELECT ON inventory.stock TO PUBLIC", "stock of inventory may be used by everybody"},
 		"a place for all": {"CREATE TABLE public.rates (id int PRIMARY KEY); ALTER TABLE orders.lines ADD rate int REFERENCES public.rates",
 			"of orders depends on column id of table rates of public"},
 	} {
@@ -126,9 +166,12 @@ func runtimeOf(t *testing.T, db *pgtest.DB, module string) string {
 	return pgx.Identifier{cfg.User}.Sanitize()
 }
 
-func ties(t *testing.T, db interface {
+// querier is a connection, a pool or a transaction.
+type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}) []string {
+}
+
+func ties(t *testing.T, db querier) []string {
 	t.Helper()
 	rows, _ := db.Query(t.Context(), across) // CollectRows returns the error
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,16 +71,15 @@ func TestARuntimeRoleReachesItsOwnRowsAndNothingElse(t *testing.T) {
 			} {
 				mustRefuse(t, conn, statement)
 			}
+			if found := within(t, conn, conn.Config().User, own.Module); len(found) > 0 {
+				t.Errorf("of other modules it has %s", strings.Join(found, ", "))
+			}
 			for _, foreign := range modules {
 				if foreign.Module == own.Module {
 					continue
 				}
-				table := pgx.Identifier{foreign.Module, "outbox"}.Sanitize()
 				for _, statement := range []string{
-					"SELECT count(*) FROM " + table,
-					"INSERT INTO " + table + " (id) VALUES (gen_random_uuid())",
-					"UPDATE " + table + " SET key = ''",
-					"DELETE FROM " + table,
+					"SELECT count(*) FROM " + pgx.Identifier{foreign.Module, "outbox"}.Sanitize(),
 					"CREATE TABLE " + pgx.Identifier{foreign.Module, "mine"}.Sanitize() + " (id int)",
 					"SET ROLE " + ownerOf(t, db, foreign.Module),
 				} {
@@ -103,6 +103,59 @@ func TestARuntimeRoleReachesItsOwnRowsAndNothingElse(t *testing.T) {
 				t.Errorf("got %v, want a refusal", err)
 			}
 		})
+	}
+}
+
+// within finds the schemas, tables and columns of other modules that a role may use in any way.
+func within(t *testing.T, db querier, role, own string) []string {
+	t.Helper()
+	rows, _ := db.Query(t.Context(), `
+		SELECT format('%I.%I', n.nspname, c.relname),
+			has_schema_privilege($1, n.oid, 'USAGE, CREATE') OR has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES') OR
+			has_table_privilege($1, c.oid, 'DELETE, TRUNCATE, TRIGGER')
+		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ($2, 'information_schema') AND n.nspname NOT LIKE 'pg\_%'`,
+		role, own) // ForEachRow returns the error
+	var found []string
+	var table string
+	var may bool
+	tag, err := pgx.ForEachRow(rows, []any{&table, &may}, func() error {
+		if may {
+			found = append(found, table)
+		}
+		return nil
+	})
+	if err != nil || tag.RowsAffected() == 0 {
+		t.Fatalf("%d tables of other modules, error %v: the search is broken", tag.RowsAffected(), err)
+	}
+	return found
+}
+
+func TestTheSearchForRightsFindsThem(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, schemas(t)...)
+	rt := runtimeOf(t, db, "orders")
+	for grant, want := range map[string]string{
+		"GRANT UPDATE (on_hand) ON inventory.stock TO " + rt:       "inventory.stock",
+		"GRANT TRUNCATE ON payments.attempts TO " + rt:             "payments.attempts",
+		"GRANT USAGE ON SCHEMA notifications TO " + rt:             "notifications.messages",
+		"GRANT " + ownerOf(t, db, "inventory") + " TO " + rt:       "inventory.stock",
+		"GRANT SELECT (sku) ON inventory.stock TO PUBLIC":          "inventory.stock",
+		"GRANT SELECT ON orders.lines TO " + rt + " /* its own */": "",
+	} {
+		tx, err := db.Admin(t).Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), grant); err != nil {
+			t.Errorf("%s: %v", grant, err)
+		}
+		if found := within(t, tx, strings.Trim(rt, `"`), "orders"); want == "" && len(found) > 0 || want != "" && !slices.Contains(found, want) {
+			t.Errorf("%s: found %q, want %q", grant, found, want)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
