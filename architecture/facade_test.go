@@ -29,7 +29,7 @@ var thinFacade = rule{
 			}
 			bodies(t, file, &f)
 		}
-		for _, l := range t.Links(facade) {
+		for _, l := range t.Links("cmd/" + facade) {
 			_, ours := Inside(Shop + "/" + l.Package)
 			if l.Via != "cmd/"+facade && ours && (!standard(l.Package) && !slices.Contains(facadeLinks, l.Package) || slices.Contains(facadeMayNot, l.Package)) {
 				f.add(l.Via, "imports "+l.Package+", which the façade links by that", "keep it in a package that the façade does without; what may come along is listed in architecture/facade_test.go")

@@ -103,7 +103,7 @@ func TestMap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"before\n<!-- map -->\n```mermaid\n", "```\n<!-- /map -->\nbetween\n", "| `tea.brewed.v1` | Brewed is true once",
-		"`leaves` []object {`Name` string} | tea | nobody here |", "<!-- /events -->\nafter\n"} {
+		"`leaves` []{`Name` string} | tea | nobody here |", "<!-- /events -->\nafter\n"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page has no %q:\n%s", want, page)
 		}
