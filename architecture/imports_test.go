@@ -242,8 +242,6 @@ func owner(folder string) (module string, contract bool) {
 // ownerOfFile is the same for a file.
 func ownerOfFile(file string) (module string, contract bool) { return owner(path.Dir(file)) }
 
-func under(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
-
 // standard says that an import is the standard library's: its first element has no dot.
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")

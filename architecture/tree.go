@@ -118,7 +118,7 @@ func (t Tree) Programs() []string {
 	var found []string
 	for _, file := range t.GoFiles(false) {
 		folder := path.Dir(file)
-		if within(folder, "test") || within(folder, "architecture") || slices.Contains(found, folder) {
+		if under(folder, "test") || under(folder, "architecture") || slices.Contains(found, folder) {
 			continue
 		}
 		if t.Go(file).Name.Name == "main" {
@@ -139,7 +139,7 @@ func (t Tree) Commands() []string {
 	return found
 }
 
-func within(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
+func under(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
 // GoFiles are all files of Go, hand-written and generated, with their tests or without.
 func (t Tree) GoFiles(tests bool) []string {
