@@ -28,15 +28,16 @@ func TestOrdersCannotReachPostgres(t *testing.T) { cutFromPostgres(t, "orders") 
 func TestOrdersCannotReachTheBroker(t *testing.T) { cutFromBroker(t, "orders") }
 
 func cutFromPostgres(t *testing.T, module string) {
-	cutOff(t, module, strings.ToUpper(module)+"_DATABASE_URL", func(s *shop) string { return s.Plan.RuntimeURL(s.AdminURL, module) })
+	cutOff(t, module, false, strings.ToUpper(module)+"_DATABASE_URL", func(s *shop) string { return s.Plan.RuntimeURL(s.AdminURL, module) })
 }
 
 func cutFromBroker(t *testing.T, module string) {
-	cutOff(t, module, "NATS_URL", func(s *shop) string { return s.Broker.URL() })
+	cutOff(t, module, true, "NATS_URL", func(s *shop) string { return s.Broker.URL() })
 }
 
-// cutOff cuts the module off from what its setting names.
-func cutOff(t *testing.T, module, setting string, url func(*shop) string) {
+// cutOff cuts the module off from what its setting names. Without its database it is not ready; without the broker it stays so, because
+// it takes orders as before and tells of them later.
+func cutOff(t *testing.T, module string, staysReady bool, setting string, url func(*shop) string) {
 	long(t)
 	if !inOwnNetwork(t) {
 		return
@@ -60,10 +61,19 @@ func cutOff(t *testing.T, module, setting string, url func(*shop) string) {
 
 	cut(t)
 	began, before := time.Now(), l.done.Load()
-	noticed := until(t, "it is not ready", cutLasts, func() bool { return !isReady(t, p) })
+	if !staysReady {
+		noticed := until(t, "it is not ready", cutLasts, func() bool { return !isReady(t, p) })
+		t.Logf("%s was not ready %s after the cut", module, noticed.Round(time.Millisecond))
+	}
 	time.Sleep(time.Until(began.Add(cutLasts))) // it lasts that long, whatever happens
-	t.Logf("%s was not ready %s after the cut; %d orders were acknowledged and %d deliveries wait", module,
-		noticed.Round(time.Millisecond), l.done.Load()-before, s.undelivered(t, uuid.Max))
+	if staysReady && !isReady(t, p) {
+		t.Errorf("%s is not ready, and could take orders without the broker", module)
+	}
+	waiting := s.undelivered(t, uuid.Max)
+	t.Logf("%d orders were acknowledged meanwhile and %d deliveries wait", l.done.Load()-before, waiting)
+	if waiting == 0 {
+		t.Error("nothing waits, so nothing was cut")
+	}
 	heal(t)
 	s.recovers(t, l, p, usually)
 	close(stop)

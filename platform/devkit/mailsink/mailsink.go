@@ -15,7 +15,7 @@ import (
 )
 
 // keep bounds the memory: older messages are forgotten.
-const keep = 10_000
+const keep = 100_000
 
 // Options of a sink; the zero value will do.
 type Options struct {
