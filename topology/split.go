@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.yaml.in/yaml/v3"
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/events"
@@ -71,11 +69,7 @@ func (s *Shop) writeRoutes() error {
 			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: []routes.Side{{Upstream: p.Name, Weight: 100, Home: "shop"}}}
 		}
 	}
-	text, err := yaml.Marshal(file)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(s.Routes, text, 0o644) //nolint:gosec // no secrets: it says who serves what
+	return routes.Create(s.Routes, file)
 }
 
 // useBus records the bus in every schema while no process of the shop runs. What the other bus had not delivered when the shop was
