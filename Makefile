@@ -11,6 +11,7 @@ accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
 
 PORT  ?= 8080
 SPLIT ?=
+CANARY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -18,8 +19,8 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## start the shop; PORT=8080, SPLIT=payments or all, Ctrl-C stops it
-	@PORT=$(PORT) SPLIT=$(SPLIT) exec bin/seam up
+run: build ## start the shop; PORT=8080, SPLIT=payments or all, CANARY=payments, Ctrl-C stops it
+	@PORT=$(PORT) SPLIT=$(SPLIT) CANARY=$(CANARY) exec bin/seam up
 
 .PHONY: build
 build: ## build every command into bin/

@@ -28,6 +28,18 @@ func Load(path string) (File, error) {
 	return file, nil
 }
 
+// Create begins a file anew. No version before it is kept: what an earlier run served is not there any more.
+func Create(path string, file File) error {
+	text, err := yaml.Marshal(file)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(previous(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(path, text, 0o644) //nolint:gosec // no secrets: it says who serves what
+}
+
 // SetWeights gives sides of a route other weights. Only the numbers in the file are replaced: its comments and its layout belong
 // to the people who wrote them, and no YAML encoder keeps those.
 func SetWeights(path, route string, weights map[string]int) error {

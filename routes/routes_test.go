@@ -221,3 +221,24 @@ func TestRollback(t *testing.T) {
 		t.Errorf("in the folder are %v, %v; want the file and its previous version", left, err)
 	}
 }
+
+// What an earlier run served is nothing to go back to: nobody listens there any more.
+func TestAFileBegunAnewHasNoVersionBefore(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "routes.yaml")
+	file, err := Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Create(path, file); err != nil {
+			t.Fatal(err)
+		}
+		if err := Rollback(path); err == nil || !strings.Contains(err.Error(), "no version before") {
+			t.Errorf("rollback of a new file: %v", err)
+		}
+		if err := SetWeights(path, "payments", map[string]int{"monolith": 90, "payments": 10}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

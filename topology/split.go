@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.yaml.in/yaml/v3"
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/events"
@@ -37,7 +35,15 @@ func (s *Shop) startSplit(ctx context.Context, port int) error {
 			return err
 		}
 	}
-	s.Routes = filepath.Join(s.options.State, "routes.yaml")
+	if m := s.options.Canary; m != "" {
+		if _, err := s.StartService(ctx, m); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.Routes, err = filepath.Abs(filepath.Join(s.options.State, "routes.yaml")); err != nil {
+		return err
+	}
 	if err := s.writeRoutes(); err != nil {
 		return err
 	}
@@ -62,20 +68,20 @@ func (s *Shop) StartBroker(ctx context.Context) (err error) {
 	return nil
 }
 
-// writeRoutes sends each module's paths to the process that serves it.
+// writeRoutes sends each module's paths to the process that serves it; to the first, when the canary serves it too.
 func (s *Shop) writeRoutes() error {
 	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
 	for _, p := range s.processes {
 		file.Upstreams[p.Name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
 		for _, m := range p.Serves {
-			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: []routes.Side{{Upstream: p.Name, Weight: 100, Home: "shop"}}}
+			side := routes.Side{Upstream: p.Name, Weight: 100, Home: "shop"}
+			if len(file.Routes[m].Sides) > 0 {
+				side.Weight = 0
+			}
+			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: append(file.Routes[m].Sides, side)}
 		}
 	}
-	text, err := yaml.Marshal(file)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(s.Routes, text, 0o644) //nolint:gosec // no secrets: it says who serves what
+	return routes.Create(s.Routes, file)
 }
 
 // useBus records the bus in every schema while no process of the shop runs. What the other bus had not delivered when the shop was

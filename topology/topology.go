@@ -36,6 +36,7 @@ type Options struct {
 	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
 	Port        int           // of the shop; any free one when 0
 	Split       []string      // the modules that run as processes of their own; the monolith serves the others
+	Canary      string        // the module that runs beside a monolith that serves it too, with no weight yet
 	Facade      bool          // for processes that come and go behind it: a façade and a broker even when nothing is split off yet
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
 	RolePrefix  string        // of the roles, which belong to the whole server
@@ -77,6 +78,9 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 			return nil, process.Usage(fmt.Errorf("%s cannot be split off twice", m))
 		}
 	}
+	if o.Canary != "" && (!slices.Contains(Modules, o.Canary) || slices.Contains(o.Split, o.Canary)) {
+		return nil, process.Usage(fmt.Errorf("no canary of %q: name a module that is not split off, of %s", o.Canary, strings.Join(Modules, ", ")))
+	}
 	if err := s.prepareState(); err != nil {
 		return nil, err
 	}
@@ -98,7 +102,7 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 		return nil, err
 	}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
-	if len(o.Split) == 0 && !o.Facade {
+	if len(o.Split) == 0 && o.Canary == "" && !o.Facade {
 		if err := s.useBus(ctx, service.Memory); err != nil {
 			return nil, err
 		}
@@ -185,23 +189,31 @@ func ServiceToken(key *tokens.Key) string {
 	return key.Mint(tokens.Claims{Role: "service", Subject: "shop", TTL: 30 * 24 * time.Hour})
 }
 
-// env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, and what the caller
-// insists on.
+// env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, where this
+// shop is, and what the caller insists on.
 func (s *Shop) env(more ...string) []string {
 	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
 		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
-	if s.Broker != nil {
-		env = append(env, "NATS_URL="+s.Broker.URL())
-	}
 	if !s.options.Facade {
 		env = append(env, "DRAIN_AFTER=0s") // these processes stop all together, so nobody has to be sent elsewhere first
 	}
+	own := s.Addresses()
 	for _, m := range Modules {
-		name := strings.ToUpper(m)
-		env = append(env, name+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m), name+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
+		own = append(own, strings.ToUpper(m)+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
 	}
-	return slices.Concat(env, os.Environ(), s.options.Env, more)
+	return slices.Concat(env, os.Environ(), own, s.options.Env, more)
+}
+
+// Addresses are the settings that lead to the shop's broker and schemas. Our own environment may have those of an earlier run.
+func (s *Shop) Addresses() (env []string) {
+	if s.Broker != nil {
+		env = append(env, "NATS_URL="+s.Broker.URL())
+	}
+	for _, m := range Modules {
+		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m))
+	}
+	return env
 }
 
 // DefaultState is .seam in the current folder. PostgreSQL refuses to run as root, and the user that it runs as instead may not be

@@ -28,3 +28,16 @@ func TestASplitThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+func TestACanaryThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for _, o := range []topology.Options{{Canary: "billing"}, {Canary: "payments", Split: []string{"payments"}}} {
+		o.Bin, o.Out, o.DatabaseURL = t.TempDir(), io.Discard, "postgres://nobody@127.0.0.1:1/none"
+		if shop, err := topology.Start(t.Context(), o); !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "no canary of") {
+			t.Errorf("%s: %v, want a usage error", o.Canary, err)
+			if err == nil {
+				_ = shop.Stop()
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,6 +26,7 @@ type upstream struct {
 
 	mu       sync.Mutex
 	unready  bool      // the probe's last word, or no connection came about since
+	told     bool      // in the log, that it is not ready
 	failures int       // in a row
 	until    time.Time // out until then; the zero time when in
 }
@@ -93,9 +95,9 @@ func (g *gateway) probe(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		var all sync.WaitGroup
-		for _, u := range g.current.Load().upstreams {
+		for name, u := range g.current.Load().upstreams {
 			if u.spec.Probe != "" {
-				all.Go(func() { u.ask(ctx, g.direct) })
+				all.Go(func() { u.ask(ctx, g.direct, g.log.With("upstream", name)) })
 			}
 		}
 		all.Wait()
@@ -109,7 +111,7 @@ func (g *gateway) probe(ctx context.Context) error {
 
 // ask takes each answer at its word. A probe has no count of failures: it says outright whether the process wants requests, as when it
 // is about to stop.
-func (u *upstream) ask(ctx context.Context, transport http.RoundTripper) {
+func (u *upstream) ask(ctx context.Context, transport http.RoundTripper, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	ready := false
@@ -118,8 +120,18 @@ func (u *upstream) ask(ctx context.Context, transport http.RoundTripper) {
 			ready = response.Body.Close() == nil && response.StatusCode == http.StatusOK
 		}
 	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // not its fault: this process stops
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if ready == u.told {
+		if u.told = !ready; ready {
+			log.InfoContext(ctx, "the upstream is ready again")
+		} else {
+			log.WarnContext(ctx, "the upstream is not ready", "probe", u.spec.Probe)
+		}
+	}
 	if ready && u.unready { // it was away and has come back: nothing is held against it, unlike a process that answers badly
 		u.failures, u.until = 0, time.Time{}
 	}

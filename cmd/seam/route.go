@@ -51,6 +51,7 @@ func route(ctx context.Context, args []string) error {
 	if *asJSON {
 		return json.NewEncoder(os.Stdout).Encode(shown)
 	}
+	fmt.Printf("%s:\n", s.Routes)
 	printRoutes(os.Stdout, shown)
 	return nil
 }

@@ -20,6 +20,8 @@ type settings struct {
 	Port int `env:"PORT" envDefault:"8080"`
 	// The modules that run as processes of their own, separated by commas, or all.
 	Split []string `env:"SPLIT"`
+	// The module that also runs as a process of its own, for a canary by hand: the monolith serves it too, and has all of its weight.
+	Canary string `env:"CANARY"`
 	// An admin connection, such as postgres://user:password@host:5432/shop. Without it seam finds or starts a PostgreSQL.
 	DatabaseURL string `env:"DATABASE_URL"`
 	// Begins the names of the roles that seam makes, when the server has others of these names: roles belong to the whole server.
@@ -55,7 +57,8 @@ func (s settings) split() []string {
 
 const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider and a mail server to play with, and the shop.
 SPLIT=payments runs payments as a process of its own behind a façade, SPLIT=all each module.
-Data is kept between runs. Settings: PORT (8080), SPLIT, DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and every setting in a module's README.`
+CANARY=payments runs it beside a monolith that still serves it, for seam route set payments monolith=90 payments=10 and so on.
+Data is kept between runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and every setting in a module's README.`
 
 func up(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("up", flag.ContinueOnError)
@@ -72,19 +75,42 @@ func up(ctx context.Context, args []string) error {
 	}
 	shop, err := topology.Start(ctx, topology.Options{
 		Bin: filepath.Dir(bin), State: s.State, Port: s.Port, DatabaseURL: s.DatabaseURL,
-		Split: s.split(), RolePrefix: s.RolePrefix, Out: os.Stdout,
+		Split: s.split(), Canary: s.Canary, RolePrefix: s.RolePrefix, Out: os.Stdout,
 	})
 	if err != nil {
 		return err
 	}
-	greet(shop)
+	operate, err := writeOperate(shop)
+	if err != nil {
+		return errors.Join(err, shop.Stop())
+	}
+	greet(shop, operate)
 	died := shop.Wait(ctx)
 	fmt.Println("\nStopping …")
 	return errors.Join(died, shop.Stop())
 }
 
+// writeOperate writes the settings of seam route and seam events to a file for a shell to read. They hold passwords.
+func writeOperate(shop *topology.Shop) (path string, err error) {
+	env := shop.Addresses()
+	for _, p := range shop.Processes() {
+		if p.Name == "gateway" {
+			env = append(env, "GATEWAY_ROUTES="+shop.Routes, "GATEWAY_OPS_URL="+p.OpsURL)
+		}
+	}
+	var text strings.Builder
+	for _, setting := range env {
+		name, value, _ := strings.Cut(setting, "=")
+		fmt.Fprintf(&text, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+	}
+	if path, err = filepath.Abs(filepath.Join(shop.State(), "operate.env")); err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, []byte(text.String()), 0o600)
+}
+
 // greet prints where everything is, and one line to try.
-func greet(shop *topology.Shop) {
+func greet(shop *topology.Shop, operate string) {
 	fmt.Println("\nWho serves what:")
 	for _, p := range shop.Processes() {
 		fmt.Printf("  %-14s %s  %s\n", p.Name, p.URL, strings.Join(p.Serves, " "))
@@ -103,7 +129,11 @@ Place an order (the second command shows it confirmed):
   curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[5]s' -H "Idempotency-Key: $(date +%%s%%N)" -H 'Content-Type: application/json' -d '{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":2}]}'
   curl -s %[1]s/v1/orders -H "Authorization: Bearer $(bin/seam token --role customer --sub ada)"
 
+Operate it, in another shell (seam route needs a façade, as with SPLIT or CANARY):
+  . '%[7]s'
+  bin/seam events lag; bin/seam route show
+
 Other payment tokens: tok_declined, tok_timeout, tok_flaky, tok_slow. Ctrl-C stops everything; data is kept.
 
-`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, shop.AdminURL, customer, shop.State())
+`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, shop.AdminURL, customer, shop.State(), operate)
 }

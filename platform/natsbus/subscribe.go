@@ -72,6 +72,7 @@ type listener struct {
 	bus           *Bus
 	module, topic string
 	log           *slog.Logger
+	known         bool // to the broker, at least once
 	out           chan *message.Message
 	holding       sync.WaitGroup
 }
@@ -137,7 +138,11 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	name := durableName(l.module, l.topic)
 	durable, err := l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		l.log.WarnContext(ctx, "the broker does not know this listener; if it ever did, replay the outboxes", "durable", name)
+		level := slog.LevelInfo
+		if l.known || l.bus.hasHeld(ctx) {
+			level = slog.LevelWarn
+		}
+		l.log.Log(ctx, level, "the broker does not know this listener; if it ever did, replay the outboxes", "durable", name)
 		if err := l.bus.Provision(ctx, map[string][]string{l.module: {l.topic}}); err != nil {
 			return nil, err
 		}
@@ -146,6 +151,7 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find durable %s: %w", name, err)
 	}
+	l.known = true
 	is, want := durable.CachedInfo().Config, l.bus.durable(l.module, l.topic)
 	if is.AckWait == want.AckWait && is.MaxAckPending == want.MaxAckPending {
 		return durable, nil
@@ -155,6 +161,12 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 		return nil, fmt.Errorf("adjust durable %s: %w", name, err)
 	}
 	return durable, nil
+}
+
+// hasHeld says whether the stream was ever given a message. A stream that was not is new, most likely because the shop is.
+func (b *Bus) hasHeld(ctx context.Context) bool {
+	stream, err := b.js.Stream(ctx, b.cfg.Stream)
+	return err == nil && stream.CachedInfo().State.LastSeq > 0
 }
 
 // hold offers a message, keeps the broker from giving it to anybody else meanwhile, and brings the answer back.

@@ -3,8 +3,10 @@ package process
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -27,11 +29,31 @@ func Config[T any]() (T, error) {
 	for _, err := range all.Errors {
 		text := strings.TrimPrefix(err.Error(), "env: ")
 		if parse, ok := errors.AsType[env.ParseError](err); ok { // it knows the field, and a person knows the setting
-			text = fmt.Sprintf("%s: %v", strings.Join(settings(reflect.TypeFor[T](), parse.Name), " or "), parse.Err)
+			text = explain(settings(reflect.TypeFor[T](), parse.Name), parse)
 		}
 		wrong = append(wrong, text)
 	}
 	return cfg, Usage(errors.New(strings.Join(wrong, "; ")))
+}
+
+// explain says what is wrong with the setting of these names; with its value, if that can be no secret because it should be a number.
+func explain(names []string, wrong env.ParseError) string {
+	want := ""
+	switch {
+	case wrong.Type == reflect.TypeFor[time.Duration]():
+		want = "no duration, as in 500ms, 5s or 2h"
+	case wrong.Type != nil && wrong.Type.Kind() >= reflect.Int && wrong.Type.Kind() <= reflect.Float64:
+		want = "not a number, or too large a one"
+	default:
+		return fmt.Sprintf("%s: %v", strings.Join(names, " or "), wrong.Err)
+	}
+	var given []string
+	for _, name := range names {
+		if value, ok := os.LookupEnv(name); ok {
+			given = append(given, name+"="+value)
+		}
+	}
+	return strings.Join(given, " or ") + " is " + want
 }
 
 func validate(v reflect.Value) error {

@@ -139,7 +139,8 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 	type config struct {
 		URL  string `env:"PROCESS_TEST_URL,required,notEmpty"`
 		Deep struct {
-			Port int `env:"PROCESS_TEST_PORT"`
+			Port  int           `env:"PROCESS_TEST_PORT"`
+			Pause time.Duration `env:"PROCESS_TEST_PAUSE"`
 		}
 	}
 	if _, err := Config[config](); !errors.Is(err, ErrUsage) || err.Error() != `required environment variable "PROCESS_TEST_URL" is not set` {
@@ -150,7 +151,12 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 		t.Errorf("got %+v, %v", cfg, err)
 	}
 	t.Setenv("PROCESS_TEST_PORT", "web")
-	if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), "PROCESS_TEST_PORT: ") {
+	if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), "PROCESS_TEST_PORT=web is not a number") {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv("PROCESS_TEST_PORT", "1")
+	t.Setenv("PROCESS_TEST_PAUSE", "5")
+	if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), "PROCESS_TEST_PAUSE=5 is no duration") {
 		t.Errorf("got %v", err)
 	}
 }
