@@ -73,15 +73,19 @@ var firstService = rule{
 		var f findings
 		ledger, _ := ParseLedger(t[ledgerFile])
 		calls := t.Uses().Calls
+		var uncalled []string
 		for _, m := range t.Modules() {
 			f.subjects++
-			callers := callersOf(calls, m)
-			first := slices.IndexFunc(ledger.Extractions, func(e Extraction) bool { return e.Module == m })
-			if first != 0 || len(callers) == 0 || ledger.Extractions[0].Despite != "" {
-				continue
+			if len(callersOf(calls, m)) == 0 {
+				uncalled = append(uncalled, m)
 			}
-			uncalled := slices.DeleteFunc(t.Modules(), func(other string) bool { return len(callersOf(calls, other)) > 0 })
-			f.add(ledgerFile, m+" is the first extraction, and "+strings.Join(callers, ", ")+" calls it while a client waits",
+		}
+		if len(ledger.Extractions) == 0 {
+			return f
+		}
+		first := ledger.Extractions[0]
+		if callers := callersOf(calls, first.Module); len(callers) > 0 && first.Despite == "" {
+			f.add(ledgerFile, first.Module+" is the first extraction, and "+strings.Join(callers, ", ")+" calls it while a client waits",
 				"begin with a module that only listens ("+strings.Join(uncalled, ", ")+"), or say in despite: why it must be this one")
 		}
 		return f

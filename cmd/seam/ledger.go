@@ -23,8 +23,12 @@ func runLedger(_ context.Context, args []string) error {
 		return err
 	}
 	file := "deploy/extractions.yaml"
-	if set.NArg() > 0 {
+	switch set.NArg() {
+	case 0:
+	case 1:
 		file = set.Arg(0)
+	default:
+		return process.Usage(fmt.Errorf("%q is more than seam ledger takes: name one file", set.Arg(1)))
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // the file that the operator names
 	if errors.Is(err, fs.ErrNotExist) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,15 +24,12 @@ func drawMap(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("map", flag.ContinueOnError)
 	format := set.String("format", "mermaid", "mermaid, svg or json")
 	write := set.Bool("write", false, "write "+architecture.Readme+" instead")
-	if err := parse(set, aboutMap, args); err != nil {
+	if err := parseOnly(set, aboutMap, args); err != nil {
 		return err
 	}
 	formats := map[string]func(architecture.Model) string{"mermaid": architecture.Model.Mermaid, "svg": mapSVG, "json": mapJSON}
 	draw := formats[*format]
-	switch {
-	case set.NArg() > 0:
-		return process.Usage(errors.New("seam map takes only flags; see its --help"))
-	case draw == nil:
+	if draw == nil {
 		return process.Usage(fmt.Errorf("there is no format %q; there are mermaid, svg and json", *format))
 	}
 	root, err := repository()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 )
@@ -72,9 +71,9 @@ func (o *Operations) Linger(d time.Duration) func(ctx context.Context) error {
 
 // Run serves until ctx ends.
 func (o *Operations) Run(ctx context.Context) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
+	listener, err := Listen(ctx, "OPS_ADDR", o.addr)
 	if err != nil {
-		return Usage(fmt.Errorf("listen for operations (OPS_ADDR): %w", err))
+		return err
 	}
 	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: 5 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
