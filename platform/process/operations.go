@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"time"
 )
 
-// Operations is the listener for those who run the process, apart from its users' one: /livez, /readyz, and what the process adds.
+// Operations is the listener for those who run the process, apart from its users' one: /livez, /readyz, Go's profiles under
+// /debug/pprof/, and what the process adds. It must not be reachable for anybody else.
 type Operations struct {
 	addr   string
 	mux    *http.ServeMux
@@ -28,6 +30,8 @@ func NewOperations(stopping context.Context, addr string) *Operations {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	o.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	o.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	return o
 }
 
@@ -75,7 +79,7 @@ func (o *Operations) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: 5 * time.Second}
+	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: time.Minute} // a profile takes as long as it is asked for
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve operations: %w", err)
