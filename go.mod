@@ -11,6 +11,7 @@ require (
 	example.com/shop/modules/payments v0.0.0
 	example.com/shop/platform v0.0.0
 	example.com/shop/platform/devkit v0.0.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/getkin/kin-openapi v0.151.0
 	github.com/google/go-cmp v0.7.0
@@ -138,6 +139,7 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261005182115-fad411399dd8 // indirect
 	google.golang.org/grpc v1.84.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
+	pgregory.net/rapid v1.3.0 // indirect
 )
 
 replace (

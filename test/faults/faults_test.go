@@ -96,6 +96,7 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	t.Helper()
 	l := &load{}
 	stop := s.sample(t)
+	history := s.recordHistory(t, l, urls)
 	began := time.Now()
 	loaded, enough := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -114,8 +115,10 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	})
 	close(enough)
 	<-loaded
+	history.rest()
 	t.Logf("%d orders were acknowledged in %s", l.done.Load(), time.Since(began).Round(time.Millisecond))
 	s.settle(t, l)
+	history.check(t)
 	stop()
 	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(l.done.Load())/time.Since(began).Seconds())
 	s.summarize(t)
