@@ -45,6 +45,8 @@ func long(t *testing.T) {
 type shop struct {
 	*topology.Shop
 	admin *pgxpool.Pool
+
+	temporary string // the folder in which the processes make their temporary files
 }
 
 // orders is the least size of each run, from so many clients.
@@ -57,10 +59,11 @@ func start(t *testing.T, split ...string) *shop {
 
 func startWith(t *testing.T, mix topology.Options) *shop {
 	t.Helper()
+	temporary := t.TempDir()
 	running, err := topology.Start(t.Context(), topology.Options{
 		Bin: bin, Out: t.Output(), Split: mix.Split, Facade: mix.Facade, Host: mix.Host, SlowPayment: 12 * time.Second,
 		Env: append([]string{
-			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn",
+			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn", "TMPDIR="+temporary,
 			"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",
 			"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s", "NATS_ACK_WAIT=2s",
 		}, mix.Env...),
@@ -78,7 +81,7 @@ func startWith(t *testing.T, mix topology.Options) *shop {
 		t.Fatal(err)
 	}
 	t.Cleanup(admin.Close)
-	return &shop{Shop: running, admin: admin}
+	return &shop{Shop: running, admin: admin, temporary: temporary}
 }
 
 func (s *shop) token(role, subject string) string {
@@ -95,6 +98,7 @@ func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(s
 func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) {
 	t.Helper()
 	l := &load{}
+	base := s.baseline(t)
 	stop := s.sample(t)
 	history := s.recordHistory(t, l, urls)
 	began := time.Now()
@@ -122,6 +126,7 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	stop()
 	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(l.done.Load())/time.Since(began).Seconds())
 	s.summarize(t)
+	s.returnsTo(t, base)
 }
 
 // summarize logs how the orders ended, so that a run that tested nothing shows.
