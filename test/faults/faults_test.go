@@ -3,8 +3,10 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -61,9 +63,9 @@ func startWith(t *testing.T, mix topology.Options) *shop {
 	t.Helper()
 	temporary := t.TempDir()
 	running, err := topology.Start(t.Context(), topology.Options{
-		Bin: bin, Out: t.Output(), Split: mix.Split, Facade: mix.Facade, Host: mix.Host, SlowPayment: 12 * time.Second,
+		Bin: bin, Out: cmp.Or[io.Writer](mix.Out, t.Output()), Split: mix.Split, Facade: mix.Facade, Host: mix.Host, SlowPayment: 12 * time.Second,
 		Env: append([]string{
-			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn", "TMPDIR="+temporary,
+			"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn", "TMPDIR=" + temporary,
 			"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",
 			"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s", "NATS_ACK_WAIT=2s",
 		}, mix.Env...),
