@@ -78,8 +78,8 @@ func cutOff(t *testing.T, module string, staysReady bool, setting string, url fu
 	s.recovers(t, l, p, usually)
 	close(stop)
 	all.Wait()
-	s.settle(t, l)
-	stopSampling()
+	report(t, s.settle(t, l))
+	report(t, stopSampling())
 	s.summarize(t)
 }
 

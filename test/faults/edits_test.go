@@ -1,0 +1,5 @@
+package faults
+
+import "testing"
+
+func editedBin(*testing.T) string { return bin }
