@@ -6,7 +6,7 @@ import (
 )
 
 // faults are the rows of the matrix. Those of the edited binaries stand together, so that the shop is exchanged once.
-var faults = []fault{
+var faults = append([]fault{
 	{name: "nothing", smoke: true, do: nothing},
 	{name: "each process is killed", smoke: true, do: killEach},
 	{name: "PostgreSQL stops immediately", only: monolith, smoke: true, do: stopPostgres},
@@ -31,6 +31,7 @@ var faults = []fault{
 	{name: "everything is told again", do: replay},
 	{name: "the provider loses answers", do: moodyProvider},
 	{name: "PostgreSQL's disk is full", alone: onSmallDisk, needs: canMount, do: fillDisk},
-}
+	{name: "a handler panics", edited: true, do: panicking},
+}, ofFailpoints()...)
 
 func nothing(*testing.T, *shop, *rand.Rand, func(float64)) {}

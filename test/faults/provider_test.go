@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,10 @@ func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	forward := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorLog: log.New(io.Discard, "", 0), // who gives up waiting is part of the fault
+	}
 	var mu sync.Mutex
 	mood := func() int {
 		mu.Lock()
