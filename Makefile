@@ -9,9 +9,13 @@ UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
 accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
 
+# The tests that make faults runs.
+MATRIX := ^(TestMatrix|TestNegativeControls)$$
+
 PORT  ?= 8080
 SPLIT ?=
 CANARY ?=
+SEED ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -37,7 +41,7 @@ test: build ## run every test on a real PostgreSQL
 	@deploy/postgres-image/test.sh
 
 .PHONY: test-topologies
-test-topologies: ## the acceptance suite on every mix of processes and versions, then all faults
+test-topologies: ## the acceptance suite on every mix of processes and versions, then what happens between them
 	@echo "Testing every topology (about half an hour) …"
 	$(call accept,the monolith,SHOP_SPLIT=)
 	$(call accept,orders alone split off,SHOP_SPLIT=orders)
@@ -47,8 +51,13 @@ test-topologies: ## the acceptance suite on every mix of processes and versions,
 	$(call accept,all split off,SHOP_SPLIT=all)
 	$(call accept,all split off and payments of the last release,SHOP_SPLIT=all SHOP_RELEASED=payments)
 	@deploy/test-compose.sh
-	@echo "Faults, the long ones among them …"
-	@SHOP_LONG=1 go test -count=1 -timeout 60m ./test/faults
+	@echo "Moving modules, cutting networks, and other long tests …"
+	@SHOP_LONG=1 go test -count=1 -timeout 60m -skip '$(MATRIX)' ./test/faults
+
+.PHONY: faults
+faults: ## every fault to the monolith and to the split shop, then a shop without each safeguard; SEED=7 repeats a run
+	@echo "Doing every fault, which takes about half an hour …"
+	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./test/faults
 
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
