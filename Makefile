@@ -9,14 +9,18 @@ UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
 accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
 
+# The tests that make faults runs.
+MATRIX := ^(TestMatrix|TestNegativeControls)$$
+
 PORT  ?= 8080
 SPLIT ?=
 CANARY ?=
+SEED ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## start the shop; PORT=8080, SPLIT=payments or all, CANARY=payments, Ctrl-C stops it
@@ -37,7 +41,7 @@ test: build ## run every test on a real PostgreSQL
 	@deploy/postgres-image/test.sh
 
 .PHONY: test-topologies
-test-topologies: ## the acceptance suite on every mix of processes and versions, then all faults
+test-topologies: ## the acceptance suite on every mix of processes and versions, then what happens between them
 	@echo "Testing every topology (about half an hour) …"
 	$(call accept,the monolith,SHOP_SPLIT=)
 	$(call accept,orders alone split off,SHOP_SPLIT=orders)
@@ -47,16 +51,28 @@ test-topologies: ## the acceptance suite on every mix of processes and versions,
 	$(call accept,all split off,SHOP_SPLIT=all)
 	$(call accept,all split off and payments of the last release,SHOP_SPLIT=all SHOP_RELEASED=payments)
 	@deploy/test-compose.sh
-	@echo "Faults, the long ones among them …"
-	@SHOP_LONG=1 go test -count=1 -timeout 60m ./test/faults
+	@echo "Moving modules, cutting networks, and other long tests …"
+	@SHOP_LONG=1 go test -count=1 -timeout 60m -skip '$(MATRIX)' ./test/faults
+
+.PHONY: faults
+faults: ## every fault to the monolith and to the split shop, then a shop without each safeguard; SEED=7 repeats a run
+	@echo "Doing every fault, which takes about half an hour …"
+	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./test/faults
 
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
 	@deploy/build-images.sh
 
 .PHONY: check
-check: ## lint, generated code up to date, dependencies tidy, every go.mod alone
-	@$(MAKE) --no-print-directory lint generated isolated
+check: lint build ## lint, compare generated code, then build, vet and test every go.mod without go.work, as if it had left
+	@echo "Comparing generated code (sqlc is built the first time: up to three minutes) …"
+	@for m in $(MODULES); do echo "Comparing $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) diff) || \
+		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
+	@echo "Comparing the contracts with the shop …"
+	@go test -count=1 -run '^TestRules$$/^schemas$$|^TestContracts$$/^OpenAPI$$' ./architecture
+	@GOWORK=off bin/seam postgres -- sh -ec 'for u in $(UNITS); do \
+		echo "Alone: $$u …"; cd $(CURDIR)/$$u; go mod tidy -diff; go build ./...; go vet ./...; [ $$u = . ] || go test ./...; \
+	done' || { echo "It does not stand alone: run make generate, which tidies, or see what it imports without requiring."; exit 1; }
 
 .PHONY: lint
 lint: ## vet and lint
@@ -64,37 +80,20 @@ lint: ## vet and lint
 	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
-generate: ## write the SQL code, the contracts and the map anew, and what architecture/contracts says of its events and routes
+generate: ## write the SQL code, the contracts and the map anew, and tidy every go.mod
 	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
 	@echo "Writing the contracts as the shop has them …"
 	@CONTRACTS=write go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
 	@echo "Drawing the map …"
 	@go run ./cmd/seam map --write
-
-.PHONY: generated
-generated: ## fail when generated code differs from what is committed
-	@echo "Comparing generated code (sqlc is built the first time: up to three minutes) …"
-	@for m in $(MODULES); do echo "Comparing $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) diff) || \
-		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
-	@echo "Comparing the contracts with the shop …"
-	@go test -count=1 -run '^TestRules$$/^schemas$$|^TestContracts$$/^OpenAPI$$' ./architecture
+	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done
 
 .PHONY: release-contracts
 release-contracts: ## make today's contracts the promise; refuses when they break what was released
 	@echo "Comparing, and taking a sample of every event from a run of the acceptance suite (two minutes) …"
 	@CONTRACTS=release go test -count=1 -run '^TestReleaseContracts$$' ./architecture
 	@echo "architecture/contracts/released is today's: commit it with the release"
-
-.PHONY: isolated
-isolated: build ## build, vet and test every go.mod without go.work, as if it had left; check that it is tidy
-	@GOWORK=off bin/seam postgres -- sh -ec 'for u in $(UNITS); do \
-		echo "Alone: $$u …"; cd $(CURDIR)/$$u; go mod tidy -diff; go build ./...; go vet ./...; [ $$u = . ] || go test ./...; \
-	done' || { echo "It does not stand alone: run make tidy, or see what it imports without requiring."; exit 1; }
-
-.PHONY: tidy
-tidy: ## tidy every go.mod
-	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done
 
 .PHONY: ledger
 ledger: ## show the extractions under way, and fail when one is late

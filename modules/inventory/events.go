@@ -11,6 +11,7 @@ import (
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // Handlers are inventory's part in the saga of an order.
@@ -25,7 +26,7 @@ func (m *Module) Handlers() []events.Handler {
 // onOrderPlaced answers every order once: with Reserved if all of it can be sent, else with Rejected.
 // An order that is known already, be it as a tombstone, gets no second answer.
 //
-// Every order of the shop comes through here, so it takes three round trips whatever the number of lines: open, move, publish.
+// Every order of the shop comes through here, so it waits for one answer whatever the number of lines: what is on hand.
 func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Placed) error {
 	orderID, wanted, err := read(e)
 	if err != nil {
@@ -35,7 +36,7 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 	for i, l := range wanted {
 		skus[i], quantities[i] = l.sku, l.quantity
 	}
-	queries := db.New(tx)
+	queries := db.New(postgres.Later(tx))
 
 	rows, err := queries.OpenReservation(ctx, db.OpenReservationParams{OrderID: orderID, Now: m.now(), Skus: skus})
 	switch {
@@ -68,7 +69,7 @@ func (m *Module) onOrderConfirmed(ctx context.Context, tx pgx.Tx, e ordersapi.Co
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	if err := db.New(tx).Ship(ctx, db.ShipParams{OrderID: orderID, Now: m.now()}); err != nil {
+	if err := db.New(postgres.Later(tx)).Ship(ctx, db.ShipParams{OrderID: orderID, Now: m.now()}); err != nil {
 		return fmt.Errorf("ship stock: %w", err)
 	}
 	return nil
@@ -82,15 +83,14 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	queries := db.New(tx)
-	made, err := queries.Entomb(ctx, db.EntombParams{OrderID: orderID, Now: m.now()})
+	made, err := db.New(tx).Entomb(ctx, db.EntombParams{OrderID: orderID, Now: m.now()})
 	switch {
 	case err != nil:
 		return fmt.Errorf("insert tombstone: %w", err)
 	case made == 1: // nothing was reserved
 		return nil
 	}
-	if err := queries.Release(ctx, db.ReleaseParams{OrderID: orderID, Now: m.now()}); err != nil {
+	if err := db.New(postgres.Later(tx)).Release(ctx, db.ReleaseParams{OrderID: orderID, Now: m.now()}); err != nil {
 		return fmt.Errorf("release stock: %w", err)
 	}
 	return nil

@@ -9,13 +9,14 @@ import (
 
 	"example.com/shop/modules/inventory/internal/db"
 	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/postgres"
 )
 
 // restock adds pieces to what is on hand, once per key. The answer is stored with the pieces, so a caller who lost it
 // may ask again. An unknown sku stores nothing: the same key works once the product exists.
 func (m *Module) restock(ctx context.Context, key idempotency.Key, sku string, quantity int64) (restockOutput, error) {
 	var answer restockOutput
-	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
 		answer, err = idempotency.DoTx(ctx, tx, key, func() (restockOutput, error) {
 			row, err := db.New(tx).Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity})
 			switch {

@@ -10,6 +10,7 @@ import (
 	"example.com/shop/modules/notifications/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // Handlers are notifications' part in the saga of an order. They write rows and send nothing: a mail sent before the commit could
@@ -28,7 +29,7 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	err = db.New(tx).InsertRecipient(ctx, db.InsertRecipientParams{OrderID: orderID, Email: e.Email, Now: m.now()})
+	err = db.New(postgres.Later(tx)).InsertRecipient(ctx, db.InsertRecipientParams{OrderID: orderID, Email: e.Email, Now: m.now()})
 	if err != nil {
 		return fmt.Errorf("insert recipient: %w", err)
 	}
@@ -59,7 +60,7 @@ func (m *Module) writeTx(ctx context.Context, tx pgx.Tx, order, kind string, c c
 	if err != nil {
 		return err
 	}
-	err = db.New(tx).InsertMessage(ctx, db.InsertMessageParams{
+	err = db.New(postgres.Later(tx)).InsertMessage(ctx, db.InsertMessageParams{
 		ID: id, OrderID: orderID, Kind: kind, Subject: subject, Body: body,
 		MessageID: messageID(orderID.String(), kind, string(m.cfg.From)), Now: m.now(),
 	})

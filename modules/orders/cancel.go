@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/modules/orders/internal/db"
+	"example.com/shop/platform/postgres"
 )
 
 // cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is cancelling once. Nobody is asked whether
@@ -16,7 +17,7 @@ import (
 func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUID) (db.Order, error) {
 	var order db.Order
 	var moved bool
-	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
 		// A move knows no customer, so whose order it is comes first.
 		if _, err = m.find(ctx, tx, customerID, id); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/postgres"
 )
 
 // placement is what a customer asks for.
@@ -55,7 +56,7 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 		Total: ordersapi.Money{Amount: amount, Currency: currency}, Version: 1,
 	}
 
-	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
 		answer, err = idempotency.DoTx(ctx, tx, key, func() (orderOutput, error) {
 			if err := insertTx(ctx, tx, row, lines); err != nil {
 				return orderOutput{}, err
@@ -107,10 +108,10 @@ func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLin
 	return priced, nil
 }
 
-// insertTx writes the order in two statements, however many lines it has. The lines keep the quoted prices: what a product costs
+// insertTx writes the order in two statements, however many lines it has, and waits for neither. The lines keep the quoted prices: what a product costs
 // later is none of the order's business.
 func insertTx(ctx context.Context, tx pgx.Tx, row db.InsertOrderParams, lines []pricedLine) error {
-	q := db.New(tx)
+	q := db.New(postgres.Later(tx))
 	if err := q.InsertOrder(ctx, row); err != nil {
 		return fmt.Errorf("insert order: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"example.com/shop/modules/orders/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // moveTx moves the order and publishes the fact, or reports false when the order is not where the move starts: then the fact that
@@ -56,7 +57,7 @@ const expiryBatch = 100
 func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 	now := m.now()
 	var ids []uuid.UUID
-	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) (err error) {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
 		ids, err = db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
 		if err != nil {
 			return fmt.Errorf("lock overdue orders: %w", err)

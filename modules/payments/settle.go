@@ -11,6 +11,7 @@ import (
 	"example.com/shop/modules/payments/internal/db"
 	"example.com/shop/modules/payments/paymentsapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // errLeaseLost says that another claimer has the attempt now. Whatever we learned, it learns from the provider as well.
@@ -19,7 +20,7 @@ var errLeaseLost = errors.New("the lease went to another claimer")
 // settle commits what the provider said: the attempt's end, the payment's move and the event that tells of it, or none of them.
 // A cancel that came during the call is seen here, under the lock, and not before.
 func (m *Module) settle(ctx context.Context, c claim, a answer) error {
-	err := pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		queries := db.New(tx)
 		p, err := queries.LockPayment(ctx, c.OrderID)
 		if err != nil {
@@ -54,7 +55,7 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentRow, n n
 		return nil
 	}
 	p.Version++
-	err := db.New(tx).MovePayment(ctx, db.MovePaymentParams{
+	err := db.New(postgres.Later(tx)).MovePayment(ctx, db.MovePaymentParams{
 		OrderID: p.OrderID, Status: string(to), Reference: p.Reference, Version: p.Version, CancelledAt: p.CancelledAt, Now: m.now(),
 	})
 	if err != nil {
@@ -86,7 +87,7 @@ func (m *Module) insertAttemptTx(ctx context.Context, tx pgx.Tx, orderID uuid.UU
 	if err != nil {
 		return fmt.Errorf("make %s key: %w", kind, err)
 	}
-	err = db.New(tx).InsertAttempt(ctx, db.InsertAttemptParams{ID: key, OrderID: orderID, Kind: kind, Cause: events.CauseOf(ctx), Now: m.now()})
+	err = db.New(postgres.Later(tx)).InsertAttempt(ctx, db.InsertAttemptParams{ID: key, OrderID: orderID, Kind: kind, Cause: events.CauseOf(ctx), Now: m.now()})
 	if err != nil {
 		return fmt.Errorf("insert %s attempt: %w", kind, err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/postgres"
 )
 
 // txLimit bounds one transaction, so that a loop that is told to stop does stop.
@@ -44,7 +46,7 @@ func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.T
 		}
 		c.conn = conn
 	}
-	err := pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error { return f(ctx, tx) })
+	err := postgres.InTxOn(ctx, c.conn, func(tx pgx.Tx) error { return f(ctx, tx) })
 	// What a lost connection looks like depends on the moment, and f may have hidden it. The limit closes the connection, too.
 	if err != nil && c.conn.IsClosed() && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", errNoConnection, err)

@@ -24,6 +24,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/postgres"
 )
 
 // Event is a fact that a module tells others. The structs of the contract packages satisfy it without importing it.
@@ -35,7 +37,8 @@ type Event interface {
 }
 
 // PublishTx writes the event to the outbox of the transaction's module. The event exists if and only if tx commits; the
-// relay tells it from then on. Wake the relay after the commit: it makes milliseconds of what would be a poll.
+// relay tells it from then on. Wake the relay after the commit: it makes milliseconds of what would be a poll. An event that cannot be
+// written is an error here or at the commit.
 func PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	payload, err := json.Marshal(ev)
 	if err != nil {
@@ -46,7 +49,7 @@ func PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
 	}
 	key, version := ev.Aggregate()
-	_, err = tx.Exec(ctx, "INSERT INTO outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, $5)",
+	_, err = postgres.Later(tx).Exec(ctx, "INSERT INTO outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, $5)",
 		id, ev.Topic(), key, payload, headersOf(ctx, id, ev.Topic(), key, version))
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", ev.Topic(), err)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
@@ -80,7 +81,7 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 			return nil
 		}
 		// Not now(), which is when the transaction began: a replay of what was published since then would miss these.
-		_, err = tx.Exec(ctx, "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY($1)", published)
+		_, err = postgres.Later(tx).Exec(ctx, "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY($1)", published)
 		if err != nil {
 			return fmt.Errorf("mark published: %w", err)
 		}

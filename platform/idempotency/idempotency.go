@@ -21,6 +21,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/postgres"
 )
 
 // What a caller has to know; an operation maps them to 400, 409 and 422.
@@ -102,7 +104,7 @@ func DoTx[T any](ctx context.Context, tx pgx.Tx, key Key, effect func() (T, erro
 	if err != nil {
 		return answer, fmt.Errorf("encode answer: %w", err)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO idempotency_keys (scope, key, request_hash, answer) VALUES ($1, $2, $3, $4)`, key.scope, key.key, key.hash, text)
+	_, err = postgres.Later(tx).Exec(ctx, `INSERT INTO idempotency_keys (scope, key, request_hash, answer) VALUES ($1, $2, $3, $4)`, key.scope, key.key, key.hash, text)
 	if err != nil {
 		return answer, fmt.Errorf("store answer: %w", err)
 	}

@@ -3,12 +3,10 @@ package faults
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,32 +59,6 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 	if told == 0 || stream < told {
 		t.Error("events were published after the change, and not on nats")
 	}
-}
-
-// The broker loses everything, and later comes back as it was once before. Both times a listener was away, so that much was on its way.
-// It is still in the outboxes, where an operator has it told again; those who had heard it apply nothing twice.
-func TestTheBrokerForgets(t *testing.T) {
-	long(t)
-	s := start(t, topology.Modules...)
-	i := slices.IndexFunc(s.Processes(), func(p *topology.Process) bool { return p.Name == "notifications" })
-	away, store, earlier := s.Processes()[i], s.Broker.StoreDir(), filepath.Join(t.TempDir(), "earlier")
-	s.underLoad(t, []string{s.URL}, func(progress func(float64)) {
-		exchange := func(share float64, exchange func() error) {
-			if err := away.Signal(os.Kill); err != nil {
-				t.Errorf("kill %s: %v", away.Name, err)
-			}
-			progress(share)
-			if err := errors.Join(s.Broker.Kill(), exchange(), s.Broker.Restart(context.WithoutCancel(t.Context()))); err != nil {
-				t.Errorf("exchange the broker's store: %v", err)
-			}
-			s.restart(t, away, func() error { return nil })
-		}
-		exchange(0.2, func() error { return os.CopyFS(earlier, os.DirFS(store)) })
-		exchange(0.5, func() error { return os.RemoveAll(store) })
-		t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
-		exchange(0.8, func() error { return errors.Join(os.RemoveAll(store), os.CopyFS(store, os.DirFS(earlier))) })
-		t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
-	})
 }
 
 // provision makes the durable of every listener.

@@ -37,10 +37,10 @@ func consumeTogether(t *testing.T, module string) {
 	}
 	c.sign(t, map[string]*topology.Process{"monolith": c.monoliths[0], "monolith-2": c.monoliths[1], module: service})
 	c.route(t, 50)
-	s.underLoadOf(t, 10_000, []string{s.URL}, func(progress func(float64)) {
+	report(t, s.underLoadOf(t, 10_000, []string{s.URL}, func(progress func(float64)) {
 		progress(0.1)
 		c.measure(t, 50)
-	})
+	}))
 	c.checkSigned(t, "monolith", "monolith-2", module)
 	s.checkDeadlocksShow(t, module)
 }

@@ -69,8 +69,8 @@ func outAndBack(t *testing.T, module, path, role string) {
 	close(stop)
 	clients.Wait()
 	t.Logf("%d orders were placed meanwhile", len(l.orders))
-	s.settle(t, l)
-	stopSampling()
+	report(t, s.settle(t, l))
+	report(t, stopSampling())
 	s.summarize(t)
 }
 

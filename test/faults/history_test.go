@@ -67,7 +67,7 @@ func (h *history) rest() {
 }
 
 // least is how many rounds each client makes, however soon it may rest.
-const least = 40
+const least = 25
 
 // goesOn paces the rounds as a person would; it is false once the client may rest.
 func (h *history) goesOn(round int) bool {
@@ -136,7 +136,7 @@ func (h *history) place(t *testing.T, customer, token, sku, paymentToken string,
 	body := fmt.Sprintf(`{"email":"%s@example.com","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, customer, paymentToken, sku, quantity)
 	id, err := insist(t.Context(), h.url(), token, uuid.NewString(), []byte(body), func(string) {})
 	if err != nil {
-		t.Errorf("history: place an order: %v", err)
+		h.finds(answered, "%v", err)
 		return ""
 	}
 	h.load.acknowledged(placed{id: id, customer: customer, paymentToken: paymentToken})
@@ -150,17 +150,17 @@ func (h *history) ask(t *testing.T, token, id, what string) (state string) {
 		method, path = http.MethodPost, path+"/cancel"
 	}
 	var order struct{ Status, Reason string }
-	status, answered := h.send(t, method, path, token, "", "", &order)
+	status, known := h.send(t, method, path, token, "", "", &order)
 	op := one(call, h.now(), what, strings.TrimSpace(order.Status+" "+order.Reason))
 	switch {
-	case !answered && what == read: // it has changed nothing
+	case !known && what == read: // it has changed nothing
 		return noAnswer
-	case !answered:
+	case !known:
 		op.Output, op.Return = noAnswer, end
 	case status == http.StatusConflict && what == cancelling:
 		op.Output = "confirmed"
 	case status != http.StatusOK:
-		t.Errorf("history: %s of order %s: status %d", what, id, status)
+		h.finds(linear, "%s of order %s: status %d", what, id, status)
 		return noAnswer
 	}
 	h.mu.Lock()
@@ -182,7 +182,7 @@ type product struct {
 func (h *history) saw(t *testing.T, sku string, call int64, op stockOp, p product) {
 	back := h.now()
 	if p.OnHand+p.Reserved+p.Shipped != p.Initial+p.Restocked {
-		t.Errorf("history: %s shows %+v, which does not add up", sku, p)
+		h.finds(linear, "%s shows %+v, which does not add up", sku, p)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -192,7 +192,7 @@ func (h *history) saw(t *testing.T, sku string, call int64, op stockOp, p produc
 func (h *history) look(t *testing.T, sku string) {
 	var p product
 	call := h.now()
-	if status, answered := h.send(t, http.MethodGet, "/v1/inventory/products/"+sku, "", "", "", &p); answered && status == http.StatusOK {
+	if status, known := h.send(t, http.MethodGet, "/v1/inventory/products/"+sku, "", "", "", &p); known && status == http.StatusOK {
 		h.saw(t, sku, call, stockOp{what: read}, p)
 	}
 }
@@ -202,17 +202,17 @@ func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	var p product
 	call, key, token := h.now(), uuid.NewString(), h.token("staff", "grace")
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		status, answered := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key, fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
-		if answered && status == http.StatusOK {
+		status, known := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key, fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
+		if known && status == http.StatusOK {
 			h.saw(t, sku, call, stockOp{what: restock, quantity: quantity}, p)
 			return
 		}
 	}
-	t.Errorf("history: %s was not restocked within %s", sku, patience)
+	h.finds(answered, "%s was not restocked within %s", sku, patience)
 }
 
 // send asks any of the processes. An answer that says that the fault is theirs is none: what was asked for may have happened, or not.
-func (h *history) send(t *testing.T, method, path, token, key, body string, into any) (status int, answered bool) {
+func (h *history) send(t *testing.T, method, path, token, key, body string, into any) (status int, known bool) {
 	request, err := http.NewRequestWithContext(t.Context(), method, h.url()+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		t.Error(err)

@@ -91,8 +91,8 @@ func TestInventoryIsAway(t *testing.T) {
 	}
 	insisting(refusedKey) // a refusal takes nothing from its key
 	t.Logf("an order was taken again %s after inventory's return began", time.Since(began).Round(time.Millisecond))
-	s.settle(t, l)
-	stopSampling()
+	report(t, s.settle(t, l))
+	report(t, stopSampling())
 	var confirmed int
 	if err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'").Scan(&confirmed); err != nil || confirmed != 21 {
 		t.Errorf("%d orders are confirmed, want all 21 (%v)", confirmed, err)

@@ -40,12 +40,15 @@ var skus = []string{
 	"cup-celadon", "mug-speckled", "kettle-gooseneck", "strainer-steel", "honey-linden",
 }
 
+// answered is what a client expects that does not give up.
+const answered = "a client gets its answer in the end"
+
 // run places count orders against urls, and more until enough is closed. It cancels some of them at once.
 func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, urls ...string) {
 	t.Helper()
 	var next atomic.Int64
 	var all sync.WaitGroup
-	for c := range clients {
+	for c := range s.clients {
 		all.Go(func() {
 			customer := fmt.Sprintf("customer-%d", c)
 			token := s.token("customer", customer)
@@ -61,7 +64,7 @@ func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, url
 				url := urls[int(i)%len(urls)]
 				o, err := place(t.Context(), url, token, int(i))
 				if err != nil {
-					t.Errorf("order %d: %v", i, err)
+					s.finds(answered, "order %d: %v", i, err)
 					return
 				}
 				o.customer = customer
@@ -69,6 +72,7 @@ func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, url
 				if i%25 == 0 {
 					cancel(t.Context(), url, token, o.id)
 				}
+				time.Sleep(s.pause)
 			}
 		})
 	}

@@ -21,6 +21,9 @@ var later = map[string][]string{
 	"awaiting_payment": {"confirmed", "cancelled declined", "cancelled expired"},
 }
 
+// linear is the rule.
+const linear = "what clients were answered does not contradict itself"
+
 const (
 	read             = "read"
 	cancelling       = "cancel"
@@ -56,7 +59,7 @@ const stocked = 6
 // shelf is one product. Pieces that were taken are reserved or shipped; which of the two, the model does not follow.
 type shelf struct {
 	onHand, restocked int64
-	held, over        uint64 // the cancelled orders, as bits, that hold pieces, and those that never will
+	held, over        uint64 // the cancelled orders, 64 at most, that hold pieces, and those that never will
 }
 
 // stockOp is something that a client did to a shelf, or that an order of a client did.
@@ -172,7 +175,7 @@ func (h *history) judge(t *testing.T, of string, model porcupine.Model, ops []po
 	for _, op := range ops {
 		fmt.Fprintf(&told, "\n  %12s to %12s  %+v: %+v", time.Duration(op.Call), time.Duration(op.Return), op.Input, op.Output)
 	}
-	t.Errorf("the history of %s is %s:%s", of, verdict, &told)
+	h.finds(linear, "the history of %s is %s:%s", of, verdict, &told)
 }
 
 // one is an operation of a written history, from call to back.

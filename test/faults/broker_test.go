@@ -1,0 +1,80 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The broker is killed. What it had acknowledged it still has, and what it had not waits in the outboxes.
+func killBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	s.loseBroker(t, moments(r, 2), progress, s.Broker.Kill)
+}
+
+// It is restarted in good order, as for an upgrade.
+func restartBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	s.loseBroker(t, moments(r, 2), progress, func() error { return nil }) // Restart ends what runs
+}
+
+func (s *shop) loseBroker(t *testing.T, moments []float64, progress func(float64), end func() error) {
+	t.Helper()
+	for _, moment := range moments {
+		progress(moment)
+		if err := errors.Join(end(), s.Broker.Restart(context.WithoutCancel(t.Context()))); err != nil {
+			t.Errorf("restart the broker: %v", err)
+		}
+	}
+}
+
+// It is frozen for longer than anybody waits for an answer, and then acknowledges what it was given before.
+func freezeBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	progress(moments(r, 1)[0])
+	if err := syscall.Kill(s.Broker.PID(), syscall.SIGSTOP); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(outlasts)
+	if err := syscall.Kill(s.Broker.PID(), syscall.SIGCONT); err != nil {
+		t.Error(err)
+	}
+}
+
+// The way to it is slow, then silent, then cut.
+func slowBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	p := startProxy(t, hostOf(t, s.Broker.URL()))
+	undo := s.set(t, []string{"NATS_URL=" + p.instead(t, s.Broker.URL())}, s.modules()...)
+	progress(0.2)
+	p.set(false, time.Duration(20+r.IntN(100))*time.Millisecond)
+	time.Sleep(outlasts / 2)
+	p.set(true, 0)
+	time.Sleep(outlasts)
+	p.cut()
+	p.set(false, 0)
+	undo()
+}
+
+// It loses everything, and later comes back as it was once before. Both times a listener was away, so that much was on its way. It is still
+// in the outboxes, where an operator has it told again; those who had heard it apply nothing twice.
+func emptyBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	victims := s.modules()
+	away, store, earlier := victims[r.IntN(len(victims))], s.Broker.StoreDir(), filepath.Join(t.TempDir(), "earlier")
+	exchange := func(share float64, exchange func() error) {
+		if err := away.Signal(os.Kill); err != nil {
+			t.Errorf("kill %s: %v", away.Name, err)
+		}
+		progress(share)
+		if err := errors.Join(s.Broker.Kill(), exchange(), s.Broker.Restart(context.WithoutCancel(t.Context()))); err != nil {
+			t.Errorf("exchange the broker's store: %v", err)
+		}
+		s.restart(t, away, func() error { return nil })
+	}
+	exchange(0.2, func() error { return os.CopyFS(earlier, os.DirFS(store)) })
+	exchange(0.5, func() error { return os.RemoveAll(store) })
+	t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
+	exchange(0.8, func() error { return errors.Join(os.RemoveAll(store), os.CopyFS(store, os.DirFS(earlier))) })
+	t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
+}

@@ -1,0 +1,168 @@
+package faults
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"example.com/shop/topology"
+)
+
+// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the rules stayed green here, their being green
+// in the matrix would prove nothing.
+type control struct {
+	without  string // mechanisms of edits_test.go, separated by commas
+	split    bool
+	env      []string
+	clients  int
+	replicas int
+	prepare  func(t *testing.T, s *shop)
+	do       func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
+	red      []string // the rules that must be found broken; none when another mechanism is still there
+}
+
+// reached and its like are rules that several controls break.
+const (
+	reached  = "every event reached every listener"
+	balanced = "what is reserved and shipped is what the reservations say"
+)
+
+var controls = []control{
+	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped at the inbox, and again by the rules.
+	{without: "inbox,once", do: disturbDelivery, red: []string{balanced}},
+	{without: "once", do: disturbDelivery},
+	{without: "inbox", do: disturbDelivery},
+	{without: "publish before mark", do: killEach, red: []string{reached}},
+	{without: "commit before acknowledgement", split: true, do: killWaiting, red: []string{reached, "a confirmed order is shipped"}},
+	{without: "commit before acknowledgement,deadlines", split: true, do: killWaiting, red: []string{"every order is confirmed or cancelled"}},
+	{without: "tombstones", do: disturbDelivery, red: []string{"a cancelled order holds no stock", "a cancelled order holds no money", paidOnce}},
+	{without: "stored answers", do: dieAt("committed, nobody knows", "orders"), red: []string{storedOnce}},
+	{without: "commits on disk", prepare: commitLater, do: killPostgres, red: []string{storedOnce}},
+	{without: "one key for all tries", do: nothing, red: []string{onlyAsked, paidOnce}},
+	{without: "dead letters", do: poisonEvents, red: []string{deadLetters, reached}},
+	{without: "full scans", clients: 5 * cellClients, do: fiveTimes, red: []string{"every outbox is drained"}},
+	{without: "where a move starts", do: nothing, red: []string{"every order was told of once"}},
+	{without: "the difference between yes and no", do: nothing,
+		red: []string{"a confirmed order is reserved or shipped, and paid", declinedEnd, paidOnce}},
+	{without: "causes", do: nothing, red: []string{"what is told of a confirmed order has the trace and the correlation of the request that placed it"}},
+	{without: "turns", clients: 5 * cellClients, replicas: 2, do: fiveTimes, red: []string{"nothing deadlocked"}},
+	{without: "excuses", env: []string{"EVENTS_MAX_ATTEMPTS=1"}, do: terminateBackends, red: []string{"nothing is a dead letter"}},
+	{without: "one Message-ID for all tries", do: nothing, red: []string{mailedOnce}},
+	{without: "send before mark", do: killEach, red: []string{mailedOnce}},
+	{without: "judgement of stock", prepare: allowDebt, do: nothing, red: []string{"what came in is on hand, reserved or shipped, and none is negative"}},
+}
+
+// TestNegativeControls shows that every rule can turn red, and that it is the mechanism which keeps it green.
+func TestNegativeControls(t *testing.T) {
+	long(t)
+	seed := seedOf(t)
+	var report strings.Builder
+	table := tabwriter.NewWriter(&report, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "WITHOUT\tRED")
+	broken, ran := map[string]bool{}, 0
+	for _, c := range controls {
+		t.Run(c.without, func(t *testing.T) {
+			ran++
+			red := c.run(t, seed)
+			fmt.Fprintf(table, "%s\t%s\n", c.without, strings.Join(red, "; "))
+			for _, rule := range red {
+				broken[rule] = true
+			}
+			for _, rule := range c.red {
+				if !slices.Contains(red, rule) {
+					t.Errorf("this stayed green: %s", rule)
+				}
+			}
+			if len(c.red) == 0 && len(red) > 0 {
+				t.Errorf("these should have stayed green: %s", red)
+			}
+		})
+	}
+	_ = table.Flush()
+	t.Logf("SEED=%d\n%s", seed, report.String())
+	if ran < len(controls) {
+		return // -run has left some out
+	}
+	for _, rule := range slices.Concat(slices.Sorted(maps.Keys(always)), slices.Sorted(maps.Keys(finally)),
+		[]string{storedOnce, declinedEnd, onlyAsked, paidOnce, mailedOnce, deadLetters}) {
+		if !broken[rule] {
+			t.Errorf("no control has turned it red: %s", rule)
+		}
+	}
+}
+
+// run returns the rules that turned red.
+func (c control) run(t *testing.T, seed uint64) (red []string) {
+	where := monolith
+	if c.split {
+		where = split
+	}
+	logs := &journal{}
+	s, err := openForCell(t.Context(), where, topology.Options{Bin: editedBin(t), Out: logs, Env: append([]string{"BROKEN=" + c.without}, c.env...)})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, logs.end())
+	}
+	t.Cleanup(func() { s.close(t) })
+	s.quiet = 10 * time.Second // longer than anything that has a deadline, and short, for most of these never settle
+	if c.clients > 0 {
+		s.clients, s.pause = c.clients, 0
+	}
+	if c.prepare != nil {
+		c.prepare(t, s)
+	}
+	urls := []string{s.URL}
+	for range c.replicas {
+		p, err := s.StartMonolith(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		urls = append(urls, p.URL)
+	}
+	r := chance(seed, t.Name())
+	for _, b := range s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { c.do(t, s, r, progress) }) {
+		rule, _, _ := strings.Cut(b, ":")
+		if !slices.Contains(red, rule) {
+			t.Logf("red: %.300s", b)
+			red = append(red, rule)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the shop's log ends so:\n%s", logs.end())
+	}
+	return red
+}
+
+// killWaiting has inventory hold events for a while, each of them neither applied nor forgotten, and kills it then.
+func killWaiting(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	victim := s.serving(t, "inventory")
+	for _, moment := range moments(r, 2) {
+		progress(moment)
+		release := s.holdConsumer(t, "inventory")
+		time.Sleep(time.Second)
+		s.restart(t, victim, func() error { defer release(); return victim.Signal(os.Kill) })
+	}
+}
+
+// fiveTimes is five times the load.
+func fiveTimes(_ *testing.T, _ *shop, _ *rand.Rand, progress func(float64)) { progress(5) }
+
+// commitLater has PostgreSQL acknowledge commits that are not on disk.
+func commitLater(t *testing.T, s *shop) {
+	t.Helper()
+	s.exec(t, "ALTER DATABASE shop SET synchronous_commit = off")
+	s.exec(t, "ALTER SYSTEM SET wal_writer_delay = '10s'")
+	s.exec(t, "SELECT pg_reload_conf()")
+	s.set(t, nil, s.modules()...) // for new sessions
+}
+
+// allowDebt takes away the constraints that would refuse what the rule looks for, so that it has something to find.
+func allowDebt(t *testing.T, s *shop) {
+	t.Helper()
+	s.exec(t, "ALTER TABLE inventory.stock DROP CONSTRAINT stock_on_hand_check")
+}

@@ -1,0 +1,222 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"example.com/shop/topology"
+)
+
+// The topologies of the matrix.
+const (
+	monolith = "monolith"
+	split    = "split" // a process for each module
+)
+
+// fault is a row of the matrix: what is done to a running shop while customers order. When it is over, the shop has to be as if it had
+// never been, and every rule has to hold.
+type fault struct {
+	name     string
+	only     string                              // the topology that it is possible in; both when empty
+	smoke    bool                                // make test runs it, and not only make faults
+	edited   bool                                // it needs the edited binaries, see edits_test.go
+	replicas int                                 // how many processes more serve the same schemas
+	clients  int                                 // how many more of them than usual, who do not rest
+	alone    func(t *testing.T) topology.Options // it needs a shop of its own, such as this
+	needs    func() error                        // says why it cannot be done here
+	do       func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
+}
+
+// Each cell has at least so many orders, from so many clients who rest for so long between two orders.
+const (
+	cellOrders  = 300
+	cellClients = 16
+	cellPause   = 50 * time.Millisecond
+)
+
+// tired is how many orders a shop may have before the next cell gets a new one: what asks for all of them again and again gets slow.
+const tired = 4000
+
+// cellWindows are the shortest that the modules allow: a fault of three seconds outlasts every lease and every wait for an
+// acknowledgement, and what can only be waited for does not take long.
+var cellWindows = []string{
+	"ORDERS_DEADLINE=4s", "PAYMENTS_LEASE=1s", "PAYMENTS_QUIET=1500ms", "PAYMENTS_BACKOFF_MOST=500ms",
+	"NATS_ACK_WAIT=1s", "NATS_NAK_DELAY=200ms", "NOTIFICATIONS_SEND_TIMEOUT=1s", "NOTIFICATIONS_LEASE=2s",
+}
+
+// outlasts is longer than all of them, but for the deadline.
+const outlasts = 3 * time.Second
+
+// TestMatrix does every fault to every topology. SEED chooses the moments and the victims; the same seed chooses the same ones.
+func TestMatrix(t *testing.T) {
+	seed := seedOf(t)
+	var report strings.Builder
+	table := tabwriter.NewWriter(&report, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "FAULT\tTOPOLOGY\tORDERS\tRULES\tSECONDS")
+	for _, where := range []string{monolith, split} {
+		t.Run(where, func(t *testing.T) {
+			m := &matrix{where: where, seed: seed, table: table}
+			defer m.close(t)
+			for _, f := range faults {
+				if f.only == "" || f.only == where {
+					t.Run(f.name, func(t *testing.T) { m.run(t, f) })
+				}
+			}
+		})
+	}
+	_ = table.Flush()
+	t.Logf("SEED=%d\n%s", seed, report.String())
+}
+
+// seedOf is SEED, or any number.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64N(1_000_000)
+	if text := os.Getenv("SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("SEED: %v", err)
+		}
+	}
+	t.Logf("SEED=%d", seed)
+	return seed
+}
+
+// chance is what the cell chooses by. Cells that are added or left out change nothing for the others.
+func chance(seed uint64, cell string) *rand.Rand {
+	name := fnv.New64a()
+	_, _ = name.Write([]byte(cell))
+	return rand.New(rand.NewPCG(seed, name.Sum64()))
+}
+
+// matrix runs the cells of a topology, one after the other, on one shop for as long as that stays healthy.
+type matrix struct {
+	where string
+	seed  uint64
+	table *tabwriter.Writer
+
+	shop   *shop
+	edited bool // the shop's binaries
+	logs   *journal
+}
+
+func (m *matrix) run(t *testing.T, f fault) {
+	if !f.smoke {
+		long(t)
+	}
+	if f.needs != nil {
+		if why := f.needs(); why != nil {
+			fmt.Fprintf(m.table, "%s\t%s\t\tnot run: %v\t\n", f.name, m.where, why)
+			t.Skip(why)
+		}
+	}
+	s := m.open(t, f)
+	before := len(s.taken)
+	s.clients, s.pause = cellClients, cellPause
+	if f.clients > 0 {
+		s.clients, s.pause = f.clients, 0
+	}
+	r := chance(m.seed, t.Name())
+	replicas := m.replicate(t, f.replicas, r)
+	urls := []string{s.URL}
+	for _, p := range replicas {
+		if m.where == monolith { // a service's replica is behind nobody's route, and only consumes
+			urls = append(urls, p.URL)
+		}
+	}
+	began := time.Now()
+	broken := s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { f.do(t, s, r, progress) })
+	took := time.Since(began).Seconds()
+	for _, p := range replicas {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	report(t, broken)
+	verdict := fmt.Sprintf("%d held", len(always)+len(finally)+compared)
+	if t.Failed() {
+		verdict = "BROKEN"
+		t.Logf("SEED=%d; the shop's log ends so:\n%s", m.seed, m.logs.end())
+	}
+	fmt.Fprintf(m.table, "%s\t%s\t%d\t%s\t%.1f\n", f.name, m.where, len(s.taken)-before, verdict, took)
+	t.Logf("%d orders, %s, %.1f s", len(s.taken)-before, verdict, took)
+	if t.Failed() || f.alone != nil {
+		m.close(t)
+	}
+}
+
+// open returns the shop of the cell before, or a new one.
+func (m *matrix) open(t *testing.T, f fault) *shop {
+	t.Helper()
+	if s := m.shop; s != nil && f.alone == nil && m.edited == f.edited && len(s.taken) < tired {
+		return s
+	}
+	m.close(t)
+	var mix topology.Options
+	if f.alone != nil {
+		mix = f.alone(t)
+	}
+	if m.edited = f.edited; m.edited {
+		mix.Bin = editedBin(t)
+	}
+	m.logs = &journal{}
+	mix.Out = m.logs
+	var err error
+	m.shop, err = openForCell(t.Context(), m.where, mix)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, m.logs.end())
+	}
+	return m.shop
+}
+
+// openForCell starts a shop of short windows and full shelves. One product stays scarce, so that some orders are rejected.
+func openForCell(ctx context.Context, where string, mix topology.Options) (*shop, error) {
+	if where == split {
+		mix.Split = topology.Modules
+	}
+	mix.SlowPayment = 5 * time.Second
+	mix.Env = append(append([]string{}, cellWindows...), mix.Env...)
+	s, err := open(ctx, mix)
+	if err != nil {
+		return nil, err
+	}
+	s.clients, s.pause, s.quiet = cellClients, cellPause, 20*time.Second
+	_, err = s.admin.Exec(ctx, `UPDATE inventory.stock SET initial = initial + 1000000, on_hand = on_hand + 1000000 WHERE sku <> 'tea-gyokuro'`)
+	return s, err
+}
+
+func (m *matrix) close(t *testing.T) {
+	t.Helper()
+	if m.shop != nil {
+		m.shop.close(t)
+		m.shop = nil
+	}
+}
+
+// replicate starts so many replicas more: of the monolith, or of services.
+func (m *matrix) replicate(t *testing.T, count int, r *rand.Rand) (replicas []*topology.Process) {
+	t.Helper()
+	first := r.IntN(len(topology.Modules))
+	for i := range count {
+		var p *topology.Process
+		var err error
+		if m.where == monolith {
+			p, err = m.shop.StartMonolith(t.Context(), 0)
+		} else {
+			p, err = m.shop.StartService(t.Context(), topology.Modules[(first+i)%len(topology.Modules)])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		replicas = append(replicas, p)
+	}
+	return replicas
+}

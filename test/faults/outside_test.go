@@ -1,0 +1,193 @@
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The rules that no query can judge: they compare the database with what others have seen.
+const (
+	storedOnce  = "what is stored is what was acknowledged, once"
+	declinedEnd = "an order whose card was declined is not confirmed"
+	onlyAsked   = "the provider did only what payments has asked of it"
+	paidOnce    = "a confirmed order is paid once, and a cancelled one has its money back"
+	mailedOnce  = "each message arrives, under one Message-ID"
+)
+
+// compared is how many rules that is, with the clients' history and the base line.
+const compared = 7
+
+// checkAcknowledged compares the clients' history with the database: every acknowledged order is there once, and no other.
+func (s *shop) checkAcknowledged(t *testing.T) (broken []string) {
+	t.Helper()
+	type order struct{ id, customer, status string }
+	stored := map[string]order{}
+	rows, err := s.admin.Query(t.Context(), "SELECT id::text, customer_id, status FROM orders.orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o order
+	if _, err := pgx.ForEachRow(rows, []any{&o.id, &o.customer, &o.status}, func() error { stored[o.id] = o; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, a := range s.taken {
+		if known[a.id] {
+			broken = append(broken, fmt.Sprintf("%s: order %s was acknowledged to two requests", storedOnce, a.id))
+		}
+		known[a.id] = true
+		if found := stored[a.id]; found.customer != a.customer {
+			broken = append(broken, fmt.Sprintf("%s: acknowledged order %s is stored for customer %q, want %q", storedOnce, a.id, found.customer, a.customer))
+		}
+		if stored[a.id].status == "confirmed" && a.paymentToken == "tok_declined" {
+			broken = append(broken, fmt.Sprintf("%s: order %s", declinedEnd, a.id))
+		}
+	}
+	if len(stored) != len(known) {
+		broken = append(broken, fmt.Sprintf("%s: %d orders are stored and %d were acknowledged", storedOnce, len(stored), len(known)))
+	}
+	return broken
+}
+
+// effect is what the provider did for an order.
+type effect struct {
+	captures, refunds int
+	kept              int64
+}
+
+// checkProvider compares payments with what the provider really did: one capture for each confirmed order with its amount, and for
+// each cancelled one nothing, or as much back as was taken.
+func (s *shop) checkProvider(t *testing.T) (broken []string) {
+	t.Helper()
+	effects, broken := s.effects(t)
+	rows, err := s.admin.Query(t.Context(), "SELECT id::text, status, total FROM orders.orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id, status string
+	var total int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &status, &total}, func() error {
+		e := effects[id]
+		if status == "confirmed" && e != (effect{captures: 1, kept: total}) ||
+			status == "cancelled" && (e.captures > 1 || e.captures != e.refunds || e.kept != 0) {
+			broken = append(broken, fmt.Sprintf("%s: %s order %s of %d: %+v; %s", paidOnce, status, id, total, e, s.paymentOf(t, id)))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return broken
+}
+
+// effects reads the provider's ledger, by order.
+func (s *shop) effects(t *testing.T) (effects map[string]effect, broken []string) {
+	t.Helper()
+	var ledger struct {
+		Items []struct {
+			Key      string `json:"idempotency_key"`
+			Kind     string `json:"kind"`
+			Outcome  string `json:"outcome"`
+			Amount   int64  `json:"amount"`
+			Currency string `json:"currency"`
+		} `json:"items"`
+	}
+	getJSON(t, s.Outside.ProviderURL+"/ledger", &ledger)
+	orderOf := map[string]string{}
+	rows, err := s.admin.Query(t.Context(), "SELECT id::text, order_id::text FROM payments.attempts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key, order string
+	if _, err := pgx.ForEachRow(rows, []any{&key, &order}, func() error { orderOf[key] = order; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	effects = map[string]effect{}
+	for _, entry := range ledger.Items {
+		order, known := orderOf[entry.Key]
+		if !known {
+			broken = append(broken, fmt.Sprintf("%s: %+v", onlyAsked, entry))
+			continue
+		}
+		e := effects[order]
+		switch {
+		case entry.Outcome != "approved":
+		case entry.Kind == "capture":
+			e.captures++
+			e.kept += entry.Amount
+		case entry.Kind == "refund":
+			e.refunds++
+			e.kept -= entry.Amount
+		}
+		effects[order] = e
+	}
+	return effects, broken
+}
+
+// paymentOf tells what payments believes of an order.
+func (s *shop) paymentOf(t *testing.T, orderID string) string {
+	t.Helper()
+	var belief string
+	err := s.admin.QueryRow(t.Context(), `SELECT p::text || ' ' || coalesce((SELECT string_agg(a::text, ' ') FROM payments.attempts a WHERE a.order_id = p.order_id), '')
+		FROM payments.payments p WHERE p.order_id = $1`, orderID).Scan(&belief)
+	if err != nil {
+		return err.Error()
+	}
+	return belief
+}
+
+// checkMail compares notifications with the mailboxes: each message at least once, under one Message-ID.
+func (s *shop) checkMail(t *testing.T) (broken []string) {
+	t.Helper()
+	var box struct {
+		Items []struct {
+			MessageID string `json:"message_id"`
+		} `json:"items"`
+	}
+	getJSON(t, s.Outside.MailURL+"/messages", &box)
+	arrived := map[string]int{}
+	for _, m := range box.Items {
+		arrived[strings.Trim(m.MessageID, "<>")]++
+	}
+	rows, err := s.admin.Query(t.Context(), "SELECT message_id FROM notifications.messages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+		sent++
+		if arrived[strings.Trim(id, "<>")] == 0 {
+			broken = append(broken, fmt.Sprintf("%s: message %s never arrived", mailedOnce, id))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(arrived) != sent {
+		broken = append(broken, fmt.Sprintf("%s: %d different messages arrived and %d were sent", mailedOnce, len(arrived), sent))
+	}
+	return broken
+}
+
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}

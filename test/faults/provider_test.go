@@ -1,0 +1,62 @@
+package faults
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The provider has a bad day: answers are lost after the money has moved, come late, or are an error; and what was asked once reaches it
+// twice. Each with the same chance, for every request.
+func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	target, err := url.Parse(s.Outside.ProviderURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorLog: log.New(io.Discard, "", 0), // who gives up waiting is part of the fault
+	}
+	var mu sync.Mutex
+	mood := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.IntN(6)
+	}
+	moody := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch mood() {
+		case 0: // lost
+			forward.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		case 1: // late: too late, or nearly so
+			answer := httptest.NewRecorder()
+			forward.ServeHTTP(answer, r)
+			time.Sleep(time.Duration(mood()) * 60 * time.Millisecond)
+			w.WriteHeader(answer.Code)
+			_, _ = io.Copy(w, answer.Body)
+		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 3: // twice
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			forward.ServeHTTP(httptest.NewRecorder(), r)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			forward.ServeHTTP(w, r)
+		default:
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	defer moody.Close()
+	undo := s.set(t, []string{"PAYMENTS_PROVIDER_URL=" + moody.URL}, s.serving(t, "payments"))
+	progress(1)
+	time.Sleep(outlasts) // what is owed is asked for again and again
+	undo()
+}
