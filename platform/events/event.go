@@ -17,6 +17,7 @@ package events
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -36,6 +37,12 @@ type Event interface {
 	Aggregate() (id string, version int64)
 }
 
+// maxPayload leaves room for headers in the 1 MiB that a broker takes by default. An event that the bus always refuses would hold up all
+// later ones of its topic, so it is refused to whoever tells it.
+const maxPayload = 512 << 10
+
+var errTooLarge = errors.New("the event is larger than a bus takes")
+
 // PublishTx writes the event to the outbox of the transaction's module. The event exists if and only if tx commits; the
 // relay tells it from then on. Wake the relay after the commit: it makes milliseconds of what would be a poll. An event that cannot be
 // written is an error here or at the commit.
@@ -43,6 +50,9 @@ func PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	payload, err := json.Marshal(ev)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
+	}
+	if len(payload) > maxPayload {
+		return fmt.Errorf("publish %s: %w", ev.Topic(), errTooLarge)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

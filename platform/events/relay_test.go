@@ -3,6 +3,7 @@ package events_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,18 @@ func TestTheRelayFindsRowsThatCameLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'late'")
+}
+
+// A topic waits for an event that the bus refuses, so one that it would always refuse is never written.
+func TestAnEventThatIsTooLargeIsRefusedToWhoTellsIt(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error {
+		return events.PublishTx(t.Context(), tx, happened{strings.Repeat("x", 1<<20)})
+	})
+	if err == nil {
+		t.Error("it was written")
+	}
 }
 
 // The refused rows are older than everything else and more than a batch.

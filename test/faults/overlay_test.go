@@ -33,11 +33,12 @@ var buildEdited = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	edited, err := topology.Build(context.Background(), "-overlay="+overlay)
+	built, err := topology.Build(context.Background(), "-overlay="+overlay)
 	if err != nil {
 		return "", err
 	}
-	return edited, nil
+	edited := filepath.Join(dir, "bin") // so that they go with the others
+	return edited, os.Rename(built, edited)
 })
 
 // writeOverlay writes the edited copies into dir, and returns the file that names them to the compiler.
