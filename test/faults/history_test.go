@@ -44,7 +44,7 @@ func (s *shop) recordHistory(t *testing.T, l *load, urls []string) *history {
 	t.Helper()
 	h := &history{shop: s, load: l, urls: urls, began: time.Now(), resting: make(chan struct{}),
 		orders: map[string][]porcupine.Operation{}, stock: map[string][]porcupine.Operation{}}
-	for range 5 {
+	for range 3 { // so few that they are often empty
 		sku := "shelf-" + uuid.NewString()
 		h.shelves = append(h.shelves, sku)
 		_, err := s.admin.Exec(t.Context(), `WITH p AS (INSERT INTO inventory.products (sku, name, price, currency) VALUES ($1, 'Shelf', 100, 'EUR') RETURNING sku)
@@ -124,7 +124,7 @@ func (h *history) buy(t *testing.T, customer string) {
 			h.bought = append(h.bought, p)
 			h.mu.Unlock()
 		case n < 7:
-			h.restock(t, sku, 1+rand.Int64N(6))
+			h.restock(t, sku, 1+rand.Int64N(3))
 		default:
 			h.look(t, sku)
 		}
