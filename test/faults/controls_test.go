@@ -47,7 +47,7 @@ var controls = []control{
 	{without: "one key for all tries", do: nothing, red: []string{onlyAsked, paidOnce}},
 	{without: "dead letters", do: poisonEvents, red: []string{deadLetters, reached}},
 	{without: "full scans", clients: 5 * cellClients, do: fiveTimes, red: []string{"every outbox is drained"}},
-	{without: "where a move starts", do: nothing, red: []string{"every order was told of once"}},
+	{without: "where a move starts", do: regret, red: []string{"every order was told of once"}},
 	{without: "the difference between yes and no", do: nothing,
 		red: []string{"a confirmed order is reserved or shipped, and paid", declinedEnd, paidOnce}},
 	{without: "causes", do: nothing, red: []string{"what is told of a confirmed order has the trace and the correlation of the request that placed it"}},

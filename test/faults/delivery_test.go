@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // tellers are the modules with something in their outbox.
@@ -48,6 +50,25 @@ func replay(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 2) {
 		progress(moment)
 		s.seam(t, "events", "replay", "--since", "1h")
+	}
+}
+
+// Customers want to cancel what is confirmed already. They are too late.
+func regret(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	for _, moment := range moments(r, 3) {
+		progress(moment)
+		rows, err := s.admin.Query(t.Context(), "SELECT id::text, customer_id FROM orders.orders WHERE status = 'confirmed' ORDER BY id DESC LIMIT 20")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		var id, customer string
+		if _, err := pgx.ForEachRow(rows, []any{&id, &customer}, func() error {
+			cancel(t.Context(), s.URL, s.token("customer", customer), id)
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

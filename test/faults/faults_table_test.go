@@ -31,6 +31,7 @@ var faults = append([]fault{
 	{name: "the broker forgets", only: split, do: emptyBroker},
 	{name: "events are late, twice and in disorder", do: disturbDelivery},
 	{name: "everything is told again", do: replay},
+	{name: "customers change their minds", do: regret},
 	{name: "the provider loses answers", do: moodyProvider},
 	{name: "PostgreSQL's disk is full", alone: onSmallDisk, needs: canMount, do: fillDisk},
 	{name: "a handler panics", edited: true, do: panicking},
