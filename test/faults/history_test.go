@@ -179,7 +179,7 @@ type product struct {
 }
 
 // saw records what an answer showed of a shelf.
-func (h *history) saw(t *testing.T, sku string, call int64, op stockOp, p product) {
+func (h *history) saw(sku string, call int64, op stockOp, p product) {
 	back := h.now()
 	if p.OnHand+p.Reserved+p.Shipped != p.Initial+p.Restocked {
 		h.finds(linear, "%s shows %+v, which does not add up", sku, p)
@@ -193,7 +193,7 @@ func (h *history) look(t *testing.T, sku string) {
 	var p product
 	call := h.now()
 	if status, known := h.send(t, http.MethodGet, "/v1/inventory/products/"+sku, "", "", "", &p); known && status == http.StatusOK {
-		h.saw(t, sku, call, stockOp{what: read}, p)
+		h.saw(sku, call, stockOp{what: read}, p)
 	}
 }
 
@@ -204,7 +204,7 @@ func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		status, known := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key, fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
 		if known && status == http.StatusOK {
-			h.saw(t, sku, call, stockOp{what: restock, quantity: quantity}, p)
+			h.saw(sku, call, stockOp{what: restock, quantity: quantity}, p)
 			return
 		}
 	}
