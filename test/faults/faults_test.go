@@ -37,11 +37,11 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// long leaves a test to make test-topologies, which has more time.
+// long leaves a test to make test-topologies and make faults, which have more time.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SHOP_LONG") == "" {
-		t.Skip("it is run by make test-topologies")
+		t.Skip("it is run by make test-topologies, or by make faults")
 	}
 }
 

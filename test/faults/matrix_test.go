@@ -119,7 +119,8 @@ func (m *matrix) run(t *testing.T, f fault) {
 		}
 	}
 	s := m.open(t, f)
-	before := len(s.taken)
+	before, began := len(s.taken), time.Now()
+	defer func() { m.enter(t, f, len(s.taken)-before, time.Since(began)) }()
 	s.clients, s.pause = cellClients, cellPause
 	if f.clients > 0 {
 		s.clients, s.pause = f.clients, 0
@@ -132,22 +133,23 @@ func (m *matrix) run(t *testing.T, f fault) {
 			urls = append(urls, p.URL)
 		}
 	}
-	began := time.Now()
-	broken := s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { f.do(t, s, r, progress) })
-	took := time.Since(began).Seconds()
+	report(t, s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { f.do(t, s, r, progress) }))
 	for _, p := range replicas {
 		if err := p.Stop(); err != nil {
 			t.Error(err)
 		}
 	}
-	report(t, broken)
+}
+
+// enter writes the cell's line, also when the cell was given up.
+func (m *matrix) enter(t *testing.T, f fault, orders int, took time.Duration) {
 	verdict := fmt.Sprintf("%d held", len(always)+len(finally)+compared)
 	if t.Failed() {
 		verdict = "BROKEN"
 		t.Logf("SEED=%d; the shop's log ends so:\n%s", m.seed, m.logs.end())
 	}
-	fmt.Fprintf(m.table, "%s\t%s\t%d\t%s\t%.1f\n", f.name, m.where, len(s.taken)-before, verdict, took)
-	t.Logf("%d orders, %s, %.1f s", len(s.taken)-before, verdict, took)
+	fmt.Fprintf(m.table, "%s\t%s\t%d\t%s\t%.1f\n", f.name, m.where, orders, verdict, took.Seconds())
+	t.Logf("%d orders, %s, %.1f s", orders, verdict, took.Seconds())
 	if t.Failed() || f.alone != nil {
 		m.close(t)
 	}

@@ -97,3 +97,15 @@ func packageOf(text string) string {
 	name, _, _ := strings.Cut(rest, "\n")
 	return name
 }
+
+// The edits are compiled by make faults alone. That the code has moved away from under one is told by make test already.
+func TestTheEditsFit(t *testing.T) {
+	if _, err := writeOverlay(t.TempDir(), edits); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{"nobody writes this", "return"} { // not there, and there too often
+		if _, err := writeOverlay(t.TempDir(), []edit{{"modules/orders/place.go", text, ""}}); err == nil {
+			t.Errorf("an edit of %q is taken", text)
+		}
+	}
+}
