@@ -50,6 +50,10 @@ test-topologies: ## the acceptance suite on every mix of processes and versions,
 	@echo "Faults, the long ones among them …"
 	@SHOP_LONG=1 go test -count=1 -timeout 60m ./test/faults
 
+.PHONY: bench
+bench: ## measure the shop beside its references (six minutes), and write deploy/PERFORMANCE.md
+	@cd test/bench && BENCH=write go test -count=1 -timeout 20m -run '^TestBench$$'
+
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
 	@deploy/build-images.sh

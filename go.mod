@@ -8,9 +8,12 @@ require (
 	example.com/shop/modules/inventory/inventoryapi v0.0.0
 	example.com/shop/modules/notifications v0.0.0
 	example.com/shop/modules/orders v0.0.0
+	example.com/shop/modules/orders/ordersapi v0.0.0
 	example.com/shop/modules/payments v0.0.0
 	example.com/shop/platform v0.0.0
 	example.com/shop/platform/devkit v0.0.0
+	github.com/ThreeDotsLabs/watermill v1.5.1
+	github.com/ThreeDotsLabs/watermill-sql/v4 v4.1.2
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/getkin/kin-openapi v0.151.0
 	github.com/google/go-cmp v0.7.0
@@ -18,6 +21,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/nats-io/nats.go v1.55.0
 	github.com/oasdiff/oasdiff v1.35.0
+	github.com/shirou/gopsutil/v4 v4.26.6
 	github.com/tsenart/vegeta/v12 v12.13.0
 	github.com/wasilibs/go-pgquery v0.0.0-20260728010200-155ebad2880e
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
@@ -30,11 +34,9 @@ require (
 require (
 	cloud.google.com/go v0.123.0 // indirect
 	dario.cat/mergo v1.0.2 // indirect
-	example.com/shop/modules/orders/ordersapi v0.0.0 // indirect
 	example.com/shop/modules/payments/paymentsapi v0.0.0 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20261006220739-8c912ac31dd4 // indirect
 	github.com/Microsoft/go-winio v0.6.3 // indirect
-	github.com/ThreeDotsLabs/watermill v1.5.1 // indirect
 	github.com/TwiN/go-color v1.4.1 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/bits-and-blooms/bitset v1.24.4 // indirect
@@ -104,8 +106,8 @@ require (
 	github.com/rs/dnscache v0.0.0-20230804202142-fc85eb664529 // indirect
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
-	github.com/shirou/gopsutil/v4 v4.26.6 // indirect
 	github.com/sirupsen/logrus v1.10.2 // indirect
+	github.com/sony/gobreaker v1.0.0 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect
 	github.com/swaggest/swgui v1.8.5 // indirect
 	github.com/testcontainers/testcontainers-go v0.45.0 // indirect
