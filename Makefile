@@ -54,6 +54,10 @@ test-topologies: ## the acceptance suite on every mix of processes and versions,
 bench: ## measure the shop beside its references (six minutes), and write deploy/PERFORMANCE.md
 	@cd test/bench && BENCH=write go test -count=1 -timeout 20m -run '^TestBench$$'
 
+.PHONY: bench-long
+bench-long: ## measure how the shop's figures grow with its tables (a quarter of an hour), and write them to the same page
+	@cd test/bench && BENCH=write go test -count=1 -timeout 60m -run '^TestGrowth$$'
+
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
 	@deploy/build-images.sh

@@ -129,11 +129,6 @@ func TestBench(t *testing.T) {
 	}
 	began := time.Now()
 	b := newBench(t, of)
-	sections := []section{
-		b.placing(t),
-		b.delivery(t),
-		b.backlog(t),
-	}
-	sections = append(sections, b.confirming(t)...)
+	sections := append([]section{b.placing(t), b.delivery(t), b.backlog(t)}, b.confirming(t)...)
 	b.publish(t, "bench", "make bench", time.Since(began), sections)
 }

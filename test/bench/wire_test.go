@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"testing"
@@ -20,25 +21,29 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// wire is a database in which orders tells and notifications listens, without a shop around them.
+// wire is a database in which orders tells and others listen, each in a schema like that of notifications, without a shop around them.
 type wire struct {
 	bench     *bench
 	name      string
 	teller    *pgxpool.Pool
-	listener  *pgxpool.Pool
+	listeners []*pgxpool.Pool
 	watermill *pgxpool.Pool // the superuser's, on the schema of watermill's tables
 	cfg       events.Config // of a process that is told nothing
 	log       *slog.Logger
 }
 
-func (b *bench) newWire(t *testing.T, name string) *wire {
+func (b *bench) newWire(t *testing.T, name string, listeners int) *wire {
 	t.Helper()
+	modules := []string{"orders"}
+	for i := range listeners {
+		modules = append(modules, fmt.Sprintf("listener%d", i+1))
+	}
 	cfg, err := process.Config[events.Config]()
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &wire{bench: b, name: name, cfg: cfg, log: slog.New(slog.DiscardHandler)}
-	admin, plan := b.databaseURL(t, name), postgres.Plan{Modules: []string{"orders", "notifications"}, Prefix: name + "_", Password: uuid.NewString()}
+	admin, plan := b.databaseURL(t, name), postgres.Plan{Modules: modules, Prefix: name + "_", Password: uuid.NewString()}
 	if err := postgres.Provision(t.Context(), admin, plan); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +57,10 @@ func (b *bench) newWire(t *testing.T, name string) *wire {
 		}
 		return pool
 	}
-	w.teller, w.listener = open("orders", ordersmigrations.FS), open("notifications", notificationsmigrations.FS)
+	w.teller = open("orders", ordersmigrations.FS)
+	for _, listener := range modules[1:] {
+		w.listeners = append(w.listeners, open(listener, notificationsmigrations.FS))
+	}
 	run(t, admin, "CREATE SCHEMA watermill")
 	if w.watermill, err = pgxpool.New(t.Context(), admin+"&options=-csearch_path%3Dwatermill"); err != nil {
 		t.Fatal(err)
@@ -62,7 +70,7 @@ func (b *bench) newWire(t *testing.T, name string) *wire {
 
 func (w *wire) drop(t *testing.T) {
 	t.Helper()
-	for _, pool := range []*pgxpool.Pool{w.teller, w.listener, w.watermill} {
+	for _, pool := range append(w.listeners, w.teller, w.watermill) {
 		pool.Close()
 	}
 	run(t, w.bench.server.URL(), "DROP DATABASE "+w.name+" WITH (FORCE)")
@@ -77,7 +85,7 @@ func placedEvent() ordersapi.Placed {
 	}
 }
 
-// way is a way of events from orders to notifications.
+// way is a way of events from orders to the listeners, who have the same handler.
 type way struct {
 	// write leaves events for delivery, in one transaction.
 	write func(t *testing.T, told ...ordersapi.Placed) error
@@ -105,15 +113,24 @@ func (w *wire) ours() way {
 		},
 		carry: func(t *testing.T, h events.Handler) (stop func()) {
 			bus := events.NewMemoryBus()
-			stopConsumer := w.consume(t, bus, w.cfg.ConsumerBatch, h)
+			var stops []func()
+			for _, listener := range w.listeners {
+				stops = append(stops, w.consume(t, listener, bus, w.cfg.ConsumerBatch, h))
+			}
 			outbox = events.NewOutbox(w.teller, bus, w.cfg, w.log)
 			stopRelay := runs(t, outbox.Run)
-			return func() { stopRelay(); stopConsumer(); bus.Close() }
+			return func() {
+				stopRelay()
+				for _, stop := range stops {
+					stop()
+				}
+				bus.Close()
+			}
 		},
 	}
 }
 
-// stock is watermill's forwarder over watermill-sql, and one transaction for each event.
+// stock is watermill's forwarder over watermill-sql, and one transaction for each event. It has one listener.
 func (w *wire) stock() way {
 	return way{
 		write: func(t *testing.T, told ...ordersapi.Placed) error {
@@ -127,7 +144,7 @@ func (w *wire) stock() way {
 			})
 		},
 		carry: func(t *testing.T, h events.Handler) (stop func()) {
-			subscriber, err := newStockSubscriber(w.watermill, "notifications")
+			subscriber, err := newStockSubscriber(w.watermill, "listener")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,19 +152,19 @@ func (w *wire) stock() way {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stopConsumer := w.consume(t, subscriber, 1, h)
+			stopConsumer := w.consume(t, w.listeners[0], subscriber, 1, h)
 			stopForwarder := forwardStock(t, w.watermill, "orders", bus)
 			return func() { stopForwarder(); stopConsumer() }
 		},
 	}
 }
 
-// consume runs the consumer of notifications, with so many events in a transaction at most.
-func (w *wire) consume(t *testing.T, bus message.Subscriber, batch int, h events.Handler) (stop func()) {
+// consume runs a listener's consumer, with so many events in a transaction at most.
+func (w *wire) consume(t *testing.T, listener *pgxpool.Pool, bus message.Subscriber, batch int, h events.Handler) (stop func()) {
 	t.Helper()
 	cfg := w.cfg
 	cfg.ConsumerBatch = batch
-	consumer := events.NewConsumer(w.listener, bus, []events.Handler{h}, cfg, w.log, func() {})
+	consumer := events.NewConsumer(listener, bus, []events.Handler{h}, cfg, w.log, func() {})
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
