@@ -60,9 +60,9 @@ func (b *bench) confirming(t *testing.T) []section {
 	}
 	for _, of := range []struct {
 		name string
-		used usage
-	}{{"monolith", monolith.most.used}, {"all split", split.most.used}, {"stock path", stock.most.used}} {
-		most.how += fmt.Sprintf("\n\nMeanwhile, %s: %s.", of.name, of.used)
+		most confirmed
+	}{{"monolith", monolith.most}, {"all split", split.most}, {"stock path", stock.most}} {
+		most.how += fmt.Sprintf("\n\nMeanwhile, %s: %s; %d orders refused, %d cancelled.", of.name, of.most.used, of.most.refused, of.most.cancelled)
 	}
 
 	paced := section{title: fmt.Sprintf("From POST to confirmed, at %d orders/s", pace), how: "From when the POST was due until the order was seen to be confirmed, by a look " +

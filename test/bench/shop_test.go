@@ -85,10 +85,11 @@ func (b *bench) databaseURL(t *testing.T, name string) string {
 
 // confirmed is what became of the orders of a run.
 type confirmed struct {
-	times  load.Times    // from when the POST was due until the order was seen to be confirmed
-	within int           // how many of them while orders were placed
-	took   time.Duration // placing
-	used   usage         // by each process meanwhile
+	times              load.Times    // from when the POST was due until the order was seen to be confirmed
+	within             int           // how many of them while orders were placed
+	took               time.Duration // placing
+	used               usage         // by each process meanwhile
+	refused, cancelled int           // orders, by a shop that has more to do than it can: part of what is measured, and no failure of the test
 }
 
 func (c confirmed) rate() float64 { return float64(c.within) / c.took.Seconds() }
@@ -111,10 +112,12 @@ func (s *shop) confirm(t *testing.T, plan load.Plan, limit int, every time.Durat
 	go func() { watched <- w.run(t.Context(), s.admin, every, enough) }()
 
 	meter := s.meter(t)
+	refused := 0
 	began := time.Now()
 	err := plan.Run(t.Context(), func(o load.Order) {
 		if o.Err != nil {
-			t.Errorf("place: %v", o.Err)
+			refused++
+			t.Logf("refused: %v", o.Err)
 			w.release()
 			return
 		}
@@ -127,10 +130,7 @@ func (s *shop) confirm(t *testing.T, plan load.Plan, limit int, every time.Durat
 	if err := errors.Join(err, <-watched); err != nil {
 		t.Fatal(err)
 	}
-	if w.cancelled > 0 {
-		t.Errorf("%d orders were cancelled", w.cancelled)
-	}
-	return confirmed{times: w.times, within: within, took: took, used: used}
+	return confirmed{times: w.times, within: within, took: took, used: used, refused: refused, cancelled: w.cancelled}
 }
 
 // watch sees orders through.
@@ -144,7 +144,7 @@ type watch struct {
 }
 
 // patience is how long a run waits for its last orders.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // admit waits for a slot.
 func (w *watch) admit(ctx context.Context) bool {
