@@ -46,20 +46,22 @@ type Order struct {
 // timeout is how long a client waits for one answer.
 const timeout = 20 * time.Second
 
-// Run places orders until the time is over or ctx ends, and waits for the answers that are then still due. It tells done of each order in the
-// order of the answers, one at a time.
+// Run places orders until the time is over or ctx ends, and waits for the answers that are then still to come. It tells done of each order in
+// the order of the answers, one at a time.
 func (p Plan) Run(ctx context.Context, done func(Order)) error {
 	if len(p.Tokens) == 0 || len(p.SKUs) == 0 || p.Clients < 1 && p.Rate < 1 {
 		return errors.New("place orders: there must be a customer, a product, and a number of clients or a rate")
 	}
 	options := []func(*vegeta.Attacker){vegeta.Timeout(timeout)}
+	limit := time.Duration(0) // at a rate there is a last order, which is sent however late
 	if p.Rate == 0 {
 		options = append(options, vegeta.Workers(uint64(p.Clients)), vegeta.MaxWorkers(uint64(p.Clients)))
+		limit = p.For
 	}
 	attacker := vegeta.NewAttacker(options...)
 	defer context.AfterFunc(ctx, func() { attacker.Stop() })()
 	began := time.Now()
-	for hit := range attacker.Attack(p.target(), p.pace(ctx), p.For, "") {
+	for hit := range attacker.Attack(p.target(), p.pace(ctx), limit, "") {
 		o := Order{Due: hit.Timestamp, Took: hit.Latency}
 		if p.Rate > 0 {
 			o.Due = began.Add(p.interval() * time.Duration(hit.Seq))
@@ -73,7 +75,7 @@ func (p Plan) Run(ctx context.Context, done func(Order)) error {
 
 func (p Plan) interval() time.Duration { return time.Second / time.Duration(p.Rate) }
 
-// pace says when the next order is sent. Vegeta's own constant pace would add what it is late to every following order.
+// pace says when the next order is sent. At a rate that is a fixed time for each, so that what is late makes nothing after it late.
 func (p Plan) pace(ctx context.Context) vegeta.Pacer {
 	return pacer(func(elapsed time.Duration, sent uint64) (wait time.Duration, stop bool) {
 		if ctx.Err() != nil || p.Admit != nil && !p.Admit() {
@@ -82,7 +84,8 @@ func (p Plan) pace(ctx context.Context) vegeta.Pacer {
 		if p.Rate == 0 {
 			return 0, false // the next client that is free sends it
 		}
-		return p.interval()*time.Duration(sent) - elapsed, false
+		due := p.interval() * time.Duration(sent)
+		return due - elapsed, due >= p.For
 	})
 }
 

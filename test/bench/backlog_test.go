@@ -18,7 +18,7 @@ import (
 func (b *bench) backlog(t *testing.T) section {
 	t.Helper()
 	b.say("A backlog …")
-	n := b.size.drained
+	n := b.drained
 	s := section{title: "A backlog", how: fmt.Sprintf("Drained: %d events wait in the outbox of orders; from the start of the delivery until the listener has handled the "+
 		"last (its handler inserts a row). Beside it the stock path as above, with a tenth of the events. Told: the same outbox, but to a memory bus whose one listener "+
 		"acknowledges at once, so that only the relay is measured; beside it watermill's forwarder, from watermill-sql to the same bus. Heard: "+

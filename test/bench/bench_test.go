@@ -48,19 +48,19 @@ func TestMain(m *testing.M) {
 
 // size says how long everything is measured.
 type size struct {
-	placing    time.Duration // orders, for each number of clients and each reference
-	delivering time.Duration // events, at each rate
+	placeFor   time.Duration // orders, for each number of clients and each reference
+	deliverFor time.Duration // events, at each rate
 	drained    int           // events
-	warming    time.Duration // a shop that has just started
-	sustaining time.Duration // the most that it confirms
-	pacing     time.Duration // orders at a steady rate
+	warmFor    time.Duration // a shop that has just started
+	sustainFor time.Duration // the most that it confirms
+	paceFor    time.Duration // orders at a steady rate
 }
 
 var (
-	moment = size{placing: 200 * time.Millisecond, delivering: 300 * time.Millisecond, drained: 400,
-		warming: 100 * time.Millisecond, sustaining: 500 * time.Millisecond, pacing: 500 * time.Millisecond}
-	full = size{placing: 4 * time.Second, delivering: 6 * time.Second, drained: 50_000,
-		warming: 3 * time.Second, sustaining: time.Minute, pacing: 15 * time.Second}
+	moment = size{placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
+		warmFor: 100 * time.Millisecond, sustainFor: 500 * time.Millisecond, paceFor: 500 * time.Millisecond}
+	full = size{placeFor: 4 * time.Second, deliverFor: 6 * time.Second, drained: 50_000,
+		warmFor: 3 * time.Second, sustainFor: time.Minute, paceFor: 15 * time.Second}
 )
 
 // bench is one run.
@@ -108,7 +108,7 @@ func besideServer(t *testing.T, server *pgserver.Server, name string) string {
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 // run runs a statement as the superuser, on the database of that URL.
-func run(t *testing.T, url, statement string, args ...any) {
+func run(t *testing.T, url, statement string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	conn, err := pgx.Connect(ctx, url)
@@ -116,7 +116,7 @@ func run(t *testing.T, url, statement string, args ...any) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, statement, args...); err != nil {
+	if _, err := conn.Exec(ctx, statement); err != nil {
 		t.Fatalf("%v in %s", err, statement)
 	}
 }

@@ -24,10 +24,10 @@ const (
 func (s *shop) see(t *testing.T, sustaining time.Duration) saga {
 	t.Helper()
 	most := s.plan
-	most.Clients, most.For = placers, s.bench.size.warming
+	most.Clients, most.For = placers, s.bench.warmFor
 	s.confirm(t, most, underWay, lookRare)
 	paced := s.plan
-	paced.Rate, paced.For = pace, s.bench.size.pacing
+	paced.Rate, paced.For = pace, s.bench.paceFor
 	of := saga{paced: s.confirm(t, paced, 0, lookOften)}
 	most.For = sustaining
 	of.most = s.confirm(t, most, underWay, lookRare)
@@ -42,14 +42,14 @@ func (b *bench) confirming(t *testing.T) []section {
 		defer s.stop(t)
 		return s.see(t, sustaining)
 	}
-	monolith := see(b.start(t, "monolith", nil), b.size.sustaining)
-	split := see(b.start(t, "split", topology.Modules), b.size.sustaining)
-	stock := see(b.startStock(t), b.size.sustaining/3)
+	monolith := see(b.start(t, "monolith", nil), b.sustainFor)
+	split := see(b.start(t, "split", topology.Modules), b.sustainFor)
+	stock := see(b.startStock(t), b.sustainFor/3)
 
 	most := section{title: "Orders confirmed per second", how: fmt.Sprintf("Over HTTP, for %s (the stock path for a third of that), with at most %d orders under way: "+
 		"each order that is confirmed lets the next one in. All split is four services over JetStream, which syncs each message, behind the façade. The stock "+
 		"path is the same modules in one process, with watermill's forwarder and watermill-sql between them and one transaction per event. The raw limit is the most that pgbench placed above.",
-		b.size.sustaining, underWay)}
+		b.sustainFor, underWay)}
 	most.rows = []row{
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "stock path", reference: rate(stock.most.rate())}.least(5),
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "raw limit", reference: rate(b.raw)}.least(0.35),

@@ -45,7 +45,7 @@ func (w *wire) deliver(t *testing.T, by way, perSecond int) load.Times {
 	began := time.Now()
 	for n := 0; ; n++ {
 		due := time.Duration(n) * time.Second / time.Duration(perSecond)
-		if due >= w.bench.size.delivering {
+		if due >= w.bench.deliverFor {
 			break
 		}
 		time.Sleep(due - time.Since(began))

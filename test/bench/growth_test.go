@@ -27,7 +27,7 @@ type growing struct {
 var (
 	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, listeners: []int{2, 4}, kept: []int{100, 3000}, asked: 10}
 	growsFully   = growing{
-		size:   size{delivering: 6 * time.Second, drained: 20_000, warming: 3 * time.Second, sustaining: 15 * time.Second, pacing: 10 * time.Second},
+		size:   size{deliverFor: 6 * time.Second, drained: 20_000, warmFor: 3 * time.Second, sustainFor: 15 * time.Second, paceFor: 10 * time.Second},
 		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, listeners: []int{4, 16}, kept: []int{10_000, 2_000_000}, asked: 500,
 	}
 )
@@ -65,7 +65,7 @@ type grown struct {
 // look measures the shop as it is.
 func (s *shop) look(t *testing.T, of growing) grown {
 	t.Helper()
-	return grown{saga: s.see(t, of.sustaining), pages: s.pages(t, of.asked)}
+	return grown{saga: s.see(t, of.sustainFor), pages: s.pages(t, of.asked)}
 }
 
 // pages asks for the first page of a customer's orders.

@@ -41,9 +41,9 @@ func (b *bench) placing(t *testing.T) section {
 	run(t, shop.AdminURL, "REVOKE UPDATE ON orders.outbox FROM placement_orders_rt")
 	values := shop.orderValues(t)
 	for _, clients := range []int{1, 8, 32, 64} {
-		http := shop.placeOverHTTP(t, clients, b.size.placing)
-		direct := shop.placeByPgx(t, clients, b.size.placing, values)
-		bare := b.placeByPgbench(t, shop.AdminURL, clients, b.size.placing, values)
+		http := shop.placeOverHTTP(t, clients, b.placeFor)
+		direct := shop.placeByPgx(t, clients, b.placeFor, values)
+		bare := b.placeByPgbench(t, shop.AdminURL, clients, b.placeFor, values)
 		b.raw = max(b.raw, bare.rate())
 		who := fmt.Sprintf("%d clients", clients)
 		if clients == 1 {
