@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	machine "github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/process"
 
 	"example.com/shop/platform/devkit/pgserver"
@@ -68,6 +69,7 @@ type bench struct {
 	size
 	server  *pgserver.Server
 	pgbench string  // the program
+	busy    float64 // the machine's load average before the run: whoever else is at work there is in every figure
 	raw     float64 // orders/s: the most that PostgreSQL alone placed
 }
 
@@ -83,7 +85,11 @@ func newBench(t *testing.T, of size) *bench {
 			t.Errorf("stop PostgreSQL: %v", err)
 		}
 	})
-	return &bench{size: of, server: server, pgbench: besideServer(t, server, "pgbench")}
+	before, err := machine.AvgWithContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{size: of, server: server, pgbench: besideServer(t, server, "pgbench"), busy: before.Load1}
 }
 
 // besideServer is a program of the installation that the server runs from. A server in Docker has none that we could run.

@@ -39,6 +39,9 @@ func (b *bench) confirming(t *testing.T) []section {
 	t.Helper()
 	see := func(s *shop, sustaining time.Duration) saga {
 		b.say("Orders confirmed, %s …", s.name)
+		for _, p := range s.Processes() {
+			b.say("  go tool pprof %s/debug/pprof/profile says where the time of %s goes", p.OpsURL, p.Name)
+		}
 		defer s.stop(t)
 		return s.see(t, sustaining)
 	}

@@ -167,10 +167,11 @@ func (b *bench) facts(t *testing.T, command string, took time.Duration) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("`%s` on %s, in %s, at commit %s. %s, %d cores, %.0f GiB, %s/%s; %s; PostgreSQL %s with fsync %s and synchronous_commit %s.\n",
+	return fmt.Sprintf("`%s` on %s, in %s, at commit %s. %s, %d cores, %.0f GiB, %s/%s; %s; PostgreSQL %s with fsync %s and synchronous_commit %s. "+
+		"The load average was %.1f before: where that is not near 0, others were at work, and the run is worth nothing.\n",
 		command, time.Now().UTC().Format("2006-01-02 15:04 MST"), took.Round(time.Second), revision(t),
 		processors[0].ModelName, runtime.NumCPU(), float64(memory.Total)/(1<<30), runtime.GOOS, runtime.GOARCH, runtime.Version(),
-		version, fsync, commit)
+		version, fsync, commit, b.busy)
 }
 
 // revision is the commit that was measured, and whether that is all of it.
