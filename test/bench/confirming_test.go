@@ -39,7 +39,7 @@ func (b *bench) confirming(t *testing.T) []section {
 	t.Helper()
 	see := func(s *shop, sustaining time.Duration) saga {
 		b.say("Orders confirmed, %s …", s.name)
-		for _, p := range s.Processes() {
+		for _, p := range s.running() {
 			b.say("  go tool pprof %s/debug/pprof/profile says where the time of %s goes", p.OpsURL, p.Name)
 		}
 		defer s.stop(t)
