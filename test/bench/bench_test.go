@@ -60,8 +60,8 @@ type size struct {
 var (
 	moment = size{placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
 		warmFor: 100 * time.Millisecond, sustainFor: 500 * time.Millisecond, paceFor: 500 * time.Millisecond}
-	full = size{placeFor: 4 * time.Second, deliverFor: 6 * time.Second, drained: 50_000,
-		warmFor: 3 * time.Second, sustainFor: time.Minute, paceFor: 15 * time.Second}
+	full = size{placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 50_000,
+		warmFor: 3 * time.Second, sustainFor: time.Minute, paceFor: 10 * time.Second}
 )
 
 // bench is one run.

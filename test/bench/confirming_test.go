@@ -39,7 +39,7 @@ func (b *bench) confirming(t *testing.T) []section {
 	t.Helper()
 	see := func(s *shop, sustaining time.Duration) saga {
 		b.say("Orders confirmed, %s …", s.name)
-		for _, p := range s.Processes() {
+		for _, p := range s.running() {
 			b.say("  go tool pprof %s/debug/pprof/profile says where the time of %s goes", p.OpsURL, p.Name)
 		}
 		defer s.stop(t)
@@ -50,9 +50,10 @@ func (b *bench) confirming(t *testing.T) []section {
 	stock := see(b.startStock(t), b.sustainFor/3)
 
 	most := section{title: "Orders confirmed per second", how: fmt.Sprintf("Over HTTP, for %s (the stock path for a third of that), with at most %d orders under way: "+
-		"each order that is confirmed lets the next one in. All split is four services over JetStream, which syncs each message, behind the façade. The stock "+
-		"path is the same modules in one process, with watermill's forwarder and watermill-sql between them and one transaction per event. The raw limit is the most that pgbench placed above.",
-		b.sustainFor, underWay)}
+		"each order that is confirmed lets the next one in; who is confirmed is looked up every %s. All split is four services over JetStream, which syncs "+
+		"each message, behind the façade. The stock path is the same modules, routes, handlers and workers in one process, but between them watermill's forwarder and "+
+		"watermill-sql, with polls every %s, and one transaction per event with its inbox row. The raw limit is the most that pgbench placed above.",
+		b.sustainFor, underWay, lookRare, stockPoll)}
 	most.rows = []row{
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "stock path", reference: rate(stock.most.rate())}.least(5),
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "raw limit", reference: rate(b.raw)}.least(0.35),
@@ -69,7 +70,7 @@ func (b *bench) confirming(t *testing.T) []section {
 	}
 
 	paced := section{title: fmt.Sprintf("From POST to confirmed, at %d orders/s", pace), how: "From when the POST was due until the order was seen to be confirmed, by a look " +
-		"into PostgreSQL every " + lookOften.String() + ", so too long by up to that; both ends are read from one clock."}
+		"into PostgreSQL every " + lookOften.String() + ", so too long by up to that and by what the look takes; both ends are read from one clock."}
 	paced.rows = []row{
 		row{what: "monolith", unit: "ms", ours: ms(monolith.paced.times), beside: "stock path", reference: ms(stock.paced.times)}.within(8, 0),
 		row{what: "all split", unit: "ms", ours: ms(split.paced.times), beside: "monolith", reference: ms(monolith.paced.times)}.within(12, 0),

@@ -72,6 +72,14 @@ func (s *shop) stop(t *testing.T) {
 	run(t, s.bench.server.URL(), "DROP DATABASE "+s.name+" WITH (FORCE)")
 }
 
+// running are the shop's own processes; those in whose place the stock shop runs are stopped.
+func (s *shop) running() []*topology.Process {
+	if s.stock != nil {
+		return nil
+	}
+	return s.Processes()
+}
+
 // databaseURL is the superuser's, in a database of the run's server.
 func (b *bench) databaseURL(t *testing.T, name string) string {
 	t.Helper()

@@ -29,12 +29,11 @@ type meter struct {
 func (s *shop) meter(t *testing.T) *meter {
 	t.Helper()
 	m := &meter{began: time.Now()}
+	for _, p := range s.running() {
+		m.names, m.pids = append(m.names, p.Name), append(m.pids, p.PID())
+	}
 	if s.stock != nil {
 		m.names, m.pids = append(m.names, "stock"), append(m.pids, s.stock.PID())
-	} else {
-		for _, p := range s.Processes() {
-			m.names, m.pids = append(m.names, p.Name), append(m.pids, p.PID())
-		}
 	}
 	if s.Broker != nil {
 		m.names, m.pids = append(m.names, "broker"), append(m.pids, s.Broker.PID())
