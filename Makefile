@@ -64,7 +64,7 @@ bench: ## measure the shop beside its references (six minutes), and write deploy
 	@cd test/bench && BENCH=write go test -count=1 -timeout 20m -run '^TestBench$$'
 
 .PHONY: bench-long
-bench-long: ## measure how the shop's figures grow with its tables (a quarter of an hour), and write them to the same page
+bench-long: ## measure how the shop's figures grow with its tables (ten minutes), and write them to the same page
 	@cd test/bench && BENCH=write go test -count=1 -timeout 60m -run '^TestGrowth$$'
 
 .PHONY: images
