@@ -113,7 +113,7 @@ func (s *seams) checkHearing() {
 	}
 	for _, u := range s.uses.Unread {
 		s.add(u.At, u.Name+": nobody can tell what "+u.Module+" deals in",
-			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), and make an event where it is published, as ordersapi.Placed{…}")
+			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), let it take an event of a contract, and make one where it is published, as ordersapi.Placed{…}")
 	}
 }
 
