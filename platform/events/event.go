@@ -37,7 +37,7 @@ type Event interface {
 	Aggregate() (id string, version int64)
 }
 
-// maxPayload leaves room for headers in the 1 MiB that a broker takes by default. An event that the bus always refuses would hold up all
+// maxPayload leaves room in the 1 MiB that a broker takes by default, for headers and for PostgreSQL's way of writing JSON, which is longer. An event that the bus always refuses would hold up all
 // later ones of its topic, so it is refused to whoever tells it.
 const maxPayload = 512 << 10
 
@@ -52,7 +52,7 @@ func PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
 	}
 	if len(payload) > maxPayload {
-		return fmt.Errorf("publish %s: %w", ev.Topic(), errTooLarge)
+		return fmt.Errorf("publish %s: %w: %d bytes of at most %d", ev.Topic(), errTooLarge, len(payload), maxPayload)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

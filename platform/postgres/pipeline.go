@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,7 +34,8 @@ func InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) error) error 
 }
 
 // Later is tx for statements whose results nobody looks at: Exec answers at once, with an empty tag, and the statement is sent with the next
-// one that has to wait, or with the commit. So is its error. Use it where only success is of interest, and never where rows are counted.
+// one that has to wait, or with the commit, and its error, which names the statement, comes from there. Use it where only success is of
+// interest, and never where rows are counted.
 func Later(tx pgx.Tx) pgx.Tx {
 	if p, ok := tx.(*pipeline); ok {
 		return later{p}
@@ -57,23 +60,36 @@ type pipeline struct {
 
 // SendBatch sends what is queued ahead of the batch. An error of any of it is the error of everything behind.
 func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	all, ahead := &pgx.Batch{}, p.queued.Len()
-	if p.Tx == nil {
+	all := &pgx.Batch{}
+	switch {
+	case p.Tx == nil:
 		all.BeginTx(pgx.TxOptions{})
-		ahead++
+	case p.conn.PgConn().TxStatus() == idle: // it failed before it began, and f went on: nothing may be done outside of it
+		return pgx.FailedBatchResults(b, pgx.ErrTxClosed)
 	}
-	all.QueuedQueries = append(append(all.QueuedQueries, p.queued.QueuedQueries...), b.QueuedQueries...)
+	all.QueuedQueries = append(all.QueuedQueries, p.queued.QueuedQueries...)
+	ahead := all.QueuedQueries
+	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
 	p.queued = pgx.Batch{}
 	results := p.conn.SendBatch(ctx, all)
 	if p.Tx == nil {
 		p.Tx = results.Tx()
 	}
-	for range ahead {
+	for _, q := range ahead {
 		if _, err := results.Exec(); err != nil {
-			break // results remember it
+			return pgx.FailedBatchResults(b, fmt.Errorf("%s: %w", firstLine(q.SQL), end(results, err)))
 		}
 	}
 	return results
+}
+
+// idle is the status of a connection without a transaction (PostgreSQL's protocol, ReadyForQuery).
+const idle = 'I'
+
+// firstLine tells which statement it was: sqlc begins each with its name.
+func firstLine(sql string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(sql), "\n")
+	return line
 }
 
 func (p *pipeline) send(ctx context.Context, sql string, args []any) pgx.BatchResults {

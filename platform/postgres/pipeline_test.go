@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -151,8 +152,8 @@ func TestALateError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			err := postgres.InTx(t.Context(), pool, f)
 			var refused *pgconn.PgError
-			if !errors.As(err, &refused) || refused.Code != "23514" {
-				t.Errorf("error %v, want the check's", err)
+			if !errors.As(err, &refused) || refused.Code != "23514" || !strings.Contains(err.Error(), "INSERT INTO marks") {
+				t.Errorf("error %v, want the check's, and which statement it was", err)
 			}
 			stays(t, pool, 0)
 		})
@@ -169,6 +170,20 @@ func TestAHiddenError(t *testing.T) {
 	})
 	if !errors.Is(err, pgx.ErrTxCommitRollback) {
 		t.Errorf("error %v, want ErrTxCommitRollback", err)
+	}
+	stays(t, pool, 0)
+}
+
+// A transaction that fails before it has begun takes what comes after it down, too.
+func TestAnErrorBeforeTheBeginning(t *testing.T) {
+	pool, _ := counted(t)
+	err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		_, _ = tx.Exec(t.Context(), "SELECT nothing FROM nowhere")
+		_, err := tx.Exec(t.Context(), insertMark, "good")
+		return err
+	})
+	if err == nil {
+		t.Error("a statement ran outside of its transaction")
 	}
 	stays(t, pool, 0)
 }
