@@ -59,6 +59,14 @@ faults: ## every fault to the monolith and to the split shop, then a shop withou
 	@echo "Doing every fault, which takes about half an hour …"
 	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./test/faults
 
+.PHONY: bench
+bench: ## measure the shop beside its references (six minutes), and write deploy/PERFORMANCE.md
+	@cd test/bench && BENCH=write go test -count=1 -timeout 20m -run '^TestBench$$'
+
+.PHONY: bench-long
+bench-long: ## measure how the shop's figures grow with its tables (ten minutes), and write them to the same page
+	@cd test/bench && BENCH=write go test -count=1 -timeout 60m -run '^TestGrowth$$'
+
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
 	@deploy/build-images.sh

@@ -1,10 +1,12 @@
 package architecture
 
 import (
+	"go/ast"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // binaries says what each program links: a service its own module, the monolith all that are not decommissioned, anything else none;
@@ -40,6 +42,9 @@ var binaries = rule{
 					f.add(at, what+" and does not run "+module, advice(t, command, module))
 				}
 			}
+			if command == "monolith" {
+				f.namesTheGone(t)
+			}
 			for _, module := range may {
 				if !slices.ContainsFunc(links, func(l Link) bool { return l.Package == "modules/"+module }) {
 					f.add(at, "does not link the module "+module, "serve it in "+at+"; a module that was extracted and deleted is decommissioned in "+ledgerFile)
@@ -64,6 +69,9 @@ var binaries = rule{
 		{name: "the monolith links what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
 			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nimport _ \"example.com/shop/modules/payments\""}}, // today's may have let it go
 			want:  "cmd/monolith: links modules/payments and does not run payments"},
+		{name: "the monolith names what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
+			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"payments\"}"}},
+			want:  "cmd/monolith/also.go:3: names payments, which the monolith no longer runs"},
 		{name: "the monolith forgets a module", file: "modules/nobodyhas/go.mod", text: "module example.com/shop/modules/nobodyhas",
 			want: "cmd/monolith: does not link the module nobodyhas"},
 	},
@@ -75,6 +83,28 @@ var binaries = rule{
 		{name: "a test links a launcher", file: "cmd/orders/also_test.go",
 			text: "package main\n\nimport _ \"example.com/shop/topology\""},
 	},
+}
+
+// namesTheGone looks for what is left of a decommissioned module once its import is deleted: a monolith that still takes its name for one of
+// its own says that it serves the module, and serves nothing.
+func (f *findings) namesTheGone(t Tree) {
+	for _, file := range t.Below("cmd/monolith", ".go") {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		ast.Inspect(t.Go(file), func(n ast.Node) bool {
+			if _, ok := n.(*ast.ImportSpec); ok {
+				return false
+			}
+			words := strings.FieldsFunc(strings.ToLower(literal(n)), func(r rune) bool { return !unicode.IsLetter(r) })
+			for _, module := range t.Modules() {
+				if slices.Contains(words, module) && gone(t, module) {
+					f.add(At(n), "names "+module+", which the monolith no longer runs", advice(t, "monolith", module))
+				}
+			}
+			return true
+		})
+	}
 }
 
 // claimed are the modules that a command runs, which its name says.

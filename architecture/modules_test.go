@@ -216,7 +216,7 @@ func TestAFifthModule(t *testing.T) {
 	bite(t, tree)
 	for _, r := range all {
 		for _, v := range r.check(tree).broken {
-			t.Error(v.tell(r))
+			t.Error(v.tell())
 		}
 	}
 	for _, part := range []string{"modules/twin/README.md", "migrations/twin/", "cmd/twin/", "modules/twin/twinapi/"} {

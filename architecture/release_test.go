@@ -29,7 +29,7 @@ func TestReleaseContracts(t *testing.T) {
 	tree := repository(t)
 	for _, r := range []rule{eventSchemas, contracts} {
 		for _, v := range r.check(tree).broken {
-			t.Error(v.tell(r))
+			t.Error(v.tell())
 		}
 	}
 	// As in test/acceptance, whose orders must have the time that they need and expire before tok_slow answers.

@@ -38,10 +38,8 @@ type violation struct {
 	fix  string // what to do instead
 }
 
-// tell is what its author reads: what and where first, then how to mend it, then why it matters.
-func (v violation) tell(r rule) string {
-	return fmt.Sprintf("%s: %s\n  instead: %s\n  why: %s [rule %s]", v.at, v.what, v.fix, r.why, r.name)
-}
+// tell is what its author reads: what and where first, then how to mend it. Why it matters is told once for a rule.
+func (v violation) tell() string { return fmt.Sprintf("%s: %s\n  instead: %s", v.at, v.what, v.fix) }
 
 // add records a violation.
 func (f *findings) add(at, what, fix string) {
@@ -112,11 +110,11 @@ func TestRules(t *testing.T) {
 			}
 			fresh, mended := known.sift(r.name, found.broken)
 			for _, v := range fresh {
-				fmt.Fprintln(t.Output(), v.tell(r)) // not by t.Error: the first words are what and where, and not where in this file
+				fmt.Fprintln(t.Output(), v.tell()) // not by t.Error: the first words are what and where, and not where in this file
 				t.Fail()
 			}
 			if len(fresh) > 0 {
-				fmt.Fprintf(t.Output(), "(a code base that did this before it had the rule lists it in %s, with who answers for it)\n", knownFile)
+				fmt.Fprintf(t.Output(), "  why: %s [rule %s]\n(a code base that did this before it had the rule lists it in %s, with who answers for it)\n", r.why, r.name, knownFile)
 			}
 			for _, k := range mended {
 				fmt.Fprintf(t.Output(), "%s: lists %q for rule %s, which does not occur any more\n  instead: remove the entry, so that it cannot come back\n",
@@ -147,7 +145,7 @@ func bite(t *testing.T, tree Tree) {
 				t.Parallel()
 				var told []string
 				for _, v := range r.check(p.in(t, tree)).broken {
-					told = append(told, v.tell(r))
+					told = append(told, v.tell())
 				}
 				if len(told) <= before || !strings.Contains(strings.Join(told, "\n"), p.want) {
 					t.Errorf("it says %q and nothing of %q", told, p.want)
@@ -158,7 +156,7 @@ func bite(t *testing.T, tree Tree) {
 			t.Run(r.name+"/accepts "+p.name, func(t *testing.T) {
 				t.Parallel()
 				if found := r.check(p.in(t, tree)); len(found.broken) > before {
-					t.Errorf("it says %s", found.broken[len(found.broken)-1].tell(r))
+					t.Errorf("it says %s", found.broken[len(found.broken)-1].tell())
 				}
 			})
 		}

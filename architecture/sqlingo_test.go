@@ -54,6 +54,12 @@ func f(ctx context.Context, tx pgx.Tx) { tx.CopyFrom(ctx, []string{"inventory", 
 		{name: "a batch", file: "modules/orders/plant.go", text: `package orders
 
 func f(ctx context.Context, tx pgx.Tx, b *pgx.Batch) { tx.SendBatch(ctx, b).Close() }`, want: "runs SQL by SendBatch"},
+		{name: "a method that is called by another name", file: "modules/orders/plant.go", text: `package orders
+
+func f(ctx context.Context, tx pgx.Tx) {
+	run := tx.Exec
+	run(ctx, statement())
+}`, want: "modules/orders/plant.go:4: takes Exec as a value"},
 		{name: "a migration in Go", file: "migrations/orders/plant.go", text: `package ordersmigrations
 
 func up(ctx context.Context, tx *sql.Tx) { tx.ExecContext(ctx, "ALTER TABLE lines ADD COLUMN note text") }`, want: "runs SQL by ExecContext"},
@@ -117,11 +123,18 @@ func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 	}
 	folder, _, _ := strings.Cut(file, "/")
 	ofModule := slices.Contains([]string{"modules", "migrations", "cmd"}, folder)
+	called := map[ast.Node]bool{}
 	ast.Inspect(t.Go(file), func(node ast.Node) bool {
-		if call, ok := node.(*ast.CallExpr); ok && ofModule {
-			method, ok := call.Fun.(*ast.SelectorExpr)
-			if ok && runs[method.Sel.Name] > 0 && len(call.Args) >= runs[method.Sel.Name] {
-				f.add(At(call), "runs SQL by "+method.Sel.Name, intoQueries)
+		switch n := node.(type) {
+		case *ast.CallExpr:
+			called[n.Fun] = true
+			method, ok := n.Fun.(*ast.SelectorExpr)
+			if ok && ofModule && runs[method.Sel.Name] > 0 && len(n.Args) >= runs[method.Sel.Name] {
+				f.add(At(n), "runs SQL by "+method.Sel.Name, intoQueries)
+			}
+		case *ast.SelectorExpr: // as a value: what it is called with later, nobody sees
+			if ofModule && runs[n.Sel.Name] > 0 && !called[n] {
+				f.add(At(n), "takes "+n.Sel.Name+" as a value, to run SQL by it", intoQueries)
 			}
 		}
 		if found := tables.FindString(literal(node)); found != "" {

@@ -152,7 +152,7 @@ func TestAnExtensionBringsItsTypes(t *testing.T) {
 	before := len(sql.check(tree).broken)
 	tree = tree.With("platform/postgres/extensions.go", "package postgres\n\nconst citext = \"CREATE EXTENSION IF NOT EXISTS citext SCHEMA pg_catalog\"")
 	if found := sql.check(tree.With(crossing, "CREATE TABLE parcels (label citext);")).broken; len(found) > before {
-		t.Errorf("it says %s", found[len(found)-1].tell(sql))
+		t.Errorf("it says %s", found[len(found)-1].tell())
 	}
 	if found := sql.check(tree.With(crossing, "CREATE TABLE parcels (label stock);")).broken; len(found) == before {
 		t.Error("with an extension, another module's row type is let pass")

@@ -12,6 +12,7 @@ func main() {
 		process.Verb{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "see what delivery waits for and has given up, and mend it", Run: runEvents},
 		process.Verb{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
 		process.Verb{Name: "map", Args: "[--format mermaid|svg|json] [--write]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
+		process.Verb{Name: "bench", Args: "[--clients N | --rate N] [--for 10s] URL", Help: "place orders with a shop, and show how long that takes", Run: runBench},
 		process.Verb{Name: "sandbox", Args: "[--help]", Help: "run the payment provider and the mail server to play with", Run: sandbox},
 		process.Verb{Name: "env", Args: "[--help]", Help: "print the keys and passwords that the compose files ask for", Run: printEnv},
 		process.Verb{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},

@@ -32,18 +32,27 @@ func token(_ context.Context, args []string) error {
 	if *subject == "" || set.NArg() > 0 {
 		return process.Usage(errors.New("--sub must name one person, as in --sub ada"))
 	}
-	s, err := readSettings()
+	key, err := developmentKey()
 	if err != nil {
 		return err
 	}
+	fmt.Println(key.Mint(tokens.Claims{Role: *role, Subject: *subject, TTL: *ttl}))
+	return nil
+}
+
+// developmentKey is what signs the tokens of the shop that seam up starts here.
+func developmentKey() (*tokens.Key, error) {
+	s, err := readSettings()
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(s.State, "key.pem")
 	if _, err := os.Stat(path); err != nil {
-		return process.Usage(fmt.Errorf("no shop was ever started here (%s is missing): run seam up first", path))
+		return nil, process.Usage(fmt.Errorf("no shop was ever started here (%s is missing): run seam up first", path))
 	}
 	key, err := tokens.LoadOrCreate(path)
 	if err != nil {
-		return fmt.Errorf("read the signing key: %w", err)
+		return nil, fmt.Errorf("read the signing key: %w", err)
 	}
-	fmt.Println(key.Mint(tokens.Claims{Role: *role, Subject: *subject, TTL: *ttl}))
-	return nil
+	return key, nil
 }

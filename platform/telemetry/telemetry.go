@@ -40,6 +40,7 @@ func Start(ctx context.Context, service string, cfg Config) (flush func(), err e
 		}
 		options = []trace.TracerProviderOption{
 			trace.WithSampler(trace.ParentBased(trace.AlwaysSample())),
+			trace.WithSpanProcessor(withoutPath{}),
 			trace.WithBatcher(exporter),
 			trace.WithResource(resource.NewSchemaless(attribute.String("service.name", service))),
 		}
@@ -53,3 +54,22 @@ func Start(ctx context.Context, service string, cfg Config) (flush func(), err e
 		_ = provider.Shutdown(ctx) // spans that nobody takes are no reason to stop later
 	}, nil
 }
+
+// withoutPath empties the path that otelhttp gives the span of a request. Somebody may have put personal data into it, as into every path
+// that nobody serves; a route's pattern, which the span has as well, says what was asked for.
+type withoutPath struct{}
+
+const attributePath attribute.Key = "url.path"
+
+func (withoutPath) OnStart(_ context.Context, span trace.ReadWriteSpan) {
+	for _, a := range span.Attributes() {
+		if a.Key == attributePath {
+			span.SetAttributes(attributePath.String(""))
+			return
+		}
+	}
+}
+
+func (withoutPath) OnEnd(trace.ReadOnlySpan)         {}
+func (withoutPath) Shutdown(context.Context) error   { return nil }
+func (withoutPath) ForceFlush(context.Context) error { return nil }

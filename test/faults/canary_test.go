@@ -42,6 +42,7 @@ func outAndBack(t *testing.T, module, path, role string) {
 
 	l := &load{}
 	stopSampling := s.sample(t)
+	history := s.recordHistory(t, l, []string{s.URL})
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
 	for i := range 4 {
@@ -68,8 +69,11 @@ func outAndBack(t *testing.T, module, path, role string) {
 	}
 	close(stop)
 	clients.Wait()
+	history.rest()
 	t.Logf("%d orders were placed meanwhile", len(l.orders))
 	report(t, s.settle(t, l))
+	history.check(t)
+	report(t, s.found)
 	report(t, stopSampling())
 	s.summarize(t)
 }

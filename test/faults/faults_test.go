@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"testing"
@@ -52,6 +53,7 @@ type shop struct {
 	pause   time.Duration // of a client between two orders
 	quiet   time.Duration // how long nothing must change until what is not settled counts as broken
 	taken   []placed      // every order that was acknowledged, by all loads so far
+	temp    string        // where its processes make their temporary files
 
 	mu    sync.Mutex
 	found []string
@@ -67,7 +69,7 @@ func start(t *testing.T, split ...string) *shop {
 
 func startWith(t *testing.T, mix topology.Options) *shop {
 	t.Helper()
-	mix.Out = t.Output()
+	mix.Out = cmp.Or[io.Writer](mix.Out, t.Output())
 	s, err := open(t.Context(), mix)
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +80,14 @@ func startWith(t *testing.T, mix topology.Options) *shop {
 
 // open starts a shop whose windows are short, so that faults outlast them. It lives until it is closed.
 func open(ctx context.Context, mix topology.Options) (*shop, error) {
+	temp, err := os.MkdirTemp("", "shop-temp-")
+	if err != nil {
+		return nil, err
+	}
 	mix.Bin = cmp.Or(mix.Bin, bin)
 	mix.SlowPayment = cmp.Or(mix.SlowPayment, 12*time.Second)
 	mix.Env = append([]string{
-		"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn",
+		"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn", "TMPDIR=" + temp,
 		"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",
 		"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s", "NATS_ACK_WAIT=2s",
 	}, mix.Env...)
@@ -93,7 +99,7 @@ func open(ctx context.Context, mix topology.Options) (*shop, error) {
 	if err != nil {
 		return nil, errors.Join(err, running.Stop())
 	}
-	return &shop{Shop: running, admin: admin, clients: clients, quiet: time.Minute}, nil
+	return &shop{Shop: running, admin: admin, clients: clients, quiet: time.Minute, temp: temp}, nil
 }
 
 // close may be called again.
@@ -102,6 +108,7 @@ func (s *shop) close(t *testing.T) {
 	if err := s.Stop(); err != nil {
 		t.Errorf("stop: %v", err)
 	}
+	os.RemoveAll(s.temp)
 }
 
 func (s *shop) token(role, subject string) string {
@@ -119,7 +126,9 @@ func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(s
 func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) (broken []string) {
 	t.Helper()
 	l := &load{}
+	base := s.baseline(t)
 	stop := s.sample(t)
+	history := s.recordHistory(t, l, urls)
 	began := time.Now()
 	loaded, enough := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -137,11 +146,14 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	})
 	close(enough)
 	<-loaded
+	history.rest()
 	t.Logf("%d orders were acknowledged in %s", l.done.Load(), time.Since(began).Round(time.Millisecond))
 	broken = append(broken, s.settle(t, l)...)
+	history.check(t)
 	broken = append(broken, stop()...)
 	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(l.done.Load())/time.Since(began).Seconds())
 	s.summarize(t)
+	s.returnsTo(t, base)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	broken, s.found = append(broken, s.found...), nil

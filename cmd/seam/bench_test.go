@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBenchRefusesWhatItCannotDo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no URL":               {nil, "name one URL"},
+		"two URLs":             {[]string{"http://one", "http://two"}, "name one URL"},
+		"no scheme":            {[]string{"localhost:8080"}, "name one URL"},
+		"a pace and a crowd":   {[]string{"--rate", "5", "--clients", "5", "http://one"}, "say --clients or --rate"},
+		"fewer than none":      {[]string{"--clients", "-1", "http://one"}, "say --clients or --rate"},
+		"no time":              {[]string{"--for", "0s", "http://one"}, "--for must be longer"},
+		"no key to sign with":  {[]string{"http://one"}, "run seam up first, or give a --token"},
+		"a number that is not": {[]string{"--rate", "fast", "http://one"}, "invalid value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said, code := run(t, []string{"SEAM_STATE=" + state(t)}, "seam", append([]string{"bench"}, test.args...)...)
+			if code != 2 || !strings.Contains(said, test.says) || strings.Count(said, "\n") != 1 {
+				t.Errorf("exit code %d, said %q; want 2 and %q in one line", code, said, test.says)
+			}
+		})
+	}
+}
+
+func TestBenchOfNobody(t *testing.T) {
+	t.Parallel()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	said, code := run(t, nil, "seam", "bench", "--token", "x", "http://"+closed.Addr().String())
+	if code != 1 || !strings.Contains(said, "find something to order") {
+		t.Errorf("exit code %d, said %q", code, said)
+	}
+}
+
+// A run that is interrupted shows what it has.
+func TestBenchIsInterrupted(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v1/inventory/products":
+			_, _ = w.Write([]byte(`{"items":[{"sku":"tea","on_hand":1000}],"next":null}`))
+		case r.Method == http.MethodPost:
+			w.Header().Set("Location", "/v1/orders/one")
+			w.WriteHeader(http.StatusCreated)
+		default:
+			_, _ = w.Write([]byte(`{"status":"confirmed"}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), "bench", "--rate", "200", "--for", "1h", "--token", "x", server.URL)
+	var table bytes.Buffer
+	progress, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stdout = &table
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 200)
+	n, err := progress.Read(line) // the first second is over
+	if err != nil || !regexp.MustCompile(`^ +1 s  \d+ orders/s, median \S+s, p99 \S+s, 0 refused\n$`).Match(line[:n]) {
+		t.Errorf("progress is %q, %v", line[:n], err)
+	}
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Error(err)
+	}
+	for _, row := range []string{`from POST to its answer +\d+ +\d+`, `from POST to confirmed, of those followed +\d+`} {
+		if !regexp.MustCompile(row + ` +\S+s +\S+s +\S+s`).Match(table.Bytes()) {
+			t.Errorf("no row like %s in\n%s", row, table.String())
+		}
+	}
+}

@@ -1,0 +1,137 @@
+// Package load places orders with a shop, as its customers do, and tells how long each of them waited. It knows the public HTTP API and
+// nothing behind it, so it runs against any base URL.
+//
+// It promises that no slow answer hides another one. At a rate, an order's time counts from the moment at which it was due, not from when
+// somebody came round to sending it: a shop that stalls for a second has kept every customer of that second waiting, and each of them counts.
+// (Coordinated omission: Gil Tene, "How NOT to Measure Latency".)
+package load
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// Plan says how orders are placed.
+type Plan struct {
+	URL     string        // of the shop
+	Tokens  []string      // of customers, who order in turn
+	SKUs    []string      // what they order, two lines at a time
+	Clients int           // who order at the same time: each sends its next order when it has its answer
+	Rate    int           // orders a second, whatever the answers do, from as many clients as that takes; 0 leaves the pace to Clients
+	For     time.Duration // how long
+	// Admit is asked before each order is sent, and may wait: for a limit on the orders that are under way, say. False ends the run.
+	// Everybody is admitted when it is nil.
+	Admit func() bool
+}
+
+// Order is what became of one order.
+type Order struct {
+	ID   string        // the shop's name for it; empty when it was refused
+	Due  time.Time     // when it was to be sent
+	Took time.Duration // from then until the whole answer was there
+	Err  error         // why it was refused
+}
+
+// timeout is how long a client waits for one answer.
+const timeout = 20 * time.Second
+
+// Run places orders until the time is over or ctx ends, and waits for the answers that are then still to come. It tells done of each order in
+// the order of the answers, one at a time.
+func (p Plan) Run(ctx context.Context, done func(Order)) error {
+	if len(p.Tokens) == 0 || len(p.SKUs) == 0 || p.Clients < 1 && p.Rate < 1 {
+		return errors.New("place orders: there must be a customer, a product, and a number of clients or a rate")
+	}
+	options := []func(*vegeta.Attacker){vegeta.Timeout(timeout)}
+	limit := time.Duration(0) // at a rate there is a last order, which is sent however late
+	if p.Rate == 0 {
+		options = append(options, vegeta.Workers(uint64(p.Clients)), vegeta.MaxWorkers(uint64(p.Clients)))
+		limit = p.For
+	}
+	attacker := vegeta.NewAttacker(options...)
+	defer context.AfterFunc(ctx, func() { attacker.Stop() })()
+	began := time.Now()
+	for hit := range attacker.Attack(p.target(), p.pace(ctx), limit, "") {
+		o := Order{Due: hit.Timestamp, Took: hit.Latency}
+		if p.Rate > 0 {
+			o.Due = began.Add(p.interval() * time.Duration(hit.Seq))
+			o.Took += hit.Timestamp.Sub(o.Due)
+		}
+		o.ID, o.Err = answered(hit)
+		done(o)
+	}
+	return nil
+}
+
+func (p Plan) interval() time.Duration { return time.Second / time.Duration(p.Rate) }
+
+// pace says when the next order is sent. At a rate that is a fixed time for each, so that what is late makes nothing after it late.
+func (p Plan) pace(ctx context.Context) vegeta.Pacer {
+	return pacer(func(elapsed time.Duration, sent uint64) (wait time.Duration, stop bool) {
+		if ctx.Err() != nil || p.Admit != nil && !p.Admit() {
+			return 0, true
+		}
+		if p.Rate == 0 {
+			return 0, false // the next client that is free sends it
+		}
+		due := p.interval() * time.Duration(sent)
+		return due - elapsed, due >= p.For
+	})
+}
+
+// pacer is a function that is a vegeta.Pacer.
+type pacer func(elapsed time.Duration, sent uint64) (wait time.Duration, stop bool)
+
+func (f pacer) Pace(elapsed time.Duration, sent uint64) (time.Duration, bool) {
+	return f(elapsed, sent)
+}
+
+// Rate is asked by vegeta's plots, which nobody draws here.
+func (f pacer) Rate(time.Duration) float64 { return 0 }
+
+type line struct {
+	SKU      string `json:"sku"`
+	Quantity int    `json:"quantity"`
+}
+
+// target makes the requests: each a new order of the next customer, under a key of its own.
+func (p Plan) target() vegeta.Targeter {
+	var orders atomic.Int64
+	url := strings.TrimRight(p.URL, "/") + "/v1/orders"
+	return func(t *vegeta.Target) error {
+		n := int(orders.Add(1))
+		body, err := json.Marshal(map[string]any{
+			"email": fmt.Sprintf("customer-%d@example.com", n), "payment_token": "tok_ok",
+			"lines": []line{{p.SKUs[n%len(p.SKUs)], 1}, {p.SKUs[(n/len(p.SKUs)+1)%len(p.SKUs)], 2}},
+		})
+		t.Method, t.URL, t.Body = http.MethodPost, url, body
+		t.Header = http.Header{
+			"Authorization":   {"Bearer " + p.Tokens[n%len(p.Tokens)]},
+			"Content-Type":    {"application/json"},
+			"Idempotency-Key": {uuid.NewString()},
+		}
+		return err
+	}
+}
+
+// answered reads the order's id, which is the end of its address, or why there is none.
+func answered(hit *vegeta.Result) (id string, err error) {
+	if hit.Code == http.StatusCreated {
+		return path.Base(hit.Headers.Get("Location")), nil
+	}
+	var problem struct{ Title, Detail string }
+	if json.NewDecoder(bytes.NewReader(hit.Body)).Decode(&problem) == nil && problem.Title != "" {
+		return "", fmt.Errorf("%d %s: %s", hit.Code, problem.Title, problem.Detail)
+	}
+	return "", errors.New(hit.Error)
+}

@@ -1,0 +1,140 @@
+// Package bench measures the shop: the real processes, the real module code and a PostgreSQL that syncs, each figure beside a reference that was
+// taken in the same run on the same machine. A figure alone says what machine somebody had; the ratio says something about the shop.
+//
+// make bench and make bench-long write the report, deploy/PERFORMANCE.md. Without them the tests run for a moment only, so that the
+// code does not rot. Nothing here asserts a time: how long something takes is for people to judge.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	machine "github.com/shirou/gopsutil/v4/load"
+	"github.com/shirou/gopsutil/v4/process"
+
+	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/topology"
+)
+
+// bin holds the commands under test, built once.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		if os.Getenv(playStock) != "" { // this is the shop on watermill's stock path, a process of its own as the others are
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+			defer stop()
+			if err := serveStock(ctx); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			return 0
+		}
+		var err error
+		if bin, err = topology.Build(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(bin)
+		return m.Run()
+	}())
+}
+
+// size says how long everything is measured.
+type size struct {
+	placeFor   time.Duration // orders, for each number of clients and each reference
+	deliverFor time.Duration // events, at each rate
+	drained    int           // events
+	warmFor    time.Duration // a shop that has just started
+	sustainFor time.Duration // the most that it confirms
+	paceFor    time.Duration // orders at a steady rate
+}
+
+var (
+	moment = size{placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
+		warmFor: 100 * time.Millisecond, sustainFor: 500 * time.Millisecond, paceFor: 500 * time.Millisecond}
+	full = size{placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 50_000,
+		warmFor: 3 * time.Second, sustainFor: time.Minute, paceFor: 10 * time.Second}
+)
+
+// bench is one run.
+type bench struct {
+	size
+	server  *pgserver.Server
+	pgbench string  // the program
+	busy    float64 // the machine's load average before the run: whoever else is at work there is in every figure
+	raw     float64 // orders/s: the most that PostgreSQL alone placed
+}
+
+// newBench starts the PostgreSQL of the run: one server, with the settings of seam up, in which every shop and every reference has a database.
+func newBench(t *testing.T, of size) *bench {
+	t.Helper()
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Durable: true, Out: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("stop PostgreSQL: %v", err)
+		}
+	})
+	before, err := machine.AvgWithContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{size: of, server: server, pgbench: besideServer(t, server, "pgbench"), busy: before.Load1}
+}
+
+// besideServer is a program of the installation that the server runs from. A server in Docker has none that we could run.
+func besideServer(t *testing.T, server *pgserver.Server, name string) string {
+	t.Helper()
+	postgres, err := process.NewProcessWithContext(t.Context(), int32(server.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := postgres.ExeWithContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(filepath.Dir(path), name)
+	if _, err := os.Stat(program); err != nil {
+		t.Skipf("there is no %s beside PostgreSQL: install one with it on this machine", name)
+	}
+	return program
+}
+
+// say tells whoever waits what is measured now.
+func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+// run runs a statement as the superuser, on the database of that URL.
+func run(t *testing.T, url, statement string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		t.Fatalf("%v in %s", err, statement)
+	}
+}
+
+// TestBench is make bench.
+func TestBench(t *testing.T) {
+	of := moment
+	if os.Getenv("BENCH") == "write" {
+		of = full
+	}
+	began := time.Now()
+	b := newBench(t, of)
+	sections := append([]section{b.placing(t), b.delivery(t), b.backlog(t)}, b.confirming(t)...)
+	b.publish(t, "bench", "make bench", time.Since(began), sections)
+}

@@ -1,0 +1,265 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/load"
+)
+
+// growing says how far each curve is followed.
+type growing struct {
+	size
+	orders    []int // in the tables
+	products  []int
+	listeners []int // to one event
+	kept      []int // rows of an outbox and an inbox
+	asked     int   // how often a page of orders
+}
+
+var (
+	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, listeners: []int{2, 4}, kept: []int{100, 3000}, asked: 10}
+	growsFully   = growing{
+		size:   size{deliverFor: 6 * time.Second, drained: 20_000, warmFor: 3 * time.Second, sustainFor: 15 * time.Second, paceFor: 10 * time.Second},
+		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, listeners: []int{4, 16}, kept: []int{10_000, 2_000_000}, asked: 500,
+	}
+)
+
+// TestGrowth is make bench-long. The reference of each figure is the same at the first size of its curve, and the goal is a curve that is no
+// steeper than a logarithm, as a B-tree's depth.
+func TestGrowth(t *testing.T) {
+	of := growsAMoment
+	if os.Getenv("BENCH") == "write" {
+		of = growsFully
+	}
+	began := time.Now()
+	b := newBench(t, of.size)
+	sections := []section{b.growingOrders(t, of), b.growingProducts(t, of), b.growingListeners(t, of), b.growingTables(t, of)}
+	b.publish(t, "growth", "make bench-long", time.Since(began), sections)
+}
+
+// grows sets the goal for a figure at size to, with its reference at size from.
+func (r row) grows(from, to int) row {
+	most := math.Log(float64(to)) / math.Log(float64(from))
+	if r.unit == "ms" {
+		r.goal, r.met = fmt.Sprintf("ratio ≤ %.2f", most), r.ratio() <= most
+	} else {
+		r.goal, r.met = fmt.Sprintf("ratio ≥ %.2f", 1/most), r.ratio() >= 1/most
+	}
+	return r
+}
+
+// grown is what a shop does at one size.
+type grown struct {
+	saga
+	pages load.Times
+}
+
+// look measures the shop as it is.
+func (s *shop) look(t *testing.T, of growing) grown {
+	t.Helper()
+	return grown{saga: s.see(t, of.sustainFor), pages: s.pages(t, of.asked)}
+}
+
+// pages asks for the first page of a customer's orders.
+func (s *shop) pages(t *testing.T, times int) (took load.Times) {
+	t.Helper()
+	for range times {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.plan.URL+"/v1/orders", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+s.plan.Tokens[0])
+		began := time.Now()
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("list orders: %s, %v", response.Status, err)
+		}
+		took = append(took, time.Since(began))
+	}
+	return took
+}
+
+// curve compares what a shop did at a size with what it did at the first one.
+func curve(what string, from, to int, first, now grown) []row {
+	beside := number(from)
+	return []row{
+		row{what: what + ", confirmed", unit: "orders/s", ours: rate(now.most.rate()), beside: beside, reference: rate(first.most.rate())}.grows(from, to),
+		row{what: what + fmt.Sprintf(", POST to confirmed at %d/s", pace), unit: "ms", ours: ms(now.paced.times), beside: beside, reference: ms(first.paced.times)}.grows(from, to),
+		row{what: what + ", a page of orders", unit: "ms", ours: ms(now.pages), beside: beside, reference: ms(first.pages)}.grows(from, to),
+	}
+}
+
+// number is like 2,000,000.
+func number(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", number(n/1000), n%1000)
+}
+
+func (b *bench) growingOrders(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and told by mail before."}
+	shop := b.start(t, "grown", nil)
+	defer shop.stop(t)
+	var first grown
+	before := 0
+	for i, n := range of.orders {
+		b.say("%s orders in the tables …", number(n))
+		for _, fill := range pastOrders {
+			run(t, shop.AdminURL, fmt.Sprintf(fill, before+1, n))
+		}
+		before = n
+		run(t, shop.AdminURL, "VACUUM ANALYZE")
+		now := shop.look(t, of)
+		if i == 0 {
+			first = now
+			continue
+		}
+		s.rows = append(s.rows, curve(number(n)+" orders", of.orders[0], n, first, now)...)
+	}
+	return s
+}
+
+// pastOrders are what orders with these numbers have left behind. Foreign keys are not asked: the rows are made to fit.
+var pastOrders = []string{
+	pastOrder + `INSERT INTO orders.orders (id, customer_id, email, payment_token, status, total, currency, version, created_at, updated_at)
+		SELECT id, 'customer-' || n %% 32, 'customer@example.com', '', 'confirmed', 4899, 'EUR', 3, at, at FROM past`,
+	pastOrder + `INSERT INTO orders.lines (order_id, position, sku, name, quantity, unit_price)
+		SELECT id, position, 'tea-assam', 'Assam black tea, 250 g', 1, 1299 FROM past, generate_series(1, 2) AS position`,
+	pastOrder + `INSERT INTO inventory.reservations (order_id, status, created_at, updated_at) SELECT id, 'shipped', at, at FROM past`,
+	pastOrder + `INSERT INTO inventory.reservation_lines (order_id, sku, quantity)
+		SELECT id, sku, 1 FROM past, unnest(ARRAY['tea-assam', 'cup-celadon']) AS sku`,
+	pastOrder + `INSERT INTO payments.payments (order_id, id, status, amount, currency, token, reference, created_at, updated_at)
+		SELECT id, id, 'captured', 4899, 'EUR', '', 'cap_' || n, at, at FROM past`,
+	pastOrder + `INSERT INTO payments.attempts (id, order_id, kind, state, tries, next_at, outcome, cause, created_at, updated_at)
+		SELECT id, id, 'capture', 'done', 1, at, 'approved', '{}', at, at FROM past`,
+	pastOrder + `INSERT INTO notifications.recipients (order_id, email, created_at) SELECT id, 'customer@example.com', at FROM past`,
+	pastOrder + `INSERT INTO notifications.messages (id, order_id, kind, subject, body, message_id, status, attempts, next_at, sent_at, created_at)
+		SELECT id, id, 'confirmed', 'Your order is confirmed', repeat('x', 300), id || '@shop.example', 'sent', 1, at, at, at FROM past`,
+}
+
+// pastOrder numbers them. An id is lower than each that the shop makes, and grows, as those of the past would.
+const pastOrder = `SET session_replication_role = replica;
+	WITH past AS (SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id, now() - interval '20 days' + n * interval '1 second' AS at FROM generate_series(%d, %d) AS n) `
+
+func (b *bench) growingProducts(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: products", how: "The monolith, with orders of so many products, in turn."}
+	shop := b.start(t, "assorted", nil)
+	defer shop.stop(t)
+	var first grown
+	for i, n := range of.products {
+		b.say("%s products …", number(n))
+		run(t, shop.AdminURL, fmt.Sprintf(`
+			INSERT INTO inventory.products (sku, name, price, currency)
+			SELECT 'product-' || n, 'Product ' || n, 1000 + n, 'EUR' FROM generate_series(1, %[1]d) AS n ON CONFLICT DO NOTHING;
+			INSERT INTO inventory.stock (sku, initial, on_hand)
+			SELECT 'product-' || n, 1000000000, 1000000000 FROM generate_series(1, %[1]d) AS n ON CONFLICT DO NOTHING;
+			ANALYZE`, n))
+		shop.plan.SKUs = nil
+		for p := range n {
+			shop.plan.SKUs = append(shop.plan.SKUs, fmt.Sprintf("product-%d", p+1))
+		}
+		now := shop.look(t, of)
+		if i == 0 {
+			first = now
+			continue
+		}
+		s.rows = append(s.rows, curve(number(n)+" products", of.products[0], n, first, now)...)
+	}
+	return s
+}
+
+func (b *bench) growingListeners(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: modules that listen", how: "In one process, so many modules listen to the same event on the memory bus, each with an inbox of its own. From " +
+		"commit to handler start counts to the last of them. A delivery is one event heard by one module."}
+	var first struct{ times, drained figure }
+	for i, n := range of.listeners {
+		b.say("%d modules that listen …", n)
+		w := b.newWire(t, "listeners", n)
+		times, drained := ms(w.deliver(t, w.ours(), pace)), rate(w.drain(t, w.ours(), of.drained))
+		w.drop(t)
+		if i == 0 {
+			first.times, first.drained = times, drained
+			continue
+		}
+		what, beside := fmt.Sprintf("%d modules", n), number(of.listeners[0])
+		s.rows = append(s.rows,
+			row{what: what + fmt.Sprintf(", commit to handler start at %d events/s", pace), unit: "ms", ours: times, beside: beside, reference: first.times}.grows(of.listeners[0], n),
+			row{what: what + ", deliveries of a backlog", unit: "events/s", ours: drained, beside: beside, reference: first.drained}.grows(of.listeners[0], n))
+	}
+	return s
+}
+
+// growingTables lets an outbox and an inbox grow, while old rows are pruned, and then also holds a snapshot open, which keeps all that is deleted.
+func (b *bench) growingTables(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: outbox and inbox", how: "The monolith, with so many rows in the outbox of orders and in the inbox of inventory, half of which are " +
+		"older than they are kept: the process begins to prune them when it starts, and is measured from then on. An old snapshot is that of a transaction which was " +
+		"open elsewhere since before, so that nothing deleted or changed can be cleaned up."}
+	var first grown
+	for i, point := range []struct {
+		rows int
+		held bool
+	}{{of.kept[0], false}, {of.kept[1], false}, {of.kept[1], true}} {
+		what := number(point.rows) + " rows"
+		if point.held {
+			what += " and an old snapshot"
+		}
+		b.say("%s …", what)
+		now := b.keep(t, of, point.rows, point.held)
+		if i == 0 {
+			first = now
+			continue
+		}
+		s.rows = append(s.rows, curve(what, of.kept[0], point.rows, first, now)...)
+	}
+	return s
+}
+
+func (b *bench) keep(t *testing.T, of growing, rows int, held bool) grown {
+	t.Helper()
+	shop := b.start(t, "kept", nil)
+	defer shop.stop(t)
+	p := shop.Processes()[0]
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, shop.AdminURL, fmt.Sprintf(`
+		INSERT INTO orders.outbox (id, topic, key, payload, headers, created_at, published_at)
+		SELECT lpad(to_hex(n), 32, '0')::uuid, 'orders.placed.v1', n::text, jsonb_build_object('note', repeat('x', 300)), '{}', at, at
+		FROM (SELECT n, now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END AS at FROM generate_series(1, %[1]d) AS n) AS past;
+		INSERT INTO inventory.inbox (event_id, topic, handled_at)
+		SELECT lpad(to_hex(n), 32, '0')::uuid, 'orders.placed.v1', now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END
+		FROM generate_series(1, %[1]d) AS n`, rows))
+	run(t, shop.AdminURL, "VACUUM ANALYZE")
+	if held {
+		tx, err := shop.admin.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(t.Context()) }()
+		if _, err := tx.Exec(t.Context(), "SELECT count(*) FROM orders.orders"); err != nil { // now it has its snapshot
+			t.Fatal(err)
+		}
+	}
+	if err := shop.Restart(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	return shop.look(t, of)
+}

@@ -1,0 +1,245 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/load"
+)
+
+// placed is what so many clients got done.
+type placed struct {
+	times load.Times
+	took  time.Duration
+}
+
+func (p placed) rate() float64 { return float64(len(p.times)) / p.took.Seconds() }
+
+// placing compares placing an order over HTTP with its bare statements. It leaves the raw placement limit in b.raw.
+func (b *bench) placing(t *testing.T) section {
+	t.Helper()
+	s := section{title: "Placing an order", how: "`POST /v1/orders` of the monolith, from so many clients at once; beside it the same statements with values of the " +
+		"same size, sent one after the other to the same tables by pgx and by pgbench (prepared, two threads). The relay of orders may not take " +
+		"rows meanwhile, so that no saga takes part."}
+	b.say("Placing an order …")
+	// The deadline is far away, or the shop would soon be busy with expiring what no saga moves; and nobody reads what the relay complains of.
+	shop := b.start(t, "placement", nil, "ORDERS_DEADLINE=1h", "LOG_LEVEL=ERROR+4")
+	defer shop.stop(t)
+	run(t, shop.AdminURL, "REVOKE UPDATE ON orders.outbox FROM placement_orders_rt")
+	values := shop.orderValues(t)
+	for _, clients := range []int{1, 8, 32, 64} {
+		http := shop.placeOverHTTP(t, clients, b.placeFor)
+		direct := shop.placeByPgx(t, clients, b.placeFor, values)
+		bare := b.placeByPgbench(t, shop.AdminURL, clients, b.placeFor, values)
+		b.raw = max(b.raw, bare.rate())
+		who := fmt.Sprintf("%d clients", clients)
+		if clients == 1 {
+			who = "1 client"
+		}
+		s.rows = append(s.rows,
+			row{what: who, unit: "orders/s", ours: rate(http.rate()), beside: "pgx", reference: rate(direct.rate())},
+			row{what: who, unit: "orders/s", ours: rate(http.rate()), beside: "pgbench", reference: rate(bare.rate())},
+			row{what: who, unit: "ms", ours: ms(http.times), beside: "pgx", reference: ms(direct.times)},
+			row{what: who, unit: "ms", ours: ms(http.times), beside: "pgbench", reference: ms(bare.times)})
+	}
+	return s
+}
+
+// orderValues places an order and reads it back.
+func (s *shop) orderValues(t *testing.T) map[string]string {
+	t.Helper()
+	var id string
+	plan := s.plan
+	plan.Clients, plan.For = 1, time.Hour
+	plan.Admit = func() bool { return id == "" }
+	if err := plan.Run(t.Context(), func(o load.Order) { id = o.ID }); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.admin.Query(t.Context(), orderValues, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToMap)
+	if err != nil {
+		t.Fatalf("read order %s: %v", id, err)
+	}
+	values := map[string]string{}
+	for name, value := range row {
+		values[name] = value.(string)
+	}
+	return values
+}
+
+func (s *shop) placeOverHTTP(t *testing.T, clients int, d time.Duration) (p placed) {
+	t.Helper()
+	plan := s.plan
+	plan.Clients, plan.For = clients, d
+	began := time.Now()
+	err := plan.Run(t.Context(), func(o load.Order) {
+		if o.Err != nil {
+			t.Logf("refused: %v", o.Err)
+			return
+		}
+		p.times = append(p.times, o.Took)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.took = time.Since(began)
+	return p
+}
+
+// placeByPgx sends the statements as a Go program without anything else around them would.
+func (s *shop) placeByPgx(t *testing.T, clients int, d time.Duration, values map[string]string) placed {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(s.AdminURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.RuntimeParams["search_path"] = "orders,inventory"
+	type prepared struct {
+		text  string
+		names []string
+	}
+	var statements []prepared
+	for _, text := range placementStatements {
+		var p prepared
+		p.text = parameter.ReplaceAllStringFunc(text, func(name string) string {
+			if !slices.Contains(p.names, name) {
+				p.names = append(p.names, name)
+			}
+			return "$" + strconv.Itoa(slices.Index(p.names, name)+1)
+		})
+		statements = append(statements, p)
+	}
+	one := func(ctx context.Context, conn *pgx.Conn) error {
+		id, event := uuid.Must(uuid.NewV7()).String(), uuid.Must(uuid.NewV7()).String()
+		for _, s := range statements {
+			args := make([]any, len(s.names))
+			for i, name := range s.names {
+				switch name {
+				case "@id", "@key":
+					args[i] = id
+				case "@event":
+					args[i] = event
+				default:
+					args[i] = values[name[1:]]
+				}
+			}
+			if _, err := conn.Exec(ctx, s.text, args...); err != nil {
+				return fmt.Errorf("%w in %s", err, s.text)
+			}
+		}
+		return nil
+	}
+
+	var mu sync.Mutex
+	var all placed
+	var running sync.WaitGroup
+	began := time.Now()
+	for range clients {
+		running.Go(func() {
+			conn, err := pgx.ConnectConfig(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close(t.Context())
+			var times load.Times
+			for time.Since(began) < d {
+				before := time.Now()
+				if err := one(t.Context(), conn); err != nil {
+					t.Error(err)
+					return
+				}
+				times = append(times, time.Since(before))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all.times = append(all.times, times...)
+		})
+	}
+	running.Wait()
+	all.took = time.Since(began)
+	return all
+}
+
+// pgbenchNumber is different for every order of every client and run, and grows, as the shop's own ids do.
+const pgbenchNumber = `\set n :begin + 1000 * :seq + :client_id
+\set seq :seq + 1
+`
+
+// placeByPgbench sends the statements by the program that PostgreSQL itself is measured with.
+func (b *bench) placeByPgbench(t *testing.T, url string, clients int, d time.Duration, values map[string]string) placed {
+	t.Helper()
+	script := pgbenchNumber
+	for _, text := range placementStatements {
+		text = parameter.ReplaceAllStringFunc(text, func(name string) string {
+			switch name {
+			case "@id":
+				return "lpad(to_hex(:n::bigint), 32, '0')::uuid"
+			case "@event":
+				return "lpad(to_hex(:n::bigint), 32, 'e')::uuid"
+			case "@key":
+				return ":n::text"
+			}
+			return ":" + name[1:]
+		})
+		script += strings.Join(strings.Fields(text), " ") + ";\n"
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "placement.sql")
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seconds := max(1, int(d.Seconds()))
+	args := []string{"-n", "-M", "prepared", "-f", file, "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)),
+		"-T", strconv.Itoa(seconds), "-l", "-D", "seq=0", "-D", fmt.Sprintf("begin=%d", time.Now().UnixMicro()*1000)}
+	for name, value := range values {
+		args = append(args, "-D", name+"="+value)
+	}
+	command := exec.CommandContext(t.Context(), b.pgbench, append(args, url+"&options=-csearch_path%3Dorders,inventory")...)
+	command.Dir = dir // where it writes its log
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("pgbench: %v\n%s", err, out)
+	}
+	return placed{times: readPgbenchLog(t, dir), took: time.Duration(seconds) * time.Second}
+}
+
+// readPgbenchLog reads how many microseconds each transaction took: the third field of a line.
+func readPgbenchLog(t *testing.T, dir string) (times load.Times) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "pgbench_log.*"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("pgbench left no log (%v)", err)
+	}
+	for _, name := range logs {
+		file, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		for lines := bufio.NewScanner(file); lines.Scan(); {
+			fields := strings.Fields(lines.Text())
+			microseconds, err := strconv.Atoi(fields[2])
+			if err != nil {
+				t.Fatalf("%s: %q", name, lines.Text())
+			}
+			times = append(times, time.Duration(microseconds)*time.Microsecond)
+		}
+	}
+	return times
+}

@@ -1,0 +1,100 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+// usage is what each process used: how much of one core, and how much memory it had at the end.
+type usage []struct {
+	process  string
+	cores    float64
+	megabyte float64 // resident; 0 for PostgreSQL, whose sessions share theirs, so that a sum would count it many times
+}
+
+// meter reads the processor's time of processes before and after.
+type meter struct {
+	began time.Time
+	names []string
+	pids  []int
+	spent []float64 // seconds
+}
+
+// meter begins to measure: the shop's processes, and what is around them.
+func (s *shop) meter(t *testing.T) *meter {
+	t.Helper()
+	m := &meter{began: time.Now()}
+	for _, p := range s.running() {
+		m.names, m.pids = append(m.names, p.Name), append(m.pids, p.PID())
+	}
+	if s.stock != nil {
+		m.names, m.pids = append(m.names, "stock"), append(m.pids, s.stock.PID())
+	}
+	if s.Broker != nil {
+		m.names, m.pids = append(m.names, "broker"), append(m.pids, s.Broker.PID())
+	}
+	m.names = append(m.names, "PostgreSQL", "load, provider and mail")
+	m.pids = append(m.pids, s.bench.server.PID(), os.Getpid())
+	for i := range m.pids {
+		seconds, _ := m.read(t, i)
+		m.spent = append(m.spent, seconds)
+	}
+	return m
+}
+
+// read returns the processor's time so far, and the resident memory. A PostgreSQL is its sessions too, those that have ended among them.
+func (m *meter) read(t *testing.T, i int) (seconds, megabyte float64) {
+	t.Helper()
+	p, err := process.NewProcessWithContext(t.Context(), int32(m.pids[i]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []*process.Process{p}
+	if m.names[i] == "PostgreSQL" {
+		sessions, err := p.ChildrenWithContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, sessions...)
+	} else {
+		memory, err := p.MemoryInfoWithContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		megabyte = float64(memory.RSS) / (1 << 20)
+	}
+	for _, p := range all {
+		if times, err := p.TimesWithContext(t.Context()); err == nil { // a session may have ended this moment
+			seconds += times.User + times.System
+		}
+	}
+	return seconds, megabyte
+}
+
+func (m *meter) stop(t *testing.T) usage {
+	t.Helper()
+	took := time.Since(m.began).Seconds()
+	u := make(usage, len(m.names))
+	for i := range m.names {
+		seconds, megabyte := m.read(t, i)
+		u[i].process, u[i].cores, u[i].megabyte = m.names[i], (seconds-m.spent[i])/took, megabyte
+	}
+	return u
+}
+
+func (u usage) String() string {
+	var parts []string
+	for _, p := range u {
+		part := fmt.Sprintf("%s %.2f cores", p.process, p.cores)
+		if p.megabyte > 0 {
+			part += fmt.Sprintf(" and %.0f MB", p.megabyte)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}

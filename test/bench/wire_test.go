@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"testing"
+
+	watermillsql "github.com/ThreeDotsLabs/watermill-sql/v4/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	notificationsmigrations "example.com/shop/migrations/notifications"
+	ordersmigrations "example.com/shop/migrations/orders"
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+// wire is a database in which orders tells and others listen, each in a schema like that of notifications, without a shop around them.
+type wire struct {
+	bench     *bench
+	name      string
+	teller    *pgxpool.Pool
+	listeners []*pgxpool.Pool
+	watermill *pgxpool.Pool // the superuser's, on the schema of watermill's tables
+	cfg       events.Config // of a process that is told nothing
+	log       *slog.Logger
+}
+
+func (b *bench) newWire(t *testing.T, name string, listeners int) *wire {
+	t.Helper()
+	modules := []string{"orders"}
+	for i := range listeners {
+		modules = append(modules, fmt.Sprintf("listener%d", i+1))
+	}
+	cfg, err := process.Config[events.Config]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{bench: b, name: name, cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	admin, plan := b.databaseURL(t, name), postgres.Plan{Modules: modules, Prefix: name + "_", Password: uuid.NewString()}
+	if err := postgres.Provision(t.Context(), admin, plan); err != nil {
+		t.Fatal(err)
+	}
+	open := func(module string, migrations fs.FS) *pgxpool.Pool {
+		if err := postgres.Migrate(t.Context(), plan.MigrateURL(admin, module), migrations); err != nil {
+			t.Fatal(err)
+		}
+		pool, err := postgres.Open(t.Context(), module, plan.RuntimeURL(admin, module), 16, migrations)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pool
+	}
+	w.teller = open("orders", ordersmigrations.FS)
+	for _, listener := range modules[1:] {
+		w.listeners = append(w.listeners, open(listener, notificationsmigrations.FS))
+	}
+	run(t, admin, "CREATE SCHEMA watermill")
+	if w.watermill, err = pgxpool.New(t.Context(), admin+"&options=-csearch_path%3Dwatermill"); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *wire) drop(t *testing.T) {
+	t.Helper()
+	for _, pool := range append(w.listeners, w.teller, w.watermill) {
+		pool.Close()
+	}
+	run(t, w.bench.server.URL(), "DROP DATABASE "+w.name+" WITH (FORCE)")
+}
+
+// placedEvent is an event as orders tells it.
+func placedEvent() ordersapi.Placed {
+	return ordersapi.Placed{
+		OrderID: uuid.Must(uuid.NewV7()).String(), CustomerID: "customer-1", Email: "customer-1@example.com",
+		Lines: []ordersapi.Line{{SKU: "tea-assam", Quantity: 1}, {SKU: "cup-celadon", Quantity: 2}},
+		Total: ordersapi.Money{Amount: 4899, Currency: "EUR"}, Version: 1,
+	}
+}
+
+// way is a way of events from orders to the listeners, who have the same handler.
+type way struct {
+	// write leaves events for delivery, in one transaction.
+	write func(t *testing.T, told ...ordersapi.Placed) error
+	// carry delivers what was written and what will be, until stop.
+	carry func(t *testing.T, h events.Handler) (stop func())
+}
+
+// ours is outbox, relay, memory bus and consumer.
+func (w *wire) ours() way {
+	var outbox *events.Outbox
+	return way{
+		write: func(t *testing.T, told ...ordersapi.Placed) error {
+			err := pgx.BeginFunc(t.Context(), w.teller, func(tx pgx.Tx) error {
+				for _, e := range told {
+					if err := events.PublishTx(t.Context(), tx, e); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if outbox != nil {
+				outbox.Wake()
+			}
+			return err
+		},
+		carry: func(t *testing.T, h events.Handler) (stop func()) {
+			bus := events.NewMemoryBus()
+			var stops []func()
+			for _, listener := range w.listeners {
+				stops = append(stops, w.consume(t, listener, bus, w.cfg.ConsumerBatch, h))
+			}
+			outbox = events.NewOutbox(w.teller, bus, w.cfg, w.log)
+			stopRelay := runs(t, outbox.Run)
+			return func() {
+				stopRelay()
+				for _, stop := range stops {
+					stop()
+				}
+				bus.Close()
+			}
+		},
+	}
+}
+
+// stock is watermill's forwarder over watermill-sql, and one transaction for each event. It has one listener.
+func (w *wire) stock() way {
+	return way{
+		write: func(t *testing.T, told ...ordersapi.Placed) error {
+			return pgx.BeginFunc(t.Context(), w.watermill, func(tx pgx.Tx) error {
+				for _, e := range told {
+					if err := publishStock(tx, "orders", e.Topic(), stockMessage(t, e)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+		carry: func(t *testing.T, h events.Handler) (stop func()) {
+			subscriber, err := newStockSubscriber(w.watermill, "listener")
+			if err != nil {
+				t.Fatal(err)
+			}
+			bus, err := newStockPublisher(watermillsql.BeginnerFromPgx(w.watermill))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stopConsumer := w.consume(t, w.listeners[0], subscriber, 1, h)
+			stopForwarder := forwardStock(t, w.watermill, "orders", bus)
+			return func() { stopForwarder(); stopConsumer() }
+		},
+	}
+}
+
+// consume runs a listener's consumer, with so many events in a transaction at most.
+func (w *wire) consume(t *testing.T, listener *pgxpool.Pool, bus message.Subscriber, batch int, h events.Handler) (stop func()) {
+	t.Helper()
+	cfg := w.cfg
+	cfg.ConsumerBatch = batch
+	consumer := events.NewConsumer(listener, bus, []events.Handler{h}, cfg, w.log, func() {})
+	if err := consumer.Subscribe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return runs(t, consumer.Run)
+}
+
+// runs starts a loop, which stop ends.
+func runs(t *testing.T, loop func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- loop(ctx) }()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("a loop ended: %v", err)
+		}
+	}
+}

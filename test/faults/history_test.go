@@ -1,0 +1,244 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/uuid"
+)
+
+// history is what four clients did beside the load, at a person's pace, and what they were answered: the shop from outside, with no look
+// into its database. Two watch their orders with three hands at once, two buy from shelves that nobody else knows.
+type history struct {
+	*shop
+	load    *load
+	urls    []string
+	shelves []string
+	began   time.Time
+	resting chan struct{}
+	clients sync.WaitGroup
+
+	mu         sync.Mutex
+	orders     map[string][]porcupine.Operation // by id
+	stock      map[string][]porcupine.Operation // by sku
+	bought     []purchase
+	unanswered int
+}
+
+// purchase is an order of a shelf's pieces, from the POST's call until its client saw how it ended.
+type purchase struct {
+	sku, id, token, state string
+	quantity, call, seen  int64
+}
+
+// recordHistory lets the clients begin. Their orders are among the load's, so that whatever is asked of those is asked of these.
+func (s *shop) recordHistory(t *testing.T, l *load, urls []string) *history {
+	t.Helper()
+	h := &history{shop: s, load: l, urls: urls, began: time.Now(), resting: make(chan struct{}),
+		orders: map[string][]porcupine.Operation{}, stock: map[string][]porcupine.Operation{}}
+	for range 3 { // so few that they are often empty
+		sku := "shelf-" + uuid.NewString()
+		h.shelves = append(h.shelves, sku)
+		_, err := s.admin.Exec(t.Context(), `WITH p AS (INSERT INTO inventory.products (sku, name, price, currency) VALUES ($1, 'Shelf', 100, 'EUR') RETURNING sku)
+			INSERT INTO inventory.stock (sku, initial, on_hand) SELECT sku, $2, $2 FROM p`, sku, stocked)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 {
+		h.clients.Go(func() { h.watch(t, fmt.Sprintf("watcher-%d", i)) })
+		h.clients.Go(func() { h.buy(t, fmt.Sprintf("buyer-%d", i)) })
+	}
+	return h
+}
+
+// rest lets the clients finish what they are at.
+func (h *history) rest() {
+	close(h.resting)
+	h.clients.Wait()
+}
+
+// least is how many rounds each client makes, however soon it may rest.
+const least = 25
+
+// goesOn paces the rounds as a person would; it is false once the client may rest.
+func (h *history) goesOn(round int) bool {
+	time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond))
+	select {
+	case <-h.resting:
+		return round < least
+	default:
+		return true
+	}
+}
+
+func (h *history) now() int64 { return time.Since(h.began).Nanoseconds() }
+
+// final says that an order stays as it is.
+func final(state string) bool { return state == "confirmed" || strings.HasPrefix(state, "cancelled") }
+
+// watch places orders, one after the other, and has three hands look at each, and sometimes cancel it, until it has ended.
+func (h *history) watch(t *testing.T, customer string) {
+	token := h.token("customer", customer)
+	for i := 0; h.goesOn(i); i++ {
+		id := h.place(t, customer, token, skus[rand.IntN(len(skus))], mix[rand.IntN(len(mix))], 1)
+		var hands sync.WaitGroup
+		for range 3 {
+			hands.Go(func() {
+				for step, state := 0, ""; id != "" && !final(state) && h.goesOn(least-2+step); step++ { // two more when it may rest
+					what := read
+					if rand.IntN(4) == 0 {
+						what = cancelling
+					}
+					state = h.ask(t, token, id, what)
+				}
+			})
+		}
+		hands.Wait()
+	}
+}
+
+// buy orders from the shelves, restocks them and looks at them.
+func (h *history) buy(t *testing.T, customer string) {
+	token := h.token("customer", customer)
+	for i := 0; h.goesOn(i); i++ {
+		sku := h.shelves[rand.IntN(len(h.shelves))]
+		switch n := rand.IntN(10); {
+		case n < 5:
+			p := purchase{sku: sku, token: token, quantity: 1 + rand.Int64N(3), call: h.now()}
+			if p.id = h.place(t, customer, token, sku, "tok_ok", p.quantity); p.id == "" {
+				return
+			}
+			for step := 0; !final(p.state) && h.goesOn(step); step++ {
+				p.state, p.seen = h.ask(t, token, p.id, read), h.now()
+			}
+			h.mu.Lock()
+			h.bought = append(h.bought, p)
+			h.mu.Unlock()
+		case n < 7:
+			h.restock(t, sku, 1+rand.Int64N(3))
+		default:
+			h.look(t, sku)
+		}
+	}
+}
+
+// place returns the id of an order of one line; its client insists, so it was placed once.
+func (h *history) place(t *testing.T, customer, token, sku, paymentToken string, quantity int64) (id string) {
+	body := fmt.Sprintf(`{"email":"%s@example.com","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, customer, paymentToken, sku, quantity)
+	id, err := insist(t.Context(), h.url(), token, uuid.NewString(), []byte(body), func(string) {})
+	if err != nil {
+		h.finds(answered, "%v", err)
+		return ""
+	}
+	h.load.acknowledged(placed{id: id, customer: customer, paymentToken: paymentToken})
+	return id
+}
+
+// ask reads or cancels an order and returns what its state was then.
+func (h *history) ask(t *testing.T, token, id, what string) (state string) {
+	call, method, path := h.now(), http.MethodGet, "/v1/orders/"+id
+	if what == cancelling {
+		method, path = http.MethodPost, path+"/cancel"
+	}
+	var order struct{ Status, Reason string }
+	status, known := h.send(t, method, path, token, "", "", &order)
+	op := one(call, h.now(), what, strings.TrimSpace(order.Status+" "+order.Reason))
+	switch {
+	case !known && what == read: // it has changed nothing
+		return noAnswer
+	case !known:
+		op.Output, op.Return = noAnswer, end
+	case status == http.StatusConflict && what == cancelling:
+		op.Output = "confirmed"
+	case status != http.StatusOK:
+		h.finds(linear, "%s of order %s: status %d", what, id, status)
+		return noAnswer
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.orders[id] = append(h.orders[id], op)
+	return op.Output.(string)
+}
+
+// product is what the public sees of one.
+type product struct {
+	OnHand    int64 `json:"on_hand"`
+	Reserved  int64 `json:"reserved"`
+	Shipped   int64 `json:"shipped"`
+	Initial   int64 `json:"initial"`
+	Restocked int64 `json:"restocked"`
+}
+
+// saw records what an answer showed of a shelf.
+func (h *history) saw(sku string, call int64, op stockOp, p product) {
+	back := h.now()
+	if p.OnHand+p.Reserved+p.Shipped != p.Initial+p.Restocked {
+		h.finds(linear, "%s shows %+v, which does not add up", sku, p)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stock[sku] = append(h.stock[sku], one(call, back, op, shelf{onHand: p.OnHand, restocked: p.Restocked}))
+}
+
+func (h *history) look(t *testing.T, sku string) {
+	var p product
+	call := h.now()
+	if status, known := h.send(t, http.MethodGet, "/v1/inventory/products/"+sku, "", "", "", &p); known && status == http.StatusOK {
+		h.saw(sku, call, stockOp{what: read}, p)
+	}
+}
+
+// restock insists as well: how often it has to ask, the shelf must not show.
+func (h *history) restock(t *testing.T, sku string, quantity int64) {
+	var p product
+	call, key, token := h.now(), uuid.NewString(), h.token("staff", "grace")
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		status, known := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key, fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
+		if known && status == http.StatusOK {
+			h.saw(sku, call, stockOp{what: restock, quantity: quantity}, p)
+			return
+		}
+	}
+	h.finds(answered, "%s was not restocked within %s", sku, patience)
+}
+
+// send asks any of the processes. An answer that says that the fault is theirs is none: what was asked for may have happened, or not.
+func (h *history) send(t *testing.T, method, path, token, key, body string, into any) (status int, known bool) {
+	request, err := http.NewRequestWithContext(t.Context(), method, h.url()+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		t.Error(err)
+		return 0, false
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	response, err := client.Do(request)
+	if err == nil {
+		defer response.Body.Close()
+		if status = response.StatusCode; status == http.StatusOK {
+			err = json.NewDecoder(response.Body).Decode(into)
+		}
+	}
+	if err != nil || status >= 500 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.unanswered++
+		return status, false
+	}
+	return status, true
+}
+
+func (h *history) url() string { return h.urls[rand.IntN(len(h.urls))] }

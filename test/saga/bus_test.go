@@ -1,0 +1,112 @@
+package saga
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// bus is a watermill publisher and subscriber that delivers nothing by itself. To publish is to be written down; the test says what
+// reaches whom, how often and in which order, and waits for each answer, so that a run can be repeated step by step.
+type bus struct {
+	mu        sync.Mutex
+	written   map[string]told
+	listeners map[seat]chan *message.Message
+}
+
+// told is an event that a relay believes to be on its way.
+type told struct {
+	topic string
+	*message.Message
+}
+
+// seat is a module's place on the bus.
+type seat struct{ listener, topic string }
+
+func newBus() *bus {
+	return &bus{written: map[string]told{}, listeners: map[seat]chan *message.Message{}}
+}
+
+// Publish is acknowledged and no more.
+func (b *bus) Publish(topic string, messages ...*message.Message) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range messages {
+		b.written[m.UUID] = told{topic, m}
+	}
+	return nil
+}
+
+func (b *bus) Close() error { return nil }
+
+// subscriber is the bus as one module sees it.
+type subscriber struct {
+	*bus
+	module string
+}
+
+func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(chan *message.Message)
+	s.listeners[seat{s.module, topic}] = out
+	context.AfterFunc(ctx, func() { close(out) }) // nothing is delivered any more by then
+	return out, nil
+}
+
+// events are those that are on their way, in the order in which they were written: their ids are UUIDv7.
+func (b *bus) events() []told {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.SortedFunc(maps.Values(b.written), func(x, y told) int { return cmp.Compare(x.UUID, y.UUID) })
+}
+
+// heardBy are the modules that listen to the topic.
+func (b *bus) heardBy(topic string) (modules []string) {
+	for s := range b.listeners {
+		if s.topic == topic {
+			modules = append(modules, s.listener)
+		}
+	}
+	slices.Sort(modules)
+	return modules
+}
+
+// lose forgets an event. Nobody hears of it until it is replayed.
+func (b *bus) lose(e told) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.written, e.UUID)
+}
+
+func (b *bus) loseAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.written)
+}
+
+// deliver hands the event to one listener and returns when that has committed what came of it.
+func (b *bus) deliver(e told, listener string) error {
+	m := e.Copy()
+	m.SetContext(context.Background())
+	patience := time.After(20 * time.Second)
+	select {
+	case b.listeners[seat{listener, e.topic}] <- m:
+	case <-patience:
+		return fmt.Errorf("%s takes no %s", listener, e.topic)
+	}
+	select {
+	case <-m.Acked():
+		return nil
+	case <-m.Nacked():
+		return fmt.Errorf("%s gave %s back", listener, e.topic)
+	case <-patience:
+		return fmt.Errorf("%s does not answer to %s", listener, e.topic)
+	}
+}

@@ -1,0 +1,223 @@
+package saga
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	inventorymigrations "example.com/shop/migrations/inventory"
+	notificationsmigrations "example.com/shop/migrations/notifications"
+	ordersmigrations "example.com/shop/migrations/orders"
+	paymentsmigrations "example.com/shop/migrations/payments"
+	"example.com/shop/modules/inventory"
+	"example.com/shop/modules/notifications"
+	"example.com/shop/modules/orders"
+	"example.com/shop/modules/payments"
+	"example.com/shop/platform/devkit/mailsink"
+	"example.com/shop/platform/devkit/paysim"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/service"
+	"example.com/shop/platform/web"
+	"example.com/shop/platform/worker"
+)
+
+// deadline is what the saga gives an order for each of its two waits.
+const deadline = time.Minute
+
+// modules are the shop's, and those that publish come first.
+var modules = []string{"orders", "inventory", "payments", "notifications"}
+
+// shop is all four modules in one process, as the monolith puts them together, on a bus that does what it is told, under a clock that
+// stands still until it is moved. Relays run all the time, for they only fill the bus; workers run when they are told to.
+type shop struct {
+	t       *testing.T
+	admin   *pgxpool.Pool
+	pools   map[string]*pgxpool.Pool
+	workers map[string][]*worker.Worker
+	bus     *bus
+	doors   http.Handler
+	tokens  map[string]string // by role
+	mail    *mailsink.Sink
+
+	clock    atomic.Pointer[time.Time]
+	provider atomic.Pointer[paysim.Provider]
+}
+
+func open(t *testing.T) *shop {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	s := &shop{t: t, pools: map[string]*pgxpool.Pool{}, workers: map[string][]*worker.Worker{}, bus: newBus(), tokens: map[string]string{}}
+	db := pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS}, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
+		pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS}, pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
+	s.admin = db.Admin(t)
+	doors := s.newDoors(log)
+
+	// One attempt: an event that fails is a dead letter at once, and the run has failed.
+	delivery := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
+		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour}
+	outboxes := map[string]*events.Outbox{}
+	for _, m := range modules {
+		s.pools[m] = db.Pool(t, m)
+		outboxes[m] = events.NewOutbox(s.pools[m], s.bus, delivery, log)
+	}
+	var err error
+	if s.mail, err = mailsink.Start(mailsink.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.mail.Close() })
+	provider := httptest.NewServer(http.HandlerFunc(s.pay))
+	t.Cleanup(provider.Close)
+
+	stock := inventory.New(inventory.Config{KeyRetention: time.Hour}, s.pools["inventory"], outboxes["inventory"], log, s.now)
+	for name, m := range map[string]service.Module{
+		"inventory": stock,
+		"orders": orders.New(orders.Config{Deadline: deadline, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
+			s.pools["orders"], outboxes["orders"], log, s.now, stock),
+		"payments": payments.New(payments.Config{ProviderURL: provider.URL, CallTimeout: 2 * time.Second, Concurrency: 1, Lease: 10 * time.Second,
+			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 5 * time.Second, Poll: time.Hour},
+			s.pools["payments"], outboxes["payments"], log, s.now),
+		"notifications": notifications.New(notifications.Config{SMTPAddr: s.mail.Addr(), From: "orders@shop.example", Concurrency: 1,
+			SendTimeout: 10 * time.Second, Lease: time.Minute, MaxAttempts: 3, Poll: time.Hour, Retention: 30 * 24 * time.Hour},
+			s.pools["notifications"], log, s.now),
+	} {
+		if err := doors.Mount(name, m.Routes); err != nil {
+			t.Fatal(err)
+		}
+		consumer := events.NewConsumer(s.pools[name], subscriber{s.bus, name}, m.Handlers(), delivery, log, m.Wake)
+		if err := consumer.Subscribe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		run(t, consumer.Run)
+		run(t, outboxes[name].Run)
+		s.workers[name] = m.Workers()
+	}
+	s.doors = doors.Handler()
+	return s
+}
+
+// newDoors is a web server without a listener, with a token for everybody who may come in.
+func (s *shop) newDoors(log *slog.Logger) *web.Server {
+	key, err := tokens.LoadOrCreate(filepath.Join(s.t.TempDir(), "key.pem"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	verifier, err := web.NewVerifier(s.t.Context(), web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, role := range []string{"customer", "staff"} {
+		s.tokens[role] = key.Mint(tokens.Claims{Role: role, Subject: "ada"})
+	}
+	return web.New(web.Config{}, verifier, log)
+}
+
+// run runs a loop until the test ends. What was started last stops first.
+func run(t *testing.T, loop func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- loop(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("loop ended: %v", err)
+		}
+	})
+}
+
+func (s *shop) now() time.Time { return *s.clock.Load() }
+
+func (s *shop) pass(d time.Duration) {
+	now := s.now().Add(d)
+	s.clock.Store(&now)
+}
+
+// pay is the provider. The answer to tok_timeout is lost at once, where the simulated provider would wait until its client gives up.
+func (s *shop) pay(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	answerable := bytes.ReplaceAll(body, []byte("tok_timeout"), []byte("tok_ok"))
+	r.Body = io.NopCloser(bytes.NewReader(answerable))
+	lost := !bytes.Equal(answerable, body)
+	if lost {
+		w = httptest.NewRecorder()
+	}
+	s.provider.Load().ServeHTTP(w, r)
+	if lost {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// call asks as somebody of the role and reads the answer.
+func (s *shop) call(role, method, path, body string, answer any) (status int) {
+	request := httptest.NewRequestWithContext(s.t.Context(), method, path, strings.NewReader(body))
+	request.Header.Set("Authorization", "Bearer "+s.tokens[role])
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", uuid.NewString())
+	w := httptest.NewRecorder()
+	s.doors.ServeHTTP(w, request)
+	if w.Code < 300 {
+		if err := json.Unmarshal(w.Body.Bytes(), answer); err != nil {
+			s.t.Errorf("%s %s: %v in %s", method, path, err, w.Body)
+		}
+	}
+	return w.Code
+}
+
+// idle says of each module that its workers have nothing to do at the time $1.
+var idle = map[string]string{
+	"orders":   "SELECT NOT EXISTS (SELECT FROM orders.orders WHERE deadline <= $1)",
+	"payments": "SELECT NOT EXISTS (SELECT FROM payments.attempts WHERE state = 'pending' AND (lease_until IS NOT NULL OR next_at <= $1))",
+	"notifications": `SELECT NOT EXISTS (SELECT FROM notifications.messages JOIN notifications.recipients USING (order_id)
+		WHERE status = 'pending' AND next_at <= $1)`,
+}
+
+// work runs the module's workers until they have nothing to do.
+func (s *shop) work(module string) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	var all sync.WaitGroup
+	for _, w := range s.workers[module] {
+		all.Go(func() { _ = w.Run(ctx) }) // it returns nil, always
+	}
+	s.until(idle[module], s.now())
+	stop()
+	all.Wait()
+}
+
+// drain waits until the relays have told everything that is in the outboxes.
+func (s *shop) drain() {
+	s.until(`SELECT NOT EXISTS (SELECT FROM orders.outbox WHERE published_at IS NULL) AND NOT EXISTS (SELECT FROM inventory.outbox
+		WHERE published_at IS NULL) AND NOT EXISTS (SELECT FROM payments.outbox WHERE published_at IS NULL)`)
+}
+
+func (s *shop) until(query string, args ...any) {
+	for limit := time.Now().Add(20 * time.Second); !s.is(query, args...); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			s.t.Fatalf("it does not come true: %s", query)
+		}
+	}
+}
+
+func (s *shop) is(query string, args ...any) (yes bool) {
+	if err := s.admin.QueryRow(s.t.Context(), query, args...).Scan(&yes); err != nil {
+		s.t.Fatal(err)
+	}
+	return yes
+}
