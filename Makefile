@@ -33,7 +33,7 @@ build: ## build every command into bin/
 
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
-	@echo "Testing (a cold build takes a few minutes, and test/faults about four) …"
+	@echo "Testing (a cold build takes a few minutes, and test/faults about three) …"
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
 	@bin/seam postgres -- go test -count=1 -timeout 20m work
 	$(call accept,payments alone split off,SHOP_SPLIT=payments)
