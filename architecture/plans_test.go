@@ -1,0 +1,107 @@
+package architecture
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/devkit/pgtest"
+)
+
+// statement is one of sqlc's, or one of platform's, in Go.
+var statement = regexp.MustCompile("[`\"]\\s*((?:-- name: [^`]*?)?(?:WITH|SELECT|INSERT INTO|UPDATE|DELETE FROM) [^`]*?)[`\"][,)\n]")
+
+// TestEveryStatementHasItsIndex asks PostgreSQL how it would run what modules and platform ask of it. A statement that reads a whole table is
+// as fast as any other when it is written, and the one that stops the shop a year later.
+func TestEveryStatementHasItsIndex(t *testing.T) {
+	t.Parallel()
+	modules := schemas(t)
+	db := pgtest.New(t, modules...)
+	platform := statementsIn(t, "platform/events/*.go", "platform/idempotency/*.go")
+	for _, m := range modules {
+		t.Run(m.Module, func(t *testing.T) {
+			conn, err := pgx.Connect(t.Context(), db.URL(m.Module))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(context.WithoutCancel(t.Context()))
+			for _, s := range append(statementsIn(t, "modules/"+m.Module+"/internal/db/*.go"), platform...) {
+				if table := readWhole(t, conn, s); table != "" {
+					t.Errorf("%s: it reads all of %s:\n%s\n  instead: give it an index, in a migration", m.Module, table, s)
+				}
+			}
+			if table := readWhole(t, conn, "SELECT FROM outbox WHERE topic = $1"); table != "outbox" {
+				t.Errorf("a statement without an index was found to read %q: the search is broken", table)
+			}
+		})
+	}
+}
+
+func statementsIn(t *testing.T, patterns ...string) (found []string) {
+	t.Helper()
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(found)
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			for _, match := range statement.FindAllStringSubmatch(string(text), -1) {
+				found = append(found, match[1])
+			}
+		}
+		if len(found) == before {
+			t.Fatalf("no statement in %s: the search is broken", pattern)
+		}
+	}
+	return found
+}
+
+var wholeTable = regexp.MustCompile(`Seq Scan on (\w+)`)
+
+// readWhole names a table that the statement reads from end to end. The plan fits all values, so it may be asked for with none.
+func readWhole(t *testing.T, conn *pgx.Conn, s string) (table string) {
+	t.Helper()
+	prepared, err := conn.Prepare(t.Context(), "", s)
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, s)
+	}
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(prepared.ParamOIDs)), ", ")
+	if nulls != "" {
+		nulls = "(" + nulls + ")"
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "PREPARE asked AS "+s); err != nil {
+		t.Fatalf("%v:\n%s", err, s)
+	}
+	defer conn.Exec(context.WithoutCancel(t.Context()), "DEALLOCATE asked")
+	rows, err := tx.Query(t.Context(), fmt.Sprintf("EXPLAIN EXECUTE asked%s", nulls), pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, s)
+	}
+	if match := wholeTable.FindStringSubmatch(strings.Join(plan, "\n")); match != nil {
+		return match[1]
+	}
+	return ""
+}
