@@ -60,7 +60,7 @@ const MetadataReplays = "replays"
 const recently = 10 * time.Second
 
 // publishBatch publishes unpublished rows and marks them, in one transaction that keeps other relays off these rows. If the process
-// dies before the commit the rows are published again: at least once.
+// dies before the commit the rows are published again: at least once. So nobody waits for the marks to be on the disk either.
 func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 	full := time.Since(o.lastFull) >= o.cfg.Poll
 	from := uuid.Nil
@@ -80,8 +80,12 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 		if len(published) == 0 {
 			return nil
 		}
+		later := postgres.Later(tx)
+		if _, err := later.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
+			return fmt.Errorf("mark published: %w", err)
+		}
 		// Not now(), which is when the transaction began: a replay of what was published since then would miss these.
-		_, err = postgres.Later(tx).Exec(ctx, "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY($1)", published)
+		_, err = later.Exec(ctx, "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY($1)", published)
 		if err != nil {
 			return fmt.Errorf("mark published: %w", err)
 		}
