@@ -26,7 +26,7 @@ import (
 type Plan struct {
 	URL     string        // of the shop
 	Tokens  []string      // of customers, who order in turn
-	SKUs    []string      // what they order, two lines at a time
+	SKUs    []string      // what they order, in turn: two of them at a time, if there are two
 	Clients int           // who order at the same time: each sends its next order when it has its answer
 	Rate    int           // orders a second, whatever the answers do, from as many clients as that takes; 0 leaves the pace to Clients
 	For     time.Duration // how long
@@ -112,7 +112,7 @@ func (p Plan) target() vegeta.Targeter {
 		n := int(orders.Add(1))
 		body, err := json.Marshal(map[string]any{
 			"email": fmt.Sprintf("customer-%d@example.com", n), "payment_token": "tok_ok",
-			"lines": []line{{p.SKUs[n%len(p.SKUs)], 1}, {p.SKUs[(n/len(p.SKUs)+1)%len(p.SKUs)], 2}},
+			"lines": p.lines(n),
 		})
 		t.Method, t.URL, t.Body = http.MethodPost, url, body
 		t.Header = http.Header{
@@ -124,6 +124,15 @@ func (p Plan) target() vegeta.Targeter {
 	}
 }
 
+// lines are of different products, as a customer's are.
+func (p Plan) lines(n int) []line {
+	lines := []line{{p.SKUs[n%len(p.SKUs)], 1}}
+	if len(p.SKUs) > 1 {
+		lines = append(lines, line{p.SKUs[(n+1)%len(p.SKUs)], 2})
+	}
+	return lines
+}
+
 // answered reads the order's id, which is the end of its address, or why there is none.
 func answered(hit *vegeta.Result) (id string, err error) {
 	if hit.Code == http.StatusCreated {
@@ -133,5 +142,8 @@ func answered(hit *vegeta.Result) (id string, err error) {
 	if json.NewDecoder(bytes.NewReader(hit.Body)).Decode(&problem) == nil && problem.Title != "" {
 		return "", fmt.Errorf("%d %s: %s", hit.Code, problem.Title, problem.Detail)
 	}
-	return "", errors.New(hit.Error)
+	if hit.Code == 0 {
+		return "", errors.New(hit.Error) // nobody answered
+	}
+	return "", fmt.Errorf("%d %s", hit.Code, http.StatusText(int(hit.Code)))
 }

@@ -20,11 +20,18 @@ import (
 const aboutBench = `seam bench places orders with the shop at URL and shows how long its customers waited, as in: seam bench --clients 8 --for 30s http://localhost:8080
 With --clients each client sends its next order when it has its answer. With --rate orders are sent at that pace whatever the answers do, and
 an order's time counts from when it was due. One order after the other is also followed, by asking for it, until it is confirmed.
-The orders are real: they take stock, money and mail of the shop. Ctrl-C ends the run and shows what it has.`
+The orders are real: they take stock, money and mail of the shop. Ctrl-C ends the run and shows what it has. After --for, it waits
+half a minute at most for what is still to come.`
 
 // followPause is the pause between two questions about the order that is followed: its time is too long by up to that, and the shop has
 // 200 requests a second more at the most.
 const followPause = 5 * time.Millisecond
+
+// After a run, orders that were due are sent for so long at the most, and the one that is followed has so long to end.
+const (
+	sendUntil   = 5 * time.Second
+	followUntil = 30 * time.Second
+)
 
 // runBench is make bench's load for any shop, and nothing to compare with.
 func runBench(ctx context.Context, args []string) error {
@@ -61,7 +68,11 @@ func runBench(ctx context.Context, args []string) error {
 		*token = key.Mint(tokens.Claims{Role: "customer", Subject: "bench", TTL: tokenLife})
 	}
 	shop := load.Shop{URL: base.String(), Token: *token}
-	if plan.SKUs, err = shop.SKUs(ctx); err != nil {
+	plan.SKUs, err = shop.SKUs(ctx)
+	if _, silent := errors.AsType[*url.Error](err); silent && ctx.Err() == nil {
+		return process.Usage(fmt.Errorf("no shop answers: start one with make run, or name its URL (%w)", err))
+	}
+	if err != nil {
 		return fmt.Errorf("find something to order: %w", err)
 	}
 	plan.URL, plan.Tokens = shop.URL, []string{*token}
@@ -76,18 +87,24 @@ type measured struct {
 	refusal   error // the last one
 	confirmed load.Times
 	cancelled int
+	lost      int   // of those followed
+	loss      error // the last one
 }
 
 // placeAndShow places the orders, tells every second how far it has come, and shows everything at the end.
 func placeAndShow(ctx context.Context, plan load.Plan, shop load.Shop) error {
 	m := &measured{}
-	newest := make(chan load.Order, 1)
+	newest := make(chan load.Order) // unbuffered: an order that had to wait for its follower would seem to have taken longer
 	ended := make(chan struct{})
+	following, giveUp := context.WithTimeout(ctx, plan.For+followUntil)
+	defer giveUp()
 	var telling sync.WaitGroup
-	telling.Go(func() { m.follow(ctx, shop, newest) })
+	telling.Go(func() { m.follow(following, shop, newest) })
 	began := time.Now()
 	telling.Go(func() { m.progress(began, ended) })
-	err := plan.Run(ctx, func(o load.Order) {
+	sending, stop := context.WithTimeout(ctx, plan.For+sendUntil)
+	defer stop()
+	err := plan.Run(sending, func(o load.Order) {
 		m.add(o)
 		if o.Err == nil {
 			select {
@@ -102,6 +119,9 @@ func placeAndShow(ctx context.Context, plan load.Plan, shop load.Shop) error {
 	telling.Wait()
 	if err != nil {
 		return err
+	}
+	if due := int(float64(plan.Rate) * plan.For.Seconds()); ctx.Err() == nil && len(m.placed)+m.refused < due {
+		fmt.Printf("%d of %d orders were sent: this machine can send no more\n", len(m.placed)+m.refused, due)
 	}
 	return m.show(took)
 }
@@ -123,7 +143,9 @@ func (m *measured) follow(ctx context.Context, shop load.Shop, newest <-chan loa
 		took := time.Since(o.Due)
 		m.mu.Lock()
 		switch {
+		case errors.Is(err, context.Canceled):
 		case err != nil:
+			m.lost, m.loss = m.lost+1, err
 		case status == "confirmed":
 			m.confirmed = append(m.confirmed, took)
 		default:
@@ -166,8 +188,14 @@ func (m *measured) show(took time.Duration) error {
 	if m.cancelled > 0 {
 		fmt.Printf("%d of those followed were cancelled; when the stock is gone, they all are\n", m.cancelled)
 	}
-	if m.refused > 0 {
+	if m.lost > 0 {
+		fmt.Printf("%d of those followed were not seen to end, the last because of: %v\n", m.lost, m.loss)
+	}
+	switch {
+	case m.refused > 0:
 		return fmt.Errorf("%d orders were refused, the last with: %w", m.refused, m.refusal)
+	case m.lost > 0:
+		return errors.New("an order that was followed did not end")
 	}
 	return nil
 }

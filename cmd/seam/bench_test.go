@@ -48,8 +48,31 @@ func TestBenchOfNobody(t *testing.T) {
 	}
 	closed.Close()
 	said, code := run(t, nil, "seam", "bench", "--token", "x", "http://"+closed.Addr().String())
-	if code != 1 || !strings.Contains(said, "find something to order") {
+	if code != 2 || !strings.Contains(said, "no shop answers: start one") || strings.Count(said, "\n") != 1 {
 		t.Errorf("exit code %d, said %q", code, said)
+	}
+}
+
+// An order that cannot be followed is shown and fails the run, which ends.
+func TestBenchLosesSight(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v1/inventory/products":
+			_, _ = w.Write([]byte(`{"items":[{"sku":"tea","on_hand":1000}],"next":null}`))
+		case r.Method == http.MethodPost:
+			w.Header().Set("Location", "/v1/orders/one")
+			w.WriteHeader(http.StatusCreated)
+		default:
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte(`{}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms", "--token", "x", server.URL)
+	said, err := command.CombinedOutput()
+	if err == nil || !regexp.MustCompile(`\d+ of those followed were not seen to end, the last because of: GET /v1/orders/one: 502`).Match(said) {
+		t.Errorf("%v, said\n%s", err, said)
 	}
 }
 

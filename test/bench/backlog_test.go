@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // backlog measures how fast what waits is delivered.
@@ -19,7 +19,7 @@ func (b *bench) backlog(t *testing.T) section {
 	t.Helper()
 	b.say("A backlog …")
 	n := b.drained
-	s := section{title: "A backlog", how: fmt.Sprintf("Drained: %d events wait in the outbox of orders; from the start of the delivery until the listener has handled the "+
+	s := section{title: "A backlog", how: fmt.Sprintf("Drained: %d events wait in the outbox of orders; from the start of the delivery until the listener has begun with the "+
 		"last (its handler inserts a row). Beside it the stock path as above, with a tenth of the events. Told: the same outbox, but to a memory bus whose one listener "+
 		"acknowledges at once, so that only the relay is measured; beside it watermill's forwarder, from watermill-sql to the same bus. Heard: "+
 		"the consumer is given as many events as fast as it takes them; beside it the same consumer with one event in a transaction, given a tenth.", n)}
@@ -32,40 +32,21 @@ func (b *bench) backlog(t *testing.T) section {
 	return s
 }
 
-// counter counts to n.
-type counter struct {
-	n     int64
-	heard atomic.Int64
-	all   chan struct{} // closed then
-}
-
-func newCounter(n int) *counter { return &counter{n: int64(n), all: make(chan struct{})} }
-
-func (c *counter) add() {
-	if c.heard.Add(1) == c.n {
-		close(c.all)
-	}
-}
-
-// handler has the effect that notifications' own has.
-func (c *counter) handler() events.Handler {
+// effect is the handler with the effect that notifications' own has.
+func (h *hearing) effect(listener int) events.Handler {
 	return events.On(func(ctx context.Context, tx pgx.Tx, e ordersapi.Placed) error {
-		_, err := tx.Exec(ctx, `INSERT INTO recipients (order_id, email, created_at) VALUES ($1, $2, now())
+		h.note(listener, e.OrderID)
+		_, err := postgres.Later(tx).Exec(ctx, `INSERT INTO recipients (order_id, email, created_at) VALUES ($1, $2, now())
 			ON CONFLICT (order_id) DO NOTHING`, e.OrderID, e.Email)
-		c.add()
 		return err
 	})
 }
 
-// perSecond waits until all are counted.
-func (c *counter) perSecond(t *testing.T, began time.Time) float64 {
+// perSecond waits until all are heard.
+func (h *hearing) perSecond(t *testing.T, began time.Time) float64 {
 	t.Helper()
-	select {
-	case <-c.all:
-	case <-time.After(5 * patience):
-		t.Fatalf("%d of %d events came", c.heard.Load(), c.n)
-	}
-	return float64(c.n) / time.Since(began).Seconds()
+	h.wait(t)
+	return float64(h.want) / time.Since(began).Seconds()
 }
 
 // fill leaves n events for delivery, which does not run.
@@ -75,7 +56,7 @@ func (w *wire) fill(t *testing.T, by way, n int) {
 	for i := range told {
 		told[i] = placedEvent()
 	}
-	if err := by.write(t, told...); err != nil {
+	if _, err := by.write(t, told...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -84,20 +65,20 @@ func (w *wire) fill(t *testing.T, by way, n int) {
 func (w *wire) drain(t *testing.T, by way, n int) (perSecond float64) {
 	t.Helper()
 	// One event first: it makes the connections, and watermill's tables.
-	first := newCounter(len(w.listeners))
-	stop := by.carry(t, first.handler())
+	first := newHearing(len(w.listeners))
+	stop := by.carry(t, first.effect)
 	w.fill(t, by, 1)
-	<-first.all
+	first.wait(t)
 	stop()
 	w.fill(t, by, n)
-	c := newCounter(n * len(w.listeners))
+	h := newHearing(n * len(w.listeners))
 	began := time.Now()
-	defer by.carry(t, c.handler())()
-	return c.perSecond(t, began)
+	defer by.carry(t, h.effect)()
+	return h.perSecond(t, began)
 }
 
-// listen is a memory bus with one listener, who counts and acknowledges.
-func (c *counter) listen(t *testing.T) *events.MemoryBus {
+// listen is a memory bus with one listener, who notes and acknowledges.
+func (h *hearing) listen(t *testing.T) *events.MemoryBus {
 	t.Helper()
 	bus := events.NewMemoryBus()
 	messages, err := bus.Subscribe(t.Context(), ordersapi.Placed{}.Topic())
@@ -107,7 +88,7 @@ func (c *counter) listen(t *testing.T) *events.MemoryBus {
 	go func() { // ends with the bus
 		for m := range messages {
 			m.Ack()
-			c.add()
+			h.note(0, m.UUID)
 		}
 	}()
 	return bus
@@ -115,33 +96,33 @@ func (c *counter) listen(t *testing.T) *events.MemoryBus {
 
 func (w *wire) tell(t *testing.T, n int) (perSecond float64) {
 	t.Helper()
-	c := newCounter(n)
-	bus := c.listen(t)
+	h := newHearing(n)
+	bus := h.listen(t)
 	defer bus.Close()
 	w.fill(t, w.ours(), n)
 	began := time.Now()
 	defer runs(t, events.NewOutbox(w.teller, bus, w.cfg, w.log).Run)()
-	return c.perSecond(t, began)
+	return h.perSecond(t, began)
 }
 
 func (w *wire) tellStock(t *testing.T, n int) (perSecond float64) {
 	t.Helper()
-	c := newCounter(n)
-	bus := c.listen(t)
+	h := newHearing(n)
+	bus := h.listen(t)
 	defer bus.Close()
 	w.fill(t, w.stock(), n)
 	began := time.Now()
 	defer forwardStock(t, w.watermill, "orders", bus)()
-	return c.perSecond(t, began)
+	return h.perSecond(t, began)
 }
 
 // hear gives the consumer n events.
 func (w *wire) hear(t *testing.T, n, batch int) (perSecond float64) {
 	t.Helper()
-	c := newCounter(n)
+	h := newHearing(n)
 	bus := events.NewMemoryBus()
 	defer bus.Close()
-	defer w.consume(t, w.listeners[0], bus, batch, c.handler())()
+	defer w.consume(t, w.listeners[0], bus, batch, h.effect(0))()
 	messages := make([]*message.Message, n)
 	for i := range messages {
 		messages[i] = stockMessage(t, placedEvent())
@@ -150,5 +131,5 @@ func (w *wire) hear(t *testing.T, n, batch int) (perSecond float64) {
 	if err := bus.Publish(ordersapi.Placed{}.Topic(), messages...); err != nil { // it returns when all are handled
 		t.Fatal(err)
 	}
-	return c.perSecond(t, began)
+	return h.perSecond(t, began)
 }

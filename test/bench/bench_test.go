@@ -23,8 +23,10 @@ import (
 	"example.com/shop/topology"
 )
 
-// bin holds the commands under test, built once.
-var bin string
+var (
+	bin  string  // the commands under test, built once
+	busy float64 // the machine's load average before anything of ours ran: whoever else is at work there is in every figure
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -37,8 +39,12 @@ func TestMain(m *testing.M) {
 			}
 			return 0
 		}
-		var err error
-		if bin, err = topology.Build(context.Background()); err != nil {
+		before, err := machine.Avg()
+		if err == nil {
+			busy = before.Load1
+			bin, err = topology.Build(context.Background())
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -49,33 +55,35 @@ func TestMain(m *testing.M) {
 
 // size says how long everything is measured.
 type size struct {
+	placers    []int         // how many clients place orders at once
 	placeFor   time.Duration // orders, for each number of clients and each reference
 	deliverFor time.Duration // events, at each rate
 	drained    int           // events
 	warmFor    time.Duration // a shop that has just started
-	sustainFor time.Duration // the most that it confirms
+	sustainFor time.Duration // the most that it confirms, after a third of that
 	paceFor    time.Duration // orders at a steady rate
 }
 
 var (
-	moment = size{placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
-		warmFor: 100 * time.Millisecond, sustainFor: 500 * time.Millisecond, paceFor: 500 * time.Millisecond}
-	full = size{placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 50_000,
-		warmFor: 3 * time.Second, sustainFor: time.Minute, paceFor: 10 * time.Second}
+	moment = size{placers: []int{1, 8}, placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
+		warmFor: 100 * time.Millisecond, sustainFor: 600 * time.Millisecond, paceFor: 500 * time.Millisecond}
+	full = size{placers: []int{1, 8, 32, 64}, placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 30_000,
+		warmFor: 3 * time.Second, sustainFor: 24 * time.Second, paceFor: 10 * time.Second}
 )
 
 // bench is one run.
 type bench struct {
 	size
+	began   time.Time
 	server  *pgserver.Server
 	pgbench string  // the program
-	busy    float64 // the machine's load average before the run: whoever else is at work there is in every figure
 	raw     float64 // orders/s: the most that PostgreSQL alone placed
 }
 
 // newBench starts the PostgreSQL of the run: one server, with the settings of seam up, in which every shop and every reference has a database.
 func newBench(t *testing.T, of size) *bench {
 	t.Helper()
+	began := time.Now()
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Durable: true, Out: t.Output()})
 	if err != nil {
 		t.Fatal(err)
@@ -85,11 +93,7 @@ func newBench(t *testing.T, of size) *bench {
 			t.Errorf("stop PostgreSQL: %v", err)
 		}
 	})
-	before, err := machine.AvgWithContext(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &bench{size: of, server: server, pgbench: besideServer(t, server, "pgbench"), busy: before.Load1}
+	return &bench{size: of, began: began, server: server, pgbench: besideServer(t, server, "pgbench")}
 }
 
 // besideServer is a program of the installation that the server runs from. A server in Docker has none that we could run.
@@ -111,7 +115,9 @@ func besideServer(t *testing.T, server *pgserver.Server, name string) string {
 }
 
 // say tells whoever waits what is measured now.
-func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
 
 // run runs a statement as the superuser, on the database of that URL.
 func run(t *testing.T, url, statement string) {
@@ -133,8 +139,7 @@ func TestBench(t *testing.T) {
 	if os.Getenv("BENCH") == "write" {
 		of = full
 	}
-	began := time.Now()
 	b := newBench(t, of)
 	sections := append([]section{b.placing(t), b.delivery(t), b.backlog(t)}, b.confirming(t)...)
-	b.publish(t, "bench", "make bench", time.Since(began), sections)
+	b.publish(t, "bench", "make bench", sections)
 }

@@ -20,15 +20,21 @@ type growing struct {
 	orders    []int // in the tables
 	products  []int
 	listeners []int // to one event
-	kept      []int // rows of an outbox and an inbox
-	asked     int   // how often a page of orders
+	kept      []kept
+	asked     int // how often a page of orders
+}
+
+// kept is how many rows an outbox and an inbox have, and whether an old snapshot is held open.
+type kept struct {
+	rows int
+	held bool
 }
 
 var (
-	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, listeners: []int{2, 4}, kept: []int{100, 3000}, asked: 10}
+	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, listeners: []int{2, 4}, kept: []kept{{100, false}, {3000, true}}, asked: 10}
 	growsFully   = growing{
 		size:   size{deliverFor: 6 * time.Second, drained: 20_000, warmFor: 3 * time.Second, sustainFor: 15 * time.Second, paceFor: 10 * time.Second},
-		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, listeners: []int{4, 16}, kept: []int{10_000, 2_000_000}, asked: 500,
+		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, listeners: []int{4, 16}, kept: []kept{{10_000, false}, {2_000_000, false}, {2_000_000, true}}, asked: 500,
 	}
 )
 
@@ -39,21 +45,18 @@ func TestGrowth(t *testing.T) {
 	if os.Getenv("BENCH") == "write" {
 		of = growsFully
 	}
-	began := time.Now()
 	b := newBench(t, of.size)
 	sections := []section{b.growingOrders(t, of), b.growingProducts(t, of), b.growingListeners(t, of), b.growingTables(t, of)}
-	b.publish(t, "growth", "make bench-long", time.Since(began), sections)
+	b.publish(t, "growth", "make bench-long", sections)
 }
 
 // grows sets the goal for a figure at size to, with its reference at size from.
 func (r row) grows(from, to int) row {
 	most := math.Log(float64(to)) / math.Log(float64(from))
 	if r.unit == "ms" {
-		r.goal, r.met = fmt.Sprintf("ratio ≤ %.2f", most), r.ratio() <= most
-	} else {
-		r.goal, r.met = fmt.Sprintf("ratio ≥ %.2f", 1/most), r.ratio() >= 1/most
+		return r.most(most)
 	}
-	return r
+	return r.least(1 / most)
 }
 
 // grown is what a shop does at one size.
@@ -65,7 +68,7 @@ type grown struct {
 // look measures the shop as it is.
 func (s *shop) look(t *testing.T, of growing) grown {
 	t.Helper()
-	return grown{saga: s.see(t, of.sustainFor), pages: s.pages(t, of.asked)}
+	return grown{saga: s.see(t), pages: s.pages(t, of.asked)}
 }
 
 // pages asks for the first page of a customer's orders.
@@ -90,6 +93,11 @@ func (s *shop) pages(t *testing.T, times int) (took load.Times) {
 		took = append(took, time.Since(began))
 	}
 	return took
+}
+
+// note is what figures alone do not say of a shop.
+func (g grown) note(what string) string {
+	return fmt.Sprintf("\n\n%s: confirming as many as it can, %s%s; at %d/s, %s.", what, g.most.lost(), g.most.unsteady(), pace, g.paced.lost())
 }
 
 // curve compares what a shop did at a size with what it did at the first one.
@@ -125,6 +133,7 @@ func (b *bench) growingOrders(t *testing.T, of growing) section {
 		before = n
 		run(t, shop.AdminURL, "VACUUM ANALYZE")
 		now := shop.look(t, of)
+		s.how += now.note(number(n) + " orders")
 		if i == 0 {
 			first = now
 			continue
@@ -175,6 +184,7 @@ func (b *bench) growingProducts(t *testing.T, of growing) section {
 			shop.plan.SKUs = append(shop.plan.SKUs, fmt.Sprintf("product-%d", p+1))
 		}
 		now := shop.look(t, of)
+		s.how += now.note(number(n) + " products")
 		if i == 0 {
 			first = now
 			continue
@@ -213,26 +223,24 @@ func (b *bench) growingTables(t *testing.T, of growing) section {
 		"older than they are kept: the process begins to prune them when it starts, and is measured from then on. An old snapshot is that of a transaction which was " +
 		"open elsewhere since before, so that nothing deleted or changed can be cleaned up."}
 	var first grown
-	for i, point := range []struct {
-		rows int
-		held bool
-	}{{of.kept[0], false}, {of.kept[1], false}, {of.kept[1], true}} {
+	for i, point := range of.kept {
 		what := number(point.rows) + " rows"
 		if point.held {
 			what += " and an old snapshot"
 		}
 		b.say("%s …", what)
-		now := b.keep(t, of, point.rows, point.held)
+		now := b.keep(t, of, point)
+		s.how += now.note(what)
 		if i == 0 {
 			first = now
 			continue
 		}
-		s.rows = append(s.rows, curve(what, of.kept[0], point.rows, first, now)...)
+		s.rows = append(s.rows, curve(what, of.kept[0].rows, point.rows, first, now)...)
 	}
 	return s
 }
 
-func (b *bench) keep(t *testing.T, of growing, rows int, held bool) grown {
+func (b *bench) keep(t *testing.T, of growing, point kept) grown {
 	t.Helper()
 	shop := b.start(t, "kept", nil)
 	defer shop.stop(t)
@@ -246,9 +254,9 @@ func (b *bench) keep(t *testing.T, of growing, rows int, held bool) grown {
 		FROM (SELECT n, now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END AS at FROM generate_series(1, %[1]d) AS n) AS past;
 		INSERT INTO inventory.inbox (event_id, topic, handled_at)
 		SELECT lpad(to_hex(n), 32, '0')::uuid, 'orders.placed.v1', now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END
-		FROM generate_series(1, %[1]d) AS n`, rows))
+		FROM generate_series(1, %[1]d) AS n`, point.rows))
 	run(t, shop.AdminURL, "VACUUM ANALYZE")
-	if held {
+	if point.held {
 		tx, err := shop.admin.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 		if err != nil {
 			t.Fatal(err)

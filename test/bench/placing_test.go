@@ -2,11 +2,11 @@ package bench
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,33 +22,36 @@ import (
 
 // placed is what so many clients got done.
 type placed struct {
-	times load.Times
-	took  time.Duration
+	times   load.Times
+	took    time.Duration
+	refused int
 }
 
 func (p placed) rate() float64 { return float64(len(p.times)) / p.took.Seconds() }
 
-// placing compares placing an order over HTTP with its bare statements. It leaves the raw placement limit in b.raw.
+// placing compares placing an order over HTTP with its bare statements. It leaves the raw placement limit, which is the better one of the two
+// references, in b.raw.
 func (b *bench) placing(t *testing.T) section {
 	t.Helper()
 	s := section{title: "Placing an order", how: "`POST /v1/orders` of the monolith, from so many clients at once; beside it the same statements with values of the " +
-		"same size, sent one after the other to the same tables by pgx and by pgbench (prepared, two threads). The relay of orders may not take " +
+		"same size, prepared and sent one after the other to the same tables by pgx and by pgbench (two threads). The relay of orders may not take " +
 		"rows meanwhile, so that no saga takes part."}
 	b.say("Placing an order …")
 	// The deadline is far away, or the shop would soon be busy with expiring what no saga moves; and nobody reads what the relay complains of.
 	shop := b.start(t, "placement", nil, "ORDERS_DEADLINE=1h", "LOG_LEVEL=ERROR+4")
 	defer shop.stop(t)
 	run(t, shop.AdminURL, "REVOKE UPDATE ON orders.outbox FROM placement_orders_rt")
-	values := shop.orderValues(t)
-	for _, clients := range []int{1, 8, 32, 64} {
+	values := shop.compareStatements(t)
+	for _, clients := range b.placers {
 		http := shop.placeOverHTTP(t, clients, b.placeFor)
 		direct := shop.placeByPgx(t, clients, b.placeFor, values)
 		bare := b.placeByPgbench(t, shop.AdminURL, clients, b.placeFor, values)
-		b.raw = max(b.raw, bare.rate())
+		b.raw = max(b.raw, direct.rate(), bare.rate())
 		who := fmt.Sprintf("%d clients", clients)
 		if clients == 1 {
 			who = "1 client"
 		}
+		s.how += fmt.Sprintf(" %s: %d orders refused.", who, http.refused)
 		s.rows = append(s.rows,
 			row{what: who, unit: "orders/s", ours: rate(http.rate()), beside: "pgx", reference: rate(direct.rate())},
 			row{what: who, unit: "orders/s", ours: rate(http.rate()), beside: "pgbench", reference: rate(bare.rate())},
@@ -62,9 +65,14 @@ func (b *bench) placing(t *testing.T) section {
 func (s *shop) orderValues(t *testing.T) map[string]string {
 	t.Helper()
 	var id string
+	var sent bool
 	plan := s.plan
 	plan.Clients, plan.For = 1, time.Hour
-	plan.Admit = func() bool { return id == "" }
+	plan.Admit = func() bool {
+		first := !sent
+		sent = true
+		return first
+	}
 	if err := plan.Run(t.Context(), func(o load.Order) { id = o.ID }); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +98,7 @@ func (s *shop) placeOverHTTP(t *testing.T, clients int, d time.Duration) (p plac
 	began := time.Now()
 	err := plan.Run(t.Context(), func(o load.Order) {
 		if o.Err != nil {
+			p.refused++
 			t.Logf("refused: %v", o.Err)
 			return
 		}
@@ -102,7 +111,7 @@ func (s *shop) placeOverHTTP(t *testing.T, clients int, d time.Duration) (p plac
 	return p
 }
 
-// placeByPgx sends the statements as a Go program without anything else around them would.
+// placeByPgx sends the statements as a Go program without anything else around them would. Each client places an order at least.
 func (s *shop) placeByPgx(t *testing.T, clients int, d time.Duration, values map[string]string) placed {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(s.AdminURL)
@@ -125,7 +134,7 @@ func (s *shop) placeByPgx(t *testing.T, clients int, d time.Duration, values map
 		})
 		statements = append(statements, p)
 	}
-	one := func(ctx context.Context, conn *pgx.Conn) error {
+	one := func(conn *pgx.Conn) error {
 		id, event := uuid.Must(uuid.NewV7()).String(), uuid.Must(uuid.NewV7()).String()
 		for _, s := range statements {
 			args := make([]any, len(s.names))
@@ -139,48 +148,51 @@ func (s *shop) placeByPgx(t *testing.T, clients int, d time.Duration, values map
 					args[i] = values[name[1:]]
 				}
 			}
-			if _, err := conn.Exec(ctx, s.text, args...); err != nil {
+			if _, err := conn.Exec(t.Context(), s.text, args...); err != nil {
 				return fmt.Errorf("%w in %s", err, s.text)
 			}
 		}
 		return nil
 	}
 
-	var mu sync.Mutex
-	var all placed
+	conns := make([]*pgx.Conn, clients)
+	for i := range conns {
+		if conns[i], err = pgx.ConnectConfig(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		defer conns[i].Close(t.Context())
+		for _, s := range statements {
+			if _, err := conns[i].Prepare(t.Context(), s.text, s.text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all := make([]load.Times, clients)
 	var running sync.WaitGroup
 	began := time.Now()
-	for range clients {
+	for i, conn := range conns {
 		running.Go(func() {
-			conn, err := pgx.ConnectConfig(t.Context(), cfg)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close(t.Context())
-			var times load.Times
-			for time.Since(began) < d {
+			for len(all[i]) == 0 || time.Since(began) < d {
 				before := time.Now()
-				if err := one(t.Context(), conn); err != nil {
+				if err := one(conn); err != nil {
 					t.Error(err)
 					return
 				}
-				times = append(times, time.Since(before))
+				all[i] = append(all[i], time.Since(before))
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			all.times = append(all.times, times...)
 		})
 	}
 	running.Wait()
-	all.took = time.Since(began)
-	return all
+	return placed{times: slices.Concat(all...), took: time.Since(began)}
 }
 
 // pgbenchNumber is different for every order of every client and run, and grows, as the shop's own ids do.
 const pgbenchNumber = `\set n :begin + 1000 * :seq + :client_id
 \set seq :seq + 1
 `
+
+// pgbenchRate is without the time in which it connected.
+var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \((?:without initial connection time|excluding connections establishing)\)`)
 
 // placeByPgbench sends the statements by the program that PostgreSQL itself is measured with.
 func (b *bench) placeByPgbench(t *testing.T, url string, clients int, d time.Duration, values map[string]string) placed {
@@ -213,10 +225,18 @@ func (b *bench) placeByPgbench(t *testing.T, url string, clients int, d time.Dur
 	}
 	command := exec.CommandContext(t.Context(), b.pgbench, append(args, url+"&options=-csearch_path%3Dorders,inventory")...)
 	command.Dir = dir // where it writes its log
-	if out, err := command.CombinedOutput(); err != nil {
+	out, err := command.CombinedOutput()
+	perSecond := pgbenchRate.FindSubmatch(out)
+	if err != nil || perSecond == nil {
 		t.Fatalf("pgbench: %v\n%s", err, out)
 	}
-	return placed{times: readPgbenchLog(t, dir), took: time.Duration(seconds) * time.Second}
+	p := placed{times: readPgbenchLog(t, dir)}
+	tps, err := strconv.ParseFloat(string(perSecond[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.took = time.Duration(float64(len(p.times)) / tps * float64(time.Second))
+	return p
 }
 
 // readPgbenchLog reads how many microseconds each transaction took: the third field of a line.

@@ -32,7 +32,7 @@ type row struct {
 	beside     string // what the reference is
 	reference  figure
 	goal       string // "" if nobody asked for one
-	met        bool
+	verdict    string // on the goal
 }
 
 // figure is a rate, or a median with its p99.
@@ -55,18 +55,37 @@ func (r row) ratio() float64 {
 	return r.ours.value / r.reference.value
 }
 
+// verdict is on a goal. What was not measured is neither met nor missed.
+func verdict(measured, met bool) string {
+	switch {
+	case !measured:
+		return "not measured"
+	case met:
+		return "met"
+	}
+	return "**missed**"
+}
+
 // least sets the goal that the ratio is at least so much.
 func (r row) least(ratio float64) row {
-	r.goal, r.met = fmt.Sprintf("ratio ≥ %g", ratio), r.ratio() >= ratio
+	r.goal, r.verdict = fmt.Sprintf("ratio ≥ %.3g", ratio), verdict(r.ratio() > 0, r.ratio() >= ratio)
+	return r
+}
+
+// most sets the goal that the ratio is at most so much.
+func (r row) most(ratio float64) row {
+	r.goal, r.verdict = fmt.Sprintf("ratio ≤ %.3g", ratio), verdict(r.ratio() > 0, r.ratio() <= ratio)
 	return r
 }
 
 // within sets the goal that the median, and the p99 unless that is 0, are at most so much.
 func (r row) within(median, p99 float64) row {
-	r.goal, r.met = fmt.Sprintf("≤ %g %s", median, r.unit), r.ours.value <= median
+	met := r.ours.value <= median
+	r.goal = fmt.Sprintf("≤ %g %s", median, r.unit)
 	if p99 > 0 {
-		r.goal, r.met = fmt.Sprintf("%s, p99 ≤ %g", r.goal, p99), r.met && r.ours.p99 <= p99
+		r.goal, met = fmt.Sprintf("%s, p99 ≤ %g", r.goal, p99), met && r.ours.p99 <= p99
 	}
+	r.verdict = verdict(r.ours.value > 0, met)
 	return r
 }
 
@@ -75,16 +94,9 @@ const tableHead = `| | unit | ours | p99 | reference | | p99 | ratio | p99 | goa
 `
 
 func (r row) String() string {
-	verdict := ""
-	switch {
-	case r.goal != "" && r.met:
-		verdict = "met"
-	case r.goal != "":
-		verdict = "**missed**"
-	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.what, r.unit,
 		digits(r.ours.value), digits(r.ours.p99), r.beside, digits(r.reference.value), digits(r.reference.p99),
-		digits(r.ratio()), digits(r.ours.p99/r.reference.p99), r.goal, verdict)
+		digits(r.ratio()), digits(r.ours.p99/r.reference.p99), r.goal, r.verdict)
 }
 
 // digits is a number with as many digits as mean something; what there is none of stays empty.
@@ -117,10 +129,10 @@ beside a reference from the same run, and the ratio is ours / reference. The loa
 )
 
 // publish prints the sections and, when the run was a real one, writes them into the page.
-func (b *bench) publish(t *testing.T, part, command string, took time.Duration, sections []section) {
+func (b *bench) publish(t *testing.T, part, command string, sections []section) {
 	t.Helper()
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "%s\n", b.facts(t, command, took))
+	fmt.Fprintf(&text, "%s\n", b.facts(t, command))
 	for _, s := range sections {
 		fmt.Fprintf(&text, "## %s\n\n%s\n\n%s", s.title, s.how, tableHead)
 		for _, r := range s.rows {
@@ -146,7 +158,7 @@ func (b *bench) publish(t *testing.T, part, command string, took time.Duration, 
 }
 
 // facts say where, when and of what the figures are.
-func (b *bench) facts(t *testing.T, command string, took time.Duration) string {
+func (b *bench) facts(t *testing.T, command string) string {
 	t.Helper()
 	processors, err := cpu.InfoWithContext(t.Context())
 	if err != nil || len(processors) == 0 {
@@ -169,9 +181,9 @@ func (b *bench) facts(t *testing.T, command string, took time.Duration) string {
 	}
 	return fmt.Sprintf("`%s` on %s, in %s, at commit %s. %s, %d cores, %.0f GiB, %s/%s; %s; PostgreSQL %s with fsync %s and synchronous_commit %s. "+
 		"The load average was %.1f before: where that is not near 0, others were at work, and the run is worth nothing.\n",
-		command, time.Now().UTC().Format("2006-01-02 15:04 MST"), took.Round(time.Second), revision(t),
+		command, time.Now().UTC().Format("2006-01-02 15:04 MST"), time.Since(b.began).Round(time.Second), revision(t),
 		processors[0].ModelName, runtime.NumCPU(), float64(memory.Total)/(1<<30), runtime.GOOS, runtime.GOARCH, runtime.Version(),
-		version, fsync, commit, b.busy)
+		version, fsync, commit, busy)
 }
 
 // revision is the commit that was measured, and whether that is all of it.
@@ -188,4 +200,20 @@ func revision(t *testing.T) string {
 		return git("rev-parse", "--short", "HEAD") + " and what was not committed"
 	}
 	return git("rev-parse", "--short", "HEAD")
+}
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	r := row{unit: "ms", ours: figure{4, 9}, reference: figure{2, 0}}
+	for verdict, rows := range map[string][]row{
+		"met":          {r.least(2), r.most(2), r.within(4, 9)},
+		"**missed**":   {r.least(2.1), r.most(1.9), r.within(3, 9), r.within(4, 8)},
+		"not measured": {row{reference: rate(1)}.least(1), row{ours: rate(1)}.most(1), row{}.within(1, 1)},
+	} {
+		for _, r := range rows {
+			if r.verdict != verdict {
+				t.Errorf("%s is %s, want %s", r, r.verdict, verdict)
+			}
+		}
+	}
 }

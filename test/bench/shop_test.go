@@ -94,62 +94,119 @@ func (b *bench) databaseURL(t *testing.T, name string) string {
 // confirmed is what became of the orders of a run.
 type confirmed struct {
 	times              load.Times    // from when the POST was due until the order was seen to be confirmed
-	within             int           // how many of them while orders were placed
-	took               time.Duration // placing
+	window             time.Duration // in which confirmed orders are counted
+	within             int           // how many
 	used               usage         // by each process meanwhile
 	refused, cancelled int           // orders, by a shop that has more to do than it can: part of what is measured, and no failure of the test
 }
 
-func (c confirmed) rate() float64 { return float64(c.within) / c.took.Seconds() }
+// steady says that orders were under way for no longer than the shop was given to fill up before the window.
+func (c confirmed) steady() bool { return c.within > 0 && c.times.At(50) <= c.window/3 }
+
+// rate is how many orders a second were confirmed; 0 when they were under way for so long that a rate would only say how the queue grew.
+func (c confirmed) rate() float64 {
+	if !c.steady() {
+		return 0
+	}
+	return float64(c.within) / c.window.Seconds()
+}
+
+// lost says how many orders came to nothing.
+func (c confirmed) lost() string {
+	return fmt.Sprintf("%d orders refused, %d cancelled", c.refused, c.cancelled)
+}
+
+// unsteady says why there is no rate; nothing when there is one.
+func (c confirmed) unsteady() string {
+	switch {
+	case c.steady():
+		return ""
+	case c.within == 0:
+		return fmt.Sprintf("; it has no rate, as nothing was confirmed within %s", c.window)
+	}
+	return fmt.Sprintf("; it has no rate, as it was in no steady state: the median order was under way for %s, more than a third of %s",
+		c.times.At(50).Round(time.Millisecond), c.window)
+}
 
 // underWay is how many orders may be placed and not confirmed at the same time when the most is asked for. The shop takes orders faster than it
-// sees them through, and without a limit it would be measured how fast a queue grows. It is what a minute can be sustained with.
+// sees them through, and without a limit it would be measured how fast a queue grows.
 const underWay = 512
 
-// confirm places orders by the plan and watches each until it is confirmed. The watch asks PostgreSQL for those that are under way, every so
-// often: GET requests would be most of the load. So a time is too long by up to that pause and never too short, and both of its ends are read
-// from the same clock. Limit is underWay, or 0 for none.
-func (s *shop) confirm(t *testing.T, plan load.Plan, limit int, every time.Duration) confirmed {
+// most confirms as many orders as it can. They are counted in a window of that length, by the clock, once the shop has been filling up for a
+// third of that.
+func (s *shop) most(t *testing.T, d time.Duration) confirmed {
 	t.Helper()
-	w := &watch{pending: map[string]time.Time{}}
-	if limit > 0 {
-		w.slots = make(chan struct{}, limit)
-		plan.Admit = func() bool { return w.admit(t.Context()) }
+	plan := s.plan
+	plan.Clients, plan.For = placers, d+d/3
+	w := &watch{slots: make(chan struct{}, underWay), every: lookRare}
+	plan.Admit = func() bool { return w.admit(t.Context()) }
+	opens := time.Now().Add(d / 3)
+	c := s.confirm(t, plan, w)
+	c.window = d
+	for _, o := range w.confirmed {
+		if after := o.seen.Sub(opens); after >= 0 && after < d {
+			c.within++
+			c.times = append(c.times, o.seen.Sub(o.due))
+		}
 	}
+	return c
+}
+
+// paced confirms orders that come at a steady rate.
+func (s *shop) paced(t *testing.T, d time.Duration) confirmed {
+	t.Helper()
+	plan := s.plan
+	plan.Rate, plan.For = pace, d
+	w := &watch{every: lookOften}
+	c := s.confirm(t, plan, w)
+	for _, o := range w.confirmed {
+		c.times = append(c.times, o.seen.Sub(o.due))
+	}
+	return c
+}
+
+// confirm places orders by the plan and watches each until it is confirmed. The watch asks PostgreSQL for those that are under way: GET requests
+// would be most of the load. So a time is too long by up to the pause between two looks and never too short, and both of its ends are read from
+// the same clock.
+func (s *shop) confirm(t *testing.T, plan load.Plan, w *watch) (c confirmed) {
+	t.Helper()
+	w.pending = map[string]time.Time{}
 	enough, watched := make(chan struct{}), make(chan error, 1)
-	go func() { watched <- w.run(t.Context(), s.admin, every, enough) }()
+	go func() { watched <- w.run(t.Context(), s.admin, enough) }()
 
 	meter := s.meter(t)
-	refused := 0
-	began := time.Now()
 	err := plan.Run(t.Context(), func(o load.Order) {
 		if o.Err != nil {
-			refused++
+			c.refused++
 			t.Logf("refused: %v", o.Err)
 			w.release()
 			return
 		}
 		w.add(o)
 	})
-	took := time.Since(began)
-	used := meter.stop(t)
-	within := w.count()
+	c.used = meter.stop(t)
 	close(enough)
 	if err := errors.Join(err, <-watched); err != nil {
 		t.Fatal(err)
 	}
-	return confirmed{times: w.times, within: within, took: took, used: used, refused: refused, cancelled: w.cancelled}
+	c.cancelled = w.cancelled
+	return c
 }
 
-// watch sees orders through.
+// watch sees orders through. A look for many orders takes longer than one for few, so the pause grows with it: a shop in which many are under
+// way is not looked at with more of the machine than another.
 type watch struct {
 	slots chan struct{} // nil without a limit
+	every time.Duration // the shortest pause between two looks
 
 	mu        sync.Mutex
 	pending   map[string]time.Time // when each order was due
-	times     load.Times
+	confirmed []journey
 	cancelled int
 }
+
+// journey is when an order was due, and when it was seen to be confirmed.
+type journey struct{ due, seen time.Time }
 
 // patience is how long a run waits for its last orders.
 const patience = 2 * time.Minute
@@ -177,14 +234,8 @@ func (w *watch) add(o load.Order) {
 	w.pending[o.ID] = o.Due
 }
 
-func (w *watch) count() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.times)
-}
-
 // run asks until enough is closed and nothing is pending any more.
-func (w *watch) run(ctx context.Context, db *pgxpool.Pool, every time.Duration, enough <-chan struct{}) error {
+func (w *watch) run(ctx context.Context, db *pgxpool.Pool, enough <-chan struct{}) error {
 	var deadline time.Time
 	for {
 		ids := w.ids()
@@ -201,12 +252,13 @@ func (w *watch) run(ctx context.Context, db *pgxpool.Pool, every time.Duration, 
 			}
 		default:
 		}
+		began := time.Now()
 		if len(ids) > 0 {
 			if err := w.ask(ctx, db, ids); err != nil {
 				return err
 			}
 		}
-		time.Sleep(every)
+		time.Sleep(max(w.every, 4*time.Since(began)))
 	}
 }
 
@@ -236,7 +288,7 @@ func (w *watch) ask(ctx context.Context, db *pgxpool.Pool, ids []string) error {
 	defer w.mu.Unlock()
 	for _, o := range all {
 		if o.Status == "confirmed" {
-			w.times = append(w.times, now.Sub(w.pending[o.ID]))
+			w.confirmed = append(w.confirmed, journey{due: w.pending[o.ID], seen: now})
 		} else {
 			w.cancelled++
 		}

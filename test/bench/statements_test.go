@@ -1,10 +1,17 @@
 package bench
 
-import "regexp"
+import (
+	"maps"
+	"regexp"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // placementStatements are what the shop sends to PostgreSQL for one order, in their order: the look-up of the Idempotency-Key, the quote, and
 // the transaction. They are repeated here and not called, because the references are to need nothing of the shop; whoever changes the shop's
-// (platform/idempotency, modules/inventory/queries.sql, modules/orders/queries.sql, events.PublishTx) changes them here.
+// (platform/idempotency, modules/inventory/queries.sql, modules/orders/queries.sql, events.PublishTx) changes them here. What they write is
+// compared with what the shop writes, table by table, before each run; what they only read is not.
 //
 // An @name is a parameter. Those of an order are in orderValues; @id, @event and @key are new for each.
 var placementStatements = []string{
@@ -39,3 +46,57 @@ const orderValues = `
 	GROUP BY o.id, b.id, k.scope, k.key`
 
 var parameter = regexp.MustCompile(`@\w+`)
+
+// compareStatements places an order over HTTP and one by the statements, and fails when they did not write the same. It returns the values of
+// the first.
+func (s *shop) compareStatements(t *testing.T) (values map[string]string) {
+	t.Helper()
+	before := s.tables(t)
+	values = s.orderValues(t)
+	between := s.tables(t)
+	s.placeByPgx(t, 1, 0, values)
+	if shop, statements := between.since(before), s.tables(t).since(between); !maps.Equal(shop, statements) {
+		t.Errorf("placementStatements are not the shop's any more: it wrote %v, and they wrote %v", shop, statements)
+	}
+	return values
+}
+
+// tables are how many rows each table has, and how long the values in them are, as text.
+type tables map[string]struct{ rows, length int }
+
+// since leaves out where nothing was written.
+func (now tables) since(before tables) tables {
+	written := tables{}
+	for name, n := range now {
+		n.rows, n.length = n.rows-before[name].rows, n.length-before[name].length
+		if n.rows != 0 || n.length != 0 {
+			written[name] = n
+		}
+	}
+	return written
+}
+
+// tables are those of the modules that take part in placing an order.
+func (s *shop) tables(t *testing.T) tables {
+	t.Helper()
+	rows, err := s.admin.Query(t.Context(), `SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('orders', 'inventory')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(names) == 0 {
+		t.Fatalf("list the tables: %d, %v", len(names), err)
+	}
+	all := tables{}
+	for _, name := range names {
+		n := all[name]
+		// A time is as long as it has digits behind the point.
+		err := s.admin.QueryRow(t.Context(), `SELECT count(DISTINCT t), coalesce(sum(length(v.value)) FILTER (WHERE v.key NOT LIKE '%\_at'), 0)
+			FROM `+name+` AS t, LATERAL jsonb_each_text(to_jsonb(t)) AS v`).Scan(&n.rows, &n.length)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = n
+	}
+	return all
+}

@@ -71,7 +71,7 @@ func serveStock(ctx context.Context) error {
 			return err
 		}
 	}
-	// The modules' outboxes do not run, and waking them wakes nobody: prepareStock leads what is written into watermill's.
+	// The modules' outboxes do not run, and waking them wakes nobody: stockOutbox leads what is written into watermill's.
 	outbox := func(module string) *events.Outbox {
 		return events.NewOutbox(pools[module], nil, cfg.Service.Events, log)
 	}
@@ -169,7 +169,7 @@ func (b *bench) startStock(t *testing.T) *shop {
 		Name: "stock", Path: program, Out: t.Output(),
 		Env: append(append(os.Environ(), s.Addresses()...),
 			playStock+"=yes", "LOG_LEVEL=warn", "LOG_FORMAT=text", "HTTP_ADDR="+address, "AUTH_PUBLIC_KEY="+s.Key.PublicPEM(),
-			"WATERMILL_DATABASE_URL="+s.AdminURL+"&options=-csearch_path%3Dwatermill",
+			"WATERMILL_DATABASE_URL="+watermillURL(s.AdminURL),
 			"PAYMENTS_PROVIDER_URL="+s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR="+s.Outside.SMTPAddr),
 	})
 	if err != nil {

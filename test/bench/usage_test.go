@@ -47,7 +47,8 @@ func (s *shop) meter(t *testing.T) *meter {
 	return m
 }
 
-// read returns the processor's time so far, and the resident memory. A PostgreSQL is its sessions too, those that have ended among them.
+// read returns the processor's time so far, and the resident memory. A PostgreSQL is its sessions too, those
+// that are open now: the pools keep theirs, but what a worker of autovacuum used is gone with it.
 func (m *meter) read(t *testing.T, i int) (seconds, megabyte float64) {
 	t.Helper()
 	p, err := process.NewProcessWithContext(t.Context(), int32(m.pids[i]))

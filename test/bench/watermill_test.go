@@ -32,6 +32,13 @@ func outboxTopic(module string) string { return "outbox." + module }
 // stockPoll is how often an idle subscriber looks.
 const stockPoll = 10 * time.Millisecond
 
+// watermillURL is for the superuser's connections to the schema of watermill's tables. In the stock shop each of 12 handlers and 3 forwarders keeps
+// one while it works, and a forwarder another one to publish, so 18 are used at the most; pgx's own limit, 4 on a small machine, would starve
+// them, and with 64 nothing was faster on two cores.
+func watermillURL(admin string) string {
+	return admin + "&options=-csearch_path%3Dwatermill&pool_max_conns=24"
+}
+
 // newStockPublisher publishes on db, which may be a transaction. The tables of the topics are there: they are made by whoever subscribes.
 func newStockPublisher(db watermillsql.ContextExecutor) (message.Publisher, error) {
 	return watermillsql.NewPublisher(db, watermillsql.PublisherConfig{SchemaAdapter: watermillsql.DefaultPostgreSQLSchema{}}, watermill.NopLogger{})

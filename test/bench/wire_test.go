@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"testing"
+	"time"
 
 	watermillsql "github.com/ThreeDotsLabs/watermill-sql/v4/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -62,7 +63,7 @@ func (b *bench) newWire(t *testing.T, name string, listeners int) *wire {
 		w.listeners = append(w.listeners, open(listener, notificationsmigrations.FS))
 	}
 	run(t, admin, "CREATE SCHEMA watermill")
-	if w.watermill, err = pgxpool.New(t.Context(), admin+"&options=-csearch_path%3Dwatermill"); err != nil {
+	if w.watermill, err = pgxpool.New(t.Context(), watermillURL(admin)); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -87,18 +88,18 @@ func placedEvent() ordersapi.Placed {
 
 // way is a way of events from orders to the listeners, who have the same handler.
 type way struct {
-	// write leaves events for delivery, in one transaction.
-	write func(t *testing.T, told ...ordersapi.Placed) error
-	// carry delivers what was written and what will be, until stop.
-	carry func(t *testing.T, h events.Handler) (stop func())
+	// write leaves events for delivery, in one transaction, and says when it knew that it had committed.
+	write func(t *testing.T, told ...ordersapi.Placed) (committed time.Time, err error)
+	// carry delivers what was written and what will be, until stop, to each listener's handler.
+	carry func(t *testing.T, handler func(listener int) events.Handler) (stop func())
 }
 
 // ours is outbox, relay, memory bus and consumer.
 func (w *wire) ours() way {
 	var outbox *events.Outbox
 	return way{
-		write: func(t *testing.T, told ...ordersapi.Placed) error {
-			err := pgx.BeginFunc(t.Context(), w.teller, func(tx pgx.Tx) error {
+		write: func(t *testing.T, told ...ordersapi.Placed) (committed time.Time, err error) {
+			err = postgres.InTx(t.Context(), w.teller, func(tx pgx.Tx) error {
 				for _, e := range told {
 					if err := events.PublishTx(t.Context(), tx, e); err != nil {
 						return err
@@ -106,16 +107,17 @@ func (w *wire) ours() way {
 				}
 				return nil
 			})
+			committed = time.Now()
 			if outbox != nil {
 				outbox.Wake()
 			}
-			return err
+			return committed, err
 		},
-		carry: func(t *testing.T, h events.Handler) (stop func()) {
+		carry: func(t *testing.T, handler func(listener int) events.Handler) (stop func()) {
 			bus := events.NewMemoryBus()
 			var stops []func()
-			for _, listener := range w.listeners {
-				stops = append(stops, w.consume(t, listener, bus, w.cfg.ConsumerBatch, h))
+			for i, listener := range w.listeners {
+				stops = append(stops, w.consume(t, listener, bus, w.cfg.ConsumerBatch, handler(i)))
 			}
 			outbox = events.NewOutbox(w.teller, bus, w.cfg, w.log)
 			stopRelay := runs(t, outbox.Run)
@@ -133,8 +135,8 @@ func (w *wire) ours() way {
 // stock is watermill's forwarder over watermill-sql, and one transaction for each event. It has one listener.
 func (w *wire) stock() way {
 	return way{
-		write: func(t *testing.T, told ...ordersapi.Placed) error {
-			return pgx.BeginFunc(t.Context(), w.watermill, func(tx pgx.Tx) error {
+		write: func(t *testing.T, told ...ordersapi.Placed) (committed time.Time, err error) {
+			err = postgres.InTx(t.Context(), w.watermill, func(tx pgx.Tx) error {
 				for _, e := range told {
 					if err := publishStock(tx, "orders", e.Topic(), stockMessage(t, e)); err != nil {
 						return err
@@ -142,8 +144,9 @@ func (w *wire) stock() way {
 				}
 				return nil
 			})
+			return time.Now(), err
 		},
-		carry: func(t *testing.T, h events.Handler) (stop func()) {
+		carry: func(t *testing.T, handler func(listener int) events.Handler) (stop func()) {
 			subscriber, err := newStockSubscriber(w.watermill, "listener")
 			if err != nil {
 				t.Fatal(err)
@@ -152,7 +155,7 @@ func (w *wire) stock() way {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stopConsumer := w.consume(t, w.listeners[0], subscriber, 1, h)
+			stopConsumer := w.consume(t, w.listeners[0], subscriber, 1, handler(0))
 			stopForwarder := forwardStock(t, w.watermill, "orders", bus)
 			return func() { stopForwarder(); stopConsumer() }
 		},
