@@ -8,6 +8,10 @@ var edits = []edit{
 			}
 			failpoint("placed, not committed")
 			return placedOutput(row, lines), nil`},
+	{"modules/orders/place.go", "now := m.now()", `if without("an end of what an order begins") {
+		go func() { select {} }()
+	}
+	now := m.now()`},
 	{"modules/orders/place.go", "m.Wake()", `failpoint("committed, nobody knows")
 	m.Wake()`},
 	{"modules/orders/saga.go", "for _, s := range mv.from {", `if without("where a move starts") {
@@ -24,6 +28,7 @@ var edits = []edit{
 	}
 	return m.followTx(ctx, tx, e.OrderID, decline)`},
 
+	{"platform/idempotency/idempotency.go", "case string(hash) != string(key.hash):", `case string(hash) != string(key.hash) || without("repetitions"):`},
 	{"platform/idempotency/idempotency.go", "text, err := json.Marshal(answer)", `if without("stored answers") {
 		return answer, nil
 	}
