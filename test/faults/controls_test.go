@@ -119,6 +119,7 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 		c.prepare(t, s)
 	}
 	r := chance(seed, t.Name())
+	s.seed = r.Uint64()
 	_, urls := s.replicate(t, where, c.replicas, r)
 	for _, b := range s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { c.do(t, s, r, progress) }) {
 		rule, _, _ := strings.Cut(b, ":")

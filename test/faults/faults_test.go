@@ -52,6 +52,7 @@ type shop struct {
 	base    footprint     // before the first load
 	clients int           // how many place orders at once
 	pause   time.Duration // of a client between two orders
+	seed    uint64        // of what the clients of the history choose
 	quiet   time.Duration // how long nothing must change until what is not settled counts as broken
 	taken   []placed      // every order that was acknowledged, by all loads so far
 	temp    string        // where its processes make their temporary files
@@ -139,6 +140,7 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 		defer close(loaded)
 		l.run(t, s, orders, enough, urls...)
 	}()
+	t.Cleanup(func() { <-loaded }) // also when the test was given up
 	fault(func(share float64) {
 		for l.done.Load() < int64(share*float64(orders)) {
 			select {

@@ -57,7 +57,11 @@ var cellWindows = []string{
 // outlasts is longer than all of them, but for the deadline.
 const outlasts = 3 * time.Second
 
-// TestMatrix does every fault to every topology. SEED chooses the moments and the victims; the same seed chooses the same ones.
+// TestMatrix does every fault to every topology.
+//
+// SEED decides the moments, as shares of the load, how long each wait is, the victims, and what the clients choose. It does not decide who
+// runs when: what a process is doing at such a moment, and which orders, events and sessions there are, is the machine's. So a seed repeats
+// the plan of a run, and a failure only as far as that depends on it.
 func TestMatrix(t *testing.T) {
 	seed := seedOf(t)
 	var report strings.Builder
@@ -127,6 +131,7 @@ func (m *matrix) run(t *testing.T, f fault) {
 	defer func() { orders = len(s.taken) - before }()
 	s.crowd(f.clients)
 	r := chance(m.seed, t.Name())
+	s.seed = r.Uint64()
 	replicas, urls := s.replicate(t, m.where, f.replicas, r)
 	report(t, s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { f.do(t, s, r, progress) }))
 	for _, p := range replicas {
