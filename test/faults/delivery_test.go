@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -16,34 +17,56 @@ var tellers = []string{"orders", "inventory", "payments"}
 // their transactions took that long, and are let go in any order; and of what was told, some is told again all the time.
 func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, m := range tellers {
-		s.exec(t, `
-			CREATE FUNCTION `+m+`.hold_back() RETURNS trigger LANGUAGE plpgsql AS $$
-			BEGIN
-				IF random() < 0.4 THEN
-					NEW.published_at := 'infinity';
-				END IF;
-				RETURN NEW;
-			END $$;
-			CREATE TRIGGER hold_back BEFORE INSERT ON `+m+`.outbox FOR EACH ROW EXECUTE FUNCTION `+m+`.hold_back()`)
+		s.exec(t, fmt.Sprintf(holdBack, m, r.Perm(10)[:4]))
 	}
 	progress(0.2)
 	for until := time.Now().Add(2 * outlasts); time.Now().Before(until); rest(r, 400*time.Millisecond) {
 		m := tellers[r.IntN(len(tellers))]
-		s.exec(t, fmt.Sprintf(letGo, m, r.IntN(40)))
-		s.exec(t, fmt.Sprintf(tellAgain, m, r.IntN(40)))
+		s.tellAgain(t, r, m, "published_at = 'infinity'", r.IntN(40))
+		s.tellAgain(t, r, m, "published_at < now()", r.IntN(40))
 	}
 	for _, m := range tellers {
 		s.exec(t, "DROP FUNCTION "+m+".hold_back CASCADE")
-		s.exec(t, fmt.Sprintf(letGo, m, 1_000_000))
+		s.exec(t, "DROP SEQUENCE "+m+".told")
+		s.tellAgain(t, r, m, "published_at = 'infinity'", math.MaxInt)
 	}
 }
 
-const (
-	letGo = `UPDATE %[1]s.outbox SET published_at = NULL WHERE id IN (
-		SELECT id FROM %[1]s.outbox WHERE published_at = 'infinity' ORDER BY random() LIMIT %[2]d FOR UPDATE SKIP LOCKED)`
-	tellAgain = `UPDATE %[1]s.outbox SET published_at = NULL, replays = replays + 1 WHERE id IN (
-		SELECT id FROM %[1]s.outbox WHERE published_at < now() ORDER BY random() LIMIT %[2]d FOR UPDATE SKIP LOCKED)`
-)
+// holdBack holds back those events of a module whose number ends with one of four digits.
+const holdBack = `
+	CREATE SEQUENCE %[1]s.told;
+	CREATE FUNCTION %[1]s.hold_back() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+	BEGIN
+		IF strpos('%[2]v', (nextval('%[1]s.told') %% 10)::text) > 0 THEN
+			NEW.published_at := 'infinity';
+		END IF;
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER hold_back BEFORE INSERT ON %[1]s.outbox FOR EACH ROW EXECUTE FUNCTION %[1]s.hold_back()`
+
+// tellAgain has the relay tell some of the events that are in such a state, or for the first time.
+func (s *shop) tellAgain(t *testing.T, r *rand.Rand, module, state string, most int) {
+	t.Helper()
+	ids := s.shuffled(t, r, "SELECT id::text FROM "+module+".outbox WHERE "+state+" ORDER BY id")
+	s.exec(t, `UPDATE `+module+`.outbox SET published_at = NULL, replays = replays + 1 WHERE id IN (
+		SELECT id FROM `+module+`.outbox WHERE id = ANY ($1::uuid[]) AND `+state+` FOR UPDATE SKIP LOCKED)`, ids[:min(most, len(ids))])
+}
+
+// shuffled is the query's one column in an order of r's: PostgreSQL's own random() would not follow the seed.
+func (s *shop) shuffled(t *testing.T, r *rand.Rand, query string) []string {
+	t.Helper()
+	rows, err := s.admin.Query(t.Context(), query)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Error(err)
+	}
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
 
 // An operator who knows of no reason has everything told again, twice.
 func replay(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {

@@ -3,8 +3,15 @@ package faults
 // edits are the failpoints, each before the text that it is named after, and the switches of the negative controls. The texts are short, so
 // that they outlive most changes around them.
 var edits = []edit{
-	{"modules/orders/place.go", "return placedOutput(row, lines), nil", `failpoint("placed, not committed")
+	{"modules/orders/place.go", "return placedOutput(row, lines), nil", `if _, err := tx.Exec(ctx, "SELECT 1"); err != nil { // what is left for later is written before it dies
+				return orderOutput{}, err
+			}
+			failpoint("placed, not committed")
 			return placedOutput(row, lines), nil`},
+	{"modules/orders/place.go", "now := m.now()", `if without("an end of what an order begins") {
+		go func() { select {} }()
+	}
+	now := m.now()`},
 	{"modules/orders/place.go", "m.Wake()", `failpoint("committed, nobody knows")
 	m.Wake()`},
 	{"modules/orders/saga.go", "for _, s := range mv.from {", `if without("where a move starts") {
@@ -21,6 +28,7 @@ var edits = []edit{
 	}
 	return m.followTx(ctx, tx, e.OrderID, decline)`},
 
+	{"platform/idempotency/idempotency.go", "case string(hash) != string(key.hash):", `case string(hash) != string(key.hash) || without("repetitions"):`},
 	{"platform/idempotency/idempotency.go", "text, err := json.Marshal(answer)", `if without("stored answers") {
 		return answer, nil
 	}
@@ -59,6 +67,9 @@ var edits = []edit{
 	m.Ack()
 }`},
 	{"platform/events/apply.go", "if err := c.handle(ctx, tx, m); err != nil {", `err := c.handle(ctx, tx, m)
+			if err == nil {
+				_, err = tx.Exec(ctx, "SELECT 1")
+			}
 			failpoint("handled, not committed")
 			if err != nil {`},
 	{"platform/events/apply.go", `queries.Queue("SELECT pg_advisory_xact_lock(`, `if without("turns") {

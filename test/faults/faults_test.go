@@ -49,8 +49,10 @@ func long(t *testing.T) {
 type shop struct {
 	*topology.Shop
 	admin   *pgxpool.Pool
+	base    footprint     // before the first load
 	clients int           // how many place orders at once
 	pause   time.Duration // of a client between two orders
+	seed    uint64        // of what the clients of the history choose
 	quiet   time.Duration // how long nothing must change until what is not settled counts as broken
 	taken   []placed      // every order that was acknowledged, by all loads so far
 	temp    string        // where its processes make their temporary files
@@ -104,11 +106,14 @@ func open(ctx context.Context, mix topology.Options) (*shop, error) {
 
 // close may be called again.
 func (s *shop) close(t *testing.T) {
-	s.admin.Close()
-	if err := s.Stop(); err != nil {
+	if err := s.end(); err != nil {
 		t.Errorf("stop: %v", err)
 	}
-	os.RemoveAll(s.temp)
+}
+
+func (s *shop) end() error {
+	s.admin.Close()
+	return errors.Join(s.Stop(), os.RemoveAll(s.temp))
 }
 
 func (s *shop) token(role, subject string) string {
@@ -126,7 +131,7 @@ func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(s
 func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) (broken []string) {
 	t.Helper()
 	l := &load{}
-	base := s.baseline(t)
+	s.baseline(t)
 	stop := s.sample(t)
 	history := s.recordHistory(t, l, urls)
 	began := time.Now()
@@ -135,6 +140,7 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 		defer close(loaded)
 		l.run(t, s, orders, enough, urls...)
 	}()
+	t.Cleanup(func() { <-loaded }) // also when the test was given up
 	fault(func(share float64) {
 		for l.done.Load() < int64(share*float64(orders)) {
 			select {
@@ -153,7 +159,7 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	broken = append(broken, stop()...)
 	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(l.done.Load())/time.Since(began).Seconds())
 	s.summarize(t)
-	s.returnsTo(t, base)
+	s.returnsToBase(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	broken, s.found = append(broken, s.found...), nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type history struct {
 	began   time.Time
 	resting chan struct{}
 	clients sync.WaitGroup
+	sent    atomic.Int64 // requests
 
 	mu         sync.Mutex
 	orders     map[string][]porcupine.Operation // by id
@@ -54,9 +56,11 @@ func (s *shop) recordHistory(t *testing.T, l *load, urls []string) *history {
 		}
 	}
 	for i := range 2 {
-		h.clients.Go(func() { h.watch(t, fmt.Sprintf("watcher-%d", i)) })
-		h.clients.Go(func() { h.buy(t, fmt.Sprintf("buyer-%d", i)) })
+		watcher, buyer := fmt.Sprintf("watcher-%d", i), fmt.Sprintf("buyer-%d", i)
+		h.clients.Go(func() { h.watch(t, chance(s.seed, watcher), watcher) })
+		h.clients.Go(func() { h.buy(t, chance(s.seed, buyer), buyer) })
 	}
+	t.Cleanup(h.clients.Wait) // also when the test was given up
 	return h
 }
 
@@ -69,10 +73,13 @@ func (h *history) rest() {
 // least is how many rounds each client makes, however soon it may rest.
 const least = 25
 
-// goesOn paces the rounds as a person would; it is false once the client may rest.
-func (h *history) goesOn(round int) bool {
-	time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond))
+// goesOn paces the rounds as a person would; it is false once the client may rest, or the test is over.
+func (h *history) goesOn(t *testing.T, r *rand.Rand, round int) bool {
+	time.Sleep(20 * time.Millisecond)
+	rest(r, 60*time.Millisecond)
 	select {
+	case <-t.Context().Done():
+		return false
 	case <-h.resting:
 		return round < least
 	default:
@@ -86,16 +93,17 @@ func (h *history) now() int64 { return time.Since(h.began).Nanoseconds() }
 func final(state string) bool { return state == "confirmed" || strings.HasPrefix(state, "cancelled") }
 
 // watch places orders, one after the other, and has three hands look at each, and sometimes cancel it, until it has ended.
-func (h *history) watch(t *testing.T, customer string) {
+func (h *history) watch(t *testing.T, r *rand.Rand, customer string) {
 	token := h.token("customer", customer)
-	for i := 0; h.goesOn(i); i++ {
-		id := h.place(t, customer, token, skus[rand.IntN(len(skus))], mix[rand.IntN(len(mix))], 1)
+	for i := 0; h.goesOn(t, r, i); i++ {
+		id := h.place(t, customer, token, skus[r.IntN(len(skus))], mix[r.IntN(len(mix))], 1)
 		var hands sync.WaitGroup
 		for range 3 {
+			r := rand.New(rand.NewPCG(r.Uint64(), 0)) // its own
 			hands.Go(func() {
-				for step, state := 0, ""; id != "" && !final(state) && h.goesOn(least-2+step); step++ { // two more when it may rest
+				for step, state := 0, ""; id != "" && !final(state) && h.goesOn(t, r, least-2+step); step++ { // two more when it may rest
 					what := read
-					if rand.IntN(4) == 0 {
+					if r.IntN(4) == 0 {
 						what = cancelling
 					}
 					state = h.ask(t, token, id, what)
@@ -107,24 +115,24 @@ func (h *history) watch(t *testing.T, customer string) {
 }
 
 // buy orders from the shelves, restocks them and looks at them.
-func (h *history) buy(t *testing.T, customer string) {
+func (h *history) buy(t *testing.T, r *rand.Rand, customer string) {
 	token := h.token("customer", customer)
-	for i := 0; h.goesOn(i); i++ {
-		sku := h.shelves[rand.IntN(len(h.shelves))]
-		switch n := rand.IntN(10); {
+	for i := 0; h.goesOn(t, r, i); i++ {
+		sku := h.shelves[r.IntN(len(h.shelves))]
+		switch n := r.IntN(10); {
 		case n < 5:
-			p := purchase{sku: sku, token: token, quantity: 1 + rand.Int64N(3), call: h.now()}
+			p := purchase{sku: sku, token: token, quantity: 1 + r.Int64N(3), call: h.now()}
 			if p.id = h.place(t, customer, token, sku, "tok_ok", p.quantity); p.id == "" {
 				return
 			}
-			for step := 0; !final(p.state) && h.goesOn(step); step++ {
+			for step := 0; !final(p.state) && h.goesOn(t, r, step); step++ {
 				p.state, p.seen = h.ask(t, token, p.id, read), h.now()
 			}
 			h.mu.Lock()
 			h.bought = append(h.bought, p)
 			h.mu.Unlock()
 		case n < 7:
-			h.restock(t, sku, 1+rand.Int64N(3))
+			h.restock(t, sku, 1+r.Int64N(3))
 		default:
 			h.look(t, sku)
 		}
@@ -201,7 +209,7 @@ func (h *history) look(t *testing.T, sku string) {
 func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	var p product
 	call, key, token := h.now(), uuid.NewString(), h.token("staff", "grace")
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); t.Context().Err() == nil && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		status, known := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key, fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
 		if known && status == http.StatusOK {
 			h.saw(sku, call, stockOp{what: restock, quantity: quantity}, p)
@@ -211,7 +219,7 @@ func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	h.finds(answered, "%s was not restocked within %s", sku, patience)
 }
 
-// send asks any of the processes. An answer that says that the fault is theirs is none: what was asked for may have happened, or not.
+// send asks the processes in turn. An answer that says that the fault is theirs is none: what was asked for may have happened, or not.
 func (h *history) send(t *testing.T, method, path, token, key, body string, into any) (status int, known bool) {
 	request, err := http.NewRequestWithContext(t.Context(), method, h.url()+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -241,4 +249,4 @@ func (h *history) send(t *testing.T, method, path, token, key, body string, into
 	return status, true
 }
 
-func (h *history) url() string { return h.urls[rand.IntN(len(h.urls))] }
+func (h *history) url() string { return h.urls[int(h.sent.Add(1))%len(h.urls)] }

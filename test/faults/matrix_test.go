@@ -2,10 +2,12 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,7 +28,7 @@ const (
 type fault struct {
 	name     string
 	only     string                              // the topology that it is possible in; both when empty
-	smoke    bool                                // make test runs it, and not only make faults
+	smoke    []string                            // the topologies that make test runs it in; make faults runs it in all
 	edited   bool                                // it needs the edited binaries, see edits_test.go
 	replicas int                                 // how many processes more serve the same schemas
 	clients  int                                 // how many more of them than usual, who do not rest
@@ -55,7 +57,11 @@ var cellWindows = []string{
 // outlasts is longer than all of them, but for the deadline.
 const outlasts = 3 * time.Second
 
-// TestMatrix does every fault to every topology. SEED chooses the moments and the victims; the same seed chooses the same ones.
+// TestMatrix does every fault to every topology.
+//
+// SEED decides the moments, as shares of the load, how long each wait is, the victims, and what the clients choose. It does not decide who
+// runs when: what a process is doing at such a moment, and which orders, events and sessions there are, is the machine's. So a seed repeats
+// the plan of a run, and a failure only as far as that depends on it.
 func TestMatrix(t *testing.T) {
 	seed := seedOf(t)
 	var report strings.Builder
@@ -109,7 +115,7 @@ type matrix struct {
 }
 
 func (m *matrix) run(t *testing.T, f fault) {
-	if !f.smoke {
+	if !slices.Contains(f.smoke, m.where) {
 		long(t)
 	}
 	if f.needs != nil {
@@ -118,21 +124,15 @@ func (m *matrix) run(t *testing.T, f fault) {
 			t.Skip(why)
 		}
 	}
+	orders, began := 0, time.Now()
+	defer func() { m.enter(t, f, orders, time.Since(began)) }()
 	s := m.open(t, f)
-	before, began := len(s.taken), time.Now()
-	defer func() { m.enter(t, f, len(s.taken)-before, time.Since(began)) }()
-	s.clients, s.pause = cellClients, cellPause
-	if f.clients > 0 {
-		s.clients, s.pause = f.clients, 0
-	}
+	before := len(s.taken)
+	defer func() { orders = len(s.taken) - before }()
+	s.crowd(f.clients)
 	r := chance(m.seed, t.Name())
-	replicas := m.replicate(t, f.replicas, r)
-	urls := []string{s.URL}
-	for _, p := range replicas {
-		if m.where == monolith { // a service's replica is behind nobody's route, and only consumes
-			urls = append(urls, p.URL)
-		}
-	}
+	s.seed = r.Uint64()
+	replicas, urls := s.replicate(t, m.where, f.replicas, r)
 	report(t, s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { f.do(t, s, r, progress) }))
 	for _, p := range replicas {
 		if err := p.Stop(); err != nil {
@@ -143,7 +143,7 @@ func (m *matrix) run(t *testing.T, f fault) {
 
 // enter writes the cell's line, also when the cell was given up.
 func (m *matrix) enter(t *testing.T, f fault, orders int, took time.Duration) {
-	verdict := fmt.Sprintf("%d held", len(always)+len(finally)+compared)
+	verdict := fmt.Sprintf("%d held", len(rules))
 	if t.Failed() {
 		verdict = "BROKEN"
 		t.Logf("SEED=%d; the shop's log ends so:\n%s", m.seed, m.logs.end())
@@ -162,6 +162,7 @@ func (m *matrix) open(t *testing.T, f fault) *shop {
 		return s
 	}
 	m.close(t)
+	m.logs = &journal{}
 	var mix topology.Options
 	if f.alone != nil {
 		mix = f.alone(t)
@@ -169,12 +170,11 @@ func (m *matrix) open(t *testing.T, f fault) *shop {
 	if m.edited = f.edited; m.edited {
 		mix.Bin = editedBin(t)
 	}
-	m.logs = &journal{}
 	mix.Out = m.logs
 	var err error
 	m.shop, err = openForCell(t.Context(), m.where, mix)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, m.logs.end())
+		t.Fatal(err)
 	}
 	return m.shop
 }
@@ -190,9 +190,20 @@ func openForCell(ctx context.Context, where string, mix topology.Options) (*shop
 	if err != nil {
 		return nil, err
 	}
-	s.clients, s.pause, s.quiet = cellClients, cellPause, 20*time.Second
+	s.quiet = 20 * time.Second
 	_, err = s.admin.Exec(ctx, `UPDATE inventory.stock SET initial = initial + 1000000, on_hand = on_hand + 1000000 WHERE sku <> 'tea-gyokuro'`)
-	return s, err
+	if err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	return s, nil
+}
+
+// crowd chooses how many clients there are: so many who do not rest, or for 0 the usual ones.
+func (s *shop) crowd(restless int) {
+	s.clients, s.pause = cellClients, cellPause
+	if restless > 0 {
+		s.clients, s.pause = restless, 0
+	}
 }
 
 func (m *matrix) close(t *testing.T) {
@@ -203,22 +214,26 @@ func (m *matrix) close(t *testing.T) {
 	}
 }
 
-// replicate starts so many replicas more: of the monolith, or of services.
-func (m *matrix) replicate(t *testing.T, count int, r *rand.Rand) (replicas []*topology.Process) {
+// replicate starts so many replicas more, of the monolith or of services, and returns where clients may order then.
+func (s *shop) replicate(t *testing.T, where string, count int, r *rand.Rand) (replicas []*topology.Process, urls []string) {
 	t.Helper()
+	urls = []string{s.URL}
 	first := r.IntN(len(topology.Modules))
 	for i := range count {
 		var p *topology.Process
 		var err error
-		if m.where == monolith {
-			p, err = m.shop.StartMonolith(t.Context(), 0)
+		if where == monolith {
+			p, err = s.StartMonolith(t.Context(), 0)
 		} else {
-			p, err = m.shop.StartService(t.Context(), topology.Modules[(first+i)%len(topology.Modules)])
+			p, err = s.StartService(t.Context(), topology.Modules[(first+i)%len(topology.Modules)])
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		replicas = append(replicas, p)
+		if where == monolith { // a service's replica is behind nobody's route, and only consumes
+			urls = append(urls, p.URL)
+		}
 	}
-	return replicas
+	return replicas, urls
 }

@@ -54,7 +54,7 @@ func poisonEvents(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.seam(t, "events", "redrive", "--all")
 	time.Sleep(time.Second) // some attempts, or the dead of before would do
 	s.awaitDead(t, dead)
-	s.bury(t)
+	s.bury(t, dead)
 }
 
 // A handler has a bug that makes it panic. Its events are dead letters until the bug is mended; then an operator redrives them.
@@ -125,10 +125,10 @@ func (s *shop) awaitDead(t *testing.T, want map[string][]string) {
 }
 
 // bury does with the poison what an operator does who has read it: it counts as handled.
-func (s *shop) bury(t *testing.T) {
+func (s *shop) bury(t *testing.T, dead map[string][]string) {
 	t.Helper()
-	for _, m := range topology.Modules {
-		s.exec(t, `WITH buried AS (DELETE FROM `+m+`.failed RETURNING event_id, topic)
-			INSERT INTO `+m+`.inbox (event_id, topic) SELECT event_id, topic FROM buried`)
+	for m, ids := range dead {
+		s.exec(t, `WITH buried AS (DELETE FROM `+m+`.failed WHERE event_id::text = ANY ($1) RETURNING event_id, topic)
+			INSERT INTO `+m+`.inbox (event_id, topic) SELECT event_id, topic FROM buried`, ids)
 	}
 }

@@ -36,16 +36,14 @@ func (s *shop) losePostgres(t *testing.T, moments []float64, progress func(float
 	}
 }
 
-// Connections are ended in the middle of whatever they do, each with the same chance.
+// Connections are ended in the middle of whatever they do: some, most or all of them.
 func terminateBackends(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 8) {
 		progress(moment)
 		rest(r, 50*time.Millisecond)
-		_, err := s.admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE datname = current_database() AND usename <> current_user AND random() < $1`, 0.3+0.7*r.Float64())
-		if err != nil {
-			t.Error(err)
-		}
+		pids := s.shuffled(t, r, "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND usename <> current_user ORDER BY backend_start")
+		some := int(float64(len(pids)) * (0.3 + 0.7*r.Float64()))
+		s.exec(t, "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids[:some])
 	}
 }
 

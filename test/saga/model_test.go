@@ -58,7 +58,7 @@ func (o *order) moves(rt *rapid.T, now seen) {
 func (m *model) look(rt *rapid.T) {
 	for _, o := range m.orders {
 		var now seen
-		if status := m.call("customer", "GET", "/v1/orders/"+o.id, "", &now); status != 200 {
+		if status := m.call(rt, "customer", "GET", "/v1/orders/"+o.id, "", &now); status != 200 {
 			rt.Fatalf("get order: status %d", status)
 		}
 		o.moves(rt, now)
@@ -72,7 +72,7 @@ func (m *model) look(rt *rapid.T) {
 }
 
 func (m *model) product(rt *rapid.T, sku string) (p product) {
-	if status := m.call("staff", "GET", "/v1/inventory/products/"+sku, "", &p); status != 200 {
+	if status := m.call(rt, "staff", "GET", "/v1/inventory/products/"+sku, "", &p); status != 200 {
 		rt.Fatalf("get product: status %d", status)
 	}
 	return p
@@ -138,7 +138,7 @@ func (m *model) checkEnd(rt *rapid.T, o *order) {
 		Amount struct{ Amount int64 }
 	}
 	var page struct{ Items []payment }
-	if status := m.call("staff", "GET", "/v1/payments?order_id="+o.id, "", &page); status != 200 {
+	if status := m.call(rt, "staff", "GET", "/v1/payments?order_id="+o.id, "", &page); status != 200 {
 		rt.Fatalf("list payments: status %d", status)
 	}
 	paid := slices.ContainsFunc(page.Items, func(p payment) bool { return p.Status == "captured" && p.Amount.Amount == o.total })

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"pgregory.net/rapid"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
 	notificationsmigrations "example.com/shop/migrations/notifications"
@@ -45,7 +46,6 @@ var modules = []string{"orders", "inventory", "payments", "notifications"}
 // shop is all four modules in one process, as the monolith puts them together, on a bus that does what it is told, under a clock that
 // stands still until it is moved. Relays run all the time, for they only fill the bus; workers run when they are told to.
 type shop struct {
-	t       *testing.T
 	admin   *pgxpool.Pool
 	pools   map[string]*pgxpool.Pool
 	workers map[string][]*worker.Worker
@@ -61,11 +61,11 @@ type shop struct {
 func open(t *testing.T) *shop {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s := &shop{t: t, pools: map[string]*pgxpool.Pool{}, workers: map[string][]*worker.Worker{}, bus: newBus(), tokens: map[string]string{}}
+	s := &shop{pools: map[string]*pgxpool.Pool{}, workers: map[string][]*worker.Worker{}, bus: newBus(), tokens: map[string]string{}}
 	db := pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS}, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
 		pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS}, pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
 	s.admin = db.Admin(t)
-	doors := s.newDoors(log)
+	doors := s.newDoors(t, log)
 
 	// One attempt: an event that fails is a dead letter at once, and the run has failed.
 	delivery := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
@@ -111,14 +111,15 @@ func open(t *testing.T) *shop {
 }
 
 // newDoors is a web server without a listener, with a token for everybody who may come in.
-func (s *shop) newDoors(log *slog.Logger) *web.Server {
-	key, err := tokens.LoadOrCreate(filepath.Join(s.t.TempDir(), "key.pem"))
+func (s *shop) newDoors(t *testing.T, log *slog.Logger) *web.Server {
+	t.Helper()
+	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	verifier, err := web.NewVerifier(s.t.Context(), web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	verifier, err := web.NewVerifier(t.Context(), web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, role := range []string{"customer", "staff"} {
 		s.tokens[role] = key.Mint(tokens.Claims{Role: role, Subject: "ada"})
@@ -166,8 +167,8 @@ func (s *shop) pay(w http.ResponseWriter, r *http.Request) {
 }
 
 // call asks as somebody of the role and reads the answer.
-func (s *shop) call(role, method, path, body string, answer any) (status int) {
-	request := httptest.NewRequestWithContext(s.t.Context(), method, path, strings.NewReader(body))
+func (s *shop) call(rt *rapid.T, role, method, path, body string, answer any) (status int) {
+	request := httptest.NewRequestWithContext(rt.Context(), method, path, strings.NewReader(body))
 	request.Header.Set("Authorization", "Bearer "+s.tokens[role])
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Idempotency-Key", uuid.NewString())
@@ -175,7 +176,7 @@ func (s *shop) call(role, method, path, body string, answer any) (status int) {
 	s.doors.ServeHTTP(w, request)
 	if w.Code < 300 {
 		if err := json.Unmarshal(w.Body.Bytes(), answer); err != nil {
-			s.t.Errorf("%s %s: %v in %s", method, path, err, w.Body)
+			rt.Fatalf("%s %s: %v in %s", method, path, err, w.Body)
 		}
 	}
 	return w.Code
@@ -190,34 +191,34 @@ var idle = map[string]string{
 }
 
 // work runs the module's workers until they have nothing to do.
-func (s *shop) work(module string) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(s.t.Context()))
+func (s *shop) work(rt *rapid.T, module string) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(rt.Context()))
 	var all sync.WaitGroup
+	defer all.Wait() // also when it is given up, for the next run finds a shop at rest
+	defer stop()
 	for _, w := range s.workers[module] {
 		all.Go(func() { _ = w.Run(ctx) }) // it returns nil, always
 	}
-	s.until(idle[module], s.now())
-	stop()
-	all.Wait()
+	s.until(rt, idle[module], s.now())
 }
 
 // drain waits until the relays have told everything that is in the outboxes.
-func (s *shop) drain() {
-	s.until(`SELECT NOT EXISTS (SELECT FROM orders.outbox WHERE published_at IS NULL) AND NOT EXISTS (SELECT FROM inventory.outbox
+func (s *shop) drain(rt *rapid.T) {
+	s.until(rt, `SELECT NOT EXISTS (SELECT FROM orders.outbox WHERE published_at IS NULL) AND NOT EXISTS (SELECT FROM inventory.outbox
 		WHERE published_at IS NULL) AND NOT EXISTS (SELECT FROM payments.outbox WHERE published_at IS NULL)`)
 }
 
-func (s *shop) until(query string, args ...any) {
-	for limit := time.Now().Add(20 * time.Second); !s.is(query, args...); time.Sleep(time.Millisecond) {
+func (s *shop) until(rt *rapid.T, query string, args ...any) {
+	for limit := time.Now().Add(20 * time.Second); !s.is(rt, query, args...); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
-			s.t.Fatalf("it does not come true: %s", query)
+			rt.Fatalf("it does not come true: %s", query)
 		}
 	}
 }
 
-func (s *shop) is(query string, args ...any) (yes bool) {
-	if err := s.admin.QueryRow(s.t.Context(), query, args...).Scan(&yes); err != nil {
-		s.t.Fatal(err)
+func (s *shop) is(rt *rapid.T, query string, args ...any) (yes bool) {
+	if err := s.admin.QueryRow(rt.Context(), query, args...).Scan(&yes); err != nil {
+		rt.Fatal(err)
 	}
 	return yes
 }
