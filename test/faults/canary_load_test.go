@@ -21,7 +21,7 @@ func TestThreeProcessesConsumeForOneSchema(t *testing.T) {
 }
 
 func consumeTogether(t *testing.T, module string) {
-	s := startWith(t, topology.Options{Facade: true})
+	s := startWith(t, topology.Options{Facade: true, Env: brisk})
 	second, err := s.StartMonolith(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)

@@ -30,8 +30,14 @@ func TestInventoryGoesOutAndComesBack(t *testing.T) {
 	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
 }
 
+// brisk is a façade that looks twice as often as it does for people. Who leaves waits half as long for it, so nobody has more time to notice.
+var brisk = []string{"GATEWAY_INTERVAL=500ms", "DRAIN_AFTER=1s"}
+
+// noticed is how long it takes such a façade to see what has changed.
+const noticed = 1250 * time.Millisecond
+
 func outAndBack(t *testing.T, module, path, role string) {
-	s := startWith(t, topology.Options{Facade: true})
+	s := startWith(t, topology.Options{Facade: true, Env: brisk})
 	first := s.Processes()[0]
 	second, err := s.StartMonolith(t.Context(), 0)
 	if err != nil {
@@ -138,7 +144,7 @@ func (c *canary) route(t *testing.T, weight int) {
 	if err := os.WriteFile(c.Routes, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2500 * time.Millisecond) // the façade looks once a second; what counts is measured, not assumed
+	time.Sleep(noticed) // what counts is measured, not assumed
 }
 
 // measure asks as many new clients would and compares who served them with the weight.
@@ -178,7 +184,7 @@ func (c *canary) serve(t *testing.T, modules ...string) {
 	for _, p := range c.monoliths {
 		p.Env = append(p.Env, "MODULES="+strings.Join(modules, ","))
 		c.restart(t, p, p.Stop)
-		time.Sleep(2500 * time.Millisecond) // until the façade's probe has seen that it is back
+		time.Sleep(noticed) // that it is back
 	}
 }
 

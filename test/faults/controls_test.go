@@ -140,7 +140,7 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 // killWaiting has inventory hold events for a while, each of them neither applied nor forgotten, and kills it then.
 func killWaiting(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victim := s.serving(t, "inventory")
-	for _, moment := range moments(r, 2) {
+	for _, moment := range moments(r, 5) {
 		progress(moment)
 		release := s.holdConsumer(t, "inventory")
 		time.Sleep(time.Second)
