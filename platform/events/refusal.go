@@ -21,6 +21,8 @@ type refusal struct {
 
 // refuse leaves the topic out until its pause, ±50 %, has passed, and has the relay look for it then.
 func (o *Outbox) refuse(ctx context.Context, topic string, cause error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	pause := min(max(2*o.refused[topic].pause, minRefusal), maxRefusal)
 	wait := pause/2 + rand.N(pause)
 	o.refused[topic] = refusal{pause: pause, until: time.Now().Add(wait)}
@@ -28,8 +30,17 @@ func (o *Outbox) refuse(ctx context.Context, topic string, cause error) {
 	o.log.ErrorContext(ctx, "the bus refused a topic", "topic", topic, "error", cause, "again_in", wait.String())
 }
 
+// accept forgets that the topic was refused.
+func (o *Outbox) accept(topic string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.refused, topic)
+}
+
 // leftOut is never nil: to PostgreSQL, nothing differs from every element of NULL.
 func (o *Outbox) leftOut() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	topics := []string{}
 	for topic, r := range o.refused {
 		if time.Now().Before(r.until) {

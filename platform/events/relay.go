@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -20,20 +21,29 @@ import (
 
 // Outbox tells the world what its module's transactions wrote. Any number of processes may run one for the same schema.
 type Outbox struct {
-	conn     *ownConn
-	pool     *pgxpool.Pool
-	bus      message.Publisher
-	cfg      Config
-	log      *slog.Logger
-	relay    *worker.Worker
-	pruner   *worker.Worker
-	lastFull time.Time          // when the relay last looked at the whole table
-	refused  map[string]refusal // by topic; these two are the relay goroutine's alone
+	conns  chan *ownConn // those that no relay uses
+	pool   *pgxpool.Pool
+	bus    message.Publisher
+	cfg    Config
+	log    *slog.Logger
+	relay  *worker.Worker
+	pruner *worker.Worker
+
+	mu       sync.Mutex
+	lastFull time.Time          // when a relay last looked at the whole table
+	refused  map[string]refusal // by topic
 }
+
+// relays is how many batches of an outbox may be on their way at the same time. The memory bus has a batch until the slowest listener has
+// handled all of it, and a broker until it is on the disk: meanwhile the others need not be without work, and no event need wait for that.
+const relays = 2
 
 // NewOutbox returns the outbox of the module whose runtime role the pool uses. Nothing is published before Run.
 func NewOutbox(pool *pgxpool.Pool, bus message.Publisher, cfg Config, log *slog.Logger) *Outbox {
-	o := &Outbox{conn: newOwnConn(pool), pool: pool, bus: bus, cfg: cfg, log: log, refused: map[string]refusal{}}
+	o := &Outbox{conns: make(chan *ownConn, relays), pool: pool, bus: bus, cfg: cfg, log: log, refused: map[string]refusal{}}
+	for range relays {
+		o.conns <- newOwnConn(pool)
+	}
 	o.relay = worker.New("relay", cfg.Poll, o.publishBatch, log)
 	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log)
 	return o
@@ -44,11 +54,16 @@ func (o *Outbox) Wake() { o.relay.Wake() }
 
 // Run publishes and prunes until ctx ends; a batch under way is finished.
 func (o *Outbox) Run(ctx context.Context) error {
-	defer o.conn.close(ctx)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return o.relay.Run(ctx) })
+	for range relays {
+		g.Go(func() error { return o.relay.Run(ctx) })
+	}
 	g.Go(func() error { return o.pruner.Run(ctx) })
-	return g.Wait()
+	err := g.Wait()
+	for range relays {
+		(<-o.conns).close(ctx)
+	}
+	return err
 }
 
 // MetadataReplays tells a bus how often the event was told again. A broker that drops repetitions by message id must not drop these.
@@ -62,19 +77,28 @@ const recently = 10 * time.Second
 // publishBatch publishes unpublished rows and marks them, in one transaction that keeps other relays off these rows. If the process
 // dies before the commit the rows are published again: at least once. So nobody waits for the marks to be on the disk either.
 func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
+	conn := <-o.conns
+	defer func() { o.conns <- conn }()
+	o.mu.Lock()
 	full := time.Since(o.lastFull) >= o.cfg.Poll
+	o.mu.Unlock()
 	from := uuid.Nil
 	if !full {
 		from = firstIDAt(time.Now().Add(-recently))
 	}
-	err = o.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		batch, err := unpublishedTx(ctx, tx, from, o.leftOut(), o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}
 		more = len(batch) == o.cfg.RelayBatch
-		if full && !more { // what remains of a backlog is looked for by full scans too
+		switch {
+		case more:
+			o.Wake() // another relay takes the next batch
+		case full: // what remains of a backlog is looked for by full scans too
+			o.mu.Lock()
 			o.lastFull = time.Now()
+			o.mu.Unlock()
 		}
 		published := o.publish(ctx, batch)
 		if len(published) == 0 {
@@ -146,7 +170,7 @@ func (o *Outbox) publish(ctx context.Context, batch []*message.Message) (publish
 			o.refuse(ctx, r.topic, r.err)
 			continue
 		}
-		delete(o.refused, r.topic)
+		o.accept(r.topic)
 		for _, m := range byTopic[r.topic] {
 			published = append(published, m.UUID)
 		}

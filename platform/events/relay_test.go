@@ -74,6 +74,38 @@ func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 	eventually(t, s.teller, 0, drained)
 }
 
+// slowBus takes one topic only when it is told to.
+type slowBus struct {
+	*events.MemoryBus
+	asked, release chan struct{}
+}
+
+func (b *slowBus) Publish(topic string, messages ...*message.Message) error {
+	if topic == (other{}).Topic() {
+		close(b.asked)
+		<-b.release
+	}
+	return b.MemoryBus.Publish(topic, messages...)
+}
+
+// The bus has a batch until its slowest listener is done.
+func TestWhatIsTellingSlowlyHoldsUpNothingElse(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	bus := &slowBus{MemoryBus: s.bus.MemoryBus, asked: make(chan struct{}), release: make(chan struct{})}
+	run(t, events.NewOutbox(s.teller, bus, s.cfg, s.log).Run)
+	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error { return events.PublishTx(t.Context(), tx, other{happened{"slow"}}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-bus.asked
+	s.publish(t.Context(), t, "quick")
+	eventually(t, s.listener, 1, "SELECT count(*) FROM effects")
+	close(bus.release)
+	eventually(t, s.teller, 0, drained)
+}
+
 // clockBus writes down the database's time of each delivery.
 type clockBus struct {
 	*events.MemoryBus
