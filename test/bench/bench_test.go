@@ -60,15 +60,15 @@ type size struct {
 	deliverFor time.Duration // events, at each rate
 	drained    int           // events
 	warmFor    time.Duration // a shop that has just started
-	sustainFor time.Duration // the most that it confirms, after a third of that
+	sustainFor time.Duration // the most that it confirms, once it has filled up
 	paceFor    time.Duration // orders at a steady rate
 }
 
 var (
 	moment = size{placers: []int{1, 8}, placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
 		warmFor: 100 * time.Millisecond, sustainFor: 600 * time.Millisecond, paceFor: 500 * time.Millisecond}
-	full = size{placers: []int{1, 8, 32, 64}, placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 30_000,
-		warmFor: 3 * time.Second, sustainFor: 24 * time.Second, paceFor: 10 * time.Second}
+	full = size{placers: []int{1, 8, 32, 64}, placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 50_000,
+		warmFor: 3 * time.Second, sustainFor: time.Minute, paceFor: 10 * time.Second}
 )
 
 // bench is one run.

@@ -45,10 +45,10 @@ func (b *bench) confirming(t *testing.T) []section {
 
 	most := section{title: "Orders confirmed per second", how: fmt.Sprintf("Over HTTP, with at most %d orders under way: "+
 		"each order that is confirmed lets the next one in; who is confirmed is looked up every %s, or more rarely where that would take more than a fifth of the "+
-		"time. Counted are those that are confirmed within %s, once a third of that has gone by. All split is four services over JetStream, which syncs "+
+		"time. Counted are those that are confirmed within %s, once it has filled up for %s. All split is four services over JetStream, which syncs "+
 		"each message, behind the façade. The stock path is the same modules, routes, handlers and workers in one process, but between them watermill's forwarder and "+
 		"watermill-sql, with polls every %s, and one transaction per event with its inbox row. The raw limit is the most that pgx or pgbench placed above.",
-		underWay, lookRare, b.sustainFor, stockPoll)}
+		underWay, lookRare, b.sustainFor, fill(b.sustainFor), stockPoll)}
 	most.rows = []row{
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "stock path", reference: rate(stock.most.rate())}.least(5),
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "raw limit", reference: rate(b.raw)}.least(0.35),

@@ -101,7 +101,10 @@ type confirmed struct {
 }
 
 // steady says that orders were under way for no longer than the shop was given to fill up before the window.
-func (c confirmed) steady() bool { return c.within > 0 && c.times.At(50) <= c.window/3 }
+func (c confirmed) steady() bool { return c.within > 0 && c.times.At(50) <= fill(c.window) }
+
+// fill is how long a shop fills up before a window of that length.
+func fill(window time.Duration) time.Duration { return window / 6 }
 
 // rate is how many orders a second were confirmed; 0 when they were under way for so long that a rate would only say how the queue grew.
 func (c confirmed) rate() float64 {
@@ -124,23 +127,22 @@ func (c confirmed) unsteady() string {
 	case c.within == 0:
 		return fmt.Sprintf("; it has no rate, as nothing was confirmed within %s", c.window)
 	}
-	return fmt.Sprintf("; it has no rate, as it was in no steady state: the median order was under way for %s, more than a third of %s",
-		c.times.At(50).Round(time.Millisecond), c.window)
+	return fmt.Sprintf("; it has no rate, as it was in no steady state: the median order was under way for %s, more than the %s it had to fill up",
+		c.times.At(50).Round(time.Millisecond), fill(c.window))
 }
 
 // underWay is how many orders may be placed and not confirmed at the same time when the most is asked for. The shop takes orders faster than it
 // sees them through, and without a limit it would be measured how fast a queue grows.
 const underWay = 512
 
-// most confirms as many orders as it can. They are counted in a window of that length, by the clock, once the shop has been filling up for a
-// third of that.
+// most confirms as many orders as it can. They are counted in a window of that length, by the clock, once the shop has filled up.
 func (s *shop) most(t *testing.T, d time.Duration) confirmed {
 	t.Helper()
 	plan := s.plan
-	plan.Clients, plan.For = placers, d+d/3
+	plan.Clients, plan.For = placers, fill(d)+d
 	w := &watch{slots: make(chan struct{}, underWay), every: lookRare}
 	plan.Admit = func() bool { return w.admit(t.Context()) }
-	opens := time.Now().Add(d / 3)
+	opens := time.Now().Add(fill(d))
 	c := s.confirm(t, plan, w)
 	c.window = d
 	for _, o := range w.confirmed {
