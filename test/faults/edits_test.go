@@ -61,6 +61,7 @@ var edits = []edit{
 		for _, m := range batch {
 			m.Ack()
 		}
+		linger()
 	}
 	err := c.apply(ctx, batch...)`},
 	{"platform/events/consumer.go", "m.Ack()\n}", `failpoint("committed, not acknowledged")

@@ -41,8 +41,13 @@ func omit(mechanism, part, statement string) string {
 	return statement
 }
 
+const aWhile = 300 * time.Millisecond
+
 // later does what should have been done before.
-func later(f func()) { time.AfterFunc(300*time.Millisecond, f) }
+func later(f func()) { time.AfterFunc(aWhile, f) }
+
+// linger gives more events the time to be caught in what is done wrong.
+func linger() { time.Sleep(aWhile) }
 
 // stumble is a bug that MENDED mends.
 func stumble(payload []byte) {
