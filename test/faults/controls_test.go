@@ -3,7 +3,6 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -38,8 +37,10 @@ var controls = []control{
 	{without: "once", do: disturbDelivery},
 	{without: "inbox", do: disturbDelivery},
 	{without: "publish before mark", do: killEach, red: []string{reached}},
-	{without: "commit before acknowledgement", split: true, do: killInventory, red: []string{reached}},
-	{without: "commit before acknowledgement,deadlines", split: true, do: killInventory, red: []string{"every order is confirmed or cancelled"}},
+	{without: "commit before acknowledgement", split: true, do: dieAt("acknowledged, not applied, orders.confirmed.v1", "inventory"),
+		red: []string{reached, "a confirmed order is shipped"}},
+	{without: "commit before acknowledgement,deadlines", split: true, do: dieAt("acknowledged, not applied, orders.placed.v1", "inventory"),
+		red: []string{"every order is confirmed or cancelled"}},
 	{without: "tombstones", do: disturbDelivery, red: []string{"a cancelled order holds no stock", "a cancelled order holds no money", paidOnce}},
 	{without: "repetitions", do: dieAt("committed, nobody knows", "orders"), red: []string{answered}},
 	{without: "an end of what an order begins", do: nothing, red: []string{givenBack}},
@@ -135,15 +136,6 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 		t.Logf("the shop's log ends so:\n%s", logs.end())
 	}
 	return red
-}
-
-// killInventory kills it in the middle of the events that it has, so late that orders are confirmed as fast as they come in.
-func killInventory(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	victim := s.serving(t, "inventory")
-	for _, moment := range moments(r, 2) {
-		progress(1.5 + moment)
-		s.restart(t, victim, func() error { return victim.Signal(os.Kill) })
-	}
 }
 
 // fiveTimes is five times the load.

@@ -62,6 +62,9 @@ var edits = []edit{
 			m.Ack()
 		}
 		linger()
+		for _, m := range batch {
+			failpoint("acknowledged, not applied, " + m.Metadata.Get(metadataTopic))
+		}
 	}
 	err := c.apply(ctx, batch...)`},
 	{"platform/events/consumer.go", "m.Ack()\n}", `failpoint("committed, not acknowledged")

@@ -46,7 +46,7 @@ const aWhile = 300 * time.Millisecond
 // later does what should have been done before.
 func later(f func()) { time.AfterFunc(aWhile, f) }
 
-// linger gives more events the time to be caught in what is done wrong.
+// linger gives what was done too early the time to take effect.
 func linger() { time.Sleep(aWhile) }
 
 // stumble is a bug that MENDED mends.
