@@ -93,7 +93,7 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 	o.module = newModule(cfg, o.pool, log, o.now, mailer)
 
 	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
-		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour}
+		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() {
 		if err := bus.Close(); err != nil {

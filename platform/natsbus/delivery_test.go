@@ -49,7 +49,7 @@ func newShop(t *testing.T) *shop {
 		broker: b, bus: newConfig(t, b.URL()), teller: db.Pool(t, "teller"), listener: db.Pool(t, "listener"),
 		events: events.Config{
 			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
-			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour,
+			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour,
 		},
 	}
 }
