@@ -37,10 +37,11 @@ SET status = 'sent', sent_at = @now::timestamptz, lease_until = NULL, reason = N
 WHERE id = @id AND status <> 'sent';
 
 -- Only the claim that failed speaks for the message: a worker that overran its lease changes nothing.
+-- Not status = 'pending', which would let PostgreSQL look for the id among all that is due.
 -- name: MarkFailure :exec
 UPDATE messages
 SET status = @status, next_at = @next_at, reason = @reason::text, lease_until = NULL
-WHERE id = @id AND status = 'pending' AND attempts = @attempts;
+WHERE id = @id AND status NOT IN ('sent', 'failed') AND attempts = @attempts;
 
 -- Takes no lock. In the order of their making, which is the order in which the customer got them.
 -- name: ListMessages :many

@@ -23,6 +23,9 @@ type refusal struct {
 func (o *Outbox) refuse(ctx context.Context, topic string, cause error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if time.Now().Before(o.refused[topic].until) {
+		return // the other relay was told so at the same time
+	}
 	pause := min(max(2*o.refused[topic].pause, minRefusal), maxRefusal)
 	wait := pause/2 + rand.N(pause)
 	o.refused[topic] = refusal{pause: pause, until: time.Now().Add(wait)}

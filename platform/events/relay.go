@@ -35,7 +35,8 @@ type Outbox struct {
 }
 
 // relays is how many batches of an outbox may be on their way at the same time. The memory bus has a batch until the slowest listener has
-// handled all of it, and a broker until it is on the disk: meanwhile the others need not be without work, and no event need wait for that.
+// handled all of it, and a broker until it is on the disk: meanwhile a second batch keeps the other listeners at work. More than two gained
+// nothing.
 const relays = 2
 
 // NewOutbox returns the outbox of the module whose runtime role the pool uses. Nothing is published before Run.
@@ -52,7 +53,7 @@ func NewOutbox(pool *pgxpool.Pool, bus message.Publisher, cfg Config, log *slog.
 // Wake makes the relay look at once. Call it after the commit of a transaction that called PublishTx.
 func (o *Outbox) Wake() { o.relay.Wake() }
 
-// Run publishes and prunes until ctx ends; a batch under way is finished.
+// Run publishes and prunes until ctx ends; a batch under way is finished. Call it once.
 func (o *Outbox) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for range relays {

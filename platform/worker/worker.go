@@ -45,7 +45,8 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run works until ctx ends and returns nil. A step under way when ctx ends is finished, not interrupted.
+// Run works until ctx ends and returns nil. A step under way when ctx ends is finished, not interrupted. Each Run of several at the same
+// time is a loop of its own, and a wake reaches one of them that is idle, or the first that will be.
 func (w *Worker) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -85,7 +85,7 @@ func (r row) within(median, p99 float64) row {
 	if p99 > 0 {
 		r.goal, met = fmt.Sprintf("%s, p99 ≤ %g", r.goal, p99), met && r.ours.p99 <= p99
 	}
-	r.verdict = verdict(r.ours.value > 0, met)
+	r.verdict = verdict(r.ours.p99 > 0, met)
 	return r
 }
 
@@ -119,7 +119,7 @@ const (
 
 Written by ` + "`make bench` and `make bench-long`" + `, and by nobody's hand: run them to have the figures of your machine. Every figure stands
 beside a reference from the same run, and the ratio is ours / reference. The load generator, the payment provider, the mail server, PostgreSQL
-(which syncs each commit) and the shop share the machine. Times are a median and a p99.
+(which syncs each commit, but for the marks of our relays) and the shop share the machine. Times are a median and a p99.
 
 <!-- bench -->
 <!-- /bench -->

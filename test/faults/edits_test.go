@@ -36,13 +36,16 @@ var edits = []edit{
 
 	{"platform/events/relay.go", "lastFull time.Time ", `last uuid.UUID
 	lastFull time.Time `},
-	{"platform/events/relay.go", "full := time.Since(o.lastFull)", `full := !without("full scans") && time.Since(o.lastFull)`},
+	{"platform/events/relay.go", "full := time.Since(o.lastFull)", `last := o.last
+	full := !without("full scans") && time.Since(o.lastFull)`},
 	{"platform/events/relay.go", "from = firstIDAt(time.Now().Add(-recently))", `from = firstIDAt(time.Now().Add(-recently))
 		if without("full scans") {
-			from = o.last
+			from = last
 		}`},
-	{"platform/events/relay.go", "published := o.publish(ctx, batch)", `if len(batch) > 0 {
+	{"platform/events/relay.go", "published := o.publish(ctx, batch)", `if without("full scans") && len(batch) > 0 {
+			o.mu.Lock()
 			o.last = uuid.MustParse(batch[len(batch)-1].UUID)
+			o.mu.Unlock()
 		}
 		var published []string
 		if without("publish before mark") {

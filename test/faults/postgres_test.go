@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -42,7 +43,7 @@ func terminateBackends(t *testing.T, s *shop, r *rand.Rand, progress func(float6
 		progress(moment)
 		rest(r, 50*time.Millisecond)
 		pids := s.shuffled(t, r, "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND usename <> current_user ORDER BY backend_start")
-		some := int(float64(len(pids)) * (0.3 + 0.7*r.Float64()))
+		some := int(math.Round(float64(len(pids)) * (0.3 + 0.7*r.Float64())))
 		s.exec(t, "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids[:some])
 	}
 }

@@ -57,7 +57,7 @@ func Installed() bool {
 // settings are what every server gets, whatever it runs in.
 func settings(durable bool) []string {
 	s := []string{
-		"-c", "max_connections=300", // four processes, their pools, and a test harness on top
+		"-c", "max_connections=400", // four processes, their pools, and a test harness on top
 		"-c", "timezone=UTC",
 		"-c", "log_timezone=UTC",
 	}

@@ -220,7 +220,7 @@ func (q *Queries) ListMessages(ctx context.Context, orderID uuid.UUID) ([]ListMe
 const markFailure = `-- name: MarkFailure :exec
 UPDATE messages
 SET status = $1, next_at = $2, reason = $3::text, lease_until = NULL
-WHERE id = $4 AND status = 'pending' AND attempts = $5
+WHERE id = $4 AND status NOT IN ('sent', 'failed') AND attempts = $5
 `
 
 type MarkFailureParams struct {
@@ -232,6 +232,7 @@ type MarkFailureParams struct {
 }
 
 // Only the claim that failed speaks for the message: a worker that overran its lease changes nothing.
+// Not status = 'pending', which would let PostgreSQL look for the id among all that is due.
 func (q *Queries) MarkFailure(ctx context.Context, arg MarkFailureParams) error {
 	_, err := q.db.Exec(ctx, markFailure,
 		arg.Status,
