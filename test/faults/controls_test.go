@@ -146,6 +146,7 @@ func commitLater(t *testing.T, s *shop) {
 	t.Helper()
 	s.exec(t, "ALTER DATABASE shop SET synchronous_commit = off")
 	s.exec(t, "ALTER SYSTEM SET wal_writer_delay = '10s'")
+	s.exec(t, "ALTER SYSTEM SET wal_writer_flush_after = '64MB'")
 	s.exec(t, "SELECT pg_reload_conf()")
 	s.set(t, nil, s.modules()...) // for new sessions
 }
