@@ -79,7 +79,7 @@ func TestTemporaryServer(t *testing.T) {
 	t.Parallel()
 	s := start(t, pgserver.Options{})
 	for setting, want := range map[string]string{
-		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300",
+		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400",
 		"listen_addresses": "127.0.0.1", "server_encoding": "UTF8", "TimeZone": "UTC",
 	} {
 		if got := query(t, s.URL(), "SELECT current_setting('"+setting+"')"); got != want {
