@@ -37,8 +37,8 @@ type Event interface {
 	Aggregate() (id string, version int64)
 }
 
-// maxPayload leaves room in the 1 MiB that a broker takes by default, for headers and for PostgreSQL's way of writing JSON, which is longer. An event that the bus always refuses would hold up all
-// later ones of its topic, so it is refused to whoever tells it.
+// maxPayload leaves room in the 1 MiB that a broker takes by default, for headers and for PostgreSQL's way of writing JSON, which is longer.
+// An event that the bus always refuses would hold up all later ones of its topic, so it is refused to whoever tells it.
 const maxPayload = 512 << 10
 
 var errTooLarge = errors.New("the event is larger than a bus takes")
