@@ -52,7 +52,7 @@ type claim = db.ClaimAttemptsRow
 func (m *Module) claimDue(ctx context.Context) (more bool, err error) {
 	free := m.cfg.Concurrency - int(m.underWay.Load())
 	if free <= 0 {
-		return false, nil // the next lane that becomes free wakes us
+		return false, nil // the first lane that becomes free wakes us
 	}
 	now := m.now()
 	claims, err := db.New(m.pool).ClaimAttempts(ctx, db.ClaimAttemptsParams{
@@ -78,11 +78,17 @@ func (m *Module) claimDue(ctx context.Context) (more bool, err error) {
 func (m *Module) callNext(ctx context.Context) (more bool, err error) {
 	select {
 	case c := <-m.claimed:
-		defer m.claimer.Wake()
-		defer m.underWay.Add(-1)
+		defer m.finish()
 		return true, m.carryOut(ctx, c)
 	default:
 		return false, nil
+	}
+}
+
+// finish frees a lane. When it is the only free one, the claimer may have found none.
+func (m *Module) finish() {
+	if int(m.underWay.Add(-1)) == m.cfg.Concurrency-1 {
+		m.claimer.Wake()
 	}
 }
 

@@ -2,6 +2,7 @@ package payments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -10,6 +11,7 @@ import (
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/modules/payments/internal/db"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // Handlers are payments' part in the saga of an order. They write attempts; the worker acts on them.
@@ -30,20 +32,19 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.Paymen
 	if err := checkDue(money{e.Amount.Amount, e.Amount.Currency}, e.PaymentToken); err != nil {
 		return err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
+	id, idErr := uuid.NewV7()
+	key, keyErr := uuid.NewV7()
+	if err := errors.Join(idErr, keyErr); err != nil {
 		return fmt.Errorf("make payment id: %w", err)
 	}
-	made, err := db.New(tx).InsertPayment(ctx, db.InsertPaymentParams{
-		OrderID: orderID, ID: id, Amount: e.Amount.Amount, Currency: e.Amount.Currency, Token: e.PaymentToken, Now: m.now(),
+	err = db.New(postgres.Later(tx)).InsertPayment(ctx, db.InsertPaymentParams{
+		OrderID: orderID, ID: id, Amount: e.Amount.Amount, Currency: e.Amount.Currency, Token: e.PaymentToken,
+		AttemptID: key, Cause: events.CauseOf(ctx), Now: m.now(),
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("insert payment: %w", err)
-	case made == 0:
-		return nil
 	}
-	return m.insertAttemptTx(ctx, tx, orderID, capture)
+	return nil
 }
 
 // onOrderCancelled stops a capture that has not begun, and gives back what was taken. The tombstone is tried first: its

@@ -1,8 +1,15 @@
 -- The primary key is the lock: of a payment due twice, or a payment due after its cancel, only the first finds the place free.
--- name: InsertPayment :execrows
-INSERT INTO payments (order_id, id, status, amount, currency, token, created_at, updated_at)
-VALUES (@order_id, @id, 'pending', @amount, @currency, @token, @now, @now)
-ON CONFLICT (order_id) DO NOTHING;
+-- The attempt to capture comes with a payment that is new, and with no other.
+-- name: InsertPayment :exec
+WITH made AS (
+    INSERT INTO payments (order_id, id, status, amount, currency, token, created_at, updated_at)
+    VALUES (@order_id, @id, 'pending', @amount, @currency, @token, @now, @now)
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING payments.order_id
+)
+INSERT INTO attempts (id, order_id, kind, next_at, cause, created_at, updated_at)
+SELECT @attempt_id::uuid, made.order_id, 'capture', @now, @cause, @now, @now
+FROM made;
 
 -- The same lock from the other side: a cancel that came first leaves the row that the late payment due will meet.
 -- name: InsertTombstone :execrows
@@ -17,7 +24,7 @@ FROM payments
 WHERE order_id = @order_id
 FOR NO KEY UPDATE;
 
--- Needs no guard of its own: the row is locked by LockPayment. No status that is moved to calls with the token, so it goes.
+-- Needs no guard of its own: the row is locked by LockPayment or FinishAttempt. No status that is moved to calls with the token, so it goes.
 -- name: MovePayment :exec
 UPDATE payments
 SET status = @status, reference = @reference, version = @version, cancelled_at = @cancelled_at, token = '', updated_at = @now
@@ -30,9 +37,9 @@ FROM payments
 WHERE order_id = @order_id AND status <> 'tombstone';
 
 -- UNIQUE (order_id, kind) refuses a second one loudly: the rules never ask for it.
--- name: InsertAttempt :exec
+-- name: InsertRefund :exec
 INSERT INTO attempts (id, order_id, kind, next_at, cause, created_at, updated_at)
-VALUES (@id, @order_id, @kind, @now, @cause, @now, @now);
+VALUES (@id, @order_id, 'refund', @now, @cause, @now, @now);
 
 -- Waits for a claim under way on the row and then sees its try: only a capture that nobody ever claimed can be taken back.
 -- name: WithdrawCapture :execrows
@@ -42,7 +49,7 @@ WHERE order_id = @order_id AND kind = 'capture' AND state = 'pending' AND tries 
 
 -- SKIP LOCKED lets claimers in several processes pass each other; longest due first, so that no attempt starves. A CTE
 -- that locks runs once; as a subquery the join might run it again and claim more than @most. The payment is read, not locked: what a cancel
--- beside the claim changes is decided under LockPayment when the result is settled.
+-- beside the claim changes is decided under the payment's lock when the result is settled.
 -- name: ClaimAttempts :many
 WITH due AS (
     SELECT pending.id
@@ -62,11 +69,24 @@ RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempt
     payments.amount, payments.currency, payments.token, payments.reference, payments.cancelled_at,
     attempts.lease_until::timestamptz AS lease_until;
 
--- Fenced by tries: a claimer whose lease went to another changes nothing, and so learns that its result is not wanted.
--- name: FinishAttempt :execrows
-UPDATE attempts
-SET state = 'done', outcome = @outcome, reason = @reason, lease_until = NULL, updated_at = @now
-WHERE id = @id AND tries = @tries AND state = 'pending';
+-- Fenced by tries: a claimer whose lease went to another changes nothing and finds no row, and so learns that its result is not wanted.
+-- Locks the payment before the attempt, as LockPayment does, and waits for a cancel that has it.
+-- name: FinishAttempt :one
+WITH payment AS (
+    SELECT p.order_id, p.id, p.status, p.amount, p.currency, p.reference, p.version, p.cancelled_at
+    FROM payments AS p
+    WHERE p.order_id = @order_id
+    FOR NO KEY UPDATE
+), finished AS (
+    UPDATE attempts
+    SET state = 'done', outcome = @outcome, reason = @reason, lease_until = NULL, updated_at = @now
+    FROM payment
+    WHERE attempts.id = @id AND attempts.order_id = payment.order_id AND attempts.tries = @tries AND attempts.state = 'pending'
+    RETURNING attempts.order_id
+)
+SELECT payment.order_id, payment.id, payment.status, payment.amount, payment.currency, payment.reference, payment.version, payment.cancelled_at
+FROM payment
+JOIN finished ON finished.order_id = payment.order_id;
 
 -- Fenced by tries like FinishAttempt: giving back a lease that is another's would let a third call beside it.
 -- name: PostponeAttempt :exec

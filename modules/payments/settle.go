@@ -20,30 +20,29 @@ var errLeaseLost = errors.New("the lease went to another claimer")
 // settle commits what the provider said: the attempt's end, the payment's move and the event that tells of it, or none of them.
 // A cancel that came during the call is seen here, under the lock, and not before.
 func (m *Module) settle(ctx context.Context, c claim, a answer) error {
-	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		queries := db.New(tx)
-		p, err := queries.LockPayment(ctx, c.OrderID)
-		if err != nil {
-			return fmt.Errorf("lock payment: %w", err)
-		}
-		ours, err := queries.FinishAttempt(ctx, db.FinishAttemptParams{
-			ID: c.ID, Tries: c.Tries, Outcome: string(a.outcome), Reason: a.reason, Now: m.now(),
+	var p db.FinishAttemptRow
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
+		p, err = db.New(tx).FinishAttempt(ctx, db.FinishAttemptParams{
+			OrderID: c.OrderID, ID: c.ID, Tries: c.Tries, Outcome: string(a.outcome), Reason: a.reason, Now: m.now(),
 		})
-		if err != nil {
-			return fmt.Errorf("finish attempt: %w", err)
-		}
-		if ours == 0 {
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
 			return errLeaseLost
+		case err != nil:
+			return fmt.Errorf("finish attempt: %w", err)
 		}
 		if a.outcome == approved && c.Kind == capture {
 			p.Reference = a.reference
 		}
-		return m.moveTx(ctx, tx, p, newsOf(c.Kind, a.outcome), a.reason)
+		return m.moveTx(ctx, tx, db.LockPaymentRow(p), newsOf(c.Kind, a.outcome), a.reason)
 	})
 	if err != nil {
 		return fmt.Errorf("settle %s: %w", c.Kind, err)
 	}
-	m.outbox.Wake() // a refund to claim is found by the claimer, which each finished lane wakes
+	m.outbox.Wake()
+	if p.CancelledAt != nil {
+		m.claimer.Wake() // there may be a refund to claim
+	}
 	return nil
 }
 
@@ -76,20 +75,20 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentRow, n n
 			OrderID: p.OrderID.String(), PaymentID: p.ID.String(), Amount: amount, Version: p.Version,
 		})
 	case refunding:
-		return m.insertAttemptTx(ctx, tx, p.OrderID, refund)
+		return m.insertRefundTx(ctx, tx, p.OrderID)
 	}
 	return nil
 }
 
-// insertAttemptTx writes an attempt. Its id is the idempotency key that every try of it will use.
-func (m *Module) insertAttemptTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, kind string) error {
+// insertRefundTx writes the attempt to refund. Its id is the idempotency key that every try of it will use.
+func (m *Module) insertRefundTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) error {
 	key, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make %s key: %w", kind, err)
+		return fmt.Errorf("make refund key: %w", err)
 	}
-	err = db.New(postgres.Later(tx)).InsertAttempt(ctx, db.InsertAttemptParams{ID: key, OrderID: orderID, Kind: kind, Cause: events.CauseOf(ctx), Now: m.now()})
+	err = db.New(postgres.Later(tx)).InsertRefund(ctx, db.InsertRefundParams{ID: key, OrderID: orderID, Cause: events.CauseOf(ctx), Now: m.now()})
 	if err != nil {
-		return fmt.Errorf("insert %s attempt: %w", kind, err)
+		return fmt.Errorf("insert refund: %w", err)
 	}
 	return nil
 }

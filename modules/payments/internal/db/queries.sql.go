@@ -55,7 +55,7 @@ type ClaimAttemptsRow struct {
 
 // SKIP LOCKED lets claimers in several processes pass each other; longest due first, so that no attempt starves. A CTE
 // that locks runs once; as a subquery the join might run it again and claim more than @most. The payment is read, not locked: what a cancel
-// beside the claim changes is decided under LockPayment when the result is settled.
+// beside the claim changes is decided under the payment's lock when the result is settled.
 func (q *Queries) ClaimAttempts(ctx context.Context, arg ClaimAttemptsParams) ([]ClaimAttemptsRow, error) {
 	rows, err := q.db.Query(ctx, claimAttempts, arg.LeaseUntil, arg.Now, arg.Most)
 	if err != nil {
@@ -88,13 +88,26 @@ func (q *Queries) ClaimAttempts(ctx context.Context, arg ClaimAttemptsParams) ([
 	return items, nil
 }
 
-const finishAttempt = `-- name: FinishAttempt :execrows
-UPDATE attempts
-SET state = 'done', outcome = $1, reason = $2, lease_until = NULL, updated_at = $3
-WHERE id = $4 AND tries = $5 AND state = 'pending'
+const finishAttempt = `-- name: FinishAttempt :one
+WITH payment AS (
+    SELECT p.order_id, p.id, p.status, p.amount, p.currency, p.reference, p.version, p.cancelled_at
+    FROM payments AS p
+    WHERE p.order_id = $1
+    FOR NO KEY UPDATE
+), finished AS (
+    UPDATE attempts
+    SET state = 'done', outcome = $2, reason = $3, lease_until = NULL, updated_at = $4
+    FROM payment
+    WHERE attempts.id = $5 AND attempts.order_id = payment.order_id AND attempts.tries = $6 AND attempts.state = 'pending'
+    RETURNING attempts.order_id
+)
+SELECT payment.order_id, payment.id, payment.status, payment.amount, payment.currency, payment.reference, payment.version, payment.cancelled_at
+FROM payment
+JOIN finished ON finished.order_id = payment.order_id
 `
 
 type FinishAttemptParams struct {
+	OrderID uuid.UUID
 	Outcome string
 	Reason  string
 	Now     time.Time
@@ -102,75 +115,102 @@ type FinishAttemptParams struct {
 	Tries   int32
 }
 
-// Fenced by tries: a claimer whose lease went to another changes nothing, and so learns that its result is not wanted.
-func (q *Queries) FinishAttempt(ctx context.Context, arg FinishAttemptParams) (int64, error) {
-	result, err := q.db.Exec(ctx, finishAttempt,
+type FinishAttemptRow struct {
+	OrderID     uuid.UUID
+	ID          uuid.UUID
+	Status      string
+	Amount      int64
+	Currency    string
+	Reference   string
+	Version     int64
+	CancelledAt *time.Time
+}
+
+// Fenced by tries: a claimer whose lease went to another changes nothing and finds no row, and so learns that its result is not wanted.
+// Locks the payment before the attempt, as LockPayment does, and waits for a cancel that has it.
+func (q *Queries) FinishAttempt(ctx context.Context, arg FinishAttemptParams) (FinishAttemptRow, error) {
+	row := q.db.QueryRow(ctx, finishAttempt,
+		arg.OrderID,
 		arg.Outcome,
 		arg.Reason,
 		arg.Now,
 		arg.ID,
 		arg.Tries,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const insertAttempt = `-- name: InsertAttempt :exec
-INSERT INTO attempts (id, order_id, kind, next_at, cause, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $4, $4)
-`
-
-type InsertAttemptParams struct {
-	ID      uuid.UUID
-	OrderID uuid.UUID
-	Kind    string
-	Now     time.Time
-	Cause   events.Cause
-}
-
-// UNIQUE (order_id, kind) refuses a second one loudly: the rules never ask for it.
-func (q *Queries) InsertAttempt(ctx context.Context, arg InsertAttemptParams) error {
-	_, err := q.db.Exec(ctx, insertAttempt,
-		arg.ID,
-		arg.OrderID,
-		arg.Kind,
-		arg.Now,
-		arg.Cause,
+	var i FinishAttemptRow
+	err := row.Scan(
+		&i.OrderID,
+		&i.ID,
+		&i.Status,
+		&i.Amount,
+		&i.Currency,
+		&i.Reference,
+		&i.Version,
+		&i.CancelledAt,
 	)
-	return err
+	return i, err
 }
 
-const insertPayment = `-- name: InsertPayment :execrows
-INSERT INTO payments (order_id, id, status, amount, currency, token, created_at, updated_at)
-VALUES ($1, $2, 'pending', $3, $4, $5, $6, $6)
-ON CONFLICT (order_id) DO NOTHING
+const insertPayment = `-- name: InsertPayment :exec
+WITH made AS (
+    INSERT INTO payments (order_id, id, status, amount, currency, token, created_at, updated_at)
+    VALUES ($4, $5, 'pending', $6, $7, $8, $2, $2)
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING payments.order_id
+)
+INSERT INTO attempts (id, order_id, kind, next_at, cause, created_at, updated_at)
+SELECT $1::uuid, made.order_id, 'capture', $2, $3, $2, $2
+FROM made
 `
 
 type InsertPaymentParams struct {
-	OrderID  uuid.UUID
-	ID       uuid.UUID
-	Amount   int64
-	Currency string
-	Token    string
-	Now      time.Time
+	AttemptID uuid.UUID
+	Now       time.Time
+	Cause     events.Cause
+	OrderID   uuid.UUID
+	ID        uuid.UUID
+	Amount    int64
+	Currency  string
+	Token     string
 }
 
 // The primary key is the lock: of a payment due twice, or a payment due after its cancel, only the first finds the place free.
-func (q *Queries) InsertPayment(ctx context.Context, arg InsertPaymentParams) (int64, error) {
-	result, err := q.db.Exec(ctx, insertPayment,
+// The attempt to capture comes with a payment that is new, and with no other.
+func (q *Queries) InsertPayment(ctx context.Context, arg InsertPaymentParams) error {
+	_, err := q.db.Exec(ctx, insertPayment,
+		arg.AttemptID,
+		arg.Now,
+		arg.Cause,
 		arg.OrderID,
 		arg.ID,
 		arg.Amount,
 		arg.Currency,
 		arg.Token,
-		arg.Now,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
+}
+
+const insertRefund = `-- name: InsertRefund :exec
+INSERT INTO attempts (id, order_id, kind, next_at, cause, created_at, updated_at)
+VALUES ($1, $2, 'refund', $3, $4, $3, $3)
+`
+
+type InsertRefundParams struct {
+	ID      uuid.UUID
+	OrderID uuid.UUID
+	Now     time.Time
+	Cause   events.Cause
+}
+
+// UNIQUE (order_id, kind) refuses a second one loudly: the rules never ask for it.
+func (q *Queries) InsertRefund(ctx context.Context, arg InsertRefundParams) error {
+	_, err := q.db.Exec(ctx, insertRefund,
+		arg.ID,
+		arg.OrderID,
+		arg.Now,
+		arg.Cause,
+	)
+	return err
 }
 
 const insertTombstone = `-- name: InsertTombstone :execrows
@@ -287,7 +327,7 @@ type MovePaymentParams struct {
 	OrderID     uuid.UUID
 }
 
-// Needs no guard of its own: the row is locked by LockPayment. No status that is moved to calls with the token, so it goes.
+// Needs no guard of its own: the row is locked by LockPayment or FinishAttempt. No status that is moved to calls with the token, so it goes.
 func (q *Queries) MovePayment(ctx context.Context, arg MovePaymentParams) error {
 	_, err := q.db.Exec(ctx, movePayment,
 		arg.Status,
