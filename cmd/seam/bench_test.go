@@ -53,9 +53,9 @@ func TestBenchOfNobody(t *testing.T) {
 	}
 }
 
-// An order that cannot be followed is shown and fails the run, which ends.
-func TestBenchLosesSight(t *testing.T) {
-	t.Parallel()
+// fakeShop takes every order, and answers so whoever asks what became of one.
+func fakeShop(t *testing.T, status int, order string) (url string) {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/v1/inventory/products":
@@ -64,12 +64,19 @@ func TestBenchLosesSight(t *testing.T) {
 			w.Header().Set("Location", "/v1/orders/one")
 			w.WriteHeader(http.StatusCreated)
 		default:
-			w.WriteHeader(http.StatusBadGateway)
-			_, _ = w.Write([]byte(`{}`))
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(order))
 		}
 	}))
 	t.Cleanup(server.Close)
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms", "--token", "x", server.URL)
+	return server.URL
+}
+
+// An order that cannot be followed is shown and fails the run, which ends.
+func TestBenchLosesSight(t *testing.T) {
+	t.Parallel()
+	url := fakeShop(t, http.StatusBadGateway, `{}`)
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms", "--token", "x", url)
 	said, err := command.CombinedOutput()
 	if err == nil || !regexp.MustCompile(`\d+ of those followed were not seen to end, the last because of: GET /v1/orders/one: 502`).Match(said) {
 		t.Errorf("%v, said\n%s", err, said)
@@ -79,21 +86,10 @@ func TestBenchLosesSight(t *testing.T) {
 // A run that is interrupted shows what it has.
 func TestBenchIsInterrupted(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/v1/inventory/products":
-			_, _ = w.Write([]byte(`{"items":[{"sku":"tea","on_hand":1000}],"next":null}`))
-		case r.Method == http.MethodPost:
-			w.Header().Set("Location", "/v1/orders/one")
-			w.WriteHeader(http.StatusCreated)
-		default:
-			_, _ = w.Write([]byte(`{"status":"confirmed"}`))
-		}
-	}))
-	t.Cleanup(server.Close)
+	url := fakeShop(t, http.StatusOK, `{"status":"confirmed"}`)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), "bench", "--rate", "200", "--for", "1h", "--token", "x", server.URL)
+	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), "bench", "--rate", "200", "--for", "1h", "--token", "x", url)
 	var table bytes.Buffer
 	progress, err := command.StderrPipe()
 	if err != nil {
