@@ -59,7 +59,7 @@ UPDATE reservations
 SET status = 'rejected'
 WHERE order_id = @order_id;
 
--- The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as LockStock does.
+-- The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as OpenReservation does.
 -- name: Ship :exec
 WITH moved AS (
     UPDATE reservations
@@ -85,7 +85,7 @@ INSERT INTO reservations (order_id, status, created_at, updated_at)
 VALUES (@order_id, 'cancelled', @now, @now)
 ON CONFLICT (order_id) DO NOTHING;
 
--- The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as LockStock does.
+-- The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as OpenReservation does.
 -- name: Release :exec
 WITH moved AS (
     UPDATE reservations

@@ -248,7 +248,7 @@ type ReleaseParams struct {
 	OrderID uuid.UUID
 }
 
-// The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as LockStock does.
+// The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as OpenReservation does.
 func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
 	_, err := q.db.Exec(ctx, release, arg.Now, arg.OrderID)
 	return err
@@ -346,7 +346,7 @@ type ShipParams struct {
 	OrderID uuid.UUID
 }
 
-// The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as LockStock does.
+// The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as OpenReservation does.
 func (q *Queries) Ship(ctx context.Context, arg ShipParams) error {
 	_, err := q.db.Exec(ctx, ship, arg.Now, arg.OrderID)
 	return err
