@@ -53,8 +53,8 @@ func TestBenchOfNobody(t *testing.T) {
 	}
 }
 
-// fakeShop takes every order, and answers so whoever asks what became of one.
-func fakeShop(t *testing.T, status int, order string) (url string) {
+// fakeShop takes every order. Whoever asks what became of one gets this code and body.
+func fakeShop(t *testing.T, code int, body string) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -64,8 +64,8 @@ func fakeShop(t *testing.T, status int, order string) (url string) {
 			w.Header().Set("Location", "/v1/orders/one")
 			w.WriteHeader(http.StatusCreated)
 		default:
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte(order))
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(body))
 		}
 	}))
 	t.Cleanup(server.Close)

@@ -78,15 +78,16 @@ func (m *Module) claimDue(ctx context.Context) (more bool, err error) {
 func (m *Module) callNext(ctx context.Context) (more bool, err error) {
 	select {
 	case c := <-m.claimed:
-		defer m.finish()
+		defer m.freeLane()
 		return true, m.carryOut(ctx, c)
 	default:
 		return false, nil
 	}
 }
 
-// finish frees a lane. When it is the only free one, the claimer may have found none.
-func (m *Module) finish() {
+// freeLane wakes the claimer if all lanes were busy, for then it may have looked in vain. While others are free it need not be told: its last
+// look found all that was due, or it looks again.
+func (m *Module) freeLane() {
 	if int(m.underWay.Add(-1)) == m.cfg.Concurrency-1 {
 		m.claimer.Wake()
 	}

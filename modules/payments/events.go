@@ -2,7 +2,6 @@ package payments
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -32,10 +31,13 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.Paymen
 	if err := checkDue(money{e.Amount.Amount, e.Amount.Currency}, e.PaymentToken); err != nil {
 		return err
 	}
-	id, idErr := uuid.NewV7()
-	key, keyErr := uuid.NewV7()
-	if err := errors.Join(idErr, keyErr); err != nil {
+	id, err := uuid.NewV7()
+	if err != nil {
 		return fmt.Errorf("make payment id: %w", err)
+	}
+	key, err := uuid.NewV7() // what every try of the capture will use
+	if err != nil {
+		return fmt.Errorf("make capture key: %w", err)
 	}
 	err = db.New(postgres.Later(tx)).InsertPayment(ctx, db.InsertPaymentParams{
 		OrderID: orderID, ID: id, Amount: e.Amount.Amount, Currency: e.Amount.Currency, Token: e.PaymentToken,

@@ -17,7 +17,7 @@ INSERT INTO payments (order_id, id, status, amount, currency, token, cancelled_a
 VALUES (@order_id, @id, 'tombstone', 0, '', '', @now::timestamptz, @now, @now)
 ON CONFLICT (order_id) DO NOTHING;
 
--- Locks the payment before its attempts, as every transaction here does, so that a cancel and a result wait and do not deadlock.
+-- Locks the payment before its attempts, as every transaction here that takes both, so that a cancel and a result wait and do not deadlock.
 -- name: LockPayment :one
 SELECT order_id, id, status, amount, currency, reference, version, cancelled_at
 FROM payments
@@ -70,9 +70,10 @@ RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempt
     attempts.lease_until::timestamptz AS lease_until;
 
 -- Fenced by tries: a claimer whose lease went to another changes nothing and finds no row, and so learns that its result is not wanted.
--- Locks the payment before the attempt, as LockPayment does, and waits for a cancel that has it.
+-- The attempt is updated FROM the locked payment, which puts that lock first. What was waited for is read again, so the payment is as a
+-- cancel left it, and tries is compared with those of the newest row. The columns are LockPayment's.
 -- name: FinishAttempt :one
-WITH payment AS (
+WITH locked AS (
     SELECT p.order_id, p.id, p.status, p.amount, p.currency, p.reference, p.version, p.cancelled_at
     FROM payments AS p
     WHERE p.order_id = @order_id
@@ -80,13 +81,13 @@ WITH payment AS (
 ), finished AS (
     UPDATE attempts
     SET state = 'done', outcome = @outcome, reason = @reason, lease_until = NULL, updated_at = @now
-    FROM payment
-    WHERE attempts.id = @id AND attempts.order_id = payment.order_id AND attempts.tries = @tries AND attempts.state = 'pending'
+    FROM locked
+    WHERE attempts.id = @id AND attempts.order_id = locked.order_id AND attempts.tries = @tries AND attempts.state = 'pending'
     RETURNING attempts.order_id
 )
-SELECT payment.order_id, payment.id, payment.status, payment.amount, payment.currency, payment.reference, payment.version, payment.cancelled_at
-FROM payment
-JOIN finished ON finished.order_id = payment.order_id;
+SELECT locked.order_id, locked.id, locked.status, locked.amount, locked.currency, locked.reference, locked.version, locked.cancelled_at
+FROM locked
+JOIN finished ON finished.order_id = locked.order_id;
 
 -- Fenced by tries like FinishAttempt: giving back a lease that is another's would let a third call beside it.
 -- name: PostponeAttempt :exec

@@ -40,7 +40,7 @@ func (m *Module) settle(ctx context.Context, c claim, a answer) error {
 		return fmt.Errorf("settle %s: %w", c.Kind, err)
 	}
 	m.outbox.Wake()
-	if p.CancelledAt != nil {
+	if status(p.Status) == cancelling {
 		m.claimer.Wake() // there may be a refund to claim
 	}
 	return nil

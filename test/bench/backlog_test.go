@@ -25,13 +25,13 @@ func (b *bench) backlog(t *testing.T) section {
 		"the consumer is given as many events as fast as it takes them; beside it the same consumer with one event in a transaction, given a tenth.", n)}
 	w := b.newWire(t, "backlog", 1)
 	defer w.drop(t)
-	ours := func(bus *events.MemoryBus) (stop func()) {
+	relay := func(bus *events.MemoryBus) (stop func()) {
 		return runs(t, events.NewOutbox(w.teller, bus, w.cfg, w.log).Run)
 	}
-	stock := func(bus *events.MemoryBus) (stop func()) { return forwardStock(t, w.watermill, "orders", bus) }
+	forwarder := func(bus *events.MemoryBus) (stop func()) { return forwardStock(t, w.watermill, "orders", bus) }
 	s.rows = append(s.rows,
 		row{what: "drained", unit: "events/s", ours: rate(w.drain(t, w.ours(), n)), beside: "stock path", reference: rate(w.drain(t, w.stock(), n/10))}.least(5),
-		row{what: "told", unit: "events/s", ours: rate(w.tell(t, w.ours(), n, ours)), beside: "forwarder", reference: rate(w.tell(t, w.stock(), n, stock))},
+		row{what: "told", unit: "events/s", ours: rate(w.tell(t, w.ours(), n, relay)), beside: "forwarder", reference: rate(w.tell(t, w.stock(), n, forwarder))},
 		row{what: "heard", unit: "events/s", ours: rate(w.hear(t, n, w.cfg.ConsumerBatch)), beside: "one transaction per event", reference: rate(w.hear(t, n/10, 1))}.least(10))
 	return s
 }
@@ -98,7 +98,7 @@ func (h *hearing) listen(t *testing.T) *events.MemoryBus {
 	return bus
 }
 
-// tell has the relay that starts tell n events that wait, to a listener who does nothing.
+// tell starts what tells the n events that wait by that way; the listener only acknowledges.
 func (w *wire) tell(t *testing.T, by way, n int, start func(bus *events.MemoryBus) (stop func())) (perSecond float64) {
 	t.Helper()
 	h := newHearing(n)

@@ -22,7 +22,7 @@ func stopPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.losePostgres(t, moments(r, 2), progress, s.Server.Immediate)
 }
 
-// Its postmaster is killed; the backends notice by themselves.
+// Its postmaster is killed; the sessions notice by themselves.
 func killPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.losePostgres(t, moments(r, 2), progress, s.Server.Kill)
 }

@@ -89,7 +89,7 @@ func (q *Queries) ClaimAttempts(ctx context.Context, arg ClaimAttemptsParams) ([
 }
 
 const finishAttempt = `-- name: FinishAttempt :one
-WITH payment AS (
+WITH locked AS (
     SELECT p.order_id, p.id, p.status, p.amount, p.currency, p.reference, p.version, p.cancelled_at
     FROM payments AS p
     WHERE p.order_id = $1
@@ -97,13 +97,13 @@ WITH payment AS (
 ), finished AS (
     UPDATE attempts
     SET state = 'done', outcome = $2, reason = $3, lease_until = NULL, updated_at = $4
-    FROM payment
-    WHERE attempts.id = $5 AND attempts.order_id = payment.order_id AND attempts.tries = $6 AND attempts.state = 'pending'
+    FROM locked
+    WHERE attempts.id = $5 AND attempts.order_id = locked.order_id AND attempts.tries = $6 AND attempts.state = 'pending'
     RETURNING attempts.order_id
 )
-SELECT payment.order_id, payment.id, payment.status, payment.amount, payment.currency, payment.reference, payment.version, payment.cancelled_at
-FROM payment
-JOIN finished ON finished.order_id = payment.order_id
+SELECT locked.order_id, locked.id, locked.status, locked.amount, locked.currency, locked.reference, locked.version, locked.cancelled_at
+FROM locked
+JOIN finished ON finished.order_id = locked.order_id
 `
 
 type FinishAttemptParams struct {
@@ -127,7 +127,8 @@ type FinishAttemptRow struct {
 }
 
 // Fenced by tries: a claimer whose lease went to another changes nothing and finds no row, and so learns that its result is not wanted.
-// Locks the payment before the attempt, as LockPayment does, and waits for a cancel that has it.
+// The attempt is updated FROM the locked payment, which puts that lock first. What was waited for is read again, so the payment is as a
+// cancel left it, and tries is compared with those of the newest row. The columns are LockPayment's.
 func (q *Queries) FinishAttempt(ctx context.Context, arg FinishAttemptParams) (FinishAttemptRow, error) {
 	row := q.db.QueryRow(ctx, finishAttempt,
 		arg.OrderID,
@@ -295,7 +296,7 @@ type LockPaymentRow struct {
 	CancelledAt *time.Time
 }
 
-// Locks the payment before its attempts, as every transaction here does, so that a cancel and a result wait and do not deadlock.
+// Locks the payment before its attempts, as every transaction here that takes both, so that a cancel and a result wait and do not deadlock.
 func (q *Queries) LockPayment(ctx context.Context, orderID uuid.UUID) (LockPaymentRow, error) {
 	row := q.db.QueryRow(ctx, lockPayment, orderID)
 	var i LockPaymentRow
