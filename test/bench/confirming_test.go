@@ -47,7 +47,8 @@ func (b *bench) confirming(t *testing.T) []section {
 		"each order that is confirmed lets the next one in; who is confirmed is looked up every %s, or more rarely where that would take more than a fifth of the "+
 		"time. Counted are those that are confirmed within %s, once it has filled up for %s. All split is four services over JetStream, which syncs "+
 		"each message, behind the façade. The stock path is the same modules, routes, handlers and workers in one process, but between them watermill's forwarder and "+
-		"watermill-sql, with polls every %s, and one transaction per event with its inbox row. The raw limit is the most that pgx or pgbench placed above.",
+		"watermill-sql, with polls every %s, and one transaction per event with its inbox row. The raw limit is the most that pgx or pgbench placed above. "+
+		"A ms of a core is processor time of all that runs, for each order.",
 		underWay, lookRare, b.sustainFor, fill(b.sustainFor), stockPoll)}
 	most.rows = []row{
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "stock path", reference: rate(stock.most.rate())}.least(5),
@@ -56,19 +57,23 @@ func (b *bench) confirming(t *testing.T) []section {
 		{what: "stock path", unit: "orders/s", ours: rate(stock.most.rate()), beside: "raw limit", reference: rate(b.raw)},
 		{what: "monolith, POST to confirmed", unit: "ms", ours: ms(monolith.most.times), beside: "stock path", reference: ms(stock.most.times)},
 		{what: "all split, POST to confirmed", unit: "ms", ours: ms(split.most.times), beside: "monolith", reference: ms(monolith.most.times)},
+		{what: "monolith, an order", unit: "ms of a core", ours: monolith.most.cost(), beside: "stock path", reference: stock.most.cost()},
+		{what: "all split, an order", unit: "ms of a core", ours: split.most.cost(), beside: "monolith", reference: monolith.most.cost()},
 	}
 	paced := section{title: fmt.Sprintf("From POST to confirmed, at %d orders/s", pace), how: "From when the POST was due until the order was seen to be confirmed, by a look " +
 		"into PostgreSQL every " + lookOften.String() + ", or more rarely as above, so too long by up to that and by what the look takes; both ends are read from one clock."}
 	paced.rows = []row{
 		row{what: "monolith", unit: "ms", ours: ms(monolith.paced.times), beside: "stock path", reference: ms(stock.paced.times)}.within(8, 0),
 		row{what: "all split", unit: "ms", ours: ms(split.paced.times), beside: "monolith", reference: ms(monolith.paced.times)}.within(12, 0),
+		{what: "monolith, an order", unit: "ms of a core", ours: monolith.paced.cost(), beside: "stock path", reference: stock.paced.cost()},
+		{what: "all split, an order", unit: "ms of a core", ours: split.paced.cost(), beside: "monolith", reference: monolith.paced.cost()},
 	}
 	for _, of := range []struct {
 		name string
 		saga
 	}{{"monolith", monolith}, {"all split", split}, {"stock path", stock}} {
-		most.how += fmt.Sprintf("\n\nMeanwhile, %s: %s; %s%s.", of.name, of.most.used, of.most.lost(), of.most.unsteady())
-		paced.how += fmt.Sprintf("\n\n%s: %s.", of.name, of.paced.lost())
+		most.how += fmt.Sprintf("\n\nMeanwhile, %s: %s.", of.name, of.most.note())
+		paced.how += fmt.Sprintf("\n\nMeanwhile, %s: %s.", of.name, of.paced.note())
 	}
 	return []section{most, paced}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,10 +54,10 @@ func TestGrowth(t *testing.T) {
 // grows sets the goal for a figure at size to, with its reference at size from.
 func (r row) grows(from, to int) row {
 	most := math.Log(float64(to)) / math.Log(float64(from))
-	if r.unit == "ms" {
-		return r.most(most)
+	if strings.HasSuffix(r.unit, "/s") {
+		return r.least(1 / most)
 	}
-	return r.least(1 / most)
+	return r.most(most)
 }
 
 // grown is what a shop does at one size.
@@ -97,7 +98,7 @@ func (s *shop) pages(t *testing.T, times int) (took load.Times) {
 
 // note is what figures alone do not say of a shop.
 func (g grown) note(what string) string {
-	return fmt.Sprintf("\n\n%s: confirming as many as it can, %s%s; at %d/s, %s.", what, g.most.lost(), g.most.unsteady(), pace, g.paced.lost())
+	return fmt.Sprintf("\n\n%s: confirming as many as it can, %s; at %d/s, %s.", what, g.most.note(), pace, g.paced.note())
 }
 
 // curve compares what a shop did at a size with what it did at the first one.
@@ -106,6 +107,7 @@ func curve(what string, from, to int, first, now grown) []row {
 	return []row{
 		row{what: what + ", confirmed", unit: "orders/s", ours: rate(now.most.rate()), beside: beside, reference: rate(first.most.rate())}.grows(from, to),
 		row{what: what + fmt.Sprintf(", POST to confirmed at %d/s", pace), unit: "ms", ours: ms(now.paced.times), beside: beside, reference: ms(first.paced.times)}.grows(from, to),
+		row{what: what + fmt.Sprintf(", an order at %d/s", pace), unit: "ms of a core", ours: now.paced.cost(), beside: beside, reference: first.paced.cost()}.grows(from, to),
 		row{what: what + ", a page of orders", unit: "ms", ours: ms(now.pages), beside: beside, reference: ms(first.pages)}.grows(from, to),
 	}
 }
@@ -120,7 +122,8 @@ func number(n int) string {
 
 func (b *bench) growingOrders(t *testing.T, of growing) section {
 	t.Helper()
-	s := section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and told by mail before."}
+	s := section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and told by mail before. A ms of a core is processor time " +
+		"of all that runs, for each order."}
 	shop := b.start(t, "grown", nil)
 	defer shop.stop(t)
 	var first grown

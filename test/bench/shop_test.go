@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"runtime"
 	"testing"
 	"time"
 
@@ -111,9 +112,18 @@ func (c confirmed) rate() float64 {
 	return float64(c.within) / c.window.Seconds()
 }
 
-// lost says how many orders came to nothing.
-func (c confirmed) lost() string {
-	return fmt.Sprintf("%d orders refused, %d cancelled", c.refused, c.cancelled)
+// cost is how long an order keeps one core busy, in milliseconds, whoever of all works for it. Where all cores are used, it is what limits the shop.
+func (c confirmed) cost() figure {
+	if !c.steady() {
+		return figure{}
+	}
+	return figure{value: 1000 * c.used.cores() / c.rate()}
+}
+
+// note is what figures alone do not say.
+func (c confirmed) note() string {
+	return fmt.Sprintf("%s; together %.2f of %d cores; %d orders refused, %d cancelled%s",
+		c.used, c.used.cores(), runtime.NumCPU(), c.refused, c.cancelled, c.unsteady())
 }
 
 // unsteady says why there is no rate; nothing when there is one.
@@ -158,6 +168,7 @@ func (s *shop) paced(t *testing.T, d time.Duration) confirmed {
 	plan.Rate, plan.For = pace, d
 	w := &watch{every: lookOften}
 	c := s.confirm(t, plan, w)
+	c.window, c.within = d, len(w.confirmed)
 	for _, o := range w.confirmed {
 		c.times = append(c.times, o.seen.Sub(o.due))
 	}

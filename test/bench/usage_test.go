@@ -88,6 +88,14 @@ func (m *meter) stop(t *testing.T) usage {
 	return u
 }
 
+// cores are those of all together.
+func (u usage) cores() (sum float64) {
+	for _, p := range u {
+		sum += p.cores
+	}
+	return sum
+}
+
 func (u usage) String() string {
 	var parts []string
 	for _, p := range u {
