@@ -97,7 +97,7 @@ func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time)
 func newModule(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
 	m := &Module{cfg: cfg, pool: pool, mailer: mailer, log: log, now: now}
 	m.sender = worker.New("send mails", cfg.Poll, m.sendDue, log)
-	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log)
+	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log).Gently()
 	return m
 }
 

@@ -58,7 +58,7 @@ func NewConsumer(pool *pgxpool.Pool, bus message.Subscriber, handlers []Handler,
 		c.handlers[h.topic] = h
 	}
 	c.retries = worker.New("retry events", cfg.Poll, c.retryOne, log)
-	c.pruner = worker.New("prune inbox and dead letters", pruneEvery, c.prune, log)
+	c.pruner = worker.New("prune inbox and dead letters", pruneEvery, c.prune, log).Gently()
 	return c
 }
 

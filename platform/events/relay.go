@@ -46,7 +46,7 @@ func NewOutbox(pool *pgxpool.Pool, bus message.Publisher, cfg Config, log *slog.
 		o.conns <- newOwnConn(pool)
 	}
 	o.relay = worker.New("relay", cfg.Poll, o.publishBatch, log)
-	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log)
+	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Gently()
 	return o
 }
 

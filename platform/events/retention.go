@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// pruneEvery and pruneBatch keep each deletion short, so that pruning never holds up delivery.
+// pruneEvery and pruneBatch keep each deletion short, and between two of them the pruners rest, so that pruning never holds up delivery.
 const (
 	pruneEvery = time.Minute
 	pruneBatch = 1000

@@ -22,7 +22,7 @@ func NewPruner(pool *pgxpool.Pool, retention time.Duration, log *slog.Logger) *w
 	return worker.New("prune idempotency keys", pruneEvery, func(ctx context.Context) (more bool, err error) {
 		forgotten, err := prune(ctx, pool, retention, pruneBatch)
 		return forgotten == pruneBatch, err
-	}, log)
+	}, log).Gently()
 }
 
 // prune forgets at most limit answers older than retention and says how many they were. SKIP LOCKED lets several replicas

@@ -27,6 +27,7 @@ type Worker struct {
 	name  string
 	every time.Duration
 	step  func(ctx context.Context) (more bool, err error)
+	rest  int // after a step that reports more: how many times as long as the step
 	log   *slog.Logger
 	wake  chan struct{}
 }
@@ -35,6 +36,13 @@ type Worker struct {
 // woken, and after every at the latest.
 func New(name string, every time.Duration, step func(ctx context.Context) (more bool, err error), log *slog.Logger) *Worker {
 	return &Worker{name: name, every: every, step: step, log: log.With("worker", name), wake: make(chan struct{}, 1)}
+}
+
+// Gently makes the worker rest after a step that reports more, nine times as long as the step took. Work that nobody waits for, such as pruning
+// after a long time, then uses a tenth of a connection, however much there is to do and however slow it is.
+func (w *Worker) Gently() *Worker {
+	w.rest = 9
+	return w
 }
 
 // Wake makes the worker look for work now. It never blocks, and a wake during a step is not lost: the step runs again.
@@ -58,6 +66,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-w.wake:
 		case <-timer.C:
 		}
+		began := time.Now()
 		more, err := w.once(ctx)
 		switch {
 		case err != nil:
@@ -69,7 +78,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			timer.Reset(0)
 		case more:
 			pause = minPause
-			timer.Reset(0)
+			timer.Reset(time.Duration(w.rest) * time.Since(began))
 		default:
 			pause = minPause
 			timer.Reset(w.every)

@@ -43,6 +43,25 @@ func TestItRunsAtOnceAndWhileThereIsMore(t *testing.T) {
 	}
 }
 
+func TestItRests(t *testing.T) {
+	t.Parallel()
+	const step, steps = 5 * time.Millisecond, 3
+	left := steps
+	empty, began := make(chan struct{}), time.Now()
+	stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
+		time.Sleep(step)
+		if left--; left == 0 {
+			close(empty)
+		}
+		return left > 0, nil
+	}, silent).Gently())
+	<-empty
+	stop()
+	if took, least := time.Since(began), steps*step+(steps-1)*9*step; took < least {
+		t.Errorf("%d steps took %s, want %s at least", steps, took, least)
+	}
+}
+
 func TestAWakeDuringAStepIsNotLost(t *testing.T) {
 	t.Parallel()
 	steps := make(chan chan struct{})
