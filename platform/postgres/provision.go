@@ -190,9 +190,12 @@ func rights(plan Plan, module, password string) []string {
 		"ALTER ROLE " + runtime + " SET search_path = " + schema,
 		// A connection plans a statement once, for all values, and by an index: every statement of a module has one. Left to itself it plans
 		// some of them each time, and may keep a plan that reads the whole table, made while the table was empty, until the next ANALYZE.
+		// A plan for all values takes LIMIT $1 for a tenth of the table, and would join so much by reading all of the other side.
 		// What does read a whole table costs a fantastic sum then, and must not be compiled for that.
 		"ALTER ROLE " + runtime + " SET plan_cache_mode = force_generic_plan",
 		"ALTER ROLE " + runtime + " SET enable_seqscan = off",
+		"ALTER ROLE " + runtime + " SET enable_hashjoin = off",
+		"ALTER ROLE " + runtime + " SET enable_mergejoin = off",
 		"ALTER ROLE " + runtime + " SET jit = off",
 		// A process that hangs or is stopped in mid-transaction gives its locks back.
 		"ALTER ROLE " + runtime + " SET statement_timeout = '10s'",

@@ -181,7 +181,7 @@ func (b *bench) growingProducts(t *testing.T, of growing) section {
 			SELECT 'product-' || n, 'Product ' || n, 1000 + n, 'EUR' FROM generate_series(1, %[1]d) AS n ON CONFLICT DO NOTHING;
 			INSERT INTO inventory.stock (sku, initial, on_hand)
 			SELECT 'product-' || n, 1000000000, 1000000000 FROM generate_series(1, %[1]d) AS n ON CONFLICT DO NOTHING;
-			ANALYZE`, n))
+			ANALYZE inventory.products, inventory.stock`, n))
 		shop.plan.SKUs = nil
 		for p := range n {
 			shop.plan.SKUs = append(shop.plan.SKUs, fmt.Sprintf("product-%d", p+1))
@@ -258,7 +258,7 @@ func (b *bench) keep(t *testing.T, of growing, point kept) grown {
 		INSERT INTO inventory.inbox (event_id, topic, handled_at)
 		SELECT lpad(to_hex(n), 32, '0')::uuid, 'orders.placed.v1', now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END
 		FROM generate_series(1, %[1]d) AS n`, point.rows))
-	run(t, shop.AdminURL, "VACUUM ANALYZE")
+	run(t, shop.AdminURL, "VACUUM ANALYZE orders.outbox, inventory.inbox") // and no table that is empty, which autovacuum leaves alone, too
 	if point.held {
 		tx, err := shop.admin.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 		if err != nil {
