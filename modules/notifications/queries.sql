@@ -18,7 +18,7 @@ WITH due AS (
     FROM messages AS m
     JOIN recipients AS r ON r.order_id = m.order_id
     WHERE m.status = 'pending'
-        AND m.next_at <= @now
+        AND m.next_at BETWEEN @since AND @now
         AND (m.lease_until IS NULL OR m.lease_until <= @now)
     ORDER BY m.next_at
     LIMIT @batch

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"example.com/shop/modules/notifications/internal/db"
+	"example.com/shop/platform/worker"
 )
 
 // mail is what a mail server needs to know.
@@ -36,7 +37,7 @@ var errPermanent = errors.New("and no later attempt will do better")
 func (m *Module) sendDue(ctx context.Context) (more bool, err error) {
 	now := m.now()
 	claimed, err := db.New(m.pool).ClaimMessages(ctx, db.ClaimMessagesParams{
-		Now: now, LeaseUntil: now.Add(m.cfg.Lease), Batch: m.cfg.Concurrency,
+		Since: worker.Since(ctx, now), Now: now, LeaseUntil: now.Add(m.cfg.Lease), Batch: m.cfg.Concurrency,
 	})
 	if err != nil {
 		return false, fmt.Errorf("claim messages: %w", err)

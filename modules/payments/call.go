@@ -11,6 +11,7 @@ import (
 
 	"example.com/shop/modules/payments/internal/db"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/worker"
 )
 
 // How an attempt is carried out, with nothing but its row to remember it:
@@ -56,7 +57,7 @@ func (m *Module) claimDue(ctx context.Context) (more bool, err error) {
 	}
 	now := m.now()
 	claims, err := db.New(m.pool).ClaimAttempts(ctx, db.ClaimAttemptsParams{
-		Now: now, LeaseUntil: now.Add(m.cfg.Lease), Most: int32(free), //nolint:gosec // a handful
+		Since: worker.Since(ctx, now), Now: now, LeaseUntil: now.Add(m.cfg.Lease), Most: int32(free), //nolint:gosec // a handful
 	})
 	if err != nil {
 		return false, fmt.Errorf("claim attempts: %w", err)

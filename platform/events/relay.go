@@ -29,9 +29,8 @@ type Outbox struct {
 	relay  *worker.Worker
 	pruner *worker.Worker
 
-	mu       sync.Mutex
-	lastFull time.Time          // when a relay last looked at the whole table
-	refused  map[string]refusal // by topic
+	mu      sync.Mutex
+	refused map[string]refusal // by topic
 }
 
 // relays is how many batches of an outbox may be on their way at the same time. The memory bus has a batch until the slowest listener has
@@ -70,22 +69,14 @@ func (o *Outbox) Run(ctx context.Context) error {
 // MetadataReplays tells a bus how often the event was told again. A broker that drops repetitions by message id must not drop these.
 const MetadataReplays = "replays"
 
-// recently is how far back a woken relay looks. Ids are UUIDv7, so they say when a row was written. Rows that became visible
-// later than that (a long transaction, a replay, another machine's clock) are found by the poll, which looks at everything.
-// Only the bound keeps a wake cheap while an old snapshot elsewhere keeps dead index entries alive; it is never what finds a row.
-const recently = 10 * time.Second
-
 // publishBatch publishes unpublished rows and marks them, in one transaction that keeps other relays off these rows. If the process
 // dies before the commit the rows are published again: at least once. So nobody waits for the marks to be on the disk either.
 func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 	conn := <-o.conns
 	defer func() { o.conns <- conn }()
-	o.mu.Lock()
-	full := time.Since(o.lastFull) >= o.cfg.Poll
-	o.mu.Unlock()
 	from := uuid.Nil
-	if !full {
-		from = firstIDAt(time.Now().Add(-recently))
+	if since := worker.Since(ctx, time.Now()); !since.IsZero() {
+		from = firstIDAt(since)
 	}
 	err = conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		batch, err := unpublishedTx(ctx, tx, from, o.leftOut(), o.cfg.RelayBatch)
@@ -93,13 +84,8 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 			return err
 		}
 		more = len(batch) == o.cfg.RelayBatch
-		switch {
-		case more:
+		if more {
 			o.Wake() // another relay takes the next batch
-		case full: // what remains of a backlog is looked for by full scans too
-			o.mu.Lock()
-			o.lastFull = time.Now()
-			o.mu.Unlock()
 		}
 		published := o.publish(ctx, batch)
 		if len(published) == 0 {
@@ -179,7 +165,7 @@ func (o *Outbox) publish(ctx context.Context, batch []*message.Message) (publish
 	return published
 }
 
-// firstIDAt is the lowest UUIDv7 of that millisecond (RFC 9562, section 5.7).
+// firstIDAt is the lowest UUIDv7 of that millisecond (RFC 9562, section 5.7): an id says when its row was written.
 func firstIDAt(t time.Time) uuid.UUID {
 	ms := t.UnixMilli()
 	return uuid.UUID{byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms), 0x70, 0, 0x80}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -30,6 +31,9 @@ type Worker struct {
 	rest  int // after a step that reports more: how many times as long as the step
 	log   *slog.Logger
 	wake  chan struct{}
+
+	mu       sync.Mutex
+	lastFull time.Time // when a step last looked at everything and left nothing
 }
 
 // New returns a worker that does nothing before Run. Step is called again at once while it reports more, else when
@@ -95,7 +99,39 @@ func (w *Worker) once(ctx context.Context) (more bool, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
 	defer cancel()
-	return w.step(ctx)
+	w.mu.Lock()
+	l := look{full: time.Since(w.lastFull) >= w.every}
+	w.mu.Unlock()
+	more, err = w.step(context.WithValue(ctx, lookKey{}, &l))
+	if l.full && l.taken && !more && err == nil { // what remains of a backlog is looked for by full steps too
+		w.mu.Lock()
+		w.lastFull = time.Now()
+		w.mu.Unlock()
+	}
+	return more, err
+}
+
+// recently is how far back a step looks that was woken, between two that look at everything. Rows that became visible later than that
+// (a long transaction, a replay, a lease that ran out, another machine's clock) are found by the poll.
+const recently = 10 * time.Second
+
+// look says whether a step has to look for everything, and whether it did look.
+type look struct{ full, taken bool }
+
+type lookKey struct{}
+
+// Since is from when on a step that looks for rows now has to look for them: the zero time when it has to look for all. An old snapshot
+// elsewhere keeps the index entries of all that is done, and only this bound keeps a wake cheap then. It is never what finds a row. A step
+// that does not ask has not looked.
+func Since(ctx context.Context, now time.Time) time.Time {
+	l, ok := ctx.Value(lookKey{}).(*look)
+	if ok {
+		l.taken = true
+	}
+	if !ok || l.full {
+		return time.Time{}
+	}
+	return now.Add(-recently)
 }
 
 // sleep reports whether the whole pause passed before ctx ended.

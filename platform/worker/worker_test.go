@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,6 +60,35 @@ func TestItRests(t *testing.T) {
 	stop()
 	if took, least := time.Since(began), steps*step+(steps-1)*9*step; took < least {
 		t.Errorf("%d steps took %s, want %s at least", steps, took, least)
+	}
+}
+
+// It looks for all until one step has and left nothing, and then for what is new until the poll.
+func TestHowFarBackItLooks(t *testing.T) {
+	t.Parallel()
+	type step struct{ looks, more bool }
+	script := []step{{looks: true, more: true}, {looks: false}, {looks: true}, {looks: true}}
+	var all []bool
+	stepped := make(chan struct{})
+	w := worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
+		s := script[len(all)]
+		all = append(all, s.looks && worker.Since(ctx, time.Now()).IsZero())
+		defer func() { stepped <- struct{}{} }()
+		return s.more, nil
+	}, silent)
+	stop := begin(t, w)
+	for i, s := range script {
+		<-stepped
+		if !s.more && i+1 < len(script) {
+			w.Wake()
+		}
+	}
+	stop()
+	if want := []bool{true, false, true, false}; !slices.Equal(all, want) {
+		t.Errorf("it looked for all: %v, want %v", all, want)
+	}
+	if !worker.Since(t.Context(), time.Now()).IsZero() {
+		t.Error("outside of a worker not everything is looked for")
 	}
 }
 

@@ -34,14 +34,14 @@ var edits = []edit{
 	}
 	text, err := json.Marshal(answer)`},
 
-	{"platform/events/relay.go", "lastFull time.Time ", `last uuid.UUID
-	lastFull time.Time `},
-	{"platform/events/relay.go", "full := time.Since(o.lastFull)", `last := o.last
-	full := !without("full scans") && time.Since(o.lastFull)`},
-	{"platform/events/relay.go", "from = firstIDAt(time.Now().Add(-recently))", `from = firstIDAt(time.Now().Add(-recently))
-		if without("full scans") {
-			from = last
-		}`},
+	{"platform/events/relay.go", "refused map[string]refusal // by topic", `refused map[string]refusal // by topic
+	last    uuid.UUID`},
+	{"platform/events/relay.go", "err = conn.inTx(", `if without("full scans") {
+		o.mu.Lock()
+		from = o.last
+		o.mu.Unlock()
+	}
+	err = conn.inTx(`},
 	{"platform/events/relay.go", "published := o.publish(ctx, batch)", `if without("full scans") && len(batch) > 0 {
 			o.mu.Lock()
 			o.last = uuid.MustParse(batch[len(batch)-1].UUID)

@@ -89,10 +89,10 @@ func open(t *testing.T) *shop {
 		"orders": orders.New(orders.Config{Deadline: deadline, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
 			s.pools["orders"], outboxes["orders"], log, s.now, stock),
 		"payments": payments.New(payments.Config{ProviderURL: provider.URL, CallTimeout: 2 * time.Second, Concurrency: 1, Lease: 10 * time.Second,
-			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 5 * time.Second, Poll: time.Hour},
+			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 5 * time.Second, Poll: delivery.Poll},
 			s.pools["payments"], outboxes["payments"], log, s.now),
 		"notifications": notifications.New(notifications.Config{SMTPAddr: s.mail.Addr(), From: "orders@shop.example", Concurrency: 1,
-			SendTimeout: 10 * time.Second, Lease: time.Minute, MaxAttempts: 3, Poll: time.Hour, Retention: 30 * 24 * time.Hour},
+			SendTimeout: 10 * time.Second, Lease: time.Minute, MaxAttempts: 3, Poll: delivery.Poll, Retention: 30 * 24 * time.Hour},
 			s.pools["notifications"], log, s.now),
 	} {
 		if err := doors.Mount(name, m.Routes); err != nil {

@@ -18,10 +18,10 @@ WITH due AS (
     FROM messages AS m
     JOIN recipients AS r ON r.order_id = m.order_id
     WHERE m.status = 'pending'
-        AND m.next_at <= $2
-        AND (m.lease_until IS NULL OR m.lease_until <= $2)
+        AND m.next_at BETWEEN $2 AND $3
+        AND (m.lease_until IS NULL OR m.lease_until <= $3)
     ORDER BY m.next_at
-    LIMIT $3
+    LIMIT $4
     FOR UPDATE OF m SKIP LOCKED
 )
 UPDATE messages AS m
@@ -33,6 +33,7 @@ RETURNING m.id, m.order_id, due.email, m.subject, m.body, m.message_id, m.attemp
 
 type ClaimMessagesParams struct {
 	LeaseUntil time.Time
+	Since      time.Time
 	Now        time.Time
 	Batch      int32
 }
@@ -50,7 +51,12 @@ type ClaimMessagesRow struct {
 // SKIP LOCKED, so that several workers share the queue; longest waiting first. The lease, not a lock, outlives the
 // commit: a worker that dies while sending holds nothing. attempts counts claims, so it also names the claim.
 func (q *Queries) ClaimMessages(ctx context.Context, arg ClaimMessagesParams) ([]ClaimMessagesRow, error) {
-	rows, err := q.db.Query(ctx, claimMessages, arg.LeaseUntil, arg.Now, arg.Batch)
+	rows, err := q.db.Query(ctx, claimMessages,
+		arg.LeaseUntil,
+		arg.Since,
+		arg.Now,
+		arg.Batch,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -18,10 +18,10 @@ WITH due AS (
     SELECT pending.id
     FROM attempts AS pending
     WHERE pending.state = 'pending'
-        AND pending.next_at <= $2
+        AND pending.next_at BETWEEN $3 AND $2
       AND (pending.lease_until IS NULL OR pending.lease_until <= $2)
     ORDER BY pending.next_at
-    LIMIT $3
+    LIMIT $4
     FOR UPDATE SKIP LOCKED
 )
 UPDATE attempts
@@ -36,6 +36,7 @@ RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempt
 type ClaimAttemptsParams struct {
 	LeaseUntil time.Time
 	Now        time.Time
+	Since      time.Time
 	Most       int32
 }
 
@@ -57,7 +58,12 @@ type ClaimAttemptsRow struct {
 // that locks runs once; as a subquery the join might run it again and claim more than @most. The payment is read, not locked: what a cancel
 // beside the claim changes is decided under the payment's lock when the result is settled.
 func (q *Queries) ClaimAttempts(ctx context.Context, arg ClaimAttemptsParams) ([]ClaimAttemptsRow, error) {
-	rows, err := q.db.Query(ctx, claimAttempts, arg.LeaseUntil, arg.Now, arg.Most)
+	rows, err := q.db.Query(ctx, claimAttempts,
+		arg.LeaseUntil,
+		arg.Now,
+		arg.Since,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
