@@ -15,10 +15,8 @@ type saga struct {
 }
 
 const (
-	placers   = 32  // clients that place as many as are admitted
-	pace      = 100 // orders/s
-	lookOften = time.Millisecond
-	lookRare  = 20 * time.Millisecond // while as many as possible are under way, each look is dear
+	placers = 32  // clients that place as many as are admitted
+	pace    = 100 // orders/s
 )
 
 // see measures a shop that has just started.
@@ -44,12 +42,11 @@ func (b *bench) confirming(t *testing.T) []section {
 	stock := see(b.startStock(t))
 
 	most := section{title: "Orders confirmed per second", how: fmt.Sprintf("Over HTTP, with at most %d orders under way: "+
-		"each order that is confirmed lets the next one in; who is confirmed is looked up every %s, or more rarely where that would take more than a fifth of the "+
-		"time. Counted are those that are confirmed within %s, once it has filled up for %s. All split is four services over JetStream, which syncs "+
+		"each order that is confirmed lets the next one in. Counted are those that are confirmed within %s, once it has filled up for %s. All split is four services over JetStream, which syncs "+
 		"each message, behind the façade. The stock path is the same modules, routes, handlers and workers in one process, but between them watermill's forwarder and "+
 		"watermill-sql, with polls every %s, and one transaction per event with its inbox row. The raw limit is the most that pgx or pgbench placed above. "+
 		"A ms of a core is processor time of all that runs, for each order.",
-		underWay, lookRare, b.sustainFor, fill(b.sustainFor), stockPoll)}
+		underWay, b.sustainFor, fill(b.sustainFor), stockPoll)}
 	most.rows = []row{
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "stock path", reference: rate(stock.most.rate())}.least(5),
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "raw limit", reference: rate(b.raw)}.least(0.35),
@@ -60,8 +57,8 @@ func (b *bench) confirming(t *testing.T) []section {
 		{what: "monolith, an order", unit: "ms of a core", ours: monolith.most.cost(), beside: "stock path", reference: stock.most.cost()},
 		{what: "all split, an order", unit: "ms of a core", ours: split.most.cost(), beside: "monolith", reference: monolith.most.cost()},
 	}
-	paced := section{title: fmt.Sprintf("From POST to confirmed, at %d orders/s", pace), how: "From when the POST was due until the order was seen to be confirmed, by a look " +
-		"into PostgreSQL every " + lookOften.String() + ", or more rarely as above, so too long by up to that and by what the look takes; both ends are read from one clock."}
+	paced := section{title: fmt.Sprintf("From POST to confirmed, at %d orders/s", pace), how: "From when the POST was due until PostgreSQL tells, by NOTIFY from a trigger, " +
+		"that the transaction which confirmed the order has committed; both ends are read from one clock."}
 	paced.rows = []row{
 		row{what: "monolith", unit: "ms", ours: ms(monolith.paced.times), beside: "stock path", reference: ms(stock.paced.times)}.within(8, 0),
 		row{what: "all split", unit: "ms", ours: ms(split.paced.times), beside: "monolith", reference: ms(monolith.paced.times)}.within(12, 0),

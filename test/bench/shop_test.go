@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"runtime"
@@ -43,6 +42,7 @@ func (b *bench) start(t *testing.T, name string, split []string, env ...string) 
 	if s.admin, err = pgxpool.New(t.Context(), s.AdminURL); err != nil {
 		t.Fatal(err)
 	}
+	run(t, s.AdminURL, tellEnds)
 	// Nothing is sold out in a run.
 	run(t, s.AdminURL, "UPDATE inventory.stock SET restocked = restocked + 1000000000, on_hand = on_hand + 1000000000")
 	s.plan = load.Plan{URL: s.URL}
@@ -91,7 +91,7 @@ func (b *bench) databaseURL(t *testing.T, name string) string {
 
 // confirmed is what became of the orders of a run.
 type confirmed struct {
-	times              load.Times    // from when the POST was due until the order was seen to be confirmed
+	times              load.Times    // from when the POST was due until the order was heard to be confirmed
 	window             time.Duration // in which confirmed orders are counted
 	within             int           // how many
 	used               usage         // by each process meanwhile
@@ -147,15 +147,15 @@ func (s *shop) most(t *testing.T, d time.Duration) confirmed {
 	t.Helper()
 	plan := s.plan
 	plan.Clients, plan.For = placers, fill(d)+d
-	w := &watch{slots: make(chan struct{}, underWay), every: lookRare}
+	w := &watch{slots: make(chan struct{}, underWay)}
 	plan.Admit = func() bool { return w.admit(t.Context()) }
 	opens := time.Now().Add(fill(d))
 	c := s.confirm(t, plan, w)
 	c.window = d
 	for _, o := range w.confirmed {
-		if after := o.seen.Sub(opens); after >= 0 && after < d {
+		if after := o.heard.Sub(opens); after >= 0 && after < d {
 			c.within++
-			c.times = append(c.times, o.seen.Sub(o.due))
+			c.times = append(c.times, o.heard.Sub(o.due))
 		}
 	}
 	return c
@@ -166,37 +166,32 @@ func (s *shop) paced(t *testing.T, d time.Duration) confirmed {
 	t.Helper()
 	plan := s.plan
 	plan.Rate, plan.For = pace, d
-	w := &watch{every: lookOften}
+	w := &watch{}
 	c := s.confirm(t, plan, w)
 	c.window, c.within = d, len(w.confirmed)
 	for _, o := range w.confirmed {
-		c.times = append(c.times, o.seen.Sub(o.due))
+		c.times = append(c.times, o.heard.Sub(o.due))
 	}
 	return c
 }
 
-// confirm places orders by the plan and watches each until it is confirmed. The watch asks PostgreSQL for those that are under way: GET requests
-// would be most of the load. So a time is too long by up to the pause between two looks and never too short, and both of its ends are read from
-// the same clock.
+// confirm places orders by the plan and watches each until it has ended.
 func (s *shop) confirm(t *testing.T, plan load.Plan, w *watch) (c confirmed) {
 	t.Helper()
-	w.pending = map[string]time.Time{}
-	enough, watched := make(chan struct{}), make(chan error, 1)
-	go func() { watched <- w.run(t.Context(), s.admin, enough) }()
-
-	meter := s.meter(t)
-	err := plan.Run(t.Context(), func(o load.Order) {
-		if o.Err != nil {
-			c.refused++
-			t.Logf("refused: %v", o.Err)
-			w.release()
-			return
-		}
-		w.add(o)
+	err := s.watching(t.Context(), w, func() error {
+		meter := s.meter(t)
+		defer func() { c.used = meter.stop(t) }()
+		return plan.Run(t.Context(), func(o load.Order) {
+			if o.Err != nil {
+				c.refused++
+				t.Logf("refused: %v", o.Err)
+				w.release()
+				return
+			}
+			w.placed(o)
+		})
 	})
-	c.used = meter.stop(t)
-	close(enough)
-	if err := errors.Join(err, <-watched); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	c.cancelled = w.cancelled

@@ -2,30 +2,48 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/load"
 )
 
-// watch sees orders through. A look for many orders takes longer than one for few, so the pause grows with it: a shop in which many are under
-// way is not looked at with more of the machine than another.
+// tellEnds has PostgreSQL tell of every order that has ended, in the moment in which that is committed. Looking for it again and again would
+// come late, and use up a good part of the machine that is measured.
+const tellEnds = `
+	CREATE FUNCTION orders.tell_end() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM pg_notify('ended', NEW.id || ' ' || NEW.status);
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER tell_end AFTER UPDATE OF status ON orders.orders
+		FOR EACH ROW WHEN (NEW.status IN ('confirmed', 'cancelled')) EXECUTE FUNCTION orders.tell_end()`
+
+// watch sees orders through.
 type watch struct {
 	slots chan struct{} // nil without a limit
-	every time.Duration // the shortest pause between two looks
 
 	mu        sync.Mutex
-	pending   map[string]time.Time // when each order was due
+	due       map[string]time.Time // of the orders that have not ended
+	ended     map[string]end       // whose POST has not been answered
 	confirmed []journey
 	cancelled int
 }
 
-// journey is when an order was due, and when it was seen to be confirmed.
-type journey struct{ due, seen time.Time }
+// end is how an order ended, and when that was heard.
+type end struct {
+	status string
+	heard  time.Time
+}
+
+// journey is when an order was due, and when it was heard to be confirmed.
+type journey struct{ due, heard time.Time }
 
 // patience is how long a run waits for its last orders.
 const patience = 2 * time.Minute
@@ -47,72 +65,111 @@ func (w *watch) release() {
 	}
 }
 
-func (w *watch) add(o load.Order) {
+// placed begins with an order whose POST has been answered. It may have ended before that.
+func (w *watch) placed(o load.Order) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending[o.ID] = o.Due
+	w.due[o.ID] = o.Due
+	if e, ok := w.ended[o.ID]; ok {
+		w.finish(o.ID, e)
+	}
 }
 
-// run asks until enough is closed and nothing is pending any more.
-func (w *watch) run(ctx context.Context, db *pgxpool.Pool, enough <-chan struct{}) error {
-	var deadline time.Time
+// heard takes what tellEnds tells.
+func (w *watch) heard(payload string, at time.Time) {
+	id, status, _ := strings.Cut(payload, " ")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.due[id]; !ok {
+		w.ended[id] = end{status, at}
+		return
+	}
+	w.finish(id, end{status, at})
+}
+
+// finish is done with an order that has been placed and has ended. The caller holds the lock.
+func (w *watch) finish(id string, e end) {
+	if e.status == "confirmed" {
+		w.confirmed = append(w.confirmed, journey{w.due[id], e.heard})
+	} else {
+		w.cancelled++
+	}
+	delete(w.due, id)
+	delete(w.ended, id)
+	w.release()
+}
+
+// listen hears the ends of orders until ctx ends.
+func (w *watch) listen(ctx context.Context, conn *pgx.Conn) error {
 	for {
-		ids := w.ids()
-		select {
-		case <-enough:
-			if deadline.IsZero() {
-				deadline = time.Now().Add(patience)
-			}
-			if len(ids) == 0 {
-				return nil
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("%d orders have not ended within %s", len(ids), patience)
-			}
-		default:
+		n, err := conn.WaitForNotification(ctx)
+		if ctx.Err() != nil {
+			return nil
 		}
-		began := time.Now()
-		if len(ids) > 0 {
-			if err := w.ask(ctx, db, ids); err != nil {
-				return err
-			}
+		if err != nil {
+			return fmt.Errorf("hear of the ends of orders: %w", err)
 		}
-		time.Sleep(max(w.every, 4*time.Since(began)))
+		w.heard(n.Payload, time.Now())
 	}
 }
 
-func (w *watch) ids() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ids := make([]string, 0, len(w.pending))
-	for id := range w.pending {
-		ids = append(ids, id)
+// wait returns when every order that was placed has ended.
+func (w *watch) wait() error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		w.mu.Lock()
+		left := len(w.due)
+		w.mu.Unlock()
+		switch {
+		case left == 0:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("%d orders have not ended within %s", left, patience)
+		}
 	}
-	return ids
 }
 
-func (w *watch) ask(ctx context.Context, db *pgxpool.Pool, ids []string) error {
-	rows, err := db.Query(ctx, `SELECT id::text, status FROM orders.orders
-		WHERE id = ANY ($1::uuid[]) AND status IN ('confirmed', 'cancelled')`, ids)
+// watching listens while run places orders, and until all of them have ended.
+func (s *shop) watching(ctx context.Context, w *watch, run func() error) error {
+	conn, err := pgx.Connect(ctx, s.AdminURL)
 	if err != nil {
 		return err
 	}
-	type ended struct{ ID, Status string }
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ended])
-	if err != nil {
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN ended"); err != nil {
 		return err
 	}
-	now := time.Now() // they were visible before that
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, o := range all {
-		if o.Status == "confirmed" {
-			w.confirmed = append(w.confirmed, journey{due: w.pending[o.ID], seen: now})
-		} else {
-			w.cancelled++
+	w.due, w.ended = map[string]time.Time{}, map[string]end{}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	listened := make(chan error, 1)
+	go func() { listened <- w.listen(ctx, conn) }()
+	if err := run(); err != nil {
+		return err
+	}
+	err = w.wait()
+	stop()
+	return errors.Join(err, <-listened)
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	w := &watch{slots: make(chan struct{}, 3), due: map[string]time.Time{}, ended: map[string]end{}}
+	for range 3 {
+		w.admit(t.Context())
+	}
+	began := time.Now()
+	w.placed(load.Order{ID: "slow", Due: began})
+	w.heard("fast confirmed", began.Add(time.Second)) // before its POST was answered
+	w.heard("slow confirmed", began.Add(2*time.Second))
+	w.placed(load.Order{ID: "fast", Due: began})
+	w.placed(load.Order{ID: "short", Due: began})
+	w.heard("short cancelled", began.Add(time.Second))
+	if err := w.wait(); err != nil || len(w.confirmed) != 2 || w.cancelled != 1 || len(w.slots) != 0 || len(w.ended) != 0 {
+		t.Errorf("%v, %+v", err, w)
+	}
+	for i, want := range []time.Duration{2 * time.Second, time.Second} {
+		if j := w.confirmed[i]; j.heard.Sub(j.due) != want {
+			t.Errorf("order %d: %s, want %s", i, j.heard.Sub(j.due), want)
 		}
-		delete(w.pending, o.ID)
-		w.release()
 	}
-	return nil
 }
