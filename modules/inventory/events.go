@@ -17,7 +17,7 @@ import (
 // Handlers are inventory's part in the saga of an order.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.On(m.onOrderPlaced),
+		events.On(m.onOrderPlaced).Wakes(m.outbox),
 		events.On(m.onOrderConfirmed),
 		events.On(m.onOrderCancelled),
 	}

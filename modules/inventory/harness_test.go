@@ -45,8 +45,8 @@ func setup(t *testing.T) *shop {
 		t.Fatalf("seed: %v", err)
 	}
 
-	// One attempt, so that an event which fails is a dead letter at once.
-	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
+	// No poll, so that whatever is published has to wake the relay. One attempt, so that an event which fails is a dead letter at once.
+	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() {
@@ -57,7 +57,7 @@ func setup(t *testing.T) *shop {
 	outbox := events.NewOutbox(s.pool, bus, cfg, log)
 	s.module = New(Config{KeyRetention: time.Hour}, s.pool, outbox, log, time.Now)
 	listeners := []events.Handler{events.On(hear[inventoryapi.Reserved](s)), events.On(hear[inventoryapi.Rejected](s))}
-	consumer := events.NewConsumer(s.pool, bus, append(s.module.Handlers(), listeners...), cfg, log, s.module.Wake)
+	consumer := events.NewConsumer(s.pool, bus, append(s.module.Handlers(), listeners...), cfg, log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +113,7 @@ func (s *shop) tell(told ...events.Event) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		s.module.outbox.Wake()
 		s.settle()
 	}
 }
@@ -120,7 +121,6 @@ func (s *shop) tell(told ...events.Event) {
 // settle waits until every event, and every event that followed from it, was handled by all who listen.
 func (s *shop) settle() {
 	s.t.Helper()
-	s.module.Wake()
 	deadline := time.After(20 * time.Second)
 	for again := time.NewTicker(2 * time.Millisecond); ; {
 		if s.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0 {

@@ -48,6 +48,3 @@ func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger
 
 // Workers are the loops to run. None of them expires reservations: the saga's cancellation releases what is reserved.
 func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.pruner} }
-
-// Wake is called after a commit that may have published.
-func (m *Module) Wake() { m.outbox.Wake() }

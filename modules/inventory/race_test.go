@@ -57,6 +57,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 	}
 	wg.Wait()
+	s.module.outbox.Wake()
 	s.settle()
 
 	if n := s.count("SELECT count(*) FROM reservations"); n != orders {

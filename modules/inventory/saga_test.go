@@ -103,6 +103,7 @@ func TestReplayChangesNothing(t *testing.T) {
 	if n, err := events.Replay(t.Context(), s.pool, time.Time{}); err != nil || n != 3 {
 		t.Fatalf("replayed %d events, error %v; want 3", n, err)
 	}
+	s.module.outbox.Wake()
 	s.settle()
 	if got, want := s.stock("tea-assam"), [3]int64{998, 0, 2}; got != want {
 		t.Errorf("on hand, reserved, shipped: %v, want %v", got, want)

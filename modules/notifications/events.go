@@ -18,12 +18,13 @@ import (
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.On(m.onOrderPlaced),
-		events.On(m.onOrderConfirmed),
-		events.On(m.onOrderCancelled),
+		events.On(m.onOrderConfirmed).Wakes(m.sender),
+		events.On(m.onOrderCancelled).Wakes(m.sender),
 	}
 }
 
-// onOrderPlaced remembers where the order's mail goes. The customer has just placed the order, so there is nothing to tell.
+// onOrderPlaced remembers where the order's mail goes. The customer has just placed the order, so there is nothing to tell:
+// a mail that has waited for the address, because the events came in disorder, waits for the next poll as well.
 func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Placed) error {
 	orderID, err := uuid.Parse(e.OrderID)
 	if err != nil {

@@ -92,7 +92,8 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 	o.pool = db.Pool(t, "notifications")
 	o.module = newModule(cfg, o.pool, log, o.now, mailer)
 
-	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
+	// No poll, so that whatever the effect of an event gives work to has to be woken.
+	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() {
@@ -101,7 +102,7 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 		}
 	})
 	o.outbox = events.NewOutbox(o.pool, bus, eventsConfig, log) // plays the part of orders' outbox
-	consumer := events.NewConsumer(o.pool, bus, o.module.Handlers(), eventsConfig, log, o.module.Wake)
+	consumer := events.NewConsumer(o.pool, bus, o.module.Handlers(), eventsConfig, log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
 	}

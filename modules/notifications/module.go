@@ -103,6 +103,3 @@ func newModule(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time
 
 // Workers are the loops to run.
 func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.sender, m.forgetter} }
-
-// Wake is called after a commit that may have left something to send.
-func (m *Module) Wake() { m.sender.Wake() }

@@ -38,7 +38,7 @@ func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUI
 		return db.Order{}, err
 	}
 	if moved {
-		m.Wake()
+		m.outbox.Wake()
 	}
 	return order, nil
 }

@@ -15,10 +15,10 @@ import (
 // Handlers are orders' part in the saga of an order, which it drives: each is a fact that moves an order on.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.On(m.onReserved),
-		events.On(m.onRejected),
-		events.On(m.onCaptured),
-		events.On(m.onDeclined),
+		events.On(m.onReserved).Wakes(m.outbox),
+		events.On(m.onRejected).Wakes(m.outbox),
+		events.On(m.onCaptured).Wakes(m.outbox),
+		events.On(m.onDeclined).Wakes(m.outbox),
 	}
 }
 

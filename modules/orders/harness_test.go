@@ -65,14 +65,14 @@ func setup(t *testing.T) *shop {
 	log := slog.New(slog.NewTextHandler(s, nil))
 	s.pool = pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS}).Pool(t, "orders")
 
-	// One attempt, so that an event which fails is a dead letter at once.
-	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
+	// No poll, so that whatever is published has to wake the relay. One attempt, so that an event which fails is a dead letter at once.
+	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() { _ = bus.Close() })
 	outbox := events.NewOutbox(s.pool, bus, cfg, log)
 	s.module = New(Config{Deadline: time.Minute, ExpiryPoll: time.Hour, KeyRetention: time.Hour}, s.pool, outbox, log, s.now, teaAndCup)
-	consumer := events.NewConsumer(s.pool, bus, s.module.Handlers(), cfg, log, s.module.Wake)
+	consumer := events.NewConsumer(s.pool, bus, s.module.Handlers(), cfg, log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +144,7 @@ func (s *shop) tell(told ...events.Event) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		s.module.outbox.Wake()
 		s.settle()
 	}
 }
@@ -151,7 +152,6 @@ func (s *shop) tell(told ...events.Event) {
 // settle waits until every event has been handled.
 func (s *shop) settle() {
 	s.t.Helper()
-	s.module.Wake()
 	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
 	for deadline := time.After(20 * time.Second); s.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") > 0; {

@@ -67,8 +67,5 @@ func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger
 	return m
 }
 
-// Workers are the loops to run.
+// Workers are the loops to run. Nothing wakes them: they wait for deadlines.
 func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.expirer, m.pruner} }
-
-// Wake is called after a commit that may have published. The workers need no waking: they wait for deadlines.
-func (m *Module) Wake() { m.outbox.Wake() }

@@ -71,7 +71,7 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	if err != nil {
 		return nil, err
 	}
-	m.Wake()
+	m.outbox.Wake()
 	return &answer, nil
 }
 

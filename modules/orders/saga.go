@@ -72,6 +72,6 @@ func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 	if err != nil || len(ids) == 0 {
 		return false, err
 	}
-	m.Wake()
+	m.outbox.Wake()
 	return len(ids) == expiryBatch, nil
 }

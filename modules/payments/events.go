@@ -16,8 +16,8 @@ import (
 // Handlers are payments' part in the saga of an order. They write attempts; the worker acts on them.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.On(m.onPaymentDue),
-		events.On(m.onOrderCancelled),
+		events.On(m.onPaymentDue).Wakes(m.claimer),
+		events.On(m.onOrderCancelled).Wakes(m.claimer, m.outbox),
 	}
 }
 

@@ -67,7 +67,8 @@ func setup(t *testing.T) *shop {
 		BackoffFirst: 10 * time.Millisecond, BackoffMost: 50 * time.Millisecond, Quiet: time.Minute, Poll: 20 * time.Millisecond,
 	}
 
-	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: 20 * time.Millisecond, MaxAttempts: 1,
+	// No poll, so that whatever the effect of an event gives work to has to be woken.
+	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() { _ = bus.Close() })
@@ -76,7 +77,7 @@ func setup(t *testing.T) *shop {
 	listeners := []events.Handler{
 		events.On(hear[paymentsapi.Captured](s)), events.On(hear[paymentsapi.Declined](s)), events.On(hear[paymentsapi.Refunded](s)),
 	}
-	consumer := events.NewConsumer(s.pool, bus, append(s.module.Handlers(), listeners...), cfg, s.log, s.module.Wake)
+	consumer := events.NewConsumer(s.pool, bus, append(s.module.Handlers(), listeners...), cfg, s.log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -104,9 +104,3 @@ func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.
 
 // Workers are the loops to run: the claimer, which reads the database, and the lanes, which call the provider.
 func (m *Module) Workers() []*worker.Worker { return append([]*worker.Worker{m.claimer}, m.lanes...) }
-
-// Wake is called after a commit that may have published, or written an attempt.
-func (m *Module) Wake() {
-	m.outbox.Wake()
-	m.claimer.Wake()
-}

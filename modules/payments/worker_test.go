@@ -309,10 +309,10 @@ func TestNothingWaitsForThePoll(t *testing.T) {
 	for range 3 * s.cfg.Concurrency { // more than there are lanes
 		s.tell(due(uuid.NewString(), "tok_declined"))
 	}
-	m.Wake() // as its own consumer would
+	m.claimer.Wake() // as its own consumer would
 	s.settled()
 	s.tell(cancelOf(order))
-	m.Wake()
+	m.claimer.Wake()
 	s.settled()
 	if diff := cmp.Diff([]string{toldCaptured, toldRefunded}, s.heardOf(order)); diff != "" {
 		t.Error(diff)
@@ -321,7 +321,7 @@ func TestNothingWaitsForThePoll(t *testing.T) {
 	// A refund that only the result of the capture calls for, while the claimer sleeps.
 	order = uuid.NewString()
 	s.tell(due(order, "tok_slow"))
-	m.Wake()
+	m.claimer.Wake()
 	<-called
 	s.tell(cancelOf(order))
 	close(release)

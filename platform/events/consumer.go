@@ -30,7 +30,6 @@ type Consumer struct {
 	handlers map[string]Handler
 	cfg      Config
 	log      *slog.Logger
-	wake     func()
 	retries  *worker.Worker
 	pruner   *worker.Worker
 	tracer   trace.Tracer
@@ -41,11 +40,10 @@ type Consumer struct {
 	forwarding  sync.WaitGroup
 }
 
-// NewConsumer returns the consumer of the module whose runtime role the pool uses. Wake is called after each commit, for the
-// relay and the workers that the effects may have given work. Two handlers for one topic make it panic.
-func NewConsumer(pool *pgxpool.Pool, bus message.Subscriber, handlers []Handler, cfg Config, log *slog.Logger, wake func()) *Consumer {
+// NewConsumer returns the consumer of the module whose runtime role the pool uses. Two handlers for one topic make it panic.
+func NewConsumer(pool *pgxpool.Pool, bus message.Subscriber, handlers []Handler, cfg Config, log *slog.Logger) *Consumer {
 	c := &Consumer{
-		conn: newOwnConn(pool), pool: pool, bus: bus, handlers: map[string]Handler{}, cfg: cfg, log: log, wake: wake,
+		conn: newOwnConn(pool), pool: pool, bus: bus, handlers: map[string]Handler{}, cfg: cfg, log: log,
 		tracer:   otel.Tracer("example.com/shop/platform/events"),
 		incoming: make(chan *message.Message, cfg.ConsumerBatch),
 		stopping: make(chan struct{}),
@@ -156,7 +154,20 @@ func (c *Consumer) consume(ctx context.Context, batch []*message.Message) {
 			c.settle(ctx, m, err)
 		}
 	}
-	c.wake()
+	c.wake(batch...)
+}
+
+// wake tells those whom the events' effects gave work to, each of them once.
+func (c *Consumer) wake(batch ...*message.Message) {
+	wakers := map[Waker]bool{}
+	for _, m := range batch {
+		for _, w := range c.handlers[m.Metadata.Get(metadataTopic)].wakes {
+			wakers[w] = true
+		}
+	}
+	for w := range wakers {
+		w.Wake()
+	}
 }
 
 // settle acknowledges an event once its effect or its failure is committed, and gives it back to the bus otherwise: a database that

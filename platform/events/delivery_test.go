@@ -103,7 +103,7 @@ func TestTwoHandlersForOneTopicAreAMistake(t *testing.T) {
 			t.Errorf("recovered %v", p)
 		}
 	}()
-	events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(count), events.On(count)}, s.cfg, s.log, func() {})
+	events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(count), events.On(count)}, s.cfg, s.log)
 	t.Error("one of the two handlers would never run")
 }
 

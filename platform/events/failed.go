@@ -68,7 +68,7 @@ func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return true, c.postpone(ctx, m, attempts, err)
 	}
-	c.wake()
+	c.wake(m)
 	return true, nil
 }
 

@@ -93,7 +93,7 @@ func TestASlowBatchFallsApart(t *testing.T) {
 			return err
 		}
 		return count(ctx, tx, h)
-	})}, s.cfg, s.log, func() {})
+	})}, s.cfg, s.log)
 	consumer.SetTxLimit(time.Second)
 	s.runConsumer(t, consumer)
 	s.tell(t)
@@ -124,7 +124,7 @@ func TestAHandlerThatIsTooSlowFails(t *testing.T) {
 					return dawdle(ctx, tx)
 				}
 				return count(ctx, tx, h)
-			})}, s.cfg, s.log, func() {})
+			})}, s.cfg, s.log)
 			consumer.SetTxLimit(500 * time.Millisecond)
 			s.runConsumer(t, consumer)
 			s.tell(t)

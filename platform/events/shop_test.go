@@ -132,7 +132,7 @@ func (s *shop) publish(ctx context.Context, t *testing.T, things ...string) {
 // listen runs a consumer with the handler until the test ends.
 func (s *shop) listen(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) {
 	t.Helper()
-	s.runConsumer(t, events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(handle)}, s.cfg, s.log, func() {}))
+	s.runConsumer(t, events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(handle)}, s.cfg, s.log))
 }
 
 func (s *shop) runConsumer(t *testing.T, consumer *events.Consumer) {

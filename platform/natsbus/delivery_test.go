@@ -66,7 +66,7 @@ func (s *shop) tell(t *testing.T) *events.Outbox {
 func (s *shop) listen(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
 	t.Helper()
 	subscriber := open(t, s.bus).Subscriber("listener")
-	consumer := events.NewConsumer(s.listener, subscriber, []events.Handler{events.On(handle)}, s.events, slog.New(slog.DiscardHandler), func() {})
+	consumer := events.NewConsumer(s.listener, subscriber, []events.Handler{events.On(handle)}, s.events, slog.New(slog.DiscardHandler))
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}

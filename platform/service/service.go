@@ -61,7 +61,6 @@ type Module interface {
 	Routes(api huma.API)
 	Handlers() []events.Handler
 	Workers() []*worker.Worker
-	Wake()
 }
 
 // closeLimit bounds how long pools are closed. Only what was cut off still holds a connection, and it may hold it for good.
@@ -156,7 +155,7 @@ func (s *Service) Serve(ctx context.Context, name string, pool *pgxpool.Pool, m 
 	if err := s.server.Mount(name, m.Routes); err != nil {
 		return err
 	}
-	consumer := events.NewConsumer(pool, s.subscriber(name), m.Handlers(), s.cfg.Events, s.Log(name), m.Wake)
+	consumer := events.NewConsumer(pool, s.subscriber(name), m.Handlers(), s.cfg.Events, s.Log(name))
 	if err := consumer.Subscribe(ctx); err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func serveStock(ctx context.Context) error {
 		one := cfg.Service.Events
 		one.ConsumerBatch = 1
 		for _, h := range m.Handlers() {
-			consumer := events.NewConsumer(pools[name], bus, []events.Handler{h}, one, log, m.Wake)
+			consumer := events.NewConsumer(pools[name], bus, []events.Handler{h}, one, log)
 			if err := consumer.Subscribe(ctx); err != nil {
 				return err
 			}

@@ -167,7 +167,7 @@ func (w *wire) consume(t *testing.T, listener *pgxpool.Pool, bus message.Subscri
 	t.Helper()
 	cfg := w.cfg
 	cfg.ConsumerBatch = batch
-	consumer := events.NewConsumer(listener, bus, []events.Handler{h}, cfg, w.log, func() {})
+	consumer := events.NewConsumer(listener, bus, []events.Handler{h}, cfg, w.log)
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ var edits = []edit{
 		go func() { select {} }()
 	}
 	now := m.now()`},
-	{"modules/orders/place.go", "m.Wake()", `failpoint("committed, nobody knows")
-	m.Wake()`},
+	{"modules/orders/place.go", "m.outbox.Wake()", `failpoint("committed, nobody knows")
+	m.outbox.Wake()`},
 	{"modules/orders/saga.go", "for _, s := range mv.from {", `if without("where a move starts") {
 		mv.from = []status{placed, awaitingPayment, confirmed, cancelled}
 	}

@@ -98,7 +98,7 @@ func open(t *testing.T) *shop {
 		if err := doors.Mount(name, m.Routes); err != nil {
 			t.Fatal(err)
 		}
-		consumer := events.NewConsumer(s.pools[name], subscriber{s.bus, name}, m.Handlers(), delivery, log, m.Wake)
+		consumer := events.NewConsumer(s.pools[name], subscriber{s.bus, name}, m.Handlers(), delivery, log)
 		if err := consumer.Subscribe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
