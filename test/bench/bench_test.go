@@ -78,6 +78,7 @@ type bench struct {
 	server  *pgserver.Server
 	pgbench string  // the program
 	raw     float64 // orders/s: the most that PostgreSQL alone placed
+	bare    written // for an order that is only placed
 }
 
 // newBench starts the PostgreSQL of the run: one server, with the settings of seam up, in which every shop and every reference has a database.

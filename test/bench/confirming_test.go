@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func (b *bench) confirming(t *testing.T) []section {
 		"each order that is confirmed lets the next one in. Counted are those that are confirmed within %s, once it has filled up for %s. All split is four services over JetStream, which syncs "+
 		"each message, behind the façade. The stock path is the same modules, routes, handlers and workers in one process, but between them watermill's forwarder and "+
 		"watermill-sql, with polls every %s, and one transaction per event with its inbox row. The raw limit is the most that pgx or pgbench placed above. "+
-		"A ms of a core is processor time of all that runs, for each order.",
+		"A ms of a core is processor time of all that runs, for each order; the raw limit's is what it would be if it used all cores.",
 		underWay, b.sustainFor, fill(b.sustainFor), stockPoll)}
 	most.rows = []row{
 		row{what: "monolith", unit: "orders/s", ours: rate(monolith.most.rate()), beside: "stock path", reference: rate(stock.most.rate())}.least(5),
@@ -55,8 +56,11 @@ func (b *bench) confirming(t *testing.T) []section {
 		{what: "monolith, POST to confirmed", unit: "ms", ours: ms(monolith.most.times), beside: "stock path", reference: ms(stock.most.times)},
 		{what: "all split, POST to confirmed", unit: "ms", ours: ms(split.most.times), beside: "monolith", reference: ms(monolith.most.times)},
 		{what: "monolith, an order", unit: "ms of a core", ours: monolith.most.cost(), beside: "stock path", reference: stock.most.cost()},
+		{what: "monolith, an order", unit: "ms of a core", ours: monolith.most.cost(), beside: "raw limit", reference: figure{value: 1000 * float64(runtime.NumCPU()) / b.raw}},
 		{what: "all split, an order", unit: "ms of a core", ours: split.most.cost(), beside: "monolith", reference: monolith.most.cost()},
 	}
+	most.rows = append(most.rows, monolith.most.order.rows("monolith, an order", "stock path", stock.most.order)...)
+	most.rows = append(most.rows, monolith.most.order.rows("monolith, an order", "raw limit", b.bare)...)
 	paced := section{title: fmt.Sprintf("From POST to confirmed, at %d orders/s", pace), how: "From when the POST was due until PostgreSQL tells, by NOTIFY from a trigger, " +
 		"that the transaction which confirmed the order has committed; both ends are read from one clock."}
 	paced.rows = []row{
@@ -65,6 +69,8 @@ func (b *bench) confirming(t *testing.T) []section {
 		{what: "monolith, an order", unit: "ms of a core", ours: monolith.paced.cost(), beside: "stock path", reference: stock.paced.cost()},
 		{what: "all split, an order", unit: "ms of a core", ours: split.paced.cost(), beside: "monolith", reference: monolith.paced.cost()},
 	}
+	paced.rows = append(paced.rows, monolith.paced.order.rows("monolith, an order", "stock path", stock.paced.order)...)
+	paced.rows = append(paced.rows, split.paced.order.rows("all split, an order", "monolith", monolith.paced.order)...)
 	for _, of := range []struct {
 		name string
 		saga

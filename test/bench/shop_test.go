@@ -95,6 +95,7 @@ type confirmed struct {
 	window             time.Duration // in which confirmed orders are counted
 	within             int           // how many
 	used               usage         // by each process meanwhile
+	order              written       // for each that ended
 	refused, cancelled int           // orders, by a shop that has more to do than it can: part of what is measured, and no failure of the test
 }
 
@@ -178,6 +179,7 @@ func (s *shop) paced(t *testing.T, d time.Duration) confirmed {
 // confirm places orders by the plan and watches each until it has ended.
 func (s *shop) confirm(t *testing.T, plan load.Plan, w *watch) (c confirmed) {
 	t.Helper()
+	before := s.written(t)
 	err := s.watching(t.Context(), w, func() error {
 		meter := s.meter(t)
 		defer func() { c.used = meter.stop(t) }()
@@ -195,5 +197,6 @@ func (s *shop) confirm(t *testing.T, plan load.Plan, w *watch) (c confirmed) {
 		t.Fatal(err)
 	}
 	c.cancelled = w.cancelled
+	c.order = s.written(t).each(before, c.cancelled+len(w.confirmed))
 	return c
 }
