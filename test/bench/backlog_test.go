@@ -20,7 +20,7 @@ func (b *bench) backlog(t *testing.T) section {
 	b.say("A backlog …")
 	n := b.drained
 	s := section{title: "A backlog", how: fmt.Sprintf("Drained: %d events wait in the outbox of orders; from the start of the delivery until the listener has begun with the "+
-		"last (its handler inserts a row). Beside it the stock path as above, with a tenth of the events. Told: the same outbox, but to a memory bus whose one listener "+
+		"last (its handler inserts a row). Beside it the stock path as above, with a twentieth of the events. Told: the same outbox, but to a memory bus whose one listener "+
 		"acknowledges at once, so that only the relay is measured; beside it watermill's forwarder, from watermill-sql to the same bus. Heard: "+
 		"the consumer is given as many events as fast as it takes them; beside it the same consumer with one event in a transaction, given a tenth.", n)}
 	w := b.newWire(t, "backlog", 1)
@@ -30,7 +30,7 @@ func (b *bench) backlog(t *testing.T) section {
 	}
 	forwarder := func(bus *events.MemoryBus) (stop func()) { return forwardStock(t, w.watermill, "orders", bus) }
 	s.rows = append(s.rows,
-		row{what: "drained", unit: "events/s", ours: rate(w.drain(t, w.ours(), n)), beside: "stock path", reference: rate(w.drain(t, w.stock(), n/10))}.least(5),
+		row{what: "drained", unit: "events/s", ours: rate(w.drain(t, w.ours(), n)), beside: "stock path", reference: rate(w.drain(t, w.stock(), n/20))}.least(5),
 		row{what: "told", unit: "events/s", ours: rate(w.tell(t, w.ours(), n, relay)), beside: "forwarder", reference: rate(w.tell(t, w.stock(), n, forwarder))},
 		row{what: "heard", unit: "events/s", ours: rate(w.hear(t, n, w.cfg.ConsumerBatch)), beside: "one transaction per event", reference: rate(w.hear(t, n/10, 1))}.least(10))
 	return s

@@ -60,15 +60,16 @@ type size struct {
 	deliverFor time.Duration // events, at each rate
 	drained    int           // events
 	warmFor    time.Duration // a shop that has just started
-	sustainFor time.Duration // the most that it confirms, once it has filled up
+	fillFor    time.Duration // a shop that is to confirm the most that it can
+	sustainFor time.Duration // that, from then on
 	paceFor    time.Duration // orders at a steady rate
 }
 
 var (
 	moment = size{placers: []int{1, 8}, placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
-		warmFor: 100 * time.Millisecond, sustainFor: 600 * time.Millisecond, paceFor: 500 * time.Millisecond}
+		warmFor: 100 * time.Millisecond, fillFor: 100 * time.Millisecond, sustainFor: 600 * time.Millisecond, paceFor: 500 * time.Millisecond}
 	full = size{placers: []int{1, 8, 32, 64}, placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 50_000,
-		warmFor: 3 * time.Second, sustainFor: time.Minute, paceFor: 10 * time.Second}
+		warmFor: 3 * time.Second, fillFor: 10 * time.Second, sustainFor: time.Minute, paceFor: 10 * time.Second}
 )
 
 // bench is one run.

@@ -34,7 +34,7 @@ type kept struct {
 var (
 	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, listeners: []int{2, 4}, kept: []kept{{100, false}, {3000, true}}, asked: 10}
 	growsFully   = growing{
-		size:   size{deliverFor: 6 * time.Second, drained: 20_000, warmFor: 3 * time.Second, sustainFor: 15 * time.Second, paceFor: 10 * time.Second},
+		size:   size{deliverFor: 6 * time.Second, drained: 20_000, warmFor: 3 * time.Second, fillFor: 3 * time.Second, sustainFor: 15 * time.Second, paceFor: 10 * time.Second},
 		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, listeners: []int{4, 16}, kept: []kept{{10_000, false}, {2_000_000, false}, {2_000_000, true}}, asked: 500,
 	}
 )
@@ -69,7 +69,7 @@ type grown struct {
 // look measures the shop as it is.
 func (s *shop) look(t *testing.T, of growing) grown {
 	t.Helper()
-	return grown{saga: s.see(t), pages: s.pages(t, of.asked)}
+	return grown{saga: s.see(t, of.sustainFor), pages: s.pages(t, of.asked)}
 }
 
 // pages asks for the first page of a customer's orders.

@@ -92,7 +92,8 @@ func (b *bench) databaseURL(t *testing.T, name string) string {
 // confirmed is what became of the orders of a run.
 type confirmed struct {
 	times              load.Times    // from when the POST was due until the order was heard to be confirmed
-	window             time.Duration // in which confirmed orders are counted
+	filled             time.Duration // what the shop was given to fill up
+	window             time.Duration // after that, in which confirmed orders are counted
 	within             int           // how many
 	used               usage         // by each process meanwhile
 	order              written       // for each that ended
@@ -100,10 +101,7 @@ type confirmed struct {
 }
 
 // steady says that orders were under way for no longer than the shop was given to fill up before the window.
-func (c confirmed) steady() bool { return c.within > 0 && c.times.At(50) <= fill(c.window) }
-
-// fill is how long a shop fills up before a window of that length.
-func fill(window time.Duration) time.Duration { return window / 6 }
+func (c confirmed) steady() bool { return c.within > 0 && c.times.At(50) <= c.filled }
 
 // rate is how many orders a second were confirmed; 0 when they were under way for so long that a rate would only say how the queue grew.
 func (c confirmed) rate() float64 {
@@ -136,25 +134,25 @@ func (c confirmed) unsteady() string {
 		return fmt.Sprintf("; it has no rate, as nothing was confirmed within %s", c.window)
 	}
 	return fmt.Sprintf("; it has no rate, as it was in no steady state: the median order was under way for %s, more than the %s it had to fill up",
-		c.times.At(50).Round(time.Millisecond), fill(c.window))
+		c.times.At(50).Round(time.Millisecond), c.filled)
 }
 
 // underWay is how many orders may be placed and not confirmed at the same time when the most is asked for. The shop takes orders faster than it
 // sees them through, and without a limit it would be measured how fast a queue grows.
 const underWay = 512
 
-// most confirms as many orders as it can. They are counted in a window of that length, by the clock, once the shop has filled up.
-func (s *shop) most(t *testing.T, d time.Duration) confirmed {
+// most confirms as many orders as it can. They are counted in that window, by the clock, once the shop has filled up for so long.
+func (s *shop) most(t *testing.T, fill, window time.Duration) confirmed {
 	t.Helper()
 	plan := s.plan
-	plan.Clients, plan.For = placers, fill(d)+d
+	plan.Clients, plan.For = placers, fill+window
 	w := &watch{slots: make(chan struct{}, underWay)}
 	plan.Admit = func() bool { return w.admit(t.Context()) }
-	opens := time.Now().Add(fill(d))
+	opens := time.Now().Add(fill)
 	c := s.confirm(t, plan, w)
-	c.window = d
+	c.filled, c.window = fill, window
 	for _, o := range w.confirmed {
-		if after := o.heard.Sub(opens); after >= 0 && after < d {
+		if after := o.heard.Sub(opens); after >= 0 && after < window {
 			c.within++
 			c.times = append(c.times, o.heard.Sub(o.due))
 		}
@@ -169,7 +167,7 @@ func (s *shop) paced(t *testing.T, d time.Duration) confirmed {
 	plan.Rate, plan.For = pace, d
 	w := &watch{}
 	c := s.confirm(t, plan, w)
-	c.window, c.within = d, len(w.confirmed)
+	c.filled, c.window, c.within = d/6, d, len(w.confirmed)
 	for _, o := range w.confirmed {
 		c.times = append(c.times, o.heard.Sub(o.due))
 	}
