@@ -85,7 +85,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			timer.Reset(time.Duration(w.rest) * time.Since(began))
 		default:
 			pause = minPause
-			timer.Reset(w.every)
+			timer.Reset(w.untilFull())
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (w *Worker) once(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
 	defer cancel()
 	w.mu.Lock()
-	l := look{full: time.Since(w.lastFull) >= w.every}
+	l := look{full: time.Since(w.lastFull) >= w.every, back: 2 * w.every}
 	w.mu.Unlock()
 	more, err = w.step(context.WithValue(ctx, lookKey{}, &l))
 	if l.full && l.taken && !more && err == nil { // what remains of a backlog is looked for by full steps too
@@ -111,12 +111,25 @@ func (w *Worker) once(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
-// recently is how far back a step looks that was woken, between two that look at everything. Rows that became visible later than that
-// (a long transaction, a replay, a lease that ran out, another machine's clock) are found by the poll.
-const recently = 10 * time.Second
+// untilFull is when the worker has to look for everything again: not a whole interval after a step that only looked at what is new.
+func (w *Worker) untilFull() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lastFull.IsZero() { // its step never asks how far back it should look
+		return w.every
+	}
+	return max(0, w.every-time.Since(w.lastFull))
+}
 
-// look says whether a step has to look for everything, and whether it did look.
-type look struct{ full, taken bool }
+// look says whether a step has to look for everything, or else how far back, and whether it did look. A step that was woken looks back for two
+// polls: rows that became visible later than that (a long transaction, a replay, a lease that ran out, another machine's clock) are found by the
+// next one. It is in the step's context, so that steps which never look
+// for rows need no parameter for it, and one that is called outside of a worker looks for everything.
+type look struct {
+	full  bool
+	back  time.Duration
+	taken bool
+}
 
 type lookKey struct{}
 
@@ -131,7 +144,7 @@ func Since(ctx context.Context, now time.Time) time.Time {
 	if !ok || l.full {
 		return time.Time{}
 	}
-	return now.Add(-recently)
+	return now.Add(-l.back)
 }
 
 // sleep reports whether the whole pause passed before ctx ended.

@@ -66,25 +66,28 @@ func TestItRests(t *testing.T) {
 // It looks for all until one step has and left nothing, and then for what is new until the poll.
 func TestHowFarBackItLooks(t *testing.T) {
 	t.Parallel()
-	type step struct{ looks, more bool }
-	script := []step{{looks: true, more: true}, {looks: false}, {looks: true}, {looks: true}}
+	type step struct {
+		looks, more bool
+		err         error
+	}
+	script := []step{{looks: true, more: true}, {looks: true, err: errors.New("down")}, {looks: false}, {looks: true}, {looks: true}}
 	var all []bool
 	stepped := make(chan struct{})
 	w := worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
 		s := script[len(all)]
 		all = append(all, s.looks && worker.Since(ctx, time.Now()).IsZero())
 		defer func() { stepped <- struct{}{} }()
-		return s.more, nil
+		return s.more, s.err
 	}, silent)
 	stop := begin(t, w)
 	for i, s := range script {
 		<-stepped
-		if !s.more && i+1 < len(script) {
+		if !s.more && s.err == nil && i+1 < len(script) {
 			w.Wake()
 		}
 	}
 	stop()
-	if want := []bool{true, false, true, false}; !slices.Equal(all, want) {
+	if want := []bool{true, true, false, true, false}; !slices.Equal(all, want) {
 		t.Errorf("it looked for all: %v, want %v", all, want)
 	}
 	if !worker.Since(t.Context(), time.Now()).IsZero() {
