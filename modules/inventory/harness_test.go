@@ -35,7 +35,13 @@ type shop struct {
 	heard []events.Event // what those who listen to inventory were told
 }
 
+// setup has no poll, so that whatever is published has to wake the relay.
 func setup(t *testing.T) *shop {
+	t.Helper()
+	return setupPolling(t, time.Hour)
+}
+
+func setupPolling(t *testing.T, poll time.Duration) *shop {
 	t.Helper()
 	ctx := t.Context()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -45,8 +51,8 @@ func setup(t *testing.T) *shop {
 		t.Fatalf("seed: %v", err)
 	}
 
-	// No poll, so that whatever is published has to wake the relay. One attempt, so that an event which fails is a dead letter at once.
-	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
+	// One attempt, so that an event which fails is a dead letter at once.
+	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: poll, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() {

@@ -26,6 +26,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			if err := pgx.BeginFunc(t.Context(), s.pool, handle); err != nil {
 				t.Error(err)
 			}
+			s.module.outbox.Wake()
 		})
 	}
 	for truck := range trucks {
@@ -57,7 +58,6 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	s.module.outbox.Wake()
 	s.settle()
 
 	if n := s.count("SELECT count(*) FROM reservations"); n != orders {

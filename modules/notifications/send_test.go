@@ -29,30 +29,41 @@ func (mails tray) Send(_ context.Context, m mail) error {
 }
 
 // The whole path, with the workers running: an event comes in, a mail goes out, staff sees it.
-func TestConfirmedOrderIsMailed(t *testing.T) {
+func TestAnEndedOrderIsMailed(t *testing.T) {
 	t.Parallel()
-	mails := newTray()
-	o := setup(t, testConfig, mails)
-	for _, w := range o.module.Workers() {
-		run(t, w.Run)
-	}
-	o.tell(placed, confirmed)
+	for kind, test := range map[string]struct {
+		ended   events.Event
+		subject string
+	}{
+		kindConfirmed: {confirmed, "Your order is confirmed"},
+		kindCancelled: {cancelled, "Your order was cancelled"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			mails := newTray()
+			o := setup(t, testConfig, mails)
+			for _, w := range o.module.Workers() {
+				run(t, w.Run)
+			}
+			o.tell(placed, test.ended)
 
-	var got mail
-	select {
-	case got = <-mails:
-	case <-time.After(20 * time.Second):
-		t.Fatal("no mail")
-	}
-	if got.to != address || got.subject != "Your order is confirmed" || got.messageID != order+".confirmed@shop.example" {
-		t.Errorf("mail to %q, subject %q, Message-ID %q", got.to, got.subject, got.messageID)
-	}
-	o.eventually("the message is sent", "SELECT EXISTS (SELECT FROM messages WHERE status = 'sent')")
-	status, page := o.list("staff", "?order_id="+order)
-	sentAt := o.now()
-	want := web.Page[notificationJSON]{Items: []notificationJSON{{Kind: "confirmed", Status: "sent", MessageID: got.messageID, SentAt: &sentAt}}}
-	if diff := cmp.Diff(want, page); status != http.StatusOK || diff != "" {
-		t.Errorf("status %d\n%s", status, diff)
+			var got mail
+			select {
+			case got = <-mails:
+			case <-time.After(20 * time.Second):
+				t.Fatal("no mail")
+			}
+			if got.to != address || got.subject != test.subject || got.messageID != order+"."+kind+"@shop.example" {
+				t.Errorf("mail to %q, subject %q, Message-ID %q", got.to, got.subject, got.messageID)
+			}
+			o.eventually("the message is sent", "SELECT EXISTS (SELECT FROM messages WHERE status = 'sent')")
+			status, page := o.list("staff", "?order_id="+order)
+			sentAt := o.now()
+			want := web.Page[notificationJSON]{Items: []notificationJSON{{Kind: kind, Status: "sent", MessageID: got.messageID, SentAt: &sentAt}}}
+			if diff := cmp.Diff(want, page); status != http.StatusOK || diff != "" {
+				t.Errorf("status %d\n%s", status, diff)
+			}
+		})
 	}
 }
 

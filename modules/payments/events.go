@@ -17,7 +17,7 @@ import (
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.On(m.onPaymentDue).Wakes(m.claimer),
-		events.On(m.onOrderCancelled).Wakes(m.claimer, m.outbox),
+		events.On(m.onOrderCancelled).Wakes(m.claimer),
 	}
 }
 

@@ -50,6 +50,12 @@ type shop struct {
 
 func setup(t *testing.T) *shop {
 	t.Helper()
+	return setupPolling(t, 20*time.Millisecond)
+}
+
+// setupPolling says how often attempts are looked for that nothing woke the claimer for.
+func setupPolling(t *testing.T, poll time.Duration) *shop {
+	t.Helper()
 	ctx := t.Context()
 	s := &shop{t: t, heard: map[string][]string{}}
 	s.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -64,10 +70,10 @@ func setup(t *testing.T) *shop {
 	t.Cleanup(func() { _ = s.paysim.Close(); server.Close() })
 	s.cfg = Config{
 		ProviderURL: server.URL, CallTimeout: 100 * time.Millisecond, Concurrency: 4, Lease: time.Minute,
-		BackoffFirst: 10 * time.Millisecond, BackoffMost: 50 * time.Millisecond, Quiet: time.Minute, Poll: 20 * time.Millisecond,
+		BackoffFirst: 10 * time.Millisecond, BackoffMost: 50 * time.Millisecond, Quiet: time.Minute, Poll: poll,
 	}
 
-	// No poll, so that whatever the effect of an event gives work to has to be woken.
+	// No poll, so that whatever publishes has to wake the relay.
 	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()

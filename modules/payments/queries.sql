@@ -55,7 +55,7 @@ WITH due AS (
     SELECT pending.id
     FROM attempts AS pending
     WHERE pending.state = 'pending'
-        AND pending.next_at BETWEEN @since AND @now
+      AND pending.next_at BETWEEN @since AND @now
       AND (pending.lease_until IS NULL OR pending.lease_until <= @now)
     ORDER BY pending.next_at
     LIMIT @most

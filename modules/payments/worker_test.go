@@ -289,30 +289,28 @@ func TestBesideTheResult(t *testing.T) {
 // Wakes come from everywhere and are never late: without the poll, a whole payment is a matter of wakes.
 func TestNothingWaitsForThePoll(t *testing.T) {
 	t.Parallel()
-	s := setup(t)
-	s.cfg.Poll = time.Hour
+	s := setupPolling(t, time.Hour)
 	called, release := make(chan struct{}), make(chan struct{})
-	m := newModule(s.cfg, s.pool, s.outbox, s.log, s.now, seen{
-		provider: s.module.provider,
+	theirs := s.module.provider
+	s.module.provider = seen{
+		provider: theirs,
 		capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 			if token == "tok_slow" {
 				close(called)
 				<-release
 				token = "tok_ok"
 			}
-			return s.module.provider.Capture(ctx, key, token, m)
+			return theirs.Capture(ctx, key, token, m)
 		},
-	})
-	work(t, m)
+	}
+	work(t, s.module)
 	order := uuid.NewString()
 	s.tell(due(order, "tok_flaky"))
 	for range 3 * s.cfg.Concurrency { // more than there are lanes
 		s.tell(due(uuid.NewString(), "tok_declined"))
 	}
-	m.claimer.Wake() // as its own consumer would
 	s.settled()
 	s.tell(cancelOf(order))
-	m.claimer.Wake()
 	s.settled()
 	if diff := cmp.Diff([]string{toldCaptured, toldRefunded}, s.heardOf(order)); diff != "" {
 		t.Error(diff)
@@ -321,7 +319,6 @@ func TestNothingWaitsForThePoll(t *testing.T) {
 	// A refund that only the result of the capture calls for, while the claimer sleeps.
 	order = uuid.NewString()
 	s.tell(due(order, "tok_slow"))
-	m.claimer.Wake()
 	<-called
 	s.tell(cancelOf(order))
 	close(release)

@@ -157,7 +157,7 @@ func (c *Consumer) consume(ctx context.Context, batch []*message.Message) {
 	c.wake(batch...)
 }
 
-// wake tells those whom the events' effects gave work to, each of them once.
+// wake tells those whom the events' effects may have given work to. Each of them once: a second wake would start the outbox's second relay.
 func (c *Consumer) wake(batch ...*message.Message) {
 	wakers := map[Waker]bool{}
 	for _, m := range batch {

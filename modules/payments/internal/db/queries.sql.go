@@ -18,7 +18,7 @@ WITH due AS (
     SELECT pending.id
     FROM attempts AS pending
     WHERE pending.state = 'pending'
-        AND pending.next_at BETWEEN $3 AND $2
+      AND pending.next_at BETWEEN $3 AND $2
       AND (pending.lease_until IS NULL OR pending.lease_until <= $2)
     ORDER BY pending.next_at
     LIMIT $4
