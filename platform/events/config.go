@@ -8,8 +8,9 @@ import (
 
 // Config holds the windows and sizes of delivery. The defaults suit a laptop and a small production.
 type Config struct {
-	// How many outbox rows the relay publishes in one transaction.
-	RelayBatch int `env:"EVENTS_RELAY_BATCH" envDefault:"200"`
+	// How many outbox rows the relay publishes in one transaction. That is open until the slowest listener has them, and for so long PostgreSQL
+	// cleans up nothing: with twice as many, rows that every order changes are read through twice as many of their old versions.
+	RelayBatch int `env:"EVENTS_RELAY_BATCH" envDefault:"100"`
 	// How many events a consumer applies in one transaction.
 	ConsumerBatch int `env:"EVENTS_CONSUMER_BATCH" envDefault:"100"`
 	// How often relay and retries look for work that nothing woke them for.
