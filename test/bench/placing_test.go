@@ -30,7 +30,8 @@ type placed struct {
 func (p placed) rate() float64 { return float64(len(p.times)) / p.took.Seconds() }
 
 // placing compares placing an order over HTTP with its bare statements. It leaves the raw placement limit, which is the better one of the two
-// references, in b.raw, and what it writes in b.bare.
+// references, in b.raw, and what PostgreSQL
+// writes for an order in b.bare, which is the same for any number of clients.
 func (b *bench) placing(t *testing.T) section {
 	t.Helper()
 	s := section{title: "Placing an order", how: "`POST /v1/orders` of the monolith, from so many clients at once; beside it the same statements with values of the " +
@@ -46,7 +47,7 @@ func (b *bench) placing(t *testing.T) section {
 		http := shop.placeOverHTTP(t, clients, b.placeFor)
 		before := shop.written(t)
 		direct := shop.placeByPgx(t, clients, b.placeFor, values)
-		b.bare = shop.written(t).each(before, len(direct.times))
+		b.bare = shop.written(t).since(before).each(len(direct.times))
 		bare := b.placeByPgbench(t, shop.AdminURL, clients, b.placeFor, values)
 		b.raw = max(b.raw, direct.rate(), bare.rate())
 		who := fmt.Sprintf("%d clients", clients)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"runtime"
@@ -91,13 +92,17 @@ func (b *bench) databaseURL(t *testing.T, name string) string {
 
 // confirmed is what became of the orders of a run.
 type confirmed struct {
-	times              load.Times    // from when the POST was due until the order was heard to be confirmed
-	filled             time.Duration // what the shop was given to fill up
-	window             time.Duration // after that, in which confirmed orders are counted
-	within             int           // how many
-	used               usage         // by each process meanwhile
-	order              written       // for each that ended
-	refused, cancelled int           // orders, by a shop that has more to do than it can: part of what is measured, and no failure of the test
+	times              load.Times // from when the POST was due until the order was heard to be confirmed
+	used               usage      // by each process, from the first order until all that follows from the last is done
+	wrote              written    // meanwhile
+	refused, cancelled int        // orders, by a shop that has more to do than it can: part of what is measured, and no failure of the test
+	ended              int        // orders, cancelled or confirmed
+	overloaded         bool       // at a steady rate: more came than it can confirm
+
+	// Of a run for the most.
+	filled time.Duration // what the shop was given to fill up
+	window time.Duration // after that, in which confirmed orders are counted
+	within int           // how many
 }
 
 // steady says that orders were under way for no longer than the shop was given to fill up before the window.
@@ -112,23 +117,23 @@ func (c confirmed) rate() float64 {
 }
 
 // cost is how long an order keeps one core busy, in milliseconds, whoever of all works for it. Where all cores are used, it is what limits the shop.
-func (c confirmed) cost() figure {
-	if !c.steady() {
-		return figure{}
-	}
-	return figure{value: 1000 * c.used.cores() / c.rate()}
-}
+func (c confirmed) cost() figure { return figure{value: 1000 * c.used.seconds() / float64(c.ended)} }
+
+// order is what PostgreSQL writes for one.
+func (c confirmed) order() written { return c.wrote.each(c.ended) }
 
 // note is what figures alone do not say.
 func (c confirmed) note() string {
 	return fmt.Sprintf("%s; together %.2f of %d cores; %d orders refused, %d cancelled%s",
-		c.used, c.used.cores(), runtime.NumCPU(), c.refused, c.cancelled, c.unsteady())
+		c.used, c.used.seconds()/c.used.took, runtime.NumCPU(), c.refused, c.cancelled, c.unsteady())
 }
 
-// unsteady says why there is no rate; nothing when there is one.
+// unsteady says why there is no rate, or why the times mean nothing; nothing when all is well.
 func (c confirmed) unsteady() string {
 	switch {
-	case c.steady():
+	case c.overloaded:
+		return "; more came than it can confirm, so its times only say how the queue grew"
+	case c.window == 0 || c.steady():
 		return ""
 	case c.within == 0:
 		return fmt.Sprintf("; it has no rate, as nothing was confirmed within %s", c.window)
@@ -147,7 +152,6 @@ func (s *shop) most(t *testing.T, fill, window time.Duration) confirmed {
 	plan := s.plan
 	plan.Clients, plan.For = placers, fill+window
 	w := &watch{slots: make(chan struct{}, underWay)}
-	plan.Admit = func() bool { return w.admit(t.Context()) }
 	opens := time.Now().Add(fill)
 	c := s.confirm(t, plan, w)
 	c.filled, c.window = fill, window
@@ -167,21 +171,21 @@ func (s *shop) paced(t *testing.T, d time.Duration) confirmed {
 	plan.Rate, plan.For = pace, d
 	w := &watch{}
 	c := s.confirm(t, plan, w)
-	c.filled, c.window, c.within = d/6, d, len(w.confirmed)
 	for _, o := range w.confirmed {
 		c.times = append(c.times, o.heard.Sub(o.due))
 	}
+	c.overloaded = c.times.At(50) > d/6
 	return c
 }
 
-// confirm places orders by the plan and watches each until it has ended.
+// confirm places orders by the plan and watches each until it has ended. Nothing of a run before goes on beside it, and it is over when all of it
+// is done: what an order costs includes its parcel and its mail.
 func (s *shop) confirm(t *testing.T, plan load.Plan, w *watch) (c confirmed) {
 	t.Helper()
-	before := s.written(t)
-	err := s.watching(t.Context(), w, func() error {
-		meter := s.meter(t)
-		defer func() { c.used = meter.stop(t) }()
-		return plan.Run(t.Context(), func(o load.Order) {
+	before, meter := s.written(t), s.meter(t)
+	err := s.watching(t.Context(), w, func(ctx context.Context) error {
+		plan.Admit = func() bool { return w.admit(ctx) }
+		return plan.Run(ctx, func(o load.Order) {
 			if o.Err != nil {
 				c.refused++
 				t.Logf("refused: %v", o.Err)
@@ -194,7 +198,27 @@ func (s *shop) confirm(t *testing.T, plan load.Plan, w *watch) (c confirmed) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.cancelled = w.cancelled
-	c.order = s.written(t).each(before, c.cancelled+len(w.confirmed))
+	s.settle(t)
+	c.used, c.wrote = meter.stop(t), s.written(t).since(before)
+	c.cancelled, c.ended = w.cancelled, w.cancelled+len(w.confirmed)
 	return c
+}
+
+// settle waits until everything is told, shipped and mailed.
+func (s *shop) settle(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		var settled bool
+		err := s.admin.QueryRow(t.Context(), `SELECT (SELECT sum(reserved) FROM inventory.stock) = 0
+			AND NOT EXISTS (SELECT FROM notifications.messages WHERE status = 'pending')
+			AND NOT EXISTS (SELECT FROM orders.outbox WHERE published_at IS NULL)`).Scan(&settled)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case settled:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("not everything is told, shipped and mailed within %s", patience)
+		}
+	}
 }

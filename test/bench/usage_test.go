@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,11 +11,14 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-// usage is what each process used: how much of one core, and how much memory it had at the end.
-type usage []struct {
-	process  string
-	cores    float64
-	megabyte float64 // resident; 0 for PostgreSQL, whose sessions share theirs, so that a sum would count it many times
+// usage is what each process used.
+type usage struct {
+	took float64 // seconds, by the clock
+	by   []struct {
+		process  string
+		seconds  float64 // of one core
+		megabyte float64 // resident, at the end; 0 for PostgreSQL, whose sessions share theirs, so that a sum would count it many times
+	}
 }
 
 // meter reads the processor's time of processes before and after.
@@ -79,27 +83,27 @@ func (m *meter) read(t *testing.T, i int) (seconds, megabyte float64) {
 
 func (m *meter) stop(t *testing.T) usage {
 	t.Helper()
-	took := time.Since(m.began).Seconds()
-	u := make(usage, len(m.names))
+	u := usage{took: time.Since(m.began).Seconds()}
+	u.by = slices.Grow(u.by, len(m.names))[:len(m.names)]
 	for i := range m.names {
 		seconds, megabyte := m.read(t, i)
-		u[i].process, u[i].cores, u[i].megabyte = m.names[i], (seconds-m.spent[i])/took, megabyte
+		u.by[i].process, u.by[i].seconds, u.by[i].megabyte = m.names[i], seconds-m.spent[i], megabyte
 	}
 	return u
 }
 
-// cores are those of all together.
-func (u usage) cores() (sum float64) {
-	for _, p := range u {
-		sum += p.cores
+// seconds are those of all together.
+func (u usage) seconds() (sum float64) {
+	for _, p := range u.by {
+		sum += p.seconds
 	}
 	return sum
 }
 
 func (u usage) String() string {
 	var parts []string
-	for _, p := range u {
-		part := fmt.Sprintf("%s %.2f cores", p.process, p.cores)
+	for _, p := range u.by {
+		part := fmt.Sprintf("%s %.2f cores", p.process, p.seconds/u.took)
 		if p.megabyte > 0 {
 			part += fmt.Sprintf(" and %.0f MB", p.megabyte)
 		}

@@ -48,8 +48,11 @@ type journey struct{ due, heard time.Time }
 // patience is how long a run waits for its last orders.
 const patience = 2 * time.Minute
 
-// admit waits for a slot.
+// admit waits for a slot, if there is a limit. Nobody is admitted once ctx has ended, nor after a time in which no order ended.
 func (w *watch) admit(ctx context.Context) bool {
+	if w.slots == nil {
+		return ctx.Err() == nil
+	}
 	select {
 	case w.slots <- struct{}{}:
 		return true
@@ -113,9 +116,9 @@ func (w *watch) listen(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// wait returns when every order that was placed has ended.
-func (w *watch) wait() error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+// wait returns when every order that was placed has ended, or when ctx has.
+func (w *watch) wait(ctx context.Context) error {
+	for deadline := time.Now().Add(patience); ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		w.mu.Lock()
 		left := len(w.due)
 		w.mu.Unlock()
@@ -126,10 +129,11 @@ func (w *watch) wait() error {
 			return fmt.Errorf("%d orders have not ended within %s", left, patience)
 		}
 	}
+	return ctx.Err()
 }
 
-// watching listens while run places orders, and until all of them have ended.
-func (s *shop) watching(ctx context.Context, w *watch, run func() error) error {
+// watching listens while run places orders, and until all of them have ended. Both end when nothing can be heard any more.
+func (s *shop) watching(ctx context.Context, w *watch, run func(ctx context.Context) error) error {
 	conn, err := pgx.Connect(ctx, s.AdminURL)
 	if err != nil {
 		return err
@@ -142,11 +146,10 @@ func (s *shop) watching(ctx context.Context, w *watch, run func() error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	listened := make(chan error, 1)
-	go func() { listened <- w.listen(ctx, conn) }()
-	if err := run(); err != nil {
-		return err
+	go func() { listened <- w.listen(ctx, conn); stop() }()
+	if err = run(ctx); err == nil {
+		err = w.wait(ctx)
 	}
-	err = w.wait()
 	stop()
 	return errors.Join(err, <-listened)
 }
@@ -164,7 +167,7 @@ func TestWatch(t *testing.T) {
 	w.placed(load.Order{ID: "fast", Due: began})
 	w.placed(load.Order{ID: "short", Due: began})
 	w.heard("short cancelled", began.Add(time.Second))
-	if err := w.wait(); err != nil || len(w.confirmed) != 2 || w.cancelled != 1 || len(w.slots) != 0 || len(w.ended) != 0 {
+	if err := w.wait(t.Context()); err != nil || len(w.confirmed) != 2 || w.cancelled != 1 || len(w.slots) != 0 || len(w.ended) != 0 {
 		t.Errorf("%v, %+v", err, w)
 	}
 	for i, want := range []time.Duration{2 * time.Second, time.Second} {

@@ -2,10 +2,10 @@ package bench
 
 import "testing"
 
-// written is what PostgreSQL has written, by its own counters, which every machine counts alike.
+// written is what PostgreSQL has written, by its own counters.
 type written struct {
-	transactions float64 // that wrote anything
-	kilobytes    float64 // of write-ahead log
+	transactions float64 // that had anything to write or to lock
+	kilobytes    float64 // of write-ahead log; with them pages that are written whole, because they change for the first time after a checkpoint
 }
 
 func (s *shop) written(t *testing.T) (w written) {
@@ -18,16 +18,19 @@ func (s *shop) written(t *testing.T) (w written) {
 	return w
 }
 
-// each is what was written since then, for each of so many orders.
-func (w written) each(since written, orders int) written {
-	n := float64(orders)
-	return written{(w.transactions - since.transactions) / n, (w.kilobytes - since.kilobytes) / n}
+func (w written) since(before written) written {
+	return written{w.transactions - before.transactions, w.kilobytes - before.kilobytes}
 }
 
-// rows compare what PostgreSQL writes for an order with what it writes for another.
-func (w written) rows(what, beside string, reference written) []row {
+// each is that for each of so many orders.
+func (w written) each(orders int) written {
+	return written{w.transactions / float64(orders), w.kilobytes / float64(orders)}
+}
+
+// beside compares what an order costs PostgreSQL with what another does.
+func (w written) beside(what, reference string, is written) []row {
 	return []row{
-		{what: what, unit: "transactions that write", ours: figure{value: w.transactions}, beside: beside, reference: figure{value: reference.transactions}},
-		{what: what, unit: "kB of WAL", ours: figure{value: w.kilobytes}, beside: beside, reference: figure{value: reference.kilobytes}},
+		{what: what, unit: "transactions", ours: rate(w.transactions), beside: reference, reference: rate(is.transactions)},
+		{what: what, unit: "kB of WAL", ours: rate(w.kilobytes), beside: reference, reference: rate(is.kilobytes)},
 	}
 }
