@@ -92,10 +92,10 @@ func seedOf(t *testing.T) uint64 {
 	if text := os.Getenv("SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("SEED: %v", err)
+			t.Fatalf("SEED must be a whole number, such as 7, and is %q", text)
 		}
 	}
-	t.Logf("SEED=%d", seed)
+	t.Logf("SEED=%d; make faults SEED=%[1]d repeats its plan", seed)
 	return seed
 }
 
