@@ -56,7 +56,8 @@ test-topologies: ## the acceptance suite on every mix of processes and versions,
 
 .PHONY: faults
 faults: ## every fault to the monolith and to the split shop, then a shop without each safeguard; SEED=7 repeats a run
-	@echo "Doing every fault, which takes about half an hour …"
+	@case "$(SEED)" in *[!0-9]*) echo "SEED must be a whole number, such as 7, and is \"$(SEED)\"" >&2; exit 2;; esac
+	@echo "Building the shop's commands, and then doing every fault, which takes about half an hour …"
 	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./test/faults
 
 .PHONY: bench

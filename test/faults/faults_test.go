@@ -24,15 +24,18 @@ var bin string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		var err error
 		if bin = os.Getenv("SHOP_BIN"); bin != "" { // this is a test that another one runs in a network of its own
 			return m.Run()
 		}
-		if bin, err = topology.Build(context.Background()); err != nil {
+		remove, err := inOneFolder()
+		if err == nil {
+			defer remove()
+			bin, err = topology.Build(context.Background())
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(bin)
 		return m.Run()
 	}())
 }

@@ -67,9 +67,10 @@ func TestMatrix(t *testing.T) {
 	var report strings.Builder
 	table := tabwriter.NewWriter(&report, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FAULT\tTOPOLOGY\tORDERS\tRULES\tSECONDS")
+	numbers := numberCells()
 	for _, where := range []string{monolith, split} {
 		t.Run(where, func(t *testing.T) {
-			m := &matrix{where: where, seed: seed, table: table}
+			m := &matrix{where: where, seed: seed, table: table, numbers: numbers}
 			defer m.close(t)
 			for _, f := range faults {
 				if f.only == "" || f.only == where {
@@ -82,6 +83,24 @@ func TestMatrix(t *testing.T) {
 	t.Logf("SEED=%d\n%s", seed, report.String())
 }
 
+// numberCells gives each cell of this run its number, by its topology and name. What -run leaves out keeps its own.
+func numberCells() map[[2]string]int {
+	numbers := map[[2]string]int{}
+	for _, where := range []string{monolith, split} {
+		for _, f := range faults {
+			if (f.only == "" || f.only == where) && (os.Getenv("SHOP_LONG") != "" || slices.Contains(f.smoke, where)) {
+				numbers[[2]string{where, f.name}] = len(numbers) + 1
+			}
+		}
+	}
+	return numbers
+}
+
+// numbered is the beginning of the line that closes a cell or a control, such as [ 3/61].
+func numbered(number, total int) string {
+	return fmt.Sprintf("[%*d/%d]", len(strconv.Itoa(total)), number, total)
+}
+
 // anySeed is the same for all of a run.
 var anySeed = rand.Uint64N(1_000_000)
 
@@ -92,10 +111,10 @@ func seedOf(t *testing.T) uint64 {
 	if text := os.Getenv("SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("SEED: %v", err)
+			t.Fatalf("SEED must be a whole number, such as 7, and is %q", text)
 		}
 	}
-	t.Logf("SEED=%d", seed)
+	t.Logf("SEED=%d; make faults SEED=%[1]d repeats its plan", seed)
 	return seed
 }
 
@@ -108,9 +127,10 @@ func chance(seed uint64, cell string) *rand.Rand {
 
 // matrix runs the cells of a topology, one after the other, on one shop for as long as that stays healthy.
 type matrix struct {
-	where string
-	seed  uint64
-	table *tabwriter.Writer
+	where   string
+	seed    uint64
+	table   *tabwriter.Writer
+	numbers map[[2]string]int // of the cells of both topologies
 
 	shop   *shop
 	edited bool // the shop's binaries
@@ -124,7 +144,7 @@ func (m *matrix) run(t *testing.T, f fault) {
 	if f.needs != nil {
 		if why := f.needs(); why != nil {
 			fmt.Fprintf(m.table, "%s\t%s\t\tnot run: %v\t\n", f.name, m.where, why)
-			t.Skip(why)
+			t.Skipf("%s %s, %s: not run: %v", m.number(f), m.where, f.name, why)
 		}
 	}
 	orders, began := 0, time.Now()
@@ -152,10 +172,14 @@ func (m *matrix) enter(t *testing.T, f fault, orders int, took time.Duration) {
 		t.Logf("SEED=%d; the shop's log ends so:\n%s", m.seed, m.logs.end())
 	}
 	fmt.Fprintf(m.table, "%s\t%s\t%d\t%s\t%.1f\n", f.name, m.where, orders, verdict, took.Seconds())
-	t.Logf("%d orders, %s, %.1f s", orders, verdict, took.Seconds())
+	t.Logf("%s %s, %s: %d orders, rules: %s, %.1f s", m.number(f), m.where, f.name, orders, verdict, took.Seconds())
 	if t.Failed() || f.alone != nil {
 		m.close(t)
 	}
+}
+
+func (m *matrix) number(f fault) string {
+	return numbered(m.numbers[[2]string{m.where, f.name}], len(m.numbers))
 }
 
 // open returns the shop of the cell before, or a new one.

@@ -72,8 +72,9 @@ func TestNegativeControls(t *testing.T) {
 	table := tabwriter.NewWriter(&report, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "WITHOUT\tRED")
 	broken, ran := map[string]bool{}, 0
-	for _, c := range controls {
+	for i, c := range controls {
 		t.Run(c.without, func(t *testing.T) {
+			began := time.Now()
 			ran++
 			red := c.run(t, seed)
 			fmt.Fprintf(table, "%s\t%s\n", c.without, strings.Join(red, "; "))
@@ -88,6 +89,7 @@ func TestNegativeControls(t *testing.T) {
 			if len(c.red) == 0 && len(red) > 0 {
 				t.Errorf("these should have stayed green: %s", red)
 			}
+			t.Logf("%s without %q: %s, %.1f s", numbered(i+1, len(controls)), c.without, c.judge(t, red), time.Since(began).Seconds())
 		})
 	}
 	_ = table.Flush()
@@ -122,10 +124,14 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 	r := chance(seed, t.Name())
 	s.seed = r.Uint64()
 	_, urls := s.replicate(t, where, c.replicas, r)
+	wanted := "red, as is wanted here"
+	if len(c.red) == 0 {
+		wanted = "red, and green is wanted here"
+	}
 	for _, b := range s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { c.do(t, s, r, progress) }) {
 		rule, _, _ := strings.Cut(b, ":")
 		if !slices.Contains(red, rule) {
-			t.Logf("red: %.300s", b)
+			t.Logf("%s: %.300s", wanted, b)
 			red = append(red, rule)
 		}
 		if !slices.Contains(judged, rule) {
@@ -136,6 +142,19 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 		t.Logf("the shop's log ends so:\n%s", logs.end())
 	}
 	return red
+}
+
+// judge says what has come of it.
+func (c control) judge(t *testing.T, red []string) string {
+	switch {
+	case t.Failed():
+		return "NOT as it must be"
+	case len(c.red) == 0:
+		return "green as it must be, for another mechanism is still there"
+	case len(red) == 1:
+		return "red as it must be: 1 rule"
+	}
+	return fmt.Sprintf("red as it must be: %d rules", len(red))
 }
 
 // fiveTimes is five times the load.
