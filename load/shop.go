@@ -1,51 +1,111 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// Shop asks what any customer can ask.
+// Shop asks what any customer can ask, and restocks if it may.
 type Shop struct {
 	URL   string
-	Token string // of a customer
+	Token string // of a customer, or of staff for Restock
 }
+
+// What keeps a run from beginning, and whoever begins it can mend.
+var (
+	ErrNoShop  = errors.New("this is no shop")
+	ErrToken   = errors.New("the shop refuses the token")
+	ErrSoldOut = fmt.Errorf("no product of the shop has %d pieces on hand", enough)
+)
 
 // enough pieces of a product are on hand for a run not to sell it out at once.
 const enough = 100
 
-// SKUs are products that can be ordered in numbers.
-func (s Shop) SKUs(ctx context.Context) (skus []string, err error) {
-	var page struct {
-		Items []struct {
-			SKU    string `json:"sku"`
-			OnHand int64  `json:"on_hand"`
-		} `json:"items"`
+// Check asks for the customer's orders, which only a shop has and only a customer may see. A shop that is ill is a shop still: its 5xx is
+// neither ErrNoShop nor ErrToken.
+func (s Shop) Check(ctx context.Context) error {
+	var page struct{ Items []json.RawMessage }
+	err := s.ask(ctx, http.MethodGet, "/v1/orders?limit=1", nil, &page)
+	status, other := errors.AsType[statusError](err)
+	_, cut := errors.AsType[net.Error](err) // not even a whole answer
+	switch {
+	case other && (status.code == http.StatusUnauthorized || status.code == http.StatusForbidden):
+		return fmt.Errorf("%w (%w)", ErrToken, err)
+	case other && (status.code >= 500 || status.code == http.StatusTooManyRequests), cut, ctx.Err() != nil:
+		return err
+	case err != nil:
+		return fmt.Errorf("%w (%w)", ErrNoShop, err)
+	case page.Items == nil:
+		return fmt.Errorf("%w (it tells no orders)", ErrNoShop)
 	}
-	if err := s.get(ctx, "/v1/inventory/products?limit=100", &page); err != nil {
+	return nil
+}
+
+type product struct {
+	SKU    string `json:"sku"`
+	OnHand int64  `json:"on_hand"`
+}
+
+// products are those of the first page.
+func (s Shop) products(ctx context.Context) ([]product, error) {
+	var page struct{ Items []product }
+	if err := s.ask(ctx, http.MethodGet, "/v1/inventory/products?limit=100", nil, &page); err != nil {
 		return nil, err
 	}
-	for _, p := range page.Items {
+	if len(page.Items) == 0 {
+		return nil, errors.New("the shop has no product")
+	}
+	return page.Items, nil
+}
+
+// SKUs are products that can be ordered in numbers. Its error is ErrSoldOut if there are others only.
+func (s Shop) SKUs(ctx context.Context) (skus []string, err error) {
+	products, err := s.products(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range products {
 		if p.OnHand >= enough {
 			skus = append(skus, p.SKU)
 		}
 	}
 	if len(skus) == 0 {
-		return nil, fmt.Errorf("no product of the shop has %d pieces on hand: restock some", enough)
+		return nil, ErrSoldOut
 	}
 	return skus, nil
+}
+
+// Restock adds so many pieces to each product that SKUs chooses from, and returns how many products these are.
+func (s Shop) Restock(ctx context.Context, pieces int) (restocked int, err error) {
+	products, err := s.products(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range products {
+		path := "/v1/inventory/products/" + url.PathEscape(p.SKU) + "/restock"
+		if err := s.ask(ctx, http.MethodPost, path, map[string]int{"quantity": pieces}, &product{}); err != nil {
+			return restocked, err
+		}
+		restocked++
+	}
+	return restocked, nil
 }
 
 // Follow asks for the order again and again, with the pause in between, until it has ended, and returns how: confirmed or cancelled.
 func (s Shop) Follow(ctx context.Context, id string, pause time.Duration) (status string, err error) {
 	for {
 		var order struct{ Status string }
-		if err := s.get(ctx, "/v1/orders/"+id, &order); err != nil {
+		if err := s.ask(ctx, http.MethodGet, "/v1/orders/"+id, nil, &order); err != nil {
 			return "", err
 		}
 		if order.Status == "confirmed" || order.Status == "cancelled" {
@@ -59,21 +119,43 @@ func (s Shop) Follow(ctx context.Context, id string, pause time.Duration) (statu
 	}
 }
 
+// statusError is an answer other than 200.
+type statusError struct {
+	asked, status string
+	code          int
+}
+
+func (e statusError) Error() string { return e.asked + ": " + e.status }
+
 var client = &http.Client{Timeout: timeout}
 
-func (s Shop) get(ctx context.Context, path string, answer any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(s.URL, "/")+path, http.NoBody)
+// ask sends one request, with the body as JSON unless it is nil, under a key of its own if it changes something.
+func (s Shop) ask(ctx context.Context, method, path string, body, answer any) error {
+	var sent bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&sent).Encode(body); err != nil {
+			return err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(s.URL, "/")+path, &sent)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Authorization", "Bearer "+s.Token)
+	if method != http.MethodGet {
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Idempotency-Key", uuid.NewString())
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
 	decodeErr := json.NewDecoder(response.Body).Decode(answer)
 	if response.StatusCode != http.StatusOK {
-		return errors.Join(fmt.Errorf("GET %s: %s", path, response.Status), response.Body.Close())
+		return errors.Join(statusError{method + " " + path, response.Status, response.StatusCode}, response.Body.Close())
+	}
+	if decodeErr != nil {
+		decodeErr = fmt.Errorf("%s %s: %w", method, path, decodeErr)
 	}
 	return errors.Join(decodeErr, response.Body.Close())
 }

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"net/url"
 	"os"
-	"sync"
-	"text/tabwriter"
 	"time"
 
 	"example.com/shop/load"
@@ -20,190 +17,122 @@ import (
 const aboutBench = `seam bench places orders with the shop at URL and shows how long its customers waited, as in: seam bench --clients 8 --for 30s http://localhost:8080
 With --clients each client sends its next order when it has its answer. With --rate orders are sent at that pace whatever the answers do, and
 an order's time counts from when it was due. One order after the other is also followed, by asking for it, until it is confirmed.
-The orders are real: they take stock, money and mail of the shop. Ctrl-C ends the run and shows what it has. After --for, it waits
-half a minute at most for what is still to come.`
+The orders are real: they take stock, money and mail of the shop. When no product has pieces enough left and there is no --token, it restocks
+the first hundred, as staff, and says so. Ctrl-C ends the run and shows what it has; so do two seconds of nothing but refusals, with an error.
+After --for, it waits half a minute at most for what is still to come.`
 
-// followPause is the pause between two questions about the order that is followed: its time is too long by up to that, and the shop has
-// 200 requests a second more at the most.
-const followPause = 5 * time.Millisecond
-
-// After a run, orders that were due are sent for so long at the most, and the one that is followed has so long to end.
 const (
-	sendUntil   = 5 * time.Second
-	followUntil = 30 * time.Second
+	// mostClients is more than one machine can play well, and less than what takes all its ports.
+	mostClients = 10000
+	// restockBy is what one request may add, and lasts for hours.
+	restockBy = 1_000_000
 )
 
 // runBench is make bench's load for any shop, and nothing to compare with.
 func runBench(ctx context.Context, args []string) error {
-	set := flag.NewFlagSet("bench", flag.ContinueOnError)
-	plan := load.Plan{}
-	set.IntVar(&plan.Clients, "clients", 0, "how many order at the same time (default 8, unless there is a rate)")
-	set.IntVar(&plan.Rate, "rate", 0, "orders a second, from as many clients as that takes")
-	set.DurationVar(&plan.For, "for", 10*time.Second, "how long")
-	token := set.String("token", "", "a customer's token (default: one for the shop that seam up starts here, as of seam token)")
-	words, err := parseAnywhere(set, aboutBench, args)
+	plan, token, err := readBench(args)
 	if err != nil {
 		return err
 	}
+	var key *tokens.Key // none if the customer's token is given: then nobody said that we may be staff
+	if token == "" {
+		if key, err = developmentKey(); err != nil {
+			return fmt.Errorf("%w, or give a --token", err)
+		}
+		token = key.Mint(tokens.Claims{Role: "customer", Subject: "bench", TTL: tokenLife})
+	}
+	shop := load.Shop{URL: plan.URL, Token: token}
+	if err := checkShop(ctx, shop, key != nil); err != nil {
+		return err
+	}
+	plan.Tokens = []string{token}
+	if plan.SKUs, err = findStock(ctx, shop, key); err != nil {
+		return err
+	}
+	return placeAndShow(ctx, plan, shop)
+}
+
+// readBench reads the plan from the command line, without what only the shop knows, and the token if there is one.
+func readBench(args []string) (plan load.Plan, token string, err error) {
+	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	set.IntVar(&plan.Clients, "clients", 8, "how many order at the same time, unless there is a rate")
+	set.IntVar(&plan.Rate, "rate", 0, "orders a second, from as many clients as that takes")
+	plan.For = 10 * time.Second
+	set.Func("for", "how long, a `duration` such as 500ms, 30s or 2m (default 10s)", func(text string) (err error) {
+		if plan.For, err = time.ParseDuration(text); err != nil {
+			return errors.New("say a number and its unit, as in 500ms, 5s or 2m")
+		}
+		return nil
+	})
+	set.StringVar(&token, "token", "", "a customer's token (default: one for the shop that seam up starts here, as of seam token)")
+	words, err := parseAnywhere(set, aboutBench, args)
+	if err != nil {
+		return plan, "", err
+	}
+	given := map[string]bool{}
+	set.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	base := &url.URL{}
 	if len(words) == 1 {
 		base, err = url.Parse(words[0])
 	}
 	switch {
 	case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
-		return process.Usage(errors.New("name one URL, as in seam bench http://localhost:8080"))
-	case plan.Clients < 0 || plan.Rate < 0 || plan.Clients > 0 && plan.Rate > 0:
-		return process.Usage(errors.New("say --clients or --rate, with a number above 0"))
+		err = errors.New("name one URL, as in seam bench http://localhost:8080")
+	case given["clients"] && given["rate"]:
+		err = errors.New("say --clients or --rate, not both")
+	case plan.Clients < 1:
+		err = errors.New("--clients must be 1 or more")
+	case plan.Clients > mostClients:
+		err = fmt.Errorf("--clients must be %d or fewer", mostClients)
+	case given["rate"] && plan.Rate < 1:
+		err = errors.New("--rate must be 1 order a second or more")
 	case plan.For <= 0:
-		return process.Usage(errors.New("--for must be longer than nothing"))
-	}
-	if plan.Rate == 0 {
-		plan.Clients = cmp.Or(plan.Clients, 8)
-	}
-	if *token == "" {
-		key, err := developmentKey()
-		if err != nil {
-			return fmt.Errorf("%w, or give a --token", err)
-		}
-		*token = key.Mint(tokens.Claims{Role: "customer", Subject: "bench", TTL: tokenLife})
-	}
-	shop := load.Shop{URL: base.String(), Token: *token}
-	plan.SKUs, err = shop.SKUs(ctx)
-	if _, silent := errors.AsType[*url.Error](err); silent && ctx.Err() == nil {
-		return process.Usage(fmt.Errorf("no shop answers: start one with make run, or name its URL (%w)", err))
+		err = errors.New("--for must be longer than nothing")
 	}
 	if err != nil {
-		return fmt.Errorf("find something to order: %w", err)
+		return plan, "", process.Usage(err)
 	}
-	plan.URL, plan.Tokens = shop.URL, []string{*token}
-	return placeAndShow(ctx, plan, shop)
+	plan.URL = base.String()
+	return plan, token, nil
 }
 
-// measured is what a run has come to so far. The follower and the clock read it while it goes on.
-type measured struct {
-	mu        sync.Mutex
-	placed    load.Times
-	refused   int
-	refusal   error // the last one
-	confirmed load.Times
-	cancelled int
-	lost      int   // of those followed
-	loss      error // the last one
-}
-
-// placeAndShow places the orders, tells every second how far it has come, and shows everything at the end.
-func placeAndShow(ctx context.Context, plan load.Plan, shop load.Shop) error {
-	m := &measured{}
-	newest := make(chan load.Order) // unbuffered: an order that had to wait for its follower would seem to have taken longer
-	ended := make(chan struct{})
-	following, giveUp := context.WithTimeout(ctx, plan.For+followUntil)
-	defer giveUp()
-	var telling sync.WaitGroup
-	telling.Go(func() { m.follow(following, shop, newest) })
-	began := time.Now()
-	telling.Go(func() { m.progress(began, ended) })
-	sending, stop := context.WithTimeout(ctx, plan.For+sendUntil)
-	defer stop()
-	err := plan.Run(sending, func(o load.Order) {
-		m.add(o)
-		if o.Err == nil {
-			select {
-			case newest <- o:
-			default: // another one is being followed
-			}
-		}
-	})
-	took := time.Since(began)
-	close(newest)
-	close(ended)
-	telling.Wait()
-	if err != nil {
-		return err
-	}
-	if due := int(float64(plan.Rate) * plan.For.Seconds()); ctx.Err() == nil && len(m.placed)+m.refused < due {
-		fmt.Printf("%d of %d orders were sent: this machine can send no more\n", len(m.placed)+m.refused, due)
-	}
-	return m.show(took)
-}
-
-func (m *measured) add(o load.Order) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if o.Err != nil {
-		m.refused, m.refusal = m.refused+1, o.Err
-		return
-	}
-	m.placed = append(m.placed, o.Took)
-}
-
-// follow follows one order after the other. An order that is not settled when the run is interrupted does not count.
-func (m *measured) follow(ctx context.Context, shop load.Shop, newest <-chan load.Order) {
-	for o := range newest {
-		status, err := shop.Follow(ctx, o.ID, followPause)
-		took := time.Since(o.Due)
-		m.mu.Lock()
-		switch {
-		case errors.Is(err, context.Canceled):
-		case err != nil:
-			m.lost, m.loss = m.lost+1, err
-		case status == "confirmed":
-			m.confirmed = append(m.confirmed, took)
-		default:
-			m.cancelled++
-		}
-		m.mu.Unlock()
-	}
-}
-
-func (m *measured) progress(began time.Time, ended <-chan struct{}) {
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	before := 0
-	for {
-		select {
-		case <-ended:
-			return
-		case <-second.C:
-			m.mu.Lock()
-			latest := m.placed[before:]
-			fmt.Fprintf(os.Stderr, "%4.0f s  %d orders/s, median %s, p99 %s, %d refused\n",
-				time.Since(began).Seconds(), len(latest), short(latest.At(50)), short(latest.At(99)), m.refused)
-			before = len(m.placed)
-			m.mu.Unlock()
-		}
-	}
-}
-
-func (m *measured) show(took time.Duration) error {
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "\torders\tper second\tmedian\tp99\tworst\t\n")
-	line := func(what, perSecond string, t load.Times) {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t\n", what, len(t), perSecond, short(t.At(50)), short(t.At(99)), short(t.At(100)))
-	}
-	line("from POST to its answer", fmt.Sprintf("%.0f", float64(len(m.placed))/took.Seconds()), m.placed)
-	line("from POST to confirmed, of those followed", "", m.confirmed)
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	if m.cancelled > 0 {
-		fmt.Printf("%d of those followed were cancelled; when the stock is gone, they all are\n", m.cancelled)
-	}
-	if m.lost > 0 {
-		fmt.Printf("%d of those followed were not seen to end, the last because of: %v\n", m.lost, m.loss)
-	}
+// checkShop says what is wrong with the URL or the token before thousands of orders say it.
+func checkShop(ctx context.Context, shop load.Shop, minted bool) error {
+	err := shop.Check(ctx)
+	_, silent := errors.AsType[*url.Error](err)
 	switch {
-	case m.refused > 0:
-		return fmt.Errorf("%d orders were refused, the last with: %w", m.refused, m.refusal)
-	case m.lost > 0:
-		return errors.New("an order that was followed did not end")
+	case err == nil:
+		return nil
+	case silent && ctx.Err() == nil:
+		return process.Usage(fmt.Errorf("no shop answers: start one with make run, or name its URL (%w)", err))
+	case errors.Is(err, load.ErrNoShop):
+		return process.Usage(fmt.Errorf("%w: name the URL of one, as in http://localhost:8080", err))
+	case errors.Is(err, load.ErrToken) && minted:
+		return process.Usage(fmt.Errorf("%w: seam up did not start this one with the key that is here; give a --token of one of its customers", err))
+	case errors.Is(err, load.ErrToken):
+		return process.Usage(fmt.Errorf("%w: has it expired, or is it no customer's? Make one with seam token --role customer --sub ada", err))
 	}
-	return nil
+	return fmt.Errorf("ask the shop for orders: %w", err)
 }
 
-// short is a time to three digits or so.
-func short(d time.Duration) string {
-	if d < time.Second {
-		return d.Round(10 * time.Microsecond).String()
+// findStock finds what can be ordered. If everything is sold out it restocks, when it has the key to make staff's token with.
+func findStock(ctx context.Context, shop load.Shop, key *tokens.Key) (skus []string, err error) {
+	skus, err = shop.SKUs(ctx)
+	soldOut := errors.Is(err, load.ErrSoldOut)
+	switch {
+	case soldOut && key == nil:
+		return nil, process.Usage(fmt.Errorf("%w: restock some, as staff, with POST /v1/inventory/products/{sku}/restock", err))
+	case soldOut:
+		staff := load.Shop{URL: shop.URL, Token: key.Mint(tokens.Claims{Role: "staff", Subject: "bench"})}
+		products, restockErr := staff.Restock(ctx, restockBy)
+		if restockErr != nil {
+			return nil, fmt.Errorf("%w, and they cannot be restocked: %w", err, restockErr)
+		}
+		fmt.Fprintf(os.Stderr, "%v: restocked %d products with %d pieces each\n", err, products, restockBy)
+		skus, err = shop.SKUs(ctx)
 	}
-	return d.Round(time.Millisecond).String()
+	if err != nil {
+		return nil, fmt.Errorf("find something to order: %w", err)
+	}
+	return skus, nil
 }
