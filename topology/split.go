@@ -84,8 +84,9 @@ func (s *Shop) writeRoutes() error {
 	return routes.Create(s.Routes, file)
 }
 
-// useBus records the bus in every schema while no process of the shop runs. What the other bus had not delivered when the shop was
-// stopped is told again, and as nobody knows what that was, so is all that the outboxes keep: those who heard it ignore it.
+// useBus records the bus in every schema while no process of the shop runs. What the broker had not delivered when the shop was stopped is told
+// again, and as nobody knows what that was, so is all that the outboxes keep: those who heard it ignore it. The memory bus keeps nothing back: what
+// it has told was heard.
 func (s *Shop) useBus(ctx context.Context, bus string) error {
 	cfg, err := process.Config[events.Config]()
 	if err != nil {
@@ -100,8 +101,14 @@ func (s *Shop) useBus(ctx context.Context, bus string) error {
 		}
 		err = events.RecordBus(ctx, pool, bus)
 		if errors.Is(err, events.ErrOtherBus) {
-			// In this order, so that whoever is interrupted in between replays the next time.
-			if _, err = events.Replay(ctx, pool, kept); err == nil {
+			err = nil
+			if bus == service.Memory { // first, so that whoever is interrupted in between replays the next time
+				var again int64
+				if again, err = events.Replay(ctx, pool, kept); again > 0 {
+					s.say("Leaving the broker: %d events of %s are told again, before what is new …", again, m)
+				}
+			}
+			if err == nil {
 				err = events.SwitchBus(ctx, pool, bus)
 			}
 		}
