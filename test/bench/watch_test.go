@@ -104,16 +104,16 @@ func (w *watch) finish(id string, e end) {
 
 // listen hears the ends of orders until ctx ends.
 func (w *watch) listen(ctx context.Context, conn *pgx.Conn) error {
-	for {
+	for ctx.Err() == nil {
 		n, err := conn.WaitForNotification(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("hear of the ends of orders: %w", err)
 		}
-		w.heard(n.Payload, time.Now())
+		if n != nil {
+			w.heard(n.Payload, time.Now())
+		}
 	}
+	return nil
 }
 
 // wait returns when every order that was placed has ended, or when ctx has.
