@@ -115,10 +115,10 @@ func (w *Worker) once(ctx context.Context) (more bool, err error) {
 func (w *Worker) untilFull() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.lastFull.IsZero() { // its step never asks how far back it should look
-		return w.every
+	if left := w.every - time.Since(w.lastFull); left > 0 {
+		return left
 	}
-	return max(0, w.every-time.Since(w.lastFull))
+	return w.every // it was time, and the step did not look
 }
 
 // look says whether a step has to look for everything, or else how far back, and whether it did look. A step that was woken looks back for two

@@ -95,6 +95,25 @@ func TestHowFarBackItLooks(t *testing.T) {
 	}
 }
 
+// A step that finds no time to look, because all its hands are full, is not asked again and again.
+func TestWhoDoesNotLookIsPolled(t *testing.T) {
+	t.Parallel()
+	const every = 20 * time.Millisecond
+	steps := 0
+	began := time.Now()
+	stop := begin(t, worker.New("w", every, func(ctx context.Context) (bool, error) {
+		if steps++; steps == 1 {
+			worker.Since(ctx, time.Now())
+		}
+		return false, nil
+	}, silent))
+	time.Sleep(5 * every)
+	stop()
+	if most := int(time.Since(began)/every) + 1; steps > most {
+		t.Errorf("%d steps, want %d at most", steps, most)
+	}
+}
+
 func TestAWakeDuringAStepIsNotLost(t *testing.T) {
 	t.Parallel()
 	steps := make(chan chan struct{})
