@@ -123,8 +123,8 @@ func (w *Worker) untilFull() time.Duration {
 
 // look says whether a step has to look for everything, or else how far back, and whether it did look. A step that was woken looks back for two
 // polls: rows that became visible later than that (a long transaction, a replay, a lease that ran out, another machine's clock) are found by the
-// next one. It is in the step's context, so that steps which never look
-// for rows need no parameter for it, and one that is called outside of a worker looks for everything.
+// next one. It is in the step's context, so that steps which never look for rows need no parameter for it, and one that is called outside of a
+// worker looks for everything.
 type look struct {
 	full  bool
 	back  time.Duration
