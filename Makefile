@@ -2,6 +2,9 @@
 SQLC     := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# The toolchain that go.work names, also where go is set to keep to its own: older ones have known vulnerabilities.
+export GOTOOLCHAIN ?= auto
+
 MODULES := $(wildcard modules/*)
 # Every folder with a go.mod.
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
@@ -9,12 +12,16 @@ UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
 accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
 
-# The tests that make faults runs.
+# The tests of the suite faults.
 MATRIX := ^(TestMatrix|TestNegativeControls)$$
+
+# The suites that are too long for make test. Each has its target, long-NAME.
+SUITES := topologies faults mutants
 
 PORT  ?= 8080
 SPLIT ?=
 CANARY ?=
+SUITE ?=
 SEED ?=
 
 .DEFAULT_GOAL := help
@@ -40,8 +47,14 @@ test: build ## run every test on a real PostgreSQL
 	$(call accept,all split off,SHOP_SPLIT=all)
 	@deploy/postgres-image/test.sh
 
-.PHONY: test-topologies
-test-topologies: ## the acceptance suite on every mix of processes and versions, then what happens between them
+.PHONY: long
+long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run) or mutants
+	@case " $(SUITES) " in *" $(SUITE) "*) ;; *) echo "SUITE must be one of: $(SUITES); for example make long SUITE=$(firstword $(SUITES))" >&2; exit 2;; esac
+	@$(MAKE) --no-print-directory long-$(SUITE)
+
+# The acceptance suite on every mix of processes and versions, then what happens between them.
+.PHONY: long-topologies
+long-topologies: build
 	@echo "Testing every topology (about half an hour) …"
 	$(call accept,the monolith,SHOP_SPLIT=)
 	$(call accept,orders alone split off,SHOP_SPLIT=orders)
@@ -54,11 +67,17 @@ test-topologies: ## the acceptance suite on every mix of processes and versions,
 	@echo "Moving modules, cutting networks, and other long tests …"
 	@SHOP_LONG=1 go test -count=1 -timeout 60m -skip '$(MATRIX)' ./test/faults
 
-.PHONY: faults
-faults: ## every fault to the monolith and to the split shop, then a shop without each safeguard; SEED=7 repeats a run
+# Every fault to the monolith and to the split shop, then a shop without each safeguard.
+.PHONY: long-faults
+long-faults:
 	@case "$(SEED)" in *[!0-9]*) echo "SEED must be a whole number, such as 7, and is \"$(SEED)\"" >&2; exit 2;; esac
 	@echo "Building the shop's commands, and then doing every fault, which takes about half an hour …"
 	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./test/faults
+
+# Every violation of a boundary, written into a copy of the repository, and who catches it.
+.PHONY: long-mutants
+long-mutants:
+	@ARCHITECTURE_MUTANTS=1 go test -count=1 -v -run 'TestMutants|TestNothingIsServedStale' ./architecture
 
 .PHONY: bench
 bench: ## measure the shop beside its references (six minutes), and write deploy/PERFORMANCE.md
@@ -107,7 +126,3 @@ release-contracts: ## make today's contracts the promise; refuses when they brea
 .PHONY: ledger
 ledger: ## show the extractions under way, and fail when one is late
 	@go run ./cmd/seam ledger
-
-.PHONY: architecture-mutants
-architecture-mutants: ## write every violation of a boundary into a copy of the repository, and show who catches it
-	@ARCHITECTURE_MUTANTS=1 go test -count=1 -v -run 'TestMutants|TestNothingIsServedStale' ./architecture

@@ -12,7 +12,7 @@ import (
 // as its author would run them, and the rule that is meant to catch it must be the one that fails. It prints what the author reads.
 func TestMutants(t *testing.T) {
 	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
-		t.Skip("it is run by make architecture-mutants")
+		t.Skip("it is run by make long SUITE=mutants")
 	}
 	tree := repository(t)
 	copied := copyRepository(t)
@@ -43,7 +43,7 @@ func TestMutants(t *testing.T) {
 // then must fail.
 func TestNothingIsServedStale(t *testing.T) {
 	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
-		t.Skip("it is run by make architecture-mutants")
+		t.Skip("it is run by make long SUITE=mutants")
 	}
 	tree := repository(t)
 	copied := copyRepository(t)

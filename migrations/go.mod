@@ -1,3 +1,5 @@
 module example.com/shop/migrations
 
 go 1.26.0
+
+toolchain go1.26.10

@@ -40,11 +40,11 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// long leaves a test to make test-topologies and make faults, which have more time.
+// long leaves a test to make long SUITE=topologies and make long SUITE=faults, which have more time.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SHOP_LONG") == "" {
-		t.Skip("it is run by make test-topologies, or by make faults")
+		t.Skip("it is run by make long SUITE=topologies, or by make long SUITE=faults")
 	}
 }
 

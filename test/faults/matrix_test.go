@@ -28,7 +28,7 @@ const (
 type fault struct {
 	name     string
 	only     string                              // the topology that it is possible in; both when empty
-	smoke    []string                            // the topologies that make test runs it in; make faults runs it in all
+	smoke    []string                            // the topologies that make test runs it in; make long SUITE=faults runs it in all
 	edited   bool                                // it needs the edited binaries, see edits_test.go
 	replicas int                                 // how many processes more serve the same schemas
 	clients  int                                 // how many more of them than usual, who do not rest
@@ -114,7 +114,7 @@ func seedOf(t *testing.T) uint64 {
 			t.Fatalf("SEED must be a whole number, such as 7, and is %q", text)
 		}
 	}
-	t.Logf("SEED=%d; make faults SEED=%[1]d repeats its plan", seed)
+	t.Logf("SEED=%d; make long SUITE=faults SEED=%[1]d repeats its plan", seed)
 	return seed
 }
 

@@ -98,7 +98,7 @@ func packageOf(text string) string {
 	return name
 }
 
-// The edits are compiled by make faults alone. That the code has moved away from under one is told by make test already.
+// The edits are compiled by make long SUITE=faults alone. That the code has moved away from under one is told by make test already.
 func TestTheEditsFit(t *testing.T) {
 	if _, err := writeOverlay(t.TempDir(), edits); err != nil {
 		t.Error(err)
