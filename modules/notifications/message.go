@@ -3,6 +3,7 @@ package notifications
 import (
 	"embed"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"text/template"
@@ -93,7 +94,27 @@ func why(reason string) string {
 	}
 }
 
-// price writes an amount of minor units with its currency, for the currencies that have two decimals.
+// price writes an amount of minor units with its currency.
 func price(amount int64, currency string) string {
-	return fmt.Sprintf("%d.%02d %s", amount/100, amount%100, currency)
+	decimals := minorDigits(currency)
+	if decimals == 0 {
+		return fmt.Sprintf("%d %s", amount, currency)
+	}
+	unit := int64(math.Pow10(decimals))
+	return fmt.Sprintf("%d.%0*d %s", amount/unit, decimals, amount%unit, currency)
+}
+
+// minorDigits is how many decimals a currency's minor unit has by ISO 4217, whose list names a number other than two for these
+// alone. CLDR, which golang.org/x/text/currency has, differs: it says which decimals are still in use, and so none for RSD or IDR.
+func minorDigits(currency string) int {
+	switch currency {
+	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":
+		return 0
+	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
+		return 3
+	case "CLF", "UYW":
+		return 4
+	default:
+		return 2
+	}
 }

@@ -75,9 +75,26 @@ func TestWhyKnowsEveryReason(t *testing.T) {
 
 func TestPrice(t *testing.T) {
 	t.Parallel()
-	for amount, want := range map[int64]string{2598: "25.98 EUR", 5: "0.05 EUR", 0: "0.00 EUR", 100000: "1000.00 EUR"} {
-		if got := price(amount, "EUR"); got != want {
-			t.Errorf("price(%d) = %q, want %q", amount, got, want)
+	for _, test := range []struct {
+		amount         int64
+		currency, want string
+	}{
+		{2598, "EUR", "25.98 EUR"},
+		{5, "EUR", "0.05 EUR"},
+		{0, "EUR", "0.00 EUR"},
+		{100000, "EUR", "1000.00 EUR"},
+		{1299, "JPY", "1299 JPY"},
+		{0, "KRW", "0 KRW"},
+		{1299, "KWD", "1.299 KWD"},
+		{5, "TND", "0.005 TND"},
+		{1299, "CLF", "0.1299 CLF"},
+		// Two in ISO 4217, none in CLDR.
+		{1299, "RSD", "12.99 RSD"},
+		{129900, "IDR", "1299.00 IDR"},
+		{1299, "IQD", "1.299 IQD"},
+	} {
+		if got := price(test.amount, test.currency); got != test.want {
+			t.Errorf("price(%d, %s) = %q, want %q", test.amount, test.currency, got, test.want)
 		}
 	}
 }
