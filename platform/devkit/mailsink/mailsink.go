@@ -3,9 +3,11 @@
 package mailsink
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -21,6 +23,12 @@ const keep = 100_000
 type Options struct {
 	Addr      string // of the SMTP listener; a free port on loopback when empty
 	FailFirst int    // how many deliveries to refuse with 451, try again later
+
+	TLS      *tls.Config // STARTTLS is offered with it
+	Implicit bool        // TLS begins with the first byte instead
+
+	Username, Password string // without this login no mail is taken
+	Mechanism          string // PLAIN or LOGIN
 }
 
 // Message is what one mailbox got.
@@ -37,12 +45,15 @@ type Message struct {
 type Sink struct {
 	smtp *smtp.Server
 	addr string
+	o    Options
 	done chan error
 	in   net.Listener
 
 	mu       sync.Mutex
 	messages []Message
 	failures int
+	refused  string // the command, and
+	answer   string
 }
 
 // Start listens.
@@ -54,11 +65,16 @@ func Start(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for mail: %w", err)
 	}
-	s := &Sink{addr: l.Addr().String(), failures: o.FailFirst, done: make(chan error, 1), in: l}
-	s.smtp = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, nil }))
+	s := &Sink{addr: l.Addr().String(), o: o, failures: o.FailFirst, done: make(chan error, 1), in: l}
+	s.smtp = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, s.refusal("EHLO") }))
 	s.smtp.Domain = "localhost"
 	s.smtp.MaxMessageBytes = 1 << 20
 	s.smtp.EnableSMTPUTF8 = true
+	s.smtp.TLSConfig = o.TLS
+	s.smtp.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust its certificate
+	if o.Implicit {
+		l = tls.NewListener(l, o.TLS)
+	}
 	go func() { s.done <- s.smtp.Serve(l) }()
 	return s, nil
 }
@@ -125,16 +141,3 @@ func (s *Sink) accept(from string, to []string, data io.Reader) error {
 	}
 	return nil
 }
-
-// session is one envelope at a time, as SMTP has it.
-type session struct {
-	sink *Sink
-	from string
-	to   []string
-}
-
-func (s *session) Mail(from string, _ *smtp.MailOptions) error { s.from = from; return nil }
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error   { s.to = append(s.to, to); return nil }
-func (s *session) Data(r io.Reader) error                      { return s.sink.accept(s.from, s.to, r) }
-func (s *session) Reset()                                      { s.from, s.to = "", nil }
-func (s *session) Logout() error                               { return nil }
