@@ -74,8 +74,8 @@ func (o *office) Write(line []byte) (int, error) {
 }
 
 var testConfig = Config{
-	From: "orders@shop.example", Concurrency: 4, SendTimeout: 3 * time.Second, Lease: time.Minute, MaxAttempts: 3, Poll: time.Hour,
-	Retention: 30 * 24 * time.Hour,
+	From: "orders@shop.example", SMTPTLS: tlsOpportunistic, Concurrency: 4, SendTimeout: 3 * time.Second, Lease: time.Minute,
+	Poll: time.Hour, Retention: 30 * 24 * time.Hour,
 }
 
 func setup(t *testing.T, cfg Config, mailer mailer) *office {

@@ -16,13 +16,13 @@ const (
 	kindCancelled = "cancelled"
 )
 
-// The life of a message. Attempts are spaced by backoff, so that a mail server that is down for an hour costs a message
-// a dozen of its attempts and not all of them.
+// The life of a message. Attempts are spaced by backoff and never used up: what a mail server says of us, or not at all, ends when
+// a person has set it right, and no mail may be lost by then.
 //
 //	pending ──the server took it──▶ sent
 //	  │  ▲ │
 //	  │  └─┘ not taken, or the worker died: again later, same text, same Message-ID
-//	  └──refused for good, or attempts used up──▶ failed
+//	  └──the mail or its address refused for good──▶ failed ──seam mails redrive──▶ pending
 const (
 	statusPending = "pending"
 	statusFailed  = "failed"

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	netmail "net/mail"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,8 +19,14 @@ import (
 
 // Config is what a deployment may set.
 type Config struct {
-	// The mail server, host:port. STARTTLS is used if it is offered.
+	// The mail server, host:port.
 	SMTPAddr string `env:"NOTIFICATIONS_SMTP_ADDR" envDefault:"127.0.0.1:1025"`
+	// opportunistic: STARTTLS if it is offered; required: STARTTLS or nothing; implicit: from the first byte; none. Wherever there is
+	// TLS, the certificate has to be valid.
+	SMTPTLS string `env:"NOTIFICATIONS_SMTP_TLS" envDefault:"opportunistic"`
+	// The login, if the mail server wants one. It is only sent encrypted.
+	SMTPUsername string `env:"NOTIFICATIONS_SMTP_USERNAME"`
+	SMTPPassword string `env:"NOTIFICATIONS_SMTP_PASSWORD"`
 	// Who the mails are from. Its domain ends each Message-ID.
 	From Address `env:"NOTIFICATIONS_FROM" envDefault:"orders@shop.example"`
 	// How many mails are claimed and sent at a time, each on a connection of its own.
@@ -28,8 +35,6 @@ type Config struct {
 	SendTimeout time.Duration `env:"NOTIFICATIONS_SEND_TIMEOUT" envDefault:"20s"`
 	// How long a claimed message belongs to its worker; then the worker counts as dead and another one sends it.
 	Lease time.Duration `env:"NOTIFICATIONS_LEASE" envDefault:"1m"`
-	// How often a message is tried before it is given up. The default is about a day of a dead mail server.
-	MaxAttempts int32 `env:"NOTIFICATIONS_MAX_ATTEMPTS" envDefault:"290"`
 	// How often the sender looks for messages whose next attempt is due.
 	Poll time.Duration `env:"NOTIFICATIONS_POLL" envDefault:"1s"`
 	// How long messages and addresses are kept. Longer than the inbox remembers events, or a replay would mail again.
@@ -49,14 +54,19 @@ func (c Config) Validate() error {
 	switch {
 	case err != nil:
 		return errors.New("NOTIFICATIONS_SMTP_ADDR is not host:port with a port number")
+	case !slices.Contains([]string{tlsOpportunistic, tlsRequired, tlsImplicit, tlsNone}, c.SMTPTLS):
+		return fmt.Errorf("NOTIFICATIONS_SMTP_TLS must be %s, %s, %s or %s", tlsOpportunistic, tlsRequired, tlsImplicit, tlsNone)
+	case (c.SMTPUsername == "") != (c.SMTPPassword == ""):
+		return errors.New("NOTIFICATIONS_SMTP_USERNAME and NOTIFICATIONS_SMTP_PASSWORD must be set together")
+	case c.SMTPUsername != "" && c.SMTPTLS != tlsRequired && c.SMTPTLS != tlsImplicit:
+		return fmt.Errorf("NOTIFICATIONS_SMTP_USERNAME needs NOTIFICATIONS_SMTP_TLS to be %s or %s, or the password could be sent in the clear",
+			tlsRequired, tlsImplicit)
 	case c.Concurrency < 1:
 		return errors.New("NOTIFICATIONS_CONCURRENCY must be at least 1")
 	case c.SendTimeout <= 0 || c.SendTimeout >= stepLimit:
 		return fmt.Errorf("NOTIFICATIONS_SEND_TIMEOUT must be above 0 and below the %s of a worker's step", stepLimit)
 	case c.Lease <= c.SendTimeout:
 		return errors.New("NOTIFICATIONS_LEASE must be longer than NOTIFICATIONS_SEND_TIMEOUT, or a mail that is being sent would be sent again")
-	case c.MaxAttempts < 1:
-		return errors.New("NOTIFICATIONS_MAX_ATTEMPTS must be at least 1")
 	case c.Poll <= 0:
 		return errors.New("NOTIFICATIONS_POLL must be above 0")
 	case c.Retention <= replayable:

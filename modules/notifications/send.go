@@ -53,7 +53,7 @@ func (m *Module) sendDue(ctx context.Context) (more bool, err error) {
 }
 
 // sendOne sends one claimed message and commits the result. A mail that was not taken is no error of the worker's: it has
-// its next time, so a dead mail server slows the messages down and nothing else.
+// its next time, however often it was tried, so a mail server that is dead or refuses us slows the messages down and nothing else.
 func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 	sending, cancel := context.WithTimeout(ctx, m.cfg.SendTimeout)
 	defer cancel()
@@ -69,7 +69,7 @@ func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 		ID: claim.ID, Attempts: claim.Attempts, Status: statusPending,
 		NextAt: m.now().Add(backoff(claim.Attempts)), Reason: sendErr.Error(),
 	}
-	if claim.Attempts >= m.cfg.MaxAttempts || errors.Is(sendErr, errPermanent) {
+	if errors.Is(sendErr, errPermanent) {
 		failure.Status = statusFailed
 	}
 	m.log.WarnContext(ctx, "mail not taken",

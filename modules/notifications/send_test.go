@@ -2,8 +2,6 @@ package notifications
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -138,51 +136,6 @@ func TestExpiredLeaseIsReclaimed(t *testing.T) {
 	}
 	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "sent" {
 		t.Errorf("status %s, want sent", page.Items[0].Status)
-	}
-}
-
-func TestAttemptsRunOut(t *testing.T) {
-	t.Parallel()
-	attempts := 0
-	o := setup(t, testConfig, fakeMailer{sendFunc: func(context.Context, mail) error {
-		attempts++
-		return errors.New("the post office is closed")
-	}})
-	o.tell(placed, confirmed)
-	for range 5 {
-		o.sendDue()
-		o.sendDue() // not before its time
-		o.advance(2 * backoffMax)
-	}
-	if attempts != int(testConfig.MaxAttempts) {
-		t.Errorf("%d attempts, want %d", attempts, testConfig.MaxAttempts)
-	}
-	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "failed" || page.Items[0].SentAt != nil {
-		t.Errorf("shown as %+v, want failed", page.Items[0])
-	}
-	if !o.is("SELECT reason = 'the post office is closed' FROM messages") {
-		t.Error("the reason is not kept")
-	}
-}
-
-// A mailbox that does not exist will not exist tomorrow: the message has failed, and the worker has its hands free.
-func TestRefusalForGoodIsNotRetried(t *testing.T) {
-	t.Parallel()
-	attempts := 0
-	o := setup(t, testConfig, fakeMailer{sendFunc: func(context.Context, mail) error {
-		attempts++
-		return fmt.Errorf("refused with 550, %w", errPermanent)
-	}})
-	o.tell(placed, confirmed)
-	for range 3 {
-		o.sendDue()
-		o.advance(2 * backoffMax)
-	}
-	if attempts != 1 {
-		t.Errorf("%d attempts, want 1", attempts)
-	}
-	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "failed" {
-		t.Errorf("status %s, want failed", page.Items[0].Status)
 	}
 }
 

@@ -2,27 +2,37 @@ package notifications
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
-	"time"
+	"strings"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // smtpMailer is the anti-corruption layer to a mail server: our mail goes in, and out come errors in our words. The server's own
 // words stay here, because they may quote the address.
 type smtpMailer struct {
-	addr    string
-	from    string
-	timeout time.Duration
+	addr, from         string
+	tls                string
+	username, password string
 }
 
 func newSMTPMailer(cfg Config) *smtpMailer {
-	// go-mail starts its timeout anew for connecting, for greeting and for the mail, so each gets a third.
-	return &smtpMailer{addr: cfg.SMTPAddr, from: string(cfg.From), timeout: cfg.SendTimeout / 3}
+	return &smtpMailer{addr: cfg.SMTPAddr, from: string(cfg.From), tls: cfg.SMTPTLS, username: cfg.SMTPUsername, password: cfg.SMTPPassword}
 }
+
+// What NOTIFICATIONS_SMTP_TLS may say.
+const (
+	tlsOpportunistic = "opportunistic" // STARTTLS if it is offered
+	tlsRequired      = "required"      // STARTTLS, or no mail
+	tlsImplicit      = "implicit"      // from the first byte, as on port 465
+	tlsNone          = "none"
+)
 
 // splitAddr takes host:port apart.
 func splitAddr(addr string) (host string, port uint16, err error) {
@@ -34,7 +44,7 @@ func splitAddr(addr string) (host string, port uint16, err error) {
 	return host, uint16(number), err
 }
 
-// Send speaks one SMTP conversation, encrypted if the server offers it.
+// Send speaks one SMTP conversation, until the deadline of ctx at most.
 func (s *smtpMailer) Send(ctx context.Context, m mail) error {
 	msg := gomail.NewMsg()
 	if err := errors.Join(msg.From(s.from), msg.To(m.to)); err != nil {
@@ -46,45 +56,105 @@ func (s *smtpMailer) Send(ctx context.Context, m mail) error {
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // asks for no out-of-office answers, RFC 3834
 	msg.SetBodyString(gomail.TypeTextPlain, m.body)
 
-	host, port, err := splitAddr(s.addr)
-	if err != nil {
-		return errUnusable
+	if step, err := s.converse(ctx, msg); err != nil {
+		return s.describe(step, err)
 	}
-	// One mail per connection needs neither NOOP before it nor RSET after it.
-	client, err := gomail.NewClient(host, gomail.WithPort(int(port)), gomail.WithTLSPolicy(gomail.TLSOpportunistic),
-		gomail.WithTimeout(s.timeout), gomail.WithoutNoop(), gomail.WithoutRset())
-	if err != nil {
-		return errUnusable
-	}
-	err = client.DialAndSendWithContext(ctx, msg)
-	if msg.IsDelivered() {
-		return nil // what failed after it was the goodbye
-	}
-	return describe(err)
+	return nil
 }
 
-var errUnusable = errors.New("the mail server's address is unusable")
+// step is a part of the conversation. What is refused before the recipient is named is said to us, of every mail.
+type step string
 
-// describe says in our words why a mail was not taken, without the parts that may quote an address. A refusal with 5xx, unlike
-// one with 4xx, is the server's last word on this mail (RFC 5321, 4.2.1). Being turned away at the door is not: it is said to us,
-// of every mail, and somebody will mend it.
-func describe(err error) error {
-	var refused *gomail.SendError
-	var network *net.OpError
-	switch {
-	case err == nil:
-		return errors.New("the mail server did not take the mail")
-	case errors.As(err, &refused) && refused.ErrorCode() >= 500:
-		return fmt.Errorf("the mail server refused the mail with %d at %s, %w", refused.ErrorCode(), refused.Reason, errPermanent)
-	case errors.As(err, &refused) && refused.ErrorCode() != 0:
-		return fmt.Errorf("the mail server refused the mail with %d at %s", refused.ErrorCode(), refused.Reason)
-	case errors.As(err, &refused):
-		return fmt.Errorf("the mail was cut off at %s", refused.Reason)
-	case errors.As(err, &network):
-		return fmt.Errorf("the mail server cannot be reached: %w", network)
-	case errors.Is(err, context.DeadlineExceeded):
-		return errors.New("the mail server did not answer in time")
-	default:
-		return errors.New("the mail server did not greet as one")
+const (
+	atConnect  step = "the connection"
+	atGreeting step = "the greeting"
+	atHello    step = "EHLO"
+	atTLS      step = "TLS"
+	atLogin    step = "AUTH"
+	atSender   step = "MAIL FROM"
+	atRcpt     step = "RCPT TO"
+	atData     step = "DATA"
+	atEnd      step = "the end of the mail"
+)
+
+var errNoSTARTTLS = errors.New("it offers no STARTTLS")
+
+// converse returns the step that failed. The mail is out when the server has answered to its end; what fails then is the goodbye.
+func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error) {
+	sender, senderErr := msg.GetSender(false)
+	to, toErr := msg.GetRecipients()
+	host, _, addrErr := splitAddr(s.addr)
+	name, nameErr := os.Hostname()
+	if err := errors.Join(senderErr, toErr, addrErr, nameErr); err != nil {
+		return atConnect, err
 	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.addr)
+	if err != nil {
+		return atConnect, err
+	}
+	defer conn.Close()
+	if deadline, limited := ctx.Deadline(); limited {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return atConnect, err
+		}
+	}
+
+	secure := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if s.tls == tlsImplicit {
+		encrypted := tls.Client(conn, secure)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			return atTLS, err
+		}
+		conn = encrypted
+	}
+	c, err := smtp.NewClient(conn, host)
+	if err != nil {
+		return atGreeting, err
+	}
+	if err := c.Hello(name); err != nil {
+		return atHello, err
+	}
+	offered, _ := c.Extension("STARTTLS")
+	switch {
+	case s.tls == tlsRequired && !offered:
+		return atTLS, errNoSTARTTLS
+	case s.tls == tlsRequired, s.tls == tlsOpportunistic && offered:
+		if err := c.StartTLS(secure); err != nil {
+			return atTLS, err
+		}
+	}
+	if s.username != "" {
+		if err := c.Auth(s.login(c, host)); err != nil {
+			return atLogin, err
+		}
+	}
+
+	if err := c.Mail(sender); err != nil {
+		return atSender, err
+	}
+	if err := c.Rcpt(to[0]); err != nil {
+		return atRcpt, err
+	}
+	text, err := c.Data()
+	if err != nil {
+		return atData, err
+	}
+	if _, err := msg.WriteTo(text); err != nil { // and no end, which would send the half of it
+		return atData, err
+	}
+	if err := text.Close(); err != nil {
+		return atEnd, err
+	}
+	_ = c.Quit()
+	return "", nil
+}
+
+// login is PLAIN, or LOGIN if the server has nothing better. Validate has seen to it that the connection is encrypted.
+func (s *smtpMailer) login(c *smtp.Client, host string) smtp.Auth {
+	_, offered := c.Extension("AUTH")
+	mechanisms := " " + offered + " "
+	if strings.Contains(mechanisms, " LOGIN ") && !strings.Contains(mechanisms, " PLAIN ") {
+		return smtp.LoginAuth(s.username, s.password, host, false)
+	}
+	return smtp.PlainAuth("", s.username, s.password, host, false)
 }

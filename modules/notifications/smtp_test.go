@@ -2,16 +2,17 @@ package notifications
 
 import (
 	"bufio"
-	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/devkit/mailsink"
 )
-
-var testMail = mail{to: address, subject: "Your order is confirmed", body: "Order: 1\n", messageID: order + ".confirmed@shop.example"}
 
 // listen takes a free port until the test ends.
 func listen(t *testing.T) net.Listener {
@@ -24,88 +25,228 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// serve is a mail server of one conversation: it gives the scripted answer to a command, else the polite one. An empty answer
-// hangs up.
-func serve(t *testing.T, script map[string]string) (addr string) {
-	t.Helper()
-	listener := listen(t)
-	polite := map[string]string{"": "220 ready", "DATA": "354 go on", ".": "250 taken", "QUIT": "221 bye"}
-	go func() {
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		defer func() { _ = conn.Close() }()
-		lines := bufio.NewScanner(conn)
-		for command := ""; ; {
-			answer, scripted := script[command]
-			switch {
-			case scripted && answer == "":
-				return
-			case !scripted && polite[command] != "":
-				answer = polite[command]
-			case !scripted:
-				answer = "250 ok"
-			}
-			if _, err := conn.Write([]byte(answer + "\r\n")); err != nil {
-				return
-			}
-			more := lines.Scan()
-			for strings.HasPrefix(answer, "354") && more && lines.Text() != "." { // the mail itself
-				more = lines.Scan()
-			}
-			if !more {
-				return
-			}
-			command, _, _ = strings.Cut(lines.Text(), " ")
-		}
-	}()
-	return listener.Addr().String()
+// scripted is a mail server that gives the scripted answer to a command, else the polite one. An empty answer hangs up.
+type scripted struct {
+	addr   string
+	script chan map[string]string // of each conversation
 }
 
-func TestSMTP(t *testing.T) {
+func serve(t *testing.T) scripted {
+	t.Helper()
+	listener := listen(t)
+	s := scripted{listener.Addr().String(), make(chan map[string]string, 1)}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			s.converse(conn, <-s.script)
+		}
+	}()
+	return s
+}
+
+func (scripted) converse(conn net.Conn, script map[string]string) {
+	defer func() { _ = conn.Close() }()
+	polite := map[string]string{"": "220 ready", "DATA": "354 go on", ".": "250 taken", "QUIT": "221 bye"}
+	lines := bufio.NewScanner(conn)
+	for command := ""; ; {
+		answer, scripted := script[command]
+		switch {
+		case scripted && answer == "":
+			return
+		case !scripted && polite[command] != "":
+			answer = polite[command]
+		case !scripted:
+			answer = "250 ok"
+		}
+		if _, err := conn.Write([]byte(answer + "\r\n")); err != nil {
+			return
+		}
+		more := lines.Scan()
+		for strings.HasPrefix(answer, "354") && more && lines.Text() != "." { // the mail itself
+			more = lines.Scan()
+		}
+		if !more {
+			return
+		}
+		command, _, _ = strings.Cut(lines.Text(), " ")
+	}
+}
+
+// started is a mail server that keeps what it takes.
+func started(t *testing.T, o mailsink.Options) *mailsink.Sink {
+	t.Helper()
+	sink, err := mailsink.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sink.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return sink
+}
+
+// use has the sender speak to another mail server.
+func (o *office) use(addr string, change func(*Config)) {
+	cfg := testConfig
+	cfg.SMTPAddr = addr
+	if change != nil {
+		change(&cfg)
+	}
+	o.module.mailer = newSMTPMailer(cfg)
+}
+
+// send publishes all of an order that was confirmed, and lets the sender work once.
+func (o *office) send(email string) (order string) {
+	o.t.Helper()
+	order = uuid.NewString()
+	o.tell(ordersapi.Placed{OrderID: order, Email: email, Version: 1}, ordersapi.Confirmed{OrderID: order, Total: confirmed.Total, Version: 2})
+	o.sendDue()
+	return order
+}
+
+// expect fails unless the order's message has this status, and each of these parts in its reason.
+func (o *office) expect(t *testing.T, order, status string, reason ...string) {
+	t.Helper()
+	var got, why string
+	if err := o.pool.QueryRow(t.Context(), "SELECT status, coalesce(reason, '') FROM messages WHERE order_id = $1", order).Scan(&got, &why); err != nil {
+		t.Fatal(err)
+	}
+	if got != status {
+		t.Errorf("status %s, want %s; reason %q", got, status, why)
+	}
+	for _, part := range reason {
+		if !strings.Contains(why, part) {
+			t.Errorf("reason %q, want one with %q", why, part)
+		}
+	}
+	if strings.Contains(why, "@") {
+		t.Errorf("an address is in the reason %q", why)
+	}
+}
+
+// What is said to us is tried again, what is said of the mail or its address is not: at each step of the conversation.
+func TestRefusals(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		script map[string]string
-		to     string
-		want   string // the error; none means taken
-		never  bool   // a later attempt would be refused as well
-	}{
-		"taken": {},
-		// The mail is out, so what happens at the goodbye must not send it again.
-		"taken, then hung up":     {script: map[string]string{"QUIT": ""}},
-		"recipient refused":       {script: map[string]string{"RCPT": "550 5.1.1 <ada@example.com> is unknown here"}, want: "refused the mail with 550", never: true},
-		"try later":               {script: map[string]string{"MAIL": "451 greylisted"}, want: "refused the mail with 451"},
-		"mail refused":            {script: map[string]string{".": "554 ada@example.com wants no mail"}, want: "refused the mail with 554", never: true},
-		"hung up in the mail":     {script: map[string]string{".": ""}, want: "cut off"},
-		"turned away at the door": {script: map[string]string{"": "554 not you"}, want: "did not greet"},
-		"an address that is none": {to: "ada@", want: "malformed", never: true},
-		"two addresses, not one":  {to: "ada@example.com, eve@example.com", want: "malformed", never: true},
-		"a header in the address": {to: "ada@example.com\r\nBcc: eve@example.com", want: "malformed", never: true},
+	o := setup(t, testConfig, nil)
+	sink, other := started(t, mailsink.Options{}), serve(t)
+	const pending, failed = statusPending, statusFailed
+	for _, test := range []struct{ command, answer, status, reason string }{
+		{"", "554 5.7.1 <ada@example.com> not you", pending, "refused us with 554 5.7.1 at the greeting"},
+		{"", "421 busy", pending, "refused us with 421 at the greeting"},
+		{"", "", pending, "broke off at the greeting"},
+		{"", "HTTP/1.1 400 Bad Request", pending, "broke off at the greeting"},
+		{"EHLO", "550 5.7.1 HELO rejected", pending, "refused us with 550 5.7.1 at EHLO"},
+		{"MAIL", "451 greylisted", pending, "refused us with 451 at MAIL FROM"},
+		{"MAIL", "530 5.7.0 Authentication required", pending, "530 5.7.0 at MAIL FROM; it wants TLS or a login"},
+		{"MAIL", "550 5.1.8 sender's domain not found", pending, "refused us with 550 5.1.8 at MAIL FROM"},
+		{"MAIL", "550 not allowed to send", pending, "refused us with 550 at MAIL FROM"},
+		{"RCPT", "451 4.7.1 greylisted", pending, "refused us with 451 at RCPT TO"},
+		{"RCPT", "554 5.7.1 <ada@example.com>: Relay access denied", pending, "refused us with 554 5.7.1 at RCPT TO"},
+		{"RCPT", "550 5.7.1 Relaying denied", pending, "550 5.7.1"},
+		{"RCPT", "554 Relay access denied", pending, "refused us with 554 at RCPT TO"},
+		{"RCPT", "550 relay not permitted", pending, "refused us with 550 at RCPT TO"},
+		{"RCPT", "553 that domain is not in my list of rcpthosts (#5.7.1)", pending, "refused us with 553 5.7.1 at RCPT TO"},
+		{"RCPT", "550 5.1.0 <orders@shop.example>: Sender address rejected", pending, "refused us with 550 5.1.0 at RCPT TO"},
+		{"RCPT", "553 5.1.8 domain of sender not found", pending, "refused us with 553 5.1.8"},
+		{"RCPT", "503 5.5.1 not now", pending, "503 5.5.1"},
+		{"RCPT", "550 5.1.1 <ada@example.com> is unknown here", failed, "refused the mail with 550 5.1.1 at RCPT TO"},
+		{"RCPT", "550 5.0.0 no such user", failed, "550 5.0.0 at RCPT TO"},
+		{"RCPT", "550 no such user", failed, "refused the mail with 550 at RCPT TO"},
+		{"RCPT", "553 no such mailbox", failed, "refused the mail with 553 at RCPT TO"},
+		{"RCPT", "556 5.1.10 the domain takes no mail", failed, "556 5.1.10"},
+		{"RCPT", "550 5.2.1 mailbox disabled", failed, "550 5.2.1"},
+		{"DATA", "554 5.5.1 no", pending, "refused us with 554 5.5.1 at DATA"},
+		{".", "452 4.3.1 disk full", pending, "refused us with 452 at the end of the mail"},
+		{".", "550 5.7.60 may not send as this sender", pending, "refused us with 550 5.7.60 at the end of the mail"},
+		{".", "554 Message rejected: address is not verified", pending, "refused us with 554 at the end"},
+		{".", "550 5.6.0 ada@example.com cannot show this", failed, "550 5.6.0 at the end of the mail"},
+		{".", "", pending, "broke off at the end of the mail"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := newSMTPMailer(Config{SMTPAddr: serve(t, test.script), From: "orders@shop.example", SendTimeout: 6 * time.Second})
-			m := testMail
-			if test.to != "" {
-				m.to = test.to
+		t.Run(test.command+" "+test.answer, func(t *testing.T) {
+			if test.command == "" || test.command == "DATA" || test.answer == "" { // which the sink cannot answer
+				o.use(other.addr, nil)
+				other.script <- map[string]string{test.command: test.answer}
+				o.expect(t, o.send(address), test.status, test.reason)
+				return
 			}
-			err := server.Send(t.Context(), m)
-			switch {
-			case test.want == "" && err != nil:
-				t.Errorf("not taken: %v", err)
-			case test.want != "" && err == nil:
-				t.Error("taken")
-			case test.want != "" && !strings.Contains(err.Error(), test.want):
-				t.Errorf("error %q, want one with %q", err, test.want)
-			}
-			if errors.Is(err, errPermanent) != test.never {
-				t.Errorf("error %q, permanent must be %v", err, test.never)
-			}
-			if err != nil && strings.Contains(err.Error(), "@") {
-				t.Errorf("an address is in the error: %v", err)
+			o.use(sink.Addr(), nil)
+			sink.Refuse(strings.Replace(test.command, ".", "DATA", 1), test.answer)
+			order := o.send(address)
+			o.expect(t, order, test.status, test.reason)
+
+			sink.Refuse("", "") // a person has set it right
+			o.advance(2 * backoffMax)
+			o.sendDue()
+			got := slices.ContainsFunc(sink.Messages(address), func(m mailsink.Message) bool { return strings.HasPrefix(m.MessageID, order) })
+			if got != (test.status == pending) {
+				t.Errorf("mailed after that: %v, and it was %s", got, test.status)
 			}
 		})
+	}
+}
+
+// What happens at the goodbye must not send the mail again, and no other address gets a mail than the one of the order.
+func TestOneMailToOneAddress(t *testing.T) {
+	t.Parallel()
+	o := setup(t, testConfig, nil)
+	other := serve(t)
+	o.use(other.addr, nil)
+	other.script <- map[string]string{"QUIT": ""}
+	o.expect(t, o.send(address), "sent")
+
+	sink := started(t, mailsink.Options{})
+	o.use(sink.Addr(), nil)
+	for _, email := range []string{"ada@", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com"} {
+		o.expect(t, o.send(email), statusFailed, "malformed")
+	}
+	if got := sink.Messages(""); len(got) != 0 {
+		t.Errorf("mailed %+v", got)
+	}
+}
+
+// A relay that is not open to us refuses every mail, for as long as it takes to set that right. None is lost.
+func TestMailsOutliveARelayThatRefusesThemAll(t *testing.T) {
+	t.Parallel()
+	sink := started(t, mailsink.Options{})
+	sink.Refuse("RCPT", "554 5.7.1 Relay access denied")
+	o := setup(t, testConfig, nil)
+	o.use(sink.Addr(), nil)
+	for range 3 {
+		o.publishCancelled()
+	}
+	o.settle()
+	for range 40 {
+		o.sendDue()
+		o.advance(2 * backoffMax)
+	}
+	if !o.is("SELECT bool_and(status = 'pending' AND attempts = 40) FROM messages") {
+		t.Error("not every mail is pending after 40 attempts")
+	}
+	sink.Refuse("", "")
+	o.sendDue()
+	if got := sink.Messages(""); len(got) != 3 || !o.is("SELECT bool_and(status = 'sent') FROM messages") {
+		t.Errorf("%d mails got through, want 3", len(got))
+	}
+}
+
+// The amount is written as its currency is.
+func TestMailedTotal(t *testing.T) {
+	t.Parallel()
+	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})
+	o.use(sink.Addr(), nil)
+	for currency, want := range map[string]string{"EUR": "12.99 EUR", "JPY": "1299 JPY", "KWD": "1.299 KWD", "RSD": "12.99 RSD"} {
+		order, email := uuid.NewString(), currency+"@example.com"
+		o.tell(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
+			ordersapi.Confirmed{OrderID: order, Total: ordersapi.Money{Amount: 1299, Currency: currency}, Version: 3})
+		o.sendDue()
+		if got := sink.Messages(email); len(got) != 1 || !strings.Contains(got[0].Body, "Total: "+want+"\n") {
+			t.Errorf("mailed %+v, want a total of %s", got, want)
+		}
 	}
 }
 
@@ -117,9 +258,8 @@ func TestDeadMailServerHeals(t *testing.T) {
 	if err := gone.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cfg := testConfig
-	cfg.SMTPAddr, cfg.MaxAttempts = addr, 290
-	o := setup(t, cfg, newSMTPMailer(cfg))
+	o := setup(t, testConfig, nil)
+	o.use(addr, nil)
 	o.tell(placed, confirmed)
 
 	for range 60 { // a minute, with a look every second
@@ -130,15 +270,7 @@ func TestDeadMailServerHeals(t *testing.T) {
 		t.Error("a minute without a mail server did not take 4 to 6 attempts")
 	}
 
-	back, err := mailsink.Start(mailsink.Options{Addr: addr, FailFirst: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := back.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	back := started(t, mailsink.Options{Addr: addr, FailFirst: 1})
 	for range 3 {
 		o.advance(2 * backoffMax)
 		o.sendDue()

@@ -92,7 +92,7 @@ func open(t *testing.T) *shop {
 			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 5 * time.Second, Poll: delivery.Poll},
 			s.pools["payments"], outboxes["payments"], log, s.now),
 		"notifications": notifications.New(notifications.Config{SMTPAddr: s.mail.Addr(), From: "orders@shop.example", Concurrency: 1,
-			SendTimeout: 10 * time.Second, Lease: time.Minute, MaxAttempts: 3, Poll: delivery.Poll, Retention: 30 * 24 * time.Hour},
+			SendTimeout: 10 * time.Second, Lease: time.Minute, Poll: delivery.Poll, Retention: 30 * 24 * time.Hour},
 			s.pools["notifications"], log, s.now),
 	} {
 		if err := doors.Mount(name, m.Routes); err != nil {

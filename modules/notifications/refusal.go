@@ -1,0 +1,75 @@
+package notifications
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// describe says in our words why a mail was not taken, without the parts that may quote an address, and which setting may be wrong.
+func (s *smtpMailer) describe(at step, err error) error {
+	setting := ""
+	var refused *textproto.Error
+	answered := errors.As(err, &refused)
+	switch {
+	case at == atTLS:
+		setting = "; NOTIFICATIONS_SMTP_TLS is " + s.tls
+	case at == atLogin:
+		setting = "; see NOTIFICATIONS_SMTP_USERNAME and NOTIFICATIONS_SMTP_PASSWORD"
+	case answered && refused.Code == 530: // RFC 3207 and RFC 4954
+		setting = "; it wants TLS or a login: see NOTIFICATIONS_SMTP_TLS and NOTIFICATIONS_SMTP_USERNAME"
+	}
+	switch {
+	case answered && ofTheMail(at, refused):
+		return fmt.Errorf("the mail server refused the mail with %s at %s, %w", status(refused), at, errPermanent)
+	case answered:
+		return fmt.Errorf("the mail server refused us with %s at %s%s", status(refused), at, setting)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the mail server did not answer in time at %s%s", at, setting)
+	case at == atConnect:
+		return fmt.Errorf("the mail server cannot be reached: %w", err)
+	case at == atTLS:
+		return fmt.Errorf("no TLS with the mail server: %w%s", err, setting)
+	default:
+		return fmt.Errorf("the conversation with the mail server broke off at %s%s", at, setting)
+	}
+}
+
+// enhanced finds the status code of RFC 3463 that begins an answer, or that stands in it as qmail writes it.
+var enhanced = regexp.MustCompile(`(?:^|#)(5\.\d{1,3}\.\d{1,3})\b`)
+
+// aboutUs finds the words of servers that refuse at RCPT TO what they think of us: "relay not permitted", "Sender address rejected".
+var aboutUs = regexp.MustCompile(`(?i)relay|sender`)
+
+// ofTheMail reports whether an answer is the server's last word on this mail or on its address. Any other is said to us, of every
+// mail, whatever its code: a relay that is not open to us, a login that is missing. It ends when a person has set it right.
+func ofTheMail(at step, refused *textproto.Error) bool {
+	if refused.Code < 500 || at != atRcpt && at != atData && at != atEnd || aboutUs.MatchString(refused.Msg) {
+		return false
+	}
+	code := ""
+	if found := enhanced.FindStringSubmatch(refused.Msg); found != nil {
+		code = found[1]
+	}
+	switch {
+	case code == "5.1.7", code == "5.1.8": // the sender's address
+		return false
+	case code != "" && !strings.HasPrefix(code, "5.0."):
+		return strings.HasPrefix(code, "5.1.") || strings.HasPrefix(code, "5.2.") || strings.HasPrefix(code, "5.6.") // address, mailbox, content
+	default: // the mailbox or its host; 554 does not say whose fault it is
+		return slices.Contains([]int{550, 551, 553, 556}, refused.Code)
+	}
+}
+
+// status is the codes of an answer, without its words.
+func status(refused *textproto.Error) string {
+	if code := enhanced.FindStringSubmatch(refused.Msg); code != nil {
+		return fmt.Sprintf("%d %s", refused.Code, code[1])
+	}
+	return fmt.Sprint(refused.Code)
+}
