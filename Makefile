@@ -1,6 +1,9 @@
 # Tools, pinned here and nowhere else.
 SQLC     := github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULN   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# The known vulnerabilities of one day, so that a new one makes no commit wrong; every night asks for the newest.
+VULNDB   := golang.org/x/vulndb@v0.0.0-20261105234957-e22db6528018
 
 # The toolchain that go.work names, also where go is set to keep to its own: older ones have known vulnerabilities.
 export GOTOOLCHAIN ?= auto
@@ -21,6 +24,7 @@ SUITES := topologies faults mutants
 PORT  ?= 8080
 SPLIT ?=
 CANARY ?=
+VULNS ?= pinned
 SUITE ?=
 SEED ?=
 
@@ -92,7 +96,7 @@ images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-
 	@deploy/build-images.sh
 
 .PHONY: check
-check: lint build ## lint, compare generated code, then build, vet and test every go.mod without go.work, as if it had left
+check: lint vulns build ## lint, look for known vulnerabilities, compare generated code, then build, vet and test every go.mod without go.work, as if it had left
 	@echo "Comparing generated code (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Comparing $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) diff) || \
 		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
@@ -101,6 +105,14 @@ check: lint build ## lint, compare generated code, then build, vet and test ever
 	@GOWORK=off bin/seam postgres -- sh -ec 'for u in $(UNITS); do \
 		echo "Alone: $$u …"; cd $(CURDIR)/$$u; go mod tidy -diff; go build ./...; go vet ./...; [ $$u = . ] || go test ./...; \
 	done' || { echo "It does not stand alone: run make generate, which tidies, or see what it imports without requiring."; exit 1; }
+
+# A folder of advisories is a database for govulncheck, so it needs no network but the module proxy.
+.PHONY: vulns
+vulns: ## refuse a known vulnerability that the code of any go.mod reaches; VULNS=newest asks for today's
+	@echo "Looking for known vulnerabilities (the first time a minute longer) …"
+	@db=; [ "$(VULNS)" = newest ] || db="-db=file://$$(go mod download -json $(VULNDB) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')/data/osv"; \
+	for u in $(UNITS); do echo "Checking $$u …"; \
+		GOWORK=off CGO_ENABLED=0 go run $(GOVULN) $$db -C $$u ./... || exit; done
 
 .PHONY: lint
 lint: ## vet and lint

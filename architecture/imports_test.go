@@ -162,6 +162,7 @@ import _ "github.com/ThreeDotsLabs/watermill/message"`},
 // a bus is none of them.
 var modulesMay = []string{
 	"github.com/danielgtaylor/huma/v2", "github.com/google/uuid", "github.com/wneessen/go-mail",
+	"github.com/wneessen/go-mail/smtp",
 	"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgxpool",
 }
 
