@@ -50,7 +50,7 @@ const replayable = 14 * 24 * time.Hour
 
 // Validate refuses what would send nothing, or the same mail twice.
 func (c Config) Validate() error {
-	_, _, err := splitAddr(c.SMTPAddr)
+	_, err := hostOf(c.SMTPAddr)
 	switch {
 	case err != nil:
 		return errors.New("NOTIFICATIONS_SMTP_ADDR is not host:port with a port number")

@@ -34,14 +34,14 @@ const (
 	tlsNone          = "none"
 )
 
-// splitAddr takes host:port apart.
-func splitAddr(addr string) (host string, port uint16, err error) {
-	host, service, err := net.SplitHostPort(addr)
+// hostOf is the host of host:port, with a port number.
+func hostOf(addr string) (host string, err error) {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
-	number, err := strconv.ParseUint(service, 10, 16)
-	return host, uint16(number), err
+	_, err = strconv.ParseUint(port, 10, 16)
+	return host, err
 }
 
 // Send speaks one SMTP conversation, until the deadline of ctx at most.
@@ -83,7 +83,7 @@ var errNoSTARTTLS = errors.New("it offers no STARTTLS")
 func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error) {
 	sender, senderErr := msg.GetSender(false)
 	to, toErr := msg.GetRecipients()
-	host, _, addrErr := splitAddr(s.addr)
+	host, addrErr := hostOf(s.addr)
 	name, nameErr := os.Hostname()
 	if err := errors.Join(senderErr, toErr, addrErr, nameErr); err != nil {
 		return atConnect, err
