@@ -10,8 +10,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -256,14 +256,14 @@ func Ping(ctx context.Context, url string) error {
 	}
 }
 
-// mayPass says whether a server that is starting may answer so. Another answer than that it is not ready, or has no room, is its last
-// word, and an address that cannot be read stays so.
+// mayPass says whether a server that is starting may answer so. Another answer than that it is not ready, has no room or (a pooler) cannot
+// reach its server is its last word, and an address that cannot be read stays so.
 func mayPass(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		return false
 	}
 	answer, ok := errors.AsType[*pgconn.PgError](err)
-	return !ok || strings.HasPrefix(answer.Code, "57") || strings.HasPrefix(answer.Code, "53")
+	return !ok || slices.Contains([]string{"08", "53", "57"}, answer.Code[:min(2, len(answer.Code))])
 }
 
 // lockDown takes CONNECT and TEMP from PUBLIC also in the databases that initdb made: a module's role has its own
