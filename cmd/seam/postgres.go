@@ -34,7 +34,8 @@ func withPostgres(ctx context.Context, args []string) error {
 	}
 	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // running what the caller names is the verb's whole purpose
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.Env, command.Stdin, command.Stdout, command.Stderr = append(os.Environ(), own...), os.Stdin, os.Stdout, os.Stderr
+	command.Env = append(os.Environ(), own...)
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}

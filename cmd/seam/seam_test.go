@@ -147,8 +147,10 @@ func outdated(t *testing.T, db *pgtest.DB) []string {
 func TestWithPostgres(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{0, 7} {
-		script := fmt.Sprintf(`case "$TEST_DATABASE_URL$PGSERVICE$PGSSLROOTCERT$PGHOST" in postgres://*sslmode=disable) exit %d;; esac; exit 99`, code)
-		_, got := run(t, append([]string{"TEST_DATABASE_URL=", "TEST_POSTGRES="}, elsewhere...), "seam", "postgres", "--", "sh", "-c", script)
+		script := fmt.Sprintf(`case "$TEST_DATABASE_URL$PGSERVICE$PGSSLROOTCERT$PGHOST" in
+			postgres://*sslmode=disable) exit %d;; esac; exit 99`, code)
+		env := append([]string{"TEST_DATABASE_URL=", "TEST_POSTGRES="}, elsewhere...)
+		_, got := run(t, env, "seam", "postgres", "--", "sh", "-c", script)
 		if want := min(code, 1); got != want {
 			t.Errorf("the command ended with %d and seam with %d", code, got)
 		}
@@ -202,12 +204,13 @@ func gone(t *testing.T, what, addr string) {
 
 // elsewhere is a shell that is set up for another PostgreSQL than seam's own.
 var elsewhere = []string{
-	"PGSERVICE=nosuch", "PGSSLROOTCERT=system", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby", "PGHOST=db.invalid", "PGPORT=1",
-	"PGUSER=nobody", "PGPASSWORD=wrong", "PGDATABASE=none", "PGOPTIONS=-c search_path=public", "PGCONNECT_TIMEOUT=never", "PGREQUIREAUTH=none",
+	"PGSERVICE=nosuch", "PGSSLROOTCERT=system", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby",
+	"PGHOST=db.invalid", "PGPORT=1", "PGUSER=nobody", "PGPASSWORD=wrong", "PGDATABASE=none",
+	"PGOPTIONS=-c search_path=public", "PGCONNECT_TIMEOUT=never", "PGREQUIREAUTH=none",
 }
 
-// The life of a development shop: stopped, started again with its data, killed without a chance to clean up, started again. What
-// the shell says about another PostgreSQL is nothing to it.
+// The life of a development shop: stopped, started again with its data, killed without a chance to
+// clean up, started again. What the shell says about another PostgreSQL is nothing to it.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	dir := state(t)

@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What the server's operator makes the default of the database is not the module's: each restock counts, also when many come at once.
+// What the server's operator makes the default of the database is not the module's: each restock
+// counts, also when many come at once.
 func TestTheDatabasesDefaultsAreForOthers(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]string{
@@ -25,16 +26,18 @@ func TestTheDatabasesDefaultsAreForOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer admin.Close(context.WithoutCancel(t.Context()))
-			if _, err := admin.Exec(t.Context(), "ALTER DATABASE "+pgx.Identifier{admin.Config().Database}.Sanitize()+" SET "+set); err != nil {
+			database := pgx.Identifier{admin.Config().Database}.Sanitize()
+			if _, err := admin.Exec(t.Context(), "ALTER DATABASE "+database+" SET "+set); err != nil {
 				t.Fatal(err)
 			}
 			s.pool.Reset() // sessions have the defaults that they began with
-			const restocks = 160
+			const restocks = 80
 			refused := make(chan string, restocks)
 			var all sync.WaitGroup
 			for i := range restocks {
 				all.Go(func() {
-					status, body := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":1}`, fmt.Sprint("restock-", i))
+					key := fmt.Sprint("restock-", i)
+					status, body := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":1}`, key)
 					if status != http.StatusOK {
 						refused <- fmt.Sprintf("%d %s", status, body)
 					}

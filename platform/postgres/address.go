@@ -15,17 +15,20 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// connectTimeout bounds one attempt to reach the server, unless the address has a connect_timeout, so that a start against
-// a dead address fails soon and says so.
+// connectTimeout bounds one attempt to reach the server, unless the address has a connect_timeout,
+// so that a start against a dead address fails soon and says so.
 const connectTimeout = 5 * time.Second
 
-// pingTimeout bounds the question whether a connection that rested in the pool is still alive; then the next one is tried.
+// pingTimeout bounds the question whether a connection that rested in the pool is still alive; then
+// the next one is tried.
 const pingTimeout = time.Second
 
-// addressKeys are the parameters that an address may have: where the server is, who logs in, and how. What a session is like
-// belongs to the role (options, search_path and so on), and how many connections there are to a setting (pool_max_conns).
+// addressKeys are the parameters that an address may have: where the server is, who logs in, and
+// how. What a session is like belongs to the role (options, search_path and so on), and how many
+// connections there are to a setting (pool_max_conns).
 var addressKeys = []string{
-	"host", "port", "dbname", "user", "password", "passfile", "connect_timeout", "application_name", "target_session_attrs",
+	"host", "port", "dbname", "user", "password", "passfile", "connect_timeout", "application_name",
+	"target_session_attrs",
 	"sslmode", "ssl", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcertmode", "sslnegotiation", "sslsni",
 	"channel_binding", "require_auth", "krbspn", "krbsrvname", "min_protocol_version", "max_protocol_version",
 	"default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
@@ -35,8 +38,8 @@ var addressKeys = []string{
 
 var otherKey = regexp.MustCompile(`connection string key ("[^"]*") is not`)
 
-// parse reads an address into what every connection of the product is made from. libpq's environment variables fill in what
-// it leaves open, but for those that say what a session is like.
+// parse reads an address into what every connection of the product is made from. libpq's
+// environment variables fill in what it leaves open, but for those that say what a session is like.
 func parse(address string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfigWithOptions(address, pgx.ParseConfigOptions{
 		ParseConfigOptions: pgconn.ParseConfigOptions{ConnStringAllowedKeys: addressKeys},
@@ -92,8 +95,9 @@ func roleURL(address, role, password string) string {
 	return rewrite(address, url.UserPassword(role, password), "")
 }
 
-// rewrite exchanges a URL's login, its database, or both, wherever they are, and keeps everything else as it is. It reads
-// PostgreSQL's URLs, which net/url does not: they may have several hosts, and folders for hosts.
+// rewrite exchanges a URL's login, its database, or both, wherever they are, and keeps everything
+// else as it is. It reads PostgreSQL's URLs, which net/url does not: they may have several hosts,
+// and folders for hosts.
 func rewrite(address string, login *url.Userinfo, database string) string {
 	scheme, rest, _ := strings.Cut(address, "://")
 	had := ""
@@ -112,7 +116,8 @@ func rewrite(address string, login *url.Userinfo, database string) string {
 	for parameter := range strings.SplitSeq(query, "&") {
 		key, _, _ := strings.Cut(parameter, "=")
 		key, _ = url.PathUnescape(key) // what is wrong with it is said when the address is used
-		replaced := login != nil && (key == "user" || key == "password" || key == "passfile") || database != "" && key == "dbname"
+		isLogin := key == "user" || key == "password" || key == "passfile"
+		replaced := isLogin && login != nil || key == "dbname" && database != ""
 		if parameter != "" && !replaced {
 			kept = append(kept, parameter)
 		}

@@ -21,7 +21,7 @@ import (
 
 // own is a database with roles of its own, which a test may change: pgtest's are shared.
 type own struct {
-	url, socket    *url.URL // the same server, over TCP and over a UNIX socket
+	url            *url.URL // the admin's
 	password, name string
 	plan           postgres.Plan
 }
@@ -33,7 +33,8 @@ func newOwn(t *testing.T) *own {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &own{url: u, name: db.Name, plan: postgres.Plan{Modules: []string{"marks"}, Prefix: db.Name + "_", Password: "p&=?'ß"}}
+	plan := postgres.Plan{Modules: []string{"marks"}, Prefix: db.Name + "_", Password: "p&=?'ß"}
+	o := &own{url: u, name: db.Name, plan: plan}
 	o.password, _ = u.User.Password()
 	t.Cleanup(func() {
 		for _, role := range []string{"owner", "migrate", "rt"} {
@@ -60,7 +61,8 @@ func (o *own) exec(t *testing.T, statements ...string) {
 	}
 }
 
-// open is what setup, migrate and serve do with an admin connection, and answers what sessions of the serving process are.
+// open is what setup, migrate and serve do with an admin connection, and answers what sessions of
+// the serving process are.
 func (o *own) open(t *testing.T, admin string) (session string, err error) {
 	t.Helper()
 	ctx := t.Context()
@@ -80,7 +82,8 @@ func (o *own) serve(t *testing.T, url string) (session string, err error) {
 		return "", err
 	}
 	defer pool.Close()
-	err = pool.QueryRow(t.Context(), `SELECT session_user || ' in ' || current_database() || '.' || 'marks'::regclass::oid::regclass::text`).Scan(&session)
+	err = pool.QueryRow(t.Context(), `SELECT format('%s in %s.%s', session_user, current_database(), nspname)
+		FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE pg_class.oid = 'marks'::regclass`).Scan(&session)
 	return session, err
 }
 
@@ -127,7 +130,8 @@ func TestEveryFormOfAnAddress(t *testing.T) {
 		fmt.Sprintf("postgres://%s:%s@%s:5433/%s", user, password, strings.ReplaceAll(folder, "/", "%2F"), o.name),
 		fmt.Sprintf("postgresql://%s:%s@%s:5433?dbname=%s", user, password, url.PathEscape(folder), o.name),
 		fmt.Sprintf("postgres://%s:%s@%s?sslmode=disable&dbname=%s", user, password, host, o.name),
-		fmt.Sprintf("postgres://somebody:else@%s,%s/postgres?dbname=%s&user=%s&password=%s&sslmode=disable", host, host, o.name, user, password),
+		fmt.Sprintf("postgres://another:one@%s,%s/postgres?dbname=%s&user=%s&password=%s&sslmode=disable",
+			host, host, o.name, user, password),
 	} {
 		session, err := o.open(t, admin)
 		if want := o.name + "_marks_rt in " + o.name + ".marks"; err != nil || session != want {
@@ -140,13 +144,15 @@ func TestEveryFormOfAnAddress(t *testing.T) {
 		}
 	}
 	// A module's own connection may also be words.
-	words := fmt.Sprintf(`host=%s port=5433 dbname=%s user=%s_marks_rt password='%s'`, folder, o.name, o.name, strings.ReplaceAll(o.plan.Password, `'`, `\'`))
+	words := fmt.Sprintf(`host=%s port=5433 dbname=%s user=%s_marks_rt password='%s'`,
+		folder, o.name, o.name, strings.ReplaceAll(o.plan.Password, `'`, `\'`))
 	if _, err := o.serve(t, words); err != nil {
 		t.Errorf("%s: %v", words, err)
 	}
 }
 
-// What an address says beyond where, who and how is refused before anything is made, and so is another's role.
+// What an address says beyond where, who and how is refused before anything is made, and so is
+// another's role.
 func TestWhatAnAddressCannotSay(t *testing.T) {
 	t.Parallel()
 	o := newOwn(t)
@@ -192,21 +198,23 @@ func TestWhatAnAddressCannotSay(t *testing.T) {
 	}
 	defer conn.Close(context.WithoutCancel(t.Context()))
 	var made int
-	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_roles WHERE rolname LIKE $1) + (SELECT count(*) FROM pg_tables WHERE schemaname = 'public')`,
-		o.name+"_fresh%").Scan(&made)
+	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_roles WHERE rolname LIKE $1) +
+		(SELECT count(*) FROM pg_tables WHERE schemaname = 'public')`, o.name+"_fresh%").Scan(&made)
 	if err != nil || made > 0 {
 		t.Errorf("%d roles and tables were made all the same; %v", made, err)
 	}
 }
 
-// The server's defaults are for others. What was set for this very role and database is refused at the start, in words.
+// The server's defaults are for others. What was set for this very role and database is refused at
+// the start, in words.
 func TestTheServersDefaults(t *testing.T) {
 	t.Parallel()
 	o := newOwn(t)
 	for _, set := range []string{
-		"default_transaction_isolation = 'serializable'", "default_transaction_read_only = on", "standard_conforming_strings = off",
-		"client_encoding = 'LATIN1'", "timezone = 'Asia/Tokyo'", "datestyle = 'German, DMY'", "intervalstyle = 'sql_standard'",
-		"bytea_output = 'escape'", "search_path = 'pg_catalog'", "lock_timeout = 1", "idle_session_timeout = 10000", "statement_timeout = '300ms'",
+		"default_transaction_isolation = 'serializable'", "default_transaction_read_only = on",
+		"standard_conforming_strings = off", "client_encoding = 'LATIN1'", "timezone = 'Asia/Tokyo'",
+		"datestyle = 'German, DMY'", "intervalstyle = 'sql_standard'", "bytea_output = 'escape'",
+		"search_path = 'pg_catalog'", "lock_timeout = 1", "idle_session_timeout = '10s'", "statement_timeout = '9s'",
 	} {
 		o.exec(t, "ALTER DATABASE "+o.name+" SET "+set)
 	}
@@ -220,27 +228,33 @@ func TestTheServersDefaults(t *testing.T) {
 		}
 		defer conn.Close(context.WithoutCancel(t.Context()))
 		for name, want := range map[string]string{
-			"default_transaction_isolation": "read committed", "default_transaction_read_only": "off", "standard_conforming_strings": "on",
-			"client_encoding": "UTF8", "timezone": "UTC", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "bytea_output": "hex",
+			"default_transaction_isolation": "read committed", "default_transaction_read_only": "off",
+			"standard_conforming_strings": "on", "client_encoding": "UTF8", "timezone": "UTC",
+			"datestyle": "ISO, MDY", "intervalstyle": "postgres", "bytea_output": "hex",
 			"search_path": "marks", "lock_timeout": "5s", "idle_session_timeout": "0",
 		} {
 			var got string
-			if err := conn.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got); err != nil || got != want {
+			err := conn.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got)
+			if err != nil || got != want {
 				t.Errorf("%s: %s is %q, want %q; %v", conn.Config().User, name, got, want, err)
 			}
 		}
 	}
 
 	role, runtime := o.name+"_marks_rt", o.plan.RuntimeURL(o.url.String(), "marks")
-	o.exec(t, "ALTER ROLE "+role+" RESET ALL", "ALTER ROLE "+role+" SET search_path = marks") // as a setup of an older version left it
-	if _, err := o.serve(t, runtime); err == nil || !strings.Contains(err.Error(), "run seam setup again") || !errors.Is(err, process.ErrUsage) {
-		t.Errorf("without a setup: %v", err)
+	refused := func(says string) {
+		t.Helper()
+		_, err := o.serve(t, runtime)
+		if err == nil || !strings.Contains(err.Error(), says) || !errors.Is(err, process.ErrUsage) {
+			t.Errorf("got %v, want the usage error %q", err, says)
+		}
 	}
+	// As a setup of an older version left it.
+	o.exec(t, "ALTER ROLE "+role+" RESET ALL", "ALTER ROLE "+role+" SET search_path = marks")
+	refused("run seam setup again")
 	if _, err := o.open(t, o.url.String()); err != nil {
 		t.Errorf("after a setup: %v", err)
 	}
 	o.exec(t, "ALTER ROLE "+role+" IN DATABASE "+o.name+" SET default_transaction_isolation = 'repeatable read'")
-	if _, err := o.serve(t, runtime); err == nil || !strings.Contains(err.Error(), `default_transaction_isolation is "repeatable read" for the role `+role) {
-		t.Errorf("set for the role in this database: %v", err)
-	}
+	refused(`default_transaction_isolation is "repeatable read" for the role ` + role)
 }

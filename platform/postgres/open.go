@@ -23,7 +23,8 @@ func Open(ctx context.Context, module, url string, maxConns int32, migrations fs
 	return pool, nil
 }
 
-// OpenAnyVersion is Open for a tool, which does not mind how old the schema is. Its connections call themselves name.
+// OpenAnyVersion is Open for a tool, which does not mind how old the schema is. Its connections
+// call themselves name.
 func OpenAnyVersion(ctx context.Context, name, module, url string, maxConns int32) (*pgxpool.Pool, error) {
 	cfg, err := parsePool(name, url, maxConns)
 	if err != nil {

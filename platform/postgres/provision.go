@@ -46,8 +46,10 @@ func (p Plan) MigrateURL(adminURL, module string) string {
 	return roleURL(adminURL, p.migrate(module), p.Password)
 }
 
-// Provision creates what is missing: the database itself, then roles and schemas. A database that it creates gives PUBLIC
-// nothing, not even CONNECT; one that it finds keeps the grants it has. Doing it again changes nothing.
+// Provision creates what is missing: the database itself, then roles and schemas. A database that
+// it creates gives PUBLIC nothing, not even CONNECT; one that it finds keeps the grants it has.
+// Doing it again gives the roles of an older version what this one wants of them, and changes
+// nothing else.
 func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	cfg, err := parse(adminURL)
 	if err != nil {
@@ -125,7 +127,8 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	defer conn.Close(context.WithoutCancel(ctx))
 	create := "CREATE DATABASE " + quote(cfg.Database) + " ENCODING 'UTF8' TEMPLATE template0"
 	var fits bool
-	err = conn.QueryRow(ctx, "SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database WHERE datname = 'template0'").Scan(&fits)
+	err = conn.QueryRow(ctx, "SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database "+
+		"WHERE datname = 'template0'").Scan(&fits)
 	if err != nil {
 		return err
 	}
@@ -191,7 +194,8 @@ func rights(plan Plan, module, password string) []string {
 		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema + " GRANT USAGE ON SEQUENCES TO " + runtime,
 		"ALTER ROLE " + migrate + " SET role = " + owner,
 		"ALTER ROLE " + migrate + " SET search_path = " + schema,
-		// A migration that waits for a lock makes everybody wait behind it. Otherwise it takes the time that it needs.
+		// A migration that waits for a lock makes everybody wait behind it. Otherwise it takes the
+		// time that it needs.
 		"ALTER ROLE " + migrate + " SET lock_timeout = '5s'",
 		"ALTER ROLE " + migrate + " SET statement_timeout = 0",
 		"ALTER ROLE " + migrate + " SET idle_in_transaction_session_timeout = 0",

@@ -17,14 +17,15 @@ type setting struct{ name, value string }
 
 // relied are the settings without which statements fail or mean something else.
 var relied = []setting{
-	{"default_transaction_isolation", "read committed"}, // waits for the row that another transaction writes, and goes on
+	{"default_transaction_isolation", "read committed"}, // waits for a row that is being written, and goes on
 	{"default_transaction_read_only", "off"},
 	{"client_encoding", "UTF8"},
 	{"standard_conforming_strings", "on"},
 }
 
-// fixed are the settings that both roles of a module get. A role's settings win over those of its database and of the
-// server, so what those say is for others. Values travel in binary form; the formats of text are for a person who reads.
+// fixed are the settings that both roles of a module get. A role's settings win over those of its
+// database and of the server, so what those say is for others. Values travel in binary form; the
+// formats of text are for a person who reads.
 var fixed = append([]setting{
 	{"timezone", "UTC"},
 	{"datestyle", "ISO, MDY"},
@@ -69,18 +70,18 @@ func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// requireUTF8 refuses a database that cannot keep every character. The server says its encoding with its greeting, so this
-// costs nothing.
+// requireUTF8 refuses a database that cannot keep every character. The server says its encoding
+// with its greeting, so this costs nothing.
 func requireUTF8(_ context.Context, conn *pgconn.PgConn) error {
 	if encoding := conn.ParameterStatus("server_encoding"); encoding != "UTF8" {
-		return process.Usage(fmt.Errorf("the database has the encoding %s and the shop needs UTF8: name a database that is not there yet, "+
-			"and seam setup makes it", encoding))
+		return process.Usage(fmt.Errorf("the database has the encoding %s and the shop needs UTF8: "+
+			"name a database that is not there yet, and seam setup makes it", encoding))
 	}
 	return nil
 }
 
-// inspect refuses a connection that is not on the module's own role, of the given kind, or whose session is not what the
-// product relies on. A module of "" is whichever the connection leads to.
+// inspect refuses a connection that is not on the module's own role, of the given kind, or whose
+// session is not what the product relies on. A module of "" is whichever the connection leads to.
 func inspect(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, module, kind string) error {
@@ -104,8 +105,8 @@ func inspect(ctx context.Context, db interface {
 	}
 	for i, s := range relied {
 		if found[i] != s.value {
-			return process.Usage(fmt.Errorf("%s is %q for the role %s, and must be %q: run seam setup again, or take back what sets it "+
-				"for this role and database", s.name, found[i], role, s.value))
+			return process.Usage(fmt.Errorf("%s is %q for the role %s, and must be %q: run seam setup again, "+
+				"or take back what sets it for this role and database", s.name, found[i], role, s.value))
 		}
 	}
 	return nil

@@ -65,8 +65,8 @@ type Server struct {
 	proc *child.Process
 }
 
-// Start finds a PostgreSQL, starts it and returns when it answers queries. What the environment says about other servers is removed
-// from it; see IgnoreShell.
+// Start finds a PostgreSQL, starts it and returns when it answers queries. What the environment
+// says about other servers is removed from it; see IgnoreShell.
 func Start(ctx context.Context, o Options) (*Server, error) { return startWith(ctx, o, findEngine) }
 
 func startWith(ctx context.Context, o Options, find finder) (*Server, error) {
@@ -233,8 +233,8 @@ func (s *Server) await(ctx context.Context, p *child.Process) error {
 	return fmt.Errorf("start PostgreSQL: %w\n%s", errors.Join(err, context.Cause(ctx)), s.log)
 }
 
-// Ping returns nil as soon as the server behind the URL accepts a login, else the last error: when the context ends, or at once when
-// waiting cannot help.
+// Ping returns nil as soon as the server behind the URL accepts a login, else the last error: when
+// the context ends, or at once when waiting cannot help.
 func Ping(ctx context.Context, url string) error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -256,8 +256,9 @@ func Ping(ctx context.Context, url string) error {
 	}
 }
 
-// mayPass says whether a server that is starting may answer so. Another answer than that it is not ready, has no room or (a pooler) cannot
-// reach its server is its last word, and an address that cannot be read stays so.
+// mayPass says whether a server that is starting may answer so. Another answer than that it is not
+// ready, has no room or (a pooler) cannot reach its server is its last word, and an address that
+// cannot be read stays so.
 func mayPass(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		return false
