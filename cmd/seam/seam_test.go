@@ -205,7 +205,7 @@ func gone(t *testing.T, what, addr string) {
 // elsewhere is a shell that is set up for another PostgreSQL than seam's own.
 var elsewhere = []string{
 	"PGSERVICE=nosuch", "PGSSLROOTCERT=system", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby",
-	"PGHOST=db.invalid", "PGPORT=1", "PGUSER=nobody", "PGPASSWORD=wrong", "PGDATABASE=none",
+	"PGHOST=db.invalid", "PGPORT=1", "PGUSER=stranger", "PGPASSWORD=wrong", "PGDATABASE=none",
 	"PGOPTIONS=-c search_path=public", "PGCONNECT_TIMEOUT=never", "PGREQUIREAUTH=none",
 }
 
