@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// settings keeps each module to its own database: its code asks the environment for nothing, and its process for no other's connection.
+// settings keeps each module to its own database: its code asks the environment for nothing, its
+// process for no other's connection, and platform/postgres alone reads what an address says.
 var settings = rule{
 	name: "settings",
 	why: "with another's connection a module needs no import and no join to share its tables; " +
@@ -38,6 +39,13 @@ var settings = rule{
 				})
 			}
 		}
+		for _, folder := range []string{"modules", "cmd", "platform", "topology"} {
+			for _, file := range t.Below(folder, ".go") {
+				if !strings.HasSuffix(file, "_test.go") && !under(file, "platform/postgres") && !under(file, "platform/devkit") {
+					readsAddress(t, file, &f)
+				}
+			}
+		}
 		return f
 	},
 	refuses: []plant{
@@ -48,11 +56,16 @@ var settings = rule{
 			text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")", want: "asks the environment, by os.LookupEnv"},
 		{name: "a process is told another's connection", file: "cmd/orders/config.go", old: "`env:\"INVENTORY_URL\"",
 			text: "`env:\"INVENTORY_MIGRATE_URL\"", want: "names INVENTORY_MIGRATE_URL"},
+		{name: "a command reads an address", file: "cmd/seam/peek.go",
+			text: "package main\n\nimport \"github.com/jackc/pgx/v5/pgxpool\"\n\nvar open = pgxpool.New",
+			want: "cmd/seam/peek.go:5: reads the address of a database, by pgxpool.New"},
 		{name: "a module leaves its schema", file: "modules/orders/peek.go",
 			text: "package orders\n\nconst peek = \"SET LOCAL Search_Path = payments\"", want: "names the search_path"},
 	},
 	accepts: []plant{
 		{name: "a process names its own", file: "cmd/orders/near.go", text: "package main\n\nconst near = \"ORDERS_DATABASE_URL\""},
+		{name: "a connection like another", file: "platform/events/near.go",
+			text: "package events\n\nimport \"github.com/jackc/pgx/v5\"\n\nvar near = pgx.ConnectConfig"},
 		{name: "a test asks for anything", file: "modules/orders/near_test.go",
 			text: "package orders\n\nimport \"os\"\n\nvar near = os.Getenv(\"PAYMENTS_DATABASE_URL\")"},
 		{name: "a comment", file: "modules/orders/near.go", text: "package orders\n\n// near is nothing: PAYMENTS_DATABASE_URL and its search_path are for payments.\nconst near = 1"},
@@ -63,3 +76,18 @@ var (
 	databaseURL = regexp.MustCompile(`\b([A-Z0-9_]*)_(?:DATABASE|MIGRATE)_URL\b`)
 	environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true}
 )
+
+// addresses are what turns an address into a connection or into what one is made from.
+var addresses = regexp.MustCompile(`^(pgx|pgconn)\.(Connect|ParseConfig)(WithOptions)?$|^pgxpool\.(New|ParseConfig)$`)
+
+func readsAddress(t Tree, file string, f *findings) {
+	ast.Inspect(t.Go(file), func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := s.X.(*ast.Ident); ok && addresses.MatchString(x.Name+"."+s.Sel.Name) {
+				f.add(At(n), "reads the address of a database, by "+x.Name+"."+s.Sel.Name,
+					"have platform/postgres open it, so that every connection is alike")
+			}
+		}
+		return true
+	})
+}

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/platform/devkit/child"
+	"example.com/shop/platform/postgres"
 )
 
 // migrate brings the schemas up to date, each by the verb of the process that will serve it: the monolith may not know any more what was
@@ -52,7 +52,7 @@ func (s *Shop) rest() []string {
 
 // Seed stocks the shelves. What is there already stays as it is.
 func Seed(ctx context.Context, inventoryMigrateURL string) error {
-	conn, err := pgx.Connect(ctx, inventoryMigrateURL)
+	conn, err := postgres.Connect(ctx, inventoryMigrateURL)
 	if err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}

@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
 	"example.com/shop/routes"
@@ -95,7 +94,7 @@ func (s *Shop) useBus(ctx context.Context, bus string) error {
 	// Not what is older and only still there because the shop did not run: the listeners may be about to forget that they heard it.
 	kept := time.Now().Add(-cfg.OutboxRetention)
 	for _, m := range Modules {
-		pool, err := pgxpool.New(ctx, s.Plan.RuntimeURL(s.AdminURL, m))
+		pool, err := postgres.OpenAnyVersion(ctx, "seam", m, s.Plan.RuntimeURL(s.AdminURL, m), 2)
 		if err != nil {
 			return fmt.Errorf("choose the bus: %w", err)
 		}

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,7 +172,7 @@ func (s *Shop) startDatabase(ctx context.Context) error {
 		}
 		s.Server = server
 		s.closers = append(s.closers, func() error { return server.Stop(context.WithoutCancel(ctx)) })
-		s.AdminURL = databaseURL(server.URL(), "shop")
+		s.AdminURL = postgres.WithDatabase(server.URL(), "shop")
 	}
 	s.say("Preparing the database …")
 	return postgres.Provision(ctx, s.AdminURL, s.Plan)
@@ -233,16 +232,6 @@ func DefaultState() string {
 		return ".seam"
 	}
 	return filepath.Join("/var/lib/seam", strings.ReplaceAll(strings.Trim(filepath.Dir(dir), "/"), "/", "-"))
-}
-
-// databaseURL is the server's URL with another database.
-func databaseURL(server, name string) string {
-	u, err := url.Parse(server)
-	if err != nil {
-		return ""
-	}
-	u.Path = "/" + name
-	return u.String()
 }
 
 // Wait returns nil when ctx ends, or an error that says what has ended by itself: one of the shop's processes, the broker or PostgreSQL.

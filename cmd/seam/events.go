@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/topology"
 )
@@ -134,38 +134,13 @@ func (c *eventsCall) open(ctx context.Context) (schemas []schema, closeAll func(
 		return nil, closeAll, err
 	}
 	schemas, err = forEach(selected, func(m string) (schema, error) {
-		pool, err := connect(ctx, m, c.urls()[m])
+		pool, err := postgres.OpenAnyVersion(ctx, "seam events", m, c.urls()[m], 2) // one for the work, one to watch it
 		if err != nil {
 			return schema{}, fmt.Errorf("%s: %w", setting(m), err)
 		}
 		return schema{m, pool}, nil
 	})
 	return schemas, closeAll, err
-}
-
-// connect refuses a connection that leads elsewhere, or one module's letters would pass for another's.
-func connect(ctx context.Context, module, url string) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, process.Usage(err)
-	}
-	cfg.MaxConns = 2 // one for the work, one to watch it
-	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
-	cfg.ConnConfig.RuntimeParams["application_name"] = "seam events"
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	var found string
-	err = pool.QueryRow(ctx, "SELECT coalesce(current_schema(), '')").Scan(&found)
-	if err == nil && found != module {
-		err = process.Usage(fmt.Errorf("it leads to the schema %q: name the runtime connection of %s", found, module))
-	}
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return pool, nil
 }
 
 // forEach asks one after the other, also when one fails, and returns the answers and everything that failed.

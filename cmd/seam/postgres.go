@@ -23,18 +23,19 @@ func withPostgres(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return process.Usage(errors.New("name the command to run, as in: seam postgres -- go test work"))
 	}
-	environ := os.Environ()
+	var own []string
 	if os.Getenv("TEST_DATABASE_URL") == "" && os.Getenv("TEST_POSTGRES") == "" {
 		server, err := pgserver.Start(ctx, pgserver.Options{Out: os.Stderr})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = server.Stop(context.WithoutCancel(ctx)) }() // it is thrown away
-		environ = append(environ, "TEST_DATABASE_URL="+server.URL())
+		own = []string{"TEST_DATABASE_URL=" + server.URL()}
 	}
 	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // running what the caller names is the verb's whole purpose
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.Env, command.Stdin, command.Stdout, command.Stderr = environ, os.Stdin, os.Stdout, os.Stderr
+	command.Env = append(os.Environ(), own...)
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}

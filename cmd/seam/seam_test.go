@@ -111,7 +111,7 @@ func TestBadUse(t *testing.T) {
 		"an unknown module":     {[]string{"MODULES=orders,billing"}, []string{"monolith", "serve"}, `MODULES names "billing"`},
 		"a service unset":       {nil, []string{"payments", "serve"}, "PAYMENTS_DATABASE_URL"},
 		"serve with arguments":  {nil, []string{"monolith", "serve", "--port", "1"}, "serve takes no arguments"},
-		"an old schema":         {old, []string{"monolith", "serve"}, "run its migrate verb first"},
+		"an old schema":         {old, []string{"orders", "serve"}, "run its migrate verb first"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +126,7 @@ func TestBadUse(t *testing.T) {
 	}
 }
 
-// outdated is the environment of a monolith whose schema orders is older than it.
+// outdated is the environment of an orders whose schema is older than it.
 func outdated(t *testing.T, db *pgtest.DB) []string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.MigrateURL("orders"))
@@ -137,21 +137,20 @@ func outdated(t *testing.T, db *pgtest.DB) []string {
 	if _, err := conn.Exec(t.Context(), "DELETE FROM module_version WHERE version_id > 0"); err != nil {
 		t.Fatal(err)
 	}
-	var env []string
-	for _, m := range topology.Modules {
-		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+db.URL("orders"))
-	}
 	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(env, "AUTH_PUBLIC_KEY="+key.PublicPEM())
+	return []string{"ORDERS_DATABASE_URL=" + db.URL("orders"), "SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM()}
 }
 
 func TestWithPostgres(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{0, 7} {
-		_, got := run(t, nil, "seam", "postgres", "--", "sh", "-c", fmt.Sprintf(`case "$TEST_DATABASE_URL" in postgres://*) exit %d;; esac; exit 99`, code))
+		script := fmt.Sprintf(`case "$TEST_DATABASE_URL$PGSERVICE$PGSSLROOTCERT$PGHOST" in
+			postgres://*sslmode=disable) exit %d;; esac; exit 99`, code)
+		env := append([]string{"TEST_DATABASE_URL=", "TEST_POSTGRES="}, elsewhere...)
+		_, got := run(t, env, "seam", "postgres", "--", "sh", "-c", script)
 		if want := min(code, 1); got != want {
 			t.Errorf("the command ended with %d and seam with %d", code, got)
 		}
@@ -159,10 +158,10 @@ func TestWithPostgres(t *testing.T) {
 }
 
 // startUp starts seam up and returns once the shop is ready.
-func startUp(t *testing.T, dir string) (seam *exec.Cmd, url, database string) {
+func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, url, database string) {
 	t.Helper()
 	seam = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "seam"), "up")
-	seam.Env = append(os.Environ(), "PORT=0", "DATABASE_URL=", "SEAM_STATE="+dir)
+	seam.Env = append(append(os.Environ(), "PORT=0", "DATABASE_URL=", "SEAM_STATE="+dir), env...)
 	out, err := seam.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -203,12 +202,20 @@ func gone(t *testing.T, what, addr string) {
 	}
 }
 
-// The life of a development shop: stopped, started again with its data, killed without a chance to clean up, started again.
+// elsewhere is a shell that is set up for another PostgreSQL than seam's own.
+var elsewhere = []string{
+	"PGSERVICE=nosuch", "PGSSLROOTCERT=system", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby",
+	"PGHOST=db.invalid", "PGPORT=1", "PGUSER=stranger", "PGPASSWORD=wrong", "PGDATABASE=none",
+	"PGOPTIONS=-c search_path=public", "PGCONNECT_TIMEOUT=never", "PGREQUIREAUTH=none",
+}
+
+// The life of a development shop: stopped, started again with its data, killed without a chance to
+// clean up, started again. What the shell says about another PostgreSQL is nothing to it.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	dir := state(t)
 	for i, signal := range []os.Signal{os.Interrupt, os.Kill, syscall.SIGTERM} {
-		seam, url, database := startUp(t, dir)
+		seam, url, database := startUp(t, dir, elsewhere...)
 		conn, err := pgx.Connect(t.Context(), database)
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 const aboutSetup = `seam setup makes what is missing of the shop's database: the database that DATABASE_URL (an admin connection) names, and for
 each module a schema and its roles. SEAM_ROLE_PASSWORD is the password of all of them, SEAM_ROLE_PREFIX begins their names.
-Doing it again sets the password again and changes nothing else. Each process's migrate verb comes next.`
+Doing it again gives the roles the password and the settings of this version, and changes nothing else. Each process's migrate verb comes next.`
 
 // setup is the only step of a deployment that needs an admin connection.
 func setup(ctx context.Context, args []string) error {

@@ -28,6 +28,7 @@ type shop struct {
 	t      *testing.T
 	module *Module
 	pool   *pgxpool.Pool
+	admin  string // the superuser's connection to the database
 	server *httptest.Server
 	key    *tokens.Key
 
@@ -46,7 +47,7 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 	ctx := t.Context()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	db := pgtest.New(t, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS})
-	s := &shop{t: t, pool: db.Pool(t, "inventory")}
+	s := &shop{t: t, pool: db.Pool(t, "inventory"), admin: db.AdminURL()}
 	if _, err := s.pool.Exec(ctx, inventorymigrations.Seed); err != nil {
 		t.Fatalf("seed: %v", err)
 	}

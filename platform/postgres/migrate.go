@@ -34,7 +34,7 @@ const (
 // Migrate brings the schema of the login's module up to date: the platform's tables first, then the module's own
 // migrations. Several replicas may call it at once: they take turns.
 func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
-	cfg, err := pgx.ParseConfig(migrateURL)
+	cfg, err := parse(migrateURL)
 	if err != nil {
 		return fmt.Errorf("parse migrate connection: %w", err)
 	}
@@ -43,6 +43,9 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}
 	defer turn.Close(context.WithoutCancel(ctx)) // and so give the lock back
+	if err := inspect(ctx, turn, "", "_migrate"); err != nil {
+		return fmt.Errorf("connect to migrate: %w", err)
+	}
 	if err := takeTurn(ctx, turn); err != nil {
 		return fmt.Errorf("wait for another migration: %w", err)
 	}

@@ -63,7 +63,8 @@ func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	all := &pgx.Batch{}
 	switch {
 	case p.Tx == nil:
-		all.BeginTx(pgx.TxOptions{})
+		// Whatever the session's defaults are.
+		all.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
 	case p.conn.PgConn().TxStatus() == idle: // it failed before it began, and f went on: nothing may be done outside of it
 		return pgx.FailedBatchResults(b, pgx.ErrTxClosed)
 	}

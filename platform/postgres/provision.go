@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -47,26 +46,22 @@ func (p Plan) MigrateURL(adminURL, module string) string {
 	return roleURL(adminURL, p.migrate(module), p.Password)
 }
 
-func roleURL(adminURL, role, password string) string {
-	u, err := url.Parse(adminURL)
-	if err != nil {
-		return "" // Provision has already refused such an address
-	}
-	u.User = url.UserPassword(role, password)
-	return u.String()
-}
-
-// Provision creates what is missing: the database itself, then roles and schemas. A database that it creates gives PUBLIC
-// nothing, not even CONNECT; one that it finds keeps the grants it has. Doing it again changes nothing.
+// Provision creates what is missing: the database itself, then roles and schemas. A database that
+// it creates gives PUBLIC nothing, not even CONNECT; one that it finds keeps the grants it has.
+// Doing it again gives the roles of an older version what this one wants of them, and changes
+// nothing else.
 func Provision(ctx context.Context, adminURL string, plan Plan) error {
-	u, err := url.Parse(adminURL)
-	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") || u.Path == "" || u.Path == "/" {
+	cfg, err := parse(adminURL)
+	if err != nil {
+		return fmt.Errorf("read the admin connection: %w", err)
+	}
+	if !strings.Contains(adminURL, "://") || cfg.Database == "" {
 		return process.Usage(errors.New("the admin connection must be a URL with a database, such as postgres://user:password@host:5432/shop"))
 	}
-	if err := createDatabase(ctx, adminURL); err != nil {
+	if err := createDatabase(ctx, cfg); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
-	conn, err := pgx.Connect(ctx, adminURL)
+	conn, err := connectAdmin(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("connect as admin: %w", err)
 	}
@@ -98,7 +93,11 @@ const raceTries = 10
 // Grant gives the roles their rights on the database itself, which CREATE DATABASE … TEMPLATE does not copy, and takes
 // PUBLIC's away.
 func Grant(ctx context.Context, adminURL string, plan Plan) error {
-	conn, err := pgx.Connect(ctx, adminURL)
+	cfg, err := parse(adminURL)
+	if err != nil {
+		return fmt.Errorf("read the admin connection: %w", err)
+	}
+	conn, err := connectAdmin(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("connect as admin: %w", err)
 	}
@@ -111,29 +110,36 @@ func Grant(ctx context.Context, adminURL string, plan Plan) error {
 	})
 }
 
-// createDatabase makes the database that adminURL names when the server does not have it.
-func createDatabase(ctx context.Context, adminURL string) error {
-	conn, err := pgx.Connect(ctx, adminURL)
+// createDatabase makes the database that cfg names when the server does not have it.
+func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err == nil {
 		return conn.Close(ctx)
 	}
 	if !hasCode(err, "3D000") { // invalid_catalog_name: everything else is the caller's to solve
 		return err
 	}
-	server, _ := url.Parse(adminURL)
-	name := strings.TrimPrefix(server.Path, "/")
-	server.Path = "/postgres"
-	conn, err = pgx.Connect(ctx, server.String())
-	if err != nil {
+	server := cfg.Copy()
+	server.Database, server.AfterConnect = "postgres", nil // that one may have any encoding
+	if conn, err = connectAdmin(ctx, server); err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	// 42P04 and 23505: another process was first; both mean that it is there.
-	_, err = conn.Exec(ctx, "CREATE DATABASE "+quote(name))
-	if err != nil && !hasCode(err, "42P04", "23505") {
+	create := "CREATE DATABASE " + quote(cfg.Database) + " ENCODING 'UTF8' TEMPLATE template0"
+	var fits bool
+	err = conn.QueryRow(ctx, "SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database "+
+		"WHERE datname = 'template0'").Scan(&fits)
+	if err != nil {
 		return err
 	}
-	fresh, err := pgx.Connect(ctx, adminURL)
+	if !fits { // nor does its locale; C goes with every encoding
+		create += " LC_COLLATE 'C' LC_CTYPE 'C'"
+	}
+	// 42P04 and 23505: another process was first; both mean that it is there.
+	if _, err = conn.Exec(ctx, create); err != nil && !hasCode(err, "42P04", "23505") {
+		return err
+	}
+	fresh, err := connectAdmin(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -165,7 +171,10 @@ func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string)
 	if err != nil {
 		return err
 	}
-	return execAll(ctx, tx, rights(plan, module, password)...)
+	if err := execAll(ctx, tx, rights(plan, module, password)...); err != nil {
+		return err
+	}
+	return setFixed(ctx, tx, plan.migrate(module), plan.runtime(module))
 }
 
 // rights are the statements that make a module's roles and schema what they are. Each may be repeated.
@@ -185,8 +194,11 @@ func rights(plan Plan, module, password string) []string {
 		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema + " GRANT USAGE ON SEQUENCES TO " + runtime,
 		"ALTER ROLE " + migrate + " SET role = " + owner,
 		"ALTER ROLE " + migrate + " SET search_path = " + schema,
-		// A migration that waits for a lock makes everybody wait behind it.
+		// A migration that waits for a lock makes everybody wait behind it. Otherwise it takes the
+		// time that it needs.
 		"ALTER ROLE " + migrate + " SET lock_timeout = '5s'",
+		"ALTER ROLE " + migrate + " SET statement_timeout = 0",
+		"ALTER ROLE " + migrate + " SET idle_in_transaction_session_timeout = 0",
 		"ALTER ROLE " + runtime + " SET search_path = " + schema,
 		// A connection plans a statement once, for all values, and by an index: every statement of a module has one. Left to itself it plans
 		// some of them each time, and may keep a plan that reads the whole table, made while the table was empty, until the next ANALYZE.
@@ -216,6 +228,7 @@ func Fingerprint() string {
 	for _, statement := range rights(Plan{}, "module", "") {
 		fmt.Fprintln(hash, statement)
 	}
+	fmt.Fprintln(hash, fixed)
 	_ = fs.WalkDir(platformSchema, ".", func(name string, entry fs.DirEntry, _ error) error { // embedded: it cannot fail
 		if text, err := platformSchema.ReadFile(name); err == nil {
 			fmt.Fprintln(hash, entry.Name(), string(text))

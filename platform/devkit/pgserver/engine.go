@@ -15,7 +15,7 @@ import (
 // fails is an error and no reason to go on: whoever installed it wants to know.
 func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error) {
 	local := func(bin string) engine {
-		return &installation{bin: bin, folder: f, host: o.Host, durable: o.Durable, log: log, out: o.Out}
+		return &installation{bin: bin, folder: f, host: o.Host, encoding: o.Encoding, durable: o.Durable, log: log, out: o.Out}
 	}
 	version, err := os.ReadFile(filepath.Join(f.data(), "PG_VERSION"))
 	made := strings.TrimSpace(string(version))

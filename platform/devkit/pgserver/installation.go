@@ -2,6 +2,7 @@ package pgserver
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -18,12 +19,13 @@ import (
 
 // installation runs the server from local binaries.
 type installation struct {
-	bin     string // the folder with initdb and postgres
-	folder  *folder
-	host    string
-	durable bool
-	log     io.Writer
-	out     io.Writer
+	bin      string // the folder with initdb and postgres
+	folder   *folder
+	host     string
+	encoding string
+	durable  bool
+	log      io.Writer
+	out      io.Writer
 }
 
 // raiseLimit gives the server enough file descriptors for 300 sessions: macOS allows a shell 256 and takes one for every
@@ -60,7 +62,7 @@ func (i *installation) initialise() error {
 	}
 	args := []string{
 		"-D", fresh, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", filepath.Join(i.folder.path, "password"),
-		"-E", "UTF8", "--locale", "C", // the same order of text on every machine
+		"-E", cmp.Or(i.encoding, "UTF8"), "--locale", "C", // the same order of text on every machine
 	}
 	if !i.durable {
 		args = append(args, "--no-sync")

@@ -10,12 +10,14 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/devkit/child"
 	"example.com/shop/platform/devkit/freeport"
@@ -23,13 +25,14 @@ import (
 
 // Options of a server; the zero value is a fast, temporary one for tests.
 type Options struct {
-	DataDir string    // "" is a temporary folder, removed with the server
-	Durable bool      // acknowledged commits survive Kill and a power cut; without it not even Kill (fsync and its kin are off)
-	Host    string    // where to listen, 127.0.0.1 when empty; URL stays on that, so another one is 0.0.0.0
-	Port    int       // 0 is any free one
-	Image   string    // for the Docker fallback; DefaultImage when empty
-	Out     io.Writer // says in a line what takes longer than two seconds; may be nil
-	Log     io.Writer // the server's own log, prefixed; may be nil
+	DataDir  string    // "" is a temporary folder, removed with the server
+	Encoding string    // of the cluster that an installation makes; UTF8 when empty, and in Docker
+	Durable  bool      // acknowledged commits survive Kill and a power cut; without it not even Kill (fsync and its kin are off)
+	Host     string    // where to listen, 127.0.0.1 when empty; URL stays on that, so another one is 0.0.0.0
+	Port     int       // 0 is any free one
+	Image    string    // for the Docker fallback; DefaultImage when empty
+	Out      io.Writer // says in a line what takes longer than two seconds; may be nil
+	Log      io.Writer // the server's own log, prefixed; may be nil
 }
 
 // DefaultImage is what runs where Docker is the only PostgreSQL around.
@@ -37,6 +40,9 @@ const DefaultImage = "postgres:17-alpine"
 
 // startTimeout leaves room for a crash recovery.
 const startTimeout = time.Minute
+
+// endTimeout is how long a server takes at most to find that it cannot start.
+const endTimeout = 5 * time.Second
 
 // An engine is the way the server runs: from an installation's binaries or in a container.
 type engine interface {
@@ -59,12 +65,14 @@ type Server struct {
 	proc *child.Process
 }
 
-// Start finds a PostgreSQL, starts it and returns when it answers queries.
+// Start finds a PostgreSQL, starts it and returns when it answers queries. What the environment
+// says about other servers is removed from it; see IgnoreShell.
 func Start(ctx context.Context, o Options) (*Server, error) { return startWith(ctx, o, findEngine) }
 
 func startWith(ctx context.Context, o Options, find finder) (*Server, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	IgnoreShell()
 	o.Host = cmp.Or(o.Host, "127.0.0.1")
 	f, err := openFolder(ctx, o.DataDir, o.Out)
 	if err != nil {
@@ -214,13 +222,19 @@ func (s *Server) await(ctx context.Context, p *child.Process) error {
 		if err == nil {
 			return nil
 		}
+		select { // another server may be what answered, and ours about to find its port taken
+		case <-p.Done():
+			err = errors.Join(err, p.Err())
+		case <-time.After(endTimeout):
+		}
 	case <-p.Done():
 		err = cmp.Or(p.Err(), errors.New("it ended at once"))
 	}
 	return fmt.Errorf("start PostgreSQL: %w\n%s", errors.Join(err, context.Cause(ctx)), s.log)
 }
 
-// Ping returns nil as soon as the server behind the URL accepts a login, else the last error when the context ends.
+// Ping returns nil as soon as the server behind the URL accepts a login, else the last error: when
+// the context ends, or at once when waiting cannot help.
 func Ping(ctx context.Context, url string) error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -231,12 +245,26 @@ func Ping(ctx context.Context, url string) error {
 		if err == nil {
 			return conn.Close(ctx)
 		}
+		if !mayPass(err) {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return err
 		case <-again.C:
 		}
 	}
+}
+
+// mayPass says whether a server that is starting may answer so. Another answer than that it is not
+// ready, has no room or (a pooler) cannot reach its server is its last word, and an address that
+// cannot be read stays so.
+func mayPass(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		return false
+	}
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	return !ok || slices.Contains([]string{"08", "53", "57"}, answer.Code[:min(2, len(answer.Code))])
 }
 
 // lockDown takes CONNECT and TEMP from PUBLIC also in the databases that initdb made: a module's role has its own

@@ -94,8 +94,14 @@ func TestTemporaryServer(t *testing.T) {
 	}
 	wrong, _ := url.Parse(s.URL())
 	wrong.User = url.UserPassword("postgres", "wrong")
-	if _, err := pgx.Connect(t.Context(), wrong.String()); err == nil {
-		t.Error("a wrong password was accepted")
+	for name, address := range map[string]string{
+		"password": wrong.String(), "service": s.URL() + "&service=nosuch", "database": strings.Replace(s.URL(), "/postgres?", "/nosuch?", 1),
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		if err := pgserver.Ping(ctx, address); err == nil || ctx.Err() != nil {
+			t.Errorf("a wrong %s: %v; waiting ended with %v, and could not help", name, err, ctx.Err())
+		}
+		cancel()
 	}
 	data := query(t, s.URL(), "SHOW data_directory")
 	if err := s.Stop(t.Context()); err != nil {

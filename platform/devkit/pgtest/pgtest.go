@@ -11,7 +11,6 @@ import (
 	"context"
 	"crypto/rand"
 	"io/fs"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -56,7 +55,7 @@ func New(t testing.TB, schemas ...Schema) *DB {
 	if err := template.clone(ctx, name); err != nil {
 		t.Fatalf("pgtest: clone %s: %v", template.name, err)
 	}
-	db := &DB{Name: name, adminURL: withDatabase(server, name), plan: template.plan, schemas: schemas}
+	db := &DB{Name: name, adminURL: postgres.WithDatabase(server, name), plan: template.plan, schemas: schemas}
 	t.Cleanup(func() { drop(t, server, name) })
 	// A clone has the template's tables and not its database-level grants.
 	if err := postgres.Grant(ctx, db.adminURL, db.plan); err != nil {
@@ -125,13 +124,4 @@ func drop(t testing.TB, server, name string) {
 	if err != nil {
 		t.Errorf("pgtest: drop %s: %v", name, err)
 	}
-}
-
-func withDatabase(server, name string) string {
-	u, err := url.Parse(server)
-	if err != nil {
-		return "" // newTemplate has refused it already
-	}
-	u.Path = "/" + name
-	return u.String()
 }

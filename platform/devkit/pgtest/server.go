@@ -24,6 +24,7 @@ var serverURL = sync.OnceValues(func() (string, error) {
 		return url, nil
 	}
 	if os.Getenv("TEST_POSTGRES") == "docker" {
+		pgserver.IgnoreShell()
 		return startContainer(ctx, cmp.Or(os.Getenv("TEST_POSTGRES_IMAGE"), pgserver.DefaultImage))
 	}
 	server, err := pgserver.Start(ctx, pgserver.Options{Image: os.Getenv("TEST_POSTGRES_IMAGE"), Out: os.Stderr})

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
-	"net/url"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,8 +26,8 @@ type template struct {
 }
 
 func newTemplate(server string, schemas []Schema) (*template, error) {
-	u, err := url.Parse(server)
-	if err != nil {
+	cfg, err := pgx.ParseConfig(server)
+	if err != nil || !strings.Contains(server, "://") {
 		return nil, errors.New("the server's address is no URL") // without the text: it has a password
 	}
 	sum, err := fingerprint(schemas)
@@ -36,8 +36,7 @@ func newTemplate(server string, schemas []Schema) (*template, error) {
 	}
 	id := fmt.Sprintf("%x", sum[:5])
 	// Everybody who shares the server must come to the same password, and nobody else.
-	secret, _ := u.User.Password()
-	plan := postgres.Plan{Prefix: "t" + id + "_", Password: fmt.Sprintf("%x", sha256.Sum256([]byte(secret+id)))[:32]}
+	plan := postgres.Plan{Prefix: "t" + id + "_", Password: fmt.Sprintf("%x", sha256.Sum256([]byte(cfg.Password+id)))[:32]}
 	for _, s := range schemas {
 		plan.Modules = append(plan.Modules, s.Module)
 	}
@@ -88,7 +87,7 @@ func (m *template) create(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+building+" WITH (FORCE)"); err != nil { // of a killed process
 		return err
 	}
-	buildURL := withDatabase(m.server, building)
+	buildURL := postgres.WithDatabase(m.server, building)
 	if err := postgres.Provision(ctx, buildURL, m.plan); err != nil {
 		return err
 	}

@@ -1,0 +1,130 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/process"
+)
+
+// connectTimeout bounds one attempt to reach the server, unless the address has a connect_timeout,
+// so that a start against a dead address fails soon and says so.
+const connectTimeout = 5 * time.Second
+
+// pingTimeout bounds the question whether a connection that rested in the pool is still alive; then
+// the next one is tried.
+const pingTimeout = time.Second
+
+// addressKeys are the parameters that an address may have: where the server is, who logs in, and
+// how. What a session is like belongs to the role (options, search_path and so on), and how many
+// connections there are to a setting (pool_max_conns).
+var addressKeys = []string{
+	"host", "port", "dbname", "user", "password", "passfile", "connect_timeout", "application_name",
+	"target_session_attrs",
+	"sslmode", "ssl", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcertmode", "sslnegotiation", "sslsni",
+	"channel_binding", "require_auth", "krbspn", "krbsrvname", "min_protocol_version", "max_protocol_version",
+	"default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
+	"pool_min_conns", "pool_min_idle_conns", "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter",
+	"pool_max_conn_idle_time", "pool_health_check_period",
+}
+
+var otherKey = regexp.MustCompile(`connection string key ("[^"]*") is not`)
+
+// parse reads an address into what every connection of the product is made from. libpq's
+// environment variables fill in what it leaves open, but for those that say what a session is like.
+func parse(address string) (*pgx.ConnConfig, error) {
+	cfg, err := pgx.ParseConfigWithOptions(address, pgx.ParseConfigOptions{
+		ParseConfigOptions: pgconn.ParseConfigOptions{ConnStringAllowedKeys: addressKeys},
+	})
+	if err != nil {
+		if key := otherKey.FindStringSubmatch(err.Error()); key != nil {
+			err = fmt.Errorf("the address of a database must not have the parameter %s: leave it out", key[1])
+		}
+		return nil, process.Usage(err)
+	}
+	name := cfg.RuntimeParams["application_name"]
+	clear(cfg.RuntimeParams)
+	if name != "" {
+		cfg.RuntimeParams["application_name"] = name
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	cfg.DialFunc = newDialer().DialContext
+	cfg.AfterConnect = requireUTF8
+	return cfg, nil
+}
+
+// parsePool is parse for a pool. Its connections call themselves name.
+func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
+	conn, err := parse(address)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, process.Usage(err)
+	}
+	conn.RuntimeParams["application_name"] = name
+	cfg.ConnConfig, cfg.MaxConns, cfg.PingTimeout = conn, maxConns, pingTimeout
+	return cfg, nil
+}
+
+// Connect opens one connection outside of any pool.
+func Connect(ctx context.Context, address string) (*pgx.Conn, error) {
+	cfg, err := parse(address)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// WithDatabase is the URL with another database.
+func WithDatabase(address, database string) string { return rewrite(address, nil, database) }
+
+// roleURL is the URL with another login.
+func roleURL(address, role, password string) string {
+	return rewrite(address, url.UserPassword(role, password), "")
+}
+
+// rewrite exchanges a URL's login, its database, or both, wherever they are, and keeps everything
+// else as it is. It reads PostgreSQL's URLs, which net/url does not: they may have several hosts,
+// and folders for hosts.
+func rewrite(address string, login *url.Userinfo, database string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	had := ""
+	if at := strings.IndexAny(rest, "@/"); at >= 0 && rest[at] == '@' {
+		had, rest = rest[:at+1], rest[at+1:]
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	host, path, _ := strings.Cut(rest, "/")
+	if login != nil {
+		had = login.String() + "@"
+	}
+	if database != "" {
+		path = url.PathEscape(database)
+	}
+	var kept []string
+	for parameter := range strings.SplitSeq(query, "&") {
+		key, _, _ := strings.Cut(parameter, "=")
+		key, _ = url.PathUnescape(key) // what is wrong with it is said when the address is used
+		isLogin := key == "user" || key == "password" || key == "passfile"
+		replaced := isLogin && login != nil || key == "dbname" && database != ""
+		if parameter != "" && !replaced {
+			kept = append(kept, parameter)
+		}
+	}
+	result := scheme + "://" + had + host + "/" + path
+	if len(kept) > 0 {
+		result += "?" + strings.Join(kept, "&")
+	}
+	return result
+}

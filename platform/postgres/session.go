@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"example.com/shop/platform/process"
+)
+
+// setting is a parameter of a session and its value.
+type setting struct{ name, value string }
+
+// relied are the settings without which statements fail or mean something else.
+var relied = []setting{
+	{"default_transaction_isolation", "read committed"}, // waits for a row that is being written, and goes on
+	{"default_transaction_read_only", "off"},
+	{"client_encoding", "UTF8"},
+	{"standard_conforming_strings", "on"},
+}
+
+// fixed are the settings that both roles of a module get. A role's settings win over those of its
+// database and of the server, so what those say is for others. Values travel in binary form; the
+// formats of text are for a person who reads.
+var fixed = append([]setting{
+	{"timezone", "UTC"},
+	{"datestyle", "ISO, MDY"},
+	{"intervalstyle", "postgres"},
+	{"bytea_output", "hex"},
+	{"idle_session_timeout", "0"}, // a pool's connections rest
+	{"transaction_timeout", "0"},  // each statement has its time; PostgreSQL 17 is the first to know it
+}, relied...)
+
+// setFixed sets them on the roles, but for those that this server does not know.
+func setFixed(ctx context.Context, tx pgx.Tx, roles ...string) error {
+	for _, s := range fixed {
+		var known bool
+		if err := tx.QueryRow(ctx, "SELECT current_setting($1, true) IS NOT NULL", s.name).Scan(&known); err != nil {
+			return err
+		}
+		if !known {
+			continue
+		}
+		for _, role := range roles {
+			if _, err := tx.Exec(ctx, "ALTER ROLE "+quote(role)+" SET "+s.name+" = '"+s.value+"'"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// connectAdmin connects for Provision, whose session is what the server makes it.
+func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	set := "SET statement_timeout = 0"
+	for _, s := range relied {
+		set += "; SET " + s.name + " = '" + s.value + "'"
+	}
+	if _, err := conn.PgConn().Exec(ctx, set).ReadAll(); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return conn, nil
+}
+
+// requireUTF8 refuses a database that cannot keep every character. The server says its encoding
+// with its greeting, so this costs nothing.
+func requireUTF8(_ context.Context, conn *pgconn.PgConn) error {
+	if encoding := conn.ParameterStatus("server_encoding"); encoding != "UTF8" {
+		return process.Usage(fmt.Errorf("the database has the encoding %s and the shop needs UTF8: "+
+			"name a database that is not there yet, and seam setup makes it", encoding))
+	}
+	return nil
+}
+
+// inspect refuses a connection that is not on the module's own role, of the given kind, or whose
+// session is not what the product relies on. A module of "" is whichever the connection leads to.
+func inspect(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, module, kind string) error {
+	var role, schema string
+	found := make([]string, len(relied))
+	query, into := "SELECT session_user::text, coalesce(current_schema(), '')::text", []any{&role, &schema}
+	for i, s := range relied {
+		query += ", current_setting('" + s.name + "')"
+		into = append(into, &found[i])
+	}
+	if err := db.QueryRow(ctx, query).Scan(into...); err != nil {
+		return err
+	}
+	switch {
+	case module == "" && !strings.HasSuffix(role, schema+kind):
+		return process.Usage(fmt.Errorf("it logs in as %s: name a module's role, such as orders%s", role, kind))
+	case module != "" && module != schema:
+		return process.Usage(fmt.Errorf("it leads to the schema %q: name the runtime connection of %s", schema, module))
+	case module != "" && !strings.HasSuffix(role, module+kind):
+		return process.Usage(fmt.Errorf("it logs in as %s: name the role %s%s", role, module, kind))
+	}
+	for i, s := range relied {
+		if found[i] != s.value {
+			return process.Usage(fmt.Errorf("%s is %q for the role %s, and must be %q: run seam setup again, "+
+				"or take back what sets it for this role and database", s.name, found[i], role, s.value))
+		}
+	}
+	return nil
+}
