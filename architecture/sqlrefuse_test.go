@@ -23,7 +23,9 @@ const (
 	provisioned = "keep to tables, indexes and the like in the module's own schema: what a database or a server has once " +
 		"is made in platform/postgres/provision.go (an extension with SCHEMA pg_catalog)"
 	noChannel = "publish an event with events.PublishTx: a channel belongs to the whole database, so it is gone when the schema moves"
-	writeOut  = "write the statement out in the module's queries.sql"
+	expand    = "add a column, fill it, and drop the old one in a later release: processes of the release before are still " +
+		"serving, and a statement that they have prepared fails once on each connection when its columns change (SQLSTATE 0A000)"
+	writeOut = "write the statement out in the module's queries.sql"
 )
 
 // refuses notes what no module's SQL may do, and says whether the node needs no further look.
@@ -33,6 +35,14 @@ func (r sqlReader) refuses(kind string, node pgNode, line int) bool {
 		return true
 	}
 	switch kind {
+	case "AlterTableCmd":
+		if node["subtype"] == "AT_AlterColumnType" {
+			r.refuse(line, "changes the type of the column "+node.text("name"), expand)
+		}
+	case "RenameStmt":
+		if node["renameType"] == "OBJECT_COLUMN" {
+			r.refuse(line, "renames the column "+node.text("subname"), expand)
+		}
 	case "ListenStmt", "NotifyStmt":
 		r.refuse(line, "speaks to other modules through a channel"+r.where, noChannel)
 	case "VariableSetStmt":

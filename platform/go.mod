@@ -28,7 +28,10 @@ require (
 	golang.org/x/sync v0.25.0
 )
 
-require example.com/shop/platform/devkit v0.0.0
+require (
+	example.com/shop/platform/devkit v0.0.0
+	github.com/nats-io/nats-server/v2 v2.15.2
+)
 
 require (
 	dario.cat/mergo v1.0.2 // indirect
@@ -76,7 +79,6 @@ require (
 	github.com/moby/sys/userns v0.1.0 // indirect
 	github.com/moby/term v0.5.2 // indirect
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
-	github.com/nats-io/nats-server/v2 v2.15.2 // indirect
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/oklog/ulid v1.3.1 // indirect

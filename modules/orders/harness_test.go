@@ -31,6 +31,7 @@ import (
 type shop struct {
 	t      *testing.T
 	module *Module
+	db     *pgtest.DB
 	pool   *pgxpool.Pool
 	server *httptest.Server
 	key    *tokens.Key
@@ -63,7 +64,8 @@ func setup(t *testing.T) *shop {
 	ctx := t.Context()
 	s := &shop{t: t, clock: time.Now()}
 	log := slog.New(slog.NewTextHandler(s, nil))
-	s.pool = pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS}).Pool(t, "orders")
+	s.db = pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS})
+	s.pool = s.db.Pool(t, "orders")
 
 	// No poll, so that whatever is published has to wake the relay. One attempt, so that an event which fails is a dead letter at once.
 	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,

@@ -117,14 +117,19 @@ func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, leftOut []str
 	batch, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*message.Message, error) {
 		var id uuid.UUID
 		var topic string
-		var payload json.RawMessage
-		var headers map[string]string
+		var payload, headers json.RawMessage
 		var replays int
 		if err := row.Scan(&id, &topic, &payload, &headers, &replays); err != nil {
 			return nil, err
 		}
 		m := message.NewMessage(id.String(), message.Payload(payload))
-		m.Metadata = headers
+		// A row may have been written by hand. Headers that cannot be read are left out, for otherwise the row would be an
+		// error of every scan, and nothing of the module would be published any more.
+		var texts map[string]any
+		_ = json.Unmarshal(headers, &texts)
+		for name, value := range texts {
+			m.Metadata[name] = fmt.Sprint(value)
+		}
 		m.Metadata[metadataTopic] = topic
 		m.Metadata[MetadataReplays] = strconv.Itoa(replays)
 		return m, nil

@@ -31,6 +31,22 @@ func TestTheRelayFindsRowsThatCameLate(t *testing.T) {
 	eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'late'")
 }
 
+// A row that was written by hand may have headers of any shape.
+func TestHeadersThatCannotBeReadHoldUpNoEvent(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	_, err := s.teller.Exec(t.Context(), `INSERT INTO outbox (id, topic, key, payload, headers)
+		SELECT gen_random_uuid(), 'teller.happened.v1', h, jsonb_build_object('thing', h), h::jsonb
+		FROM unnest(ARRAY['null', '"x"', '[1]', '{"aggregateversion":1,"actor":null}']) AS h`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.publish(t.Context(), t, "usual")
+	s.tell(t)
+	eventually(t, s.listener, 5, "SELECT count(*) FROM effects")
+}
+
 // A topic waits for an event that the bus refuses, so one that it would always refuse is never written.
 func TestAnEventThatIsTooLargeIsRefusedToWhoTellsIt(t *testing.T) {
 	t.Parallel()

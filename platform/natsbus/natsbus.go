@@ -140,9 +140,21 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 // a restart of it would close the whole shop: orders are taken meanwhile, and their events wait in the outbox.
 func (b *Bus) Ready(context.Context) error {
 	if b.reached.Load() {
-		return nil
+		return b.room()
 	}
 	return errUnreachable
+}
+
+// minPayload is what the broker has to take at least: an event's 512 KiB, written as JSON, with its headers.
+const minPayload = 1 << 20
+
+// room refuses a broker that takes smaller messages than events may be. The first that is too large would otherwise be
+// refused for ever, long after the start, and hold up its topic.
+func (b *Bus) room() error {
+	if most := b.conn.MaxPayload(); most < minPayload {
+		return fmt.Errorf("the broker takes messages of at most %d bytes: set its max_payload to %d or more", most, minPayload)
+	}
+	return nil
 }
 
 // Check says whether the broker can be reached now.
@@ -151,7 +163,7 @@ func (b *Bus) Check(context.Context) error {
 	case b.conn.IsClosed():
 		return errClosed
 	case b.conn.IsConnected():
-		return nil
+		return b.room()
 	}
 	if err := b.conn.LastError(); err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)

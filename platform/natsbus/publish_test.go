@@ -1,9 +1,12 @@
 package natsbus_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -97,5 +100,25 @@ func TestAnOlderBrokerIsToldOneByOne(t *testing.T) {
 	defer mu.Unlock()
 	if len(acknowledged) != 50 {
 		t.Errorf("acknowledged: %v", acknowledged)
+	}
+}
+
+// A broker that takes less than an event may have is refused at once, and not by the first large event.
+func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
+	t.Parallel()
+	small, err := server.NewServer(&server.Options{Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 64 << 10, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	small.Start()
+	t.Cleanup(func() { small.Shutdown(); small.WaitForShutdown() })
+	if !small.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the broker does not start")
+	}
+	bus := open(t, newConfig(t, small.ClientURL()))
+	for what, err := range map[string]error{"provision": bus.Provision(t.Context(), nil), "publish": bus.Publish(topic, newMessage("small"))} {
+		if err == nil || !strings.Contains(err.Error(), "max_payload") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

@@ -49,6 +49,9 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	if err := takeTurn(ctx, turn); err != nil {
 		return fmt.Errorf("wait for another migration: %w", err)
 	}
+	if err := refuseInvalidIndexes(ctx, turn); err != nil {
+		return err
+	}
 	db := stdlib.OpenDB(*cfg)
 	defer db.Close()
 	platform, err := fs.Sub(platformSchema, "schema")
@@ -88,11 +91,42 @@ func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
+// refuseInvalidIndexes finds what a CREATE INDEX CONCURRENTLY left that failed. IF NOT EXISTS would take it for the index that
+// it wants, and the migration for done.
+func refuseInvalidIndexes(ctx context.Context, conn *pgx.Conn) error {
+	var invalid []string
+	err := conn.QueryRow(ctx, `
+		SELECT coalesce(array_agg(c.relname), '{}') FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+		WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace`).Scan(&invalid)
+	if err != nil {
+		return fmt.Errorf("look for invalid indexes: %w", err)
+	}
+	if len(invalid) > 0 {
+		return process.Usage(fmt.Errorf("the indexes %v are not valid, because making them failed or still goes on: "+
+			"DROP INDEX them, remove what they do not allow, and migrate again", invalid))
+	}
+	return nil
+}
+
 func up(ctx context.Context, db *sql.DB, table string, migrations fs.FS) error {
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations,
 		goose.WithTableName(table), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err
+	}
+	statuses, err := provider.Status(ctx)
+	if err != nil {
+		return err
+	}
+	late := ""
+	for _, s := range statuses { // by number
+		switch {
+		case s.State == goose.StatePending && late == "":
+			late = s.Source.Path
+		case s.State == goose.StateApplied && late != "":
+			// goose refuses it, too, and does not say what to do.
+			return process.Usage(fmt.Errorf("%s is numbered below %s, which is applied already: give it a higher number", late, s.Source.Path))
+		}
 	}
 	_, err = provider.Up(ctx)
 	return err
@@ -114,36 +148,42 @@ func check(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
 	return checkVersion(ctx, pool, moduleVersions, migrations)
 }
 
+// checkVersion wants every migration of this binary to be applied, and not only the last: one that was numbered below others
+// which are applied already is missing, too.
 func checkVersion(ctx context.Context, pool *pgxpool.Pool, table string, migrations fs.FS) error {
-	want, err := latest(migrations)
+	want, err := versions(migrations)
 	if err != nil {
 		return err
 	}
-	var have int64
-	err = pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+table).Scan(&have)
-	if err != nil && !hasCode(err, "42P01") { // undefined_table: never migrated
+	var missing []int64
+	err = pool.QueryRow(ctx, "SELECT coalesce(array_agg(v ORDER BY v), '{}') FROM unnest($1::bigint[]) AS v"+
+		" WHERE v NOT IN (SELECT version_id FROM "+table+" WHERE is_applied)", want).Scan(&missing)
+	if hasCode(err, "42P01") { // undefined_table: never migrated
+		missing, err = want, nil
+	}
+	if err != nil {
 		return fmt.Errorf("read %s: %w", table, err)
 	}
-	if have < want {
-		return fmt.Errorf("%w: %s is at %d and this binary needs %d; run its migrate verb first", ErrOutdated, table, have, want)
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: %s lacks %v, which this binary needs; run its migrate verb first", ErrOutdated, table, missing)
 	}
 	return nil
 }
 
-// latest is the highest number among files named 0001_what.sql.
-func latest(migrations fs.FS) (int64, error) {
+// versions are the numbers of files named 0001_what.sql.
+func versions(migrations fs.FS) ([]int64, error) {
 	files, err := fs.Glob(migrations, "*.sql")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var highest int64
+	var numbers []int64
 	for _, f := range files {
 		number, _, _ := strings.Cut(path.Base(f), "_")
 		v, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("migration %s does not start with a number", f)
+			return nil, fmt.Errorf("migration %s does not start with a number", f)
 		}
-		highest = max(highest, v)
+		numbers = append(numbers, v)
 	}
-	return highest, nil
+	return numbers, nil
 }

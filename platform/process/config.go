@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"reflect"
 	"strings"
@@ -11,10 +12,18 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Config reads the environment into a struct of env tags, and asks it and each struct in it that has a Validate method whether its
-// values go together. Its error is a usage error that names the settings to mend.
+// Config reads the environment into a struct of env tags, and asks it and each struct in it that has a Validate method
+// whether its values go together. Its error is a usage error that names the settings to change.
+//
+// White space around a value is no part of it: secrets are often made with a newline at their end, which no address, token
+// or password of ours has.
 func Config[T any]() (T, error) {
-	cfg, err := env.ParseAs[T]()
+	environment := map[string]string{}
+	for _, setting := range os.Environ() {
+		name, value, _ := strings.Cut(setting, "=")
+		environment[name] = strings.TrimSpace(value)
+	}
+	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: environment})
 	if err == nil {
 		if err := validate(reflect.ValueOf(cfg)); err != nil {
 			return cfg, Usage(err)
@@ -42,6 +51,8 @@ func explain(names []string, wrong env.ParseError) string {
 	switch {
 	case wrong.Type == reflect.TypeFor[time.Duration]():
 		want = "no duration, as in 500ms, 5s or 2h"
+	case wrong.Type == reflect.TypeFor[slog.Level]():
+		want = "no level: debug, info, warn or error"
 	case wrong.Type != nil && wrong.Type.Kind() >= reflect.Int && wrong.Type.Kind() <= reflect.Float64:
 		want = "not a number, or too large a one"
 	default:

@@ -150,6 +150,11 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 	if cfg, err := Config[config](); err != nil || cfg.URL != "here" {
 		t.Errorf("got %+v, %v", cfg, err)
 	}
+	// As a secret that was made with a newline at its end.
+	t.Setenv("PROCESS_TEST_URL", " there\n")
+	if cfg, err := Config[config](); err != nil || cfg.URL != "there" {
+		t.Errorf("with white space around it: got %+v, %v", cfg, err)
+	}
 	t.Setenv("PROCESS_TEST_PORT", "web")
 	if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), "PROCESS_TEST_PORT=web is not a number") {
 		t.Errorf("got %v", err)

@@ -42,8 +42,11 @@ type Config struct {
 	NATS      natsbus.Config
 }
 
-// Validate refuses to wait for longer than stopping may take.
+// Validate refuses to wait for longer than stopping may take, and a pool that holds no connection.
 func (c Config) Validate() error {
+	if c.MaxConns < 1 {
+		return errors.New("DATABASE_MAX_CONNS must be at least 1")
+	}
 	if c.DrainAfter < 0 || c.DrainAfter >= c.StopGrace {
 		return errors.New("DRAIN_AFTER is a part of STOP_GRACE: it must be shorter, and not below 0")
 	}

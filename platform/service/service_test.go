@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -120,12 +121,20 @@ func TestCloseEndsBusThenPools(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	cfg, err := process.Config[Config]()
-	if err != nil {
+	if _, err := process.Config[Config](); err != nil {
 		t.Fatalf("the defaults are refused: %v", err)
 	}
-	cfg.DrainAfter = cfg.StopGrace
-	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "DRAIN_AFTER") {
-		t.Errorf("got %v", err)
+	for setting, value := range map[string]string{
+		"DRAIN_AFTER": "25s", "DATABASE_MAX_CONNS": "0", "HTTP_MAX_BODY_BYTES": "-1", "HTTP_MAX_HEADER_BYTES": "0",
+		"HTTP_READ_TIMEOUT": "0s", "HTTP_HANDLER_TIMEOUT": "-5s", "HTTP_WRITE_TIMEOUT": "1s", "LOG_LEVEL": "warning",
+	} {
+		t.Run(setting, func(t *testing.T) {
+			t.Setenv(setting, value)
+			prefix, _, _ := strings.Cut(setting, "_")
+			_, err := process.Config[Config]()
+			if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), prefix+"_") || strings.Contains(err.Error(), "number") {
+				t.Errorf("%s=%s: got %v, want a usage error that names it", setting, value, err)
+			}
+		})
 	}
 }

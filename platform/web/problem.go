@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/postgres"
 )
 
 // problem is the body of every error (RFC 9457). Its type is a stable name for programs; its detail tells a person
@@ -105,6 +106,10 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 		}
 		if errors.Is(cause, context.DeadlineExceeded) {
 			return standardProblem(ctx, http.StatusServiceUnavailable)
+		}
+		if postgres.Transient(cause) {
+			return newProblem(ctx, http.StatusServiceUnavailable, "database-unavailable",
+				"The database cannot answer at the moment. Send the request again in a moment, with the same Idempotency-Key if it has one.")
 		}
 		return standardProblem(ctx, status)
 	}

@@ -6,6 +6,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,6 +38,20 @@ type Config struct {
 	MaxHeaderBytes int `env:"HTTP_MAX_HEADER_BYTES" envDefault:"16384"`
 
 	Auth Auth
+}
+
+// Validate refuses what would be no limit, or would refuse every request.
+func (c Config) Validate() error {
+	if min(c.ReadTimeout, c.HandlerTimeout, c.WriteTimeout, c.IdleTimeout, c.DrainTimeout) <= 0 {
+		return errors.New("no timeout of HTTP_ may be 0 or less: there would be no limit")
+	}
+	if c.WriteTimeout <= c.HandlerTimeout {
+		return errors.New("HTTP_WRITE_TIMEOUT must be longer than HTTP_HANDLER_TIMEOUT, or answers are cut off")
+	}
+	if c.MaxBodyBytes < 1 || c.MaxHeaderBytes < 1 {
+		return errors.New("HTTP_MAX_BODY_BYTES and HTTP_MAX_HEADER_BYTES must be at least 1")
+	}
+	return nil
 }
 
 // Server serves the modules that were mounted on it.

@@ -1,0 +1,28 @@
+package postgres
+
+import (
+	"errors"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Transient says that the database could not do it now and may do it later: it was not reached or was lost, has no room,
+// shuts down, or ended the statement for the sake of others. Whether a statement that was under way took effect is unknown
+// then. (SQLSTATE classes: PostgreSQL's documentation, appendix A.)
+func Transient(err error) bool {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pgErr.Code[:min(2, len(pgErr.Code))] {
+		case "08", "40", "53", "57": // connection; serialization or deadlock; out of resources; cancelled or shut down
+			return true
+		}
+		if pgErr.Code == "55P03" { // lock_timeout
+			return true
+		}
+	}
+	_, notReached := errors.AsType[*pgconn.ConnectError](err)
+	_, lost := errors.AsType[net.Error](err)
+	return notReached || lost || pgconn.SafeToRetry(err) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
