@@ -136,6 +136,7 @@ func forDevelopment(pkg string) bool {
 	for _, prefix := range []string{
 		"platform/devkit", "topology", "cmd/seam", "architecture", "test", "testing",
 		"github.com/nats-io/nats-server", "github.com/testcontainers", "github.com/fergusstrange/embedded-postgres",
+		"github.com/cloudevents",
 	} {
 		if under(pkg, prefix) {
 			return true

@@ -54,12 +54,13 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Place
 		if err := queries.Reject(ctx, orderID); err != nil {
 			return fmt.Errorf("reject order: %w", err)
 		}
-		return events.PublishTx(ctx, tx, inventoryapi.Rejected{OrderID: e.OrderID, Reason: reasonOutOfStock, Version: answerVersion})
+		rejected := inventoryapi.Rejected{OrderID: orderID.String(), Reason: reasonOutOfStock, Version: answerVersion}
+		return events.PublishTx(ctx, tx, rejected)
 	}
 	if err := queries.Reserve(ctx, db.ReserveParams{OrderID: orderID, Skus: skus, Quantities: quantities}); err != nil {
 		return fmt.Errorf("reserve stock: %w", err)
 	}
-	return events.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: e.OrderID, Version: answerVersion})
+	return events.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: orderID.String(), Version: answerVersion})
 }
 
 // onOrderConfirmed sends the reserved pieces off. Nobody waits for that, so nothing is published. An order without a

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,11 @@ func TestSaga(t *testing.T) {
 		},
 		"reserves once": {
 			told: []events.Event{twoOfTea, twoOfTea}, heard: reserved, status: "reserved", tea: [3]int64{998, 2, 0},
+		},
+		"knows an order by the value of its id": {
+			told: []events.Event{placed(strings.ToUpper(order), twoOfTea.Lines...),
+				placed("urn:uuid:"+order, twoOfTea.Lines...), confirmed},
+			heard: reserved, status: "shipped", tea: [3]int64{998, 0, 2},
 		},
 		"ships once": {
 			told: []events.Event{twoOfTea, confirmed, confirmed}, heard: reserved, status: "shipped", tea: [3]int64{998, 0, 2},

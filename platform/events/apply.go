@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -55,6 +56,9 @@ func claimTx(ctx context.Context, tx pgx.Tx, batch ...*message.Message) (map[str
 		RETURNING event_id`, ids, topics)
 	results := tx.SendBatch(ctx, queries)
 	if _, err := results.Exec(); err != nil {
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == lockTimeout {
+			err = fmt.Errorf("%w: %w", errNoTurn, err)
+		}
 		return nil, errors.Join(fmt.Errorf("take the module's turn: %w", err), results.Close())
 	}
 	rows, err := results.Query()
@@ -88,6 +92,7 @@ func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, m *message.Message) er
 	}
 	if err != nil {
 		span.RecordError(err)
+		span.SetStatus(codes.Error, "")
 		return fmt.Errorf("handle %s: %w", topic, err)
 	}
 	return nil
@@ -113,5 +118,14 @@ func transient(err error) bool {
 	case "40", "53", "57": // serialization or deadlock, out of resources, shut down
 		return pgErr.Code != "57014" // query_canceled: the handler's own statement is too slow
 	}
-	return pgErr.Code == "55P03" // lock_timeout
+	return pgErr.Code == lockTimeout
 }
+
+// lockTimeout is PostgreSQL's code for a statement that has waited for a lock for too long.
+const lockTimeout = "55P03"
+
+// errNoTurn says that another process of the module keeps the turn, such as one that was frozen.
+var errNoTurn = errors.New("another process has the module's turn")
+
+// holdsUpAll says that any other event would wait as long and fail as well.
+func holdsUpAll(err error) bool { return errors.Is(err, errUnreachable) || errors.Is(err, errNoTurn) }

@@ -19,6 +19,13 @@ const txLimit = 30 * time.Second
 // errNoConnection says that the database was not reached, or was lost in mid-transaction: no event is to blame for that.
 var errNoConnection = errors.New("no connection to the database")
 
+// errUnreachable says that a new connection could not be made. The next try would wait as long and
+// fail as well.
+var errUnreachable = fmt.Errorf("%w: it cannot be reached", errNoConnection)
+
+// reachAgain is the pause between two tries to reach a database that is away.
+const reachAgain = 250 * time.Millisecond
+
 // ownConn is a connection that the delivery of one module keeps to itself, so that requests which exhaust the pool never hold it
 // up. Loops that share one take turns.
 type ownConn struct {
@@ -42,7 +49,7 @@ func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.T
 	if c.conn == nil || c.conn.IsClosed() {
 		conn, err := pgx.ConnectConfig(ctx, c.cfg)
 		if err != nil {
-			return fmt.Errorf("%w: %w", errNoConnection, err)
+			return fmt.Errorf("%w: %w", errUnreachable, err)
 		}
 		c.conn = conn
 	}
@@ -52,6 +59,18 @@ func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.T
 		return fmt.Errorf("%w: %w", errNoConnection, err)
 	}
 	return err
+}
+
+// reach returns when the database can be reached, or when ctx ends.
+func (c *ownConn) reach(ctx context.Context) {
+	nothing := func(context.Context, pgx.Tx) error { return nil }
+	for errors.Is(c.inTx(ctx, nothing), errUnreachable) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reachAgain):
+		}
+	}
 }
 
 func (c *ownConn) close(ctx context.Context) {

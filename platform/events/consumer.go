@@ -2,11 +2,13 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
@@ -76,9 +78,20 @@ func (c *Consumer) Subscribe(ctx context.Context) error {
 	return nil
 }
 
-// forward merges the topics into one queue, from which batches are taken.
+// forward merges the topics into one queue, from which batches are taken. The inbox knows an event
+// by the value of its id, so another spelling of it, such as upper case, becomes the usual one
+// here.
 func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 	for m := range messages {
+		id, err := uuid.Parse(m.UUID)
+		if err != nil {
+			c.log.Error("dropped a message that is no event", "topic", topic, "event_id", m.UUID, "error", err)
+			m.Ack()
+			continue
+		}
+		if usual := id.String(); usual != m.UUID {
+			m.UUID = usual
+		}
 		m.Metadata.Set(metadataTopic, topic)
 		select {
 		case c.incoming <- m:
@@ -105,7 +118,28 @@ func (c *Consumer) receive(ctx context.Context) error {
 			c.giveBack()
 			return nil
 		case first := <-c.incoming:
-			c.consume(ctx, c.collect(first))
+			if err := c.consume(ctx, c.collect(first)); errors.Is(err, errUnreachable) {
+				c.sitOut(ctx, err)
+			}
+		}
+	}
+}
+
+// sitOut gives back what arrives, at once, until the database can be reached: another process of
+// the module may reach it.
+func (c *Consumer) sitOut(ctx context.Context, cause error) {
+	c.log.WarnContext(ctx, "events are given back to the bus until the database can be reached", "error", cause)
+	reached := make(chan struct{})
+	go func() {
+		defer close(reached)
+		c.conn.reach(ctx)
+	}()
+	for {
+		select {
+		case m := <-c.incoming:
+			m.Nack()
+		case <-reached:
+			return
 		}
 	}
 }
@@ -136,25 +170,29 @@ func (c *Consumer) collect(first *message.Message) []*message.Message {
 	return batch
 }
 
-// consume applies the batch in one transaction or, when that fails, each event in one of its own: with time of its own, so that a
-// batch that took too long falls apart into events that do not. What is left when ctx ends is given back.
-func (c *Consumer) consume(ctx context.Context, batch []*message.Message) {
+// consume applies the batch in one transaction or, when that fails, each event in one of its own:
+// with time of its own, so that a batch that took too long falls apart into events that do not.
+// What is left when ctx ends is given back, and so is what is left when the database or the
+// module's turn cannot be had: each further event would wait in vain, and no other process could
+// have it meanwhile.
+func (c *Consumer) consume(ctx context.Context, batch []*message.Message) error {
 	err := c.apply(ctx, batch...)
-	if err != nil && len(batch) > 1 {
+	alone := err != nil && len(batch) > 1
+	if alone {
 		c.log.DebugContext(ctx, "batch failed, trying one by one", "events", len(batch), "error", err)
-		for _, m := range batch {
-			if ctx.Err() != nil {
-				m.Nack()
-				continue
-			}
-			c.settle(ctx, m, c.apply(ctx, m))
-		}
-	} else {
-		for _, m := range batch {
-			c.settle(ctx, m, err)
+	}
+	for _, m := range batch {
+		switch {
+		case holdsUpAll(err) || alone && ctx.Err() != nil:
+			m.Nack()
+		case alone:
+			err = c.settle(ctx, m, c.apply(ctx, m))
+		default:
+			err = c.settle(ctx, m, err)
 		}
 	}
 	c.wake(batch...)
+	return err
 }
 
 // wake tells those whom the events' effects may have given work to. Each of them once: a second wake would start the outbox's second relay.
@@ -170,10 +208,11 @@ func (c *Consumer) wake(batch ...*message.Message) {
 	}
 }
 
-// settle acknowledges an event once its effect or its failure is committed, and gives it back to the bus otherwise: a database that
-// is away cannot even keep the failure, and the bus is the one that can wait.
-func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) {
-	for try := 1; transient(err) && try < transientTries; try++ {
+// settle acknowledges an event once its effect or its failure is committed, and gives it back to
+// the bus otherwise: a database that is away cannot even keep the failure, and the bus is the one
+// that can wait. It returns why it gave the event back.
+func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) error {
+	for try := 1; transient(err) && !holdsUpAll(err) && try < transientTries; try++ {
 		err = c.apply(ctx, m)
 	}
 	if err != nil && !transient(err) {
@@ -182,7 +221,8 @@ func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) {
 	if err != nil {
 		c.log.WarnContext(ctx, "event given back to the bus", "event_id", m.UUID, "topic", m.Metadata.Get(metadataTopic), "error", err)
 		m.Nack()
-		return
+		return err
 	}
 	m.Ack()
+	return nil
 }

@@ -30,8 +30,8 @@ func TestAnEventIsAppliedOnce(t *testing.T) {
 func TestNoEventWithoutItsCommit(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.listen(t, count)
-	outbox := s.tell(t)
+	stopListening := s.listen(t, count)
+	outbox, stopTelling := s.tellUntil(t)
 	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error {
 		if err := events.PublishTx(t.Context(), tx, happened{"never"}); err != nil {
 			return err
@@ -44,7 +44,13 @@ func TestNoEventWithoutItsCommit(t *testing.T) {
 	}
 	s.publish(t.Context(), t, "always")
 	eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'always'")
-	eventually(t, s.listener, 0, "SELECT count(*) FROM effects WHERE thing = 'never'")
+	eventually(t, s.teller, 0, drained)
+	stopTelling()
+	stopListening() // now nothing is under way any more
+	expect(t, s.teller, 1, "SELECT count(*) FROM outbox")
+	expect(t, s.listener, 1, "SELECT count(*) FROM inbox")
+	expect(t, s.listener, 1, "SELECT count(*) FROM effects")
+	expect(t, s.listener, 0, "SELECT count(*) FROM failed")
 }
 
 // Two processes listen for one schema and their handlers lock the same rows in opposite orders: without the turn they deadlock.

@@ -23,6 +23,13 @@ func TestAFailingEventHoldsUpNobody(t *testing.T) {
 			_, err := tx.Exec(ctx, "SELECT 1/0 -- it is broken")
 			return fmt.Errorf("it is broken: %w", err)
 		},
+		"slow statement": func(ctx context.Context, tx pgx.Tx) error { // which the role's statement_timeout ends
+			if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '20ms'"); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "SELECT pg_sleep(9)")
+			return fmt.Errorf("it is broken: %w", err)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/goleak"
 
 	"example.com/shop/platform/devkit/pgtest"
@@ -25,6 +27,7 @@ func TestMain(m *testing.M) {
 	if err := pgtest.Start(); err != nil {
 		panic(err)
 	}
+	otel.SetTracerProvider(trace.NewTracerProvider(trace.WithSpanProcessor(spans)))
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the server stays
 }
 
@@ -129,39 +132,47 @@ func (s *shop) publish(ctx context.Context, t *testing.T, things ...string) {
 	}
 }
 
-// listen runs a consumer with the handler until the test ends.
-func (s *shop) listen(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) {
+// listen runs a consumer with the handler until the test ends, or until stop is called.
+func (s *shop) listen(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
 	t.Helper()
-	s.runConsumer(t, events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(handle)}, s.cfg, s.log))
+	return s.runConsumer(t, events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(handle)}, s.cfg, s.log))
 }
 
-func (s *shop) runConsumer(t *testing.T, consumer *events.Consumer) {
+func (s *shop) runConsumer(t *testing.T, consumer *events.Consumer) (stop func()) {
 	t.Helper()
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	run(t, consumer.Run)
+	return run(t, consumer.Run)
 }
 
 // tell runs a relay until the test ends.
 func (s *shop) tell(t *testing.T) *events.Outbox {
 	t.Helper()
-	outbox := events.NewOutbox(s.teller, s.bus, s.cfg, s.log)
-	run(t, outbox.Run)
+	outbox, _ := s.tellUntil(t)
 	return outbox
 }
 
-func run(t *testing.T, part func(context.Context) error) {
+// tellUntil runs a relay until stop is called.
+func (s *shop) tellUntil(t *testing.T) (outbox *events.Outbox, stop func()) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+	outbox = events.NewOutbox(s.teller, s.bus, s.cfg, s.log)
+	return outbox, run(t, outbox.Run)
+}
+
+func run(t *testing.T, part func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- part(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // count is a handler whose effect shows how often it was applied.
@@ -187,6 +198,15 @@ func eventually(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
 			t.Fatalf("%s: got %d, want %d", query, got, want)
 		}
 		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// expect asks once.
+func expect(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
+	t.Helper()
+	var got int64
+	if err := pool.QueryRow(t.Context(), query).Scan(&got); err != nil || got != want {
+		t.Errorf("%s: got %d, %v, want %d", query, got, err, want)
 	}
 }
 

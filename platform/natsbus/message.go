@@ -1,8 +1,12 @@
 package natsbus
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
@@ -12,13 +16,35 @@ import (
 	"example.com/shop/platform/events"
 )
 
+// On the broker an event is a CloudEvent in the binary mode of the NATS binding (CloudEvents 1.0,
+// NATS protocol binding, section 3.1): the data is the payload, and each attribute is a header of
+// its own. The metadata of a message are the attributes.
+const (
+	attributePrefix = "ce-"
+	attributeID     = "id"
+	brokersPrefix   = "Nats-"
+)
+
+var (
+	attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
+	quotedPair    = regexp.MustCompile(`\\(.)`)
+	errNotUTF8    = errors.New("not UTF-8")
+)
+
 // encode makes headers of the metadata. It makes a new message each time, because a batch adds headers of its own.
+//
+// Each attribute is written without the prefix as well, for processes of release v0.1.0, which know
+// no other headers. The release after the next may leave that out.
 func (b *Bus) encode(topic string, m *message.Message) *nats.Msg {
 	encoded := nats.NewMsg(b.subject(topic))
 	encoded.Data = m.Payload
 	for name, value := range m.Metadata {
 		encoded.Header.Set(name, value)
+		if name != events.MetadataReplays && attributeName.MatchString(name) { // the broker's number, and no attribute
+			encoded.Header.Set(attributePrefix+name, percentEncode(value))
+		}
 	}
+	encoded.Header.Set(attributePrefix+attributeID, m.UUID)
 	encoded.Header.Set(jetstream.MsgIDHeader, messageID(topic, m))
 	return encoded
 }
@@ -29,18 +55,60 @@ func messageID(topic string, m *message.Message) string {
 	return topic + "/" + m.Metadata.Get(events.MetadataReplays) + "/" + m.UUID
 }
 
-// decode refuses what nobody could remember having handled.
+// decode reads what encode writes, what release v0.1.0 writes, and what others write by the
+// binding. It refuses a message that no inbox could keep the id of.
 func decode(m jetstream.Msg) (*message.Message, error) {
-	messageID := m.Headers().Get(jetstream.MsgIDHeader)
-	id := messageID[strings.LastIndex(messageID, "/")+1:]
-	if err := uuid.Validate(id); err != nil {
-		return nil, fmt.Errorf("message id %q: %w", messageID, err)
-	}
-	decoded := message.NewMessage(id, m.Data())
+	plain, attributes := message.Metadata{}, message.Metadata{}
 	for name := range m.Headers() {
-		if !strings.HasPrefix(name, "Nats-") { // those are the broker's
-			decoded.Metadata.Set(name, m.Headers().Get(name))
+		value := m.Headers().Get(name)
+		if len(name) > len(attributePrefix) && strings.EqualFold(name[:len(attributePrefix)], attributePrefix) {
+			decoded, err := percentDecode(value)
+			if err != nil {
+				return nil, fmt.Errorf("header %s: %w", name, err)
+			}
+			attributes.Set(strings.ToLower(name[len(attributePrefix):]), decoded)
+		} else if !strings.HasPrefix(name, brokersPrefix) {
+			plain.Set(name, value)
 		}
 	}
+	id := attributes.Get(attributeID)
+	if id == "" {
+		messageID := m.Headers().Get(jetstream.MsgIDHeader)
+		id = messageID[strings.LastIndex(messageID, "/")+1:]
+	}
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return nil, fmt.Errorf("event id %q: %w", id, err)
+	}
+	decoded := message.NewMessage(parsed.String(), m.Data())
+	decoded.Metadata = plain
+	for name, value := range attributes { // which say exactly what the plain ones can only say in part
+		decoded.Metadata.Set(name, value)
+	}
 	return decoded, nil
+}
+
+// percentEncode encodes what a header's value may not hold, and no more (section 3.1.3.2).
+func percentEncode(value string) string {
+	var encoded strings.Builder
+	for i := range len(value) {
+		if c := value[i]; c <= ' ' || c == '"' || c == '%' || c > '~' {
+			fmt.Fprintf(&encoded, "%%%02X", c)
+		} else {
+			encoded.WriteByte(c)
+		}
+	}
+	return encoded.String()
+}
+
+// percentDecode also takes a value in quotes, as an older version of the binding had it.
+func percentDecode(value string) (string, error) {
+	if quoted, ok := strings.CutPrefix(value, `"`); ok {
+		value = quotedPair.ReplaceAllString(strings.TrimSuffix(quoted, `"`), "$1")
+	}
+	decoded, err := url.PathUnescape(value)
+	if err == nil && !utf8.ValidString(decoded) {
+		err = errNotUTF8
+	}
+	return decoded, err
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -98,19 +100,41 @@ func TestAFailureWhileStoppingIsTold(t *testing.T) {
 	}
 }
 
-// Run returns although a stage never does.
+// Run returns although two stages never do. Those below are stopped when the first has used up the
+// time of all.
 func TestAStageThatHangsIsLeftBehind(t *testing.T) {
 	t.Parallel()
-	ctx, signal := context.WithCancel(t.Context())
-	signal()
-	release := make(chan struct{})
-	defer close(release)
-	var j journal
-	err := Run(ctx, slog.New(slog.DiscardHandler), time.Millisecond,
-		Stage{j.part("below")}, Stage{func(context.Context) error { <-release; return nil }})
-	if err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, signal := context.WithCancel(t.Context())
+		release := make(chan struct{})
+		defer close(release)
+		began := time.Now()
+		var j journal
+		note := func(what string) { j.add(fmt.Sprintf("%s after %s", what, time.Since(began))) }
+		part := func(name string, hangs bool) func(context.Context) error {
+			return func(ctx context.Context) error {
+				<-ctx.Done()
+				note(name)
+				if hangs {
+					<-release
+				}
+				return nil
+			}
+		}
+		time.AfterFunc(time.Second, signal)
+		err := Run(ctx, slog.New(slog.DiscardHandler), time.Minute,
+			Stage{part("pools", false)}, Stage{part("consumer", true)}, Stage{part("relay", true)}, Stage{part("http", false)})
+		if err != nil {
+			t.Error(err)
+		}
+		synctest.Wait() // what was stopped last may not have written it down yet
+		note("all")
+		slices.Sort(j.lines[2:4]) // their stop comes at the same moment
+		want := []string{"http after 1s", "relay after 1s", "consumer after 1m1s", "pools after 1m1s", "all after 1m1s"}
+		if !slices.Equal(j.lines, want) {
+			t.Errorf("stopped: %v, want %v", j.lines, want)
+		}
+	})
 }
 
 func TestVerbs(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/shop/platform/worker"
@@ -163,6 +164,41 @@ func TestAFailureIsTriedAgain(t *testing.T) {
 	}, silent))
 	<-healed
 	stop()
+}
+
+// The pauses double from 50 ms to 2 s, each ±50 %, and begin anew after a step that went well.
+func TestTheMoreAStepFailsTheLongerItRests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const failures = 9
+		var at []time.Time
+		enough := make(chan struct{})
+		stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
+			switch at = append(at, time.Now()); len(at) {
+			case failures + 1:
+				return true, nil
+			case failures + 4:
+				close(enough)
+			}
+			return false, errors.New("down")
+		}, silent))
+		<-enough
+		stop()
+		var pauses []time.Duration
+		for i := range at[1:] {
+			pauses = append(pauses, at[i+1].Sub(at[i]))
+		}
+		const ms = time.Millisecond
+		for i, want := range []time.Duration{50, 100, 200, 400, 800, 1600, 2000, 2000, 2000, 0, 50, 100} {
+			want *= ms
+			if pauses[i] < want/2 || pauses[i] > want*3/2 {
+				t.Errorf("pause %d is %s, want %s ± 50 %%; all: %v", i+1, pauses[i], want, pauses)
+			}
+		}
+		if slices.Equal(pauses[6:8], []time.Duration{2000 * ms, 2000 * ms}) {
+			t.Error("no jitter: workers that failed together come back together")
+		}
+	})
 }
 
 func TestAStepUnderWayIsFinished(t *testing.T) {

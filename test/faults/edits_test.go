@@ -70,8 +70,9 @@ var edits = []edit{
 		}
 	}
 	err := c.apply(ctx, batch...)`},
-	{"platform/events/consumer.go", "m.Ack()\n}", `failpoint("committed, not acknowledged")
+	{"platform/events/consumer.go", "m.Ack()\n\treturn nil\n}", `failpoint("committed, not acknowledged")
 	m.Ack()
+	return nil
 }`},
 	{"platform/events/apply.go", "if err := c.handle(ctx, tx, m); err != nil {", `err := c.handle(ctx, tx, m)
 			if err == nil {

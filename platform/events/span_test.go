@@ -1,0 +1,71 @@
+package events_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	oteltrace "go.opentelemetry.io/otel/trace"
+)
+
+// spans has those of all tests of the package; TestMain installs it.
+var spans = tracetest.NewSpanRecorder()
+
+// handled are the ended spans of the trace that are about handling.
+func handled(id oteltrace.TraceID) (handled []trace.ReadOnlySpan) {
+	for _, span := range spans.Ended() {
+		if span.SpanContext().TraceID() == id && span.Name() == "handle "+(happened{}).Topic() {
+			handled = append(handled, span)
+		}
+	}
+	return handled
+}
+
+// A handler that fails is a span with its error, and one that does not is a span without.
+func TestASpanSaysWhyItsHandlerFailed(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.cfg.MaxAttempts = 1
+	stop := s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if h.Thing == "poison" {
+			return errors.New("it is broken")
+		}
+		return count(ctx, tx, h)
+	})
+	s.tell(t)
+	ids := map[string]oteltrace.TraceID{"poison": {1, 9}, "fine": {2, 9}}
+	for thing, id := range ids {
+		parent := oteltrace.SpanContextConfig{TraceID: id, SpanID: oteltrace.SpanID{4}, TraceFlags: oteltrace.FlagsSampled}
+		s.publish(oteltrace.ContextWithSpanContext(t.Context(), oteltrace.NewSpanContext(parent)), t, thing)
+	}
+	eventually(t, s.listener, 1, "SELECT count(*) FROM effects")
+	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL")
+	stop()
+	for thing, id := range ids {
+		found := handled(id)
+		if len(found) == 0 {
+			t.Errorf("%s: no span", thing)
+		}
+		for _, span := range found {
+			broken := span.Status().Code == codes.Error && len(span.Events()) == 1 && strings.Contains(attributesOf(span), "it is broken")
+			if broken != (thing == "poison") {
+				t.Errorf("%s: status %v, events %v", thing, span.Status(), span.Events())
+			}
+		}
+	}
+}
+
+func attributesOf(span trace.ReadOnlySpan) string {
+	var all strings.Builder
+	for _, event := range span.Events() {
+		for _, a := range event.Attributes {
+			all.WriteString(a.Value.String() + "\n")
+		}
+	}
+	return all.String()
+}
