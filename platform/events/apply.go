@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"example.com/shop/platform/postgres"
 )
 
 // apply handles the events that the inbox does not know yet, and commits effects and inbox rows together.
@@ -110,15 +112,10 @@ func transient(err error) bool {
 	case errors.Is(err, errNoConnection) || errors.Is(err, context.DeadlineExceeded):
 		return true
 	}
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
-		return pgconn.SafeToRetry(err)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Code != "57014" && postgres.Transient(pgErr) // query_canceled: the handler's own statement is too slow
 	}
-	switch pgErr.Code[:2] {
-	case "40", "53", "57": // serialization or deadlock, out of resources, shut down
-		return pgErr.Code != "57014" // query_canceled: the handler's own statement is too slow
-	}
-	return pgErr.Code == lockTimeout
+	return pgconn.SafeToRetry(err)
 }
 
 // lockTimeout is PostgreSQL's code for a statement that has waited for a lock for too long.
