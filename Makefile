@@ -21,9 +21,6 @@ MATRIX := ^(TestMatrix|TestNegativeControls)$$
 # The suites that are too long for make test. Each has its target, long-NAME.
 SUITES := topologies faults mutants
 
-PORT  ?= 8080
-SPLIT ?=
-CANARY ?=
 VULNS ?= pinned
 SUITE ?=
 SEED ?=
@@ -35,7 +32,7 @@ help: ## show this
 
 .PHONY: run
 run: build ## start the shop; PORT=8080, SPLIT=payments or all, CANARY=payments, Ctrl-C stops it
-	@PORT=$(PORT) SPLIT=$(SPLIT) CANARY=$(CANARY) exec bin/seam up
+	@exec bin/seam up
 
 .PHONY: build
 build: ## build every command into bin/
@@ -103,7 +100,7 @@ check: lint vulns build ## lint, look for known vulnerabilities, compare generat
 	@echo "Comparing the contracts with the shop …"
 	@go test -count=1 -run '^TestRules$$/^schemas$$|^TestContracts$$/^OpenAPI$$' ./architecture
 	@GOWORK=off bin/seam postgres -- sh -ec 'for u in $(UNITS); do \
-		echo "Alone: $$u …"; cd $(CURDIR)/$$u; go mod tidy -diff; go build ./...; go vet ./...; [ $$u = . ] || go test ./...; \
+		echo "Alone: $$u …"; (cd $$u; go mod tidy -diff; go build ./...; go vet ./...; [ $$u = . ] || go test ./...); \
 	done' || { echo "It does not stand alone: run make generate, which tidies, or see what it imports without requiring."; exit 1; }
 
 # A folder of advisories is a database for govulncheck, so it needs no network but the module proxy.

@@ -75,7 +75,7 @@ var thinFacade = rule{
 			text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc write(w http.ResponseWriter) { _ = json.NewEncoder(w).Encode(1) }"},
 		{name: "a test of it decodes", file: "cmd/gateway/also_test.go",
 			text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) (v any) { _ = json.NewDecoder(r.Body).Decode(&v); return v }"},
-		{name: "a probe's answer is closed", file: "cmd/gateway/upstream.go", old: "ready = response.Body.Close()", text: "_ = response.Body.Close()\n\t\t\tready = response.Body.Close()"},
+		{name: "a probe's answer is closed", file: "cmd/gateway/upstream.go", old: "if err != nil || response.Body.Close() != nil {", text: "_ = response.Body.Close()\n\tif err != nil {"},
 		{name: "comments", file: "cmd/gateway/also.go", text: "package main\n" + strings.Repeat("// Why.\n", 250)},
 	},
 }

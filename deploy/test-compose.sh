@@ -52,7 +52,7 @@ trap 'exit 1' INT TERM
 
 echo "Building seam …"
 go build -o "$state/seam" ./cmd/seam
-SEAM_STATE=$state "$state/seam" env >"$state/env"
+SEAM_STATE=$state "$state/seam" env --write "$state/env"
 
 # What the suite expects: an order expires before tok_slow has answered, and long after every other payment has.
 POSTGRES_IMAGE=$postgres

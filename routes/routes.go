@@ -25,7 +25,9 @@ type File struct {
 // Upstream is a process that serves requests.
 type Upstream struct {
 	URL string `yaml:"url" json:"url"`
-	// Probe is asked whether the process is ready; without it only the requests themselves tell.
+	// Probe says whether the process is ready; without it only the requests themselves tell. A
+	// route asks it for the module that it is named after, as in /readyz/payments, and itself where
+	// that is a 404.
 	Probe string `yaml:"probe,omitempty" json:"probe,omitempty"`
 }
 

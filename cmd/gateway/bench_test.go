@@ -215,6 +215,18 @@ func (b *bench) page(t *testing.T) (page statusPage) {
 	return page
 }
 
+// health is what the page tells about a side of the route things.
+func (b *bench) health(t *testing.T, upstream string) sideStatus {
+	t.Helper()
+	for _, s := range b.page(t).Routes["things"].Sides {
+		if s.Upstream == upstream {
+			return s
+		}
+	}
+	t.Fatalf("the page has no side %s", upstream)
+	return sideStatus{}
+}
+
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); {

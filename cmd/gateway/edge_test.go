@@ -112,7 +112,7 @@ func TestLimits(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusRequestTimeout {
 		t.Errorf("half a body: %v %v", response, err)
 	}
-	if health := b.page(t).Upstreams["old"]; health.Failures > 0 || health.Ejected {
+	if health := b.health(t, "old"); health.Failures > 0 || health.Ejected {
 		t.Errorf("the upstream is blamed: %+v", health)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -14,7 +16,7 @@ func TestAFailingSideIsLeftAloneAndTriedAgain(t *testing.T) {
 	newer.answersStatus(http.StatusServiceUnavailable)
 	const pause = 300 * time.Millisecond
 	b := start(t, table2(older.URL, newer.URL, 99, ""), func(c *config) { c.EjectAfter, c.EjectFor = 3, pause })
-	ejected := func() bool { return b.page(t).Upstreams["new"].Ejected }
+	ejected := func() bool { return b.health(t, "new").Ejected }
 	eventually(t, "the new side is ejected", func() bool {
 		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
 			t.Fatalf("a read got %d while the old side is well", answer.status)
@@ -89,7 +91,7 @@ func TestConnectionErrorsEject(t *testing.T) {
 			t.Fatalf("a write that was never sent got %d", answer.status)
 		}
 	}
-	if !b.page(t).Upstreams["new"].Ejected {
+	if !b.health(t, "new").Ejected {
 		t.Error("a dead upstream is not ejected")
 	}
 }
@@ -106,11 +108,54 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 	eventually(t, "the new side serves", func() bool { return side() == "new" })
 	ops.answersStatus(http.StatusServiceUnavailable)
 	eventually(t, "a side that is not ready is spared", func() bool { return side() == "old" })
-	if b.page(t).Upstreams["new"].Ready {
+	if b.health(t, "new").Ready {
 		t.Error("the page says that it is ready")
 	}
 	ops.answersStatus(http.StatusOK)
 	eventually(t, "the new side serves again", func() bool { return side() == "new" })
+}
+
+// A module of a monolith that cannot serve takes its own route out and no other.
+func TestEachRouteAsksForItself(t *testing.T) {
+	t.Parallel()
+	older, newer, ops := newServer(t), newServer(t), newServer(t)
+	var goods atomic.Int64 // the status of /readyz/goods
+	goods.Store(http.StatusOK)
+	ops.answers(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz/goods" {
+			w.WriteHeader(int(goods.Load()))
+		}
+	})
+	b := start(t, fmt.Sprintf(`
+upstreams: { old: { url: %q }, new: { url: %q, probe: %q } }
+routes:
+  things: { prefix: /v1/things, sides: [{ upstream: old, weight: 0, home: shop }, { upstream: new, weight: 100, home: shop }] }
+  goods: { prefix: /v1/goods, sides: [{ upstream: old, weight: 1, home: shop }, { upstream: new, weight: 99, home: shop }] }
+`, older.URL, newer.URL, ops.URL+"/readyz"), func(c *config) { c.EjectAfter, c.EjectFor = 2, time.Hour })
+	goodsSide := func() string { return b.get(t, "/v1/goods", "Cookie", canaryCookie+"=ada").side() }
+	expect := func(when, goods string) {
+		t.Helper()
+		eventually(t, when, func() bool { return goodsSide() == goods })
+		if side := b.get(t, "/v1/things").side(); side != "new" || !b.health(t, "new").Ready {
+			t.Errorf("%s: the other route is served by %s and its side is %+v", when, side, b.health(t, "new"))
+		}
+	}
+	expect("both are ready", "new")
+	goods.Store(http.StatusServiceUnavailable)
+	expect("goods is not", "old")
+	// An upstream of a release before knows of itself alone.
+	goods.Store(http.StatusNotFound)
+	expect("it has no such probe", "new")
+	// Nor do answers that say that one route cannot be served count against another.
+	newer.answers(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/goods") {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	expect("goods fails", "old")
+	if b.health(t, "new").Ejected || b.health(t, "new").Failures > 0 {
+		t.Errorf("the other route's side is blamed: %+v", b.health(t, "new"))
+	}
 }
 
 // A process that is restarted between two probes was never seen to be unready. Left out for the whole pause, it would be missing when
@@ -139,10 +184,10 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 	eventually(t, "it serves again", func() bool { return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() == "new" })
 	// Who answers, but badly, has to sit it out, however ready it says it is.
 	newer.answersStatus(http.StatusBadGateway)
-	eventually(t, "it is out", func() bool { b.get(t, "/v1/things"); return b.page(t).Upstreams["new"].Ejected })
+	eventually(t, "it is out", func() bool { b.get(t, "/v1/things"); return b.health(t, "new").Ejected })
 	asked := ops.hits.Load()
 	eventually(t, "it is probed", func() bool { return ops.hits.Load() > asked+2 })
-	if !b.page(t).Upstreams["new"].Ejected {
+	if !b.health(t, "new").Ejected {
 		t.Error("a probe has taken back who answers badly")
 	}
 }

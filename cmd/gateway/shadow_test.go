@@ -93,7 +93,7 @@ func TestAShadowDelaysNobody(t *testing.T) {
 			eventually(t, "what has no slot is dropped", func() bool { return tally().Dropped == requests-shadowSlots })
 		case "dead":
 			eventually(t, "all have failed", func() bool { return tally().Failed+tally().Dropped == requests && tally().Failed > 0 })
-			if b.page(t).Upstreams["new"].Failures > 0 {
+			if b.health(t, "new").Failures > 0 {
 				t.Error("shadows count as failed requests")
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"hash/fnv"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,10 +18,9 @@ import (
 
 // table is the routes file as it was when it was read. It never changes: a request that holds one is not affected by the next.
 type table struct {
-	source    []byte
-	since     time.Time
-	routes    []*route // the longest prefix first
-	upstreams map[string]*upstream
+	source []byte
+	since  time.Time
+	routes []*route // the longest prefix first
 }
 
 type route struct {
@@ -38,7 +36,7 @@ type route struct {
 	shadowed *counted // over all tables, too
 }
 
-// side is an upstream within a route; the upstream's health belongs to the process and is shared by all its routes.
+// side is an upstream within a route.
 type side struct {
 	routes.Side
 	*upstream
@@ -52,14 +50,7 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{source: source, since: time.Now(), upstreams: map[string]*upstream{}}
-	for name, u := range file.Upstreams {
-		t.upstreams[name] = before.upstreams[name]
-		if known := before.upstreams[name]; known == nil || known.spec != u {
-			target, _ := url.Parse(u.URL) // the check has parsed it
-			t.upstreams[name] = &upstream{spec: u, target: target, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
-		}
-	}
+	t := &table{source: source, since: time.Now()}
 	for name, r := range file.Routes {
 		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64), shadowed: &counted{}}
 		known := before.at(r.Prefix) // and not by its name: requests know nothing but the path
@@ -68,14 +59,17 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 			next.underWay, next.shadowed = known.underWay, known.shadowed
 		}
 		for _, s := range r.Sides {
-			served := new(atomic.Int64)
+			fresh := &side{s, newUpstream(cfg, name, file.Upstreams[s.Upstream]), new(atomic.Int64)}
 			if earlier := known.side(s.Upstream); earlier != nil {
-				served = earlier.served
+				fresh.served = earlier.served
+				if earlier.spec == fresh.spec && known.name == name {
+					fresh.upstream = earlier.upstream
+				}
 			}
-			next.sides = append(next.sides, &side{Side: s, upstream: t.upstreams[s.Upstream], served: served})
+			next.sides = append(next.sides, fresh)
 		}
 		if r.Shadow != nil {
-			next.shadow = &shadow{Shadow: *r.Shadow, target: t.upstreams[r.Shadow.Upstream].target}
+			next.shadow = &shadow{*r.Shadow, newUpstream(cfg, name, file.Upstreams[r.Shadow.Upstream]).target}
 		}
 		t.routes = append(t.routes, next)
 	}

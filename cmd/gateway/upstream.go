@@ -14,13 +14,16 @@ import (
 	"example.com/shop/routes"
 )
 
-// upstream is a process and what is known about its health. It outlives the tables that name it.
+// upstream is a process as one route has it, and what is known about its health. One module of a
+// process may fail while the others serve, so each route has its own. It outlives the tables that
+// name it.
 //
 //	in ──ejectAfter failures in a row──────────▶ out for ejectFor ──▶ one request tries it: in, or out once more
 //	in ──no connection, or not ready by probe──▶ out until the probe says ready: in
 type upstream struct {
 	spec       routes.Upstream
 	target     *url.URL
+	probe      string // whether the process can serve the route's module, if spec has a probe
 	ejectAfter int
 	ejectFor   time.Duration
 
@@ -29,6 +32,14 @@ type upstream struct {
 	told     bool      // in the log, that it is not ready
 	failures int       // in a row
 	until    time.Time // out until then; the zero time when in
+}
+
+// newUpstream is for a file that is right, so every URL in it can be parsed.
+func newUpstream(cfg config, route string, spec routes.Upstream) *upstream {
+	u := &upstream{spec: spec, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
+	u.target, _ = url.Parse(spec.URL)
+	u.probe, _ = url.JoinPath(spec.Probe, url.PathEscape(route))
+	return u
 }
 
 // admits says whether the upstream should be sent a request now. After a pause the one who asks first is the one who tries: the
@@ -64,20 +75,6 @@ func (u *upstream) record(failed, unheard bool) {
 	}
 }
 
-// health is what there is to tell about an upstream.
-type health struct {
-	URL      string `json:"url"`
-	Ready    bool   `json:"ready"`   // the probe says so, and a connection came about since; or there is no probe
-	Ejected  bool   `json:"ejected"` // its requests have failed, and it is used only where there is no other
-	Failures int    `json:"failures_in_a_row"`
-}
-
-func (u *upstream) health() health {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return health{URL: u.spec.URL, Ready: !u.unready, Ejected: !u.until.IsZero(), Failures: u.failures}
-}
-
 // unavailable are the answers by which an upstream, or what stands before it, says that it cannot serve.
 func unavailable(response *http.Response) bool {
 	return slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, response.StatusCode)
@@ -95,9 +92,11 @@ func (g *gateway) probe(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		var all sync.WaitGroup
-		for name, u := range g.current.Load().upstreams {
-			if u.spec.Probe != "" {
-				all.Go(func() { u.ask(ctx, g.direct, g.log.With("upstream", name)) })
+		for _, r := range g.current.Load().routes {
+			for _, s := range r.sides {
+				if s.spec.Probe != "" {
+					all.Go(func() { s.check(ctx, g.direct, g.log.With("route", r.name, "upstream", s.Upstream)) })
+				}
 			}
 		}
 		all.Wait()
@@ -109,31 +108,40 @@ func (g *gateway) probe(ctx context.Context) error {
 	}
 }
 
-// ask takes each answer at its word. A probe has no count of failures: it says outright whether the process wants requests, as when it
-// is about to stop.
-func (u *upstream) ask(ctx context.Context, transport http.RoundTripper, log *slog.Logger) {
+// check takes each answer at its word. A probe has no count of failures: it says outright whether
+// the process wants requests, as when it is about to stop.
+func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	ready := false
-	if request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.spec.Probe, nil); err == nil {
-		if response, err := transport.RoundTrip(request); err == nil {
-			ready = response.Body.Close() == nil && response.StatusCode == http.StatusOK
-		}
+	status := ask(ctx, transport, u.probe)
+	if status == http.StatusNotFound { // a process that knows only of itself, such as one of a release before
+		status = ask(ctx, transport, u.spec.Probe)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // not its fault: this process stops
 	}
+	ready := status == http.StatusOK
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if ready == u.told {
 		if u.told = !ready; ready {
 			log.InfoContext(ctx, "the upstream is ready again")
 		} else {
-			log.WarnContext(ctx, "the upstream is not ready", "probe", u.spec.Probe)
+			log.WarnContext(ctx, "the upstream is not ready", "probe", u.probe)
 		}
 	}
 	if ready && u.unready { // it was away and has come back: nothing is held against it, unlike a process that answers badly
 		u.failures, u.until = 0, time.Time{}
 	}
 	u.unready = !ready
+}
+
+// ask returns the status of the answer, 0 for none.
+func ask(ctx context.Context, transport http.RoundTripper, probe string) (status int) {
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, probe, nil) // of an address that the file's check has parsed
+	response, err := transport.RoundTrip(request)
+	if err != nil || response.Body.Close() != nil {
+		return 0
+	}
+	return response.StatusCode
 }

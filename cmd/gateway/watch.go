@@ -58,11 +58,10 @@ func (g *gateway) reload(ctx context.Context, seen []byte) (read []byte) {
 
 // statusPage is what GET /routes tells those who run the gateway.
 type statusPage struct {
-	File      string                 `json:"file"`
-	Since     time.Time              `json:"since"`             // when these routes were taken
-	Refused   *string                `json:"refused,omitempty"` // why the file as it is now was not
-	Upstreams map[string]health      `json:"upstreams"`
-	Routes    map[string]routeStatus `json:"routes"`
+	File    string                 `json:"file"`
+	Since   time.Time              `json:"since"`             // when these routes were taken
+	Refused *string                `json:"refused,omitempty"` // why the file as it is now was not
+	Routes  map[string]routeStatus `json:"routes"`
 }
 
 type routeStatus struct {
@@ -75,23 +74,26 @@ type routeStatus struct {
 
 type sideStatus struct {
 	routes.Side
-	Served int64 `json:"served"`
+	Served   int64 `json:"served"`
+	Ready    bool  `json:"ready"`   // the probe says so, and a connection came about since; or there is no probe
+	Ejected  bool  `json:"ejected"` // its requests have failed, and it is used only where there is no other
+	Failures int   `json:"failures_in_a_row"`
+}
+
+func (s *side) status() sideStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sideStatus{s.Side, s.served.Load(), !s.unready, !s.until.IsZero(), s.failures}
 }
 
 func (g *gateway) status() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		t := g.current.Load()
-		page := statusPage{
-			File: g.cfg.Routes, Since: t.since, Refused: g.refused.Load(),
-			Upstreams: map[string]health{}, Routes: map[string]routeStatus{},
-		}
-		for name, u := range t.upstreams {
-			page.Upstreams[name] = u.health()
-		}
+		page := statusPage{g.cfg.Routes, t.since, g.refused.Load(), map[string]routeStatus{}}
 		for _, r := range t.routes {
 			s := routeStatus{Prefix: r.prefix, UnderWay: r.underWay.Load()}
 			for _, side := range r.sides {
-				s.Sides = append(s.Sides, sideStatus{side.Side, side.served.Load()})
+				s.Sides = append(s.Sides, side.status())
 			}
 			if r.shadow != nil {
 				s.Shadow = r.shadowed.read()

@@ -181,12 +181,12 @@ func TestHealthOutlivesAChange(t *testing.T) {
 	b := start(t, table2(older.URL, newer.URL, 50, ""), func(c *config) { c.EjectAfter, c.EjectFor = 1, time.Hour })
 	b.get(t, "/v1/things", sideHeader, "new")
 	b.replace(t, table2(older.URL, newer.URL, 99, ""))
-	if !b.page(t).Upstreams["new"].Ejected {
+	if !b.health(t, "new").Ejected {
 		t.Error("a change of weight has healed it")
 	}
 	other := newServer(t)
 	b.replace(t, table2(older.URL, other.URL, 99, fmt.Sprintln("# elsewhere")))
-	if b.page(t).Upstreams["new"].Ejected {
+	if b.health(t, "new").Ejected {
 		t.Error("another process pays for the old one")
 	}
 }

@@ -15,7 +15,7 @@ func main() {
 		process.Verb{Name: "map", Args: "[--format mermaid|svg|json] [--write]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
 		process.Verb{Name: "bench", Args: "[--clients N | --rate N] [--for 10s] URL", Help: "place orders with a shop, and show how long that takes", Run: runBench},
 		process.Verb{Name: "sandbox", Args: "[--help]", Help: "run the payment provider and the mail server to play with", Run: sandbox},
-		process.Verb{Name: "env", Args: "[--help]", Help: "print the keys and passwords that the compose files ask for", Run: printEnv},
+		process.Verb{Name: "env", Args: "[--write FILE]", Help: "make the keys and passwords that the compose files ask for", Run: makeEnv},
 		process.Verb{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
 		process.Verb{Name: "seed", Args: "[--help]", Help: "stock the shelves of an inventory that is empty", Run: seed},
 		process.Verb{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,6 +103,9 @@ func TestBadUse(t *testing.T) {
 		"setup with arguments":  {nil, []string{"seam", "setup", "orders"}, "is more than seam setup takes"},
 		"seed of nothing":       {nil, []string{"seam", "seed"}, "INVENTORY_MIGRATE_URL"},
 		"a sandbox in use":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "sandbox", "--smtp-port", "0", "--mail-port", "0", "--provider-port", port}, "address already in use"},
+		"a state of two lines":  {[]string{"SEAM_STATE=a\nb"}, []string{"seam", "up"}, "end of line"},
+		"env into a folder":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/"}, "is a directory"},
+		"env into nothing":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/nowhere/.env"}, "no such file"},
 		"a bad port":            {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT=web is not a number"},
 		"a port in use":         {[]string{"PORT=" + port, "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
 		"a missing setting":     {nil, []string{"monolith", "serve"}, "ORDERS_DATABASE_URL"},
@@ -157,8 +159,8 @@ func TestWithPostgres(t *testing.T) {
 	}
 }
 
-// startUp starts seam up and returns once the shop is ready.
-func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, url, database string) {
+// startUp starts seam up and returns, once the shop is ready, what it said.
+func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, greeting string) {
 	t.Helper()
 	seam = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "seam"), "up")
 	seam.Env = append(append(os.Environ(), "PORT=0", "DATABASE_URL=", "SEAM_STATE="+dir), env...)
@@ -170,21 +172,13 @@ func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, url, data
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = seam.Process.Kill(); _ = seam.Wait() })
-	find := func(lines *bufio.Scanner, pattern string) string {
-		t.Helper()
-		wanted := regexp.MustCompile(pattern)
-		for lines.Scan() {
-			if found := wanted.FindStringSubmatch(lines.Text()); found != nil {
-				return found[1]
-			}
+	for lines := bufio.NewScanner(out); !strings.Contains(greeting, "Ctrl-C stops everything"); greeting += lines.Text() + "\n" {
+		if !lines.Scan() {
+			t.Fatalf("seam ended, and said only:\n%s", greeting)
 		}
-		t.Fatalf("seam ended without saying %s", pattern)
-		return ""
 	}
-	lines := bufio.NewScanner(out)
-	url, database = find(lines, `^  shop +(http\S+)`), find(lines, `^  database +psql '(\S+)'`)
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return seam, url, database
+	return seam, greeting
 }
 
 // gone waits until nothing listens there any more.
@@ -213,9 +207,11 @@ var elsewhere = []string{
 // clean up, started again. What the shell says about another PostgreSQL is nothing to it.
 func TestUp(t *testing.T) {
 	t.Parallel()
-	dir := state(t)
+	dir := state(t) + " of b's $HOME \"`date`\" \\" // whatever a folder may be called
 	for i, signal := range []os.Signal{os.Interrupt, os.Kill, syscall.SIGTERM} {
-		seam, url, database := startUp(t, dir, elsewhere...)
+		seam, greeting := startUp(t, dir, elsewhere...)
+		url, database := find(t, greeting, `(?m)^  shop +(http\S+)`), find(t, greeting, `(?m)^  database +psql '(\S+)'`)
+		checkPasted(t, greeting, dir, database)
 		conn, err := pgx.Connect(t.Context(), database)
 		if err != nil {
 			t.Fatal(err)

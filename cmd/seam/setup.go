@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 
-	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/topology"
@@ -49,35 +45,4 @@ func seed(ctx context.Context, args []string) error {
 		return err
 	}
 	return topology.Seed(ctx, cfg.URL)
-}
-
-const aboutEnv = `seam env prints the keys and passwords that the compose files ask for, as in: seam env >deploy/.env
-They are made once and kept in SEAM_STATE, so that a database made with them still opens; only the token is new each time, and good for
-30 days. seam token prints tokens for a shop that runs with them. The signing key itself stays here.`
-
-func printEnv(_ context.Context, args []string) error {
-	set := flag.NewFlagSet("env", flag.ContinueOnError)
-	if err := parseOnly(set, aboutEnv, args); err != nil {
-		return err
-	}
-	s, err := readSettings()
-	if err != nil {
-		return err
-	}
-	key, err := tokens.LoadOrCreate(filepath.Join(s.State, "key.pem"))
-	if err != nil {
-		return err
-	}
-	roles, err := topology.Password(s.State, "password")
-	if err != nil {
-		return err
-	}
-	admin, err := topology.Password(s.State, "admin-password")
-	if err != nil {
-		return err
-	}
-	// %q: an .env file has one line for each setting, and both generations of Compose turn \n inside quotes into an end of line.
-	_, err = fmt.Fprintf(os.Stdout, "AUTH_PUBLIC_KEY=%q\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_PASSWORD=%s\n",
-		key.PublicPEM(), topology.ServiceToken(key), admin, roles)
-	return err
 }

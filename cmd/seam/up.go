@@ -44,6 +44,10 @@ func readSettings() (settings, error) {
 	if s.State == "" {
 		s.State = topology.DefaultState()
 	}
+	if strings.ContainsAny(s.State, "\r\n") {
+		return s, process.Usage(fmt.Errorf("%q has an end of line in it, which PostgreSQL refuses: "+
+			"set SEAM_STATE to another folder", s.State))
+	}
 	return s, nil
 }
 
@@ -101,13 +105,16 @@ func writeOperate(shop *topology.Shop) (path string, err error) {
 	var text strings.Builder
 	for _, setting := range env {
 		name, value, _ := strings.Cut(setting, "=")
-		fmt.Fprintf(&text, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+		fmt.Fprintf(&text, "export %s=%s\n", name, quoted(value))
 	}
 	if path, err = filepath.Abs(filepath.Join(shop.State(), "operate.env")); err != nil {
 		return "", err
 	}
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
 }
+
+// quoted is the text as one word for a shell, whatever is in it.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // greet prints where everything is, and one line to try.
 func greet(shop *topology.Shop, operate string) {
@@ -116,24 +123,29 @@ func greet(shop *topology.Shop, operate string) {
 		fmt.Printf("  %-14s %s  %s\n", p.Name, p.URL, strings.Join(p.Serves, " "))
 	}
 	customer := shop.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
+	where := ""
+	if os.Getenv("SEAM_STATE") != "" { // the shell that this is pasted into may not have it
+		where = "SEAM_STATE=" + quoted(filepath.Dir(operate)) + " "
+	}
 	fmt.Printf(`
 The shop is ready.
   shop      %[1]s
   docs      %[1]s/v1/orders/docs/  (also inventory, payments, notifications)
   mail      %[2]s/messages
   provider  %[3]s/ledger
-  database  psql '%[4]s'
+  database  psql %[4]s
   data      %[6]s
 
 Place an order (the second command shows it confirmed):
   curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[5]s' -H "Idempotency-Key: $(date +%%s%%N)" -H 'Content-Type: application/json' -d '{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":2}]}'
-  curl -s %[1]s/v1/orders -H "Authorization: Bearer $(bin/seam token --role customer --sub ada)"
+  curl -s %[1]s/v1/orders -H "Authorization: Bearer $(%[8]sbin/seam token --role customer --sub ada)"
 
 Operate it, in another shell (seam route needs a façade, as with SPLIT or CANARY):
-  . '%[7]s'
+  . %[7]s
   bin/seam events lag; bin/seam route show
 
 Other payment tokens: tok_declined, tok_timeout, tok_flaky, tok_slow. Ctrl-C stops everything; data is kept.
 
-`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, shop.AdminURL, customer, shop.State(), operate)
+`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, quoted(shop.AdminURL), customer, shop.State(),
+		quoted(operate), where)
 }

@@ -11,53 +11,100 @@ import (
 
 // Operations is the listener for those who run the process, apart from its users' one: /livez, /readyz, Go's profiles under
 // /debug/pprof/, and what the process adds. It must not be reachable for anybody else.
+//
+//	/livez             200 while the process can answer at all
+//	/readyz            200 while it can serve something: one of its modules is ready, if it has any
+//	/readyz/<module>   200 while it can serve this module; 404 when it does not have it
 type Operations struct {
-	addr   string
-	mux    *http.ServeMux
-	checks map[string]func(ctx context.Context) error
+	addr    string
+	mux     *http.ServeMux
+	checks  []*check // of the process as a whole
+	modules map[string]*check
 	// stopping ends when the process begins to stop: it is not ready from then on, while it still serves what it has.
 	stopping context.Context //nolint:containedctx // it is a state that handlers read, not a request's context
 }
 
-// NewOperations returns the listener for addr. The process is ready while every check passes and stopping has not ended.
+// NewOperations returns the listener for addr. Nothing is ready any more once stopping has ended.
 func NewOperations(stopping context.Context, addr string) *Operations {
-	o := &Operations{addr: addr, mux: http.NewServeMux(), checks: map[string]func(ctx context.Context) error{}, stopping: stopping}
+	o := &Operations{addr: addr, mux: http.NewServeMux(), modules: map[string]*check{}, stopping: stopping}
 	o.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	o.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := o.ready(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	o.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.ready()) })
+	o.mux.HandleFunc("GET /readyz/{module}", func(w http.ResponseWriter, r *http.Request) {
+		module, served := o.modules[r.PathValue("module")]
+		if !served {
+			http.Error(w, "this process does not serve it", http.StatusNotFound)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		answer(w, o.moduleReady(module))
 	})
 	o.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	o.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	return o
 }
 
-// Check adds what the process needs to be ready. Add all before Run.
-func (o *Operations) Check(name string, check func(ctx context.Context) error) {
-	o.checks[name] = check
+// Check adds what the process as a whole needs to be ready. Add all before Run.
+func (o *Operations) Check(name string, run func(ctx context.Context) error) {
+	o.checks = append(o.checks, &check{name: name, run: run})
+}
+
+// Module adds a module, and what it needs to be ready. Add all before Run.
+func (o *Operations) Module(name string, run func(ctx context.Context) error) {
+	o.modules[name] = &check{name: name, run: run}
 }
 
 // Handle adds a page of the process's own. Add all before Run.
 func (o *Operations) Handle(pattern string, handler http.Handler) { o.mux.Handle(pattern, handler) }
 
-// Handler answers 200 to /livez while the process can answer at all, and to /readyz while it wants requests.
+// Handler is what Run serves.
 func (o *Operations) Handler() http.Handler { return o.mux }
 
-func (o *Operations) ready(ctx context.Context) error {
+// answer says no more than which part is not ready: the error of a check may name hosts and users.
+func answer(w http.ResponseWriter, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// processReady says what keeps the process from serving anything.
+func (o *Operations) processReady() error {
 	if o.stopping.Err() != nil {
 		return errors.New("stopping")
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	for name, check := range o.checks {
-		if err := check(ctx); err != nil {
-			return fmt.Errorf("%s is not ready", name) // the error itself may name hosts and users
+	for _, c := range o.checks {
+		if !c.passes(o.stopping) {
+			return fmt.Errorf("%s is not ready", c.name)
 		}
 	}
 	return nil
+}
+
+func (o *Operations) moduleReady(module *check) error {
+	if err := o.processReady(); err != nil {
+		return err
+	}
+	if !module.passes(o.stopping) {
+		return fmt.Errorf("%s is not ready", module.name)
+	}
+	return nil
+}
+
+// ready does not wait for a module whose check hangs while another one is ready.
+func (o *Operations) ready() error {
+	if err := o.processReady(); err != nil || len(o.modules) == 0 {
+		return err
+	}
+	passed := make(chan bool, len(o.modules))
+	for _, module := range o.modules {
+		go func() { passed <- module.passes(o.stopping) }()
+	}
+	for range o.modules {
+		if <-passed {
+			return nil
+		}
+	}
+	return errors.New("no module is ready")
 }
 
 // Linger returns a part that ends d after it was told to stop. As the last stage, and so the first to stop, it keeps the others running

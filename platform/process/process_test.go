@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -188,31 +186,6 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 	if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), "PROCESS_TEST_PAUSE=5 is no duration") {
 		t.Errorf("got %v", err)
 	}
-}
-
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	stopping, signal := context.WithCancel(t.Context())
-	var down error
-	o := NewOperations(stopping, "")
-	o.Check("orders", func(context.Context) error { return down })
-	ask := func(path string) int {
-		recorder := httptest.NewRecorder()
-		o.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
-		return recorder.Code
-	}
-	expect := func(when string, livez, readyz int) {
-		t.Helper()
-		if l, r := ask("/livez"), ask("/readyz"); l != livez || r != readyz {
-			t.Errorf("%s: livez %d, readyz %d; want %d, %d", when, l, r, livez, readyz)
-		}
-	}
-	expect("at first", http.StatusOK, http.StatusOK)
-	down = errors.New("connection refused")
-	expect("without a database", http.StatusOK, http.StatusServiceUnavailable)
-	down = nil
-	signal()
-	expect("once told to stop", http.StatusOK, http.StatusServiceUnavailable)
 }
 
 // The façade looks once a second whether a process is ready, and sends it requests until then.

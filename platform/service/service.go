@@ -25,7 +25,8 @@ import (
 
 // Config is what every serving process can be told.
 type Config struct {
-	// The most connections that each module's pool opens; delivery opens two more.
+	// The most connections that each module's pool opens; delivery opens two more, and readiness
+	// one.
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
@@ -81,6 +82,7 @@ type Service struct {
 	consuming  process.Stage
 	relaying   process.Stage
 	pools      []*pgxpool.Pool
+	probes     []*postgres.Probe
 	closeBus   func()
 	flush      func()
 }
@@ -142,7 +144,9 @@ func (s *Service) Database(ctx context.Context, module, url string, migrations f
 		return nil, err
 	}
 	s.pools = append(s.pools, pool)
-	s.operations.Check(module, pool.Ping)
+	probe := postgres.NewProbe(pool)
+	s.probes = append(s.probes, probe)
+	s.operations.Module(module, probe.Check)
 	return pool, events.RecordBus(ctx, pool, s.busName)
 }
 
@@ -189,6 +193,9 @@ func (s *Service) Close() {
 	var closing sync.WaitGroup
 	for _, pool := range s.pools {
 		closing.Go(pool.Close)
+	}
+	for _, probe := range s.probes {
+		closing.Go(probe.Close)
 	}
 	closed := make(chan struct{})
 	go func() { closing.Wait(); close(closed) }()

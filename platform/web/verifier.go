@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -26,7 +27,9 @@ type Auth struct {
 	Issuer string `env:"AUTH_ISSUER" envDefault:"https://dev.shop.example"`
 	// Audience must be among the aud claims.
 	Audience string `env:"AUTH_AUDIENCE" envDefault:"shop"`
-	// PublicKey is PEM text or the path of a PEM file; several blocks are several keys, as during a rotation.
+	// PublicKey is PEM text or the path of a PEM file; several blocks are several keys, as during a
+	// rotation. One key can also be what stands between its first and last line, on one line, as
+	// seam env writes it: every file of settings can hold that, and any shell read it.
 	PublicKey string `env:"AUTH_PUBLIC_KEY"`
 }
 
@@ -86,12 +89,14 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 }
 
 func publicKeys(setting string) ([]crypto.PublicKey, error) {
-	text := []byte(setting)
-	if !strings.Contains(setting, "-----BEGIN") {
-		var err error
-		if text, err = os.ReadFile(setting); err != nil { //nolint:gosec // the operator names the file
-			return nil, fmt.Errorf("neither PEM text nor a readable file: %w", err)
-		}
+	var text []byte
+	if der, err := base64.StdEncoding.DecodeString(setting); err == nil && isPublicKey(der) {
+		text = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	} else if strings.Contains(setting, "-----BEGIN") {
+		// A shell that reads a file of settings leaves \n as two characters.
+		text = []byte(strings.ReplaceAll(setting, `\n`, "\n"))
+	} else if text, err = os.ReadFile(setting); err != nil { //nolint:gosec // the operator names the file
+		return nil, fmt.Errorf("neither a key nor a readable file: %w", err)
 	}
 	var keys []crypto.PublicKey
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -110,4 +115,10 @@ func publicKeys(setting string) ([]crypto.PublicKey, error) {
 		return nil, errors.New("no PEM block in it")
 	}
 	return keys, nil
+}
+
+// isPublicKey tells a key from a path, which can look like base64 as well.
+func isPublicKey(der []byte) bool {
+	_, err := x509.ParsePKIXPublicKey(der)
+	return err == nil
 }

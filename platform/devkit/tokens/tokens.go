@@ -5,6 +5,7 @@ package tokens
 import (
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -92,11 +93,19 @@ func create(path string) error {
 
 // PublicPEM is the value of the setting AUTH_PUBLIC_KEY.
 func (k *Key) PublicPEM() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.publicDER()}))
+}
+
+// PublicLine is the same on one line, without a character that a shell or a file of settings gives
+// a meaning to.
+func (k *Key) PublicLine() string { return base64.StdEncoding.EncodeToString(k.publicDER()) }
+
+func (k *Key) publicDER() []byte {
 	der, err := x509.MarshalPKIXPublicKey(k.private.Public())
 	if err != nil {
 		panic(err) // not with an Ed25519 key
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	return der
 }
 
 // own is the one claim that no standard names.

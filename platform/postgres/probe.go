@@ -1,0 +1,61 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Probe asks whether the server of a pool answers, on a connection that is not the pool's. In the
+// pool its question would wait behind the module's own: one locked table, and sixteen requests to
+// it, would make a module unready that answers all others. What the pool's last use said is no
+// answer either, because a module that rests has none.
+type Probe struct {
+	cfg *pgconn.Config // of the pool's connections, so that what is judged is what they would meet
+
+	mu   sync.Mutex
+	conn *pgconn.PgConn // nil before the first question, and after it was lost
+}
+
+// NewProbe returns a probe that has not connected yet.
+func NewProbe(pool *pgxpool.Pool) *Probe { return &Probe{cfg: &pool.Config().ConnConfig.Config} }
+
+// Check asks on the connection that there is, and connects when there is none or it has died, as a
+// restarted server's have: to be let in is an answer, too. It may take as long as a connection of
+// the pool, through all hosts that the URL names.
+func (p *Probe) Check(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn != nil {
+		asking, cancel := context.WithTimeout(ctx, pingTimeout)
+		defer cancel()
+		if p.conn.Ping(asking) == nil {
+			return nil
+		}
+		p.drop(ctx)
+	}
+	conn, err := pgconn.ConnectConfig(ctx, p.cfg)
+	if err == nil {
+		p.conn = conn
+	}
+	return err
+}
+
+// Close waits for a check under way.
+func (p *Probe) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(context.Background())
+}
+
+func (p *Probe) drop(ctx context.Context) {
+	if p.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	_ = p.conn.Close(ctx) // it is gone either way
+	p.conn = nil
+}

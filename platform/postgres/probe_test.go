@@ -1,0 +1,49 @@
+package postgres_test
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/postgres"
+)
+
+// A probe needs none of the pool's connections, and one of its own that is lost is made anew within the same question.
+func TestAProbeNeedsNoConnectionOfThePool(t *testing.T) {
+	t.Parallel()
+	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
+	db := pgtest.New(t, pgtest.Schema{Module: "probed", Migrations: migrations})
+	pool, err := postgres.Open(t.Context(), "probed", db.URL("probed"), 1, migrations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	probe := postgres.NewProbe(pool)
+	defer probe.Close()
+	held, err := pool.Acquire(t.Context()) // the only one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	var seen []uint32
+	for range 2 {
+		for range 2 {
+			if err := probe.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var pid uint32
+		err := held.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity
+			WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()`).Scan(&pid)
+		if err != nil {
+			t.Fatalf("the probe has not exactly one connection: %v", err)
+		}
+		seen = append(seen, pid)
+		if _, err := held.Exec(t.Context(), "SELECT pg_terminate_backend($1, 5000)", pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen[0] == seen[1] {
+		t.Error("the connection that was ended is still there")
+	}
+}
