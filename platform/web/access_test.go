@@ -189,8 +189,12 @@ func TestEventsKnowTheirOrigin(t *testing.T) {
 	}
 	trace := "0af7651916cd43dd8448eb211c80319c"
 	for path, actor := range map[string]string{"/v1/told": "customer:ann", "/v1/told/open": "anonymous"} {
-		b.send(t, http.MethodPost, path, "", "Authorization", b.customer(t), "X-Request-Id", "req-7", "Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+		b.send(t, http.MethodPost, path, "", "Authorization", b.customer(t), "X-Request-Id", "req-7",
+			"Traceparent", "00-"+trace+"-b7ad6b7169203331-00", "Tracestate", "a="+strings.Repeat("b", 250))
 		got := written.headers
+		if _, there := got["tracestate"]; there {
+			t.Errorf("%s: the event keeps what a client's vendor says: %v", path, got)
+		}
 		if got["correlationid"] != "req-7" || got["actor"] != actor || !strings.Contains(got["traceparent"], trace) {
 			t.Errorf("%s: the event's headers are %v", path, got)
 		}
