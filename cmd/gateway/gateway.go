@@ -146,7 +146,7 @@ func safe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method 
 
 // rewrite removes what only a proxy may say and then says it. httputil has removed hop-by-hop headers already.
 func rewrite(r *httputil.ProxyRequest) {
-	// The trace that the client began, or that begins here, and nothing else that a client says of it.
+	// The trace that the client began, or that begins here, and nothing else that came with it.
 	r.Out.Header.Del("Tracestate")
 	r.Out.Header.Del("Baggage")
 	telemetry.Propagator{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))

@@ -77,15 +77,17 @@ type placeInputLine struct {
 	Quantity int    `json:"quantity" minimum:"1" maximum:"10000"`
 }
 
-// address is a mailbox and nothing around it (RFC 5321): no name, brackets, comment or group, as the format of the same name permits,
-// and nothing that cannot be seen. Quoted names and literal hosts are legal, but few servers take them.
+// address is a mailbox and nothing around it (RFC 5321): no name, brackets, comment or group, as
+// the format of the same name permits, and nothing that cannot be seen. Quoted names and literal
+// hosts are legal, but few servers take them.
 type address string
 
 var mailbox = regexp.MustCompile(`^[^\s"(),:;<>@\[\\\]\pC\pZ]+@(` + host + `\.)*` + host + `$`)
 
 const host = `[\pL\pM\pN]([\pL\pM\pN-]{0,61}[\pL\pM\pN])?`
 
-// Resolve is called by huma, also for a body that it could not read. The bounds are in bytes, unlike those of a schema.
+// Resolve is called by huma, also for a body that it could not read. The bounds are in bytes,
+// unlike those of a schema.
 func (a address) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	if a == "" || len(a) <= 254 && strings.IndexByte(string(a), '@') <= 64 && mailbox.MatchString(string(a)) {
 		return nil

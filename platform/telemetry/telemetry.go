@@ -41,7 +41,7 @@ func Start(ctx context.Context, service string, cfg Config) (flush func(), err e
 			return nil, fmt.Errorf("open trace exporter: %w", err)
 		}
 		options = []trace.TracerProviderOption{
-			// A client may name the trace that its request belongs to, but not that we shall not see it.
+			// A client may name the trace of its request, but it cannot hide the request.
 			trace.WithSampler(trace.ParentBased(trace.AlwaysSample(), trace.WithRemoteParentNotSampled(trace.AlwaysSample()))),
 			trace.WithSpanProcessor(presentable{}),
 			trace.WithBatcher(exporter),
@@ -58,8 +58,9 @@ func Start(ctx context.Context, service string, cfg Config) (flush func(), err e
 	}, nil
 }
 
-// Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that a client sends along: its
-// tracestate is kilobytes for other vendors, which every event of the request would keep.
+// Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that
+// a client sends along: its tracestate is kilobytes for other vendors, which every event of the
+// request would keep.
 type Propagator struct{ propagation.TraceContext }
 
 // Inject writes traceparent.
@@ -92,9 +93,10 @@ func (c parentOnly) Set(key, value string) {
 	}
 }
 
-// presentable edits what otelhttp says of a request. The path becomes empty: a client may have put personal data into it, as into every
-// path that is not served; a route's pattern, which the span has as well, says what was asked for. Text that is not UTF-8, as a
-// User-Agent may be, is repaired: with it a whole batch of spans could not be sent.
+// presentable edits what otelhttp says of a request. The path becomes empty: a client may have put
+// personal data into it, as into every path that is not served; a route's pattern, which the span
+// has as well, says what was asked for. Text that is not UTF-8, as a User-Agent may be, is
+// repaired: with it a whole batch of spans could not be sent.
 type presentable struct{}
 
 const attributePath attribute.Key = "url.path"

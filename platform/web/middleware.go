@@ -102,8 +102,9 @@ func (s *Server) rescue(next http.Handler) http.Handler {
 	})
 }
 
-// limit bounds a request's body and time, and refuses text that PostgreSQL cannot store. A body that says that it is too large is
-// refused unseen: a client that asked with Expect whether to send it does not have to.
+// limit bounds a request's body and time, and refuses text that PostgreSQL cannot store. A body
+// that says that it is too large is refused unseen: a client that asked with Expect whether to send
+// it does not have to.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !storable(r.URL) {

@@ -60,8 +60,9 @@ func humaConfig(module string) huma.Config {
 	return cfg
 }
 
-// alwaysJSON answers in JSON whatever a client accepts, as RFC 9110 (12.5.1) permits. huma negotiates when the handler has committed,
-// and slices the Accept header in a way that panics for some: nothing of a request may fail what writes its answer.
+// alwaysJSON answers in JSON whatever a client accepts, as RFC 9110 (12.5.1) permits. huma
+// negotiates when the handler has committed, and slices the Accept header in a way that panics for
+// some: nothing of a request may fail what writes its answer.
 type alwaysJSON struct{ huma.API }
 
 func (alwaysJSON) Negotiate(string) (string, error) { return "application/json", nil }

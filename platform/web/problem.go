@@ -66,7 +66,8 @@ var standard = map[int]struct{ kind, detail string }{
 }
 
 func tooLarge(ctx context.Context, limit int64) *problem {
-	return newProblem(ctx, http.StatusRequestEntityTooLarge, "body-too-large", fmt.Sprintf("Send a body of at most %d bytes.", limit))
+	detail := fmt.Sprintf("Send a body of at most %d bytes.", limit)
+	return newProblem(ctx, http.StatusRequestEntityTooLarge, "body-too-large", detail)
 }
 
 // standardProblem is for a status in that table.
@@ -118,7 +119,7 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 		return standardProblem(ctx, status)
 	}
 	faults := faultsOf(errs)
-	if len(faults) > 0 && faults[0].Message == errTooMany.Error() { // huma: 400, but to a client it is as the one item too many that a schema refuses
+	if len(faults) > 0 && faults[0].Message == errTooMany.Error() { // huma: 400, but a schema's one item too many is 422
 		status = http.StatusUnprocessableEntity
 	}
 	if atHeader(faults) { // huma: 422

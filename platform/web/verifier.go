@@ -82,7 +82,9 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 		return Principal{}, fmt.Errorf("%w: %w", errClaims, err)
 	}
 	for name := range claims {
-		if slices.ContainsFunc(decisive, func(known string) bool { return name != known && strings.EqualFold(name, known) }) {
+		if slices.ContainsFunc(decisive, func(known string) bool {
+			return name != known && strings.EqualFold(name, known)
+		}) {
 			return Principal{}, errClaims
 		}
 	}
@@ -98,11 +100,13 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 	return Principal{Subject: subject, Role: role}, nil
 }
 
-// decisive are the claims that a token is judged by. The library matches their names in any casing and takes the last of several, so a
-// token that has one more than once, or in other letters, is refused.
+// decisive are the claims that a token is judged by. The library matches their names in any casing
+// and takes the last of several, so a token that has one more than once, or in other letters, is
+// refused.
 var decisive = []string{"iss", "sub", "aud", "exp", "nbf", "role"}
 
-// longestSubject is in bytes, as OpenID Connect bounds a sub. It becomes part of index keys, which PostgreSQL refuses when they are long.
+// longestSubject is in bytes, as OpenID Connect bounds a sub. It becomes part of index keys, which
+// PostgreSQL refuses when they are long.
 const longestSubject = 255
 
 func publicKeys(setting string) ([]crypto.PublicKey, error) {
