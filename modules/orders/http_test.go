@@ -160,10 +160,10 @@ func TestPlacementsAreReadExactly(t *testing.T) {
 			t.Errorf("token %q: %d %v, want %d", token, status, answer, want)
 		}
 	}
-	if n := s.count(`SELECT count(*) FROM orders WHERE payment_token = 'tok_\u0000'`); n != 1 {
+	if n := s.count("SELECT count(*) FROM orders WHERE payment_token = $1", `tok_\u0000`); n != 1 {
 		t.Errorf("%d orders with the backslash", n)
 	}
-	if n := s.count(`SELECT count(*) FROM orders WHERE strpos(payment_token || email, U&'\FFFD') > 0`); n != 0 {
+	if n := s.count("SELECT count(*) FROM orders WHERE strpos(payment_token || email, $1) > 0", "\ufffd"); n != 0 {
 		t.Errorf("%d orders with a text that was not sent", n)
 	}
 	// The first is the request of this key, so the others are refused for what they are, and none is taken for it.
