@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -31,14 +33,14 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 		"X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil", "X-Forwarded-User", "root", "X-Forwarded-Prefix", "/x",
 		"Forwarded", "for=6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Seam-Principal", "root", sideHeader, "old",
 		"Connection", "X-Hop, Upgrade", "X-Hop", "1", "Upgrade", "websocket", "Keep-Alive", "1", "Proxy-Authorization", "p", "Expect", "100-continue",
-		"Traceparent", trace, "Tracestate", "a=b", "X-Request-Id", "r-1", "Authorization", "Bearer t", "Idempotency-Key", "k", "Cookie", "a=b")
+		"Traceparent", trace, "Tracestate", "a=b", "Baggage", "a=b", "X-Request-Id", "r-1", "Authorization", "Bearer t", "Idempotency-Key", "k", "Cookie", "a=b")
 	if answer.status != http.StatusOK {
 		t.Fatalf("got %d", answer.status)
 	}
 	seen := <-arrived
 	for _, name := range []string{
 		"X-Forwarded-User", "X-Forwarded-Prefix", "Forwarded", "X-Real-Ip", "X-Seam-Principal", sideHeader,
-		"Connection", "X-Hop", "Upgrade", "Keep-Alive", "Proxy-Authorization", "Expect",
+		"Connection", "X-Hop", "Upgrade", "Keep-Alive", "Proxy-Authorization", "Expect", "Tracestate", "Baggage",
 	} {
 		if value, there := seen.Header[name]; there {
 			t.Errorf("%s: %q reached the upstream", name, value)
@@ -46,7 +48,7 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": strings.TrimPrefix(b.url, "http://"),
-		"Traceparent": trace, "Tracestate": "a=b", "X-Request-Id": "r-1", "Authorization": "Bearer t", "Idempotency-Key": "k", "Cookie": "a=b",
+		"Traceparent": trace, "X-Request-Id": "r-1", "Authorization": "Bearer t", "Idempotency-Key": "k", "Cookie": "a=b",
 	} {
 		if got := seen.Header.Values(name); len(got) != 1 || got[0] != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -57,6 +59,45 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 	}
 	if answer.side() != "old" || answer.header.Get("X-Internal") != "" || len(answer.header.Values(sideHeader)) != 1 {
 		t.Errorf("the answer's headers are %v", answer.header)
+	}
+}
+
+// An answer passes through as it is: the façade asks for no encoding that the client did not ask for, and undoes none.
+func TestAnswersPassThroughAsTheyAre(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	fmt.Fprint(zip, strings.Repeat("plain ", 100))
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	older := newServer(t)
+	older.answers(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept-Encoding") == "gzip" {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(packed.Bytes())
+			return
+		}
+		fmt.Fprint(w, "plain")
+	})
+	b := start(t, table2(older.URL, older.URL, 0, ""))
+	for encoding, want := range map[string]string{"": "plain", "identity": "plain", "gzip": packed.String()} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/v1/things", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if encoding != "" {
+			request.Header.Set("Accept-Encoding", encoding)
+		}
+		response, err := (&http.Transport{DisableCompression: true}).RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || string(got) != want || (encoding == "gzip") != (response.Header.Get("Content-Encoding") == "gzip") || response.ContentLength != int64(len(want)) {
+			t.Errorf("%q: %v, %d bytes of %d, %v", encoding, err, len(got), response.ContentLength, response.Header)
+		}
 	}
 }
 

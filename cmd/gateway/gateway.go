@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
+
+	"example.com/shop/platform/telemetry"
 )
 
 // gateway answers every request with the table that was current when the request came.
@@ -144,8 +146,10 @@ func safe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method 
 
 // rewrite removes what only a proxy may say and then says it. httputil has removed hop-by-hop headers already.
 func rewrite(r *httputil.ProxyRequest) {
-	// The trace that the client began, or that begins here.
-	propagation.TraceContext{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))
+	// The trace that the client began, or that begins here, and nothing else that came with it.
+	r.Out.Header.Del("Tracestate")
+	r.Out.Header.Del("Baggage")
+	telemetry.Propagator{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))
 	for name := range r.Out.Header {
 		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Seam-") || name == "X-Real-Ip" {
 			r.Out.Header.Del(name)

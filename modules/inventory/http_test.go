@@ -138,12 +138,19 @@ func TestRefusals(t *testing.T) {
 		"restock nothing":          {"staff", "POST", "/products/tea-assam/restock", `{"quantity":0}`, "k4", 422},
 		"restock too much":         {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1000001}`, "k5", 422},
 		"restock in words":         {"staff", "POST", "/products/tea-assam/restock", `{"quantity":"ten"}`, "k6", 422},
+		"restock 1.0":              {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1.0}`, "k9", 200},
+		"restock 20e-1":            {"staff", "POST", "/products/tea-assam/restock", `{"quantity":20e-1}`, "k10", 200},
+		"restock 1.5":              {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1.5}`, "k11", 422},
+		"restock 1e9":              {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1e9}`, "k12", 422},
+		"restock twice in one":     {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1,"quantity":2}`, "k13", 400},
 		"restock unknown product":  {"staff", "POST", "/products/no-such-tea/restock", `{"quantity":1}`, "k7", 404},
 		"restock no JSON":          {"staff", "POST", "/products/tea-assam/restock", `{"quantity":`, "k8", 400},
 		"quote for a customer":     {"customer", "POST", "/quotes", `{"skus":["tea-assam"]}`, "", 403},
 		"quote of nothing":         {"service", "POST", "/quotes", `{"skus":[]}`, "", 422},
 		"quote of too many":        {"service", "POST", "/quotes", string(manySKUs), "", 422},
 		"quote of something else":  {"service", "POST", "/quotes", `{"sku":"tea-assam"}`, "", 422},
+		"quote of no UTF-8":        {"service", "POST", "/quotes", "{\"skus\":[\"tea-assam\",\"\xff\"]}", "", 400},
+		"quote of half a letter":   {"service", "POST", "/quotes", `{"skus":["tea-assam","\ud800"]}`, "", 400},
 		"quote of a list of lists": {"service", "POST", "/quotes", `{"skus":[["tea-assam"]]}`, "", 422},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +159,7 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	if got, want := s.stock("tea-assam"), [3]int64{1001, 0, 0}; got != want {
+	if got, want := s.stock("tea-assam"), [3]int64{1004, 0, 0}; got != want {
 		t.Errorf("on hand, reserved, shipped: %v, want %v", got, want)
 	}
 }

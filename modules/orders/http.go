@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -64,7 +66,7 @@ type orderOutput struct {
 type placeInput struct {
 	idempotency.Header
 	Body struct {
-		Email        string           `json:"email" format:"email" maxLength:"254" doc:"Where to tell you how it went"`
+		Email        address          `json:"email" format:"email" maxLength:"254" doc:"Where to tell you how it went"`
 		PaymentToken string           `json:"payment_token" minLength:"1" maxLength:"64" doc:"Stands for your card at the payment provider"`
 		Lines        []placeInputLine `json:"lines" minItems:"1" maxItems:"50"`
 	}
@@ -75,9 +77,27 @@ type placeInputLine struct {
 	Quantity int    `json:"quantity" minimum:"1" maximum:"10000"`
 }
 
+// address is a mailbox and nothing around it (RFC 5321): no name, brackets, comment or group, as
+// the format of the same name permits, and nothing that cannot be seen. Quoted names and literal
+// hosts are legal, but few servers take them.
+type address string
+
+var mailbox = regexp.MustCompile(`^[^\s"(),:;<>@\[\\\]\pC\pZ]+@(` + host + `\.)*` + host + `$`)
+
+const host = `[\pL\pM\pN]([\pL\pM\pN-]{0,61}[\pL\pM\pN])?`
+
+// Resolve is called by huma, also for a body that it could not read. The bounds are in bytes,
+// unlike those of a schema.
+func (a address) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	if a == "" || len(a) <= 254 && strings.IndexByte(string(a), '@') <= 64 && mailbox.MatchString(string(a)) {
+		return nil
+	}
+	return []error{&huma.ErrorDetail{Location: at.String(), Message: "expected one address, as in ada@example.com"}}
+}
+
 func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput, error) {
 	customer := web.PrincipalFrom(ctx).Subject
-	p := placement{customerID: customer, email: in.Body.Email, paymentToken: in.Body.PaymentToken}
+	p := placement{customerID: customer, email: string(in.Body.Email), paymentToken: in.Body.PaymentToken}
 	for _, l := range in.Body.Lines {
 		p.lines = append(p.lines, ordersapi.Line{SKU: l.SKU, Quantity: l.Quantity})
 	}

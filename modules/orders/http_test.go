@@ -131,6 +131,65 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What is stored and sent on is what was meant, or nothing is.
+func TestPlacementsAreReadExactly(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	place := func(email, token, lines, key string) (int, map[string]any) {
+		status, _, answer := s.call("ada", "POST", "", fmt.Sprintf(`{"email":"%s","payment_token":"%s","lines":[%s]}`, email, token, lines), key)
+		return status, answer
+	}
+	const tea = `{"sku":"tea","quantity":1}`
+	long := strings.Repeat("a", 64)
+	for email, want := range map[string]int{
+		"ada@example.com": 201, "o'hara+tea@sub.x.example": 201, "łukasz@żółw.example": 201, long + "@x.example": 201, "a@" + long[1:] + ".example": 201,
+		"Ada <a@x.example>": 422, "<a@x.example>": 422, "g: a@x.example;": 422, "a@x.example (Ada)": 422, "(c)a@x.example": 422, " a@x.example": 422,
+		"a@x.example ": 422, "a@x.example, b@x.example": 422, `\"a\"@x.example`: 422, `a\u2028b@x.example`: 422, `a\u200bb@x.example`: 422,
+		`a@x\u200b.example`: 422, `a\tb@x.example`: 422, `\"a\tb\"@x.example`: 422, `a@x.example\n`: 422, `a@x.example\r\nDATA`: 422, `a\u00a0@x.example`: 422,
+		"a@[127.0.0.1]": 422, "a@-x.example": 422, "a@x_y.example": 422, "a@x!y": 422, "a..b@x.example": 422, "a@x.": 422, "a@@x": 422, "@x": 422, "a@": 422, "": 422,
+		"a" + long + "@x.example": 422, strings.Repeat("ł", 33) + "@x.example": 422, "a@a" + long[1:] + "b.example": 422,
+		"a@" + strings.Repeat("ł.", 84) + "example": 422, // 254 characters at most is not 254 bytes
+		"a\xff@x.example": 400, `a\ud800@x.example`: 400,
+	} {
+		if status, answer := place(email, "tok_ok", tea, uuid.NewString()); status != want {
+			t.Errorf("email %q: %d %v, want %d", email, status, answer, want)
+		}
+	}
+	for token, want := range map[string]int{`tok_\\u0000`: 201, `tok_\u0000`: 400, "tok_\xff": 400, `tok_\udc00`: 400} {
+		if status, answer := place("ada@example.com", token, tea, uuid.NewString()); status != want {
+			t.Errorf("token %q: %d %v, want %d", token, status, answer, want)
+		}
+	}
+	if n := s.count("SELECT count(*) FROM orders WHERE payment_token = $1", `tok_\u0000`); n != 1 {
+		t.Errorf("%d orders with the backslash", n)
+	}
+	if n := s.count("SELECT count(*) FROM orders WHERE strpos(payment_token || email, $1) > 0", "\ufffd"); n != 0 {
+		t.Errorf("%d orders with a text that was not sent", n)
+	}
+	// The first is the request of this key, so the others are refused for what they are, and none is taken for it.
+	place("ada@example.com", `tok_\ufffd`, tea, "one key")
+	for _, token := range []string{"tok_\xff", `tok_\ud800`} {
+		if status, answer := place("ada@example.com", token, tea, "one key"); status != http.StatusBadRequest {
+			t.Errorf("another request with the key: %d %v", status, answer)
+		}
+	}
+	for quantity, want := range map[string]int{"1.0": 201, "1e0": 201, "10E-1": 201, "1.5": 422, "1e-1": 422, "1e5": 422, "0.0": 422, "1e999999": 400} {
+		if status, answer := place("ada@example.com", "tok_ok", `{"sku":"tea","quantity":`+quantity+`}`, uuid.NewString()); status != want {
+			t.Errorf("quantity %s: %d %v, want %d", quantity, status, answer, want)
+		}
+	}
+	if status, answer := place("ada@example.com", "tok_ok", `{"sku":"tea","quantity":1.0}`, "number"); status != http.StatusCreated {
+		t.Errorf("%d %v", status, answer)
+	} else if _, again := place("ada@example.com", "tok_ok", tea, "number"); again["id"] != answer["id"] {
+		t.Errorf("1.0 and 1 are two requests: %v", again)
+	}
+	// One fault: none of the items was looked at.
+	status, answer := place("ada@example.com", "tok_ok", "1"+strings.Repeat(",1", 499_999), "many")
+	if faults, _ := answer["errors"].([]any); status != http.StatusUnprocessableEntity || len(faults) != 1 {
+		t.Errorf("half a million lines: %d, %d faults", status, len(faults))
+	}
+}
+
 func TestPlacementsThatCannotBePriced(t *testing.T) {
 	t.Parallel()
 	price := func(sku string, price inventoryapi.Money) inventoryapi.Quote {

@@ -37,6 +37,7 @@ func CauseOf(ctx context.Context) Cause {
 	}
 	cause := Cause{headerCorrelation: origin.CorrelationID, headerActor: origin.Actor}
 	propagation.TraceContext{}.Inject(ctx, propagation.MapCarrier(cause))
+	delete(cause, "tracestate") // kilobytes for the sender's vendors, and a row keeps what it is given
 	return cause
 }
 

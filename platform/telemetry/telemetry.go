@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -39,15 +41,16 @@ func Start(ctx context.Context, service string, cfg Config) (flush func(), err e
 			return nil, fmt.Errorf("open trace exporter: %w", err)
 		}
 		options = []trace.TracerProviderOption{
-			trace.WithSampler(trace.ParentBased(trace.AlwaysSample())),
-			trace.WithSpanProcessor(withoutPath{}),
+			// A client may name the trace of its request, but it cannot hide the request.
+			trace.WithSampler(trace.ParentBased(trace.AlwaysSample(), trace.WithRemoteParentNotSampled(trace.AlwaysSample()))),
+			trace.WithSpanProcessor(presentable{}),
 			trace.WithBatcher(exporter),
 			trace.WithResource(resource.NewSchemaless(attribute.String("service.name", service))),
 		}
 	}
 	provider := trace.NewTracerProvider(options...)
 	otel.SetTracerProvider(provider)
-	otel.SetTextMapPropagator(propagation.TraceContext{})
+	otel.SetTextMapPropagator(Propagator{})
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 		defer cancel()
@@ -55,21 +58,59 @@ func Start(ctx context.Context, service string, cfg Config) (flush func(), err e
 	}, nil
 }
 
-// withoutPath empties the path that otelhttp gives the span of a request. Somebody may have put personal data into it, as into every path
-// that nobody serves; a route's pattern, which the span has as well, says what was asked for.
-type withoutPath struct{}
+// Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that
+// a client sends along: its tracestate is kilobytes for other vendors, which every event of the
+// request would keep.
+type Propagator struct{ propagation.TraceContext }
+
+// Inject writes traceparent.
+func (p Propagator) Inject(ctx context.Context, carrier propagation.TextMapCarrier) {
+	p.TraceContext.Inject(ctx, parentOnly{carrier})
+}
+
+// Extract reads traceparent.
+func (p Propagator) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
+	return p.TraceContext.Extract(ctx, parentOnly{carrier})
+}
+
+// Fields is what Inject writes.
+func (Propagator) Fields() []string { return []string{traceparent} }
+
+const traceparent = "traceparent"
+
+type parentOnly struct{ propagation.TextMapCarrier }
+
+func (c parentOnly) Get(key string) string {
+	if key != traceparent {
+		return ""
+	}
+	return c.TextMapCarrier.Get(key)
+}
+
+func (c parentOnly) Set(key, value string) {
+	if key == traceparent {
+		c.TextMapCarrier.Set(key, value)
+	}
+}
+
+// presentable edits what otelhttp says of a request. The path becomes empty: a client may have put
+// personal data into it, as into every path that is not served; a route's pattern, which the span
+// has as well, says what was asked for. Text that is not UTF-8, as a User-Agent may be, is
+// repaired: with it a whole batch of spans could not be sent.
+type presentable struct{}
 
 const attributePath attribute.Key = "url.path"
 
-func (withoutPath) OnStart(_ context.Context, span trace.ReadWriteSpan) {
+func (presentable) OnStart(_ context.Context, span trace.ReadWriteSpan) {
 	for _, a := range span.Attributes() {
 		if a.Key == attributePath {
 			span.SetAttributes(attributePath.String(""))
-			return
+		} else if text := a.Value.AsString(); !utf8.ValidString(text) {
+			span.SetAttributes(a.Key.String(strings.ToValidUTF8(text, "\ufffd")))
 		}
 	}
 }
 
-func (withoutPath) OnEnd(trace.ReadOnlySpan)         {}
-func (withoutPath) Shutdown(context.Context) error   { return nil }
-func (withoutPath) ForceFlush(context.Context) error { return nil }
+func (presentable) OnEnd(trace.ReadOnlySpan)         {}
+func (presentable) Shutdown(context.Context) error   { return nil }
+func (presentable) ForceFlush(context.Context) error { return nil }

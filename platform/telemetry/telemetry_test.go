@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +55,43 @@ func TestShutdownSendsSpans(t *testing.T) {
 		}
 	default:
 		t.Error("nothing was sent")
+	}
+}
+
+// A client names the trace of its request. Whether we see it, and what is passed on with it, is not the client's to say.
+func TestAClientCannotHideItsRequest(t *testing.T) {
+	received := make(chan string, 8)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		received <- string(body)
+	}))
+	defer collector.Close()
+	flush, err := Start(t.Context(), "shop", Config{Endpoint: collector.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passedOn := http.Header{}
+	handler := otelhttp.NewHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		otel.GetTextMapPropagator().Inject(r.Context(), propagation.HeaderCarrier(passedOn))
+	}), "request")
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+	const id = "0af7651916cd43dd8448eb211c80319c"
+	request.Header.Set("Traceparent", "00-"+id+"-b7ad6b7169203331-00")
+	request.Header.Set("Tracestate", "vendor="+strings.Repeat("x", 200))
+	request.Header.Set("Baggage", "who=ada")
+	request.Header.Set("User-Agent", "\xff") // OTLP is UTF-8, and one span that is not would take its whole batch with it
+	handler.ServeHTTP(httptest.NewRecorder(), request)
+	flush()
+	select {
+	case got := <-received:
+		if trace, _ := hex.DecodeString(id); !strings.Contains(got, string(trace)) || strings.Contains(got, "xxx") {
+			t.Errorf("the collector got %q", got)
+		}
+	default:
+		t.Error("the client's request is not to be seen")
+	}
+	if parent := passedOn.Get("Traceparent"); len(passedOn) != 1 || !strings.HasPrefix(parent, "00-"+id) || !strings.HasSuffix(parent, "-01") {
+		t.Errorf("passed on is %v", passedOn)
 	}
 }
 

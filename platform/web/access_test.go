@@ -70,6 +70,47 @@ func TestAccess(t *testing.T) {
 		})
 	}
 
+	// What a token says can be read in one way only.
+	claims := func(more string) string {
+		return fmt.Sprintf(`{"iss":%q,"aud":"shop","exp":%d%s}`, issuer, time.Now().Add(time.Hour).Unix(), more)
+	}
+	for payload, status := range map[string]int{
+		claims(`,"sub":"ann","role":"customer","Name":"x","name":"y"`):                     200,
+		claims(`,"sub":"ann","role":"staff","ROLE":"customer"`):                            401,
+		claims(`,"sub":"ann","ROLE":"customer","role":"staff"`):                            401,
+		claims(`,"sub":"ann","role":"staff","role":"customer"`):                            401,
+		claims(`,"sub":"ann","rOLE":"customer"`):                                           401,
+		claims(`,"sub":"ann","role":["customer"]`):                                         401,
+		claims(`,"sub":"bob","sub":"ann","role":"customer"`):                               401,
+		claims(`,"sub":"bob","SUB":"ann","role":"customer"`):                               401,
+		claims(`,"ſub":"ann","role":"customer"`):                                           401, // U+017F folds to s
+		claims(`,"sub":"ann","role":"customer","aud":"bank"`):                              401,
+		claims(`,"sub":"ann","role":"customer","AUD":"shop"`):                              401,
+		claims(`,"sub":"ann","role":"customer","Exp":1`):                                   401,
+		claims(`,"sub":"ann","role":"customer","EXP":9999999999`):                          401,
+		claims(`,"sub":"ann","role":"customer","iſs":"x"`):                                 401,
+		claims(`,"sub":"` + strings.Repeat("a", 255) + `","role":"customer"`):              200,
+		claims(`,"sub":"` + strings.Repeat("a", 256) + `","role":"customer"`):              401,
+		claims(`,"sub":"` + strings.Repeat("ł", 128) + `","role":"customer"`):              401,
+		claims(`,"sub":"` + strings.Repeat("a", 6000) + `","role":"customer"`):             401,
+		claims(",\"sub\":\"ann\xff\",\"role\":\"customer\""):                               401,
+		claims(`,"sub":"ann\ud800","role":"customer"`):                                     401,
+		claims(`,"sub":"ann","role":"customer","x":[` + strings.Repeat("1,", 5000) + "1]"): 401,
+	} {
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: b.key}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := signer.Sign([]byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := signed.CompactSerialize()
+		if answer, p := b.send(t, http.MethodGet, "/v1/things/who", "", "Authorization", "Bearer "+text); answer.StatusCode != status {
+			t.Errorf("%.200q: %d %v, want %d", payload, answer.StatusCode, p, status)
+		}
+	}
+
 	answer, _ := b.send(t, http.MethodGet, "/v1/things/who", "", "Authorization", sign(nil))
 	var who Principal
 	if err := json.NewDecoder(answer.Body).Decode(&who); err != nil || who != (Principal{"ann", "customer"}) {
@@ -148,8 +189,12 @@ func TestEventsKnowTheirOrigin(t *testing.T) {
 	}
 	trace := "0af7651916cd43dd8448eb211c80319c"
 	for path, actor := range map[string]string{"/v1/told": "customer:ann", "/v1/told/open": "anonymous"} {
-		b.send(t, http.MethodPost, path, "", "Authorization", b.customer(t), "X-Request-Id", "req-7", "Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+		b.send(t, http.MethodPost, path, "", "Authorization", b.customer(t), "X-Request-Id", "req-7",
+			"Traceparent", "00-"+trace+"-b7ad6b7169203331-00", "Tracestate", "a="+strings.Repeat("b", 250))
 		got := written.headers
+		if _, there := got["tracestate"]; there {
+			t.Errorf("%s: the event keeps what a client's vendor says: %v", path, got)
+		}
 		if got["correlationid"] != "req-7" || got["actor"] != actor || !strings.Contains(got["traceparent"], trace) {
 			t.Errorf("%s: the event's headers are %v", path, got)
 		}

@@ -102,11 +102,17 @@ func (s *Server) rescue(next http.Handler) http.Handler {
 	})
 }
 
-// limit bounds a request's body and time, and refuses text that PostgreSQL cannot store.
+// limit bounds a request's body and time, and refuses text that PostgreSQL cannot store. A body
+// that says that it is too large is refused unseen: a client that asked with Expect whether to send
+// it does not have to.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !storable(r.URL) {
 			writeProblem(w, newProblem(r.Context(), http.StatusBadRequest, "invalid-url", "Send a URL of valid UTF-8 without NUL characters."))
+			return
+		}
+		if r.ContentLength > s.cfg.MaxBodyBytes {
+			writeProblem(w, tooLarge(r.Context(), s.cfg.MaxBodyBytes))
 			return
 		}
 		// A deadline in the context and not http.TimeoutHandler, which would leave the handler, and its transaction,

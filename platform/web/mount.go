@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +20,7 @@ import (
 func (s *Server) Mount(module string, routes func(huma.API)) error {
 	prefix := "/v1/" + module
 	gate := &gate{Adapter: humachi.NewAdapter(s.router), prefix: prefix, bodyTimeout: s.cfg.ReadTimeout}
-	api := huma.NewAPI(humaConfig(module), gate)
+	api := alwaysJSON{huma.NewAPI(humaConfig(module), gate)}
 	// Before the routes: huma binds the middleware to an operation when it is registered.
 	api.UseMiddleware(s.authorize(api))
 	routes(api)
@@ -53,13 +52,20 @@ func humaConfig(module string) huma.Config {
 	cfg := huma.DefaultConfig(module, "1.0.0")
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks, cfg.Transformers = nil, nil
-	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
+	format := huma.Format{Marshal: marshal, Unmarshal: unmarshal}
 	cfg.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The scope is the role that the token must carry."},
 	}
 	return cfg
 }
+
+// alwaysJSON answers in JSON whatever a client accepts, as RFC 9110 (12.5.1) permits. huma
+// negotiates when the handler has committed, and slices the Accept header in a way that panics for
+// some: nothing of a request may fail what writes its answer.
+type alwaysJSON struct{ huma.API }
+
+func (alwaysJSON) Negotiate(string) (string, error) { return "application/json", nil }
 
 // gate stands where huma hands every operation to the router, hidden ones too.
 type gate struct {
@@ -83,23 +89,4 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 	op.MaxBodyBytes = -1 // the server's limit holds; huma's would answer first, with a limit that is no setting
 	op.BodyReadTimeout = g.bodyTimeout
 	g.Adapter.Handle(op, handler)
-}
-
-// unmarshal reads JSON and explains what is wrong without quoting it, which encoding/json does.
-func unmarshal(data []byte, v any) error {
-	if bytes.Contains(data, []byte(`\u0000`)) {
-		return errors.New("expected text without NUL characters") // PostgreSQL stores none
-	}
-	var syntax *json.SyntaxError
-	var mismatch *json.UnmarshalTypeError
-	switch err := json.Unmarshal(data, v); {
-	case err == nil:
-		return nil
-	case errors.As(err, &syntax):
-		return fmt.Errorf("expected valid JSON, which this is up to byte %d", syntax.Offset)
-	case errors.As(err, &mismatch) && mismatch.Field != "":
-		return fmt.Errorf("expected %s to be in range", mismatch.Field)
-	default:
-		return errors.New("expected values in the documented range and format")
-	}
 }

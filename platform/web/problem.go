@@ -65,6 +65,11 @@ var standard = map[int]struct{ kind, detail string }{
 	http.StatusServiceUnavailable:    {"timeout", "The request took too long and was given up. Try again later."},
 }
 
+func tooLarge(ctx context.Context, limit int64) *problem {
+	detail := fmt.Sprintf("Send a body of at most %d bytes.", limit)
+	return newProblem(ctx, http.StatusRequestEntityTooLarge, "body-too-large", detail)
+}
+
 // standardProblem is for a status in that table.
 func standardProblem(ctx context.Context, status int) *problem {
 	return newProblem(ctx, status, standard[status].kind, standard[status].detail)
@@ -87,10 +92,10 @@ var configureHuma = sync.OnceFunc(func() {
 // error, and takes back the one that it is given: that is where its 422 for a header becomes 400.
 func problemOf(ctx context.Context, status int, message string, errs []error) *problem {
 	cause := errors.Join(errs...)
-	tooLarge := (*http.MaxBytesError)(nil)
+	over := (*http.MaxBytesError)(nil)
 	switch {
-	case errors.As(cause, &tooLarge): // huma: 500
-		return newProblem(ctx, http.StatusRequestEntityTooLarge, "body-too-large", fmt.Sprintf("Send a body of at most %d bytes.", tooLarge.Limit))
+	case errors.As(cause, &over): // huma: 500
+		return tooLarge(ctx, over.Limit)
 	case message == "cannot read request body": // huma: 500, but it is the client who went away
 		return standardProblem(ctx, http.StatusBadRequest)
 	case errors.Is(cause, ErrCursor):
@@ -114,6 +119,9 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 		return standardProblem(ctx, status)
 	}
 	faults := faultsOf(errs)
+	if len(faults) > 0 && faults[0].Message == errTooMany.Error() { // huma: 400, but a schema's one item too many is 422
+		status = http.StatusUnprocessableEntity
+	}
 	if atHeader(faults) { // huma: 422
 		p := newProblem(ctx, http.StatusBadRequest, "invalid-header", "Correct the headers that errors lists and send the request again.")
 		p.Errors = faults

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -106,6 +108,24 @@ func TestBodyLimit(t *testing.T) {
 		answer, p := b.send(t, http.MethodPost, "/v1/things", body, "Authorization", b.customer(t), "X-Key", "abc")
 		if answer.StatusCode != want {
 			t.Errorf("%d bytes: %d %v", size, answer.StatusCode, p)
+		}
+	}
+}
+
+// A client that asks whether to send a body that is too large is answered, and does not send it.
+func TestABodyThatSaysItIsTooLarge(t *testing.T) {
+	b := newBench(t, Config{ReadTimeout: time.Minute}) // nothing here ends because time is up
+	address := serve(t, b.Server)
+	for length, want := range map[int]string{1<<20 + 1: "HTTP/1.1 413", 2_000_000: "HTTP/1.1 413", 1 << 20: "HTTP/1.1 100"} {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1/things HTTP/1.1\r\nHost: x\r\nX-Key: abc\r\nExpect: 100-continue\r\nContent-Length: %d\r\nAuthorization: %s\r\n\r\n", length, b.customer(t))
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, want) {
+			t.Errorf("%d bytes: %q %v, want %s", length, line, err, want)
 		}
 	}
 }

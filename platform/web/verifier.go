@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ var algorithms = []string{oidc.EdDSA, oidc.ES256, oidc.RS256}
 
 var (
 	errNoToken = errors.New("no bearer token")
+	errClaims  = errors.New("token has claims that can be read in two ways")
 	errSubject = errors.New("token has no usable subject")
 	errRole    = errors.New("token has no known role")
 )
@@ -74,19 +76,41 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 	if err != nil {
 		return Principal{}, err
 	}
-	var claims struct{ Role string }
-	if err := verified.Claims(&claims); err != nil {
+	var text json.RawMessage
+	if err := verified.Claims(&text); err != nil {
 		return Principal{}, fmt.Errorf("read claims: %w", err)
 	}
+	var claims map[string]any
+	if err := unmarshal(text, &claims); err != nil {
+		return Principal{}, fmt.Errorf("%w: %w", errClaims, err)
+	}
+	for name := range claims {
+		if slices.ContainsFunc(decisive, func(known string) bool {
+			return name != known && strings.EqualFold(name, known)
+		}) {
+			return Principal{}, errClaims
+		}
+	}
+	subject, _ := claims["sub"].(string)
+	role, _ := claims["role"].(string)
 	// The subject ends up in rows and event headers, where PostgreSQL takes no NUL.
-	if verified.Subject == "" || strings.ContainsFunc(verified.Subject, unicode.IsControl) {
+	if subject == "" || len(subject) > longestSubject || strings.ContainsFunc(subject, unicode.IsControl) {
 		return Principal{}, errSubject
 	}
-	if !slices.Contains([]string{"customer", "staff", "service"}, claims.Role) {
+	if !slices.Contains([]string{"customer", "staff", "service"}, role) {
 		return Principal{}, errRole
 	}
-	return Principal{Subject: verified.Subject, Role: claims.Role}, nil
+	return Principal{Subject: subject, Role: role}, nil
 }
+
+// decisive are the claims that a token is judged by. The library matches their names in any casing
+// and takes the last of several, so a token that has one more than once, or in other letters, is
+// refused.
+var decisive = []string{"iss", "sub", "aud", "exp", "nbf", "role"}
+
+// longestSubject is in bytes, as OpenID Connect bounds a sub. It becomes part of index keys, which
+// PostgreSQL refuses when they are long.
+const longestSubject = 255
 
 func publicKeys(setting string) ([]crypto.PublicKey, error) {
 	var text []byte
