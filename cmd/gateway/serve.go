@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -18,7 +19,8 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	log := cfg.Log.New("gateway")
-	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry)
+	slog.SetDefault(log) // what a library writes by itself is a line like all others
+	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry, log)
 	if err != nil {
 		return process.Usage(err)
 	}
