@@ -179,6 +179,10 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &tooLarge):
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 		return
+	case errors.As(err, new(uploadError)) && r.Context().Err() == nil:
+		// It did arrive, and is wrong: to send it again, as a timeout invites to, would change nothing.
+		writeProblem(w, r, http.StatusBadRequest, "malformed-request", "Send a body in well-formed chunks.")
+		return
 	case errors.As(err, new(uploadError)), errors.Is(r.Context().Err(), context.Canceled):
 		// The client has stopped sending, or has gone. The server reports both by ending the context, and for the first it still listens.
 		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout", "The body did not arrive whole in time. Send the request again.")
