@@ -75,7 +75,7 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg, verifier: verifier, log: log, router: chi.NewMux()}
 	// The order matters: the span is outermost so that all below it has a trace id; observe sees what rescue answers;
 	// and only what is inside rescue may panic. What can be read can be asked for with HEAD: net/http leaves out the body.
-	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, middleware.GetHead)
+	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)
 	s.router.NotFound(notFound)
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		methods := s.allowed(r.URL)
