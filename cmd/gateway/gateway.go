@@ -161,6 +161,9 @@ func rewrite(r *httputil.ProxyRequest) {
 
 // answered is called when an upstream's answer has begun.
 func (g *gateway) answered(response *http.Response) error {
+	if response.StatusCode < http.StatusOK { // 101, which nothing here asks for, or no status at all, on which net/http panics
+		return errNoAnswer
+	}
 	p := planOf(response.Request.Context())
 	p.side.served.Add(1)
 	// Set and not added: what an upstream says about itself here is not to be believed.
@@ -171,6 +174,8 @@ func (g *gateway) answered(response *http.Response) error {
 	g.shadows.follow(p, response)
 	return nil
 }
+
+var errNoAnswer = errors.New("the upstream's status is none of an answer")
 
 // fail answers for an upstream that did not. What went wrong in detail is for the log: it names hosts.
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
