@@ -85,11 +85,11 @@ func TestNewKeysAreFound(t *testing.T) {
 		text, _ := io.ReadAll(response.Body)
 		return fmt.Sprint(response.StatusCode, " ", string(text))
 	}
-	remembers, forgets := newDiscovery(1<<62), newDiscovery(0)
+	long, short := newDiscovery(1<<62), newDiscovery(0)
 	for i, c := range []struct {
 		discovery *discovery
 		want      string
-	}{{remembers, "503 1"}, {remembers, "200 2"}, {remembers, "200 2"}, {forgets, "200 3"}, {forgets, "200 4"}, {remembers, "200 2"}} {
+	}{{long, "503 1"}, {long, "200 2"}, {long, "200 2"}, {short, "200 3"}, {short, "200 4"}, {long, "200 2"}} {
 		if got := ask(c.discovery); got != c.want {
 			t.Errorf("%d: got %s, want %s", i, got, c.want)
 		}
