@@ -36,7 +36,7 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 	// events of one request can be found together.
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
 	if cfg.Endpoint != "" {
-		// The exporter takes anything, and sends to nobody: localhost:4318 has the scheme localhost.
+		// The exporter takes anything, and then sends nothing: localhost:4318 has the scheme localhost and no host.
 		collector, err := url.Parse(cfg.Endpoint)
 		if err != nil || collector.Scheme != "http" && collector.Scheme != "https" || collector.Host == "" ||
 			collector.User != nil || collector.RawQuery != "" || collector.Fragment != "" {

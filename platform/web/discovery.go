@@ -31,7 +31,7 @@ func newDiscovery(while time.Duration) *discovery {
 
 func (d *discovery) RoundTrip(request *http.Request) (*http.Response, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock() // while it is held nobody waits who would not wait for the same answer
+	defer d.mu.Unlock() // the library asks one question at a time
 	document, ok := d.known[request.URL.String()]
 	if !ok || time.Since(document.read) >= d.while {
 		response, err := http.DefaultTransport.RoundTrip(request)
