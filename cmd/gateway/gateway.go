@@ -162,7 +162,7 @@ func rewrite(r *httputil.ProxyRequest) {
 // answered is called when an upstream's answer has begun.
 func (g *gateway) answered(response *http.Response) error {
 	if response.StatusCode < http.StatusOK { // 101, which nothing here asks for, or no status at all, on which net/http panics
-		return errNoAnswer
+		return errors.New("the status is none of an answer")
 	}
 	p := planOf(response.Request.Context())
 	p.side.served.Add(1)
@@ -175,13 +175,10 @@ func (g *gateway) answered(response *http.Response) error {
 	return nil
 }
 
-var errNoAnswer = errors.New("the upstream's status is none of an answer")
-
 // fail answers for an upstream that did not. What went wrong in detail is for the log: it names hosts.
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, new(*http.MaxBytesError)):
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 		return
 	case errors.As(err, new(uploadError)) && r.Context().Err() == nil:

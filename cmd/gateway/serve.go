@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -19,7 +18,6 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	log := cfg.Log.New("gateway")
-	slog.SetDefault(log) // what a library writes by itself is a line like all others
 	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry, log)
 	if err != nil {
 		return process.Usage(err)

@@ -96,7 +96,6 @@ func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err er
 			s.Close()
 		}
 	}()
-	slog.SetDefault(s.log) // what a library writes by itself is a line like all others
 	flush, err := telemetry.Start(ctx, name, cfg.Telemetry, s.log)
 	if err != nil {
 		return nil, process.Usage(err)

@@ -28,8 +28,9 @@ type Config struct {
 const flushLimit = 2 * time.Second
 
 // Start installs the process's tracer provider and W3C propagation. Flush sends what is still buffered, if the collector takes it soon.
-// What OpenTelemetry has to say, above all that the collector cannot be reached, is logged; by itself it writes lines of its own.
+// What libraries have to say, above all that the collector cannot be reached, becomes lines of the log; by themselves they write plain text.
 func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (flush func(), err error) {
+	slog.SetDefault(log)
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry failed", "error", err) }))
 	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
