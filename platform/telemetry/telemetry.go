@@ -32,7 +32,7 @@ const flushLimit = 2 * time.Second
 func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (flush func(), err error) {
 	slog.SetDefault(log)
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry failed", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WarnContext(ctx, "telemetry failed", "error", err) }))
 	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
 	// events of one request can be found together.
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
