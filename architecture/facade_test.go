@@ -97,7 +97,7 @@ var (
 	}
 	// facadeLinks is what the packages of ours in facadeMay import in their turn.
 	facadeLinks = []string{
-		"github.com/caarlos0/env/v11", "go.yaml.in/yaml/v3", "golang.org/x/sync/errgroup",
+		"github.com/caarlos0/env/v11", "github.com/go-logr/logr", "go.yaml.in/yaml/v3", "golang.org/x/sync/errgroup",
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace",
 		"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp", "go.opentelemetry.io/otel/sdk/resource", "go.opentelemetry.io/otel/sdk/trace",
 	}

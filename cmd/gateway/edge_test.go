@@ -158,6 +158,34 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// Only a body that did not arrive is worth sending again.
+func TestMalformedChunksAreRefused(t *testing.T) {
+	t.Parallel()
+	older := newServer(t)
+	older.answers(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	b := start(t, table2(older.URL, older.URL, 0, ""))
+	for chunks, want := range map[string]int{
+		"5\r\nhello\r\n0\r\n\r\n": http.StatusOK, "5\nhello\r\n0\r\n\r\n": http.StatusBadRequest, "x\r\nhello\r\n0\r\n\r\n": http.StatusBadRequest,
+		"5\r\nhello!\r\n0\r\n\r\n": http.StatusBadRequest, "-5\r\nhello\r\n0\r\n\r\n": http.StatusBadRequest,
+		"FFFFFFFFFFFFFFFFF\r\nhello": http.StatusBadRequest, "5;" + strings.Repeat("x", 8<<10) + "\r\nhello\r\n0\r\n\r\n": http.StatusBadRequest,
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "POST /v1/things HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks)
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || response.StatusCode != want {
+			t.Errorf("%.40q: %v %v, want %d", chunks, response, err, want)
+		}
+	}
+}
+
 func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
 	t.Parallel()
 	older := newServer(t)

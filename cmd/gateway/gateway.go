@@ -165,6 +165,9 @@ func rewrite(r *httputil.ProxyRequest) {
 
 // answered is called when an upstream's answer has begun.
 func (g *gateway) answered(response *http.Response) error {
+	if response.StatusCode < http.StatusOK { // 101, which nothing here asks for, or no status at all, on which net/http panics
+		return errors.New("the status is none of an answer")
+	}
 	p := planOf(response.Request.Context())
 	p.side.served.Add(1)
 	// Set and not added: what an upstream says about itself here is not to be believed.
@@ -178,10 +181,13 @@ func (g *gateway) answered(response *http.Response) error {
 
 // fail answers for an upstream that did not. What went wrong in detail is for the log: it names hosts.
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, new(*http.MaxBytesError)):
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
+		return
+	case errors.As(err, new(uploadError)) && r.Context().Err() == nil:
+		// It did arrive, and is wrong: to send it again, as a timeout invites to, would change nothing.
+		writeProblem(w, r, http.StatusBadRequest, "malformed-request", "Send a body in well-formed chunks.")
 		return
 	case errors.As(err, new(uploadError)), errors.Is(r.Context().Err(), context.Canceled):
 		// The client has stopped sending, or has gone. The server reports both by ending the context, and for the first it still listens.

@@ -18,7 +18,7 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	log := cfg.Log.New("gateway")
-	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry)
+	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry, log)
 	if err != nil {
 		return process.Usage(err)
 	}

@@ -91,10 +91,8 @@ func (t *table) follows(before *table) error {
 }
 
 func (t *table) at(prefix string) *route {
-	for _, r := range t.routes {
-		if r.prefix == prefix {
-			return r
-		}
+	if i := slices.IndexFunc(t.routes, func(r *route) bool { return r.prefix == prefix }); i >= 0 {
+		return t.routes[i]
 	}
 	return nil
 }
@@ -103,10 +101,8 @@ func (r *route) side(upstream string) *side {
 	if r == nil {
 		return nil
 	}
-	for _, s := range r.sides {
-		if s.Upstream == upstream {
-			return s
-		}
+	if i := slices.IndexFunc(r.sides, func(s *side) bool { return s.Upstream == upstream }); i >= 0 {
+		return r.sides[i]
 	}
 	return nil
 }

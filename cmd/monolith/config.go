@@ -61,7 +61,7 @@ type config struct {
 	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
 	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
 	// Where inventory is asked when this process does not serve it: the façade.
-	InventoryURL string `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
+	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
 
 	Service service.Config
 	Client  web.ClientConfig

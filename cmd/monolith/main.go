@@ -42,7 +42,7 @@ func serve(ctx context.Context, _ []string) error {
 	}
 	defer s.Close()
 
-	var stock orders.Stock = inventoryapi.NewClient(cfg.InventoryURL, web.NewTransport(cfg.Client))
+	var stock orders.Stock = inventoryapi.NewClient(string(cfg.InventoryURL), web.NewTransport(cfg.Client))
 	if cfg.serves("inventory") {
 		db, err := s.Database(ctx, "inventory", cfg.InventoryDatabaseURL, inventorymigrations.FS)
 		if err != nil {

@@ -13,7 +13,7 @@ type config struct {
 	// The connection on the runtime role orders_rt.
 	DatabaseURL string `env:"ORDERS_DATABASE_URL,required,notEmpty"`
 	// Where inventory is asked for quotes: the façade.
-	InventoryURL string `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
+	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
 
 	Service service.Config
 	Client  web.ClientConfig

@@ -26,7 +26,7 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	stock := inventoryapi.NewClient(cfg.InventoryURL, web.NewTransport(cfg.Client))
+	stock := inventoryapi.NewClient(string(cfg.InventoryURL), web.NewTransport(cfg.Client))
 	m := orders.New(cfg.Module, db, s.Outbox("orders", db), s.Log("orders"), time.Now, stock)
 	if err := s.Serve(ctx, "orders", db, m); err != nil {
 		return err

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -197,5 +201,25 @@ func TestQuoteIsTheSameNearAndFar(t *testing.T) {
 	}
 	if _, err := inventoryapi.NewClient(s.server.URL, http.DefaultTransport).Quote(t.Context(), skus); !errors.Is(err, inventoryapi.ErrDenied) {
 		t.Errorf("a client without a token got %v", err)
+	}
+}
+
+// A redirect is an answer that is no quote: the service's token is for one address.
+func TestQuotesAreNotAskedForElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		var asked atomic.Int64
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			fmt.Fprint(w, `{"items":[]}`)
+		}))
+		t.Cleanup(elsewhere.Close)
+		inventory := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/quotes", status))
+		t.Cleanup(inventory.Close)
+		transport := web.NewTransport(web.ClientConfig{Timeout: 10 * time.Second, TryTimeout: 10 * time.Second, BreakerPause: time.Second, Token: "secret"})
+		quotes, err := inventoryapi.NewClient(inventory.URL, transport).Quote(t.Context(), []string{"tea-assam"})
+		if err == nil || asked.Load() != 0 {
+			t.Errorf("%d: quotes %v, error %v; the other address was asked %d times", status, quotes, err, asked.Load())
+		}
 	}
 }

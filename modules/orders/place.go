@@ -3,6 +3,7 @@ package orders
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -45,7 +46,7 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	if err != nil {
 		return nil, fmt.Errorf("make order id: %w", err)
 	}
-	now := m.now()
+	now := m.now().Truncate(time.Microsecond) // as PostgreSQL keeps it, so that the answer is what will be read
 	deadline := now.Add(m.cfg.Deadline)
 	row := db.InsertOrderParams{
 		ID: id, CustomerID: p.customerID, Email: p.email, PaymentToken: p.paymentToken,

@@ -25,6 +25,7 @@ func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 
 // ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most drain.
 func ServeHTTP(ctx context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration) error {
+	server.Handler = lastAnswers(ctx, server.Handler)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -42,4 +43,19 @@ func ServeHTTP(ctx context.Context, log *slog.Logger, server *http.Server, liste
 		return fmt.Errorf("drain http: requests were cut off after %s: %w", drain, err)
 	}
 	return nil
+}
+
+// lastAnswers has clients close their connections once the process begins to stop. A connection that is kept is closed when the
+// server is, perhaps under a request, and its client could not know whether that was read.
+func lastAnswers(ctx context.Context, next http.Handler) http.Handler {
+	stopping, ok := ctx.Value(stoppingKey{}).(context.Context)
+	if !ok {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if stopping.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

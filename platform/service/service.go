@@ -98,7 +98,7 @@ func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err er
 			s.Close()
 		}
 	}()
-	flush, err := telemetry.Start(ctx, name, cfg.Telemetry)
+	flush, err := telemetry.Start(ctx, name, cfg.Telemetry, s.log)
 	if err != nil {
 		return nil, process.Usage(err)
 	}

@@ -3,12 +3,15 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -27,16 +30,22 @@ type Config struct {
 const flushLimit = 2 * time.Second
 
 // Start installs the process's tracer provider and W3C propagation. Flush sends what is still buffered, if the collector takes it soon.
-func Start(ctx context.Context, service string, cfg Config) (flush func(), err error) {
+// What libraries have to say, above all that the collector cannot be reached, becomes lines of the log; by themselves they write plain text.
+func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (flush func(), err error) {
+	slog.SetDefault(log)
+	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WarnContext(ctx, "telemetry failed", "error", err) }))
 	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
 	// events of one request can be found together.
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
 	if cfg.Endpoint != "" {
-		address, err := url.JoinPath(cfg.Endpoint, "v1/traces")
-		if err != nil {
-			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+		// The exporter takes anything, and then sends nothing: localhost:4318 has the scheme localhost and no host.
+		collector, err := url.Parse(cfg.Endpoint)
+		if err != nil || collector.Scheme != "http" && collector.Scheme != "https" || collector.Host == "" ||
+			collector.User != nil || collector.RawQuery != "" || collector.Fragment != "" {
+			return nil, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be like http://localhost:4318")
 		}
-		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(address))
+		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(collector.JoinPath("v1/traces").String()))
 		if err != nil {
 			return nil, fmt.Errorf("open trace exporter: %w", err)
 		}

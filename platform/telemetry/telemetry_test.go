@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // The tests are not parallel: the provider and the propagator are the process's.
 
 func TestIdsExistWithoutACollector(t *testing.T) {
-	flush, err := Start(t.Context(), "shop", Config{})
+	flush, err := Start(t.Context(), "shop", Config{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func TestShutdownSendsSpans(t *testing.T) {
 		received <- r.URL.Path + " " + string(body)
 	}))
 	defer collector.Close()
-	flush, err := Start(t.Context(), "shop", Config{Endpoint: collector.URL})
+	flush, err := Start(t.Context(), "shop", Config{Endpoint: collector.URL}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func TestAClientCannotHideItsRequest(t *testing.T) {
 		received <- string(body)
 	}))
 	defer collector.Close()
-	flush, err := Start(t.Context(), "shop", Config{Endpoint: collector.URL})
+	flush, err := Start(t.Context(), "shop", Config{Endpoint: collector.URL}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,13 @@ func TestAClientCannotHideItsRequest(t *testing.T) {
 }
 
 func TestBadEndpoint(t *testing.T) {
-	if _, err := Start(t.Context(), "shop", Config{Endpoint: "http://[::1"}); err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") {
-		t.Errorf("got %v", err)
+	for _, endpoint := range []string{
+		"http://[::1", "localhost:4318", "127.0.0.1:4318", "4318", "//localhost:4318", "http://", "https:///v1", "ftp://collector",
+		"grpc://collector:4317", "http://ada:secret@collector", "http://collector?token=secret", "http://collector#traces",
+	} {
+		_, err := Start(t.Context(), "shop", Config{Endpoint: endpoint}, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got %v", endpoint, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -76,11 +77,15 @@ func permits(declared []map[string][]string, role string) bool {
 	})
 }
 
-// token takes the credentials out of an Authorization header.
+// compact is the one form of a JWT (RFC 7519, 3). The library would take a signature in JSON as well, with headers that are not signed.
+var compact = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$`)
+
+// token takes the credentials out of an Authorization header; none if they are no JWT.
 func token(header string) string {
 	scheme, credentials, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	credentials = strings.TrimSpace(credentials)
+	if !strings.EqualFold(scheme, "Bearer") || !compact.MatchString(credentials) {
 		return ""
 	}
-	return strings.TrimSpace(credentials)
+	return credentials
 }

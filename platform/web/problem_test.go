@@ -82,7 +82,7 @@ func TestProblems(t *testing.T) {
 		})
 	}
 	answer, _ := b.send(t, http.MethodDelete, "/v1/things", "")
-	if got := answer.Header.Values("Allow"); strings.Join(got, " ") != "GET POST" {
+	if got := answer.Header.Values("Allow"); strings.Join(got, " ") != "GET HEAD POST" {
 		t.Errorf("Allow is %v", got)
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
 	"example.com/shop/platform/process"
@@ -72,13 +74,16 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
 
 	s := &Server{cfg: cfg, verifier: verifier, log: log, router: chi.NewMux()}
 	// The order matters: the span is outermost so that all below it has a trace id; observe sees what rescue answers;
-	// and only what is inside rescue may panic.
-	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit)
-	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, newProblem(r.Context(), http.StatusNotFound, "no-such-route", "Nothing is served at this path. What is served is told at /v1/orders/docs/, and so for each module."))
-	})
+	// and only what is inside rescue may panic. What can be read can be asked for with HEAD: net/http leaves out the body.
+	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)
+	s.router.NotFound(notFound)
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		s.allow(w, r)
+		methods := s.allowed(r.URL)
+		if len(methods) == 0 { // chi looks at the method first, and does not know this one
+			notFound(w, r)
+			return
+		}
+		w.Header()["Allow"] = methods
 		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, "method-not-allowed", "Use one of the methods in the Allow header."))
 	})
 	return s
@@ -112,11 +117,21 @@ func (s *Server) Run(ctx context.Context) error {
 	}, s.listener, s.cfg.DrainTimeout)
 }
 
-// allow lists the methods that the path does have; chi knows them, but tells only its own handler.
-func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
+// allowed lists the methods that the path does have; chi knows them, but tells only its own handler.
+func (s *Server) allowed(u *url.URL) (methods []string) {
+	path := cmp.Or(u.RawPath, u.Path) // as chi chooses
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		if s.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
-			w.Header().Add("Allow", method)
+		if !s.router.Match(chi.NewRouteContext(), method, path) {
+			continue
+		}
+		if methods = append(methods, method); method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
 		}
 	}
+	return methods
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, newProblem(r.Context(), http.StatusNotFound, "no-such-route",
+		"Nothing is served at this path. What is served is documented at /v1/orders/docs/, and so for each module."))
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -258,5 +259,35 @@ func TestPanicCutsBegunAnswer(t *testing.T) {
 	defer answer.Body.Close()
 	if text, err := io.ReadAll(answer.Body); err == nil {
 		t.Errorf("the client took %q for whole", text)
+	}
+}
+
+// HEAD is answered wherever GET is, a method that a path does not have with those that it has, and an unknown path is one for every method.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Config{})
+	server := httptest.NewServer(b.Handler())
+	t.Cleanup(server.Close)
+	for target, want := range map[string]string{
+		"HEAD /v1/things": "200", "HEAD /v1/things/openapi.json": "200", "HEAD /v1/things/docs/": "200", "HEAD /v1/things/docs": "200",
+		"HEAD /v1/things/0198c0de-0000-7000-8000-000000000000": "404", "HEAD /v1/things/who": "401", "HEAD /v1/nothing": "404",
+		"BREW /v1/nothing": "404", "TRACE /v1/nothing": "404", "BREW /v1/things": "405 GET HEAD POST", "OPTIONS /v1/things": "405 GET HEAD POST",
+		"DELETE /v1/things/a%2Fb": "405 GET HEAD", "DELETE /v1/things/a%20b": "405 GET HEAD", "DELETE /v1/things/docs/": "405 GET HEAD",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		got := strings.TrimSpace(fmt.Sprint(answer.StatusCode, " ", strings.Join(answer.Header.Values("Allow"), " ")))
+		if got != want || method == http.MethodHead && (len(text) > 0 || answer.ContentLength == 0) {
+			t.Errorf("%s: got %s with %d bytes of %d, want %s", target, got, len(text), answer.ContentLength, want)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -55,6 +56,7 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 		WithMaxRetries(cfg.Retries).
 		WithBackoff(20*time.Millisecond, 200*time.Millisecond).
 		WithJitterFactor(0.5).
+		AbortIf(func(r *http.Response, _ error) bool { return r != nil && retryAfter(r) >= cfg.Timeout }).
 		Build()
 	breaker := circuitbreaker.NewBuilder[*http.Response]().
 		HandleIf(func(r *http.Response, err error) bool {
@@ -70,6 +72,15 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 			timeout.New[*http.Response](cfg.Timeout), retry, breaker, timeout.New[*http.Response](cfg.TryTimeout),
 		},
 	}
+}
+
+// retryAfter is how long an answer asks to be left alone. A call that cannot wait for as long has its answer.
+func retryAfter(r *http.Response) time.Duration {
+	seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 32)
+	if err != nil {
+		return 0 // none, or a date, which no policy waits for
+	}
+	return time.Duration(seconds) * time.Second //nolint:gosec // it has 32 bits
 }
 
 // newConnections goes where it is told, whatever HTTP_PROXY says: the processes of a shop are neighbours.

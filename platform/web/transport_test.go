@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"example.com/shop/platform/process"
 )
@@ -194,5 +197,70 @@ func TestTransportStopsAskingWhatIsDown(t *testing.T) {
 	}
 	if _, err := ask(t, transport, url); err == nil {
 		t.Error("an open breaker is no error")
+	}
+}
+
+// An answer that asks for more patience than the call has is the answer: to wait for the end of the call would change nothing.
+func TestTransportDoesNotWaitInVain(t *testing.T) {
+	t.Parallel()
+	for _, after := range []string{"10", "3600", "4294967295"} {
+		url, tries := upstream(t, func(_ int64, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", after)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		status, err := ask(t, NewTransport(patient), url)
+		if err != nil || status != http.StatusServiceUnavailable || tries.Load() != 1 {
+			t.Errorf("Retry-After %s: status %d, %v after %d tries", after, status, err, tries.Load())
+		}
+	}
+	for _, after := range []string{"0", "-1", "soon", "Fri, 31 Dec 1999 23:59:59 GMT"} {
+		url, tries := upstream(t, func(try int64, w http.ResponseWriter, _ *http.Request) {
+			if try == 1 {
+				w.Header().Set("Retry-After", after)
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		})
+		if status, err := ask(t, NewTransport(patient), url); err != nil || status != http.StatusOK || tries.Load() != 2 {
+			t.Errorf("Retry-After %s: status %d, %v after %d tries", after, status, err, tries.Load())
+		}
+	}
+}
+
+// The one try by which a breaker learns that the other side is back may be a caller's who leaves.
+func TestTransportRecoversWhenTheTryIsGivenUp(t *testing.T) {
+	t.Parallel()
+	var mode atomic.Pointer[string]
+	be := func(m string) { mode.Store(&m) }
+	be("down")
+	url, _ := upstream(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		switch *mode.Load() {
+		case "down":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "silent":
+			<-r.Context().Done()
+		}
+	})
+	cfg := patient
+	cfg.BreakerPause, cfg.Retries = 10*time.Millisecond, 0
+	transport := NewTransport(cfg)
+	for range 10 {
+		_, _ = ask(t, transport, url)
+	}
+	if _, err := ask(t, transport, url); !errors.Is(err, circuitbreaker.ErrOpen) {
+		t.Fatalf("the breaker is not open: %v", err)
+	}
+	be("silent")
+	for range 5 {
+		ctx, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if _, err := askFor(ctx, t, transport, url); err == nil {
+			t.Error("there was an answer")
+		}
+		<-ctx.Done() // by now the pause is over, too
+		leave()
+	}
+	be("up")
+	if status, err := ask(t, transport, url); err != nil || status != http.StatusOK {
+		t.Errorf("status %d, %v", status, err)
 	}
 }

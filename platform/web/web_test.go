@@ -29,7 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if _, err := telemetry.Start(context.Background(), "test", telemetry.Config{}); err != nil {
+	if _, err := telemetry.Start(context.Background(), "test", telemetry.Config{}, slog.New(slog.DiscardHandler)); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

@@ -26,7 +26,14 @@ var ErrDenied = errors.New("inventory refuses the service's token")
 // NewClient returns a client of the inventory at base, such as http://127.0.0.1:8082. Timeout, retries, circuit breaker and
 // the service's token are the transport's business; asking twice is harmless.
 func NewClient(base string, transport http.RoundTripper) *Client {
-	return &Client{url: strings.TrimSuffix(base, "/") + "/v1/inventory/quotes", http: &http.Client{Transport: transport}}
+	return &Client{
+		url: strings.TrimSuffix(base, "/") + "/v1/inventory/quotes",
+		http: &http.Client{
+			Transport: transport,
+			// The transport would show the service's token to whatever address an answer names.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
 }
 
 // Quote answers with the name and the price of each sku that exists; 1 to 100 skus.

@@ -1,0 +1,48 @@
+package notifications
+
+import (
+	"testing"
+	"time"
+
+	"example.com/shop/platform/devkit/mailsink"
+)
+
+// A mail server may be named by an IPv6 address, as the processes of a pod are.
+func TestMailOverIPv6(t *testing.T) {
+	t.Parallel()
+	sink, err := mailsink.Start(mailsink.Options{Addr: "[::1]:0"})
+	if err != nil {
+		t.Skipf("it runs where the loopback has an IPv6 address: %v", err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	cfg := Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second}
+	if err := newSMTPMailer(cfg).Send(t.Context(), mail{to: "ada@example.com", subject: "s", body: "b", messageID: "1@shop.example"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sink.Messages("ada@example.com"); len(got) != 1 {
+		t.Errorf("the sink has %v", got)
+	}
+}
+
+// What is inside quotes is a name, whatever it looks like, and no other mailbox and no command.
+func TestAQuotedAddressStaysOne(t *testing.T) {
+	t.Parallel()
+	sink, err := mailsink.Start(mailsink.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sink.Close() })
+	server := newSMTPMailer(Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second})
+	for to, mailbox := range map[string]string{
+		`"eve@evil.example> ORCPT=eve@evil.example"@example.com`: `eve@evil.example> ORCPT=eve@evil.example@example.com`,
+		`"ada lovelace"@example.com`:                             `ada lovelace@example.com`,
+		`"eve@evil.example"@example.com`:                         `eve@evil.example@example.com`,
+	} {
+		if err := server.Send(t.Context(), mail{to: to, subject: "s", body: "b", messageID: "1@shop.example"}); err != nil {
+			t.Errorf("%s: %v", to, err)
+		}
+		if got := sink.Messages(mailbox); len(got) != 1 {
+			t.Errorf("%s: the sink has %v, and %v for %s", to, sink.Messages(""), got, mailbox)
+		}
+	}
+}
