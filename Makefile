@@ -19,7 +19,7 @@ accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
 MATRIX := ^(TestMatrix|TestNegativeControls)$$
 
 # The suites that are too long for make test. Each has its target, long-NAME.
-SUITES := topologies faults mutants
+SUITES := topologies faults mutants servers
 
 VULNS ?= pinned
 SUITE ?=
@@ -49,7 +49,7 @@ test: build ## run every test on a real PostgreSQL
 	@deploy/postgres-image/test.sh
 
 .PHONY: long
-long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run) or mutants
+long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants or servers
 	@case " $(SUITES) " in *" $(SUITE) "*) ;; *) echo "SUITE must be one of: $(SUITES); for example make long SUITE=$(firstword $(SUITES))" >&2; exit 2;; esac
 	@$(MAKE) --no-print-directory long-$(SUITE)
 
@@ -79,6 +79,11 @@ long-faults:
 .PHONY: long-mutants
 long-mutants:
 	@ARCHITECTURE_MUTANTS=1 go test -count=1 -v -run 'TestMutants|TestNothingIsServedStale' ./architecture
+
+# Other releases of PostgreSQL, and of PgBouncer before them.
+.PHONY: long-servers
+long-servers: build
+	@deploy/postgres-image/test-servers.sh
 
 .PHONY: bench
 bench: ## measure the shop beside its references (six minutes), and write deploy/PERFORMANCE.md

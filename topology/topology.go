@@ -20,6 +20,7 @@ import (
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -42,6 +43,7 @@ type Options struct {
 	Facade      bool          // for processes that come and go behind it: a façade and a broker even when nothing is split off yet
 	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
 	RolePrefix  string        // of the roles, which belong to the whole server
+	Pooler      string        // a PgBouncer, program or image, between the shop's processes and their schemas; none when empty
 	Host        string        // where PostgreSQL and the broker listen: the loopback when empty, or 0.0.0.0
 	Env         []string      // settings of the shop's processes, as NAME=value
 	Out         io.Writer     // progress and the processes' logs
@@ -60,6 +62,7 @@ type Shop struct {
 	Routes   string           // the façade's file; "" without a façade
 
 	options   Options
+	pooler    *pooler.Pooler // nil when there is none
 	processes []*Process
 	closers   []func() error
 }
@@ -175,7 +178,18 @@ func (s *Shop) startDatabase(ctx context.Context) error {
 		s.AdminURL = postgres.WithDatabase(server.URL(), "shop")
 	}
 	s.say("Preparing the database …")
-	return postgres.Provision(ctx, s.AdminURL, s.Plan)
+	if err := postgres.Provision(ctx, s.AdminURL, s.Plan); err != nil || s.options.Pooler == "" {
+		return err
+	}
+	var logins []string
+	for _, m := range Modules {
+		logins = append(logins, s.Plan.RuntimeURL(s.AdminURL, m))
+	}
+	if s.pooler, err = pooler.Start(ctx, s.options.Pooler, logins...); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.pooler.Stop)
+	return nil
 }
 
 // Password is one that is made once, and kept in a file beside the data.
@@ -219,7 +233,11 @@ func (s *Shop) Addresses() (env []string) {
 		env = append(env, "NATS_URL="+s.Broker.URL())
 	}
 	for _, m := range Modules {
-		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m))
+		address := s.Plan.RuntimeURL(s.AdminURL, m)
+		if s.pooler != nil {
+			address = s.pooler.Through(address)
+		}
+		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+address)
 	}
 	return env
 }

@@ -43,6 +43,9 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}
 	defer turn.Close(context.WithoutCancel(ctx)) // and so give the lock back
+	if err := requireSession(ctx, turn); err != nil {
+		return fmt.Errorf("migrate as %s: %w", cfg.User, err)
+	}
 	if err := inspect(ctx, turn, "", "_migrate"); err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}

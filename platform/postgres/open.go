@@ -31,6 +31,9 @@ func OpenAnyVersion(ctx context.Context, name, module, url string, maxConns int3
 		return nil, err
 	}
 	cfg.ConnConfig.Tracer = otelpgx.NewTracer()
+	if err := chooseExecMode(ctx, cfg.ConnConfig); err != nil {
+		return nil, err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err

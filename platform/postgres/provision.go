@@ -116,6 +116,9 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err == nil {
 		return conn.Close(ctx)
 	}
+	if hasCode(err, "08P01") { // protocol_violation: so PgBouncer refuses, whatever for
+		return fmt.Errorf("%w; %w", errPooled, err)
+	}
 	if !hasCode(err, "3D000") { // invalid_catalog_name: everything else is the caller's to solve
 		return err
 	}

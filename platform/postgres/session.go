@@ -60,6 +60,9 @@ func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := requireSession(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
 	set := "SET statement_timeout = 0"
 	for _, s := range relied {
 		set += "; SET " + s.name + " = '" + s.value + "'"

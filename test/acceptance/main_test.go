@@ -23,7 +23,8 @@ var shop struct {
 	key          *tokens.Key
 }
 
-// TestMain takes the shop that SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key) name, or starts one.
+// TestMain takes the shop that SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key) name, or starts one: on the server
+// of SHOP_DATABASE_URL (an admin connection) if that is set, and through the PgBouncer (program or image) of SHOP_POOLER.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		stop, err := connect()
@@ -54,6 +55,7 @@ func connect() (stop func(), err error) {
 	}
 	running, err := topology.Start(ctx, topology.Options{
 		Bin: bin, Out: logFile(), Split: split(), SlowPayment: 8 * time.Second,
+		DatabaseURL: os.Getenv("SHOP_DATABASE_URL"), Pooler: os.Getenv("SHOP_POOLER"),
 		// An order expires before tok_slow has answered, and long after every other has.
 		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s"},
 	})

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs what depends on the server on each PostgreSQL that Debian has after the one of make test: the tests of platform and modules,
+# and the acceptance suite, the latter also through the PgBouncer of the same release. For another server name it yourself, as in
+#
+#   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/... ; SHOP_DATABASE_URL=postgres://…/shop go test -count=1 ./test/acceptance
+set -eu
+cd "$(dirname "$0")/../.."
+
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo # to build an image
+container=
+trap '[ -z "$container" ] || docker rm --force --volumes "$container" >/dev/null' EXIT
+trap 'exit 1' INT TERM
+
+for release in "trixie 17" "sid 18"; do
+	image=seam-postgres:${release#* }
+	# shellcheck disable=SC2086 # they are two arguments
+	$as_root deploy/postgres-image/build.sh "$image" $release
+	password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	container=$(docker run --detach --publish 127.0.0.1::5432 --env POSTGRES_PASSWORD="$password" "$image" \
+		postgres -c max_connections=400 -c fsync=off)
+	server="postgres://postgres:$password@$(docker port "$container" 5432)"
+	until docker exec "$container" pg_isready --quiet --host 127.0.0.1; do
+		sleep 0.2
+	done
+	echo "Testing on $image, and through its PgBouncer …"
+	# shellcheck disable=SC2046 # one pattern for each module
+	TEST_DATABASE_URL="$server/postgres?sslmode=disable" TEST_POOLER=$image go test -count=1 \
+		./platform/... ./platform/devkit/pgtest $(printf './%s/... ' modules/*) ./test/saga
+	SHOP_DATABASE_URL="$server/shop?sslmode=disable" go test -count=1 ./test/acceptance
+	SHOP_DATABASE_URL="$server/pooled?sslmode=disable" SHOP_POOLER=$image go test -count=1 ./test/acceptance
+	TEST_POOLER=$image go test -count=1 -run '^TestThroughAPooler$' ./test/faults
+	docker rm --force --volumes "$container" >/dev/null
+	container=
+done

@@ -1,0 +1,181 @@
+package postgres_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/pooler"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+// startPooler starts a PgBouncer for the logins: the installed one, or the one in the image TEST_POOLER.
+func startPooler(t *testing.T, logins ...string) *pooler.Pooler {
+	t.Helper()
+	program := cmp.Or(os.Getenv("TEST_POOLER"), pooler.Program())
+	if program == "" {
+		t.Skip("PgBouncer is not installed; .ci/run installs it, and make long SUITE=servers takes it from an image")
+	}
+	p, err := pooler.Start(t.Context(), program, logins...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// Transactions that outnumber the connections to the server keep what they set and lock to themselves,
+// and each has its role.
+func TestTransactionsThroughAPooler(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
+	p := startPooler(t, db.URL("marks"))
+	pool, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 4*pooler.Size, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if _, err := pool.Exec(t.Context(), "INSERT INTO marks VALUES ('0')"); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 * pooler.Size {
+		all.Go(func() {
+			err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+				later := postgres.Later(tx)
+				if _, err := later.Exec(t.Context(), "SELECT pg_advisory_xact_lock(1)"); err != nil {
+					return err
+				}
+				if _, err := later.Exec(t.Context(), "SET LOCAL work_mem = '1MB'"); err != nil {
+					return err
+				}
+				// A sum that is read before it is written: without the lock, one would be lost.
+				var name, schema string
+				err := tx.QueryRow(t.Context(), "SELECT max(name), current_schema()::text FROM marks WHERE $1::jsonb ? 'k'",
+					map[string]string{"k": "v"}).Scan(&name, &schema)
+				if err != nil {
+					return err
+				}
+				if schema != "marks" {
+					t.Errorf("the schema is %s", schema)
+				}
+				_, err = tx.Exec(t.Context(), "UPDATE marks SET name = ($1::int + 1)::text", name)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	var name, memory string
+	if err := pool.QueryRow(t.Context(), "SELECT name, current_setting('work_mem') FROM marks").Scan(&name, &memory); err != nil {
+		t.Fatal(err)
+	}
+	if name != "12" || memory == "1MB" {
+		t.Errorf("%s transactions of 12 took effect, and work_mem is %s after them", name, memory)
+	}
+}
+
+// Who gives up on a statement through a pooler ends it on the server, too.
+func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
+	p := startPooler(t, db.URL("marks"))
+	pool, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 2, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	admin := db.Admin(t)
+	running := func() (n int) {
+		err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep(%' AND pid <> pg_backend_pid()`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(ctx, "SELECT pg_sleep(8)") // less than the role's statement_timeout
+		ended <- err
+	}()
+	await(t, func() bool { return running() == 1 })
+	began := time.Now()
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the statement ended with %v", err)
+	}
+	await(t, func() bool { return running() == 0 })
+	if time.Since(began) > 6*time.Second {
+		t.Error("the statement ended by itself")
+	}
+}
+
+func await(t *testing.T, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come about")
+		}
+	}
+}
+
+// What needs a session refuses before it has changed anything.
+func TestASessionIsNotTheirsThroughAPooler(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
+	p := startPooler(t, db.AdminURL(), db.MigrateURL("marks"))
+	fresh := strings.Replace(p.Through(db.AdminURL()), "/"+db.Name, "/"+db.Name+"_fresh", 1)
+	for name, err := range map[string]error{
+		"migrate":              postgres.Migrate(t.Context(), p.Through(db.MigrateURL("marks")), schema),
+		"provision":            postgres.Provision(t.Context(), p.Through(db.AdminURL()), postgres.Plan{Modules: []string{"marks"}}),
+		"provision a database": postgres.Provision(t.Context(), fresh, postgres.Plan{Modules: []string{"marks"}}),
+	} {
+		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "must name the PostgreSQL server itself") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var made bool
+	err := db.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", db.Name+"_fresh").Scan(&made)
+	if err != nil || made {
+		t.Errorf("the database was made: %v, error %v", made, err)
+	}
+}
+
+// An address that would fail one statement in two fails the start.
+func TestAnAddressThatCannotSendEveryStatement(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
+	for parameter, says := range map[string]string{
+		"default_query_exec_mode=exec":            "default_query_exec_mode=exec",
+		"default_query_exec_mode=simple_protocol": "default_query_exec_mode=simple_protocol",
+		"statement_cache_capacity=0":              "statement_cache_capacity",
+		"description_cache_capacity=0":            "description_cache_capacity",
+		"default_query_exec_mode=cache_describe":  "",
+		"default_query_exec_mode=describe_exec":   "",
+	} {
+		pool, err := postgres.Open(t.Context(), "marks", db.URL("marks")+"&"+parameter, 1, schema)
+		if says == "" && err != nil || says != "" && (!errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%s: %v", parameter, err)
+		}
+		if err == nil {
+			pool.Close()
+		}
+	}
+}
