@@ -3,6 +3,7 @@ package architecture
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,9 @@ func ParseLedger(text string) (Ledger, error) {
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&ledger); err != nil {
 		return Ledger{}, fmt.Errorf("read the ledger: %w", err)
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Ledger{}, errors.New("read the ledger: there is more than one document: what follows a second --- would not be read")
 	}
 	return ledger, nil
 }
