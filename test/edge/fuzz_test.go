@@ -116,9 +116,12 @@ func mayDiffer(direct, facade outcome) string {
 			return "headers that Connection names are for the next server alone, and a proxy takes them out (RFC 9110, section 7.6.1)"
 		}
 	}
-	for i, r := range facade.replies {
-		if r.status == http.StatusRequestHeaderFieldsTooLarge && direct.replies[i].status != r.status {
+	for i := range min(len(direct.replies), len(facade.replies)) {
+		switch at, through := direct.replies[i], facade.replies[i]; {
+		case through.status == http.StatusRequestHeaderFieldsTooLarge && at.status != through.status:
 			return "a proxy adds headers, so what is just small enough for one server may be too large for the second"
+		case through.kind == "no-such-route" && at.kind == "invalid-url":
+			return "a path that leads nowhere is refused by the façade for that, and by the shop for being no text"
 		}
 	}
 	return ""
