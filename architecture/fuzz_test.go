@@ -10,7 +10,7 @@ import (
 func FuzzParseLedger(f *testing.F) {
 	for _, text := range []string{
 		"", "extractions: []", example, decommissioned, "\ufeff" + example, "---\n" + example, strings.ReplaceAll(example, "2026-04-10", "2026-02-30"),
-		strings.ReplaceAll(example, "2026", "0000"), strings.Replace(example, "2026-04-10", "{}", 1), "extractions: [null]", "extractions: &x [*x]", "- a",
+		strings.ReplaceAll(example, "2026", "0000"), strings.Replace(example, "2026-04-10", "{}", 1), "extractions: [null]", strings.Replace(example, "assessed: 2026-03-02", "assessed: ", 1), "extractions: &x [*x]", "- a",
 		example + strings.Replace(example, "extractions:\n", "", 1), strings.Replace(example, "grace", `"\0"`, 1),
 	} {
 		f.Add(text)

@@ -112,7 +112,8 @@ func (e Extraction) Validate() error {
 	}
 	var before Date
 	for i, state := range States {
-		date, there := e.Dates[state]
+		date := e.Dates[state]
+		there := !date.IsZero() // it may be written down and empty
 		switch {
 		case !there && i <= at:
 			return fmt.Errorf("dates: %q was reached and has no day", state)

@@ -120,7 +120,7 @@ func mayDiffer(direct, facade outcome) string {
 		switch at, through := direct.replies[i], facade.replies[i]; {
 		case through.status == http.StatusRequestHeaderFieldsTooLarge && at.status != through.status:
 			return "a proxy adds headers, so what is just small enough for one server may be too large for the second"
-		case through.kind == "no-such-route" && at.kind == "invalid-url":
+		case through.status == http.StatusNotFound && at.status == http.StatusBadRequest && (at.kind == "invalid-url" || at.kind == ""):
 			return "a path that leads nowhere is refused by the façade for that, and by the shop for being no text"
 		}
 	}
