@@ -143,7 +143,9 @@ func reasonOf(cause error) string {
 
 // keepable is what PostgreSQL can keep of a text: whole UTF-8 characters and no zero byte. A reason or a header that the table refused
 // would leave the event with the bus for ever.
-func keepable(text string) string { return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "") }
+func keepable(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
+}
 
 // Redrive gives dead letters of the pool's module a new life: all their attempts, starting now. It returns how many it found
 // among ids; without ids it takes them all.
