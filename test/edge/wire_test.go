@@ -125,7 +125,8 @@ func (d door) send(t *testing.T, raw []byte, p parsed) []reply {
 			continue
 		}
 		body, err := io.ReadAll(response.Body)
-		if err != nil && len(replies) < len(p.requests) {
+		// A server that closes before it has read all may cut off its own refusal: TCP resets the connection.
+		if err != nil && len(replies) < len(p.requests) && response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("%s cuts its answer off: %q: %v", d.subject, brief(raw), err)
 		}
 		next.status, next.body = response.StatusCode, string(body)
