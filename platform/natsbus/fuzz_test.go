@@ -59,9 +59,11 @@ func FuzzEnvelope(f *testing.F) {
 				}
 			}
 			m.Header.Set(jetstream.MsgIDHeader, topic+"/"+replay+"/"+id)
-			if ack, err := e.js.PublishMsg(t.Context(), m); err != nil || ack.Duplicate {
+			ack, err := e.js.PublishMsg(t.Context(), m)
+			if err != nil || ack.Duplicate {
 				return // the broker has not taken it, or has known it since an earlier run
 			}
+			e.last = ack.Sequence
 		}
 		e.settled(t)
 		var handled, dead int
@@ -82,6 +84,7 @@ type envelopes struct {
 	cfg     natsbus.Config
 	js      jetstream.JetStream
 	durable string
+	last    uint64 // message that was published
 	pool    *pgxpool.Pool
 	log     *droppings
 }
@@ -175,7 +178,7 @@ func (e *envelopes) settled(t *testing.T) {
 			t.Fatal(err)
 		}
 		info := durable.CachedInfo()
-		if info.NumPending == 0 && info.NumAckPending == 0 {
+		if info.Delivered.Stream >= e.last && info.NumPending == 0 && info.NumAckPending == 0 {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -126,7 +126,7 @@ func (d door) send(t *testing.T, raw []byte, p parsed) []reply {
 		}
 		body, err := io.ReadAll(response.Body)
 		// A server that closes before it has read all may cut off its own refusal: TCP resets the connection.
-		if err != nil && len(replies) < len(p.requests) && response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		if err != nil && len(replies) < len(p.requests) && !strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
 			t.Errorf("%s cuts its answer off: %q: %v", d.subject, brief(raw), err)
 		}
 		next.status, next.body = response.StatusCode, string(body)
