@@ -19,11 +19,12 @@ accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
 MATRIX := ^(TestMatrix|TestNegativeControls)$$
 
 # The suites that are too long for make test. Each has its target, long-NAME.
-SUITES := topologies faults mutants servers
+SUITES := topologies faults mutants servers fuzz
 
 VULNS ?= pinned
 SUITE ?=
 SEED ?=
+FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -43,13 +44,13 @@ build: ## build every command into bin/
 test: build ## run every test on a real PostgreSQL
 	@echo "Testing (a cold build takes a few minutes, and test/faults about three) …"
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
-	@bin/seam postgres -- go test -count=1 -timeout 20m work
+	@SHOP_BIN=$(CURDIR)/bin bin/seam postgres -- go test -count=1 -timeout 20m work
 	$(call accept,payments alone split off,SHOP_SPLIT=payments)
 	$(call accept,all split off,SHOP_SPLIT=all)
 	@deploy/postgres-image/test.sh
 
 .PHONY: long
-long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants or servers
+long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers or fuzz (FUZZTIME=1m)
 	@case " $(SUITES) " in *" $(SUITE) "*) ;; *) echo "SUITE must be one of: $(SUITES); for example make long SUITE=$(firstword $(SUITES))" >&2; exit 2;; esac
 	@$(MAKE) --no-print-directory long-$(SUITE)
 
@@ -84,6 +85,18 @@ long-mutants:
 .PHONY: long-servers
 long-servers: build
 	@deploy/postgres-image/test-servers.sh
+
+# Every fuzz test of the tree, one after the other, because go test fuzzes one at a time. What it finds is written to testdata/fuzz beside
+# the test; commit that, and every test run tries it again. Shrinking what is only interesting takes most of the time if it may.
+.PHONY: long-fuzz
+long-fuzz: build
+	@echo "Fuzzing, $(FUZZTIME) each …"
+	@SHOP_BIN=$(CURDIR)/bin bin/seam postgres -- sh -ec 'found=; failed=; \
+	for at in $$(grep -rEo --include="*_test.go" "^func Fuzz[A-Za-z0-9_]+" . | sed "s/func //"); do \
+		found=1; name=$${at##*:}; echo "$$name in $$(dirname $${at%:*}) …"; \
+		go test -run "^$$" -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 ./$$(dirname $${at%:*}) || failed="$$failed $$name"; \
+	done; \
+	[ -n "$$found" ] || { echo "there is no fuzz test" >&2; exit 1; }; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }'
 
 .PHONY: bench
 bench: ## measure the shop beside its references (six minutes), and write deploy/PERFORMANCE.md

@@ -3,6 +3,7 @@ package architecture
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +84,9 @@ func ParseLedger(text string) (Ledger, error) {
 	if err := decoder.Decode(&ledger); err != nil {
 		return Ledger{}, fmt.Errorf("read the ledger: %w", err)
 	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Ledger{}, errors.New("read the ledger: there is more than one document: what follows a second --- would not be read")
+	}
 	return ledger, nil
 }
 
@@ -108,7 +112,8 @@ func (e Extraction) Validate() error {
 	}
 	var before Date
 	for i, state := range States {
-		date, there := e.Dates[state]
+		date := e.Dates[state]
+		there := !date.IsZero() // it may be written down and empty
 		switch {
 		case !there && i <= at:
 			return fmt.Errorf("dates: %q was reached and has no day", state)

@@ -46,6 +46,7 @@ var ledger = rule{
 		{name: "no end of the dual run", file: ledgerFile, whole: true, text: strings.Replace(example, "dual_run_ends:", "#", 1), want: "last day"},
 		{name: "no deadline", file: ledgerFile, whole: true, text: strings.Replace(example, "decommissioned: 2026-06-30", "", 1), want: `"decommissioned" has no day`},
 		{name: "a module that is none", file: ledgerFile, whole: true, text: strings.Replace(example, "module: payments", "module: paymens", 1), want: "no module paymens"},
+		{name: "a second document", file: ledgerFile, whole: true, text: example + "---\n" + example, want: "more than one document"},
 		{name: "a field that is none", file: ledgerFile, whole: true, text: strings.Replace(example, "dual_run_ends", "dual_run_end", 1), want: "dual_run_end"},
 	},
 	accepts: []plant{

@@ -18,7 +18,11 @@ import (
 
 // recordFailure commits that the event was tried once and failed. From then on it is the retries' and not the bus's.
 func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause error) error {
-	headers, err := json.Marshal(m.Metadata)
+	kept := message.Metadata{}
+	for name, value := range m.Metadata {
+		kept[keepable(name)] = keepable(value)
+	}
+	headers, err := json.Marshal(kept)
 	if err != nil {
 		return fmt.Errorf("record failure: %w", err)
 	}
@@ -130,12 +134,17 @@ func (c *Consumer) backoff(attempts int) time.Duration {
 	return pause/2 + rand.N(pause+1)
 }
 
-// reasonOf keeps the beginning of a message, because a panic's stack can be long, and of that what PostgreSQL can keep: whole UTF-8
-// characters and no zero byte. A reason that the table refused would leave the event with the bus for ever.
+// reasonOf keeps the beginning of a message, because a panic's stack can be long.
 func reasonOf(cause error) string {
 	const most = 2000
-	reason := strings.ReplaceAll(cause.Error(), "\x00", "")
-	return strings.ToValidUTF8(reason[:min(len(reason), most)], "")
+	reason := cause.Error()
+	return keepable(reason[:min(len(reason), most)])
+}
+
+// keepable is what PostgreSQL can keep of a text: whole UTF-8 characters and no zero byte. A reason or a header that the table refused
+// would leave the event with the bus for ever.
+func keepable(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
 }
 
 // Redrive gives dead letters of the pool's module a new life: all their attempts, starting now. It returns how many it found

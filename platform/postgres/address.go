@@ -115,7 +115,8 @@ func rewrite(address string, login *url.Userinfo, database string) string {
 	var kept []string
 	for parameter := range strings.SplitSeq(query, "&") {
 		key, _, _ := strings.Cut(parameter, "=")
-		key, _ = url.PathUnescape(key) // what is wrong with it is said when the address is used
+		// Spaces around a key do not count. What is wrong with it is said when the address is used.
+		key, _ = url.PathUnescape(strings.Trim(key, " "))
 		isLogin := key == "user" || key == "password" || key == "passfile"
 		replaced := isLogin && login != nil || key == "dbname" && database != ""
 		if parameter != "" && !replaced {

@@ -1,0 +1,47 @@
+package architecture
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A ledger is refused, or it is all of the file, and an entry that is valid has every day that its deadlines are counted by.
+func FuzzParseLedger(f *testing.F) {
+	for _, text := range []string{
+		"", "extractions: []", example, decommissioned, "\ufeff" + example, "---\n" + example, strings.ReplaceAll(example, "2026-04-10", "2026-02-30"),
+		strings.ReplaceAll(example, "2026", "0000"), strings.Replace(example, "2026-04-10", "{}", 1), "extractions: [null]", strings.Replace(example, "assessed: 2026-03-02", "assessed: ", 1), "extractions: &x [*x]", "- a",
+		example + strings.Replace(example, "extractions:\n", "", 1), strings.Replace(example, "grace", `"\0"`, 1),
+	} {
+		f.Add(text)
+	}
+	today := time.Date(2026, 4, 11, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := ParseLedger(text)
+		if err != nil {
+			return
+		}
+		if _, err := ParseLedger(text + "\n---\nextractions: []\n"); err == nil {
+			t.Errorf("%q: a second document is not read, and not refused", text)
+		}
+		list.Left()
+		for _, e := range list.Extractions {
+			e.Overdue(today) // of an entry that is not valid, too
+			if e.Validate() != nil {
+				continue
+			}
+			last := e.DualRunEnds
+			for _, state := range States {
+				day, there := e.Dates[state]
+				if !there || day.IsZero() {
+					t.Errorf("%q is valid, and %q has no day", text, state)
+				}
+				last = day
+			}
+			// Long after the last day, only what is done is in time.
+			if late := e.Overdue(last.AddDate(1, 0, 0)); (len(late) == 0) != (e.State == Decommissioned) {
+				t.Errorf("%q a year after its last day: %q", text, late)
+			}
+		}
+	})
+}

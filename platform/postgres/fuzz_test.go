@@ -1,0 +1,63 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+// An admin address is refused, or leads each module to the same place with a role and a password of its own.
+func FuzzURL(f *testing.F) {
+	for _, address := range []string{
+		"", "postgres://", "postgres:///shop", "postgres://postgres:secret@127.0.0.1:5432/shop", "postgresql://postgres@localhost/shop?sslmode=disable",
+		"postgres://postgres:p%40ss%2Fword@[::1]:5432/shop", "postgres://postgres@h1:1,h2:2/shop?target_session_attrs=any", "postgres://postgres@db:5432/sh%2Fop",
+		"postgres://postgres@db/shop?connect_timeout=3&application_name=x", "host=/tmp user=postgres dbname=shop", "mysql://postgres@db/shop", "postgres://postgres@db:port/shop",
+		"postgres://%zz@db/shop", "postgres://postgres@db/", "postgres:shop", "postgres://db/shop#fragment", "postgresXX://postgres@db/shop", " postgres://postgres@db/shop",
+	} {
+		f.Add(address, "s3cret")
+	}
+	f.Add("postgres://postgres@db/shop", "%@:/?#[]&= ü")
+	f.Fuzz(func(t *testing.T, address, password string) {
+		plan := postgres.Plan{Modules: []string{"orders"}, Prefix: "p_", Password: password}
+		runtime, migrate := plan.RuntimeURL(address, "orders"), plan.MigrateURL(address, "orders")
+		admin, err := pgx.ParseConfig(address)
+		if err != nil || strings.ContainsRune(password, 0) {
+			return
+		}
+		if strings.Contains(address, "[") && net.ParseIP(admin.Host) == nil {
+			return // what is in brackets and no IP address leads nowhere
+		}
+		nowhere, cancel := context.WithCancel(t.Context())
+		cancel() // so that it connects to nobody
+		if err := postgres.Provision(nowhere, address, plan); errors.Is(err, process.ErrUsage) {
+			return
+		}
+		for role, url := range map[string]string{"p_orders_rt": runtime, "p_orders_migrate": migrate} {
+			cfg, err := pgx.ParseConfig(url)
+			if err != nil {
+				t.Fatalf("%q was taken, and the address of %s is refused: %v", address, role, err)
+			}
+			if cfg.User != role || cfg.Password != password {
+				t.Errorf("%q: %s logs in as %q with %q", address, role, cfg.User, cfg.Password)
+			}
+			if cfg.Host != admin.Host || cfg.Port != admin.Port || cfg.Database != admin.Database || len(cfg.Fallbacks) != len(admin.Fallbacks) {
+				t.Errorf("%q: %s is led to %s:%d/%s, and the admin to %s:%d/%s", address, role,
+					cfg.Host, cfg.Port, cfg.Database, admin.Host, admin.Port, admin.Database)
+			}
+			// What a role is set to when it logs in, an address must not set anew.
+			options := strings.NewReplacer(`\`, "", "-", "_").Replace(strings.ToLower(cfg.RuntimeParams["options"]))
+			for _, own := range []string{"role", "search_path", "session_authorization"} {
+				if cfg.RuntimeParams[own] != "" || strings.Contains(options, own) {
+					t.Errorf("%q: the address of %s sets %s: %v", address, role, own, cfg.RuntimeParams)
+				}
+			}
+		}
+	})
+}
