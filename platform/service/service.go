@@ -25,7 +25,7 @@ import (
 
 // Config is what every serving process can be told.
 type Config struct {
-	// The most connections that each module's pool opens; delivery opens two more, and readiness
+	// The most connections that each module's pool opens; delivery opens three more, and readiness
 	// one.
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
