@@ -42,15 +42,21 @@ func newOperator(t *testing.T, modules ...string) operator {
 	return operator{db, env}
 }
 
-// command is a call of seam events, such as "lag --json".
+// command is a call of seam, such as "events lag --json".
 func (o operator) command(ctx context.Context, args string) *exec.Cmd {
-	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), append([]string{"events"}, strings.Fields(args)...)...)
+	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), strings.Fields(args)...)
 	command.Env = append(os.Environ(), o.env...)
 	return command
 }
 
-// run returns what the call printed, what it said on standard error, and its exit code.
+// run calls seam events.
 func (o operator) run(t *testing.T, args string) (printed, said string, code int) {
+	t.Helper()
+	return o.call(t, "events "+args)
+}
+
+// call returns what a call of seam printed, what it said on standard error, and its exit code.
+func (o operator) call(t *testing.T, args string) (printed, said string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -141,7 +141,7 @@ func TestEventsReplayProgress(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "SELECT id FROM outbox FOR UPDATE"); err != nil { // what holds it up
 		t.Fatal(err)
 	}
-	command := o.command(t.Context(), "replay --since 1h --module orders")
+	command := o.command(t.Context(), "events replay --since 1h --module orders")
 	var printed bytes.Buffer
 	command.Stdout = &printed
 	stderr, err := command.StderrPipe()

@@ -1,12 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,17 +11,7 @@ import (
 // mails calls seam mails.
 func (o operator) mails(t *testing.T, args string) (printed, said string, code int) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), append([]string{"mails"}, strings.Fields(args)...)...)
-	command.Env = append(os.Environ(), o.env...)
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	err := command.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		code = exit.ExitCode()
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	return stdout.String(), stderr.String(), code
+	return o.call(t, "mails "+args)
 }
 
 func TestMailsUnsentAndRedrive(t *testing.T) {
