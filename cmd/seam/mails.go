@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -133,15 +131,9 @@ func mailsRedrive(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("redrive mails: %w", err)
 	}
-	var left []string
-	for _, id := range ids {
-		if !slices.Contains(done, id) {
-			left = append(left, id.String())
-		}
-	}
-	if len(left) > 0 {
-		err = process.Usage(fmt.Errorf("not redriven, because no such mail has failed: %s; seam mails unsent lists those that have",
-			strings.Join(left, ", ")))
+	if left := without(ids, done); left != "" {
+		err = process.Usage(fmt.Errorf("not redriven, because no such mail has failed: %s; "+
+			"seam mails unsent lists those that have", left))
 	}
 	redriven := redriven{"notifications", int64(len(done))}
 	return both(err, c.show(redriven, func(table *tabwriter.Writer) { fmt.Fprintf(table, "%d redriven\n", redriven.Redriven) }))
