@@ -21,6 +21,9 @@ MATRIX := ^(TestMatrix|TestNegativeControls)$$
 # The suites that are too long for make test. Each has its target, long-NAME.
 SUITES := topologies faults mutants servers fuzz
 
+# Whether a setting (2) is one of these words (1); asked here, because a shell would read what it is made of.
+one-of = $(and $(filter 1,$(words $(2))),$(filter $(1),$(2)))
+
 VULNS ?= pinned
 SUITE ?=
 SEED ?=
@@ -51,8 +54,7 @@ test: build ## run every test on a real PostgreSQL
 
 .PHONY: long
 long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers or fuzz (FUZZTIME=1m)
-	@case " $(SUITES) " in *" $(SUITE) "*) ;; *) echo "SUITE must be one of: $(SUITES); for example make long SUITE=$(firstword $(SUITES))" >&2; exit 2;; esac
-	@$(MAKE) --no-print-directory long-$(SUITE)
+	@$(if $(call one-of,$(SUITES),$(SUITE)),$(MAKE) --no-print-directory long-$(SUITE),echo "SUITE must be one of: $(SUITES); for example make long SUITE=$(firstword $(SUITES))" >&2; exit 2)
 
 # The acceptance suite on every mix of processes and versions, then what happens between them.
 .PHONY: long-topologies
@@ -81,7 +83,7 @@ long-faults:
 long-mutants:
 	@ARCHITECTURE_MUTANTS=1 go test -count=1 -v -run 'TestMutants|TestNothingIsServedStale' ./architecture
 
-# Other releases of PostgreSQL, and of PgBouncer before them.
+# Other releases of PostgreSQL, also through the PgBouncer that goes with each.
 .PHONY: long-servers
 long-servers: build
 	@deploy/postgres-image/test-servers.sh
@@ -124,10 +126,11 @@ check: lint vulns build ## lint, look for known vulnerabilities, compare generat
 # A folder of advisories is a database for govulncheck, so it needs no network but the module proxy.
 .PHONY: vulns
 vulns: ## refuse a known vulnerability that the code of any go.mod reaches; VULNS=newest asks for today's
+	@$(if $(call one-of,pinned newest,$(VULNS)),,echo "VULNS must be pinned or newest" >&2; exit 2)
 	@echo "Looking for known vulnerabilities (the first time a minute longer) …"
-	@db=; [ "$(VULNS)" = newest ] || db="-db=file://$$(go mod download -json $(VULNDB) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')/data/osv"; \
+	@set --; $(if $(filter pinned,$(VULNS)),go mod download $(VULNDB) || exit; set -- "-db=file://$$(go env GOMODCACHE)/$(VULNDB)/data/osv";) \
 	for u in $(UNITS); do echo "Checking $$u …"; \
-		GOWORK=off CGO_ENABLED=0 go run $(GOVULN) $$db -C $$u ./... || exit; done
+		GOWORK=off CGO_ENABLED=0 go run $(GOVULN) "$$@" -C $$u ./... || exit; done
 
 .PHONY: lint
 lint: ## vet and lint

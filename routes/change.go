@@ -138,10 +138,10 @@ func change(path string, edit func(path string, present []byte) (next []byte, er
 	if bytes.Equal(present, next) { // then the version before is still the one to go back to
 		return nil
 	}
-	if err := write(previous(path), path, present); err != nil {
+	if err := Replace(previous(path), path, present); err != nil {
 		return err
 	}
-	return write(path, path, next)
+	return Replace(path, path, next)
 }
 
 // allowed refuses what the gateway would refuse.
@@ -163,9 +163,9 @@ func allowed(present, next []byte) error {
 	return nil
 }
 
-// write replaces a file by renaming, so that a gateway that reads it meanwhile sees the old version or the new one, and never half. Who
-// may read the file like may read this one too.
-func write(path, like string, data []byte) error {
+// Replace writes a file by renaming, so that a program that reads it meanwhile sees the old version
+// or the new one, and never half. The same users may read it as may read the file like.
+func Replace(path, like string, data []byte) error {
 	known, err := os.Stat(like)
 	if err != nil {
 		return err

@@ -203,7 +203,7 @@ func Password(state, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("keep a password: %w", err)
 	}
-	return string(kept), nil
+	return strings.TrimRight(string(kept), "\r\n"), nil // which an editor adds
 }
 
 // ServiceToken is what the shop's own processes show each other. It lives longer than a development shop runs.

@@ -5,14 +5,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
+	"example.com/shop/routes"
 	"example.com/shop/topology"
 )
 
@@ -36,73 +38,73 @@ func makeEnv(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	roles, err := topology.Password(s.State, "password")
+	admin, err := composePassword(s.State, "admin-password")
 	if err != nil {
 		return err
 	}
-	admin, err := topology.Password(s.State, "admin-password")
+	roles, err := composePassword(s.State, "password")
 	if err != nil {
 		return err
 	}
-	var text strings.Builder
-	for _, setting := range [][2]string{
-		{"AUTH_PUBLIC_KEY", key.PublicLine()}, {"SERVICE_TOKEN", topology.ServiceToken(key)},
-		{"POSTGRES_PASSWORD", admin}, {"SEAM_ROLE_PASSWORD", roles},
-	} {
-		line, err := envLine(setting[0], setting[1])
-		if err != nil {
-			return err
-		}
-		text.WriteString(line)
-	}
-	if *path == "" {
-		_, err = fmt.Print(text.String())
-		return err
-	}
-	return writeEnv(*path, text.String())
-}
-
-// plain is what means itself to a shell and to both generations of Compose. They agree about
-// nothing in double quotes, and about most in single ones.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./+=:@%-]+$`)
-
-func envLine(name, value string) (string, error) {
+	text := fmt.Sprintf("AUTH_PUBLIC_KEY=%s\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_PASSWORD=%s\n",
+		key.PublicLine(), topology.ServiceToken(key), admin, roles)
 	switch {
-	case plain.MatchString(value):
-		return name + "=" + value + "\n", nil
-	case value == "" || strings.ContainsAny(value, "'$\\\r\n"):
-		return "", process.Usage(fmt.Errorf("%s is empty, or has a quote, $, backslash or end of line, which a shell and "+
-			"Compose read differently: choose another in SEAM_STATE", name))
+	case set.NFlag() == 0:
+		_, err = fmt.Print(text)
+		return err
+	case *path == "":
+		return process.Usage(errors.New("--write needs the path of a file"))
 	}
-	return name + "='" + value + "'\n", nil
+	return writeEnv(*path, text)
 }
+
+// plain is what stands for itself in a URL, to a shell and to Compose.
+var plain = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// composePassword is a kept password with which the compose files work: they write it into URLs.
+func composePassword(state, name string) (string, error) {
+	password, err := topology.Password(state, name)
+	if err == nil && !plain.MatchString(password) {
+		err = process.Usage(fmt.Errorf("%s may have letters, digits, dots, hyphens and underscores alone, because "+
+			"the compose files write it into URLs: choose another password", filepath.Join(state, name)))
+	}
+	return password, err
+}
+
+var (
+	// replaced is a line that sets what seam env sets, and what it sets it to.
+	replaced = regexp.MustCompile(`^\s*(?:export\s+)?(AUTH_PUBLIC_KEY|SERVICE_TOKEN|POSTGRES_PASSWORD|SEAM_ROLE_PASSWORD)\s*=(.*)`)
+	// whole is a value that does not go on in the next line.
+	whole = regexp.MustCompile(`^([^'"\\]|\\.|'[^']*'|"([^"\\]|\\.)*")*$`)
+)
 
 // writeEnv replaces the lines of the file that set the same names. A new file takes its place, so
 // that a program that has the old one open reads nothing of it.
 func writeEnv(path, text string) error {
-	before, err := os.ReadFile(path) //nolint:gosec // the operator names it
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return process.Usage(err)
-	}
-	ours := map[string]bool{}
-	for line := range strings.Lines(text) {
-		name, _, _ := strings.Cut(line, "=")
-		ours[name] = true
-	}
-	var kept strings.Builder
-	for line := range strings.Lines(string(before)) {
-		if name, _, _ := strings.Cut(line, "="); !ours[name] {
-			kept.WriteString(strings.TrimSuffix(line, "\n") + "\n")
-		}
-	}
-	fresh, err := os.CreateTemp(filepath.Dir(path), ".env-*") // for its owner alone
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600) //nolint:gosec // the operator names it
 	if err != nil {
 		return process.Usage(err)
 	}
-	defer os.Remove(fresh.Name())
-	_, err = fresh.WriteString(kept.String() + text)
-	if err := errors.Join(err, fresh.Close()); err != nil {
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return process.Usage(errors.Join(err, fmt.Errorf("%s is no regular file: name one, or one that is not there yet", path)))
+	}
+	before, err := io.ReadAll(file)
+	if err != nil {
 		return err
 	}
-	return os.Rename(fresh.Name(), path)
+	var kept strings.Builder
+	for line := range strings.Lines(string(before)) {
+		switch found := replaced.FindStringSubmatch(line); {
+		case found == nil:
+			kept.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+		case !whole.MatchString(found[2]):
+			return process.Usage(fmt.Errorf("%s: the value of %s does not end on its line: take it out first", path, found[1]))
+		}
+	}
+	path, err = filepath.EvalSymlinks(path) // a link stays one
+	if err = errors.Join(err, file.Chmod(0o600)); err != nil {
+		return process.Usage(err)
+	}
+	return routes.Replace(path, path, []byte(kept.String()+text))
 }

@@ -1,18 +1,20 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
+	"bufio"
+	"context"
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"example.com/shop/platform/devkit/freeport"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/topology"
 )
@@ -53,10 +55,14 @@ func TestEnvIsReadAlike(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	const chosen = `a b "c" #d = * ~`
-	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(chosen), 0o600); err != nil {
-		t.Fatal(err)
+	const chosen = "a.b-c_D9"
+	choose := func(password string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "password"), []byte(password), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	choose(chosen + "\n") // as an editor ends it
 	path := writeEnvFile(t, dir)
 	key, err := tokens.LoadOrCreate(filepath.Join(dir, "key.pem"))
 	if err != nil {
@@ -70,7 +76,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 	}
 	for name, reader := range readers {
 		command := exec.CommandContext(t.Context(), reader[0], reader[1:]...) //nolint:gosec // as above
-		command.Env = []string{"PATH=" + os.Getenv("PATH")}
+		command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/root"}
 		printed, err := command.Output()
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -84,13 +90,70 @@ func TestEnvIsReadAlike(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"it's", "a$b c", `a\b`, "two\nlines", ""} {
-		if err := os.WriteFile(filepath.Join(dir, "password"), []byte(bad), 0o600); err != nil {
+	for _, bad := range []string{"ab/cd+e=", "a%zz", "a b", "a:b@c", "~root", "it's", "two\nlines", ""} {
+		choose(bad)
+		said, code := run(t, []string{"SEAM_STATE=" + dir}, "seam", "env")
+		if code != 2 || strings.Count(said, "\n") != 1 || !strings.Contains(said, filepath.Join(dir, "password")) {
+			t.Errorf("the password %q: exit code %d, said %q", bad, code, said)
+		}
+	}
+}
+
+// seam env --write changes a regular file, and refuses whatever else the path names.
+func TestEnvWritesToAFileAlone(t *testing.T) {
+	t.Parallel()
+	dir, folder := state(t), t.TempDir()
+	at := func(name string) string { return filepath.Join(folder, name) }
+	write := func(path string) (said string, code int) {
+		t.Helper()
+		return run(t, []string{"SEAM_STATE=" + dir}, "seam", "env", "--write", path)
+	}
+	if err := errors.Join(syscall.Mkfifo(at("pipe"), 0o600), os.Symlink(os.DevNull, at("device")), os.Symlink("target", at("link"))); err != nil {
+		t.Fatal(err)
+	}
+	for path, says := range map[string]string{
+		at("pipe"): "is no regular file", at("device"): "is no regular file", folder: "is a directory", "": "--write needs",
+		at("no/x"): "open " + at("no/x") + ": no such file",
+	} {
+		if said, code := write(path); code != 2 || !strings.Contains(said, says) || strings.Count(said, "\n") != 1 {
+			t.Errorf("--write %q: exit code %d, said %q; want 2 and %q", path, code, said, says)
+		}
+	}
+	for range 2 { // at first the link leads to nothing
+		if said, code := write(at("link")); code != 0 {
+			t.Errorf("through a link: exit code %d, said %q", code, said)
+		}
+		text, err := os.ReadFile(at("target"))
+		if link, _ := os.Readlink(at("link")); link != "target" || strings.Count(string(text), "\n") != len(names) {
+			t.Errorf("a link leads to %q, and there is %q (%v)", link, text, err)
+		}
+	}
+}
+
+// What seam env replaces is gone, however it was written, and nothing else is.
+func TestEnvReplacesItsOwnLines(t *testing.T) {
+	t.Parallel()
+	dir, path := state(t), filepath.Join(t.TempDir(), ".env")
+	for before, kept := range map[string]string{
+		"export SERVICE_TOKEN=old\n  POSTGRES_PASSWORD='old'\n\texport  AUTH_PUBLIC_KEY=\"a \\\" b\" # c\n#SERVICE_TOKEN=old\nMY_SERVICE_TOKEN=x": "#SERVICE_TOKEN=old\nMY_SERVICE_TOKEN=x\n",
+		"A='two\nlines'\r\nSERVICE_TOKEN=old\r\n":               "A='two\nlines'\r\n",
+		"AUTH_PUBLIC_KEY=\"-----BEGIN\nMCow\n-----END\"\nA=b\n": "",
+		"A=b\nSERVICE_TOKEN='old\n'\n":                          "",
+		"SERVICE_TOKEN=old\\\nmore\n":                           "",
+	} {
+		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		said, code := run(t, []string{"SEAM_STATE=" + dir}, "seam", "env")
-		if code != 2 || strings.Count(said, "\n") != 1 || !strings.Contains(said, "SEAM_ROLE_PASSWORD") {
-			t.Errorf("the password %q: exit code %d, said %q", bad, code, said)
+		said, code := run(t, []string{"SEAM_STATE=" + dir}, "seam", "env", "--write", path)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case kept == "" && (code != 2 || string(text) != before || strings.Count(said, "\n") != 1 || !strings.Contains(said, "end on its line")):
+			t.Errorf("over %q: exit code %d, said %q, and it has\n%s", before, code, said, text)
+		case kept != "" && (code != 0 || !strings.HasPrefix(string(text), kept+"AUTH_PUBLIC_KEY=") || strings.Count(string(text), "old") != strings.Count(kept, "old")):
+			t.Errorf("over %q: exit code %d, said %q, and it has\n%s", before, code, said, text)
 		}
 	}
 }
@@ -115,48 +178,48 @@ func TestAShopStartsFromAnEnvFile(t *testing.T) {
 	dir := state(t)
 	path := writeEnvFile(t, dir)
 	o := newOperator(t, topology.Modules...)
-	port, err := freeport.Find(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	monolith := exec.CommandContext(ctx, "sh", "-ec", `set -a; . "$1"; exec "$2" serve`, "sh", path, filepath.Join(bin, "monolith"))
+	monolith.Env = append(append(os.Environ(), o.env...), "HTTP_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "DRAIN_AFTER=0s")
+	stderr, err := monolith.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	monolith := exec.CommandContext(t.Context(), "sh", "-ec", `set -a; . "$1"; exec "$2" serve`, "sh", path, filepath.Join(bin, "monolith"))
-	monolith.Env = append(append(os.Environ(), o.env...), "HTTP_ADDR="+address, "OPS_ADDR=127.0.0.1:0", "DRAIN_AFTER=0s")
-	var said bytes.Buffer
-	monolith.Stderr = &said
 	if err := monolith.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- monolith.Wait() }()
+	var said, address string
+	for lines := bufio.NewScanner(stderr); address == ""; said += lines.Text() + "\n" {
+		if !lines.Scan() {
+			t.Fatalf("it ended: %v\n%s", monolith.Wait(), said)
+		}
+		if found := regexp.MustCompile(`"http listening".*"addr":"([^"]+)"`).FindStringSubmatch(lines.Text()); found != nil {
+			address = found[1]
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
 	key, err := tokens.LoadOrCreate(filepath.Join(dir, "key.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/v1/orders", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/orders", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: time.Hour}))
-	for {
-		response, err := http.DefaultClient.Do(request)
-		if err == nil {
-			response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				t.Errorf("its token is answered with %d", response.StatusCode)
-			}
-			break
-		}
-		select {
-		case err := <-ended:
-			t.Fatalf("it ended: %v\n%s", err, &said)
-		case <-time.After(20 * time.Millisecond):
-		}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("its token is answered with %d", response.StatusCode)
 	}
 	if err := monolith.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}
-	if err := <-ended; err != nil {
-		t.Errorf("%v\n%s", err, &said)
+	if err := monolith.Wait(); err != nil {
+		t.Error(err)
 	}
 }

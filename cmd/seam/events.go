@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
@@ -58,8 +59,8 @@ func (s eventsSettings) urls() map[string]string {
 	}
 }
 
-// eventsCall is what all these verbs can be told, beside the flags of their own.
-type eventsCall struct {
+// operatorCall is what all verbs of seam events and seam mails take, beside the flags of their own.
+type operatorCall struct {
 	*flag.FlagSet
 	json    bool
 	modules string
@@ -67,15 +68,15 @@ type eventsCall struct {
 	eventsSettings
 }
 
-func newEventsCall(verb string) *eventsCall {
-	c := &eventsCall{FlagSet: flag.NewFlagSet("events "+verb, flag.ContinueOnError)}
+func newEventsCall(verb string) *operatorCall {
+	c := &operatorCall{FlagSet: flag.NewFlagSet("events "+verb, flag.ContinueOnError)}
 	c.BoolVar(&c.json, "json", false, "print JSON, an object for each module")
 	c.StringVar(&c.modules, "module", "", "ask only these modules, separated by commas")
 	return c
 }
 
 // read takes flags before, between and after at most so many words, and the settings.
-func (c *eventsCall) read(about string, args []string, mostWords int) (err error) {
+func (c *operatorCall) read(about string, args []string, mostWords int) (err error) {
 	if c.words, err = parseAnywhere(c.FlagSet, about, args); err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (c *eventsCall) read(about string, args []string, mostWords int) (err error
 }
 
 // selected are the modules to ask. Those left out for want of a setting are told, or nobody would miss their dead letters.
-func (c *eventsCall) selected() (selected []string, err error) {
+func (c *operatorCall) selected() (selected []string, err error) {
 	wanted := topology.Modules
 	if c.modules != "" {
 		wanted = strings.Split(c.modules, ",")
@@ -123,7 +124,7 @@ type schema struct {
 
 // open connects to the selected modules. What it returns besides an error can be used, and is for a verb that only reads: in an outage
 // the modules that can be reached are what one wants to know about. A verb that changes something begins only when all can be.
-func (c *eventsCall) open(ctx context.Context) (schemas []schema, closeAll func(), err error) {
+func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll func(), err error) {
 	closeAll = func() {
 		for _, s := range schemas {
 			s.pool.Close()
@@ -134,7 +135,10 @@ func (c *eventsCall) open(ctx context.Context) (schemas []schema, closeAll func(
 		return nil, closeAll, err
 	}
 	schemas, err = forEach(selected, func(m string) (schema, error) {
-		pool, err := postgres.OpenAnyVersion(ctx, "seam events", m, c.urls()[m], 2) // one for the work, one to watch it
+		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, c.urls()[m], 2) // one for the work, one to watch it
+		if down, ok := errors.AsType[*pgconn.ConnectError](err); ok && ctx.Err() == nil {
+			err = fmt.Errorf("%s; start it, or correct its address", strings.Join(strings.Fields(down.Error()), " "))
+		}
 		if err != nil {
 			return schema{}, fmt.Errorf("%s: %w", setting(m), err)
 		}
@@ -167,7 +171,7 @@ func both(a, b error) error {
 }
 
 // show prints the answers as JSON, or as the table that write fills, its cells separated by tabs.
-func (c *eventsCall) show(answers any, write func(table *tabwriter.Writer)) error {
+func (c *operatorCall) show(answers any, write func(table *tabwriter.Writer)) error {
 	if c.json {
 		return json.NewEncoder(os.Stdout).Encode(answers)
 	}

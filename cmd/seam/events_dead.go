@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -141,22 +142,44 @@ func eventsRedrive(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	var found int64
+	batches := [][]uuid.UUID{nil} // all
+	if !*all {
+		batches = slices.Collect(slices.Chunk(ids, 1)) // each by itself, to know which are dead nowhere
+	}
+	var done []uuid.UUID
 	counts, err := forEach(schemas, func(s schema) (redriven, error) {
-		count, err := events.Redrive(ctx, s.pool, ids...)
-		if err != nil {
-			return redriven{}, fmt.Errorf("%s: %w", s.module, err)
+		answer := redriven{Module: s.module}
+		for _, batch := range batches {
+			count, err := events.Redrive(ctx, s.pool, batch...)
+			if err != nil {
+				return answer, fmt.Errorf("%s: %w", s.module, err)
+			}
+			if count > 0 {
+				done = append(done, batch...)
+			}
+			answer.Redriven += count
 		}
-		found += count
-		return redriven{s.module, count}, nil
+		return answer, nil
 	})
 	shown := c.show(counts, func(table *tabwriter.Writer) {
 		for _, r := range counts {
 			fmt.Fprintf(table, "%s\t%d redriven\n", r.Module, r.Redriven)
 		}
 	})
-	if err == nil && found == 0 && !*all {
-		err = process.Usage(errors.New("no module that was asked has a dead letter of these ids; seam events dead lists them"))
+	if left := without(ids, done); err == nil && left != "" {
+		err = process.Usage(fmt.Errorf("no module that was asked has a dead letter of these ids: %s; "+
+			"seam events dead lists those that are there", left))
 	}
 	return both(err, shown)
+}
+
+// without is the ids that are not among those done, on one line.
+func without(ids, done []uuid.UUID) string {
+	var left []string
+	for _, id := range ids {
+		if !slices.Contains(done, id) {
+			left = append(left, id.String())
+		}
+	}
+	return strings.Join(left, ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -97,7 +98,11 @@ func TestEventsDeadAndRedrive(t *testing.T) {
 	if _, said, code := o.run(t, "redrive "+ids[0].String()); code != 2 || !strings.Contains(said, "no module that was asked") {
 		t.Errorf("again: exit code %d, said %q", code, said)
 	}
-	if got := ask[redriven](t, o, "redrive --all"); len(got) != 3 || got[0] != (redriven{"orders", 2}) || got[1].Redriven != 0 {
+	printed, said, code := o.run(t, fmt.Sprintf("redrive %s %s", ids[0], ids[1]))
+	if code != 2 || !strings.Contains(printed, "1 redriven") || !strings.Contains(said, ids[0].String()) || strings.Contains(said, ids[1].String()) {
+		t.Errorf("one of two: exit code %d, printed %q, said %q", code, printed, said)
+	}
+	if got := ask[redriven](t, o, "redrive --all"); len(got) != 3 || got[0] != (redriven{"orders", 1}) || got[1].Redriven != 0 {
 		t.Errorf("all the others: %+v", got)
 	}
 	if got := ask[lag](t, o, "lag"); got[0].Retrying != 4 || got[0].Dead != 0 {

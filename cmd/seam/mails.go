@@ -14,11 +14,12 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutMails = `seam mails unsent                  the mails that the mail server has not taken, and why
+const aboutMails = `seam mails unsent                  the mails that the mail server has refused so far, and why
 seam mails redrive ID… | --all    send mails that have failed once more
 It asks the module whose NOTIFICATIONS_DATABASE_URL is set, on its runtime role. Each of these explains itself with --help.`
 
-// runMails is for those who operate the shop.
+// runMails is for those who operate the shop. Its statements are the only ones on a module's table that
+// do not stand in the module's queries.sql, because no package outside a module may import them.
 func runMails(ctx context.Context, args []string) error {
 	verbs := map[string]func(context.Context, []string) error{"unsent": mailsUnsent, "redrive": mailsRedrive}
 	if len(args) > 0 && verbs[args[0]] != nil {
@@ -31,8 +32,8 @@ func runMails(ctx context.Context, args []string) error {
 }
 
 // newMailsCall is a call like those of seam events, of one module.
-func newMailsCall(verb string) *eventsCall {
-	c := &eventsCall{FlagSet: flag.NewFlagSet("mails "+verb, flag.ContinueOnError), modules: "notifications"}
+func newMailsCall(verb string) *operatorCall {
+	c := &operatorCall{FlagSet: flag.NewFlagSet("mails "+verb, flag.ContinueOnError), modules: "notifications"}
 	c.BoolVar(&c.json, "json", false, "print JSON")
 	return c
 }
@@ -121,16 +122,21 @@ func mailsRedrive(ctx context.Context, args []string) error {
 		return err
 	}
 	// The attempts stay, because a claim is known by its number of them.
-	done, err := schemas[0].pool.Exec(ctx, `
-		UPDATE messages SET status = 'pending', next_at = now() WHERE status = 'failed' AND ($1 OR id = ANY($2))`, *all, ids)
+	rows, err := schemas[0].pool.Query(ctx, `
+		UPDATE messages SET status = 'pending', next_at = now() WHERE status = 'failed' AND ($1 OR id = ANY($2)) RETURNING id`, *all, ids)
 	if err != nil {
 		return fmt.Errorf("redrive mails: %w", err)
 	}
-	if done.RowsAffected() == 0 && !*all {
-		return process.Usage(errors.New("no mail of these ids has failed; seam mails unsent lists those that have"))
+	done, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("redrive mails: %w", err)
 	}
-	redriven := redriven{"notifications", done.RowsAffected()}
-	return c.show(redriven, func(table *tabwriter.Writer) { fmt.Fprintf(table, "%d redriven\n", redriven.Redriven) })
+	if left := without(ids, done); left != "" {
+		err = process.Usage(fmt.Errorf("not redriven, because no such mail has failed: %s; "+
+			"seam mails unsent lists those that have", left))
+	}
+	redriven := redriven{"notifications", int64(len(done))}
+	return both(err, c.show(redriven, func(table *tabwriter.Writer) { fmt.Fprintf(table, "%d redriven\n", redriven.Redriven) }))
 }
 
 func mailIDs(words []string) (ids []uuid.UUID, err error) {

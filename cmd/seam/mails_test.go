@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -30,11 +33,11 @@ func TestMailsUnsentAndRedrive(t *testing.T) {
 	mail("pending", nil)
 	mail("sent", nil)
 
-	printed, _, code := o.mails(t, "unsent")
+	printed, said, code := o.mails(t, "unsent")
 	got := strings.Join(strings.Fields(printed), " ")
 	if code != 0 || strings.Count(printed, "\n") != 4 || strings.Contains(got, "private") ||
 		!strings.Contains(got, first.String()) || !strings.Contains(got, "confirmed failed 7 20") || !strings.Contains(got, relay) {
-		t.Errorf("exit code %d, printed\n%s", code, printed)
+		t.Errorf("exit code %d, said %q, printed\n%s", code, said, printed)
 	}
 	if printed, _, _ := o.mails(t, "unsent --limit 1"); !strings.Contains(printed, "There are 2 more") {
 		t.Errorf("printed\n%s", printed)
@@ -56,9 +59,16 @@ func TestMailsUnsentAndRedrive(t *testing.T) {
 	if all := unsent(); all.Mails[0].Status != "pending" || all.Mails[1].Status != "failed" {
 		t.Errorf("after that: %+v", all)
 	}
-	if _, said, code := o.mails(t, "redrive "+first.String()); code != 2 || !strings.Contains(said, "no mail of these ids has failed") {
+	if _, said, code := o.mails(t, "redrive "+first.String()); code != 2 || !strings.Contains(said, "no such mail has failed") {
 		t.Errorf("again: exit code %d, said %q", code, said)
 	}
+	// Those that cannot be are named, and the others redriven; flags may stand after ids.
+	ids := []string{first.String(), second.String(), uuid.NewString(), second.String()}
+	printed, said, code = o.mails(t, "redrive "+strings.Join(ids, " ")+" --json")
+	if code != 2 || !strings.Contains(printed, `"redriven":1`) || !strings.Contains(said, ids[0]+", "+ids[2]+";") || strings.Contains(said, ids[1]) {
+		t.Errorf("of several: exit code %d, printed %q, said %q", code, printed, said)
+	}
+	o.exec(t, "notifications", "UPDATE messages SET status = 'failed' WHERE id = $1", second)
 	for _, want := range []string{"1 redriven", "0 redriven"} {
 		if printed, _, code := o.mails(t, "redrive --all"); code != 0 || !strings.Contains(printed, want) {
 			t.Errorf("exit code %d, printed %q, want %s", code, printed, want)
@@ -83,7 +93,6 @@ func TestMailsBadUse(t *testing.T) {
 		"redrive":                        "name either the ids of mails",
 		"redrive --all 1":                "name either the ids of mails",
 		"redrive the-first":              "is no id of a mail",
-		"redrive " + uuid.Nil.String():   "no mail of these ids has failed",
 		"redrive --module orders --all ": "flag provided but not defined",
 	} {
 		printed, said, code := o.mails(t, args)
@@ -94,6 +103,10 @@ func TestMailsBadUse(t *testing.T) {
 	if _, said, code := (operator{}).mails(t, "unsent"); code != 2 || !strings.Contains(said, "not set: NOTIFICATIONS_DATABASE_URL") {
 		t.Errorf("without its setting: exit code %d, said %q", code, said)
 	}
+	down := operator{env: []string{"NOTIFICATIONS_DATABASE_URL=postgres://u:p@127.0.0.1:1/x"}}
+	if _, said, code := down.mails(t, "unsent"); code != 1 || strings.Count(said, "\n") != 1 || !strings.Contains(said, "connection refused; ") {
+		t.Errorf("with its database down: exit code %d, said %q", code, said)
+	}
 	stranger := operator{env: []string{"NOTIFICATIONS_DATABASE_URL=" + o.db.URL("orders")}}
 	if _, said, code := stranger.mails(t, "redrive --all"); code != 2 || !strings.Contains(said, `it leads to the schema "orders"`) {
 		t.Errorf("with another's connection: exit code %d, said %q", code, said)
@@ -102,5 +115,39 @@ func TestMailsBadUse(t *testing.T) {
 		if printed, _, code := o.mails(t, args+" --help"); code != 0 || !strings.Contains(printed, "seam mails "+args) {
 			t.Errorf("help of %q: exit code %d, printed %q", args, code, printed)
 		}
+	}
+}
+
+// PostgreSQL shows what a connection is for: here, of one that waits for a lock.
+func TestMailsNamesItsConnections(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "notifications")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	admin := o.db.Admin(t)
+	locked, err := admin.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locked.Exec(ctx, "LOCK TABLE notifications.messages"); err != nil {
+		t.Fatal(err)
+	}
+	command := o.command(ctx, "mails unsent")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var name string
+	for name == "" {
+		if err := admin.QueryRow(ctx, `
+			SELECT coalesce(max(application_name), '') FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if name != "seam mails unsent" {
+		t.Errorf("it is called %q", name)
+	}
+	if err := errors.Join(locked.Rollback(ctx), command.Wait()); err != nil {
+		t.Error(err)
 	}
 }

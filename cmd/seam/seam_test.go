@@ -106,6 +106,8 @@ func TestBadUse(t *testing.T) {
 		"a state of two lines":  {[]string{"SEAM_STATE=a\nb"}, []string{"seam", "up"}, "end of line"},
 		"env into a folder":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/"}, "is a directory"},
 		"env into nothing":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/nowhere/.env"}, "no such file"},
+		"a state in a file":     {[]string{"SEAM_STATE=/etc/passwd"}, []string{"seam", "env"}, "SEAM_STATE"},
+		"a state below a file":  {[]string{"SEAM_STATE=/etc/passwd/x"}, []string{"seam", "up"}, "SEAM_STATE"},
 		"a bad port":            {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT=web is not a number"},
 		"a port in use":         {[]string{"PORT=" + port, "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
 		"a missing setting":     {nil, []string{"monolith", "serve"}, "ORDERS_DATABASE_URL"},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
@@ -47,6 +48,9 @@ func readSettings() (settings, error) {
 	if strings.ContainsAny(s.State, "\r\n") {
 		return s, process.Usage(fmt.Errorf("%q has an end of line in it, which PostgreSQL refuses: "+
 			"set SEAM_STATE to another folder", s.State))
+	}
+	if info, err := os.Stat(s.State); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
+		return s, process.Usage(fmt.Errorf("%s is no folder: set SEAM_STATE to one", s.State))
 	}
 	return s, nil
 }

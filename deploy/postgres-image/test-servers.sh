@@ -6,6 +6,10 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
+if ! docker info >/dev/null 2>&1; then
+	echo "No Docker engine answers: the other servers are not tested." >&2
+	exit 1
+fi
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo # to build an image
 container=
@@ -21,6 +25,10 @@ for release in "trixie 17" "sid 18"; do
 		postgres -c max_connections=400 -c fsync=off)
 	server="postgres://postgres:$password@$(docker port "$container" 5432)"
 	until docker exec "$container" pg_isready --quiet --host 127.0.0.1; do
+		[ "$(docker inspect --format '{{.State.Running}}' "$container")" = true ] || {
+			docker logs "$container" >&2
+			exit 1
+		}
 		sleep 0.2
 	done
 	echo "Testing on $image, and through its PgBouncer …"
