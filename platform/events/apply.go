@@ -23,6 +23,9 @@ func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	return c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		fresh, err := claimTx(ctx, tx, batch...)
 		if err != nil {
+			if ctx.Err() != nil { // and nothing has been handled yet
+				err = fmt.Errorf("%w: %w", errUnreachable, err)
+			}
 			return err
 		}
 		for _, m := range batch {

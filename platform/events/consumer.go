@@ -212,7 +212,7 @@ func (c *Consumer) wake(batch ...*message.Message) {
 // the bus otherwise: a database that is away cannot even keep the failure, and the bus is the one
 // that can wait. It returns why it gave the event back.
 func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) error {
-	for try := 1; transient(err) && !holdsUpAll(err) && try < transientTries; try++ {
+	for try := 1; transient(err) && !holdsUpAll(err) && ctx.Err() == nil && try < transientTries; try++ {
 		err = c.apply(ctx, m)
 	}
 	if err != nil && !transient(err) {
