@@ -80,7 +80,8 @@ func (c *Consumer) Subscribe(ctx context.Context) error {
 
 // forward merges the topics into one queue, from which batches are taken. The inbox knows an event
 // by the value of its id, so another spelling of it, such as upper case, becomes the usual one
-// here.
+// here. And the metadata become what PostgreSQL can store: a failure keeps them, and an event that
+// a handler publishes keeps the cause.
 func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 	for m := range messages {
 		id, err := uuid.Parse(m.UUID)
@@ -89,10 +90,13 @@ func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 			m.Ack()
 			continue
 		}
-		if usual := id.String(); usual != m.UUID {
-			m.UUID = usual
+		m.UUID = id.String()
+		metadata := message.Metadata{}
+		for name, value := range m.Metadata {
+			metadata[storable(name)] = storable(value)
 		}
-		m.Metadata.Set(metadataTopic, topic)
+		metadata[metadataTopic] = topic
+		m.Metadata = metadata
 		select {
 		case c.incoming <- m:
 		case <-c.stopping:
