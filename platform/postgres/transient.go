@@ -4,9 +4,19 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
+
+// LockTimeout is PostgreSQL's code for a statement that has waited for a lock for too long.
+const LockTimeout = "55P03"
+
+// HasCode says whether PostgreSQL answered with one of the codes (appendix A of its documentation).
+func HasCode(err error, codes ...string) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains(codes, pgErr.Code)
+}
 
 // Transient says that the database could not do it now and may do it later: it was not reached or was lost, has no room,
 // shuts down, or ended the statement for the sake of others. Whether a statement that was under way took effect is unknown
@@ -17,7 +27,7 @@ func Transient(err error) bool {
 		case "08", "40", "53", "57": // connection; serialization or deadlock; out of resources; cancelled or shut down
 			return true
 		}
-		if pgErr.Code == "55P03" { // lock_timeout
+		if pgErr.Code == LockTimeout {
 			return true
 		}
 	}
