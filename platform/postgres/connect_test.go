@@ -249,7 +249,7 @@ func TestTheServersDefaults(t *testing.T) {
 			t.Errorf("got %v, want the usage error %q", err, says)
 		}
 	}
-	// Somebody dropped the schema.
+	// The schema was dropped.
 	o.exec(t, "DROP SCHEMA marks CASCADE")
 	refused("run seam setup again")
 	err := postgres.Migrate(t.Context(), o.plan.MigrateURL(o.url.String(), "marks"), schema)

@@ -55,11 +55,12 @@ func (m *template) clone(ctx context.Context, name string) error {
 		switch {
 		case err == nil || try == tries:
 			return err
-		case postgres.HasCode(err, "3D000"): // invalid_catalog_name: nobody has made the template
+		case postgres.HasCode(err, "3D000"): // invalid_catalog_name: there is no template yet
 			if err := m.create(ctx, conn); err != nil {
 				return fmt.Errorf("create template: %w", err)
 			}
-		case postgres.HasCode(err, "55006"): // object_in_use: an autovacuum, for PostgreSQL has already waited 5 s for it
+		// object_in_use: an autovacuum, for PostgreSQL has already waited 5 s for it
+		case postgres.HasCode(err, "55006"):
 		default:
 			return err
 		}
