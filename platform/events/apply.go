@@ -23,6 +23,9 @@ func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	return c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		fresh, err := claimTx(ctx, tx, batch...)
 		if err != nil {
+			if ctx.Err() != nil { // and nothing has been handled yet
+				err = fmt.Errorf("%w: %w", errUnreachable, err)
+			}
 			return err
 		}
 		for _, m := range batch {
@@ -58,7 +61,7 @@ func claimTx(ctx context.Context, tx pgx.Tx, batch ...*message.Message) (map[str
 		RETURNING event_id`, ids, topics)
 	results := tx.SendBatch(ctx, queries)
 	if _, err := results.Exec(); err != nil {
-		if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == lockTimeout {
+		if postgres.HasCode(err, postgres.LockTimeout) {
 			err = fmt.Errorf("%w: %w", errNoTurn, err)
 		}
 		return nil, errors.Join(fmt.Errorf("take the module's turn: %w", err), results.Close())
@@ -117,9 +120,6 @@ func transient(err error) bool {
 	}
 	return pgconn.SafeToRetry(err)
 }
-
-// lockTimeout is PostgreSQL's code for a statement that has waited for a lock for too long.
-const lockTimeout = "55P03"
 
 // errNoTurn says that another process of the module keeps the turn, such as one that was frozen.
 var errNoTurn = errors.New("another process has the module's turn")

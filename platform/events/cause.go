@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"go.opentelemetry.io/otel/propagation"
+
+	"example.com/shop/platform/telemetry"
 )
 
 // Header names of a cause, from W3C Trace Context and CloudEvents. A tenant header is reserved and not set.
@@ -36,13 +38,12 @@ func CauseOf(ctx context.Context) Cause {
 		origin.Actor = "system"
 	}
 	cause := Cause{headerCorrelation: origin.CorrelationID, headerActor: origin.Actor}
-	propagation.TraceContext{}.Inject(ctx, propagation.MapCarrier(cause))
-	delete(cause, "tracestate") // kilobytes for the sender's vendors, and a row keeps what it is given
+	telemetry.Propagator{}.Inject(ctx, propagation.MapCarrier(cause))
 	return cause
 }
 
 // WithCause returns a context in which what is done has the cause that was kept.
 func WithCause(ctx context.Context, cause Cause) context.Context {
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier(cause))
+	ctx = telemetry.Propagator{}.Extract(ctx, propagation.MapCarrier(cause))
 	return WithOrigin(ctx, Origin{CorrelationID: cause[headerCorrelation], Actor: cause[headerActor]})
 }

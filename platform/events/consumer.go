@@ -80,7 +80,8 @@ func (c *Consumer) Subscribe(ctx context.Context) error {
 
 // forward merges the topics into one queue, from which batches are taken. The inbox knows an event
 // by the value of its id, so another spelling of it, such as upper case, becomes the usual one
-// here.
+// here. And the metadata become what PostgreSQL can store: a failure keeps them, and an event that
+// a handler publishes keeps the cause.
 func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 	for m := range messages {
 		id, err := uuid.Parse(m.UUID)
@@ -89,10 +90,13 @@ func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 			m.Ack()
 			continue
 		}
-		if usual := id.String(); usual != m.UUID {
-			m.UUID = usual
+		m.UUID = id.String()
+		metadata := message.Metadata{}
+		for name, value := range m.Metadata {
+			metadata[storable(name)] = storable(value)
 		}
-		m.Metadata.Set(metadataTopic, topic)
+		metadata[metadataTopic] = topic
+		m.Metadata = metadata
 		select {
 		case c.incoming <- m:
 		case <-c.stopping:
@@ -212,7 +216,7 @@ func (c *Consumer) wake(batch ...*message.Message) {
 // the bus otherwise: a database that is away cannot even keep the failure, and the bus is the one
 // that can wait. It returns why it gave the event back.
 func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) error {
-	for try := 1; transient(err) && !holdsUpAll(err) && try < transientTries; try++ {
+	for try := 1; transient(err) && !holdsUpAll(err) && ctx.Err() == nil && try < transientTries; try++ {
 		err = c.apply(ctx, m)
 	}
 	if err != nil && !transient(err) {

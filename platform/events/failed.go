@@ -18,11 +18,7 @@ import (
 
 // recordFailure commits that the event was tried once and failed. From then on it is the retries' and not the bus's.
 func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause error) error {
-	kept := message.Metadata{}
-	for name, value := range m.Metadata {
-		kept[keepable(name)] = keepable(value)
-	}
-	headers, err := json.Marshal(kept)
+	headers, err := json.Marshal(m.Metadata)
 	if err != nil {
 		return fmt.Errorf("record failure: %w", err)
 	}
@@ -138,12 +134,12 @@ func (c *Consumer) backoff(attempts int) time.Duration {
 func reasonOf(cause error) string {
 	const most = 2000
 	reason := cause.Error()
-	return keepable(reason[:min(len(reason), most)])
+	return storable(reason[:min(len(reason), most)])
 }
 
-// keepable is what PostgreSQL can keep of a text: whole UTF-8 characters and no zero byte. A reason or a header that the table refused
-// would leave the event with the bus for ever.
-func keepable(text string) string {
+// storable is what PostgreSQL can store of a text: whole UTF-8 characters and no zero byte. A reason
+// or a header that the table refused would leave the event with the bus for ever.
+func storable(text string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/events"
@@ -94,6 +95,28 @@ func TestAnyReasonCanBeKept(t *testing.T) {
 			eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
 		})
 	}
+}
+
+// PostgreSQL keeps no zero byte: a handler passes on the event's cause, and a failure keeps all the
+// headers.
+func TestAnyHeaderCanBeKept(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if h.Thing == "poison" {
+			return errors.New("it is broken")
+		}
+		return events.PublishTx(ctx, tx, h)
+	})
+	for _, thing := range []string{"poison", "fine"} {
+		m := message.NewMessage(uuid.NewString(), []byte(`{"thing":"`+thing+`"}`))
+		m.Metadata = message.Metadata{"actor": "a\x00b", "x\x00y": "\xff", "correlationid": "c"}
+		if err := s.bus.Publish(happened{}.Topic(), m); err != nil {
+			t.Errorf("%s: %v", thing, err)
+		}
+	}
+	expect(t, s.listener, 1, "SELECT count(*) FROM outbox WHERE headers->>'actor' = 'ab'")
+	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND headers->>'actor' = 'ab'")
 }
 
 // With MaxAttempts 1 an event is a dead letter at its first failure, on another path than at a later one.

@@ -125,10 +125,15 @@ func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, leftOut []str
 		m := message.NewMessage(id.String(), message.Payload(payload))
 		// A row may have been written by hand. Headers that cannot be read are left out, for otherwise the row would be an
 		// error of every scan, and nothing of the module would be published any more.
-		var texts map[string]any
-		_ = json.Unmarshal(headers, &texts)
-		for name, value := range texts {
-			m.Metadata[name] = fmt.Sprint(value)
+		var values map[string]json.RawMessage
+		_ = json.Unmarshal(headers, &values)
+		for name, value := range values {
+			var text *string
+			if json.Unmarshal(value, &text) != nil { // no text, so as it is written
+				m.Metadata[name] = string(value)
+			} else if text != nil {
+				m.Metadata[name] = *text
+			}
 		}
 		m.Metadata[metadataTopic] = topic
 		m.Metadata[MetadataReplays] = strconv.Itoa(replays)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -45,6 +46,30 @@ func TestHeadersThatCannotBeReadHoldUpNoEvent(t *testing.T) {
 	s.publish(t.Context(), t, "usual")
 	s.tell(t)
 	eventually(t, s.listener, 5, "SELECT count(*) FROM effects")
+}
+
+// What is no text travels as it is written.
+func TestHeadersThatAreNoTexts(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	messages, err := s.bus.Subscribe(t.Context(), happened{}.Topic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.teller.Exec(t.Context(), `INSERT INTO outbox (id, topic, key, payload, headers) VALUES (gen_random_uuid(),
+		'teller.happened.v1', 'k', '{}', '{"s": "a\"b", "n": 12345678, "z": null, "o": {"a": 1}, "t": true, "l": ["x"]}')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tell(t)
+	m := <-messages
+	m.Ack()
+	want := message.Metadata{
+		"s": `a"b`, "n": "12345678", "o": `{"a": 1}`, "t": "true", "l": `["x"]`, "type": happened{}.Topic(), "replays": "0",
+	}
+	if diff := cmp.Diff(want, m.Metadata); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // A topic waits for an event that the bus refuses, so one that it would always refuse is never written.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/worker"
 )
 
 // pruneEvery and pruneBatch keep each deletion short, and between two of them the pruners rest, so that pruning never holds up delivery.
@@ -41,6 +43,8 @@ func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 }
 
 func prune(ctx context.Context, pool *pgxpool.Pool, what, statement string, retention time.Duration) (more bool, err error) {
+	ctx, cancel := worker.UntilStop(ctx)
+	defer cancel()
 	tag, err := pool.Exec(ctx, statement, retention, pruneBatch)
 	if err != nil {
 		return false, fmt.Errorf("prune %s: %w", what, err)

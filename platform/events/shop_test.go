@@ -225,6 +225,18 @@ func (b *logBuffer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// count is how many lines hold text.
+func (b *logBuffer) count(text string) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, line := range b.lines {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
 // await returns the first line that holds text.
 func (b *logBuffer) await(t *testing.T, text string) string {
 	t.Helper()

@@ -131,7 +131,7 @@ func newEnvelopes(f *testing.F) *envelopes {
 				return errors.New("poison")
 			}
 			return count(ctx, tx, h)
-		})}, cfg, slog.New(slog.DiscardHandler))
+		})}, cfg, slog.New(slog.NewTextHandler(e.log, nil)))
 	if err := consumer.Subscribe(f.Context()); err != nil {
 		f.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -56,7 +55,7 @@ func messageID(topic string, m *message.Message) string {
 }
 
 // decode reads what encode writes, what release v0.1.0 writes, and what others write by the
-// binding. It refuses a message that no inbox could keep the id of.
+// binding.
 func decode(m jetstream.Msg) (*message.Message, error) {
 	plain, attributes := message.Metadata{}, message.Metadata{}
 	for name := range m.Headers() {
@@ -76,11 +75,7 @@ func decode(m jetstream.Msg) (*message.Message, error) {
 		messageID := m.Headers().Get(jetstream.MsgIDHeader)
 		id = messageID[strings.LastIndex(messageID, "/")+1:]
 	}
-	parsed, err := uuid.Parse(id)
-	if err != nil {
-		return nil, fmt.Errorf("event id %q: %w", id, err)
-	}
-	decoded := message.NewMessage(parsed.String(), m.Data())
+	decoded := message.NewMessage(id, m.Data()) // the consumer refuses what is no id
 	decoded.Metadata = plain
 	for name, value := range attributes { // which say exactly what the plain ones can only say in part
 		decoded.Metadata.Set(name, value)

@@ -176,6 +176,7 @@ func (b *Bus) hasHeld(ctx context.Context) bool {
 //	     in each AckWait          ├────── the subscription ends: Nak ────▶ again at once
 //	                              └────── the process dies ──────────────▶ again after AckWait
 func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.Message) {
+	id := decoded.UUID // which the consumer writes anew
 	messageCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	decoded.SetContext(messageCtx)
@@ -212,7 +213,7 @@ func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.M
 			}
 		}
 		if err != nil { // the broker gives it again after AckWait, and the inbox knows it
-			l.log.DebugContext(ctx, "no answer to the broker", "event_id", decoded.UUID, "error", err)
+			l.log.DebugContext(ctx, "no answer to the broker", "event_id", id, "error", err)
 		}
 		if done {
 			return

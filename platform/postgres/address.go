@@ -59,7 +59,7 @@ func parse(address string) (*pgx.ConnConfig, error) {
 		cfg.ConnectTimeout = connectTimeout
 	}
 	cfg.DialFunc = newDialer().DialContext
-	cfg.AfterConnect = requireUTF8
+	cfg.AfterConnect = greet
 	return cfg, nil
 }
 

@@ -249,6 +249,16 @@ func TestTheServersDefaults(t *testing.T) {
 			t.Errorf("got %v, want the usage error %q", err, says)
 		}
 	}
+	// The schema was dropped.
+	o.exec(t, "DROP SCHEMA marks CASCADE")
+	refused("run seam setup again")
+	err := postgres.Migrate(t.Context(), o.plan.MigrateURL(o.url.String(), "marks"), schema)
+	if err == nil || !strings.Contains(err.Error(), "run seam setup again") || !errors.Is(err, process.ErrUsage) {
+		t.Errorf("migrating without a schema answers %v", err)
+	}
+	if _, err := o.open(t, o.url.String()); err != nil {
+		t.Errorf("after a setup: %v", err)
+	}
 	// As a setup of an older version left it.
 	o.exec(t, "ALTER ROLE "+role+" RESET ALL", "ALTER ROLE "+role+" SET search_path = marks")
 	refused("run seam setup again")

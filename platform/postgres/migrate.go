@@ -161,7 +161,7 @@ func checkVersion(ctx context.Context, pool *pgxpool.Pool, table string, migrati
 	var missing []int64
 	err = pool.QueryRow(ctx, "SELECT coalesce(array_agg(v ORDER BY v), '{}') FROM unnest($1::bigint[]) AS v"+
 		" WHERE v NOT IN (SELECT version_id FROM "+table+" WHERE is_applied)", want).Scan(&missing)
-	if hasCode(err, "42P01") { // undefined_table: never migrated
+	if HasCode(err, "42P01") { // undefined_table: never migrated
 		missing, err = want, nil
 	}
 	if err != nil {

@@ -22,23 +22,30 @@ type Probe struct {
 // NewProbe returns a probe that has not connected yet.
 func NewProbe(pool *pgxpool.Pool) *Probe { return &Probe{cfg: &pool.Config().ConnConfig.Config} }
 
-// Check asks on the connection that there is, and connects when there is none or it has died, as a
-// restarted server's have: to be let in is an answer, too. It may take as long as a connection of
-// the pool, through all hosts that the URL names.
+// Check asks on the connection that there is, and on a new one when there is none or it has died,
+// as a restarted server's have. To be let in is no answer: a pooler lets its clients in without the
+// server. It may take as long as a connection of the pool, through all hosts that the URL names.
 func (p *Probe) Check(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.conn != nil {
-		asking, cancel := context.WithTimeout(ctx, pingTimeout)
-		defer cancel()
-		if p.conn.Ping(asking) == nil {
-			return nil
-		}
-		p.drop(ctx)
+	if p.conn != nil && p.ask(ctx) == nil {
+		return nil
 	}
 	conn, err := pgconn.ConnectConfig(ctx, p.cfg)
-	if err == nil {
-		p.conn = conn
+	if err != nil {
+		return err
+	}
+	p.conn = conn
+	return p.ask(ctx)
+}
+
+// ask drops a connection that gives no answer.
+func (p *Probe) ask(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	err := p.conn.Ping(asking)
+	if err != nil {
+		p.drop(ctx)
 	}
 	return err
 }

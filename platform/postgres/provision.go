@@ -19,7 +19,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/process"
 )
@@ -75,7 +74,7 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 			}
 			return grantTx(ctx, tx, plan)
 		})
-		if err == nil || try == raceTries || !hasCode(err, "23505", "42710", "42P06", "XX000") {
+		if err == nil || try == raceTries || !HasCode(err, "23505", "42710", "42P06", "XX000") {
 			break
 		}
 	}
@@ -116,10 +115,10 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err == nil {
 		return conn.Close(ctx)
 	}
-	if hasCode(err, "08P01") { // protocol_violation: so PgBouncer refuses, whatever for
+	if HasCode(err, "08P01") { // protocol_violation: so PgBouncer refuses, whatever for
 		return fmt.Errorf("%w; %w", errPooled, err)
 	}
-	if !hasCode(err, "3D000") { // invalid_catalog_name: everything else is the caller's to solve
+	if !HasCode(err, "3D000") { // invalid_catalog_name: everything else is the caller's to solve
 		return err
 	}
 	server := cfg.Copy()
@@ -139,7 +138,7 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 		create += " LC_COLLATE 'C' LC_CTYPE 'C'"
 	}
 	// 42P04 and 23505: another process was first; both mean that it is there.
-	if _, err = conn.Exec(ctx, create); err != nil && !hasCode(err, "42P04", "23505") {
+	if _, err = conn.Exec(ctx, create); err != nil && !HasCode(err, "42P04", "23505") {
 		return err
 	}
 	fresh, err := connectAdmin(ctx, cfg)
@@ -264,16 +263,3 @@ func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {
 func currentDatabase(tx pgx.Tx) string { return quote(tx.Conn().Config().Database) }
 
 func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
-
-func hasCode(err error, codes ...string) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
-		return false
-	}
-	for _, c := range codes {
-		if pgErr.Code == c {
-			return true
-		}
-	}
-	return false
-}

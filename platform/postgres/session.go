@@ -73,15 +73,27 @@ func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// requireUTF8 refuses a database that cannot keep every character. The server says its encoding
-// with its greeting, so this costs nothing.
-func requireUTF8(_ context.Context, conn *pgconn.PgConn) error {
+// greet refuses a database that cannot keep every character, and a server that takes no writes
+// until it is promoted. The server says both with its greeting, so this costs nothing; before
+// PostgreSQL 14 it did not say the second.
+func greet(ctx context.Context, conn *pgconn.PgConn) error {
 	if encoding := conn.ParameterStatus("server_encoding"); encoding != "UTF8" {
 		return process.Usage(fmt.Errorf("the database has the encoding %s and the shop needs UTF8: "+
 			"name a database that is not there yet, and seam setup makes it", encoding))
 	}
-	return nil
+	if conn.ParameterStatus("in_hot_standby") != "on" {
+		return nil
+	}
+	// A pooler goes on saying so when the server has been promoted.
+	answers, err := conn.Exec(ctx, "SHOW in_hot_standby").ReadAll()
+	if err == nil && string(answers[0].Rows[0][0]) == "on" {
+		err = errStandby
+	}
+	return err
 }
+
+var errStandby = errors.New("the server is a standby, which takes no writes: name the primary, " +
+	"or several servers with target_session_attrs=read-write")
 
 // inspect refuses a connection that is not on the module's own role, of the given kind, or whose
 // session is not what the product relies on. A module of "" is whichever the connection leads to.
@@ -99,6 +111,9 @@ func inspect(ctx context.Context, db interface {
 		return err
 	}
 	switch {
+	case schema == "":
+		return process.Usage(fmt.Errorf("it logs in as %s, whose schema is not there: run seam setup again, "+
+			"or name a module's role", role))
 	case module == "" && !strings.HasSuffix(role, schema+kind):
 		return process.Usage(fmt.Errorf("it logs in as %s: name a module's role, such as orders%s", role, kind))
 	case module != "" && module != schema:

@@ -97,8 +97,10 @@ func (w *Worker) once(ctx context.Context) (more bool, err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
+	run := ctx
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(run), stepLimit)
 	defer cancel()
+	ctx = context.WithValue(ctx, runKey{}, run)
 	w.mu.Lock()
 	l := look{full: time.Since(w.lastFull) >= w.every, back: 2 * w.every}
 	w.mu.Unlock()
@@ -119,6 +121,20 @@ func (w *Worker) untilFull() time.Duration {
 		return left
 	}
 	return w.every // it was time, and the step did not look
+}
+
+type runKey struct{}
+
+// UntilStop returns a step's context that ends also when the worker is to stop, for what a step may
+// leave undone, such as connecting. Any other context ends as it does.
+func UntilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	run, ok := ctx.Value(runKey{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	release := context.AfterFunc(run, cancel)
+	return ctx, func() { release(); cancel() }
 }
 
 // look says whether a step has to look for everything, or else how far back, and whether it did look. A step that was woken looks back for two

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/postgres"
 )
@@ -53,15 +52,15 @@ func (m *template) clone(ctx context.Context, name string) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		_, err := conn.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+m.name)
-		var pgErr *pgconn.PgError
 		switch {
-		case err == nil || try == tries || !errors.As(err, &pgErr):
+		case err == nil || try == tries:
 			return err
-		case pgErr.Code == "3D000": // invalid_catalog_name: nobody has made the template
+		case postgres.HasCode(err, "3D000"): // invalid_catalog_name: there is no template yet
 			if err := m.create(ctx, conn); err != nil {
 				return fmt.Errorf("create template: %w", err)
 			}
-		case pgErr.Code == "55006": // object_in_use: an autovacuum, for PostgreSQL has already waited 5 s for it
+		// object_in_use: an autovacuum, for PostgreSQL has already waited 5 s for it
+		case postgres.HasCode(err, "55006"):
 		default:
 			return err
 		}

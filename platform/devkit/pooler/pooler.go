@@ -4,6 +4,7 @@
 package pooler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"example.com/shop/platform/devkit/child"
@@ -43,6 +45,26 @@ func Program() string {
 		}
 	}
 	return ""
+}
+
+// New starts a PgBouncer that ends with the test: the installed one, or the one in the image
+// TEST_POOLER.
+func New(t testing.TB, logins ...string) *Pooler {
+	t.Helper()
+	program := cmp.Or(os.Getenv("TEST_POOLER"), Program())
+	if program == "" {
+		t.Skip("PgBouncer is not installed; .ci/run installs it, and make long SUITE=servers takes it from an image")
+	}
+	p, err := Start(t.Context(), program, logins...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
 }
 
 // Start starts the program, or the one in the image when program has a colon, before the server that

@@ -1,0 +1,110 @@
+// Package wire stands between a test's clients and a server, and takes the server away from them:
+// it is frozen, or gone.
+package wire
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Wire leads connections to a server.
+type Wire struct {
+	listener net.Listener
+	server   string
+	dials    atomic.Int64
+	pass     sync.RWMutex // held for writing while the server is frozen
+
+	mu    sync.Mutex
+	gone  bool
+	conns []net.Conn
+}
+
+// To returns a wire to the server's host and port. It ends with the test.
+func To(t testing.TB, server string) *Wire {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Wire{listener: listener, server: server}
+	t.Cleanup(func() { listener.Close(); w.Cut() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			w.dials.Add(1)
+			if w.keep(client) {
+				go w.lead(client)
+			}
+		}
+	}()
+	return w
+}
+
+// Address is where clients connect to, host and port.
+func (w *Wire) Address() string { return w.listener.Addr().String() }
+
+// Dials is how many connections there were.
+func (w *Wire) Dials() int64 { return w.dials.Load() }
+
+// Freeze makes a server of it that takes connections and requests and never answers, until thaw.
+func (w *Wire) Freeze() (thaw func()) {
+	w.pass.Lock()
+	return sync.OnceFunc(w.pass.Unlock)
+}
+
+// Cut makes a server of it that is gone: every connection ends, and none is served any more.
+func (w *Wire) Cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = true
+	for _, c := range w.conns {
+		c.Close()
+	}
+}
+
+// keep says whether the connection may stay.
+func (w *Wire) keep(c net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone {
+		c.Close()
+		return false
+	}
+	w.conns = append(w.conns, c)
+	return true
+}
+
+func (w *Wire) lead(client net.Conn) {
+	w.pass.RLock()
+	server, err := net.Dial("tcp", w.server) //nolint:noctx // as above
+	w.pass.RUnlock()
+	if err != nil || !w.keep(server) {
+		client.Close()
+		return
+	}
+	go w.copy(server, client)
+	w.copy(client, server)
+}
+
+func (w *Wire) copy(to, from net.Conn) {
+	defer to.Close()
+	_, _ = io.Copy(passing{w, to}, from)
+}
+
+// passing writes while the server is not frozen.
+type passing struct {
+	*Wire
+	to net.Conn
+}
+
+func (p passing) Write(data []byte) (int, error) {
+	p.pass.RLock()
+	defer p.pass.RUnlock()
+	return p.to.Write(data)
+}
