@@ -145,6 +145,10 @@ var parts = []struct {
 		func(t Tree, m, at string) bool { return routed(t[at], m) },
 	},
 	{
+		"deploy/compose.yaml", "the monolith's health check leaves % out", "add …/readyz/% to it: a module that cannot serve is to be seen",
+		func(t Tree, m, at string) bool { return gone(t, m) || strings.Contains(t[at], "/readyz/"+m+`"`) },
+	},
+	{
 		"deploy/routes/compose.yaml", "no route leads to %", "add an upstream and a route with the prefix /v1/%, or delete the file with compose.services.yaml",
 		func(t Tree, m, at string) bool { return t[at] == "" || routed(t[at], m) },
 	},
@@ -226,7 +230,7 @@ func TestAFifthModule(t *testing.T) {
 	}
 	for _, file := range []string{
 		"topology/topology.go", "cmd/monolith/config.go", "cmd/monolith/main.go", "cmd/seam/events.go", "deploy/routes.yaml", "deploy/routes/compose.yaml",
-		"go.mod", "go.work", "architecture/contextmap.yaml",
+		"deploy/compose.yaml", "go.mod", "go.work", "architecture/contextmap.yaml",
 	} {
 		if len(modules.check(tree.With(file, repository(t)[file])).broken) == 0 {
 			t.Errorf("%s may do without it", file)
@@ -257,6 +261,7 @@ func withTwin(t *testing.T, tree Tree) Tree {
 		{file: "cmd/seam/events.go", old: "\tOrdersDatabaseURL ", text: "\tTwinDatabaseURL string `env:\"TWIN_DATABASE_URL\"`\n\tOrdersDatabaseURL "},
 		{file: "go.mod", text: "require example.com/shop/modules/twin v0.0.0\n\nreplace (\n\texample.com/shop/modules/twin => ./modules/twin\n\texample.com/shop/modules/twin/twinapi => ./modules/twin/twinapi\n)\n"},
 		{file: "deploy/routes/compose.yaml", old: "\nroutes:\n", text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: orders, weight: 100, home: shop }]\n"},
+		{file: "deploy/compose.yaml", old: "test: [CMD, /healthcheck,\n", text: "test: [CMD, /healthcheck, \"http://127.0.0.1:8081/readyz/twin\",\n"},
 		{file: "deploy/routes.yaml", old: "\nroutes:\n", text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: monolith, weight: 100, home: shop }]\n"},
 		{file: "architecture/contextmap.yaml", text: `twin:
   listens_to: [orders.payment_due.v1, orders.cancelled.v1]

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,9 +26,9 @@ type File struct {
 // Upstream is a process that serves requests.
 type Upstream struct {
 	URL string `yaml:"url" json:"url"`
-	// Probe says whether the process is ready; without it only the requests themselves tell. A
-	// route asks it for the module that it is named after, as in /readyz/payments, and itself where
-	// that is a 404.
+	// Probe says whether the process is ready; without it only the answers to requests do. A route
+	// asks it for the module that it is named after, as in /readyz/payments. A 404 comes from an
+	// earlier release, which is asked for /readyz.
 	Probe string `yaml:"probe,omitempty" json:"probe,omitempty"`
 }
 
@@ -82,6 +83,9 @@ func Parse(data []byte) (File, error) {
 	return file, file.check()
 }
 
+// routeName is what may become the last step of a probe's path.
+var routeName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
 // check goes through the names in order, so that the same file always has the same first error.
 func (f File) check() error {
 	if len(f.Routes) == 0 {
@@ -95,6 +99,9 @@ func (f File) check() error {
 	prefixes := map[string]string{} // by prefix, the route that has it
 	for _, name := range slices.Sorted(maps.Keys(f.Routes)) {
 		route := f.Routes[name]
+		if !routeName.MatchString(name) {
+			return fmt.Errorf("route %q: name it after its module, in lower case: letters, digits and hyphens, a letter first", name)
+		}
 		if err := f.checkRoute(route); err != nil {
 			return fmt.Errorf("route %s: %w", name, err)
 		}
@@ -115,6 +122,12 @@ func (u Upstream) check() error {
 		return errors.New("probe must be like http://host:port/readyz")
 	}
 	return nil
+}
+
+// Target is where the upstream's requests go. In a file that is right every URL can be parsed.
+func (u Upstream) Target() *url.URL {
+	target, _ := url.Parse(u.URL)
+	return target
 }
 
 func httpURL(text string) (*url.URL, error) {

@@ -92,7 +92,8 @@ func (s *Shop) begin(p *Process) (err error) {
 	return err
 }
 
-// waitReady returns when /readyz says so, or says why that will not happen.
+// waitReady returns when the process and each of its modules are ready, or says why that will not
+// happen.
 func (p *Process) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -111,15 +112,29 @@ func (p *Process) waitReady(ctx context.Context) error {
 }
 
 func (p *Process) ready(ctx context.Context) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.OpsURL+"/readyz", nil)
-	if err != nil {
+	if p.ask(ctx, "/readyz") != http.StatusOK {
 		return false
+	}
+	for _, m := range p.Serves {
+		// 404 is the answer of a release without this page.
+		if status := p.ask(ctx, "/readyz/"+m); status != http.StatusOK && status != http.StatusNotFound {
+			return false
+		}
+	}
+	return true
+}
+
+// ask returns the status of a page of the process's operations, 0 for none.
+func (p *Process) ask(ctx context.Context, page string) (status int) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.OpsURL+page, nil)
+	if err != nil {
+		return 0
 	}
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
+	if err != nil || response.Body.Close() != nil {
+		return 0
 	}
-	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	return response.StatusCode
 }
 
 // Stop asks the process to finish, and returns nil if it did or had ended before.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // rawServer answers every request with these bytes, and is no HTTP server then.
@@ -26,6 +27,7 @@ func rawServer(t *testing.T, answer string) (url string) {
 			}
 			go func() {
 				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				if request, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 					_, _ = io.Copy(io.Discard, request.Body)
 					fmt.Fprint(conn, answer)
@@ -36,8 +38,9 @@ func rawServer(t *testing.T, answer string) (url string) {
 	return "http://" + listener.Addr().String()
 }
 
-// An answer that is none is the upstream's fault, and no accident of the façade's.
-func TestAnswersThatAreNone(t *testing.T) {
+// What is not an answer of HTTP is not passed on: a write gets a 502, and a read the other side's
+// answer.
+func TestInvalidAnswers(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{
 		"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n",
@@ -54,6 +57,12 @@ func TestAnswersThatAreNone(t *testing.T) {
 		got, err := b.try(http.MethodPost, "/v1/things", nil)
 		if err != nil || got.status != http.StatusBadGateway || got.problem(t) != "upstream-broken" {
 			t.Errorf("%.40q: %d %s, %v", answer, got.status, got.body, err)
+		}
+		other := start(t, table2(newServer(t).URL, rawServer(t, answer), 99, ""))
+		for range 20 {
+			if got := other.get(t, "/v1/things"); got.status != http.StatusOK || got.side() != "old" {
+				t.Errorf("%.40q: a read got %d from %s", answer, got.status, got.side())
+			}
 		}
 	}
 }

@@ -204,6 +204,18 @@ func (b *bench) get(t *testing.T, path string, headers ...string) reply {
 	return b.send(t, http.MethodGet, path, "", headers...)
 }
 
+// dial makes a connection that lasts no longer than the test, and a minute.
+func (b *bench) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn
+}
+
 // page is what GET /routes says.
 func (b *bench) page(t *testing.T) (page statusPage) {
 	t.Helper()
@@ -215,7 +227,7 @@ func (b *bench) page(t *testing.T) (page statusPage) {
 	return page
 }
 
-// health is what the page tells about a side of the route things.
+// health is what the page says about a side of the route things.
 func (b *bench) health(t *testing.T, upstream string) sideStatus {
 	t.Helper()
 	for _, s := range b.page(t).Routes["things"].Sides {

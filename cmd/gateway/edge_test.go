@@ -143,11 +143,7 @@ func TestLimits(t *testing.T) {
 	}
 
 	// A client that stops in the middle of its body is told so, and the upstream is not blamed.
-	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := b.dial(t)
 	fmt.Fprint(conn, "POST /v1/things HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\nhalf")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || response.StatusCode != http.StatusRequestTimeout {
@@ -173,11 +169,7 @@ func TestMalformedChunksAreRefused(t *testing.T) {
 		"5\r\nhello!\r\n0\r\n\r\n": http.StatusBadRequest, "-5\r\nhello\r\n0\r\n\r\n": http.StatusBadRequest,
 		"FFFFFFFFFFFFFFFFF\r\nhello": http.StatusBadRequest, "5;" + strings.Repeat("x", 8<<10) + "\r\nhello\r\n0\r\n\r\n": http.StatusBadRequest,
 	} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := b.dial(t)
 		fmt.Fprint(conn, "POST /v1/things HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks)
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || response.StatusCode != want {

@@ -165,9 +165,6 @@ func rewrite(r *httputil.ProxyRequest) {
 
 // answered is called when an upstream's answer has begun.
 func (g *gateway) answered(response *http.Response) error {
-	if response.StatusCode < http.StatusOK { // 101, which nothing here asks for, or no status at all, on which net/http panics
-		return errors.New("the status is none of an answer")
-	}
 	p := planOf(response.Request.Context())
 	p.side.served.Add(1)
 	// Set and not added: what an upstream says about itself here is not to be believed.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -93,68 +91,6 @@ func TestConnectionErrorsEject(t *testing.T) {
 	}
 	if !b.health(t, "new").Ejected {
 		t.Error("a dead upstream is not ejected")
-	}
-}
-
-func TestProbes(t *testing.T) {
-	t.Parallel()
-	older, newer, ops := newServer(t), newServer(t), newServer(t)
-	file := fmt.Sprintf(`
-upstreams: { old: { url: %q }, new: { url: %q, probe: %q } }
-routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home: shop }, { upstream: new, weight: 99, home: shop }] } }
-`, older.URL, newer.URL, ops.URL+"/readyz")
-	b := start(t, file)
-	side := func() string { return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() }
-	eventually(t, "the new side serves", func() bool { return side() == "new" })
-	ops.answersStatus(http.StatusServiceUnavailable)
-	eventually(t, "a side that is not ready is spared", func() bool { return side() == "old" })
-	if b.health(t, "new").Ready {
-		t.Error("the page says that it is ready")
-	}
-	ops.answersStatus(http.StatusOK)
-	eventually(t, "the new side serves again", func() bool { return side() == "new" })
-}
-
-// A module of a monolith that cannot serve takes its own route out and no other.
-func TestEachRouteAsksForItself(t *testing.T) {
-	t.Parallel()
-	older, newer, ops := newServer(t), newServer(t), newServer(t)
-	var goods atomic.Int64 // the status of /readyz/goods
-	goods.Store(http.StatusOK)
-	ops.answers(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/readyz/goods" {
-			w.WriteHeader(int(goods.Load()))
-		}
-	})
-	b := start(t, fmt.Sprintf(`
-upstreams: { old: { url: %q }, new: { url: %q, probe: %q } }
-routes:
-  things: { prefix: /v1/things, sides: [{ upstream: old, weight: 0, home: shop }, { upstream: new, weight: 100, home: shop }] }
-  goods: { prefix: /v1/goods, sides: [{ upstream: old, weight: 1, home: shop }, { upstream: new, weight: 99, home: shop }] }
-`, older.URL, newer.URL, ops.URL+"/readyz"), func(c *config) { c.EjectAfter, c.EjectFor = 2, time.Hour })
-	goodsSide := func() string { return b.get(t, "/v1/goods", "Cookie", canaryCookie+"=ada").side() }
-	expect := func(when, goods string) {
-		t.Helper()
-		eventually(t, when, func() bool { return goodsSide() == goods })
-		if side := b.get(t, "/v1/things").side(); side != "new" || !b.health(t, "new").Ready {
-			t.Errorf("%s: the other route is served by %s and its side is %+v", when, side, b.health(t, "new"))
-		}
-	}
-	expect("both are ready", "new")
-	goods.Store(http.StatusServiceUnavailable)
-	expect("goods is not", "old")
-	// An upstream of a release before knows of itself alone.
-	goods.Store(http.StatusNotFound)
-	expect("it has no such probe", "new")
-	// Nor do answers that say that one route cannot be served count against another.
-	newer.answers(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v1/goods") {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})
-	expect("goods fails", "old")
-	if b.health(t, "new").Ejected || b.health(t, "new").Failures > 0 {
-		t.Errorf("the other route's side is blamed: %+v", b.health(t, "new"))
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -71,6 +72,10 @@ func (g resend) send(r *http.Request, to *side, kept []byte) (*http.Response, er
 		out.Body = upload{r.Body}
 	}
 	response, err := g.direct.RoundTrip(out)
+	if err == nil && response.StatusCode < http.StatusOK { // 101, which nothing here asks for, or what net/http panics on
+		_ = response.Body.Close()
+		response, err = nil, fmt.Errorf("the status %d is not that of a final answer", response.StatusCode)
+	}
 	if err == nil || isDial(err) {
 		to.record(err != nil || unavailable(response), err != nil)
 	}

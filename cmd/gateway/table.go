@@ -43,8 +43,9 @@ type side struct {
 	served *atomic.Int64
 }
 
-// newTable builds the table of a file that is right and may follow the table before. Counters are carried over, and so is an upstream's
-// health, unless its address has changed: then it is another process.
+// newTable builds the table of a file that is right and may follow the table before. Counters are
+// carried over, and so is an upstream's health, unless its address or the route's name has changed:
+// then it is another process, or another module is asked for.
 func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
 	if err != nil {
@@ -69,7 +70,7 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 			next.sides = append(next.sides, fresh)
 		}
 		if r.Shadow != nil {
-			next.shadow = &shadow{*r.Shadow, newUpstream(cfg, name, file.Upstreams[r.Shadow.Upstream]).target}
+			next.shadow = &shadow{*r.Shadow, file.Upstreams[r.Shadow.Upstream].Target()}
 		}
 		t.routes = append(t.routes, next)
 	}

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,17 +29,15 @@ type upstream struct {
 
 	mu       sync.Mutex
 	unready  bool      // the probe's last word, or no connection came about since
-	told     bool      // in the log, that it is not ready
+	logged   bool      // that it is not ready
 	failures int       // in a row
 	until    time.Time // out until then; the zero time when in
 }
 
 // newUpstream is for a file that is right, so every URL in it can be parsed.
 func newUpstream(cfg config, route string, spec routes.Upstream) *upstream {
-	u := &upstream{spec: spec, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
-	u.target, _ = url.Parse(spec.URL)
-	u.probe, _ = url.JoinPath(spec.Probe, url.PathEscape(route))
-	return u
+	probe, _ := url.JoinPath(spec.Probe, route)
+	return &upstream{spec: spec, target: spec.Target(), probe: probe, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
 }
 
 // admits says whether the upstream should be sent a request now. After a pause the one who asks first is the one who tries: the
@@ -62,22 +60,22 @@ func (u *upstream) admits() bool {
 func (u *upstream) record(failed, unheard bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if unheard && u.spec.Probe != "" {
+	switch {
+	case unheard && u.spec.Probe != "":
 		u.unready = true
-		return
-	}
-	if !failed {
+	case !failed:
 		u.failures, u.until = 0, time.Time{}
-		return
-	}
-	if u.failures++; u.failures >= u.ejectAfter {
-		u.until = time.Now().Add(u.ejectFor)
+	default:
+		if u.failures++; u.failures >= u.ejectAfter {
+			u.until = time.Now().Add(u.ejectFor)
+		}
 	}
 }
 
-// unavailable are the answers by which an upstream, or what stands before it, says that it cannot serve.
+// unavailable are the answers by which an upstream, or what stands before it, says that it cannot
+// serve: 502, 503 and 504.
 func unavailable(response *http.Response) bool {
-	return slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, response.StatusCode)
+	return http.StatusBadGateway <= response.StatusCode && response.StatusCode <= http.StatusGatewayTimeout
 }
 
 // isDial says that no connection came about, so the request was not sent.
@@ -108,13 +106,13 @@ func (g *gateway) probe(ctx context.Context) error {
 	}
 }
 
-// check takes each answer at its word. A probe has no count of failures: it says outright whether
-// the process wants requests, as when it is about to stop.
+// check asks the probe once. Each answer counts by itself, unlike those to requests: it says whether
+// the process wants any, as when it is about to stop.
 func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	status := ask(ctx, transport, u.probe)
-	if status == http.StatusNotFound { // a process that knows only of itself, such as one of a release before
+	if status == http.StatusNotFound { // from a release before: later ones answer 503 for a module that they do not serve
 		status = ask(ctx, transport, u.spec.Probe)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -123,25 +121,27 @@ func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *
 	ready := status == http.StatusOK
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if ready == u.told {
-		if u.told = !ready; ready {
-			log.InfoContext(ctx, "the upstream is ready again")
-		} else {
-			log.WarnContext(ctx, "the upstream is not ready", "probe", u.probe)
-		}
+	switch {
+	case ready && u.logged:
+		log.InfoContext(ctx, "the upstream is ready again")
+	case !ready && !u.logged:
+		log.WarnContext(ctx, "the upstream is not ready", "probe", u.spec.Probe, "status", status)
 	}
+	u.logged = !ready
 	if ready && u.unready { // it was away and has come back: nothing is held against it, unlike a process that answers badly
 		u.failures, u.until = 0, time.Time{}
 	}
 	u.unready = !ready
 }
 
-// ask returns the status of the answer, 0 for none.
+// ask returns the status of the answer, 0 for none. What else the answer says is thrown away: only
+// then is its connection used again.
 func ask(ctx context.Context, transport http.RoundTripper, probe string) (status int) {
 	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, probe, nil) // of an address that the file's check has parsed
-	response, err := transport.RoundTrip(request)
-	if err != nil || response.Body.Close() != nil {
-		return 0
+	if response, err := transport.RoundTrip(request); err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 4<<10))
+		_ = response.Body.Close()
+		status = response.StatusCode
 	}
-	return response.StatusCode
+	return status
 }

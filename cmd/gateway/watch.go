@@ -74,16 +74,17 @@ type routeStatus struct {
 
 type sideStatus struct {
 	routes.Side
-	Served   int64 `json:"served"`
-	Ready    bool  `json:"ready"`   // the probe says so, and a connection came about since; or there is no probe
-	Ejected  bool  `json:"ejected"` // its requests have failed, and it is used only where there is no other
-	Failures int   `json:"failures_in_a_row"`
+	URL      string `json:"url"` // of the upstream
+	Served   int64  `json:"served"`
+	Ready    bool   `json:"ready"`   // the probe says so, and a connection came about since; or there is no probe
+	Ejected  bool   `json:"ejected"` // its requests have failed, and it is used only where there is no other
+	Failures int    `json:"failures_in_a_row"`
 }
 
 func (s *side) status() sideStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return sideStatus{s.Side, s.served.Load(), !s.unready, !s.until.IsZero(), s.failures}
+	return sideStatus{s.Side, s.spec.URL, s.served.Load(), !s.unready, !s.until.IsZero(), s.failures}
 }
 
 func (g *gateway) status() http.Handler {

@@ -54,6 +54,9 @@ func TestABadFileChangesNothing(t *testing.T) {
 	b := start(t, file)
 	b.get(t, "/v1/things")
 	since := b.page(t).Since
+	if url := b.health(t, "new").URL; url != newer.URL {
+		t.Errorf("the page says that the new side is at %q", url)
+	}
 	for _, bad := range []string{"", "routes: [", strings.Replace(file, "weight: 100", "weight: 50", 1), file[:len(file)/2]} {
 		write(t, b.cfg.Routes, bad)
 		eventually(t, "the page says why", func() bool { return b.page(t).Refused != nil })

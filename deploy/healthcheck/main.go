@@ -3,6 +3,8 @@
 //	healthcheck http://127.0.0.1:8081/readyz     wants 200
 //	healthcheck tcp://127.0.0.1:4222             wants a connection
 //
+// Of several addresses it wants all.
+//
 // It is a program of its own, and no verb of seam, so that no production image holds the development kit.
 package main
 
@@ -17,13 +19,15 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "healthcheck: name one address, as in healthcheck http://127.0.0.1:8081/readyz")
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "healthcheck: name an address, as in healthcheck http://127.0.0.1:8081/readyz")
 		os.Exit(2)
 	}
-	if err := check(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "healthcheck:", err)
-		os.Exit(1)
+	for _, address := range os.Args[1:] {
+		if err := check(address); err != nil {
+			fmt.Fprintln(os.Stderr, "healthcheck:", err)
+			os.Exit(1)
+		}
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 //
 //	/livez             200 while the process can answer at all
 //	/readyz            200 while it can serve something: one of its modules is ready, if it has any
-//	/readyz/<module>   200 while it can serve this module; 404 when it does not have it
+//	/readyz/<module>   200 while it can serve this module; 503 also when it does not have it,
+//	                   since 404 is the answer of a release without this page
 type Operations struct {
 	addr    string
 	mux     *http.ServeMux
@@ -32,7 +33,7 @@ func NewOperations(stopping context.Context, addr string) *Operations {
 	o.mux.HandleFunc("GET /readyz/{module}", func(w http.ResponseWriter, r *http.Request) {
 		module, served := o.modules[r.PathValue("module")]
 		if !served {
-			http.Error(w, "this process does not serve it", http.StatusNotFound)
+			http.Error(w, "this process does not serve it", http.StatusServiceUnavailable)
 			return
 		}
 		answer(w, o.moduleReady(module))

@@ -50,7 +50,7 @@ func TestReadiness(t *testing.T) {
 		expect("before the broker is reached", 200, 503, 503, 503)
 		broker = nil
 		expect("when all is well", 200, 200, 200, 200)
-		if got := answers(t.Context(), o, "/readyz/payments"); got[0] != http.StatusNotFound {
+		if got := answers(t.Context(), o, "/readyz/payments"); got[0] != http.StatusServiceUnavailable {
 			t.Errorf("a module that it does not serve: %d", got[0])
 		}
 		signal()
@@ -63,7 +63,7 @@ func TestReadinessWithoutModules(t *testing.T) {
 	t.Parallel()
 	o := NewOperations(t.Context(), "")
 	got := answers(t.Context(), o, "/readyz", "/readyz/orders")
-	if got[0] != http.StatusOK || got[1] != http.StatusNotFound {
+	if got[0] != http.StatusOK || got[1] != http.StatusServiceUnavailable {
 		t.Errorf("got %d", got)
 	}
 }

@@ -182,7 +182,7 @@ func (c *canary) measure(t *testing.T, weight int) {
 func (c *canary) serve(t *testing.T, modules ...string) {
 	t.Helper()
 	for _, p := range c.monoliths {
-		p.Env = append(p.Env, "MODULES="+strings.Join(modules, ","))
+		p.Serves, p.Env = modules, append(p.Env, "MODULES="+strings.Join(modules, ","))
 		c.restart(t, p, p.Stop)
 		time.Sleep(noticed) // that it is back
 	}

@@ -163,10 +163,10 @@ func (s *shop) undelivered(t *testing.T, before uuid.UUID) (count int) {
 	return count
 }
 
-// isReady asks as the façade does.
+// isReady asks a process of one module as the façade does.
 func isReady(t *testing.T, p *topology.Process) bool {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.OpsURL+"/readyz", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.OpsURL+"/readyz/"+p.Serves[0], nil)
 	if err != nil {
 		t.Error(err)
 		return false

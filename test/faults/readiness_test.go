@@ -57,14 +57,14 @@ func TestReadinessIsEachModules(t *testing.T) {
 			t.Errorf("/readyz%s is %d without inventory's database", of, status)
 		}
 	}
-	if status := ready("/billing"); status != http.StatusNotFound {
-		t.Errorf("a module that there is not: %d", status)
+	if status := ready("/billing"); status != http.StatusServiceUnavailable {
+		t.Errorf("a module that the process does not serve: %d", status)
 	}
 	database.set(false, 0)
 	until(t, "inventory is ready again", time.Minute, func() bool { return s.routeReady(t, gateway)["inventory"] })
 }
 
-// lockProducts keeps everybody from reading inventory's products until release is called.
+// lockProducts locks inventory's products against every reader until release is called.
 func (s *shop) lockProducts(t *testing.T) (release func()) {
 	t.Helper()
 	tx, err := s.admin.Begin(t.Context())

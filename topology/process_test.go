@@ -1,0 +1,41 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"example.com/shop/platform/process"
+)
+
+// A process is ready once each of its modules is. One of a release before knows of itself alone.
+func TestAProcessIsReadyWithAllItsModules(t *testing.T) {
+	t.Parallel()
+	operations := func(stock error) http.Handler {
+		o := process.NewOperations(t.Context(), "")
+		o.Module("orders", func(context.Context) error { return nil })
+		o.Module("stock", func(context.Context) error { return stock })
+		return o.Handler()
+	}
+	before := http.NewServeMux()
+	before.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
+	for name, c := range map[string]struct {
+		operations http.Handler
+		want       bool
+	}{
+		"all are":            {operations(nil), true},
+		"one is not":         {operations(errors.New("no database")), false},
+		"a release before":   {before, true},
+		"nothing is there":   {http.NotFoundHandler(), false},
+		"without any module": {process.NewOperations(t.Context(), "").Handler(), false},
+	} {
+		server := httptest.NewServer(c.operations)
+		t.Cleanup(server.Close)
+		p := &Process{OpsURL: server.URL, Serves: []string{"orders", "stock"}}
+		if got := p.ready(t.Context()); got != c.want {
+			t.Errorf("%s: ready is %v", name, got)
+		}
+	}
+}
