@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -27,7 +26,7 @@ type File struct {
 type Upstream struct {
 	URL string `yaml:"url" json:"url"`
 	// Probe says whether the process is ready; without it only the answers to requests do. A route
-	// asks it for the module that it is named after, as in /readyz/payments. A 404 comes from an
+	// asks it for the module of its prefix, as in /readyz/payments. A 404 comes from an
 	// earlier release, which is asked for /readyz.
 	Probe string `yaml:"probe,omitempty" json:"probe,omitempty"`
 }
@@ -54,6 +53,14 @@ type Shadow struct {
 	Percent  int    `yaml:"percent" json:"percent"`
 	// Ignore has the JSON pointers that may differ; a * stands for any one step, as in /items/*/created_at.
 	Ignore []string `yaml:"ignore,omitempty" json:"ignore,omitempty"`
+}
+
+// Module is whose path the prefix is at or below, as in /v1/payments: "" if it is no module's alone.
+func (r Route) Module() string {
+	if parts := strings.Split(r.Prefix, "/"); len(parts) > 2 && url.PathEscape(parts[2]) == parts[2] {
+		return parts[2]
+	}
+	return ""
 }
 
 // Home is the one database that is written to at the moment, "" while the route is paused.
@@ -83,9 +90,6 @@ func Parse(data []byte) (File, error) {
 	return file, file.check()
 }
 
-// routeName is what may become the last step of a probe's path.
-var routeName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
-
 // check goes through the names in order, so that the same file always has the same first error.
 func (f File) check() error {
 	if len(f.Routes) == 0 {
@@ -99,9 +103,6 @@ func (f File) check() error {
 	prefixes := map[string]string{} // by prefix, the route that has it
 	for _, name := range slices.Sorted(maps.Keys(f.Routes)) {
 		route := f.Routes[name]
-		if !routeName.MatchString(name) {
-			return fmt.Errorf("route %q: name it after its module, in lower case: letters, digits and hyphens, a letter first", name)
-		}
 		if err := f.checkRoute(route); err != nil {
 			return fmt.Errorf("route %s: %w", name, err)
 		}

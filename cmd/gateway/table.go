@@ -44,8 +44,7 @@ type side struct {
 }
 
 // newTable builds the table of a file that is right and may follow the table before. Counters are
-// carried over, and so is an upstream's health, unless its address or the route's name has changed:
-// then it is another process, or another module is asked for.
+// carried over, and so is an upstream's health, unless its address has changed: then it is another process.
 func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
 	if err != nil {
@@ -60,10 +59,10 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 			next.underWay, next.shadowed = known.underWay, known.shadowed
 		}
 		for _, s := range r.Sides {
-			fresh := &side{s, newUpstream(cfg, name, file.Upstreams[s.Upstream]), new(atomic.Int64)}
+			fresh := &side{s, newUpstream(cfg, r.Module(), file.Upstreams[s.Upstream]), new(atomic.Int64)}
 			if earlier := known.side(s.Upstream); earlier != nil {
 				fresh.served = earlier.served
-				if earlier.spec == fresh.spec && known.name == name {
+				if earlier.spec == fresh.spec {
 					fresh.upstream = earlier.upstream
 				}
 			}
