@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"slices"
@@ -120,7 +121,10 @@ func publicKeys(setting string) ([]crypto.PublicKey, error) {
 		// A shell that reads a file of settings leaves \n as two characters.
 		text = []byte(strings.ReplaceAll(setting, `\n`, "\n"))
 	} else if text, err = os.ReadFile(setting); err != nil { //nolint:gosec // the operator names the file
-		return nil, fmt.Errorf("neither a key nor a readable file: %w", err)
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err // without the path, which is a secret where the private key was set
+		}
+		return nil, fmt.Errorf("neither a public key nor a readable file: %w", err)
 	}
 	var keys []crypto.PublicKey
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
