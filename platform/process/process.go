@@ -118,13 +118,13 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 	}
 	<-ctx.Done()
 	log.InfoContext(ctx, "stopping")
-	patience, release := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	limit, release := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer release()
 	for _, s := range slices.Backward(running) {
 		s.stop()
 		select {
 		case <-s.done:
-		case <-patience.Done():
+		case <-limit.Done():
 			log.WarnContext(ctx, "a stage did not stop in time", "grace", grace.String())
 		}
 	}
