@@ -59,7 +59,7 @@ func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 		return &Verifier{oidc.NewVerifier(cfg.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, accept)}, nil
 	}
 	// The library keeps this client for later, when an unknown key id makes it fetch the keys again.
-	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(10 * time.Second)})
+	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(keysHold, failureHolds)})
 	issuer, err := oidc.NewProvider(ctx, cfg.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("set AUTH_PUBLIC_KEY, or AUTH_ISSUER to an issuer that can be reached: %w", err)
