@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
+
+	"example.com/shop/platform/process"
 )
 
 // Config says where spans go.
@@ -40,9 +41,8 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
 	if cfg.Endpoint != "" {
 		// The exporter takes anything, and then sends nothing: localhost:4318 has the scheme localhost and no host.
-		collector, err := url.Parse(cfg.Endpoint)
-		if err != nil || collector.Scheme != "http" && collector.Scheme != "https" || collector.Host == "" ||
-			collector.User != nil || collector.RawQuery != "" || collector.Fragment != "" {
+		collector, err := process.BaseURL(cfg.Endpoint)
+		if err != nil || collector.User != nil {
 			return nil, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be like http://localhost:4318")
 		}
 		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(collector.JoinPath("v1/traces").String()))
