@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -18,6 +19,7 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	log := cfg.Log.New("gateway")
+	slog.SetDefault(log) // for what libraries log, which by themselves write plain text
 	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry, log)
 	if err != nil {
 		return process.Usage(err)

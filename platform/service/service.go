@@ -98,6 +98,7 @@ func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err er
 			s.Close()
 		}
 	}()
+	slog.SetDefault(s.log) // for what libraries log, which by themselves write plain text
 	flush, err := telemetry.Start(ctx, name, cfg.Telemetry, s.log)
 	if err != nil {
 		return nil, process.Usage(err)

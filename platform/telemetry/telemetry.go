@@ -30,11 +30,11 @@ type Config struct {
 // flushLimit is how long a stopping process waits for a collector that does not answer.
 const flushLimit = 2 * time.Second
 
-// Start installs the process's tracer provider and W3C propagation. Flush sends what is still buffered, if the collector takes it soon.
-// What libraries have to say, above all that the collector cannot be reached, becomes lines of the log; by themselves they write plain text.
+// Start installs the process's tracer provider and W3C propagation. Flush sends what is still
+// buffered, if the collector takes it soon. Warnings and errors of OpenTelemetry, above all that the
+// collector cannot be reached, become lines of the log.
 func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (flush func(), err error) {
-	slog.SetDefault(log)
-	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetLogger(logr.FromSlogHandler(warnings{log.Handler()}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WarnContext(ctx, "telemetry failed", "error", err) }))
 	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
 	// events of one request can be found together.
@@ -65,6 +65,25 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 		defer cancel()
 		_ = provider.Shutdown(ctx) // spans that nobody takes are no reason to stop later
 	}, nil
+}
+
+// warnings makes warnings of what OpenTelemetry means by V(1), which to slog is a level below info.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return w.Handler.Enabled(ctx, levelOf(level))
+}
+
+func (w warnings) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = levelOf(r.Level)
+	return w.Handler.Handle(ctx, r)
+}
+
+func levelOf(level slog.Level) slog.Level {
+	if level == -1 {
+		return slog.LevelWarn
+	}
+	return level
 }
 
 // Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that
