@@ -184,7 +184,7 @@ func (s *Service) Run(ctx context.Context) error {
 		process.Stage{s.operations.Run},
 		s.consuming,
 		s.relaying,
-		process.Stage{s.server.Run},
+		process.Stage{func(running context.Context) error { return s.server.Run(running, ctx) }},
 		process.Stage{s.operations.Linger(s.cfg.DrainAfter)})
 }
 
