@@ -25,8 +25,8 @@ import (
 
 // Config is what every serving process can be told.
 type Config struct {
-	// The most connections that each module's pool opens; delivery opens three more, and readiness
-	// one.
+	// The most connections that each module's pool opens. Delivery opens three more, or one for a
+	// module without an outbox, and readiness one.
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
