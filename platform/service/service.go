@@ -90,7 +90,7 @@ type Service struct {
 // Open returns a process without modules, connected to the bus. Close it, also when Run was never reached.
 func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err error) {
 	s := &Service{
-		cfg: cfg, log: cfg.Log.New(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr),
+		cfg: cfg, log: cfg.Log.Install(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr),
 		closeBus: func() {}, flush: func() {},
 	}
 	defer func() {
@@ -98,7 +98,6 @@ func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err er
 			s.Close()
 		}
 	}()
-	slog.SetDefault(s.log) // for what libraries log, which by themselves write plain text
 	flush, err := telemetry.Start(ctx, name, cfg.Telemetry, s.log)
 	if err != nil {
 		return nil, process.Usage(err)
