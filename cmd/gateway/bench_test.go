@@ -109,7 +109,7 @@ func start(t testing.TB, file string, change ...func(*config)) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 4)
 	for _, part := range []func(context.Context) error{
-		g.watch, g.probe, g.shadows.run, func(ctx context.Context) error { return g.run(ctx, listener) },
+		g.watch, g.probe, g.shadows.run, func(ctx context.Context) error { return g.run(ctx, ctx, listener) },
 	} {
 		go func() { done <- part(ctx) }()
 	}

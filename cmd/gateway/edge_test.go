@@ -230,7 +230,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stopped, answered := make(chan error, 1), make(chan string, 1)
-	go func() { stopped <- b.run(ctx, listener) }()
+	go func() { stopped <- b.run(ctx, ctx, listener) }()
 	go func() {
 		response, err := http.Get("http://" + listener.Addr().String() + "/v1/things")
 		if err != nil {

@@ -17,7 +17,7 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	log := cfg.Log.New("gateway")
+	log := cfg.Log.Install("gateway")
 	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry, log)
 	if err != nil {
 		return process.Usage(err)
@@ -37,18 +37,17 @@ func serve(ctx context.Context, _ []string) error {
 	return process.Run(ctx, log, cfg.StopGrace,
 		process.Stage{operations.Run},
 		process.Stage{g.watch, g.probe, g.shadows.run},
-		process.Stage{func(ctx context.Context) error { return g.run(ctx, listener) }},
+		process.Stage{func(running context.Context) error { return g.run(running, ctx, listener) }},
 		process.Stage{operations.Linger(cfg.DrainAfter)})
 }
 
 // run serves until ctx is done and then lets the requests under way finish; none of them lasts longer than the write timeout.
-func (g *gateway) run(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{
+func (g *gateway) run(ctx, stopping context.Context, listener net.Listener) error {
+	return process.ServeHTTP(ctx, stopping, g.log, &http.Server{
 		Handler:        otelhttp.NewHandler(g, "façade"),
 		ReadTimeout:    g.cfg.ReadTimeout,
 		WriteTimeout:   g.cfg.Timeout + time.Second, // the second is for the problem that says so
 		IdleTimeout:    g.cfg.IdleTimeout,
 		MaxHeaderBytes: maxHeader,
-	}
-	return process.ServeHTTP(ctx, g.log, server, listener, server.WriteTimeout)
+	}, listener, g.cfg.Timeout+time.Second)
 }

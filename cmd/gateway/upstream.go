@@ -36,10 +36,7 @@ type upstream struct {
 
 // newUpstream is for a file that is right, so every URL in it can be parsed.
 func newUpstream(cfg config, module string, spec routes.Upstream) *upstream {
-	probe := spec.Probe
-	if module != "" {
-		probe, _ = url.JoinPath(probe, module)
-	}
+	probe, _ := url.JoinPath(spec.Probe, module) // which may be ""
 	return &upstream{spec: spec, target: spec.Target(), probe: probe, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
 }
 

@@ -73,10 +73,10 @@ func readBench(args []string) (plan load.Plan, token string, err error) {
 	set.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	base := &url.URL{}
 	if len(words) == 1 {
-		base, err = url.Parse(words[0])
+		base, err = process.BaseURL(words[0])
 	}
 	switch {
-	case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
+	case err != nil || base.Host == "":
 		err = errors.New("name one URL, as in seam bench http://localhost:8080")
 	case given["clients"] && given["rate"]:
 		err = errors.New("say --clients or --rate, not both")

@@ -24,6 +24,7 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		"no URL":               {nil, "name one URL"},
 		"two URLs":             {[]string{"http://one", "http://two"}, "name one URL"},
 		"no scheme":            {[]string{"localhost:8080"}, "name one URL"},
+		"no place for a path":  {[]string{"http://one?"}, "name one URL"},
 		"a pace and a crowd":   {[]string{"--rate", "5", "--clients", "5", "http://one"}, "say --clients or --rate, not both"},
 		"fewer than none":      {[]string{"--clients", "-1", "http://one"}, "--clients must be 1 or more"},
 		"nobody":               {[]string{"--clients", "0", "http://one"}, "--clients must be 1 or more"},

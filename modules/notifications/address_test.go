@@ -16,7 +16,7 @@ func TestMailOverIPv6(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = sink.Close() })
 	cfg := Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second}
-	if err := newSMTPMailer(cfg).Send(t.Context(), mail{to: "ada@example.com", subject: "s", body: "b", messageID: "1@shop.example"}); err != nil {
+	if err := (&smtpMailer{cfg}).Send(t.Context(), mail{to: "ada@example.com", subject: "s", body: "b", messageID: "1@shop.example"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := sink.Messages("ada@example.com"); len(got) != 1 {
@@ -32,7 +32,7 @@ func TestAQuotedAddressStaysOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sink.Close() })
-	server := newSMTPMailer(Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second})
+	server := &smtpMailer{Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second}}
 	for to, mailbox := range map[string]string{
 		`"eve@evil.example> ORCPT=eve@evil.example"@example.com`: `eve@evil.example> ORCPT=eve@evil.example@example.com`,
 		`"ada lovelace"@example.com`:                             `ada lovelace@example.com`,
@@ -45,4 +45,25 @@ func TestAQuotedAddressStaysOne(t *testing.T) {
 			t.Errorf("%s: the sink has %v, and %v for %s", to, sink.Messages(""), got, mailbox)
 		}
 	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Address{
+		"orders@shop.example": "orders@shop.example", "Shop <orders@shop.example>": "orders@shop.example", "orders": "", "": "",
+		`"orders"@shop.example`: "orders@shop.example", `"a b"@shop.example`: "", `"x@y"@shop.example`: "",
+	} {
+		var got Address
+		if err := got.UnmarshalText([]byte(text)); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, error %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// What is wrong with our own address is no fault of the mails, which go out once a person has set it right.
+func TestMailsOutliveASenderThatIsNone(t *testing.T) {
+	t.Parallel()
+	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})
+	o.use(sink.Addr(), func(c *Config) { c.From = "a b@shop.example" })
+	o.expect(t, o.send(address), statusPending, "NOTIFICATIONS_FROM")
 }

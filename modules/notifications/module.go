@@ -53,7 +53,7 @@ func (c Config) Validate() error {
 	_, err := hostOf(c.SMTPAddr)
 	switch {
 	case err != nil:
-		return errors.New("NOTIFICATIONS_SMTP_ADDR is not host:port with a port number")
+		return fmt.Errorf("NOTIFICATIONS_SMTP_ADDR is %w", err)
 	case !slices.Contains([]string{tlsOpportunistic, tlsRequired, tlsImplicit, tlsNone}, c.SMTPTLS):
 		return fmt.Errorf("NOTIFICATIONS_SMTP_TLS must be %s, %s, %s or %s", tlsOpportunistic, tlsRequired, tlsImplicit, tlsNone)
 	case (c.SMTPUsername == "") != (c.SMTPPassword == ""):
@@ -78,9 +78,13 @@ func (c Config) Validate() error {
 // Address is one mail address, checked when the configuration is read and not when the first mail fails.
 type Address string
 
-// UnmarshalText takes a bare address or one with a name, which it drops.
+// UnmarshalText takes a bare address or one with a name, which it drops. It refuses one that needs
+// quotes, which would be lost with the name.
 func (a *Address) UnmarshalText(text []byte) error {
 	parsed, err := netmail.ParseAddress(string(text))
+	if err == nil {
+		parsed, err = netmail.ParseAddress(parsed.Address)
+	}
 	if err != nil {
 		return fmt.Errorf("read mail address: %w", err)
 	}
@@ -101,7 +105,7 @@ type Module struct {
 
 // New makes the module and starts nothing. It takes no outbox, because the module publishes nothing.
 func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time) *Module {
-	return newModule(cfg, pool, log, now, newSMTPMailer(cfg))
+	return newModule(cfg, pool, log, now, &smtpMailer{cfg})
 }
 
 func newModule(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {

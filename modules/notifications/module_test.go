@@ -20,6 +20,8 @@ func TestConfig(t *testing.T) {
 	}{
 		{"NOTIFICATIONS_SMTP_ADDR", func(c *Config) { c.SMTPAddr = "mail.example" }},
 		{"NOTIFICATIONS_SMTP_ADDR", func(c *Config) { c.SMTPAddr = "mail.example:smtp" }},
+		{"NOTIFICATIONS_SMTP_ADDR", func(c *Config) { c.SMTPAddr = "mail.example:0" }},
+		{"NOTIFICATIONS_SMTP_ADDR", func(c *Config) { c.SMTPAddr = ":1025" }},
 		{"NOTIFICATIONS_SMTP_TLS", func(c *Config) { c.SMTPTLS = "yes" }},
 		{"NOTIFICATIONS_SMTP_TLS", func(c *Config) { c.SMTPTLS = "" }},
 		{"NOTIFICATIONS_SMTP_USERNAME", func(c *Config) { c.SMTPTLS, c.SMTPUsername = tlsRequired, "shop" }},

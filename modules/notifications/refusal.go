@@ -18,7 +18,7 @@ func (s *smtpMailer) describe(at step, err error) error {
 	answered := errors.As(err, &refused)
 	switch {
 	case at == atTLS:
-		setting = "; NOTIFICATIONS_SMTP_TLS is " + s.tls
+		setting = "; NOTIFICATIONS_SMTP_TLS is " + s.cfg.SMTPTLS
 	case at == atLogin:
 		setting = "; see NOTIFICATIONS_SMTP_USERNAME and NOTIFICATIONS_SMTP_PASSWORD"
 	case answered && refused.Code == 530: // RFC 3207 and RFC 4954
@@ -43,13 +43,20 @@ func (s *smtpMailer) describe(at step, err error) error {
 // enhanced finds the status code of RFC 3463 that begins an answer, or that stands in it as qmail writes it.
 var enhanced = regexp.MustCompile(`(?:^|#)(5\.\d{1,3}\.\d{1,3})\b`)
 
-// aboutUs finds the words of servers that refuse at RCPT TO what they think of us: "relay not permitted", "Sender address rejected".
-var aboutUs = regexp.MustCompile(`(?i)relay|sender`)
+// aboutUs finds the words of servers that refuse at RCPT TO what they think of us: "relay not
+// permitted", "Sender address rejected". They are not looked for in the names that an answer quotes:
+// a customer's address may be bob@relay.example.
+var (
+	aboutUs = regexp.MustCompile(`(?i)relay|sender`)
+	quoted  = regexp.MustCompile(`<[^>]*>|[^\s.@]+([.@][^\s.@]+)+`)
+)
 
-// ofTheMail reports whether an answer is the server's last word on this mail or on its address. Any other is said to us, of every
-// mail, whatever its code: a relay that is not open to us, a login that is missing. It ends when a person has set it right.
+// ofTheMail reports whether an answer is the server's last word on this mail or on its address. Any
+// other is said to us, of every mail, whatever its code: a relay that is not open to us, a login
+// that is missing. It ends when a person has set it right.
 func ofTheMail(at step, refused *textproto.Error) bool {
-	if refused.Code < 500 || at != atRcpt && at != atData && at != atEnd || aboutUs.MatchString(refused.Msg) {
+	if refused.Code < 500 || at != atRcpt && at != atData && at != atEnd ||
+		aboutUs.MatchString(quoted.ReplaceAllLiteralString(refused.Msg, "")) {
 		return false
 	}
 	code := ""
@@ -59,6 +66,8 @@ func ofTheMail(at step, refused *textproto.Error) bool {
 	switch {
 	case code == "5.1.7", code == "5.1.8": // the sender's address
 		return false
+	case code == "5.4.1" && at == atRcpt: // what Microsoft 365 says of each mailbox that it does not have
+		return true
 	case code != "" && !strings.HasPrefix(code, "5.0."):
 		return strings.HasPrefix(code, "5.1.") || strings.HasPrefix(code, "5.2.") || strings.HasPrefix(code, "5.6.") // address, mailbox, content
 	default: // the mailbox or its host; 554 does not say whose fault it is

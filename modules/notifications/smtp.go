@@ -14,17 +14,9 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// smtpMailer is the anti-corruption layer to a mail server: our mail goes in, and out come errors in our words. The server's own
-// words stay here, because they may quote the address.
-type smtpMailer struct {
-	addr, from         string
-	tls                string
-	username, password string
-}
-
-func newSMTPMailer(cfg Config) *smtpMailer {
-	return &smtpMailer{addr: cfg.SMTPAddr, from: string(cfg.From), tls: cfg.SMTPTLS, username: cfg.SMTPUsername, password: cfg.SMTPPassword}
-}
+// smtpMailer is the anti-corruption layer to a mail server: our mail goes in, and out come errors in
+// our words. The server's own words stay here, because they may quote the address.
+type smtpMailer struct{ cfg Config }
 
 // What NOTIFICATIONS_SMTP_TLS may say.
 const (
@@ -34,20 +26,24 @@ const (
 	tlsNone          = "none"
 )
 
+var errNoAddr = errors.New("not host:port with a port number")
+
 // hostOf is the host of host:port, with a port number.
 func hostOf(addr string) (host string, err error) {
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", err
+	if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || number == 0 || host == "" {
+		return "", errNoAddr
 	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return host, err
+	return host, nil
 }
 
 // Send speaks one SMTP conversation, until the deadline of ctx at most.
 func (s *smtpMailer) Send(ctx context.Context, m mail) error {
 	msg := gomail.NewMsg()
-	if err := errors.Join(msg.From(s.from), msg.To(m.to)); err != nil {
+	if err := msg.From(string(s.cfg.From)); err != nil {
+		return errors.New("NOTIFICATIONS_FROM is malformed")
+	}
+	if err := msg.To(m.to); err != nil {
 		return fmt.Errorf("an address is malformed, %w", errPermanent)
 	}
 	msg.SetMessageIDWithValue(m.messageID)
@@ -83,12 +79,12 @@ var errNoSTARTTLS = errors.New("it offers no STARTTLS")
 func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error) {
 	sender, senderErr := msg.GetSender(false)
 	to, toErr := msg.GetRecipients()
-	host, addrErr := hostOf(s.addr)
+	host, addrErr := hostOf(s.cfg.SMTPAddr)
 	name, nameErr := os.Hostname()
 	if err := errors.Join(senderErr, toErr, addrErr, nameErr); err != nil {
 		return atConnect, err
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.addr)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.cfg.SMTPAddr)
 	if err != nil {
 		return atConnect, err
 	}
@@ -100,7 +96,7 @@ func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error
 	}
 
 	secure := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if s.tls == tlsImplicit {
+	if s.cfg.SMTPTLS == tlsImplicit {
 		encrypted := tls.Client(conn, secure)
 		if err := encrypted.HandshakeContext(ctx); err != nil {
 			return atTLS, err
@@ -116,14 +112,14 @@ func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error
 	}
 	offered, _ := c.Extension("STARTTLS")
 	switch {
-	case s.tls == tlsRequired && !offered:
+	case s.cfg.SMTPTLS == tlsRequired && !offered:
 		return atTLS, errNoSTARTTLS
-	case s.tls == tlsRequired, s.tls == tlsOpportunistic && offered:
+	case s.cfg.SMTPTLS == tlsRequired, s.cfg.SMTPTLS == tlsOpportunistic && offered:
 		if err := c.StartTLS(secure); err != nil {
 			return atTLS, err
 		}
 	}
-	if s.username != "" {
+	if s.cfg.SMTPUsername != "" {
 		if err := c.Auth(s.login(c, host)); err != nil {
 			return atLogin, err
 		}
@@ -154,7 +150,7 @@ func (s *smtpMailer) login(c *smtp.Client, host string) smtp.Auth {
 	_, offered := c.Extension("AUTH")
 	mechanisms := " " + offered + " "
 	if strings.Contains(mechanisms, " LOGIN ") && !strings.Contains(mechanisms, " PLAIN ") {
-		return smtp.LoginAuth(s.username, s.password, host, false)
+		return smtp.LoginAuth(s.cfg.SMTPUsername, s.cfg.SMTPPassword, host, false)
 	}
-	return smtp.PlainAuth("", s.username, s.password, host, false)
+	return smtp.PlainAuth("", s.cfg.SMTPUsername, s.cfg.SMTPPassword, host, false)
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/process"
 	"example.com/shop/platform/worker"
 )
 
@@ -48,10 +48,10 @@ const laneRest = time.Hour
 
 // Validate refuses what would call nobody, or let two claimers call for one attempt.
 func (c Config) Validate() error {
-	provider, err := url.Parse(c.ProviderURL)
+	_, err := process.BaseURL(c.ProviderURL)
 	switch {
-	case err != nil || provider.Host == "" || provider.Scheme != "http" && provider.Scheme != "https":
-		return errors.New("PAYMENTS_PROVIDER_URL is not an http or https address")
+	case err != nil:
+		return fmt.Errorf("PAYMENTS_PROVIDER_URL is %w", err)
 	case c.CallTimeout <= 0 || 2*c.CallTimeout >= stepLimit:
 		return fmt.Errorf("PAYMENTS_CALL_TIMEOUT must be above 0 and below %s, half a worker's step", stepLimit/2)
 	case c.Concurrency < 1:

@@ -20,6 +20,8 @@ func TestConfig(t *testing.T) {
 	}{
 		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "" }},
 		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "provider.example:8091" }},
+		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "http://provider.example?" }},
+		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "http://:8091" }},
 		{"PAYMENTS_CALL_TIMEOUT", func(c *Config) { c.CallTimeout = 0 }},
 		{"PAYMENTS_CALL_TIMEOUT", func(c *Config) { c.CallTimeout, c.Lease = 15*time.Second, time.Hour }},
 		{"PAYMENTS_CONCURRENCY", func(c *Config) { c.Concurrency = 0 }},

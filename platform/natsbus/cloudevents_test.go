@@ -116,6 +116,26 @@ func TestHowAnEventIsRead(t *testing.T) {
 	}
 }
 
+// Of an attribute that is there twice nothing says which one counts, and chance must not.
+func TestAnAttributeIsThereOnce(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, "")
+	messages := subscribe(t, provisioned(t, cfg))
+	id, good := uuid.NewString(), uuid.NewString()
+	for _, headers := range []nats.Header{
+		{"ce-id": {id}, "Ce-Id": {uuid.NewString()}},
+		{"ce-id": {id, uuid.NewString()}},
+		{"ce-id": {id}, "ce-actor": {"customer:ada"}, "CE-Actor": {"staff:eve"}},
+		{"ce-id": {good}, "actor": {"customer:ada"}, "ce-actor": {"customer:ada"}}, // as the bus writes it
+	} {
+		written := &nats.Msg{Subject: cfg.Stream + "." + topic, Header: headers, Data: []byte("{}")}
+		if _, err := connect(t, cfg).PublishMsg(t.Context(), written); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive(t, messages, message.NewMessage(good, []byte("{}"))).Ack()
+}
+
 // A process of release v0.1.0 knows the attributes by their bare names.
 func TestTheReleaseBeforeReadsWhatIsWritten(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,8 @@
 package natsbus_test
 
 import (
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -37,5 +39,23 @@ func TestConfig(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// Whatever is wrong with the URL, no part of its password is printed.
+func TestNoPasswordIsPrinted(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"nats://shop:s3cr%zzet@127.0.0.1:4222", "nats://shop:s3cr et@127.0.0.1:4222", "nats://shop:s3cret@127.0.0.1:port",
+		"nats://shop:s3/cret@127.0.0.1:4222", "nats://shop:s3cret@[::1", "shop:s3cr%zzet@127.0.0.1:4222", "nats://127.0.0.1:4222,nats://shop:s3\x00cret@h",
+	} {
+		bus, err := natsbus.Open(natsbus.Config{URL: url, Stream: "events"}, slog.New(slog.DiscardHandler))
+		if err == nil {
+			_ = bus.Close()
+		}
+		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "NATS_URL") || strings.Contains(err.Error(), "s3") ||
+			strings.Contains(err.Error(), "zz") {
+			t.Errorf("%s: got %v", url, err)
+		}
 	}
 }

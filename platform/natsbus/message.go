@@ -28,6 +28,7 @@ var (
 	attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
 	quotedPair    = regexp.MustCompile(`\\(.)`)
 	errNotUTF8    = errors.New("not UTF-8")
+	errTwice      = errors.New("there more than once")
 )
 
 // encode makes headers of the metadata. It makes a new message each time, because a batch adds headers of its own.
@@ -55,17 +56,22 @@ func messageID(topic string, m *message.Message) string {
 }
 
 // decode reads what encode writes, what release v0.1.0 writes, and what others write by the
-// binding.
+// binding. It refuses an attribute that is there twice, in two spellings or with two values: nothing
+// says which one counts.
 func decode(m jetstream.Msg) (*message.Message, error) {
 	plain, attributes := message.Metadata{}, message.Metadata{}
-	for name := range m.Headers() {
+	for name, values := range m.Headers() {
 		value := m.Headers().Get(name)
 		if len(name) > len(attributePrefix) && strings.EqualFold(name[:len(attributePrefix)], attributePrefix) {
 			decoded, err := percentDecode(value)
 			if err != nil {
 				return nil, fmt.Errorf("header %s: %w", name, err)
 			}
-			attributes.Set(strings.ToLower(name[len(attributePrefix):]), decoded)
+			attribute := strings.ToLower(name[len(attributePrefix):])
+			if _, twice := attributes[attribute]; twice || len(values) > 1 {
+				return nil, fmt.Errorf("header %s: %w", name, errTwice)
+			}
+			attributes[attribute] = decoded
 		} else if !strings.HasPrefix(name, brokersPrefix) {
 			plain.Set(name, value)
 		}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"regexp"
 	"sync/atomic"
 	"time"
@@ -128,6 +129,9 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 	}
 	var err error
 	if b.conn, err = nats.Connect(cfg.URL, options...); err != nil {
+		if _, ok := errors.AsType[*url.Error](err); ok { // which quotes the URL, or the half of its password
+			err = errors.New("not like nats://user:password@host:4222, with the special characters of a password percent-encoded")
+		}
 		return nil, process.Usage(fmt.Errorf("NATS_URL: %w", err))
 	}
 	if b.js, err = jetstream.New(b.conn); err != nil {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -36,7 +37,25 @@ var addressKeys = []string{
 	"pool_max_conn_idle_time", "pool_health_check_period",
 }
 
-var otherKey = regexp.MustCompile(`connection string key ("[^"]*") is not`)
+var (
+	otherKey  = regexp.MustCompile(`connection string key ("[^"]*") is not`)
+	errSyntax = errors.New("the address of a database must be like postgres://user:password@host:5432/database, " +
+		"with the special characters of a password percent-encoded, or keyword=value pairs")
+)
+
+// withoutAddress keeps what pgx says of an address, and drops the address: it hides a password only
+// where it recognizes it. In one that cannot be parsed, any part may belong to the password.
+func withoutAddress(err error) error {
+	text := err.Error()
+	text = strings.TrimPrefix(text[strings.LastIndex(text, "`: ")+1:], ": ")
+	if strings.HasPrefix(text, "failed to parse as") {
+		return errSyntax
+	}
+	if key := otherKey.FindStringSubmatch(text); key != nil {
+		return fmt.Errorf("the address of a database must not have the parameter %s: leave it out", key[1])
+	}
+	return errors.New("the address of a database: " + text)
+}
 
 // parse reads an address into what every connection of the product is made from. libpq's
 // environment variables fill in what it leaves open, but for those that say what a session is like.
@@ -45,10 +64,10 @@ func parse(address string) (*pgx.ConnConfig, error) {
 		ParseConfigOptions: pgconn.ParseConfigOptions{ConnStringAllowedKeys: addressKeys},
 	})
 	if err != nil {
-		if key := otherKey.FindStringSubmatch(err.Error()); key != nil {
-			err = fmt.Errorf("the address of a database must not have the parameter %s: leave it out", key[1])
-		}
-		return nil, process.Usage(err)
+		return nil, process.Usage(withoutAddress(err))
+	}
+	if strings.Index(cfg.Host, "@") > 0 { // a UNIX socket's name may begin with it
+		return nil, process.Usage(errSyntax)
 	}
 	name := cfg.RuntimeParams["application_name"]
 	clear(cfg.RuntimeParams)
@@ -71,7 +90,7 @@ func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
 	}
 	cfg, err := pgxpool.ParseConfig(address)
 	if err != nil {
-		return nil, process.Usage(err)
+		return nil, process.Usage(withoutAddress(err))
 	}
 	conn.RuntimeParams["application_name"] = name
 	cfg.ConnConfig, cfg.MaxConns, cfg.PingTimeout = conn, maxConns, pingTimeout

@@ -28,9 +28,9 @@ var errPooled = process.Usage(errors.New("this address is a pooler's, and what i
 // to cancel with, and in it a number that is no process of the server's. A pooler in session mode does
 // the same.
 func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
-	var process uint32
-	err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&process)
-	return process != conn.PgConn().PID(), err
+	var backend uint32
+	err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&backend)
+	return backend != conn.PgConn().PID(), err
 }
 
 // requireSession answers errPooled when the connection leads through a pooler.

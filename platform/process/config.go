@@ -1,11 +1,14 @@
 package process
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +69,21 @@ func explain(names []string, wrong env.ParseError) string {
 	}
 	return strings.Join(given, " or ") + " is " + want
 }
+
+// BaseURL reads http://host:port, with or without a path, to which the path of a question is added.
+// After a ? or a # it would be no path any more.
+func BaseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.ContainsAny(text, "?#") {
+		return nil, errBaseURL
+	}
+	if port, err := strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16); err != nil || port == 0 {
+		return nil, errBaseURL
+	}
+	return u, nil
+}
+
+var errBaseURL = errors.New("not a URL like http://127.0.0.1:8080")
 
 func validate(v reflect.Value) error {
 	if !v.CanInterface() || v.Kind() != reflect.Struct {

@@ -24,8 +24,10 @@ func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 }
 
 // ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most drain.
-func ServeHTTP(ctx context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration) error {
-	server.Handler = lastAnswers(ctx, server.Handler)
+// From the end of stopping on, when the process begins to stop, clients are asked to close their
+// connections.
+func ServeHTTP(ctx, stopping context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration) error {
+	server.Handler = lastAnswers(stopping, server.Handler)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -45,13 +47,10 @@ func ServeHTTP(ctx context.Context, log *slog.Logger, server *http.Server, liste
 	return nil
 }
 
-// lastAnswers has clients close their connections once the process begins to stop. A connection that is kept is closed when the
-// server is, perhaps under a request, and its client could not know whether that was read.
-func lastAnswers(ctx context.Context, next http.Handler) http.Handler {
-	stopping, ok := ctx.Value(stoppingKey{}).(context.Context)
-	if !ok {
-		return next
-	}
+// lastAnswers has clients close their connections once stopping has ended. A connection that is kept
+// is closed when the server is, perhaps under a request, and its client could not know whether that
+// was read.
+func lastAnswers(stopping context.Context, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stopping.Err() != nil {
 			w.Header().Set("Connection", "close")

@@ -19,14 +19,14 @@ func TestKeptConnectionsAreGivenUpInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, signal := context.WithCancel(t.Context())
+	stopping, signal := context.WithCancel(t.Context())
 	log := slog.New(slog.DiscardHandler)
 	known, done := make(chan bool), make(chan error, 1)
 	go func() {
-		done <- Run(ctx, log, time.Minute,
+		done <- Run(stopping, log, time.Minute,
 			Stage{func(ctx context.Context) error {
 				handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
-				return ServeHTTP(ctx, log, &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}, listener, time.Minute)
+				return ServeHTTP(ctx, stopping, log, &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}, listener, time.Minute)
 			}},
 			Stage{func(ctx context.Context) error { <-ctx.Done(); <-known; return nil }}) // as Linger does
 	}()

@@ -26,6 +26,14 @@ func (l Log) New(process string) *slog.Logger {
 	return slog.New(traced{handler}).With("process", process)
 }
 
+// Install is New, and makes the logger the default one of the whole process: what libraries log
+// through it would else be plain text.
+func (l Log) Install(process string) *slog.Logger {
+	log := l.New(process)
+	slog.SetDefault(log)
+	return log
+}
+
 // traced adds the trace id, so that one order can be followed over every line that any process wrote about it.
 type traced struct{ slog.Handler }
 

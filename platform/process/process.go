@@ -78,9 +78,6 @@ func run(ctx context.Context, program string, verbs []Verb, args []string) error
 // Stage is what starts together and stops together. Each part runs until its context ends.
 type Stage []func(ctx context.Context) error
 
-// stoppingKey is where a part's context has the context that ends when the process begins to stop.
-type stoppingKey struct{}
-
 // Run starts the stages in order and waits until ctx ends or a part fails; then it stops them in the reverse order, each when the
 // one after it has stopped, all within grace: what has not stopped by then is left behind. It returns what failed.
 func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stages ...Stage) error {
@@ -94,8 +91,8 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 	}
 	var running []started
 	for _, stage := range stages {
-		// Its own context: the signal to stop reaches a stage only when its turn comes. That it was given is known before.
-		stageCtx, stop := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx))
+		// Its own context: the signal to stop reaches a stage only when its turn comes.
+		stageCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 		defer stop()
 		s := started{stop, make(chan struct{})}
 		var group errgroup.Group
@@ -118,13 +115,13 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 	}
 	<-ctx.Done()
 	log.InfoContext(ctx, "stopping")
-	patience, release := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	limit, release := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer release()
 	for _, s := range slices.Backward(running) {
 		s.stop()
 		select {
 		case <-s.done:
-		case <-patience.Done():
+		case <-limit.Done():
 			log.WarnContext(ctx, "a stage did not stop in time", "grace", grace.String())
 		}
 	}

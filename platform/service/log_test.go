@@ -28,7 +28,7 @@ func TestEveryLineIsStructured(t *testing.T) {
 		return
 	}
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), child+"=1", "OTEL_EXPORTER_OTLP_HEADERS=no header")
+	command.Env = append(os.Environ(), child+"=1", "OTEL_EXPORTER_OTLP_HEADERS=no header", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
 	var written bytes.Buffer
 	command.Stderr = &written
 	if err := command.Run(); err != nil {
@@ -39,7 +39,7 @@ func TestEveryLineIsStructured(t *testing.T) {
 			t.Errorf("no JSON: %s", line)
 		}
 	}
-	for _, part := range []string{"telemetry failed", "Unsolicited response", "parse headers"} {
+	for _, part := range []string{"telemetry failed", "Unsolicited response", "parse headers", `"level":"WARN","msg":"grpc is not a valid protocol`} {
 		if !strings.Contains(written.String(), part) {
 			t.Errorf("%q is not in the log: %s", part, written.String())
 		}

@@ -25,8 +25,8 @@ import (
 
 // Config is what every serving process can be told.
 type Config struct {
-	// The most connections that each module's pool opens; delivery opens three more, and readiness
-	// one.
+	// The most connections that each module's pool opens. Delivery opens three more, or one for a
+	// module without an outbox, and readiness one.
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
@@ -90,7 +90,7 @@ type Service struct {
 // Open returns a process without modules, connected to the bus. Close it, also when Run was never reached.
 func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err error) {
 	s := &Service{
-		cfg: cfg, log: cfg.Log.New(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr),
+		cfg: cfg, log: cfg.Log.Install(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr),
 		closeBus: func() {}, flush: func() {},
 	}
 	defer func() {
@@ -183,7 +183,7 @@ func (s *Service) Run(ctx context.Context) error {
 		process.Stage{s.operations.Run},
 		s.consuming,
 		s.relaying,
-		process.Stage{s.server.Run},
+		process.Stage{func(running context.Context) error { return s.server.Run(running, ctx) }},
 		process.Stage{s.operations.Linger(s.cfg.DrainAfter)})
 }
 

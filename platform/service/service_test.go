@@ -84,6 +84,13 @@ func TestRequestsAreServedUntilItIsKnownThatItStops(t *testing.T) {
 	if got := status(t, s.cfg.Web.Addr, "/v1/nothing"); got != http.StatusNotFound {
 		t.Errorf("a request that came meanwhile: %d", got)
 	}
+	kept, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.cfg.Web.Addr+"/v1/nothing", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, err := http.DefaultClient.Do(kept); err != nil || response.Body.Close() != nil || !response.Close {
+		t.Errorf("who keeps a connection is not asked to leave it: %v, %v", response, err)
+	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
+
+	"example.com/shop/platform/process"
 )
 
 // Config says where spans go.
@@ -29,20 +30,19 @@ type Config struct {
 // flushLimit is how long a stopping process waits for a collector that does not answer.
 const flushLimit = 2 * time.Second
 
-// Start installs the process's tracer provider and W3C propagation. Flush sends what is still buffered, if the collector takes it soon.
-// What libraries have to say, above all that the collector cannot be reached, becomes lines of the log; by themselves they write plain text.
+// Start installs the process's tracer provider and W3C propagation. Flush sends what is still
+// buffered, if the collector takes it soon. Warnings and errors of OpenTelemetry, above all that the
+// collector cannot be reached, become lines of the log.
 func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (flush func(), err error) {
-	slog.SetDefault(log)
-	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetLogger(logr.FromSlogHandler(warnings{log.Handler()}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WarnContext(ctx, "telemetry failed", "error", err) }))
 	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
 	// events of one request can be found together.
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
 	if cfg.Endpoint != "" {
 		// The exporter takes anything, and then sends nothing: localhost:4318 has the scheme localhost and no host.
-		collector, err := url.Parse(cfg.Endpoint)
-		if err != nil || collector.Scheme != "http" && collector.Scheme != "https" || collector.Host == "" ||
-			collector.User != nil || collector.RawQuery != "" || collector.Fragment != "" {
+		collector, err := process.BaseURL(cfg.Endpoint)
+		if err != nil || collector.User != nil {
 			return nil, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be like http://localhost:4318")
 		}
 		exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(collector.JoinPath("v1/traces").String()))
@@ -65,6 +65,25 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 		defer cancel()
 		_ = provider.Shutdown(ctx) // spans that nobody takes are no reason to stop later
 	}, nil
+}
+
+// warnings makes warnings of what OpenTelemetry means by V(1), which to slog is a level below info.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return w.Handler.Enabled(ctx, levelOf(level))
+}
+
+func (w warnings) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = levelOf(r.Level)
+	return w.Handler.Handle(ctx, r)
+}
+
+func levelOf(level slog.Level) slog.Level {
+	if level == -1 {
+		return slog.LevelWarn
+	}
+	return level
 }
 
 // Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that

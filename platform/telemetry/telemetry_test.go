@@ -100,6 +100,7 @@ func TestBadEndpoint(t *testing.T) {
 	for _, endpoint := range []string{
 		"http://[::1", "localhost:4318", "127.0.0.1:4318", "4318", "//localhost:4318", "http://", "https:///v1", "ftp://collector",
 		"grpc://collector:4317", "http://ada:secret@collector", "http://collector?token=secret", "http://collector#traces",
+		"http://collector?", "http://collector#", "http://:4318", "http://collector:99999",
 	} {
 		_, err := Start(t.Context(), "shop", Config{Endpoint: endpoint}, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") || strings.Contains(err.Error(), "secret") {

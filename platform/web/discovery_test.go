@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -65,12 +66,44 @@ func TestMadeUpKeysAreNotAskedFor(t *testing.T) {
 	}
 }
 
-// What is remembered is an answer, not a failure, and not for ever.
+// An issuer that has failed is not asked for each token, either, or it could not recover.
+func TestAFailingIssuerIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Config{})
+	var asked atomic.Int64
+	provider := httptest.NewUnstartedServer(nil)
+	provider.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keys" {
+			asked.Add(1)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintf(w, `{"issuer":"%[1]s","jwks_uri":"%[1]s/keys"}`, provider.URL)
+	})
+	provider.Start()
+	t.Cleanup(provider.Close)
+	verifier, err := NewVerifier(t.Context(), Auth{Issuer: provider.URL, Audience: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for i := range 50 {
+		made := "Bearer " + b.token(t, jose.EdDSA, named(b.key, fmt.Sprint("made-up-", i)), func(c map[string]any) { c["iss"] = provider.URL })
+		if _, err := verifier.verify(t.Context(), made); err == nil {
+			t.Error("a made-up key spoke")
+		}
+	}
+	if n, most := asked.Load(), 1+int64(time.Since(began)/time.Second); n > most {
+		t.Errorf("the issuer was asked %d times for its keys, want at most %d", n, most)
+	}
+}
+
+// What is remembered is not remembered for ever.
 func TestNewKeysAreFound(t *testing.T) {
 	t.Parallel()
 	var version atomic.Int64
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if version.Add(1) == 1 {
+		if now := version.Add(1); now == 1 || now == 5 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		fmt.Fprint(w, version.Load())
@@ -85,11 +118,11 @@ func TestNewKeysAreFound(t *testing.T) {
 		text, _ := io.ReadAll(response.Body)
 		return fmt.Sprint(response.StatusCode, " ", string(text))
 	}
-	long, short := newDiscovery(1<<62), newDiscovery(0)
+	long, short, failed := newDiscovery(1<<62, 0), newDiscovery(0, 0), newDiscovery(0, 1<<62)
 	for i, c := range []struct {
 		discovery *discovery
 		want      string
-	}{{long, "503 1"}, {long, "200 2"}, {long, "200 2"}, {short, "200 3"}, {short, "200 4"}, {long, "200 2"}} {
+	}{{long, "503 1"}, {long, "200 2"}, {long, "200 2"}, {short, "200 3"}, {short, "200 4"}, {long, "200 2"}, {failed, "503 5"}, {failed, "503 5"}} {
 		if got := ask(c.discovery); got != c.want {
 			t.Errorf("%d: got %s, want %s", i, got, c.want)
 		}

@@ -41,3 +41,26 @@ func TestAPublicKeyIsReadInEachForm(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A private key, which is set by mistake, is not printed.
+func TestAPrivateKeyIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := base64.StdEncoding.EncodeToString(der)
+	for name, setting := range map[string]string{
+		"one line": secret, "a seed": base64.StdEncoding.EncodeToString(private.Seed()), "a NUL": secret + "\x00",
+		"PEM": "-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----",
+	} {
+		_, err := NewVerifier(t.Context(), Auth{PublicKey: setting})
+		if err == nil || strings.Contains(err.Error(), setting[:20]) || strings.Contains(err.Error(), secret[:20]) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

@@ -101,14 +101,15 @@ func (s *Server) Listen() (addr string, err error) {
 	return s.listener.Addr().String(), nil
 }
 
-// Run serves until ctx is done and then lets the requests under way finish, for at most the drain timeout.
-func (s *Server) Run(ctx context.Context) error {
+// Run serves until ctx is done and then lets the requests under way finish, for at most the drain
+// timeout. From the end of stopping on, clients are asked to close their connections.
+func (s *Server) Run(ctx, stopping context.Context) error {
 	if s.listener == nil {
 		if _, err := s.Listen(); err != nil {
 			return err
 		}
 	}
-	return process.ServeHTTP(ctx, s.log, &http.Server{
+	return process.ServeHTTP(ctx, stopping, s.log, &http.Server{
 		Handler:        s.router,
 		ReadTimeout:    s.cfg.ReadTimeout,
 		WriteTimeout:   s.cfg.WriteTimeout,

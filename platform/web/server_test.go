@@ -165,7 +165,7 @@ func serve(t *testing.T, s *Server) (address string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() { done <- s.Run(ctx, ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -200,7 +200,7 @@ func TestRunDrains(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		answered, done = make(chan int, 1), make(chan error, 1)
-		go func() { done <- s.Run(ctx) }()
+		go func() { done <- s.Run(ctx, ctx) }()
 		go func() {
 			answer, err := http.Get("http://" + address + "/v1/slow")
 			if err != nil {

@@ -232,35 +232,42 @@ func TestTransportRecoversWhenTheTryIsGivenUp(t *testing.T) {
 	var mode atomic.Pointer[string]
 	be := func(m string) { mode.Store(&m) }
 	be("down")
+	reached := make(chan struct{})
 	url, _ := upstream(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		switch *mode.Load() {
 		case "down":
 			w.WriteHeader(http.StatusInternalServerError)
 		case "silent":
+			reached <- struct{}{}
 			<-r.Context().Done()
 		}
 	})
 	cfg := patient
-	cfg.BreakerPause, cfg.Retries = 10*time.Millisecond, 0
+	cfg.BreakerPause, cfg.Retries = time.Millisecond, 0
 	transport := NewTransport(cfg)
-	for range 10 {
-		_, _ = ask(t, transport, url)
+	// try asks until the breaker is open, or until it lets somebody through.
+	try := func(ctx context.Context, open bool) (status int, err error) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+			if status, err = askFor(ctx, t, transport, url); errors.Is(err, circuitbreaker.ErrOpen) == open {
+				return status, err
+			}
+		}
+		t.Fatalf("status %d, %v for half a minute", status, err)
+		return 0, nil
 	}
-	if _, err := ask(t, transport, url); !errors.Is(err, circuitbreaker.ErrOpen) {
-		t.Fatalf("the breaker is not open: %v", err)
-	}
+	_, _ = try(t.Context(), true)
 	be("silent")
 	for range 5 {
-		ctx, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if _, err := askFor(ctx, t, transport, url); err == nil {
+		ctx, leave := context.WithCancel(t.Context())
+		go func() { <-reached; leave() }()
+		if _, err := try(ctx, false); err == nil {
 			t.Error("there was an answer")
 		}
-		<-ctx.Done() // by now the pause is over, too
-		leave()
 	}
 	be("up")
-	if status, err := ask(t, transport, url); err != nil || status != http.StatusOK {
+	if status, err := try(t.Context(), false); err != nil || status != http.StatusOK {
 		t.Errorf("status %d, %v", status, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"slices"
@@ -58,7 +59,7 @@ func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 		return &Verifier{oidc.NewVerifier(cfg.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, accept)}, nil
 	}
 	// The library keeps this client for later, when an unknown key id makes it fetch the keys again.
-	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(10 * time.Second)})
+	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(keysHold, failureHolds)})
 	issuer, err := oidc.NewProvider(ctx, cfg.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("set AUTH_PUBLIC_KEY, or AUTH_ISSUER to an issuer that can be reached: %w", err)
@@ -120,7 +121,10 @@ func publicKeys(setting string) ([]crypto.PublicKey, error) {
 		// A shell that reads a file of settings leaves \n as two characters.
 		text = []byte(strings.ReplaceAll(setting, `\n`, "\n"))
 	} else if text, err = os.ReadFile(setting); err != nil { //nolint:gosec // the operator names the file
-		return nil, fmt.Errorf("neither a key nor a readable file: %w", err)
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err // without the path, which is a secret where the private key was set
+		}
+		return nil, fmt.Errorf("neither a public key nor a readable file: %w", err)
 	}
 	var keys []crypto.PublicKey
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {

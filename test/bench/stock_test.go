@@ -125,7 +125,7 @@ func serveStock(ctx context.Context) error {
 			return err
 		}
 	}
-	group.Go(func() error { return server.Run(ctx) })
+	group.Go(func() error { return server.Run(ctx, ctx) })
 	return group.Wait()
 }
 

@@ -1,0 +1,39 @@
+package postgres_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+// Whatever is wrong with an address, no part of its password is printed.
+func TestNoPasswordIsPrinted(t *testing.T) {
+	t.Parallel()
+	for address, says := range map[string]string{
+		"host=h password = s3cret sslmode=bogus":              "sslmode is invalid",
+		`host=h password=s3\ cret sslmode=bogus`:              "sslmode is invalid",
+		`host=h password='s3\'cret' sslmode=bogus`:            "sslmode is invalid",
+		"host=h password=s3 cret sslmode=bogus":               "percent-encoded",
+		"host=h password=s3cret port=0":                       "invalid port",
+		"host=h password = s3cret pool_max_conn_lifetime=x":   "pool_max_conn_lifetime",
+		"host=h password = s3cret options=x":                  `must not have the parameter "options"`,
+		"password = s3cret host":                              "percent-encoded",
+		"postgress://shop:s3:cret@h/shop":                     "percent-encoded",
+		"postgres://shop:s3cret@h/shop?sslmode=bogus":         "sslmode is invalid",
+		"postgres://shop:s3@cret@h/shop?sslmode=bogus":        "sslmode is invalid",
+		"postgres://shop:s3@cret@h/shop":                      "percent-encoded",
+		"postgres://shop:s3@x?cret@h/shop":                    "percent-encoded",
+		"postgres://shop:s3/cret@h/shop":                      "invalid port",
+		"postgres://shop:s3%cret@h/shop":                      "percent-encoded",
+		"postgres://h/shop?user=shop&password=s3cret&sslmode": "percent-encoded",
+	} {
+		_, err := postgres.Open(t.Context(), "marks", address, 1, schema)
+		if err == nil || !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says) ||
+			strings.Contains(err.Error(), "s3") || strings.Contains(err.Error(), "cret") {
+			t.Errorf("%s: got %v, want the usage error %q", address, err, says)
+		}
+	}
+}
