@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A ledger is refused, or it is all of the file, and an entry that is valid has every day that its deadlines are counted by.
+// A ledger is refused, or it is all of the file, and an entry that is valid has every day that its
+// deadlines are counted by.
 func FuzzParseLedger(f *testing.F) {
 	for _, text := range []string{
 		"", "extractions: []", example, decommissioned, "\ufeff" + example, "---\n" + example, strings.ReplaceAll(example, "2026-04-10", "2026-02-30"),

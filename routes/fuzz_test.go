@@ -8,7 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A file is refused in one line, or is the same file when it is written anew; and a change of its weights changes nothing else.
+// A file is refused in one line, or is the same file when it is written anew; and a change of its
+// weights changes nothing else.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"", good, good + "---\n" + good, "---\n" + good, strings.ReplaceAll(good, "\n", "\r\n"), "\ufeff" + good, "routes: &r { x: *r }", "- a", "{", "null", "a: !!binary x",

@@ -55,7 +55,8 @@ type Shadow struct {
 	Ignore []string `yaml:"ignore,omitempty" json:"ignore,omitempty"`
 }
 
-// Module is whose path the prefix is at or below, as in /v1/payments: "" if it is no module's alone.
+// Module is whose path the prefix is at or below, as in /v1/payments: "" if it is no module's
+// alone.
 func (r Route) Module() string {
 	if parts := strings.Split(r.Prefix, "/"); len(parts) > 2 && url.PathEscape(parts[2]) == parts[2] {
 		return parts[2]

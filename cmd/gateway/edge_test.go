@@ -62,7 +62,8 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 	}
 }
 
-// An answer passes through as it is: the façade asks for no encoding that the client did not ask for, and undoes none.
+// An answer passes through as it is: the façade asks for no encoding that the client did not ask
+// for, and undoes none.
 func TestAnswersPassThroughAsTheyAre(t *testing.T) {
 	t.Parallel()
 	var packed bytes.Buffer

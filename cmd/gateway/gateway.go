@@ -183,7 +183,8 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 		return
 	case errors.As(err, new(uploadError)) && r.Context().Err() == nil:
-		// It did arrive, and is wrong: to send it again, as a timeout invites to, would change nothing.
+		// It did arrive, and is wrong: to send it again, as a timeout invites to, would change
+		// nothing.
 		writeProblem(w, r, http.StatusBadRequest, "malformed-request", "Send a body in well-formed chunks.")
 		return
 	case errors.As(err, new(uploadError)), errors.Is(r.Context().Err(), context.Canceled):

@@ -44,7 +44,8 @@ type side struct {
 }
 
 // newTable builds the table of a file that is right and may follow the table before. Counters are
-// carried over, and so is an upstream's health, unless its address has changed: then it is another process.
+// carried over, and so is an upstream's health, unless its address has changed: then it is another
+// process.
 func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
 	if err != nil {

@@ -106,8 +106,8 @@ func (g *gateway) probe(ctx context.Context) error {
 	}
 }
 
-// check asks the probe once. Each answer counts by itself, unlike those to requests: it says whether
-// the process wants any, as when it is about to stop.
+// check asks the probe once. Each answer counts by itself, unlike those to requests: it says
+// whether the process wants any, as when it is about to stop.
 func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

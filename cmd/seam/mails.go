@@ -18,8 +18,9 @@ const aboutMails = `seam mails unsent                  the mails that the mail s
 seam mails redrive ID… | --all    send mails that have failed once more
 It asks the module whose NOTIFICATIONS_DATABASE_URL is set, on its runtime role. Each of these explains itself with --help.`
 
-// runMails is for those who operate the shop. Its statements are the only ones on a module's table that
-// do not stand in the module's queries.sql, because no package outside a module may import them.
+// runMails is for those who operate the shop. Its statements are the only ones on a module's table
+// that do not stand in the module's queries.sql, because no package outside a module may import
+// them.
 func runMails(ctx context.Context, args []string) error {
 	verbs := map[string]func(context.Context, []string) error{"unsent": mailsUnsent, "redrive": mailsRedrive}
 	if len(args) > 0 && verbs[args[0]] != nil {

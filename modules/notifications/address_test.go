@@ -60,7 +60,8 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// What is wrong with our own address is no fault of the mails, which go out once a person has set it right.
+// What is wrong with our own address is no fault of the mails, which go out once a person has set
+// it right.
 func TestMailsOutliveASenderThatIsNone(t *testing.T) {
 	t.Parallel()
 	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})

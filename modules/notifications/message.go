@@ -16,8 +16,8 @@ const (
 	kindCancelled = "cancelled"
 )
 
-// The life of a message. Attempts are spaced by backoff and never used up: what a mail server says of us, or not at all, ends when
-// a person has set it right, and no mail may be lost by then.
+// The life of a message. Attempts are spaced by backoff and never used up: what a mail server says
+// of us, or not at all, ends when a person has set it right, and no mail may be lost by then.
 //
 //	pending ──the server took it──▶ sent
 //	  │  ▲ │
@@ -104,8 +104,9 @@ func price(amount int64, currency string) string {
 	return fmt.Sprintf("%d.%0*d %s", amount/unit, decimals, amount%unit, currency)
 }
 
-// minorDigits is how many decimals a currency's minor unit has by ISO 4217, whose list names a number other than two for these
-// alone. CLDR, which golang.org/x/text/currency has, differs: it says which decimals are still in use, and so none for RSD or IDR.
+// minorDigits is how many decimals a currency's minor unit has by ISO 4217, whose list names a
+// number other than two for these alone. CLDR, which golang.org/x/text/currency has, differs: it
+// says which decimals are still in use, and so none for RSD or IDR.
 func minorDigits(currency string) int {
 	switch currency {
 	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":

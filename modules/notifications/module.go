@@ -21,8 +21,8 @@ import (
 type Config struct {
 	// The mail server, host:port.
 	SMTPAddr string `env:"NOTIFICATIONS_SMTP_ADDR" envDefault:"127.0.0.1:1025"`
-	// opportunistic: STARTTLS if it is offered; required: STARTTLS or nothing; implicit: from the first byte; none. Wherever there is
-	// TLS, the certificate has to be valid.
+	// opportunistic: STARTTLS if it is offered; required: STARTTLS or nothing; implicit: from the
+	// first byte; none. Wherever there is TLS, the certificate has to be valid.
 	SMTPTLS string `env:"NOTIFICATIONS_SMTP_TLS" envDefault:"opportunistic"`
 	// The login, if the mail server wants one. It is only sent encrypted.
 	SMTPUsername string `env:"NOTIFICATIONS_SMTP_USERNAME"`

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// describe says in our words why a mail was not taken, without the parts that may quote an address, and which setting may be wrong.
+// describe says in our words why a mail was not taken, without the parts that may quote an address,
+// and which setting may be wrong.
 func (s *smtpMailer) describe(at step, err error) error {
 	setting := ""
 	var refused *textproto.Error
@@ -40,12 +41,13 @@ func (s *smtpMailer) describe(at step, err error) error {
 	}
 }
 
-// enhanced finds the status code of RFC 3463 that begins an answer, or that stands in it as qmail writes it.
+// enhanced finds the status code of RFC 3463 that begins an answer, or that stands in it as qmail
+// writes it.
 var enhanced = regexp.MustCompile(`(?:^|#)(5\.\d{1,3}\.\d{1,3})\b`)
 
 // aboutUs finds the words of servers that refuse at RCPT TO what they think of us: "relay not
-// permitted", "Sender address rejected". They are not looked for in the names that an answer quotes:
-// a customer's address may be bob@relay.example.
+// permitted", "Sender address rejected". They are not looked for in the names that an answer
+// quotes: a customer's address may be bob@relay.example.
 var (
 	aboutUs = regexp.MustCompile(`(?i)relay|sender`)
 	quoted  = regexp.MustCompile(`<[^>]*>|[^\s.@]+([.@][^\s.@]+)+`)

@@ -52,8 +52,9 @@ func (m *Module) sendDue(ctx context.Context) (more bool, err error) {
 	return len(claimed) == int(m.cfg.Concurrency), err
 }
 
-// sendOne sends one claimed message and commits the result. A mail that was not taken is no error of the worker's: it has
-// its next time, however often it was tried, so a mail server that is dead or refuses us slows the messages down and nothing else.
+// sendOne sends one claimed message and commits the result. A mail that was not taken is no error
+// of the worker's: it has its next time, however often it was tried, so a mail server that is dead
+// or refuses us slows the messages down and nothing else.
 func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 	sending, cancel := context.WithTimeout(ctx, m.cfg.SendTimeout)
 	defer cancel()

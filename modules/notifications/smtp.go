@@ -14,8 +14,8 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// smtpMailer is the anti-corruption layer to a mail server: our mail goes in, and out come errors in
-// our words. The server's own words stay here, because they may quote the address.
+// smtpMailer is the anti-corruption layer to a mail server: our mail goes in, and out come errors
+// in our words. The server's own words stay here, because they may quote the address.
 type smtpMailer struct{ cfg Config }
 
 // What NOTIFICATIONS_SMTP_TLS may say.
@@ -58,7 +58,8 @@ func (s *smtpMailer) Send(ctx context.Context, m mail) error {
 	return nil
 }
 
-// step is a part of the conversation. What is refused before the recipient is named is said to us, of every mail.
+// step is a part of the conversation. What is refused before the recipient is named is said to us,
+// of every mail.
 type step string
 
 const (
@@ -75,7 +76,8 @@ const (
 
 var errNoSTARTTLS = errors.New("it offers no STARTTLS")
 
-// converse returns the step that failed. The mail is out when the server has answered to its end; what fails then is the goodbye.
+// converse returns the step that failed. The mail is out when the server has answered to its end;
+// what fails then is the goodbye.
 func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error) {
 	sender, senderErr := msg.GetSender(false)
 	to, toErr := msg.GetRecipients()
@@ -145,7 +147,8 @@ func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error
 	return "", nil
 }
 
-// login is PLAIN, or LOGIN if the server has nothing better. Validate has seen to it that the connection is encrypted.
+// login is PLAIN, or LOGIN if the server has nothing better. Validate has seen to it that the
+// connection is encrypted.
 func (s *smtpMailer) login(c *smtp.Client, host string) smtp.Auth {
 	_, offered := c.Extension("AUTH")
 	mechanisms := " " + offered + " "

@@ -25,7 +25,8 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// scripted is a mail server that gives the scripted answer to a command, else the polite one. An empty answer hangs up.
+// scripted is a mail server that gives the scripted answer to a command, else the polite one. An
+// empty answer hangs up.
 type scripted struct {
 	addr   string
 	script chan map[string]string // of each conversation
@@ -129,7 +130,8 @@ func (o *office) expect(t *testing.T, order, status string, reason ...string) {
 	}
 }
 
-// What is said to us is tried again, what is said of the mail or its address is not: at each step of the conversation.
+// What is said to us is tried again, what is said of the mail or its address is not: at each step
+// of the conversation.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig
@@ -200,7 +202,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// What happens at the goodbye must not send the mail again, and no other address gets a mail than the one of the order.
+// What happens at the goodbye must not send the mail again, and no other address gets a mail than
+// the one of the order.
 func TestOneMailToOneAddress(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, nil)
@@ -219,7 +222,8 @@ func TestOneMailToOneAddress(t *testing.T) {
 	}
 }
 
-// A relay that is not open to us refuses every mail, for as long as it takes to set that right. None is lost.
+// A relay that is not open to us refuses every mail, for as long as it takes to set that right.
+// None is lost.
 func TestMailsOutliveARelayThatRefusesThemAll(t *testing.T) {
 	t.Parallel()
 	sink := started(t, mailsink.Options{})

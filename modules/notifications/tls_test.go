@@ -21,7 +21,8 @@ import (
 	"example.com/shop/platform/devkit/mailsink"
 )
 
-// trusted has a certificate that this process trusts, because SSL_CERT_FILE names it; stranger has one that it does not.
+// trusted has a certificate that this process trusts, because SSL_CERT_FILE names it; stranger has
+// one that it does not.
 var trusted, stranger *tls.Config
 
 func TestMain(m *testing.M) {

@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A database that is away is no fault of ours to be reported: 503, and what became of a write can be found out later.
+// A database that is away is no fault of ours to be reported: 503, and what became of a write can
+// be found out later.
 func TestTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -165,7 +165,8 @@ func TestPlacementsAreReadExactly(t *testing.T) {
 	if n := s.count("SELECT count(*) FROM orders WHERE strpos(payment_token || email, $1) > 0", "\ufffd"); n != 0 {
 		t.Errorf("%d orders with a text that was not sent", n)
 	}
-	// The first is the request of this key, so the others are refused for what they are, and none is taken for it.
+	// The first is the request of this key, so the others are refused for what they are, and none
+	// is taken for it.
 	place("ada@example.com", `tok_\ufffd`, tea, "one key")
 	for _, token := range []string{"tok_\xff", `tok_\ud800`} {
 		if status, answer := place("ada@example.com", token, tea, "one key"); status != http.StatusBadRequest {

@@ -20,8 +20,8 @@ const txLimit = 30 * time.Second
 // errNoConnection says that the database was not reached, or was lost in mid-transaction: no event is to blame for that.
 var errNoConnection = errors.New("no connection to the database")
 
-// errUnreachable says that a new connection could not be made, or that the database has not answered
-// on the one there is. The next try would wait as long and fail as well.
+// errUnreachable says that a new connection could not be made, or that the database has not
+// answered on the one there is. The next try would wait as long and fail as well.
 var errUnreachable = fmt.Errorf("%w: it cannot be reached", errNoConnection)
 
 // reachAgain is the pause between two tries to reach a database that is away.

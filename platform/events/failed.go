@@ -137,8 +137,8 @@ func reasonOf(cause error) string {
 	return storable(reason[:min(len(reason), most)])
 }
 
-// storable is what PostgreSQL can store of a text: whole UTF-8 characters and no zero byte. A reason
-// or a header that the table refused would leave the event with the bus for ever.
+// storable is what PostgreSQL can store of a text: whole UTF-8 characters and no zero byte. A
+// reason or a header that the table refused would leave the event with the bus for ever.
 func storable(text string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
 }

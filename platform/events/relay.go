@@ -123,8 +123,9 @@ func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, leftOut []str
 			return nil, err
 		}
 		m := message.NewMessage(id.String(), message.Payload(payload))
-		// A row may have been written by hand. Headers that cannot be read are left out, for otherwise the row would be an
-		// error of every scan, and nothing of the module would be published any more.
+		// A row may have been written by hand. Headers that cannot be read are left out, for
+		// otherwise the row would be an error of every scan, and nothing of the module would be
+		// published any more.
 		var values map[string]json.RawMessage
 		_ = json.Unmarshal(headers, &values)
 		for name, value := range values {

@@ -13,7 +13,8 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 )
 
-// A key is refused, or a request that it is sent with is carried out once, and another request never in its name.
+// A key is refused, or a request that it is sent with is carried out once, and another request
+// never in its name.
 func FuzzKey(f *testing.F) {
 	for _, key := range []string{"", "k", " ", strings.Repeat("k", 255), strings.Repeat("k", 256), "a\x00b", "a\nb", "a\xff", "ü", "%00", `\`, "' OR 1=1 --", "\x7f"} {
 		f.Add("ann", key, "mug", "cup")

@@ -21,8 +21,9 @@ import (
 	"example.com/shop/platform/natsbus"
 )
 
-// FuzzEnvelope publishes a message twice, as a replay does. It is handled once, or kept once as a dead letter with its reason, or
-// dropped with a line in the log; and what comes behind it is handled.
+// FuzzEnvelope publishes a message twice, as a replay does. It is handled once, or kept once as a
+// dead letter with its reason, or dropped with a line in the log; and what comes behind it is
+// handled.
 func FuzzEnvelope(f *testing.F) {
 	const thing = `{"thing":"a"}`
 	for _, seed := range []struct{ id, headers, payload string }{
@@ -169,7 +170,8 @@ func (e *envelopes) forget(t *testing.T) {
 	}
 }
 
-// settled waits until the broker has an answer for every message. One that has none would hold up those behind it for ever.
+// settled waits until the broker has an answer for every message. One that has none would hold up
+// those behind it for ever.
 func (e *envelopes) settled(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(8 * time.Second); ; time.Sleep(time.Millisecond) {

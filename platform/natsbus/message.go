@@ -56,8 +56,8 @@ func messageID(topic string, m *message.Message) string {
 }
 
 // decode reads what encode writes, what release v0.1.0 writes, and what others write by the
-// binding. It refuses an attribute that is there twice, in two spellings or with two values: nothing
-// says which one counts.
+// binding. It refuses an attribute that is there twice, in two spellings or with two values:
+// nothing says which one counts.
 func decode(m jetstream.Msg) (*message.Message, error) {
 	plain, attributes := message.Metadata{}, message.Metadata{}
 	for name, values := range m.Headers() {

@@ -149,11 +149,12 @@ func (b *Bus) Ready(context.Context) error {
 	return errUnreachable
 }
 
-// minPayload is what the broker has to take at least: an event's 512 KiB, written as JSON, with its headers.
+// minPayload is what the broker has to take at least: an event's 512 KiB, written as JSON, with its
+// headers.
 const minPayload = 1 << 20
 
-// room refuses a broker that takes smaller messages than events may be. The first that is too large would otherwise be
-// refused for ever, long after the start, and hold up its topic.
+// room refuses a broker that takes smaller messages than events may be. The first that is too large
+// would otherwise be refused for ever, long after the start, and hold up its topic.
 func (b *Bus) room() error {
 	if most := b.conn.MaxPayload(); most < minPayload {
 		return fmt.Errorf("the broker takes messages of at most %d bytes: set its max_payload to %d or more", most, minPayload)

@@ -103,7 +103,8 @@ func TestAnOlderBrokerIsToldOneByOne(t *testing.T) {
 	}
 }
 
-// A broker that takes less than an event may have is refused at once, and not by the first large event.
+// A broker that takes less than an event may have is refused at once, and not by the first large
+// event.
 func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
 	t.Parallel()
 	small, err := server.NewServer(&server.Options{Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 64 << 10, NoSigs: true})

@@ -13,7 +13,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// An admin address is refused, or leads each module to the same place with a role and a password of its own.
+// An admin address is refused, or leads each module to the same place with a role and a password of
+// its own.
 func FuzzURL(f *testing.F) {
 	for _, address := range []string{
 		"", "postgres://", "postgres:///shop", "postgres://postgres:secret@127.0.0.1:5432/shop", "postgresql://postgres@localhost/shop?sslmode=disable",

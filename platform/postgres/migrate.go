@@ -94,8 +94,8 @@ func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// refuseInvalidIndexes finds what a CREATE INDEX CONCURRENTLY left that failed. IF NOT EXISTS would take it for the index that
-// it wants, and the migration for done.
+// refuseInvalidIndexes finds what a CREATE INDEX CONCURRENTLY left that failed. IF NOT EXISTS would
+// take it for the index that it wants, and the migration for done.
 func refuseInvalidIndexes(ctx context.Context, conn *pgx.Conn) error {
 	var invalid []string
 	err := conn.QueryRow(ctx, `
@@ -151,8 +151,8 @@ func check(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
 	return checkVersion(ctx, pool, moduleVersions, migrations)
 }
 
-// checkVersion wants every migration of this binary to be applied, and not only the last: one that was numbered below others
-// which are applied already is missing, too.
+// checkVersion wants every migration of this binary to be applied, and not only the last: one that
+// was numbered below others which are applied already is missing, too.
 func checkVersion(ctx context.Context, pool *pgxpool.Pool, table string, migrations fs.FS) error {
 	want, err := versions(migrations)
 	if err != nil {

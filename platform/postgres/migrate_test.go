@@ -38,7 +38,8 @@ func TestAMigrationBelowTheLastIsMissed(t *testing.T) {
 	}
 }
 
-// CREATE INDEX CONCURRENTLY that fails leaves an index that serves nothing, and IF NOT EXISTS takes it for done the next time.
+// CREATE INDEX CONCURRENTLY that fails leaves an index that serves nothing, and IF NOT EXISTS takes
+// it for done the next time.
 func TestAnIndexThatIsNotValidIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	table := "CREATE TABLE things AS SELECT 1 AS id FROM generate_series(1, 2);"

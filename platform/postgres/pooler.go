@@ -11,22 +11,22 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// A pooler in transaction mode, such as PgBouncer, gives each transaction whichever connection to the
-// server is free. What belongs to a transaction is safe there. What belongs to a session is lost, or in
-// another client's hands: a prepared statement, a lock, a SET, a LISTEN. So a module's pool prepares no
-// statement by name there, and what needs a session refuses.
+// A pooler in transaction mode, such as PgBouncer, gives each transaction whichever connection to
+// the server is free. What belongs to a transaction is safe there. What belongs to a session is
+// lost, or in another client's hands: a prepared statement, a lock, a SET, a LISTEN. So a module's
+// pool prepares no statement by name there, and what needs a session refuses.
 //
-// PgBouncer needs at least three connections to the server for a module's role (default_pool_size) and
-// each process that serves the module. Two relays keep one each until other modules have handled what
-// they publish, and those would have none to handle it with; requests share the third with the consumer,
-// so more are faster. No startup parameter has to be ignored.
+// PgBouncer needs at least three connections to the server for a module's role (default_pool_size)
+// and each process that serves the module. Two relays keep one each until other modules have
+// handled what they publish, and those would have none to handle it with; requests share the third
+// with the consumer, so more are faster. No startup parameter has to be ignored.
 
 var errPooled = process.Usage(errors.New("this address is a pooler's, and what is to be done needs a session: " +
 	"DATABASE_URL and every MIGRATE_URL must name the PostgreSQL server itself"))
 
-// isPooled says whether the connection leads through a pooler: that gives each client a key of its own
-// to cancel with, and in it a number that is no process of the server's. A pooler in session mode does
-// the same.
+// isPooled says whether the connection leads through a pooler: that gives each client a key of its
+// own to cancel with, and in it a number that is no process of the server's. A pooler in session
+// mode does the same.
 func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	var backend uint32
 	err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&backend)
@@ -42,9 +42,9 @@ func requireSession(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// chooseExecMode connects once to find out how statements can be sent to this address: prepared by name,
-// and so parsed once for each connection, or through a pooler parsed each time, and only the types of
-// parameters are kept.
+// chooseExecMode connects once to find out how statements can be sent to this address: prepared by
+// name, and so parsed once for each connection, or through a pooler parsed each time, and only the
+// types of parameters are kept.
 func chooseExecMode(ctx context.Context, cfg *pgx.ConnConfig) error {
 	switch mode := cfg.DefaultQueryExecMode; {
 	case mode == pgx.QueryExecModeExec, mode == pgx.QueryExecModeSimpleProtocol: // they do not know the types

@@ -18,8 +18,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Transactions that outnumber the connections to the server keep what they set and lock to themselves,
-// and each has its role.
+// Transactions that outnumber the connections to the server keep what they set and lock to
+// themselves, and each has its role.
 func TestTransactionsThroughAPooler(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})

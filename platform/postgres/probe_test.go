@@ -8,7 +8,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// A probe needs none of the pool's connections, and one of its own that is lost is made anew within the same question.
+// A probe needs none of the pool's connections, and one of its own that is lost is made anew within
+// the same question.
 func TestAProbeNeedsNoConnectionOfThePool(t *testing.T) {
 	t.Parallel()
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}

@@ -22,10 +22,10 @@ func HasCode(err error, codes ...string) bool {
 	return ok && slices.Contains(codes, pgErr.Code)
 }
 
-// Transient says that the database could not do it now and may do it later: it was not reached or was lost, has no room,
-// shuts down, or ended the statement for the sake of others. Whether a statement that was under way took effect is unknown
-// then. (SQLSTATE classes: PostgreSQL's documentation, appendix A.) What an HTTP client says, in a
-// *url.Error, is another service's.
+// Transient says that the database could not do it now and may do it later: it was not reached or
+// was lost, has no room, shuts down, or ended the statement for the sake of others. Whether a
+// statement that was under way took effect is unknown then. (SQLSTATE classes: PostgreSQL's
+// documentation, appendix A.) What an HTTP client says, in a *url.Error, is another service's.
 func Transient(err error) bool {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code[:min(2, len(pgErr.Code))] {

@@ -15,11 +15,12 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Config reads the environment into a struct of env tags, and asks it and each struct in it that has a Validate method
-// whether its values go together. Its error is a usage error that names the settings to change.
+// Config reads the environment into a struct of env tags, and asks it and each struct in it that
+// has a Validate method whether its values go together. Its error is a usage error that names the
+// settings to change.
 //
-// White space around a value is no part of it: secrets are often made with a newline at their end, which no address, token
-// or password of ours has.
+// White space around a value is no part of it: secrets are often made with a newline at their end,
+// which no address, token or password of ours has.
 func Config[T any]() (T, error) {
 	environment := map[string]string{}
 	for _, setting := range os.Environ() {

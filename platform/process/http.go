@@ -47,9 +47,9 @@ func ServeHTTP(ctx, stopping context.Context, log *slog.Logger, server *http.Ser
 	return nil
 }
 
-// lastAnswers has clients close their connections once stopping has ended. A connection that is kept
-// is closed when the server is, perhaps under a request, and its client could not know whether that
-// was read.
+// lastAnswers has clients close their connections once stopping has ended. A connection that is
+// kept is closed when the server is, perhaps under a request, and its client could not know whether
+// that was read.
 func lastAnswers(stopping context.Context, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stopping.Err() != nil {

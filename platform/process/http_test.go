@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A client that keeps its connection is asked to leave it before it is closed, and not in the middle of its next request.
+// A client that keeps its connection is asked to leave it before it is closed, and not in the
+// middle of its next request.
 func TestKeptConnectionsAreGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	listener, err := Listen(t.Context(), "HTTP_ADDR", "127.0.0.1:0")

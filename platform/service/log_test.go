@@ -14,7 +14,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// A line that is no JSON is lost to what collects a process's log, and libraries write such lines by themselves.
+// A line that is no JSON is lost to what collects a process's log, and libraries write such lines
+// by themselves.
 func TestEveryLineIsStructured(t *testing.T) {
 	const child = "TEST_WRITES_LINES"
 	if os.Getenv(child) != "" {

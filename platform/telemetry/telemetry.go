@@ -31,8 +31,8 @@ type Config struct {
 const flushLimit = 2 * time.Second
 
 // Start installs the process's tracer provider and W3C propagation. Flush sends what is still
-// buffered, if the collector takes it soon. Warnings and errors of OpenTelemetry, above all that the
-// collector cannot be reached, become lines of the log.
+// buffered, if the collector takes it soon. Warnings and errors of OpenTelemetry, above all that
+// the collector cannot be reached, become lines of the log.
 func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (flush func(), err error) {
 	otel.SetLogger(logr.FromSlogHandler(warnings{log.Handler()}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WarnContext(ctx, "telemetry failed", "error", err) }))
@@ -40,7 +40,8 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 	// events of one request can be found together.
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
 	if cfg.Endpoint != "" {
-		// The exporter takes anything, and then sends nothing: localhost:4318 has the scheme localhost and no host.
+		// The exporter takes anything, and then sends nothing: localhost:4318 has the scheme
+		// localhost and no host.
 		collector, err := process.BaseURL(cfg.Endpoint)
 		if err != nil || collector.User != nil {
 			return nil, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be like http://localhost:4318")

@@ -59,7 +59,8 @@ func TestShutdownSendsSpans(t *testing.T) {
 	}
 }
 
-// A client names the trace of its request. Whether we see it, and what is passed on with it, is not the client's to say.
+// A client names the trace of its request. Whether we see it, and what is passed on with it, is not
+// the client's to say.
 func TestAClientCannotHideItsRequest(t *testing.T) {
 	received := make(chan string, 8)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

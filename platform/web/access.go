@@ -77,7 +77,8 @@ func permits(declared []map[string][]string, role string) bool {
 	})
 }
 
-// compact is the one form of a JWT (RFC 7519, 3). The library would take a signature in JSON as well, with headers that are not signed.
+// compact is the one form of a JWT (RFC 7519, 3). The library would take a signature in JSON as
+// well, with headers that are not signed.
 var compact = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$`)
 
 // token takes the credentials out of an Authorization header; none if they are no JWT.

@@ -18,9 +18,9 @@ const (
 	failureHolds = time.Second
 )
 
-// discovery is how an issuer is asked for its description and its keys. What becomes of a question is
-// remembered for a while: a token that names an unknown key has the library ask for the keys, and
-// anybody can make one up. A new key is known when the while is over.
+// discovery is how an issuer is asked for its description and its keys. What becomes of a question
+// is remembered for a while: a token that names an unknown key has the library ask for the keys,
+// and anybody can make one up. A new key is known when the while is over.
 type discovery struct {
 	answers, failures time.Duration // how long they are remembered
 	mu                sync.Mutex

@@ -38,7 +38,8 @@ func named(key ed25519.PrivateKey, id string) *jose.JSONWebKey {
 	return &jose.JSONWebKey{Key: key, KeyID: id}
 }
 
-// Anybody can write a token that names a key which there is not. The issuer is not asked about each of them.
+// Anybody can write a token that names a key which there is not. The issuer is not asked about each
+// of them.
 func TestMadeUpKeysAreNotAskedFor(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})

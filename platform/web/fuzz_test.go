@@ -73,7 +73,8 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// Claims that were signed are read as they are written: each name in its own case and once, or not at all.
+// Claims that were signed are read as they are written: each name in its own case and once, or not
+// at all.
 func FuzzClaims(f *testing.F) {
 	s := newSigner(f)
 	for _, more := range []string{"", `,"email":"ann@example.com"`, `,"nbf":0,"iat":0`, `,"x":"\u0000"`, `,"x":1e999`, `} {`} {
@@ -108,7 +109,8 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// members are an object's, and an error if it is none, or names one twice, or is not all valid text.
+// members are an object's, and an error if it is none, or names one twice, or is not all valid
+// text.
 func members(text []byte) (map[string]any, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not UTF-8")

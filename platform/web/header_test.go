@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// malformed are headers that something between the socket and a handler reads, with values that it may stumble over.
+// malformed are headers that something between the socket and a handler reads, with values that it
+// may stumble over.
 var malformed = map[string][]string{
 	"Accept": {
 		"text/html;,application/json", "application/json;,x", "text/html;q=0.9;,*/*", "a; ,b", ";", ",", ";,", " ; , ", "a;q=", "a;q=x,b;q=-1",
@@ -38,7 +39,8 @@ var malformed = map[string][]string{
 	"X-Key":             {"\xff", "A"},
 }
 
-// No header makes an answer that is an accident, wherever it stands: at a handler, at a problem, at a page.
+// No header makes an answer that is an accident, wherever it stands: at a handler, at a problem, at
+// a page.
 func TestNoHeaderBreaksAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})
@@ -64,7 +66,8 @@ func TestNoHeaderBreaksAnAnswer(t *testing.T) {
 	}
 }
 
-// gone is a client to whom nothing can be written any more, although the server has not noticed yet.
+// gone is a client to whom nothing can be written any more, although the server has not noticed
+// yet.
 type gone struct{ *httptest.ResponseRecorder }
 
 func (gone) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// once are the headers that decide what a request is. Of several values each reader between the client and the module may take
-// another one, or all of them joined, and a repetition would not be known for one.
+// once are the headers that decide what a request is. Of several values each reader between the
+// client and the module may take another one, or all of them joined, and a repetition would not be
+// known for one.
 var once = []string{"Authorization", "Content-Type", "Idempotency-Key"}
 
 // decided refuses a request that has one of them more than once.

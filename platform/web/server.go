@@ -73,8 +73,9 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
 	s := &Server{cfg: cfg, verifier: verifier, log: log, router: chi.NewMux()}
-	// The order matters: the span is outermost so that all below it has a trace id; observe sees what rescue answers;
-	// and only what is inside rescue may panic. What can be read can be asked for with HEAD: net/http leaves out the body.
+	// The order matters: the span is outermost so that all below it has a trace id; observe sees
+	// what rescue answers; and only what is inside rescue may panic. What can be read can be asked
+	// for with HEAD: net/http leaves out the body.
 	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)
 	s.router.NotFound(notFound)
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +119,8 @@ func (s *Server) Run(ctx, stopping context.Context) error {
 	}, s.listener, s.cfg.DrainTimeout)
 }
 
-// allowed lists the methods that the path does have; chi knows them, but tells only its own handler.
+// allowed lists the methods that the path does have; chi knows them, but tells only its own
+// handler.
 func (s *Server) allowed(u *url.URL) (methods []string) {
 	path := cmp.Or(u.RawPath, u.Path) // as chi chooses
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {

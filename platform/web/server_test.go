@@ -262,7 +262,8 @@ func TestPanicCutsBegunAnswer(t *testing.T) {
 	}
 }
 
-// HEAD is answered wherever GET is, a method that a path does not have with those that it has, and an unknown path is one for every method.
+// HEAD is answered wherever GET is, a method that a path does not have with those that it has, and
+// an unknown path is one for every method.
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})

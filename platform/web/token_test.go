@@ -11,7 +11,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// What other verifiers were made to take, or fell over: a token is signed by one of our keys, in the compact form, and says when it ends.
+// What other verifiers were made to take, or fell over: a token is signed by one of our keys, in
+// the compact form, and says when it ends.
 func TestTokensThatFooledOthers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})

@@ -74,7 +74,8 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 	}
 }
 
-// retryAfter is how long an answer asks to be left alone. A call that cannot wait for as long has its answer.
+// retryAfter is how long an answer asks to be left alone. A call that cannot wait for as long has
+// its answer.
 func retryAfter(r *http.Response) time.Duration {
 	seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 32)
 	if err != nil {

@@ -200,7 +200,8 @@ func TestTransportStopsAskingWhatIsDown(t *testing.T) {
 	}
 }
 
-// An answer that asks for more patience than the call has is the answer: to wait for the end of the call would change nothing.
+// An answer that asks for more patience than the call has is the answer: to wait for the end of the
+// call would change nothing.
 func TestTransportDoesNotWaitInVain(t *testing.T) {
 	t.Parallel()
 	for _, after := range []string{"10", "3600", "4294967295"} {

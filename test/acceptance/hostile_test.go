@@ -14,7 +14,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// malformed are headers that something on the way to a handler reads, with values that it may stumble over.
+// malformed are headers that something on the way to a handler reads, with values that it may
+// stumble over.
 var malformed = [][2]string{
 	{"Accept", "text/html;,application/json"}, {"Accept", "a; ,b"}, {"Accept", "text/html;q=0.9;,*/*"}, {"Accept", "json"}, {"Accept", ";"},
 	{"Accept-Encoding", "gzip;q=;,"}, {"Accept-Encoding", ";q=1"}, {"Authorization", "Bearer \xff"}, {"Content-Type", ";+"}, {"Content-Type", "+json"},

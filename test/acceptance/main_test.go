@@ -23,8 +23,9 @@ var shop struct {
 	key          *tokens.Key
 }
 
-// TestMain takes the shop that SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key) name, or starts one: on the server
-// of SHOP_DATABASE_URL (an admin connection) if that is set, and through the PgBouncer (program or image) of SHOP_POOLER.
+// TestMain takes the shop that SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key)
+// name, or starts one: on the server of SHOP_DATABASE_URL (an admin connection) if that is set, and
+// through the PgBouncer (program or image) of SHOP_POOLER.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		stop, err := connect()

@@ -55,7 +55,8 @@ type outcome struct {
 	effect  effect
 }
 
-// try sends a request and, if it is one that can be repeated, sends it again to learn what became of it.
+// try sends a request and, if it is one that can be repeated, sends it again to learn what became
+// of it.
 func (s *shop) try(t *testing.T, d door, key, head string, body []byte) (o outcome) {
 	t.Helper()
 	raw := s.expand(d, key, head, body)
@@ -94,7 +95,8 @@ func (s *shop) try(t *testing.T, d door, key, head string, body []byte) (o outco
 	return o
 }
 
-// check refuses what is our fault. 501 and 505 are a server's to say: the client speaks what it does not.
+// check refuses what is our fault. 501 and 505 are a server's to say: the client speaks what it
+// does not.
 func check(t *testing.T, d door, raw []byte, replies []reply) {
 	t.Helper()
 	for _, r := range replies {
@@ -104,7 +106,8 @@ func check(t *testing.T, d door, raw []byte, replies []reply) {
 	}
 }
 
-// mayDiffer says why the doors may answer one request each in its own way; "" when they may not. This is the whole list.
+// mayDiffer says why the doors may answer one request each in its own way; "" when they may not.
+// This is the whole list.
 func mayDiffer(direct, facade outcome) string {
 	if direct.broken {
 		return "the client has ended the connection before its request: a server may say so, or nothing, and a proxy has it read first"

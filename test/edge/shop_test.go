@@ -1,6 +1,6 @@
-// Package edge sends bytes to the shop's doors, as they are: to the monolith itself, and to it through the façade. Both answer
-// alike, with the same effect, whatever the bytes are; nothing is answered with a fault of ours; and a client that sends a request
-// again learns what became of it.
+// Package edge sends bytes to the shop's doors, as they are: to the monolith itself, and to it
+// through the façade. Both answer alike, with the same effect, whatever the bytes are; nothing is
+// answered with a fault of ours; and a client that sends a request again learns what became of it.
 package edge
 
 import (
@@ -35,14 +35,15 @@ type shop struct {
 	largest        int64 // of the headers of an event that were stored so far
 }
 
-// door is one way in, with a customer of its own, who may send the same request there without meeting the other's.
+// door is one way in, with a customer of its own, who may send the same request there without
+// meeting the other's.
 type door struct {
 	addr, subject, order     string
 	customer, staff, service string
 }
 
-// binEnv names the folder of the built commands. It also hands it to the processes that fuzz, which are children of the one that built
-// them.
+// binEnv names the folder of the built commands. It also hands it to the processes that fuzz, which
+// are children of the one that built them.
 const binEnv = "SHOP_BIN"
 
 // TestMain stops what a fuzz test has started.
@@ -61,8 +62,9 @@ func TestMain(m *testing.M) {
 
 var stop = func() error { return nil }
 
-// prepare builds the commands and starts the shop, which takes longer than a fuzzed request may. A process that only hands out the
-// work to others needs no shop; those find the commands where it has built them.
+// prepare builds the commands and starts the shop, which takes longer than a fuzzed request may. A
+// process that only hands out the work to others needs no shop; those find the commands where it
+// has built them.
 func prepare(f *testing.F) {
 	f.Helper()
 	if os.Getenv(binEnv) == "" {
@@ -85,7 +87,8 @@ func prepare(f *testing.F) {
 // started is the shop of this process, the first time that it is asked for.
 var started = sync.OnceValues(func() (*shop, error) {
 	log := &journal{}
-	// No order expires, and a payment by tok_slow is not answered, so that an order can be cancelled whenever it is tried.
+	// No order expires, and a payment by tok_slow is not answered, so that an order can be
+	// cancelled whenever it is tried.
 	running, err := topology.Start(context.Background(), topology.Options{
 		Bin: os.Getenv(binEnv), Facade: true, Out: log, SlowPayment: time.Hour,
 		Env: []string{"ORDERS_DEADLINE=24h", "PAYMENTS_LEASE=24h", "PAYMENTS_QUIET=24h", "DRAIN_AFTER=0s"},

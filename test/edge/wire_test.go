@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// What a request's text may hold in angle brackets: what differs from door to door and from time to time, and what is too long to write.
+// What a request's text may hold in angle brackets: what differs from door to door and from time to
+// time, and what is too long to write.
 var (
 	blank = regexp.MustCompile(`<(customer|staff|service|subject|key|order|length)>`)
 	fill  = regexp.MustCompile(`<fill (\d{1,7}) ([^>]{1,16})>`)
@@ -50,7 +51,8 @@ func (s *shop) expand(d door, key, head string, body []byte) []byte {
 	return append([]byte(head), filled...)
 }
 
-// parsed is what Go's own reader makes of the bytes: the requests, and whether the last one is cut off or is none.
+// parsed is what Go's own reader makes of the bytes: the requests, and whether the last one is cut
+// off or is none.
 type parsed struct {
 	requests []*http.Request
 	broken   bool
@@ -87,8 +89,8 @@ func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.kind) }
 // patience is how long an answer may take on a machine that has much else to do.
 const patience = 60 * time.Second
 
-// send writes the bytes to the door and reads what is answered. It ends its own side only after bytes that are no whole requests, for
-// a server that waits for the rest.
+// send writes the bytes to the door and reads what is answered. It ends its own side only after
+// bytes that are no whole requests, for a server that waits for the rest.
 func (d door) send(t *testing.T, raw []byte, p parsed) []reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.addr)
@@ -125,7 +127,8 @@ func (d door) send(t *testing.T, raw []byte, p parsed) []reply {
 			continue
 		}
 		body, err := io.ReadAll(response.Body)
-		// A server that closes before it has read all may cut off its own refusal: TCP resets the connection.
+		// A server that closes before it has read all may cut off its own refusal: TCP resets the
+		// connection.
 		if err != nil && len(replies) < len(p.requests) && !strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
 			t.Errorf("%s cuts its answer off: %q: %v", d.subject, brief(raw), err)
 		}

@@ -23,8 +23,8 @@ type footprint map[string]int
 // every load that the shop has had.
 var slack = map[string]int{"goroutines": 10, "files": 100}
 
-// perProcess is how many connections a process may have to a schema that it serves: its pool's, three for delivery
-// and one for readiness, which may all rest for half an hour.
+// perProcess is how many connections a process may have to a schema that it serves: its pool's,
+// three for delivery and one for readiness, which may all rest for half an hour.
 const perProcess = 16 + 4
 
 // givenBack is what a shop promises that has nothing more to do.

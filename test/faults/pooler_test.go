@@ -13,9 +13,9 @@ import (
 	"example.com/shop/topology"
 )
 
-// The shop works through a PgBouncer that has fewer connections for each module than the module itself
-// has, and gives every transaction whichever is free: every order is placed at the first try, and
-// confirmed. So do the operator's verbs.
+// The shop works through a PgBouncer that has fewer connections for each module than the module
+// itself has, and gives every transaction whichever is free: every order is placed at the first
+// try, and confirmed. So do the operator's verbs.
 func TestThroughAPooler(t *testing.T) {
 	program := cmp.Or(os.Getenv("TEST_POOLER"), pooler.Program())
 	if program == "" {

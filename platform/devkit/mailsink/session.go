@@ -84,7 +84,8 @@ func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err er
 	return nil, true, l.check("", l.got[0], l.got[1])
 }
 
-// Refuse gives this answer to every EHLO, MAIL, RCPT or DATA, such as "550 5.1.1 unknown"; an empty one ends that.
+// Refuse gives this answer to every EHLO, MAIL, RCPT or DATA, such as "550 5.1.1 unknown"; an empty
+// one ends that.
 func (s *Sink) Refuse(command, answer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

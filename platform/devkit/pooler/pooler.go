@@ -1,6 +1,6 @@
-// Package pooler starts a PgBouncer before a PostgreSQL, for tests. It is in transaction mode, where each
-// transaction may get another connection to the server, and it has fewer of those than a process of the
-// shop has to it.
+// Package pooler starts a PgBouncer before a PostgreSQL, for tests. It is in transaction mode,
+// where each transaction may get another connection to the server, and it has fewer of those than a
+// process of the shop has to it.
 package pooler
 
 import (
@@ -37,7 +37,8 @@ type Pooler struct {
 	host    string
 }
 
-// Program is the installed PgBouncer, and "" where there is none. Debian keeps it out of most users' PATH.
+// Program is the installed PgBouncer, and "" where there is none. Debian keeps it out of most
+// users' PATH.
 func Program() string {
 	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -67,9 +68,9 @@ func New(t testing.TB, logins ...string) *Pooler {
 	return p
 }
 
-// Start starts the program, or the one in the image when program has a colon, before the server that
-// logins lead to: URLs, each with the user and the password of one who may come in. It returns when the
-// first of them is let through.
+// Start starts the program, or the one in the image when program has a colon, before the server
+// that logins lead to: URLs, each with the user and the password of one who may come in. It returns
+// when the first of them is let through.
 func Start(ctx context.Context, program string, logins ...string) (_ *Pooler, err error) {
 	port, err := freeport.Find(ctx)
 	if err != nil {
