@@ -36,7 +36,7 @@ func FuzzURL(f *testing.F) {
 			return // what is in brackets and no IP address leads nowhere
 		}
 		nowhere, cancel := context.WithCancel(t.Context())
-		cancel() // so that it connects to nobody
+		cancel() // so that it connects nowhere
 		if err := postgres.Provision(nowhere, address, plan); errors.Is(err, process.ErrUsage) {
 			return
 		}

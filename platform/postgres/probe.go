@@ -11,7 +11,7 @@ import (
 // Probe asks whether the server of a pool answers, on a connection that is not the pool's. In the
 // pool its question would wait behind the module's own: one locked table, and sixteen requests to
 // it, would make a module unready that answers all others. What the pool's last use said is no
-// answer either, because a module that rests has none.
+// answer either, because an idle module has no recent use.
 type Probe struct {
 	cfg *pgconn.Config // of the pool's connections, so that what is judged is what they would meet
 

@@ -247,7 +247,7 @@ func TestTransportRecoversWhenTheTryIsGivenUp(t *testing.T) {
 	cfg := patient
 	cfg.BreakerPause, cfg.Retries = time.Millisecond, 0
 	transport := NewTransport(cfg)
-	// try asks until the breaker is open, or until it lets somebody through.
+	// try asks until the breaker is open, or until it lets a call through.
 	try := func(ctx context.Context, open bool) (status int, err error) {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// libpq are the variables by which a shell names a PostgreSQL of its own and says how to reach it.
+// libpq are the variables that say which PostgreSQL a shell means, and how to reach it.
 // pgx reads them all, whatever an address says, and PGSSL… and PGGSS… besides.
 var libpq = []string{
 	"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE",

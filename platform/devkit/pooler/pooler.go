@@ -69,8 +69,8 @@ func New(t testing.TB, logins ...string) *Pooler {
 }
 
 // Start starts the program, or the one in the image when program has a colon, before the server
-// that logins lead to: URLs, each with the user and the password of one who may come in. It returns
-// when the first of them is let through.
+// that logins lead to: URLs, each with the user and the password of a client. It returns
+// when the first of them can connect.
 func Start(ctx context.Context, program string, logins ...string) (_ *Pooler, err error) {
 	port, err := freeport.Find(ctx)
 	if err != nil {
