@@ -43,11 +43,14 @@ build: ## build every command into bin/
 	@echo "Building into bin/ (the first time takes a minute or two) …"
 	@go build -o bin/ ./cmd/...
 
+# The commands that test/edge runs. Handed on by the environment, because a folder's name may mean something to a shell.
+test long-fuzz: export EDGE_BIN := $(CURDIR)/bin
+
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
 	@echo "Testing (a cold build takes a few minutes, and test/faults about three) …"
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
-	@SHOP_BIN=$(CURDIR)/bin bin/seam postgres -- go test -count=1 -timeout 20m work
+	@bin/seam postgres -- go test -count=1 -timeout 20m work
 	$(call accept,payments alone split off,SHOP_SPLIT=payments)
 	$(call accept,all split off,SHOP_SPLIT=all)
 	@deploy/postgres-image/test.sh
@@ -93,7 +96,7 @@ long-servers: build
 .PHONY: long-fuzz
 long-fuzz: build
 	@echo "Fuzzing, $(FUZZTIME) each …"
-	@SHOP_BIN=$(CURDIR)/bin bin/seam postgres -- sh -ec 'found=; failed=; \
+	@bin/seam postgres -- sh -ec 'found=; failed=; \
 	for at in $$(grep -rEo --include="*_test.go" "^func Fuzz[A-Za-z0-9_]+" . | sed "s/func //"); do \
 		found=1; name=$${at##*:}; echo "$$name in $$(dirname $${at%:*}) …"; \
 		go test -run "^$$" -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 ./$$(dirname $${at%:*}) || failed="$$failed $$name"; \

@@ -44,7 +44,7 @@ type door struct {
 
 // binEnv names the folder of the built commands. It also hands it to the processes that fuzz, which
 // are children of the one that built them.
-const binEnv = "SHOP_BIN"
+const binEnv = "EDGE_BIN"
 
 // TestMain stops what a fuzz test has started.
 func TestMain(m *testing.M) {
