@@ -38,8 +38,9 @@ func TestTheDatabaseIsAway(t *testing.T) {
 		for _, request := range [][]string{
 			{"GET", "", "", ""}, {"GET", path, "", ""}, {"POST", "", twoTeasAndACup, "monday"}, {"POST", path + "/cancel", "", ""},
 		} {
-			status, _, problem := s.call("ada", request[0], request[1], request[2], request[3])
-			if status != http.StatusServiceUnavailable || !strings.HasSuffix(problem["type"].(string), ":database-unavailable") {
+			status, header, problem := s.call("ada", request[0], request[1], request[2], request[3])
+			if status != http.StatusServiceUnavailable || !strings.HasSuffix(problem["type"].(string), ":database-unavailable") ||
+				header.Get("Retry-After") != "1" {
 				t.Errorf("%s %s: status %d, %v", request[0], request[1], status, problem["type"])
 			}
 		}

@@ -84,7 +84,11 @@ var configureHuma = sync.OnceFunc(func() {
 		return problemOf(context.Background(), status, message, errs)
 	}
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
-		return problemOf(ctx.Context(), status, message, errs)
+		p := problemOf(ctx.Context(), status, message, errs)
+		if p.Status == http.StatusServiceUnavailable {
+			ctx.SetHeader("Retry-After", "1") // what passes by itself may have passed by then
+		}
+		return p
 	}
 })
 
