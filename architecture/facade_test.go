@@ -91,7 +91,7 @@ const (
 // facadeMay is what the façade imports beside the standard library; of which facadeMayNot is excepted.
 var (
 	facadeMay = []string{
-		Shop + "/routes", Shop + "/platform/process", Shop + "/platform/telemetry",
+		Shop + "/routes", Shop + "/platform/process", Shop + "/platform/telemetry", Shop + "/platform/traceparent",
 		"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/propagation",
 		"golang.org/x/sync/errgroup",
 	}

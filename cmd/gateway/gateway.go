@@ -15,7 +15,7 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
-	"example.com/shop/platform/telemetry"
+	"example.com/shop/platform/traceparent"
 )
 
 // gateway answers every request with the table that was current when the request came.
@@ -149,7 +149,7 @@ func rewrite(r *httputil.ProxyRequest) {
 	// The trace that the client began, or that begins here, and nothing else that came with it.
 	r.Out.Header.Del("Tracestate")
 	r.Out.Header.Del("Baggage")
-	telemetry.Propagator{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))
+	traceparent.Propagator{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))
 	for name := range r.Out.Header {
 		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Seam-") || name == "X-Real-Ip" {
 			r.Out.Header.Del(name)

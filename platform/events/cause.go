@@ -5,7 +5,7 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
-	"example.com/shop/platform/telemetry"
+	"example.com/shop/platform/traceparent"
 )
 
 // Header names of a cause, from W3C Trace Context and CloudEvents. A tenant header is reserved and not set.
@@ -38,12 +38,12 @@ func CauseOf(ctx context.Context) Cause {
 		origin.Actor = "system"
 	}
 	cause := Cause{headerCorrelation: origin.CorrelationID, headerActor: origin.Actor}
-	telemetry.Propagator{}.Inject(ctx, propagation.MapCarrier(cause))
+	traceparent.Propagator{}.Inject(ctx, propagation.MapCarrier(cause))
 	return cause
 }
 
 // WithCause returns a context in which what is done has the cause that was kept.
 func WithCause(ctx context.Context, cause Cause) context.Context {
-	ctx = telemetry.Propagator{}.Extract(ctx, propagation.MapCarrier(cause))
+	ctx = traceparent.Propagator{}.Extract(ctx, propagation.MapCarrier(cause))
 	return WithOrigin(ctx, Origin{CorrelationID: cause[headerCorrelation], Actor: cause[headerActor]})
 }

@@ -14,11 +14,11 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
 
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/traceparent"
 )
 
 // Config says where spans go.
@@ -60,7 +60,7 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 	}
 	provider := trace.NewTracerProvider(options...)
 	otel.SetTracerProvider(provider)
-	otel.SetTextMapPropagator(Propagator{})
+	otel.SetTextMapPropagator(traceparent.Propagator{})
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 		defer cancel()
@@ -85,41 +85,6 @@ func levelOf(level slog.Level) slog.Level {
 		return slog.LevelWarn
 	}
 	return level
-}
-
-// Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that
-// a client sends along: its tracestate is kilobytes for other vendors, which every event of the
-// request would keep.
-type Propagator struct{ propagation.TraceContext }
-
-// Inject writes traceparent.
-func (p Propagator) Inject(ctx context.Context, carrier propagation.TextMapCarrier) {
-	p.TraceContext.Inject(ctx, parentOnly{carrier})
-}
-
-// Extract reads traceparent.
-func (p Propagator) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
-	return p.TraceContext.Extract(ctx, parentOnly{carrier})
-}
-
-// Fields is what Inject writes.
-func (Propagator) Fields() []string { return []string{traceparent} }
-
-const traceparent = "traceparent"
-
-type parentOnly struct{ propagation.TextMapCarrier }
-
-func (c parentOnly) Get(key string) string {
-	if key != traceparent {
-		return ""
-	}
-	return c.TextMapCarrier.Get(key)
-}
-
-func (c parentOnly) Set(key, value string) {
-	if key == traceparent {
-		c.TextMapCarrier.Set(key, value)
-	}
 }
 
 // presentable edits what otelhttp says of a request. The path becomes empty: a client may have put

@@ -1,0 +1,44 @@
+// Package traceparent passes a trace from one process to the next. It is apart from telemetry, so
+// that code which only passes a trace on does not depend on how traces are exported.
+package traceparent
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/propagation"
+)
+
+// Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that
+// a client sends along: its tracestate is kilobytes for other vendors, which every event of the
+// request would keep.
+type Propagator struct{ propagation.TraceContext }
+
+// Inject writes traceparent.
+func (p Propagator) Inject(ctx context.Context, carrier propagation.TextMapCarrier) {
+	p.TraceContext.Inject(ctx, parentOnly{carrier})
+}
+
+// Extract reads traceparent.
+func (p Propagator) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
+	return p.TraceContext.Extract(ctx, parentOnly{carrier})
+}
+
+// Fields is what Inject writes.
+func (Propagator) Fields() []string { return []string{header} }
+
+const header = "traceparent"
+
+type parentOnly struct{ propagation.TextMapCarrier }
+
+func (c parentOnly) Get(key string) string {
+	if key != header {
+		return ""
+	}
+	return c.TextMapCarrier.Get(key)
+}
+
+func (c parentOnly) Set(key, value string) {
+	if key == header {
+		c.TextMapCarrier.Set(key, value)
+	}
+}
