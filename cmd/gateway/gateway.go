@@ -111,12 +111,17 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
 	case p.side == nil:
 		writeProblem(w, r, http.StatusServiceUnavailable, "paused", "This part of the shop is paused for a moment. Try again.")
+	case r.Method == http.MethodConnect: // httputil sends none, and would say that its outcome is unknown
+		writeProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "Use another method.")
 	case r.ContentLength > maxBody:
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 	default:
 		ctx, cancel := context.WithTimeout(r.Context(), g.cfg.Timeout)
 		defer cancel()
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		// Nothing here speaks another protocol, and after a switch none of the limits would hold. httputil
+		// refuses one that is no word, as if the upstream had failed.
+		r.Header.Del("Upgrade")
 		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, planKey{}, p)))
 	}
 }
@@ -155,9 +160,6 @@ func rewrite(r *httputil.ProxyRequest) {
 			r.Out.Header.Del(name)
 		}
 	}
-	// Nothing here speaks another protocol, and after a switch none of the limits would hold.
-	r.Out.Header.Del("Connection")
-	r.Out.Header.Del("Upgrade")
 	r.Out.Header.Del("Expect") // answered here when the body is read; a second 100 Continue would confuse the client
 	r.SetXForwarded()
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // httputil drops what it cannot parse; refusing it is the module's business

@@ -98,6 +98,8 @@ var seeds = []seed{
 	{head("OPTIONS *"), ""},
 	{head("OPTIONS /v1/orders"), ""},
 	{head("CONNECT shop:80"), ""},
+	{head("CONNECT /v1/orders"), ""},
+	{head("GET /v1/inventory/products", "Connection: Upgrade", "Upgrade:\xab\xff websocket"), ""},
 	{head("TRACE /v1/inventory/products"), ""},
 	{head("PRI *"), ""},
 	{"GET /v1/inventory/products HTTP/1.0\r\n\r\n", ""},
