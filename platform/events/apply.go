@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/codes"
@@ -15,83 +16,108 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// apply handles the events that the inbox does not know yet, and commits effects and inbox rows together.
-//
-// The advisory lock lets one batch of the module run at a time, over all its processes: without it two consumers deadlock
-// on each other's rows and inbox keys.
+// takeTurn lets one batch of the module run at a time, over all its processes: without it two consumers deadlock on each other's
+// rows and inbox keys.
+const takeTurn = "-- TakeTurn\nSELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))"
+
+// apply handles the events that the module has not handled yet, and commits effects and inbox rows together. All are taken for
+// new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
+	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
+	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.TableName != "inbox" {
+		return err
+	}
 	return c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		fresh, err := claimTx(ctx, tx, batch...)
-		if err != nil {
-			if ctx.Err() != nil { // and nothing has been handled yet
-				err = fmt.Errorf("%w: %w", errUnreachable, err)
-			}
+		fresh, err := freshTx(ctx, tx, batch)
+		if err != nil || len(fresh) == 0 {
 			return err
 		}
-		for _, m := range batch {
-			if !fresh[m.UUID] {
-				continue
-			}
-			delete(fresh, m.UUID) // the bus may have delivered it twice in one batch
-			if err := c.handle(ctx, tx, m); err != nil {
-				return err
-			}
-		}
-		return nil
+		return c.applyTx(ctx, tx, fresh)
 	})
 }
 
-// claimTx takes the module's turn and writes the inbox rows, in one round trip. It returns the ids that are new to the module;
-// those in the failed table are not: they belong to the retries.
-func claimTx(ctx context.Context, tx pgx.Tx, batch ...*message.Message) (map[string]bool, error) {
-	// Sorted, and with the row locks of ON CONFLICT taken in that order, so that even without the turn two inserts cannot deadlock.
-	ids := make([]string, len(batch))
-	topics := make([]string, len(batch))
+// applyTx handles the events and writes their inbox rows, which travel with the handlers' first statement. PostgreSQL refuses the
+// row of an event that was handled already, and of one in the failed table, which is the retries', by NOT NULL.
+func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) error {
+	ids, topics := make([]string, len(batch)), make([]string, len(batch))
 	for i, m := range batch {
-		ids[i], topics[i] = m.UUID, m.Metadata.Get(metadataTopic)
+		ids[i], topics[i] = m.UUID, m.Metadata[headerTopic]
 	}
-	queries := &pgx.Batch{}
-	queries.Queue("SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))")
-	queries.Queue(`
+	postgres.QueueSQL(tx, takeTurn)
+	postgres.QueueSQL(tx, `-- WriteInbox
 		INSERT INTO inbox (event_id, topic)
-		SELECT e.id, e.topic FROM unnest($1::uuid[], $2::text[]) AS e (id, topic)
-		WHERE NOT EXISTS (SELECT FROM failed f WHERE f.event_id = e.id)
-		ORDER BY e.id
-		ON CONFLICT DO NOTHING
-		RETURNING event_id`, ids, topics)
-	results := tx.SendBatch(ctx, queries)
-	if _, err := results.Exec(); err != nil {
-		if postgres.HasCode(err, postgres.LockTimeout) {
-			err = fmt.Errorf("%w: %w", errNoTurn, err)
+		SELECT e.id, CASE WHEN f.event_id IS NULL THEN e.topic END
+		FROM unnest($1::uuid[], $2::text[]) AS e (id, topic) LEFT JOIN failed AS f ON f.event_id = e.id`, ids, topics)
+	for _, group := range byTopic(batch) {
+		if err := c.handle(ctx, tx, group); err != nil {
+			return err
 		}
-		return nil, errors.Join(fmt.Errorf("take the module's turn: %w", err), results.Close())
 	}
-	rows, err := results.Query()
+	return nil
+}
+
+// freshTx returns the events that are neither handled nor failed, each once: the bus may have delivered one twice.
+func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*message.Message, error) {
+	byID := map[string]*message.Message{}
+	for _, m := range batch {
+		byID[m.UUID] = m
+	}
+	postgres.QueueSQL(tx, takeTurn)
+	rows, err := tx.Query(ctx, `-- ReadInbox
+		SELECT e.id::text FROM unnest($1::uuid[]) AS e (id)
+		WHERE NOT EXISTS (SELECT FROM inbox AS i WHERE i.event_id = e.id) AND NOT EXISTS (SELECT FROM failed AS f WHERE f.event_id = e.id)`,
+		slices.Collect(maps.Keys(byID)))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("write inbox: %w", err), results.Close())
+		return nil, fmt.Errorf("read inbox: %w", err)
 	}
-	claimed, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err := errors.Join(err, results.Close()); err != nil {
-		return nil, fmt.Errorf("write inbox: %w", err)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read inbox: %w", err)
 	}
-	fresh := make(map[string]bool, len(claimed))
-	for _, id := range claimed {
-		fresh[id.String()] = true
-	}
+	fresh := slices.DeleteFunc(slices.Clone(batch), func(m *message.Message) bool {
+		return byID[m.UUID] != m || !slices.Contains(ids, m.UUID)
+	})
 	return fresh, nil
 }
 
-// handle runs the handler under the event's cause.
-func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, m *message.Message) error {
-	topic := m.Metadata.Get(metadataTopic)
-	ctx, span := c.tracer.Start(WithCause(ctx, Cause(m.Metadata)), "handle "+topic, trace.WithSpanKind(trace.SpanKindConsumer))
+// byTopic groups the events for their handlers, and keeps the order of those of one aggregate: an event is in no group before that
+// of an earlier one.
+func byTopic(batch []*message.Message) (groups [][]*message.Message) {
+	last := map[string]int{} // the group of the aggregate's latest event
+	for _, m := range batch {
+		key := m.Metadata[headerKey]
+		i := last[key]
+		for i < len(groups) && groups[i][0].Metadata[headerTopic] != m.Metadata[headerTopic] {
+			i++
+		}
+		if i == len(groups) {
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], m)
+		last[key] = i
+	}
+	return groups
+}
+
+// handle runs the handler of the group's topic, in a span that belongs to the trace of its event, or is linked to those of all.
+func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Message) error {
+	topic := group[0].Metadata[headerTopic]
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
+	if len(group) == 1 {
+		ctx = WithCause(ctx, Cause(group[0].Metadata))
+	} else {
+		for _, m := range group {
+			options = append(options, trace.WithLinks(trace.LinkFromContext(WithCause(ctx, Cause(m.Metadata)))))
+		}
+	}
+	ctx, span := c.tracer.Start(ctx, "handle "+topic, options...)
 	defer span.End()
 	handler, ok := c.handlers[topic]
 	if !ok {
 		return fmt.Errorf("no handler for %s", topic)
 	}
 	// A handler that ignored its time may call it a success, which only the commit would find out, and blame on the database.
-	err := handler.run(ctx, tx, m.Payload)
+	err := handler.run(ctx, tx, group)
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", errTooSlow, errors.Join(err, ctx.Err()))
 	}
@@ -110,7 +136,11 @@ var errTooSlow = errors.New("the handler took too long")
 // an attempt too many ends in a dead letter that can be redriven, an event that is never counted comes back from the bus for ever.
 func transient(err error) bool {
 	switch {
-	case err == nil || errors.Is(err, errTooSlow):
+	case err == nil:
+		return false
+	case holdsUpAll(err):
+		return true
+	case errors.Is(err, errTooSlow):
 		return false
 	case errors.Is(err, errNoConnection) || errors.Is(err, context.DeadlineExceeded):
 		return true
@@ -121,8 +151,9 @@ func transient(err error) bool {
 	return pgconn.SafeToRetry(err)
 }
 
-// errNoTurn says that another process of the module keeps the turn, such as one that was frozen.
-var errNoTurn = errors.New("another process has the module's turn")
-
-// holdsUpAll says that any other event would wait as long and fail as well.
-func holdsUpAll(err error) bool { return errors.Is(err, errUnreachable) || errors.Is(err, errNoTurn) }
+// holdsUpAll says that any other event would wait as long and fail as well: the database cannot be reached, or another process of
+// the module keeps the turn, such as one that was frozen.
+func holdsUpAll(err error) bool {
+	queued, ok := errors.AsType[*postgres.QueuedError](err)
+	return errors.Is(err, errUnreachable) || ok && queued.SQL == takeTurn && postgres.HasCode(err, postgres.LockTimeout)
+}

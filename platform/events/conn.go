@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
@@ -30,15 +29,13 @@ const reachAgain = 250 * time.Millisecond
 // ownConn is a connection that the delivery of one module keeps to itself, so that requests which exhaust the pool never hold it
 // up. Loops that share one take turns.
 type ownConn struct {
-	cfg   *pgx.ConnConfig
+	db    *postgres.DB
 	limit time.Duration // of one transaction
 	mu    sync.Mutex
 	conn  *pgx.Conn
 }
 
-func newOwnConn(pool *pgxpool.Pool) *ownConn {
-	return &ownConn{cfg: pool.Config().ConnConfig, limit: txLimit}
-}
+func newOwnConn(db *postgres.DB) *ownConn { return &ownConn{db: db, limit: txLimit} }
 
 // inTx runs f in a transaction, connecting first when there is no connection or it was lost. The
 // transaction is rolled back when f fails. It has a time limit of its own, which begins when the
@@ -51,10 +48,14 @@ func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.T
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.limit)
 	defer cancel()
-	err := postgres.InTxOn(ctx, c.conn, func(tx pgx.Tx) error { return f(ctx, tx) })
-	// What a lost connection looks like depends on the moment, and f may have hidden it. The limit closes the connection, too.
-	if err != nil && c.conn.IsClosed() && ctx.Err() == nil {
+	err := c.db.InTxOn(ctx, c.conn, func(tx pgx.Tx) error { return f(ctx, tx) })
+	switch {
+	case err == nil || !c.conn.IsClosed():
+		return err
+	case ctx.Err() == nil: // what a lost connection looks like depends on the moment, and f may have hidden it
 		return fmt.Errorf("%w: %w", errNoConnection, err)
+	case errors.Is(err, postgres.ErrNoAnswer): // the limit closes the connection, too
+		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	return err
 }
@@ -68,7 +69,7 @@ func (c *ownConn) connect(ctx context.Context) error {
 	defer cancel()
 	ctx, release := context.WithTimeout(ctx, c.limit)
 	defer release()
-	conn, err := pgx.ConnectConfig(ctx, c.cfg)
+	conn, err := pgx.ConnectConfig(ctx, c.db.Config().ConnConfig)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}

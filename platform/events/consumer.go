@@ -9,25 +9,22 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
-
-// metadataTopic is where a message carries its topic from a subscription to the batch.
-const metadataTopic = "type"
 
 // transientTries is how often an event is tried at once when PostgreSQL ends its transaction for others' sake.
 const transientTries = 5
 
-// Consumer applies what a module hears, in batches: one transaction for up to ConsumerBatch events. A batch that fails is taken
+// Consumer applies the events that a module subscribes to, in batches: one transaction for up to ConsumerBatch events. A batch that fails is taken
 // apart and its events are tried one by one; one that still fails goes to the module's failed table, so that it holds up nobody.
 type Consumer struct {
 	conn     *ownConn
-	pool     *pgxpool.Pool
+	db       *postgres.DB
 	bus      message.Subscriber
 	handlers map[string]Handler
 	cfg      Config
@@ -42,10 +39,10 @@ type Consumer struct {
 	forwarding  sync.WaitGroup
 }
 
-// NewConsumer returns the consumer of the module whose runtime role the pool uses. Two handlers for one topic make it panic.
-func NewConsumer(pool *pgxpool.Pool, bus message.Subscriber, handlers []Handler, cfg Config, log *slog.Logger) *Consumer {
+// NewConsumer returns the consumer of the database's module. Two handlers for one topic make it panic.
+func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cfg Config, log *slog.Logger) *Consumer {
 	c := &Consumer{
-		conn: newOwnConn(pool), pool: pool, bus: bus, handlers: map[string]Handler{}, cfg: cfg, log: log,
+		conn: newOwnConn(db), db: db, bus: bus, handlers: map[string]Handler{}, cfg: cfg, log: log,
 		tracer:   otel.Tracer("example.com/shop/platform/events"),
 		incoming: make(chan *message.Message, cfg.ConsumerBatch),
 		stopping: make(chan struct{}),
@@ -95,7 +92,7 @@ func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 		for name, value := range m.Metadata {
 			metadata[storable(name)] = storable(value)
 		}
-		metadata[metadataTopic] = topic
+		metadata[headerTopic] = topic
 		m.Metadata = metadata
 		select {
 		case c.incoming <- m:
@@ -195,21 +192,7 @@ func (c *Consumer) consume(ctx context.Context, batch []*message.Message) error 
 			err = c.settle(ctx, m, err)
 		}
 	}
-	c.wake(batch...)
 	return err
-}
-
-// wake tells those whom the events' effects may have given work to. Each of them once: a second wake would start the outbox's second relay.
-func (c *Consumer) wake(batch ...*message.Message) {
-	wakers := map[Waker]bool{}
-	for _, m := range batch {
-		for _, w := range c.handlers[m.Metadata.Get(metadataTopic)].wakes {
-			wakers[w] = true
-		}
-	}
-	for w := range wakers {
-		w.Wake()
-	}
 }
 
 // settle acknowledges an event once its effect or its failure is committed, and gives it back to
@@ -223,7 +206,7 @@ func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) er
 		err = c.recordFailure(ctx, m, err)
 	}
 	if err != nil {
-		c.log.WarnContext(ctx, "event given back to the bus", "event_id", m.UUID, "topic", m.Metadata.Get(metadataTopic), "error", err)
+		c.log.WarnContext(ctx, "event given back to the bus", "event_id", m.UUID, "topic", m.Metadata[headerTopic], "error", err)
 		m.Nack()
 		return err
 	}

@@ -1,8 +1,8 @@
 // Package events delivers facts from one module to others: a transactional outbox, a relay, a bus, and a consumer
 // with an inbox.
 //
-// It promises that an event whose transaction committed reaches every listener, and that a listener's effect on its own
-// database happens once per event, whatever dies in between:
+// It promises that an event whose transaction committed is delivered to every subscribed module, and that a handler's effect
+// on its own database happens once per event, whatever dies in between:
 //
 //	use case ──┐ one transaction                 one transaction ┌── handler
 //	  state    │                                                 │   effect
@@ -23,13 +23,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
 )
 
-// Event is a fact that a module tells others. The structs of the contract packages satisfy it without importing it.
+// Event is a fact that a module publishes. The structs of the contract packages satisfy it without importing it.
 type Event interface {
 	// Topic is the wire name, a literal with a version: orders.placed.v1.
 	Topic() string
@@ -38,49 +39,84 @@ type Event interface {
 }
 
 // maxPayload leaves room in the 1 MiB that a broker takes by default, for headers and for PostgreSQL's way of writing JSON, which is longer.
-// An event that the bus always refuses would hold up all later ones of its topic, so it is refused to whoever tells it.
+// An event that the bus always refuses would hold up all later ones of its topic, so it is refused before it is written.
 const maxPayload = 512 << 10
 
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
-// PublishTx writes the event to the outbox of the transaction's module. The event exists if and only if tx commits; the
-// relay tells it from then on. Wake the relay after the commit: it makes milliseconds of what would be a poll. An event that cannot be
-// written is an error here or at the commit.
-func PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
-	payload, err := json.Marshal(ev)
-	if err != nil {
-		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
+// PublishTx publishes the event if and only if tx commits: its row is written with the commit, and then the relay has it at once.
+// The topic must be one of the module's own, orders.something.v1 for orders, and tx one of its database's transactions.
+func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
+	m, err := o.messageOf(ctx, ev)
+	if err == nil {
+		err = postgres.Carry(o.db, tx, o, m)
 	}
-	if len(payload) > maxPayload {
-		return fmt.Errorf("publish %s: %w: %d bytes of at most %d", ev.Topic(), errTooLarge, len(payload), maxPayload)
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
-	}
-	key, version := ev.Aggregate()
-	_, err = postgres.Later(tx).Exec(ctx, "INSERT INTO outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, $5)",
-		id, ev.Topic(), key, payload, headersOf(ctx, id, ev.Topic(), key, version))
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
 	}
 	return nil
 }
 
-// headersOf describes the event by CloudEvents attributes, and carries on the cause that ctx knows.
-func headersOf(ctx context.Context, id uuid.UUID, topic, key string, version int64) map[string]string {
-	headers := map[string]string(CauseOf(ctx))
-	if headers[headerCorrelation] == "" {
-		headers[headerCorrelation] = id.String()
+// messageOf is the event as the bus will get it.
+func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
+	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
+		return nil, fmt.Errorf("the topic is for %s to publish, not for %s", owner, o.db.Module)
 	}
-	module, _, _ := strings.Cut(topic, ".")
+	payload, err := json.Marshal(ev)
+	if err != nil {
+		return nil, err
+	}
+	if len(payload) > maxPayload {
+		return nil, fmt.Errorf("%w: %d bytes of at most %d", errTooLarge, len(payload), maxPayload)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	m := message.NewMessage(id.String(), payload)
+	m.Metadata = o.headersOf(ctx, m.UUID, ev)
+	return m, nil
+}
+
+// Names of headers that more than one place reads: watermill's metadata have the same.
+const (
+	headerTopic = "type"
+	headerKey   = "subject" // the aggregate's id
+)
+
+// headersOf describes the event by CloudEvents attributes, and carries on the cause that ctx knows.
+func (o *Outbox) headersOf(ctx context.Context, id string, ev Event) message.Metadata {
+	headers := message.Metadata(CauseOf(ctx))
+	if headers[headerCorrelation] == "" {
+		headers[headerCorrelation] = id
+	}
+	key, version := ev.Aggregate()
 	headers["specversion"] = "1.0"
-	headers["id"] = id.String()
-	headers["source"] = "/" + module
-	headers["type"] = topic
-	headers["subject"] = key
+	headers["id"] = id
+	headers["source"] = "/" + o.db.Module
+	headers[headerTopic] = ev.Topic()
+	headers[headerKey] = key
 	headers["time"] = time.Now().UTC().Format(time.RFC3339Nano)
 	headers["datacontenttype"] = "application/json"
 	headers["aggregateversion"] = strconv.FormatInt(version, 10)
 	return headers
+}
+
+// Insert writes the events of one transaction, as postgres.Carrier asks for.
+func (o *Outbox) Insert(published []*message.Message) (sql string, args []any) {
+	n := len(published)
+	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)
+	payloads, headers := make([]string, n), make([]message.Metadata, n)
+	for i, m := range published {
+		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]
+		payloads[i], headers[i] = string(m.Payload), m.Metadata
+	}
+	return `-- Publish
+		WITH published AS (
+			INSERT INTO outbox (id, topic, key, payload, headers, published_at)
+			SELECT id, topic, key, payload, headers, now()
+			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[]) AS e (id, topic, key, payload, headers)
+			RETURNING id, topic)
+		INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM published`,
+		[]any{ids, topics, keys, payloads, headers}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -14,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/worker"
 )
 
 // recordFailure commits that the event was tried once and failed. From then on it is the retries' and not the bus's.
@@ -26,10 +27,10 @@ func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause 
 	// Another process that received the event too may have recorded its own failure: the first one counts.
 	err = c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
-			VALUES ($1, $2, $3, $4, 1, $5, now() + $6, CASE WHEN $7 THEN now() END)
+			INSERT INTO failed (event_id, topic, key, payload, headers, attempts, reason, next_at, dead_at)
+			VALUES ($1, $2, $3, $4, $5, 1, $6, now() + $7, CASE WHEN $8 THEN now() END)
 			ON CONFLICT DO NOTHING`,
-			m.UUID, m.Metadata.Get(metadataTopic), []byte(m.Payload), headers, reasonOf(cause), c.backoff(1), dead)
+			m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey], []byte(m.Payload), headers, reasonOf(cause), c.backoff(1), dead)
 		return err
 	})
 	if err != nil {
@@ -52,15 +53,14 @@ func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return fmt.Errorf("read failed: %w", err)
 		}
-		// First, because an event in this table is nobody's to claim; it is back when the transaction fails.
-		if _, err := tx.Exec(ctx, "DELETE FROM failed WHERE event_id = $1", m.UUID); err != nil {
+		if _, err := tx.Exec(ctx, "DELETE FROM failed WHERE event_id = $1", m.UUID); err != nil { // it is back when this fails
 			return fmt.Errorf("take from failed: %w", err)
 		}
-		fresh, err := claimTx(ctx, tx, m)
-		if err != nil || !fresh[m.UUID] { // handled meanwhile by a process that received it too
+		fresh, err := freshTx(ctx, tx, []*message.Message{m})
+		if err != nil || len(fresh) == 0 { // handled meanwhile, by a process to which it was delivered too
 			return err
 		}
-		return c.handle(ctx, tx, m)
+		return c.applyTx(ctx, tx, fresh)
 	})
 	if m == nil {
 		return false, err
@@ -68,7 +68,6 @@ func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return true, c.postpone(ctx, m, attempts, err)
 	}
-	c.wake(m)
 	return true, nil
 }
 
@@ -118,16 +117,11 @@ func (c *Consumer) logAttempt(ctx context.Context, m *message.Message, attempts 
 	if dead {
 		level, text = slog.LevelError, "event is a dead letter"
 	}
-	c.log.Log(ctx, level, text, "event_id", m.UUID, "topic", m.Metadata.Get(metadataTopic), "attempts", attempts, "error", cause)
+	c.log.Log(ctx, level, text, "event_id", m.UUID, "topic", m.Metadata[headerTopic], "attempts", attempts, "error", cause)
 }
 
-// backoff doubles from RetryBase to RetryMax, with ±50 % jitter.
 func (c *Consumer) backoff(attempts int) time.Duration {
-	pause := min(c.cfg.RetryBase, c.cfg.RetryMax)
-	for range min(attempts, 64) - 1 { // after so many it is RetryMax, however short it began
-		pause = min(2*pause, c.cfg.RetryMax)
-	}
-	return pause/2 + rand.N(pause+1)
+	return worker.Backoff(attempts, c.cfg.RetryBase, c.cfg.RetryMax)
 }
 
 // reasonOf keeps the beginning of a message, because a panic's stack can be long.

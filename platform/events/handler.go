@@ -6,46 +6,59 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
 )
 
-// Handler is what a module does when it hears of a topic.
+// Handler is what a module does with the events of a topic.
 type Handler struct {
 	topic  string
-	handle func(ctx context.Context, tx pgx.Tx, payload []byte) error
-	wakes  []Waker
+	handle func(ctx context.Context, tx pgx.Tx, batch []*message.Message) error
 }
 
-// Waker sleeps until there is work: an Outbox, or a worker.
-type Waker interface{ Wake() }
+// Delivery is an event that was delivered to the module, and why it was published: what is published because of it gets the same
+// cause, by PublishTx(WithCause(ctx, d.Cause), …).
+type Delivery[E Event] struct {
+	Event E
+	Cause Cause
+}
 
 // On pairs a handler with the topic of the event that it takes. The handler's effect goes through tx and nowhere else: it
-// commits together with the record that the event was handled. It calls nobody outside the database, tolerates any order, and
+// commits together with the record that the event was handled. It calls nothing outside the database, tolerates any order, and
 // ignores fields and values that it does not know.
 func On[E Event](handle func(ctx context.Context, tx pgx.Tx, e E) error) Handler {
-	var zero E
-	return Handler{topic: zero.Topic(), handle: func(ctx context.Context, tx pgx.Tx, payload []byte) error {
-		var e E
-		if err := json.Unmarshal(payload, &e); err != nil {
-			return fmt.Errorf("decode %s: %w", zero.Topic(), err)
+	return OnBatch(func(ctx context.Context, tx pgx.Tx, batch []Delivery[E]) error {
+		for _, d := range batch {
+			if err := handle(WithCause(ctx, d.Cause), tx, d.Event); err != nil {
+				return err
+			}
 		}
-		return handle(ctx, tx, e)
+		return nil
+	})
+}
+
+// OnBatch is On for a handler that takes many events at once, in a fixed number of statements. They are in the order in which they
+// were delivered. When it fails, each event is handled alone.
+func OnBatch[E Event](handle func(ctx context.Context, tx pgx.Tx, batch []Delivery[E]) error) Handler {
+	var zero E
+	return Handler{topic: zero.Topic(), handle: func(ctx context.Context, tx pgx.Tx, messages []*message.Message) error {
+		batch := make([]Delivery[E], len(messages))
+		for i, m := range messages {
+			batch[i].Cause = Cause(m.Metadata)
+			if err := json.Unmarshal(m.Payload, &batch[i].Event); err != nil {
+				return fmt.Errorf("decode %s: %w", zero.Topic(), err)
+			}
+		}
+		return handle(ctx, tx, batch)
 	}}
 }
 
-// Wakes says whom the handler's effect gives work to: the outbox if it publishes, and whichever of the module's workers looks for what it
-// writes. They are woken after the commit. Without it they find the work at their next poll.
-func (h Handler) Wakes(wakers ...Waker) Handler {
-	h.wakes = wakers
-	return h
-}
-
 // run makes an error of a panic, so that one event's bug is one dead letter and not the end of the process.
-func (h Handler) run(ctx context.Context, tx pgx.Tx, payload []byte) (err error) {
+func (h Handler) run(ctx context.Context, tx pgx.Tx, batch []*message.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return h.handle(ctx, tx, payload)
+	return h.handle(ctx, tx, batch)
 }

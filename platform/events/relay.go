@@ -5,179 +5,283 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
-// Outbox tells the world what its module's transactions wrote. Any number of processes may run one for the same schema.
+// Outbox publishes what its module's transactions have written. Any number of processes may run one for the same schema.
+//
+//	commit ──▶ in memory, by topic ──▶ bus ──▶ deleted from outbox_pending, many at a time
+//	              ▲
+//	poll ─────────┘ what no memory holds: of a process that died, a replay, or more than fits
+//
+// What a transaction published is in memory when it commits, so nothing is read back. The poll is the safety net, and the only
+// one. A process that dies before it has deleted the row has the event published again: at least once.
 type Outbox struct {
-	conns  chan *ownConn // those that no relay uses
-	pool   *pgxpool.Pool
+	db     *postgres.DB
+	conn   *ownConn
 	bus    message.Publisher
 	cfg    Config
 	log    *slog.Logger
-	relay  *worker.Worker
+	poller *worker.Worker
+	marker *worker.Worker
 	pruner *worker.Worker
 
-	mu      sync.Mutex
-	refused map[string]refusal // by topic
+	mu         sync.Mutex
+	running    bool
+	queues     map[string]*queue   // by topic
+	inHand     map[string]struct{} // ids that are queued, being published, or not deleted yet
+	published  []*message.Message  // and not deleted yet
+	publishing sync.WaitGroup
 }
 
-// relays is how many batches of an outbox may be on their way at the same time. The memory bus has a batch until the slowest listener has
-// handled all of it, and a broker until it is on the disk: meanwhile a second batch keeps the other listeners at work. More than two gained
-// nothing.
-const relays = 2
-
-// NewOutbox returns the outbox of the module whose runtime role the pool uses. Nothing is published before Run.
-func NewOutbox(pool *pgxpool.Pool, bus message.Publisher, cfg Config, log *slog.Logger) *Outbox {
-	o := &Outbox{conns: make(chan *ownConn, relays), pool: pool, bus: bus, cfg: cfg, log: log, refused: map[string]refusal{}}
-	for range relays {
-		o.conns <- newOwnConn(pool)
-	}
-	o.relay = worker.New("relay", cfg.Poll, o.publishBatch, log)
+// NewOutbox returns the outbox of the database's module. Nothing is published before Run.
+func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Logger) *Outbox {
+	o := &Outbox{db: db, conn: newOwnConn(db), bus: bus, cfg: cfg, log: log, queues: map[string]*queue{}, inHand: map[string]struct{}{}}
+	o.poller = worker.New("relay", cfg.Poll, o.poll, log)
+	o.marker = worker.New("mark published", time.Hour, o.mark, log)
 	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Gently()
 	return o
 }
 
-// Wake makes the relay look at once. Call it after the commit of a transaction that called PublishTx.
-func (o *Outbox) Wake() { o.relay.Wake() }
-
-// Run publishes and prunes until ctx ends; a batch under way is finished. Call it once.
+// Run publishes and prunes until ctx ends; what is being published then is finished, and marked. Call it once.
 func (o *Outbox) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for range relays {
-		g.Go(func() error { return o.relay.Run(ctx) })
+	o.mu.Lock()
+	o.running = true
+	o.mu.Unlock()
+	g, running := errgroup.WithContext(ctx)
+	for _, w := range []*worker.Worker{o.poller, o.marker, o.pruner} {
+		g.Go(func() error { return w.Run(running) })
 	}
-	g.Go(func() error { return o.pruner.Run(ctx) })
 	err := g.Wait()
-	for range relays {
-		(<-o.conns).close(ctx)
+	o.mu.Lock()
+	o.running = false
+	for _, q := range o.queues {
+		o.drop(q.waiting...)
+		q.waiting = nil
 	}
+	o.mu.Unlock()
+	o.publishing.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastMark)
+	defer cancel()
+	if _, err := o.mark(ctx); err != nil {
+		o.log.WarnContext(ctx, "events are published and not marked: they will be published again", "error", err)
+	}
+	o.conn.close(ctx)
 	return err
 }
 
-// MetadataReplays tells a bus how often the event was told again. A broker that drops repetitions by message id must not drop these.
+// queue is what waits to be published to one topic. Each topic has its own, so that a slow handler holds up its own topic alone.
+type queue struct {
+	waiting []*message.Message
+	busy    bool      // publish is running
+	short   bool      // the poll has left events out, because there was no room
+	refused int       // how often in a row the bus has refused the topic
+	until   time.Time // no events are taken before
+}
+
+// room is how many events the queue takes now. What finds none waits for the poll: whoever commits never waits for the bus.
+func (q *queue) room(most int) int {
+	if time.Now().Before(q.until) {
+		return 0
+	}
+	return most - len(q.waiting)
+}
+
+// queued bounds each topic's queue, as a multiple of RelayBatch.
+const queued = 10
+
+// Ended queues what a transaction has published, once it is committed.
+func (o *Outbox) Ended(published []*message.Message, committed bool) {
+	if !committed {
+		return
+	}
+	for _, m := range published {
+		m.Metadata[MetadataReplays] = "0"
+	}
+	o.enqueue(published)
+}
+
+func (o *Outbox) enqueue(messages []*message.Message) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, m := range messages {
+		topic := m.Metadata[headerTopic]
+		q := o.queues[topic]
+		if q == nil {
+			q = &queue{}
+			o.queues[topic] = q
+		}
+		if _, known := o.inHand[m.UUID]; known || !o.running || q.room(queued*o.cfg.RelayBatch) <= 0 {
+			continue
+		}
+		o.inHand[m.UUID] = struct{}{}
+		q.waiting = append(q.waiting, m)
+		if !q.busy {
+			q.busy = true
+			o.publishing.Go(func() { o.publish(topic, q) })
+		}
+	}
+}
+
+// publish publishes what waits for the topic, batch by batch, until nothing does.
+func (o *Outbox) publish(topic string, q *queue) {
+	for {
+		o.mu.Lock()
+		batch := q.waiting[:min(len(q.waiting), o.cfg.RelayBatch)]
+		q.waiting = q.waiting[len(batch):]
+		if q.busy = len(batch) > 0; !q.busy {
+			o.mu.Unlock()
+			return
+		}
+		if q.short && len(q.waiting) < queued*o.cfg.RelayBatch/2 {
+			q.short = false
+			o.poller.Wake()
+		}
+		o.mu.Unlock()
+		err := o.bus.Publish(topic, batch...)
+		o.mu.Lock()
+		if err != nil {
+			o.refused(topic, q, batch, err)
+		} else {
+			q.refused = 0
+			if len(o.published) == 0 {
+				time.AfterFunc(markAfter, o.marker.Wake)
+			}
+			o.published = append(o.published, batch...)
+		}
+		o.mu.Unlock()
+	}
+}
+
+// A topic that the bus refuses is left to the poll, for a pause between minRefusal and maxRefusal.
+const (
+	minRefusal = 50 * time.Millisecond
+	maxRefusal = 2 * time.Second // what has waited for the bus waits this long more, and up to half as long again, once it is back
+)
+
+// refused gives the topic's events back to the poll, and has it look when the pause is over. The caller holds mu.
+func (o *Outbox) refused(topic string, q *queue, batch []*message.Message, cause error) {
+	q.refused++
+	wait := worker.Backoff(q.refused, minRefusal, maxRefusal)
+	q.until = time.Now().Add(wait)
+	time.AfterFunc(wait, o.poller.Wake)
+	o.drop(batch...)
+	o.drop(q.waiting...)
+	q.waiting = nil
+	o.log.Error("the bus refused a topic", "topic", topic, "error", cause, "again_in", wait.String())
+}
+
+// drop lets go of events. The caller holds mu.
+func (o *Outbox) drop(messages ...*message.Message) {
+	for _, m := range messages {
+		delete(o.inHand, m.UUID)
+	}
+}
+
+// MetadataReplays tells a bus how often the event was replayed. A broker that drops repetitions by message id must not drop these.
 const MetadataReplays = "replays"
 
-// publishBatch publishes unpublished rows and marks them, in one transaction that keeps other relays off these rows. If the process
-// dies before the commit the rows are published again: at least once. So nobody waits for the marks to be on the disk either.
-func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
-	conn := <-o.conns
-	defer func() { o.conns <- conn }()
-	from := uuid.Nil
-	if since := worker.Since(ctx, time.Now()); !since.IsZero() {
-		from = firstIDAt(since)
+// markAfter is how long published events may wait for others, to be marked together: the next start publishes again what is not.
+const markAfter = 25 * time.Millisecond
+
+// lastMark bounds how long a relay that stops waits for a connection to mark what it has published.
+const lastMark = 2 * time.Second
+
+// mark deletes the rows of what is published. An event that was replayed meanwhile has another row, which stays. The commit need
+// not be on the disk: a row that comes back is published again.
+func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
+	o.mu.Lock()
+	published := o.published
+	o.mu.Unlock()
+	if len(published) == 0 {
+		return false, nil
 	}
-	err = conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		batch, err := unpublishedTx(ctx, tx, from, o.leftOut(), o.cfg.RelayBatch)
+	ids, replays := make([]string, len(published)), make([]string, len(published))
+	for i, m := range published {
+		ids[i], replays[i] = m.UUID, m.Metadata[MetadataReplays]
+	}
+	err = o.conn.inTx(ctx, func(_ context.Context, tx pgx.Tx) error {
+		postgres.QueueSQL(tx, "SET LOCAL synchronous_commit = off")
+		postgres.QueueSQL(tx, `-- MarkPublished
+			DELETE FROM outbox_pending AS p USING unnest($1::uuid[], $2::text[]) AS e (id, replays)
+			WHERE p.event_id = e.id AND p.replays::text = e.replays`, ids, replays)
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("mark published: %w", err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop(published...)
+	o.published = slices.Clone(o.published[len(published):])
+	return len(o.published) > 0, nil
+}
+
+// poll queues pending events that this process does not have in hand, the oldest first. It skips what is younger than a second: the
+// process that committed it has that in hand, in all likelihood.
+func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
+	o.mu.Lock()
+	inHand := slices.Collect(maps.Keys(o.inHand))
+	full := []string{}
+	for topic, q := range o.queues {
+		if q.room(queued*o.cfg.RelayBatch) < o.cfg.RelayBatch {
+			full = append(full, topic)
+			q.short = true
+		}
+	}
+	o.mu.Unlock()
+	var found []*message.Message
+	err = o.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `-- Poll
+			SELECT o.id::text, o.topic, o.payload, o.headers, p.replays
+			FROM outbox_pending AS p JOIN outbox AS o ON o.id = p.event_id
+			WHERE p.created_at < now() - interval '1 second' AND p.topic <> ALL ($1) AND p.event_id <> ALL ($2::uuid[])
+			ORDER BY p.event_id LIMIT $3`, full, inHand, o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}
-		more = len(batch) == o.cfg.RelayBatch
-		if more {
-			o.Wake() // another relay takes the next batch
-		}
-		published := o.publish(ctx, batch)
-		if len(published) == 0 {
-			return nil
-		}
-		later := postgres.Later(tx)
-		if _, err := later.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
-			return fmt.Errorf("mark published: %w", err)
-		}
-		// Not now(), which is when the transaction began: a replay of what was published since then would miss these.
-		_, err = later.Exec(ctx, "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY($1)", published)
-		if err != nil {
-			return fmt.Errorf("mark published: %w", err)
-		}
-		return nil
-	})
-	return more, err
-}
-
-// unpublishedTx locks the oldest rows of other topics than these that no other relay holds.
-func unpublishedTx(ctx context.Context, tx pgx.Tx, from uuid.UUID, leftOut []string, limit int) ([]*message.Message, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT id, topic, payload, headers, replays FROM outbox
-		WHERE published_at IS NULL AND id >= $1 AND topic <> ALL($2)
-		ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED`, from, leftOut, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
-	}
-	batch, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*message.Message, error) {
-		var id uuid.UUID
-		var topic string
-		var payload, headers json.RawMessage
-		var replays int
-		if err := row.Scan(&id, &topic, &payload, &headers, &replays); err != nil {
-			return nil, err
-		}
-		m := message.NewMessage(id.String(), message.Payload(payload))
-		// A row may have been written by hand. Headers that cannot be read are left out, for
-		// otherwise the row would be an error of every scan, and nothing of the module would be
-		// published any more.
-		var values map[string]json.RawMessage
-		_ = json.Unmarshal(headers, &values)
-		for name, value := range values {
-			var text *string
-			if json.Unmarshal(value, &text) != nil { // no text, so as it is written
-				m.Metadata[name] = string(value)
-			} else if text != nil {
-				m.Metadata[name] = *text
-			}
-		}
-		m.Metadata[metadataTopic] = topic
-		m.Metadata[MetadataReplays] = strconv.Itoa(replays)
-		return m, nil
+		found, err = pgx.CollectRows(rows, scanMessage)
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
+		return false, fmt.Errorf("read outbox: %w", err)
 	}
-	return batch, nil
+	o.enqueue(found)
+	return len(found) == o.cfg.RelayBatch, nil
 }
 
-// publish publishes topic by topic and returns the ids of the topics that succeeded. They go side by side, because the memory bus
-// waits for its consumers: one after another would add up what they need, and give each of them smaller batches.
-func (o *Outbox) publish(ctx context.Context, batch []*message.Message) (published []string) {
-	byTopic := map[string][]*message.Message{}
-	for _, m := range batch {
-		topic := m.Metadata[metadataTopic]
-		byTopic[topic] = append(byTopic[topic], m)
+// scanMessage reads a row of the outbox, which may have been written by hand. Headers that cannot be read are left out, for
+// otherwise the row would be an error of every poll, and nothing of the module would be published any more.
+func scanMessage(row pgx.CollectableRow) (*message.Message, error) {
+	var id, topic string
+	var payload, headers json.RawMessage
+	var replays int
+	if err := row.Scan(&id, &topic, &payload, &headers, &replays); err != nil {
+		return nil, err
 	}
-	type result struct {
-		topic string
-		err   error
-	}
-	results := make(chan result, len(byTopic))
-	for topic, messages := range byTopic {
-		go func() { results <- result{topic, o.bus.Publish(topic, messages...)} }()
-	}
-	for range byTopic {
-		r := <-results
-		if r.err != nil {
-			o.refuse(ctx, r.topic, r.err)
-			continue
-		}
-		o.accept(r.topic)
-		for _, m := range byTopic[r.topic] {
-			published = append(published, m.UUID)
+	m := message.NewMessage(id, message.Payload(payload))
+	var values map[string]json.RawMessage
+	_ = json.Unmarshal(headers, &values)
+	for name, value := range values {
+		var text *string
+		if json.Unmarshal(value, &text) != nil { // no text, so as it is written
+			m.Metadata[name] = string(value)
+		} else if text != nil {
+			m.Metadata[name] = *text
 		}
 	}
-	return published
-}
-
-// firstIDAt is the lowest UUIDv7 of that millisecond (RFC 9562, section 5.7): an id says when its row was written.
-func firstIDAt(t time.Time) uuid.UUID {
-	ms := t.UnixMilli()
-	return uuid.UUID{byte(ms >> 40), byte(ms >> 32), byte(ms >> 24), byte(ms >> 16), byte(ms >> 8), byte(ms), 0x70, 0, 0x80}
+	m.Metadata[headerTopic] = topic
+	m.Metadata[MetadataReplays] = strconv.Itoa(replays)
+	return m, nil
 }

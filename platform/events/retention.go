@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/worker"
@@ -17,25 +18,26 @@ const (
 )
 
 // prune forgets published events that were written longer than OutboxRetention ago; unpublished ones never. The age counts from
-// the writing, which no replay renews: an event that was replayed again and again would else outlive the listeners' inbox rows.
+// the writing, which no replay renews: an event that was replayed again and again would else outlive the inbox rows of it.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
-	return prune(ctx, o.pool, "outbox", `
+	return prune(ctx, o.db.Pool, "outbox", `
 		DELETE FROM outbox WHERE id IN (
 			SELECT id FROM outbox WHERE created_at < now() - $1::interval AND published_at IS NOT NULL
+			AND NOT EXISTS (SELECT FROM outbox_pending WHERE event_id = id)
 			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, o.cfg.OutboxRetention)
 }
 
 // prune forgets events that were handled longer than InboxRetention ago and dead letters that died longer than DeadRetention ago;
 // failed events that are still tried never.
 func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
-	moreHandled, err := prune(ctx, c.pool, "inbox", `
+	moreHandled, err := prune(ctx, c.db.Pool, "inbox", `
 		DELETE FROM inbox WHERE event_id IN (
 			SELECT event_id FROM inbox WHERE handled_at < now() - $1::interval
 			ORDER BY handled_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, c.cfg.InboxRetention)
 	if err != nil {
 		return false, err
 	}
-	moreDead, err := prune(ctx, c.pool, "dead letters", `
+	moreDead, err := prune(ctx, c.db.Pool, "dead letters", `
 		DELETE FROM failed WHERE event_id IN (
 			SELECT event_id FROM failed WHERE dead_at < now() - $1::interval
 			ORDER BY dead_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, c.cfg.DeadRetention)
@@ -52,33 +54,43 @@ func prune(ctx context.Context, pool *pgxpool.Pool, what, statement string, rete
 	return tag.RowsAffected() == pruneBatch, nil
 }
 
-// replayBatch keeps each statement of a replay far below the role's statement_timeout, however much there is to tell again.
+// replayBatch keeps each statement of a replay far below the role's statement_timeout, however much there is to replay.
 const replayBatch = 1000
 
-// Replay tells every event published at or after since once more, and returns how many. Use it after the bus has lost what it was
-// given: listeners that did hear them ignore them. It works in batches, so one that ended with an error has told what it counted,
-// and may be called again.
+// Replay publishes every event written at or after since once more, and returns how many. Use it after the bus has lost what it was
+// given: modules that did handle them ignore them. An event may have waited for the bus, so begin earlier than the loss. It works
+// in batches, so one that ended with an error has replayed what it counted, and may be called again.
 //
-// What was written longer than OutboxRetention ago may be gone, and a since before that silently tells less than it asks for.
+// What was written longer than OutboxRetention ago may be gone, and a since before that silently replays less than it asks for.
 func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time) (int64, error) {
-	// What the relays publish from here on is not told again, and so the loop ends, although they are busy with its own rows. The
-	// bound is the newest mark and not the clock, which may be behind the marks after a move to another server.
+	// What is written from here on is not replayed, and so the loop ends. The bound is the newest row and not the clock, which may be
+	// behind the rows after a move to another server.
 	var until *time.Time
-	if err := pool.QueryRow(ctx, "SELECT max(published_at) FROM outbox").Scan(&until); err != nil {
+	if err := pool.QueryRow(ctx, "SELECT max(created_at) FROM outbox WHERE published_at IS NOT NULL").Scan(&until); err != nil {
 		return 0, fmt.Errorf("replay: %w", err)
 	}
-	var told int64
-	for {
-		tag, err := pool.Exec(ctx, `
-			UPDATE outbox SET published_at = NULL, replays = replays + 1 WHERE id IN (
-				SELECT id FROM outbox WHERE published_at BETWEEN $1 AND $2
-				ORDER BY published_at LIMIT $3 FOR UPDATE)`, since, until, replayBatch)
+	var replayed int64
+	var last uuid.UUID // the page's last row
+	for at := since; ; {
+		var n int64
+		err := pool.QueryRow(ctx, `
+			WITH page AS (
+				SELECT id, created_at FROM outbox
+				WHERE published_at IS NOT NULL AND created_at >= $1 AND (created_at, id) > ($1, $2) AND created_at <= $3
+				ORDER BY created_at, id LIMIT $4),
+			again AS (
+				UPDATE outbox SET replays = replays + 1 WHERE id IN (SELECT id FROM page) RETURNING id, topic, replays),
+			pending AS (
+				INSERT INTO outbox_pending (event_id, topic, replays) SELECT id, topic, replays FROM again
+				ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays)
+			SELECT count(*), coalesce(max(created_at), $1), coalesce((SELECT id FROM page ORDER BY created_at DESC, id DESC LIMIT 1), $2)
+			FROM page`, at, last, until, replayBatch).Scan(&n, &at, &last)
 		if err != nil {
-			return told, fmt.Errorf("replay: %w", err)
+			return replayed, fmt.Errorf("replay: %w", err)
 		}
-		if tag.RowsAffected() == 0 {
-			return told, nil
+		if n == 0 {
+			return replayed, nil
 		}
-		told += tag.RowsAffected()
+		replayed += n
 	}
 }

@@ -4,7 +4,7 @@
 //
 //	Stored ──found──▶ the same answer           no lock, no quote, no transaction
 //	   │ not found
-//	DoTx: try the key's lock ──taken──▶ ErrRunning, at once
+//	DoTx: try the keys' locks ──taken──▶ ErrRunning, at once
 //	   │ ours until commit
 //	look again ──found──▶ the same answer       another committed between Stored and the lock
 //	   │ not found
@@ -20,7 +20,6 @@ import (
 	"regexp"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/postgres"
 )
@@ -61,68 +60,123 @@ func NewKey(subject, route, key string, request any) Key {
 	return Key{scope: route + "\n" + subject, key: key, hash: hash[:]}
 }
 
-const selectAnswer = `SELECT request_hash, answer FROM idempotency_keys WHERE scope = $1 AND key = $2`
-
 // Stored returns the answer that was already given. It is asked before anything expensive or external, so that a
 // repetition succeeds even while what it once needed is down.
-func Stored[T any](ctx context.Context, pool *pgxpool.Pool, key Key) (answer T, ok bool, err error) {
+func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok bool, err error) {
 	if key.err != nil {
 		return answer, false, key.err
 	}
-	return decode[T](pool.QueryRow(ctx, selectAnswer, key.scope, key.key), key)
+	var stored row
+	err = db.QueryRow(ctx, `SELECT request_hash, answer FROM idempotency_keys WHERE scope = $1 AND key = $2`, key.scope, key.key).
+		Scan(&stored.hash, &stored.answer)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return answer, false, nil
+	}
+	if err != nil {
+		return answer, false, fmt.Errorf("read stored answer: %w", err)
+	}
+	answer, err = decode[T](stored, key)
+	return answer, err == nil, err
 }
 
-// DoTx runs effect once for the key and stores its answer in the same transaction. An error of effect stores
-// nothing: the caller rolls back and the key may be tried again.
-func DoTx[T any](ctx context.Context, tx pgx.Tx, key Key, effect func() (T, error)) (answer T, err error) {
-	if key.err != nil {
-		return answer, key.err
+// DoTx runs effect once for those of the keys that are new, which it is given as indexes, and stores its answers in the same
+// transaction. The result of every other key is the answer that is stored already, or why there is none. An error of effect
+// stores nothing: the caller rolls back and the keys may be tried again.
+func DoTx[T any](ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]T, error)) ([]postgres.Result[T], error) {
+	results := make([]postgres.Result[T], len(keys))
+	stored, err := lockTx(ctx, tx, keys)
+	if err != nil {
+		return nil, err
 	}
-	// One round trip, but two statements: in READ COMMITTED the second has a snapshot of its own, and a holder's row is
-	// visible before its lock is free. The text keeps these locks apart from all others in the database, because
-	// advisory locks know no schema.
-	batch := &pgx.Batch{}
-	batch.Queue(`SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(E'\n', 'idempotency', current_schema(), $1::text, $2::text), 0))`, key.scope, key.key)
-	batch.Queue(selectAnswer, key.scope, key.key)
-	results := tx.SendBatch(ctx, batch)
-	var locked bool
-	lockErr := results.QueryRow().Scan(&locked)
-	answer, stored, storedErr := decode[T](results.QueryRow(), key)
-	switch err := errors.Join(lockErr, results.Close()); {
-	case err != nil:
-		return answer, fmt.Errorf("lock idempotency key: %w", err)
-	case stored || storedErr != nil:
-		return answer, storedErr
-	case !locked:
-		return answer, ErrRunning
+	var fresh []int
+	taken := map[[2]string]bool{} // a lock that this transaction has already would be given again
+	for i, k := range keys {
+		id := [2]string{k.scope, k.key}
+		switch {
+		case k.err != nil:
+			results[i].Err = k.err
+		case stored[i].answer != nil:
+			results[i].Value, results[i].Err = decode[T](stored[i], k)
+		case !stored[i].locked || taken[id]:
+			results[i].Err = ErrRunning
+		default:
+			taken[id] = true
+			fresh = append(fresh, i)
+		}
 	}
+	if len(fresh) == 0 {
+		return results, nil
+	}
+	answers, err := effect(fresh)
+	if err != nil {
+		return nil, err
+	}
+	var scopes, names []string
+	var hashes, texts [][]byte
+	for n, i := range fresh {
+		results[i].Value = answers[n]
+		text, err := json.Marshal(answers[n])
+		if err != nil {
+			return nil, fmt.Errorf("encode answer: %w", err)
+		}
+		scopes, names = append(scopes, keys[i].scope), append(names, keys[i].key)
+		hashes, texts = append(hashes, keys[i].hash), append(texts, text)
+	}
+	postgres.QueueSQL(tx, `-- StoreAnswers
+		INSERT INTO idempotency_keys (scope, key, request_hash, answer)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])`, scopes, names, hashes, texts)
+	return results, nil
+}
 
-	if answer, err = effect(); err != nil {
-		return answer, err
+// row is what is known of a key: whether its lock is ours, and its answer, if there is one.
+type row struct {
+	locked       bool
+	hash, answer []byte
+}
+
+// lockTx tries the keys' locks and reads their rows: one round trip, but two statements, because in READ COMMITTED the second has a
+// snapshot of its own, and a holder's row is visible before its lock is free. The text keeps these locks apart from all others in
+// the database, because advisory locks know no schema.
+func lockTx(ctx context.Context, tx pgx.Tx, keys []Key) ([]row, error) {
+	scopes, names := make([]string, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		scopes[i], names[i] = k.scope, k.key
 	}
-	text, err := json.Marshal(answer)
-	if err != nil {
-		return answer, fmt.Errorf("encode answer: %w", err)
+	found := make([]row, len(keys))
+	batch := &pgx.Batch{}
+	batch.Queue(`SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(E'\n', 'idempotency', current_schema(), k.scope, k.key), 0))
+		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (scope, key, n) ORDER BY k.n`, scopes, names).
+		Query(func(rows pgx.Rows) error {
+			locked, err := pgx.CollectRows(rows, pgx.RowTo[bool])
+			for i := range locked {
+				found[i].locked = locked[i]
+			}
+			return err
+		})
+	batch.Queue(`SELECT k.n, i.request_hash, i.answer
+		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (scope, key, n) JOIN idempotency_keys AS i ON i.scope = k.scope AND i.key = k.key`,
+		scopes, names).
+		Query(func(rows pgx.Rows) error {
+			var n int
+			var hash, answer []byte
+			_, err := pgx.ForEachRow(rows, []any{&n, &hash, &answer}, func() error {
+				found[n-1].hash, found[n-1].answer = hash, answer
+				return nil
+			})
+			return err
+		})
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("lock idempotency keys: %w", err)
 	}
-	_, err = postgres.Later(tx).Exec(ctx, `INSERT INTO idempotency_keys (scope, key, request_hash, answer) VALUES ($1, $2, $3, $4)`, key.scope, key.key, key.hash, text)
-	if err != nil {
-		return answer, fmt.Errorf("store answer: %w", err)
+	return found, nil
+}
+
+func decode[T any](stored row, key Key) (answer T, err error) {
+	if string(stored.hash) != string(key.hash) {
+		return answer, ErrReused
+	}
+	if err := json.Unmarshal(stored.answer, &answer); err != nil {
+		return answer, fmt.Errorf("decode stored answer: %w", err)
 	}
 	return answer, nil
-}
-
-func decode[T any](row pgx.Row, key Key) (answer T, ok bool, err error) {
-	var hash, text []byte
-	switch err := row.Scan(&hash, &text); {
-	case errors.Is(err, pgx.ErrNoRows):
-		return answer, false, nil
-	case err != nil:
-		return answer, false, fmt.Errorf("read stored answer: %w", err)
-	case string(hash) != string(key.hash):
-		return answer, false, ErrReused
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return answer, false, fmt.Errorf("decode stored answer: %w", err)
-	}
-	return answer, true, nil
 }

@@ -6,8 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
@@ -18,17 +17,17 @@ const (
 )
 
 // NewPruner returns the worker that forgets answers older than retention. A module that takes keys runs it.
-func NewPruner(pool *pgxpool.Pool, retention time.Duration, log *slog.Logger) *worker.Worker {
+func NewPruner(db *postgres.DB, retention time.Duration, log *slog.Logger) *worker.Worker {
 	return worker.New("prune idempotency keys", pruneEvery, func(ctx context.Context) (more bool, err error) {
-		forgotten, err := prune(ctx, pool, retention, pruneBatch)
+		forgotten, err := prune(ctx, db, retention, pruneBatch)
 		return forgotten == pruneBatch, err
 	}, log).Gently()
 }
 
 // prune forgets at most limit answers older than retention and says how many they were. SKIP LOCKED lets several replicas
 // prune at once.
-func prune(ctx context.Context, pool *pgxpool.Pool, retention time.Duration, limit int64) (int64, error) {
-	done, err := pool.Exec(ctx, `
+func prune(ctx context.Context, db *postgres.DB, retention time.Duration, limit int64) (int64, error) {
+	done, err := db.Exec(ctx, `
 		DELETE FROM idempotency_keys WHERE (scope, key) IN (
 			SELECT scope, key FROM idempotency_keys WHERE created_at < now() - $1::interval
 			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, retention, limit)

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Open returns the module's pool on its runtime role, with every query traced. It answers ErrOutdated when the schema is older
-// than the migrations that the binary was built with.
-func Open(ctx context.Context, module, url string, maxConns int32, migrations fs.FS) (*pgxpool.Pool, error) {
+// Open returns the module's database. It answers ErrOutdated when the schema is older than the
+// migrations that the binary was built with.
+func Open(ctx context.Context, module, url string, maxConns int32, migrations fs.FS) (*DB, error) {
 	pool, err := OpenAnyVersion(ctx, module, module, url, maxConns)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", module, err)
@@ -20,7 +20,7 @@ func Open(ctx context.Context, module, url string, maxConns int32, migrations fs
 		pool.Close()
 		return nil, fmt.Errorf("open %s: %w", module, err)
 	}
-	return pool, nil
+	return &DB{pool, module}, nil
 }
 
 // OpenAnyVersion is Open for a tool, which does not mind how old the schema is. Its connections

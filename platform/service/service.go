@@ -12,7 +12,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
@@ -25,7 +24,7 @@ import (
 
 // Config is what every serving process can be told.
 type Config struct {
-	// The most connections that each module's pool opens. Delivery opens three more, or one for a
+	// The most connections that each module's pool opens. Delivery opens two more, or one for a
 	// module without an outbox, and readiness one.
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
@@ -81,7 +80,7 @@ type Service struct {
 	operations *process.Operations
 	consuming  process.Stage
 	relaying   process.Stage
-	pools      []*pgxpool.Pool
+	databases  []*postgres.DB
 	probes     []*postgres.Probe
 	closeBus   func()
 	flush      func()
@@ -137,32 +136,32 @@ func (s *Service) openBus(name string) error {
 // Log is the logger of a module.
 func (s *Service) Log(module string) *slog.Logger { return s.log.With("module", module) }
 
-// Database opens the module's pool. The schema must be as new as migrations and must belong to this process's bus.
-func (s *Service) Database(ctx context.Context, module, url string, migrations fs.FS) (*pgxpool.Pool, error) {
-	pool, err := postgres.Open(ctx, module, url, s.cfg.MaxConns, migrations)
+// Database opens the module's database. The schema must be as new as migrations and must belong to this process's bus.
+func (s *Service) Database(ctx context.Context, module, url string, migrations fs.FS) (*postgres.DB, error) {
+	db, err := postgres.Open(ctx, module, url, s.cfg.MaxConns, migrations)
 	if err != nil {
 		return nil, err
 	}
-	s.pools = append(s.pools, pool)
-	probe := postgres.NewProbe(pool)
+	s.databases = append(s.databases, db)
+	probe := postgres.NewProbe(db.Pool)
 	s.probes = append(s.probes, probe)
 	s.operations.Module(module, probe.Check)
-	return pool, events.RecordBus(ctx, pool, s.busName)
+	return db, events.RecordBus(ctx, db.Pool, s.busName)
 }
 
 // Outbox is the module's outbox, which is relayed while the process runs.
-func (s *Service) Outbox(module string, pool *pgxpool.Pool) *events.Outbox {
-	outbox := events.NewOutbox(pool, s.publisher, s.cfg.Events, s.Log(module))
+func (s *Service) Outbox(db *postgres.DB) *events.Outbox {
+	outbox := events.NewOutbox(db, s.publisher, s.cfg.Events, s.Log(db.Module))
 	s.relaying = append(s.relaying, outbox.Run)
 	return outbox
 }
 
 // Serve adds the module: its routes, its consumer and its workers.
-func (s *Service) Serve(ctx context.Context, name string, pool *pgxpool.Pool, m Module) error {
-	if err := s.server.Mount(name, m.Routes); err != nil {
+func (s *Service) Serve(ctx context.Context, db *postgres.DB, m Module) error {
+	if err := s.server.Mount(db.Module, m.Routes); err != nil {
 		return err
 	}
-	consumer := events.NewConsumer(pool, s.subscriber(name), m.Handlers(), s.cfg.Events, s.Log(name))
+	consumer := events.NewConsumer(db, s.subscriber(db.Module), m.Handlers(), s.cfg.Events, s.Log(db.Module))
 	if err := consumer.Subscribe(ctx); err != nil {
 		return err
 	}
@@ -191,8 +190,8 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Close() {
 	s.closeBus()
 	var closing sync.WaitGroup
-	for _, pool := range s.pools {
-		closing.Go(pool.Close)
+	for _, db := range s.databases {
+		closing.Go(db.Close)
 	}
 	for _, probe := range s.probes {
 		closing.Go(probe.Close)

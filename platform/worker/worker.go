@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -31,9 +30,6 @@ type Worker struct {
 	rest  int // after a step that reports more: how many times as long as the step
 	log   *slog.Logger
 	wake  chan struct{}
-
-	mu       sync.Mutex
-	lastFull time.Time // when a step last looked at everything and left nothing
 }
 
 // New returns a worker that does nothing before Run. Step is called again at once while it reports more, else when
@@ -62,7 +58,7 @@ func (w *Worker) Wake() {
 func (w *Worker) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	pause := minPause
+	failures := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,18 +70,19 @@ func (w *Worker) Run(ctx context.Context) error {
 		more, err := w.once(ctx)
 		switch {
 		case err != nil:
+			failures++
+			pause := Backoff(failures, minPause, maxPause)
 			w.log.ErrorContext(ctx, "step failed", "error", err, "again_in", pause.String())
-			if !sleep(ctx, jitter(pause)) {
+			if !sleep(ctx, pause) {
 				return nil
 			}
-			pause = min(2*pause, maxPause)
 			timer.Reset(0)
 		case more:
-			pause = minPause
+			failures = 0
 			timer.Reset(time.Duration(w.rest) * time.Since(began))
 		default:
-			pause = minPause
-			timer.Reset(w.untilFull())
+			failures = 0
+			timer.Reset(w.every)
 		}
 	}
 }
@@ -97,30 +94,9 @@ func (w *Worker) once(ctx context.Context) (more bool, err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	run := ctx
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(run), stepLimit)
+	step, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
 	defer cancel()
-	ctx = context.WithValue(ctx, runKey{}, run)
-	w.mu.Lock()
-	l := look{full: time.Since(w.lastFull) >= w.every, back: 2 * w.every}
-	w.mu.Unlock()
-	more, err = w.step(context.WithValue(ctx, lookKey{}, &l))
-	if l.full && l.taken && !more && err == nil { // what remains of a backlog is looked for by full steps too
-		w.mu.Lock()
-		w.lastFull = time.Now()
-		w.mu.Unlock()
-	}
-	return more, err
-}
-
-// untilFull is when the worker has to look for everything again: not a whole interval after a step that only looked at what is new.
-func (w *Worker) untilFull() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if left := w.every - time.Since(w.lastFull); left > 0 {
-		return left
-	}
-	return w.every // it was time, and the step did not look
+	return w.step(context.WithValue(step, runKey{}, ctx))
 }
 
 type runKey struct{}
@@ -137,32 +113,6 @@ func UntilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { release(); cancel() }
 }
 
-// look says whether a step has to look for everything, or else how far back, and whether it did look. A step that was woken looks back for two
-// polls: rows that became visible later than that (a long transaction, a replay, a lease that ran out, another machine's clock) are found by the
-// next one. It is in the step's context, so that steps which never look for rows need no parameter for it, and one that is called outside of a
-// worker looks for everything.
-type look struct {
-	full  bool
-	back  time.Duration
-	taken bool
-}
-
-type lookKey struct{}
-
-// Since is from when on a step that looks for rows now has to look for them: the zero time when it has to look for all. An old snapshot
-// elsewhere keeps the index entries of all that is done, and only this bound keeps a wake cheap then. It is never what finds a row. A step
-// that does not ask has not looked.
-func Since(ctx context.Context, now time.Time) time.Time {
-	l, ok := ctx.Value(lookKey{}).(*look)
-	if ok {
-		l.taken = true
-	}
-	if !ok || l.full {
-		return time.Time{}
-	}
-	return now.Add(-l.back)
-}
-
 // sleep reports whether the whole pause passed before ctx ended.
 func sleep(ctx context.Context, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
@@ -175,5 +125,12 @@ func sleep(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// jitter spreads a pause over ±50 %, so that several workers that failed together do not come back together.
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
+// Backoff is the pause after the given number of failures: first, doubled with each up to most, and
+// ±50 %, so that what failed together does not come back together.
+func Backoff(failures int, first, most time.Duration) time.Duration {
+	pause := min(first, most)
+	for range min(failures, 64) - 1 { // after so many it is most, however short it began
+		pause = min(2*pause, most)
+	}
+	return pause/2 + rand.N(pause+1)
+}

@@ -73,19 +73,20 @@ func (db *DB) MigrateURL(module string) string { return db.plan.MigrateURL(db.ad
 // AdminURL is the superuser's connection to this database.
 func (db *DB) AdminURL() string { return db.adminURL }
 
-// Pool is a pool on the module's runtime role, closed with the test. Two calls give two, like two processes.
-func (db *DB) Pool(t testing.TB, module string) *pgxpool.Pool {
+// Module opens the module's database on its runtime role, and closes it with the test. Two calls
+// give two, like two processes.
+func (db *DB) Module(t testing.TB, module string) *postgres.DB {
 	t.Helper()
 	i := slices.IndexFunc(db.schemas, func(s Schema) bool { return s.Module == module })
 	if i < 0 {
 		t.Fatalf("pgtest: New was not given a schema of %s", module)
 	}
-	pool, err := postgres.Open(t.Context(), module, db.URL(module), 10, db.schemas[i].Migrations)
+	opened, err := postgres.Open(t.Context(), module, db.URL(module), 10, db.schemas[i].Migrations)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	closeWith(t, module, pool)
-	return pool
+	closeWith(t, module, opened.Pool)
+	return opened
 }
 
 // Admin is a superuser's pool for assertions across schemas, closed with the test. Its statements name the schema.

@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Group has concurrent calls share a transaction (group commit): many cost as many statements, and
+// as many syncs of the disk, as one. A call that comes alone waits for no other.
+//
+// The calls do not know of each other. Each gets its own result; a transaction that fails is run
+// again for each of its calls alone; and a caller that leaves does not end what it began.
+type Group[In, Out any] struct {
+	db  *DB
+	run func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)
+
+	mu      sync.Mutex
+	waiting []call[In, Out]
+	running int
+}
+
+// Result is what comes of one call.
+type Result[Out any] struct {
+	Value Out
+	Err   error
+}
+
+type call[In, Out any] struct {
+	ctx  context.Context //nolint:containedctx // the caller's
+	in   In
+	done chan Result[Out]
+}
+
+const (
+	groupSize    = 64               // calls of a transaction
+	groupsAtOnce = 2                // while one waits for the disk, the other gathers
+	groupLimit   = 10 * time.Second // for a transaction
+)
+
+// NewGroup returns a group whose transactions are run's. Run answers with a result for each call, in
+// their order, of which an error concerns that call alone and does not undo it; its own error undoes
+// the transaction.
+func NewGroup[In, Out any](db *DB, run func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)) *Group[In, Out] {
+	return &Group[In, Out]{db: db, run: run}
+}
+
+// Do returns the call's result, once its transaction is committed. When ctx ends first it returns
+// the context's error, and the call may have been committed all the same.
+func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
+	c := call[In, Out]{ctx, in, make(chan Result[Out], 1)}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, c)
+	if g.running < groupsAtOnce {
+		g.running++
+		go g.work()
+	}
+	g.mu.Unlock()
+	select {
+	case r := <-c.done:
+		return r.Value, r.Err
+	case <-ctx.Done():
+		var none Out
+		return none, ctx.Err()
+	}
+}
+
+// work runs what waits, until nothing does.
+func (g *Group[In, Out]) work() {
+	for {
+		g.mu.Lock()
+		calls := g.waiting[:min(len(g.waiting), groupSize)]
+		g.waiting = g.waiting[len(calls):]
+		if len(calls) == 0 {
+			g.running--
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+		g.settle(calls)
+	}
+}
+
+// settle answers each of the calls.
+func (g *Group[In, Out]) settle(calls []call[In, Out]) {
+	results, err := g.commit(calls)
+	for i, c := range calls {
+		switch {
+		case err == nil:
+			c.done <- results[i]
+		case len(calls) == 1:
+			c.done <- Result[Out]{Err: err}
+		default:
+			g.settle(calls[i : i+1])
+		}
+	}
+}
+
+// commit runs the calls in one transaction, whose spans belong to the first caller's trace.
+func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(calls[0].ctx), groupLimit)
+	defer cancel()
+	in := make([]In, len(calls))
+	for i, c := range calls {
+		in[i] = c.in
+	}
+	err = g.db.InTx(ctx, func(tx pgx.Tx) (err error) {
+		results, err = g.run(ctx, tx, in)
+		return err
+	})
+	return results, err
+}

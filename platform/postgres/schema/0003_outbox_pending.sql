@@ -1,0 +1,38 @@
+-- +goose Up
+
+-- The events of the outbox that are not published yet. The relay deletes a row when its event is
+-- published, so that the outbox itself, which is read for a replay, is only ever added to.
+CREATE TABLE outbox_pending (
+    event_id   uuid PRIMARY KEY,
+    topic      text NOT NULL,
+    replays    integer NOT NULL DEFAULT 0, -- of the outbox's row when this one was written
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- For one release, processes of v0.1.0 may write and publish beside those that know the table. They
+-- say with published_at what is pending; the others set it when they write, and never again.
+-- +goose StatementBegin
+CREATE FUNCTION outbox_of_v010() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.published_at IS NULL THEN
+        INSERT INTO outbox_pending (event_id, topic, replays) VALUES (NEW.id, NEW.topic, NEW.replays)
+        ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays;
+    ELSE
+        DELETE FROM outbox_pending WHERE event_id = NEW.id;
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER outbox_written_by_v010 AFTER INSERT ON outbox
+    FOR EACH ROW WHEN (NEW.published_at IS NULL) EXECUTE FUNCTION outbox_of_v010();
+CREATE TRIGGER outbox_published_by_v010 AFTER UPDATE OF published_at ON outbox
+    FOR EACH ROW EXECUTE FUNCTION outbox_of_v010();
+
+INSERT INTO outbox_pending (event_id, topic, replays, created_at)
+SELECT id, topic, replays, created_at FROM outbox WHERE published_at IS NULL;
+
+-- A replay and the pruning read the outbox by the age of its rows.
+DROP INDEX outbox_published;
+
+-- The aggregate's id, for whoever handles some aggregates and leaves others to another process.
+ALTER TABLE failed ADD COLUMN key text NOT NULL DEFAULT '';

@@ -1,0 +1,298 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DB is the database of one module: a pool of connections on the module's runtime role, every
+// query traced, and the transactions that the module begins.
+type DB struct {
+	*pgxpool.Pool
+	Module string
+}
+
+// InTx runs f in a transaction, commits when f returns nil, and rolls back otherwise. It costs no
+// round trips of its own: BEGIN travels with the first statement, and COMMIT with what is queued.
+//
+//	BEGIN, SELECT … ──▶ one round trip      Query, QueryRow, Exec and SendBatch wait for their answer
+//	INSERT, INSERT                          sent with Queue: they wait for nothing
+//	UPDATE … RETURNING ─▶ one round trip    takes the two with it, and sees what they wrote
+//	INSERT, COMMIT ────▶ one round trip
+//
+// On one machine a round trip costs as much as the statement in it, and between two machines much
+// more.
+func (db *DB) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
+	return db.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return db.InTxOn(ctx, c.Conn(), f) })
+}
+
+// InTxOn is InTx on a connection that is not from the pool.
+func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) error) error {
+	p := &pipeline{db: db, conn: conn}
+	committed := false
+	defer func() {
+		_ = p.Rollback(context.WithoutCancel(ctx)) // nothing is left to roll back after a commit
+		for _, l := range p.loads {
+			l.ended(committed)
+		}
+	}()
+	err := f(p)
+	if err == nil {
+		err = p.Commit(ctx)
+	}
+	if err == nil {
+		committed = true
+		return nil
+	}
+	if p.failed != nil && !errors.Is(err, p.failed) {
+		err = fmt.Errorf("%w: %w", err, p.failed) // what f made of it may hide the cause
+	}
+	if p.Tx != nil && !p.answered {
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+	}
+	return err
+}
+
+// ErrNoAnswer says that a transaction failed before the database had answered anything.
+var ErrNoAnswer = errors.New("no answer from the database")
+
+// Queue adds a statement of sqlc's kind :exec to the transaction and does not wait for it: it is
+// sent with the next statement that waits, or with the commit, and a failure is theirs.
+//
+//	postgres.Queue(tx, db.New(tx).InsertOrder, params)
+//
+// It panics if tx was not begun by a DB, or if the statement is of another transaction.
+func Queue[P any](tx pgx.Tx, statement func(ctx context.Context, params P) error, params P) {
+	p := of(tx)
+	queued := p.queued.Len()
+	p.queueing = true
+	err := statement(context.Background(), params)
+	p.queueing = false
+	if err != nil || p.queued.Len() != queued+1 {
+		panic("postgres: Queue takes a statement of its own transaction")
+	}
+}
+
+// QueueSQL is Queue for a statement of the platform's own.
+func QueueSQL(tx pgx.Tx, sql string, args ...any) { of(tx).queued.Queue(sql, args...) }
+
+func of(tx pgx.Tx) *pipeline {
+	p, ok := tx.(*pipeline)
+	if !ok {
+		panic("postgres: the transaction was not begun by a DB")
+	}
+	return p
+}
+
+// QueuedError says which queued statement has failed.
+type QueuedError struct {
+	SQL string
+	error
+}
+
+// Error begins with the first line of the statement: sqlc begins each with its name.
+func (e *QueuedError) Error() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(e.SQL), "\n")
+	return line + ": " + e.error.Error()
+}
+
+func (e *QueuedError) Unwrap() error { return e.error }
+
+// Carrier writes what a transaction carries to its commit, all items in one statement.
+type Carrier[T any] interface {
+	// Insert makes the statement that is sent with the commit.
+	Insert(items []T) (sql string, args []any)
+	// Ended is called when the transaction is over. An item that was not committed, or of which
+	// that is not known because the connection was lost, is not committed. It must not block.
+	Ended(items []T, committed bool)
+}
+
+// Carry gives the transaction an item, which the carrier writes with the commit. A transaction that
+// the DB did not begin is refused.
+func Carry[T any](db *DB, tx pgx.Tx, c Carrier[T], item T) error {
+	p, ok := tx.(*pipeline)
+	if !ok || p.db != db {
+		return fmt.Errorf("the transaction was not begun by the database of %s", db.Module)
+	}
+	for _, l := range p.loads {
+		if l, ok := l.(*load[T]); ok && l.by == c {
+			l.items = append(l.items, item)
+			return nil
+		}
+	}
+	p.loads = append(p.loads, &load[T]{by: c, items: []T{item}})
+	return nil
+}
+
+// load is what a transaction carries for one carrier.
+type load[T any] struct {
+	by    Carrier[T]
+	items []T
+}
+
+func (l *load[T]) queue(b *pgx.Batch) {
+	sql, args := l.by.Insert(l.items)
+	b.Queue(sql, args...)
+}
+
+func (l *load[T]) ended(committed bool) { l.by.Ended(l.items, committed) }
+
+// pipeline is a transaction that begins with its first statement.
+type pipeline struct {
+	pgx.Tx   // nil before it has begun
+	db       *DB
+	conn     *pgx.Conn
+	queued   pgx.Batch
+	queueing bool  // Exec only queues
+	answered bool  // the database has answered something
+	failed   error // of the queued statement that failed
+	loads    []interface {
+		queue(b *pgx.Batch)
+		ended(committed bool)
+	}
+	over bool
+}
+
+// SendBatch sends what is queued ahead of the batch. An error of any of it is the error of
+// everything behind.
+func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	all := &pgx.Batch{}
+	switch {
+	case p.Tx == nil:
+		// Whatever the session's defaults are.
+		all.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
+	case p.conn.PgConn().TxStatus() == idle: // it failed before it began, and f went on: nothing may be done outside of it
+		return pgx.FailedBatchResults(b, pgx.ErrTxClosed)
+	}
+	all.QueuedQueries = append(all.QueuedQueries, p.queued.QueuedQueries...)
+	ahead := all.QueuedQueries
+	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
+	p.queued = pgx.Batch{}
+	results := p.conn.SendBatch(ctx, all)
+	if p.Tx == nil {
+		p.Tx = results.Tx()
+	}
+	for _, q := range ahead {
+		_, err := results.Exec()
+		_, refused := errors.AsType[*pgconn.PgError](err)
+		p.answered = p.answered || err == nil || refused
+		if err != nil {
+			p.failed = &QueuedError{q.SQL, end(results, err)}
+			return pgx.FailedBatchResults(b, p.failed)
+		}
+	}
+	return results
+}
+
+// idle is the status of a connection without a transaction (PostgreSQL's protocol, ReadyForQuery).
+const idle = 'I'
+
+func (p *pipeline) send(ctx context.Context, sql string, args []any) pgx.BatchResults {
+	b := &pgx.Batch{}
+	b.Queue(sql, args...)
+	return p.SendBatch(ctx, b)
+}
+
+func (p *pipeline) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if p.queueing {
+		p.queued.Queue(sql, args...)
+		return pgconn.CommandTag{}, nil
+	}
+	results := p.send(ctx, sql, args)
+	tag, err := results.Exec()
+	return tag, end(results, err)
+}
+
+func (p *pipeline) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	results := p.send(ctx, sql, args)
+	return row{results.QueryRow(), results}
+}
+
+func (p *pipeline) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	results := p.send(ctx, sql, args)
+	answer, err := results.Query()
+	if err != nil {
+		return answer, end(results, err)
+	}
+	return &rows{Rows: answer, results: results}, nil
+}
+
+// CopyFrom sends what is queued first, as everything does that waits.
+func (p *pipeline) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, source pgx.CopyFromSource) (int64, error) {
+	if err := p.flush(ctx); err != nil {
+		return 0, err
+	}
+	return p.Tx.CopyFrom(ctx, table, columns, source)
+}
+
+// Begin sets a savepoint. It is a transaction that the DB did not begin: nothing is queued or carried
+// by it.
+func (p *pipeline) Begin(ctx context.Context) (pgx.Tx, error) {
+	if err := p.flush(ctx); err != nil {
+		return nil, err
+	}
+	return p.Tx.Begin(ctx)
+}
+
+func (p *pipeline) flush(ctx context.Context) error { return p.SendBatch(ctx, &pgx.Batch{}).Close() }
+
+func (p *pipeline) Conn() *pgx.Conn { return p.conn }
+
+// Commit sends what is queued and carried and the commit in one round trip.
+func (p *pipeline) Commit(ctx context.Context) error {
+	for _, l := range p.loads {
+		l.queue(&p.queued)
+	}
+	if p.Tx == nil && p.queued.Len() == 0 {
+		return nil // nothing was asked for
+	}
+	tag, err := p.Exec(ctx, "commit")
+	if err != nil {
+		return err
+	}
+	p.over = true
+	if tag.String() == "ROLLBACK" { // a statement had failed, and f went on
+		return pgx.ErrTxCommitRollback
+	}
+	return nil
+}
+
+func (p *pipeline) Rollback(ctx context.Context) error {
+	if p.Tx == nil || p.over {
+		return nil
+	}
+	p.over = true
+	return p.Tx.Rollback(ctx)
+}
+
+// row and rows end the batch whose last answer they are.
+type row struct {
+	pgx.Row
+	results pgx.BatchResults
+}
+
+func (r row) Scan(dest ...any) error { return end(r.results, r.Row.Scan(dest...)) }
+
+type rows struct {
+	pgx.Rows
+	results pgx.BatchResults
+}
+
+func (r *rows) Close() {
+	r.Rows.Close()
+	_ = r.results.Close() // its error, if any, is the rows'
+}
+
+// end closes the results, which may say only now what went wrong.
+func end(results pgx.BatchResults, err error) error {
+	if closeErr := results.Close(); err == nil {
+		return closeErr
+	}
+	return err
+}
