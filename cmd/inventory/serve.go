@@ -24,8 +24,8 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	m := inventory.New(cfg.Module, db, s.Outbox("inventory", db), s.Log("inventory"), time.Now)
-	if err := s.Serve(ctx, "inventory", db, m); err != nil {
+	m := inventory.New(cfg.Module, db, s.Outbox(db), s.Log("inventory"), time.Now)
+	if err := s.Serve(ctx, db, m); err != nil {
 		return err
 	}
 	return s.Run(ctx)

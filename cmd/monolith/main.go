@@ -48,8 +48,8 @@ func serve(ctx context.Context, _ []string) error {
 		if err != nil {
 			return err
 		}
-		m := inventory.New(cfg.Inventory, db, s.Outbox("inventory", db), s.Log("inventory"), time.Now)
-		if err := s.Serve(ctx, "inventory", db, m); err != nil {
+		m := inventory.New(cfg.Inventory, db, s.Outbox(db), s.Log("inventory"), time.Now)
+		if err := s.Serve(ctx, db, m); err != nil {
 			return err
 		}
 		stock = m // the same question, without the network
@@ -59,8 +59,8 @@ func serve(ctx context.Context, _ []string) error {
 		if err != nil {
 			return err
 		}
-		m := orders.New(cfg.Orders, db, s.Outbox("orders", db), s.Log("orders"), time.Now, stock)
-		if err := s.Serve(ctx, "orders", db, m); err != nil {
+		m := orders.New(cfg.Orders, db, s.Outbox(db), s.Log("orders"), time.Now, stock)
+		if err := s.Serve(ctx, db, m); err != nil {
 			return err
 		}
 	}
@@ -69,8 +69,8 @@ func serve(ctx context.Context, _ []string) error {
 		if err != nil {
 			return err
 		}
-		m := payments.New(cfg.Payments, db, s.Outbox("payments", db), s.Log("payments"), time.Now)
-		if err := s.Serve(ctx, "payments", db, m); err != nil {
+		m := payments.New(cfg.Payments, db, s.Outbox(db), s.Log("payments"), time.Now)
+		if err := s.Serve(ctx, db, m); err != nil {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func serve(ctx context.Context, _ []string) error {
 			return err
 		}
 		m := notifications.New(cfg.Notifications, db, s.Log("notifications"), time.Now)
-		if err := s.Serve(ctx, "notifications", db, m); err != nil {
+		if err := s.Serve(ctx, db, m); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	m := notifications.New(cfg.Module, db, s.Log("notifications"), time.Now)
-	if err := s.Serve(ctx, "notifications", db, m); err != nil {
+	if err := s.Serve(ctx, db, m); err != nil {
 		return err
 	}
 	return s.Run(ctx)

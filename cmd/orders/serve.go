@@ -27,8 +27,8 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	stock := inventoryapi.NewClient(string(cfg.InventoryURL), web.NewTransport(cfg.Client))
-	m := orders.New(cfg.Module, db, s.Outbox("orders", db), s.Log("orders"), time.Now, stock)
-	if err := s.Serve(ctx, "orders", db, m); err != nil {
+	m := orders.New(cfg.Module, db, s.Outbox(db), s.Log("orders"), time.Now, stock)
+	if err := s.Serve(ctx, db, m); err != nil {
 		return err
 	}
 	return s.Run(ctx)

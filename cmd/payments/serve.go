@@ -24,8 +24,8 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	m := payments.New(cfg.Module, db, s.Outbox("payments", db), s.Log("payments"), time.Now)
-	if err := s.Serve(ctx, "payments", db, m); err != nil {
+	m := payments.New(cfg.Module, db, s.Outbox(db), s.Log("payments"), time.Now)
+	if err := s.Serve(ctx, db, m); err != nil {
 		return err
 	}
 	return s.Run(ctx)
