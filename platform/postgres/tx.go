@@ -71,8 +71,10 @@ var ErrNoAnswer = errors.New("no answer from the database")
 func Queue[P any](tx pgx.Tx, statement func(ctx context.Context, params P) error, params P) {
 	p := of(tx)
 	queued := p.queued.Len()
+	over, cancel := context.WithCancel(context.Background())
+	cancel() // or a statement of the pool would be carried out before it is refused
 	p.queueing = true
-	err := statement(context.Background(), params)
+	err := statement(over, params)
 	p.queueing = false
 	if err != nil || p.queued.Len() != queued+1 {
 		panic("postgres: Queue takes a statement of its own transaction")
