@@ -166,6 +166,8 @@ type pipeline struct {
 func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	all := &pgx.Batch{}
 	switch {
+	case p.failed != nil: // and with it what was queued behind: nothing of this may be committed
+		return pgx.FailedBatchResults(b, p.failed)
 	case p.Tx == nil:
 		// Whatever the session's defaults are.
 		all.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
