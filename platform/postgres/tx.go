@@ -187,7 +187,11 @@ func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 		_, refused := errors.AsType[*pgconn.PgError](err)
 		p.answered = p.answered || err == nil || refused
 		if err != nil {
-			p.failed = &QueuedError{q.SQL, end(results, err)}
+			sql := q.SQL
+			if unsent, ok := errors.AsType[pgx.ErrPreprocessingBatch](err); ok {
+				sql = unsent.SQL() // because of which nothing was sent
+			}
+			p.failed = &QueuedError{sql, end(results, err)}
 			return pgx.FailedBatchResults(b, p.failed)
 		}
 	}
