@@ -198,8 +198,12 @@ func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	return results
 }
 
-// idle is the status of a connection without a transaction (PostgreSQL's protocol, ReadyForQuery).
-const idle = 'I'
+// What a connection's status is without a transaction, and in one that has failed (PostgreSQL's
+// protocol, ReadyForQuery).
+const (
+	idle    = 'I'
+	aborted = 'E'
+)
 
 func (p *pipeline) send(ctx context.Context, sql string, args []any) pgx.BatchResults {
 	b := &pgx.Batch{}
@@ -254,21 +258,18 @@ func (p *pipeline) Conn() *pgx.Conn { return p.conn }
 
 // Commit sends what is queued and carried and the commit in one round trip.
 func (p *pipeline) Commit(ctx context.Context) error {
+	if p.Tx != nil && p.conn.PgConn().TxStatus() == aborted { // a statement has failed, and f went on
+		return pgx.ErrTxCommitRollback
+	}
 	for _, l := range p.loads {
 		l.queue(&p.queued)
 	}
 	if p.Tx == nil && p.queued.Len() == 0 {
 		return nil // nothing was asked for
 	}
-	tag, err := p.Exec(ctx, "commit")
-	if err != nil {
-		return err
-	}
-	p.over = true
-	if tag.String() == "ROLLBACK" { // a statement had failed, and f went on
-		return pgx.ErrTxCommitRollback
-	}
-	return nil
+	_, err := p.Exec(ctx, "commit")
+	p.over = err == nil
+	return err
 }
 
 func (p *pipeline) Rollback(ctx context.Context) error {
