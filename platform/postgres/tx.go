@@ -53,7 +53,7 @@ func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) erro
 	if p.failed != nil && !errors.Is(err, p.failed) {
 		err = fmt.Errorf("%w: %w", err, p.failed) // what f made of it may hide the cause
 	}
-	if p.Tx != nil && !p.answered {
+	if !p.answered && p.conn.IsClosed() {
 		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	return err
