@@ -120,6 +120,9 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 	}
 	err = g.db.InTx(ctx, func(tx pgx.Tx) (err error) {
 		results, err = g.run(ctx, tx, in)
+		if err == nil && len(results) != len(in) {
+			panic("postgres: a call of a group has no result")
+		}
 		return err
 	})
 	return results, err
