@@ -194,8 +194,9 @@ func TestOnlyItsOwnTransactionsCarry(t *testing.T) {
 	marks, other := db.Module(t, "marks"), db.Module(t, "other")
 	b := &basket{}
 	refused := func(tx pgx.Tx) error {
-		if err := postgres.Carry(marks, tx, b, "item"); err == nil || err.Error() != "the transaction was not begun by the database of marks" {
-			t.Errorf("error %v", err)
+		err := postgres.Carry(marks, tx, b, "item")
+		if err == nil || err.Error() != "the transaction was not begun by the database of marks" {
+			return fmt.Errorf("error %w", err)
 		}
 		return nil
 	}

@@ -34,7 +34,7 @@ func newMarker(t *testing.T) *marker {
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
 	m := &marker{db: db.Module(t, "marks"), begun: make(chan []string, 1000), gate: make(chan struct{})}
 	close(m.gate)
-	m.Group = postgres.NewGroup(m.db, func(ctx context.Context, tx pgx.Tx, calls []string) ([]postgres.Result[string], error) {
+	m.Group = postgres.NewGroup(m.db, func(_ context.Context, tx pgx.Tx, calls []string) ([]postgres.Result[string], error) {
 		m.transactions.Add(1)
 		gate := m.gate
 		m.begun <- calls
