@@ -12,7 +12,7 @@ CREATE TABLE outbox_pending (
 -- For one release, processes of v0.1.0 may write and publish beside those that know the table. They
 -- say with published_at what is pending; the others set it when they write, and never again.
 -- +goose StatementBegin
-CREATE FUNCTION outbox_of_v010() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION outbox_of_v010() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.published_at IS NULL THEN
         INSERT INTO outbox_pending (event_id, topic, replays) VALUES (NEW.id, NEW.topic, NEW.replays)
