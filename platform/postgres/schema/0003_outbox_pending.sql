@@ -32,6 +32,8 @@ INSERT INTO outbox_pending (event_id, topic, replays, created_at)
 SELECT id, topic, replays, created_at FROM outbox WHERE published_at IS NULL;
 
 -- A replay and the pruning read the outbox by the age of its rows.
+CREATE INDEX outbox_created ON outbox (created_at);
+DROP INDEX outbox_prunable;
 DROP INDEX outbox_published;
 
 -- The aggregate's id, for whoever handles some aggregates and leaves others to another process.
