@@ -152,6 +152,9 @@ func TestAFullQueueIsLeftToThePoll(t *testing.T) {
 		s.publish(t.Context(), t, fmt.Sprint(i))
 	}
 	expect(t, s.teller, 100, drained)
+	if n := s.outbox.InHand(); n > 11*s.cfg.RelayBatch {
+		t.Errorf("%d events are in memory", n)
+	}
 	release()
 	eventually(t, s.listener, 100, "SELECT count(*) FROM effects WHERE times = 1")
 	eventually(t, s.teller, 0, drained)
@@ -294,6 +297,9 @@ func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 		t.Errorf("20 events took %s beside a refused topic", took)
 	}
 	eventually(t, s.teller, 60, drained)
+	if n := len(s.bus.all()); n > 20*60 { // it takes a second at least, and the poll comes every 20 ms
+		t.Errorf("the bus was asked for the refused topic all the time: %d messages", n)
+	}
 	s.bus.refuse("")
 	eventually(t, s.teller, 0, drained)
 }
@@ -322,6 +328,24 @@ func TestASlowTopicHoldsUpNoOther(t *testing.T) {
 	eventually(t, s.teller, int64(len(slow)), drained)
 	release()
 	eventually(t, s.teller, 0, drained)
+}
+
+// What is in hand, or more than a topic's queue takes, is in the way of no event that only the poll can find.
+func TestTheEventsOfASlowTopicAreNotInTheWayOfThePoll(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.cfg.RelayBatch = 2
+	s.listen(t, count)
+	died := s.outbox
+	s.tell(t)
+	s.bus.hold(t, other{}.Topic())
+	var slow []events.Event
+	for i := range 50 {
+		slow = append(slow, other{happened{fmt.Sprint(i)}})
+	}
+	commit(t.Context(), t, s.teller, s.outbox, slow...)
+	commit(t.Context(), t, s.teller, died, append(slow, happened{"quick"})...)
+	eventually(t, s.listener, 1, "SELECT count(*) FROM effects")
 }
 
 // An outbox that stops finishes what the bus has been given, and marks it. What still waits is left to the next.
