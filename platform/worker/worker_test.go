@@ -64,57 +64,6 @@ func TestItRests(t *testing.T) {
 	}
 }
 
-// It looks for all until one step has and left nothing, and then for what is new until the poll.
-func TestHowFarBackItLooks(t *testing.T) {
-	t.Parallel()
-	type step struct {
-		looks, more bool
-		err         error
-	}
-	script := []step{{looks: true, more: true}, {looks: true, err: errors.New("down")}, {looks: false}, {looks: true}, {looks: true}}
-	var all []bool
-	stepped := make(chan struct{})
-	w := worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
-		s := script[len(all)]
-		all = append(all, s.looks && worker.Since(ctx, time.Now()).IsZero())
-		defer func() { stepped <- struct{}{} }()
-		return s.more, s.err
-	}, silent)
-	stop := begin(t, w)
-	for i, s := range script {
-		<-stepped
-		if !s.more && s.err == nil && i+1 < len(script) {
-			w.Wake()
-		}
-	}
-	stop()
-	if want := []bool{true, true, false, true, false}; !slices.Equal(all, want) {
-		t.Errorf("it looked for all: %v, want %v", all, want)
-	}
-	if !worker.Since(t.Context(), time.Now()).IsZero() {
-		t.Error("outside of a worker not everything is looked for")
-	}
-}
-
-// A step that finds no time to look, because all its hands are full, is not asked again and again.
-func TestWhoDoesNotLookIsPolled(t *testing.T) {
-	t.Parallel()
-	const every = 20 * time.Millisecond
-	steps := 0
-	began := time.Now()
-	stop := begin(t, worker.New("w", every, func(ctx context.Context) (bool, error) {
-		if steps++; steps == 1 {
-			worker.Since(ctx, time.Now())
-		}
-		return false, nil
-	}, silent))
-	time.Sleep(5 * every)
-	stop()
-	if most := int(time.Since(began)/every) + 1; steps > most {
-		t.Errorf("%d steps, want %d at most", steps, most)
-	}
-}
-
 func TestAWakeDuringAStepIsNotLost(t *testing.T) {
 	t.Parallel()
 	steps := make(chan chan struct{})
@@ -212,5 +161,30 @@ func TestAStepUnderWayIsFinished(t *testing.T) {
 	}, silent)
 	if err := w.Run(ctx); err != nil || !finished {
 		t.Errorf("finished %v, %v", finished, err)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		failures          int
+		first, most, want time.Duration
+	}{
+		"the first":             {1, 50 * ms, time.Hour, 50 * ms},
+		"the fourth":            {4, 50 * ms, time.Hour, 400 * ms},
+		"at the limit":          {9, 50 * ms, 2000 * ms, 2000 * ms},
+		"after a year":          {1 << 30, 1, time.Hour, time.Hour},
+		"a limit below a pause": {1, time.Hour, ms, ms},
+		"none":                  {0, 50 * ms, time.Hour, 50 * ms},
+	} {
+		least, longest := time.Duration(1<<62), time.Duration(0)
+		for range 1000 {
+			pause := worker.Backoff(c.failures, c.first, c.most)
+			least, longest = min(least, pause), max(longest, pause)
+		}
+		if least < c.want/2 || least > c.want*6/10 || longest > c.want*3/2 || longest < c.want*14/10 {
+			t.Errorf("%s: from %s to %s, want %s ± 50 %%", name, least, longest, c.want)
+		}
 	}
 }
