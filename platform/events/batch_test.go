@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -265,6 +266,8 @@ func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
+			var logged logBuffer
+			s.log = slog.New(slog.NewTextHandler(&logged, nil))
 			failed, other := messageOf(t, happened{"failed"}, nil), messageOf(t, happened{"other"}, nil)
 			_, err := s.listener.Exec(t.Context(), `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at)
 				VALUES ($1, 'teller.happened.v1', $2, '{"type":"teller.happened.v1"}', 2, 'it was broken', now() + interval '1h')`, failed.UUID, []byte(failed.Payload))
@@ -280,6 +283,9 @@ func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 			expect(t, s.listener, int64(len(messages)/2), "SELECT count(*) FROM effects WHERE thing = 'other'")
 			expect(t, s.listener, 0, "SELECT count(*) FROM effects WHERE thing = 'failed'")
 			expect(t, s.listener, 1, "SELECT count(*) FROM failed WHERE attempts = 2 AND reason = 'it was broken' AND dead_at IS NULL")
+			if n := logged.count("event failed"); n > 0 {
+				t.Errorf("%d attempts are logged", n)
+			}
 			// Its time has come.
 			if _, err := s.listener.Exec(t.Context(), "UPDATE failed SET next_at = now()"); err != nil {
 				t.Fatal(err)

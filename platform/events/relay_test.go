@@ -334,6 +334,25 @@ func TestASlowTopicHoldsUpNoOther(t *testing.T) {
 	eventually(t, s.teller, 0, drained)
 }
 
+// A backlog that memory does not hold is published without waiting for another poll, which comes once an hour.
+func TestABacklogIsPublishedWithoutAPause(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.cfg.RelayBatch, s.cfg.Poll = 2, time.Hour
+	s.listen(t, count)
+	var things []string
+	for i := range 200 {
+		things = append(things, fmt.Sprint(i))
+	}
+	s.publish(t.Context(), t, things...)
+	if _, err := s.teller.Exec(t.Context(), "UPDATE outbox_pending SET created_at = now() - interval '1h'"); err != nil {
+		t.Fatal(err)
+	}
+	s.tell(t)
+	eventually(t, s.listener, 200, "SELECT count(*) FROM effects WHERE times = 1")
+	eventually(t, s.teller, 0, drained)
+}
+
 // What is in hand, or more than a topic's queue takes, is in the way of no event that only the poll can find.
 func TestTheEventsOfASlowTopicAreNotInTheWayOfThePoll(t *testing.T) {
 	t.Parallel()
