@@ -367,30 +367,30 @@ func TestABatchIsOneSpan(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	var messages []*message.Message
-	var ids []string
+	var ids []oteltrace.TraceID
 	for i := range 3 {
-		id := oteltrace.TraceID{7, byte(i)}
-		ids = append(ids, id.String())
+		id := oteltrace.TraceID(uuid.New())
+		ids = append(ids, id)
 		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{"traceparent": fmt.Sprintf("00-%s-0000000000000001-01", id)}))
 	}
 	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
 	mustBeAcknowledged(t, acknowledged)
 	stop()
-	var linked [][]string
+	var linked [][]oteltrace.TraceID
 	for _, span := range spans.Ended() {
-		var to []string
+		var to []oteltrace.TraceID
 		for _, link := range span.Links() {
-			to = append(to, link.SpanContext.TraceID().String())
+			to = append(to, link.SpanContext.TraceID())
 		}
-		if slices.ContainsFunc(to, func(id string) bool { return slices.Contains(ids, id) }) && span.Name() == "handle "+(happened{}).Topic() {
+		if slices.ContainsFunc(to, func(id oteltrace.TraceID) bool { return slices.Contains(ids, id) }) && span.Name() == "handle "+(happened{}).Topic() {
 			linked = append(linked, to)
 		}
 	}
-	if diff := cmp.Diff([][]string{ids}, linked); diff != "" {
+	if diff := cmp.Diff([][]oteltrace.TraceID{ids}, linked); diff != "" {
 		t.Error(diff)
 	}
-	for i := range ids {
-		if found := handled(oteltrace.TraceID{7, byte(i)}); len(found) > 0 {
+	for i, id := range ids {
+		if found := handled(id); len(found) > 0 {
 			t.Errorf("%d spans of the event %d alone", len(found), i)
 		}
 	}
