@@ -11,6 +11,7 @@ import (
 	"example.com/shop/modules/orders/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/idempotency"
 	"example.com/shop/platform/postgres"
 )
@@ -72,6 +73,7 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Here("committed, not published")
 	m.outbox.Wake()
 	return &answer, nil
 }

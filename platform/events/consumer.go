@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/worker"
 )
 
@@ -227,6 +228,7 @@ func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) er
 		m.Nack()
 		return err
 	}
+	failpoint.Here("committed, not acknowledged")
 	m.Ack()
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
@@ -91,6 +92,7 @@ func (o *Outbox) publishBatch(ctx context.Context) (more bool, err error) {
 		if len(published) == 0 {
 			return nil
 		}
+		failpoint.Here("published, not marked")
 		later := postgres.Later(tx)
 		if _, err := later.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
 			return fmt.Errorf("mark published: %w", err)
