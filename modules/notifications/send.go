@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"example.com/shop/modules/notifications/internal/db"
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/worker"
 )
 
@@ -60,6 +61,7 @@ func (m *Module) sendOne(ctx context.Context, claim db.ClaimMessagesRow) error {
 	defer cancel()
 	sendErr := m.mailer.Send(sending, mail{to: claim.Email, subject: claim.Subject, body: claim.Body, messageID: claim.MessageID})
 	if sendErr == nil {
+		failpoint.Here("mailed, not marked")
 		if err := db.New(m.pool).MarkSent(ctx, db.MarkSentParams{ID: claim.ID, Now: m.now()}); err != nil {
 			return fmt.Errorf("mark message sent: %w", err)
 		}

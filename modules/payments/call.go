@@ -11,6 +11,7 @@ import (
 
 	"example.com/shop/modules/payments/internal/db"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/worker"
 )
 
@@ -96,6 +97,7 @@ func (m *Module) freeLane() {
 
 func (m *Module) carryOut(ctx context.Context, c claim) error {
 	ctx = events.WithCause(ctx, c.Cause)
+	failpoint.Here("claimed, not called")
 	a, err := m.ask(ctx, c)
 	if err == nil && c.Kind == refund && a.outcome != approved {
 		err = errRefundRefused // for people to solve; tried on, because the money is owed
@@ -103,6 +105,7 @@ func (m *Module) carryOut(ctx context.Context, c claim) error {
 	if err != nil {
 		return m.postpone(ctx, c, err)
 	}
+	failpoint.Here("answered, not stored")
 	err = m.settle(ctx, c, a)
 	if errors.Is(err, errLeaseLost) {
 		m.log.InfoContext(ctx, "result dropped", "order_id", c.OrderID, "kind", c.Kind, "try", c.Tries, "error", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
@@ -106,6 +107,7 @@ func (o *Outbox) Ended(published []*message.Message, committed bool) {
 	if !committed {
 		return
 	}
+	failpoint.Here("committed, not published")
 	for _, m := range published {
 		m.Metadata[MetadataReplays] = "0"
 	}
@@ -150,6 +152,7 @@ func (o *Outbox) publish(topic string, q *queue) {
 		}
 		o.mu.Unlock()
 		err := o.bus.Publish(topic, batch...)
+		failpoint.Here("published, not marked")
 		o.mu.Lock()
 		if err != nil {
 			o.refused(topic, q, batch, err)

@@ -32,6 +32,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
@@ -251,7 +252,9 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 // do does one claimed job and commits what comes of it.
 func (q *Queue[A, R]) do(job Job[A]) {
 	ctx := events.WithCause(context.Background(), job.Cause)
+	failpoint.Here("claimed, not called")
 	result, err := q.call(ctx, job)
+	failpoint.Here("answered, not stored")
 	if err == nil {
 		_, err = q.finish.Do(ctx, Done[A, R]{job, result})
 	}

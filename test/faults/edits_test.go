@@ -1,19 +1,12 @@
 package faults
 
-// edits are the failpoints, each before the text that it is named after, and the switches of the negative controls. The texts are short, so
+// edits are the switches of the negative controls, each before the text that it is named after. The texts are short, so
 // that they outlive most changes around them.
 var edits = []edit{
-	{"modules/orders/place.go", "return placedOutput(row, lines), nil", `if _, err := tx.Exec(ctx, "SELECT 1"); err != nil { // what is left for later is written before it dies
-				return orderOutput{}, err
-			}
-			failpoint("placed, not committed")
-			return placedOutput(row, lines), nil`},
 	{"modules/orders/place.go", "now := m.now()", `if without("an end of what an order begins") {
 		go func() { select {} }()
 	}
 	now := m.now()`},
-	{"modules/orders/place.go", "m.outbox.Wake()", `failpoint("committed, nobody knows")
-	m.outbox.Wake()`},
 	{"modules/orders/saga.go", "for _, s := range mv.from {", `if without("where a move starts") {
 		mv.from = []status{placed, awaitingPayment, confirmed, cancelled}
 	}
@@ -56,9 +49,7 @@ var edits = []edit{
 		} else {
 			published = o.publish(ctx, batch)
 		}
-		if len(published) > 0 {
-			failpoint("published, not marked")
-		}`},
+`},
 
 	{"platform/events/consumer.go", "err := c.apply(ctx, batch...)", `if without("commit before acknowledgement") {
 		for _, m := range batch {
@@ -66,20 +57,10 @@ var edits = []edit{
 		}
 		linger()
 		for _, m := range batch {
-			failpoint("acknowledged, not applied, " + m.Metadata.Get(metadataTopic))
+			dies("acknowledged, not applied, " + m.Metadata.Get(metadataTopic))
 		}
 	}
 	err := c.apply(ctx, batch...)`},
-	{"platform/events/consumer.go", "m.Ack()\n\treturn nil\n}", `failpoint("committed, not acknowledged")
-	m.Ack()
-	return nil
-}`},
-	{"platform/events/apply.go", "if err := c.handle(ctx, tx, m); err != nil {", `err := c.handle(ctx, tx, m)
-			if err == nil {
-				_, err = tx.Exec(ctx, "SELECT 1")
-			}
-			failpoint("handled, not committed")
-			if err != nil {`},
 	{"platform/events/apply.go", `queries.Queue("SELECT pg_advisory_xact_lock(`, `if without("turns") {
 		queries.Queue("SELECT 1")
 	} else {
@@ -116,10 +97,6 @@ var edits = []edit{
 	{"modules/payments/call.go", "ctx = events.WithCause(ctx, c.Cause)", `if !without("causes") {
 		ctx = events.WithCause(ctx, c.Cause)
 	}`},
-	{"modules/payments/call.go", "a, err := m.ask(ctx, c)", `failpoint("claimed, not called")
-	a, err := m.ask(ctx, c)`},
-	{"modules/payments/call.go", "err = m.settle(ctx, c, a)", `failpoint("answered, not stored")
-	err = m.settle(ctx, c, a)`},
 	{"modules/payments/call.go", "if c.Tries > 1 {", `if without("one key for all tries") {
 		c.ID = uuid.New()
 	}
@@ -135,6 +112,4 @@ var edits = []edit{
 		return db.New(m.pool).MarkSent(ctx, db.MarkSentParams{ID: claim.ID, Now: m.now()})
 	}
 	sending, cancel := context.WithTimeout(`},
-	{"modules/notifications/send.go", "if sendErr == nil {", `if sendErr == nil {
-		failpoint("mailed, not marked")`},
 }

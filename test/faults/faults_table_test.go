@@ -30,6 +30,8 @@ var faults = append([]fault{
 	{name: "customers change their minds", do: regret},
 	{name: "the provider loses answers", do: moodyProvider},
 	{name: "PostgreSQL's disk is full", alone: onSmallDisk, needs: canMount, do: fillDisk},
+	{name: "dies: placed, not committed", do: dieInCommit("orders", "orders")},
+	{name: "dies: handled, not committed", do: dieInCommit("", "inbox")},
 	{name: "a handler panics", edited: true, do: panicking},
 }, ofFailpoints()...)
 

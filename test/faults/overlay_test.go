@@ -33,7 +33,7 @@ var buildEdited = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	built, err := topology.Build(context.Background(), "-overlay="+overlay)
+	built, err := topology.Build(context.Background(), "-tags=failpoints", "-overlay="+overlay)
 	if err != nil {
 		return "", err
 	}

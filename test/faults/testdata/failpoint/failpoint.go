@@ -18,7 +18,7 @@ var (
 	passed         atomic.Int64
 )
 
-func failpoint(name string) {
+func dies(name string) {
 	if name != deadly {
 		return
 	}
