@@ -18,7 +18,7 @@ import (
 
 // takeTurn lets one batch of the module run at a time, over all its processes: without it two consumers deadlock on each other's
 // rows and inbox keys.
-const takeTurn = "-- TakeTurn\nSELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))"
+const takeTurn = "-- name: TakeTurn\nSELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))"
 
 // apply handles the events that the module has not handled yet, and commits effects and inbox rows together. All are taken for
 // new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
@@ -44,7 +44,7 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 		ids[i], topics[i] = m.UUID, m.Metadata[headerTopic]
 	}
 	postgres.QueueSQL(tx, takeTurn)
-	postgres.QueueSQL(tx, `-- WriteInbox
+	postgres.QueueSQL(tx, `-- name: WriteInbox
 		INSERT INTO inbox (event_id, topic)
 		SELECT e.id, CASE WHEN f.event_id IS NULL THEN e.topic END
 		FROM unnest($1::uuid[], $2::text[]) AS e (id, topic) LEFT JOIN failed AS f ON f.event_id = e.id`, ids, topics)
@@ -63,7 +63,7 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 		byID[m.UUID] = m
 	}
 	postgres.QueueSQL(tx, takeTurn)
-	rows, err := tx.Query(ctx, `-- ReadInbox
+	rows, err := tx.Query(ctx, `-- name: ReadInbox
 		SELECT e.id::text FROM unnest($1::uuid[]) AS e (id)
 		WHERE NOT EXISTS (SELECT FROM inbox AS i WHERE i.event_id = e.id) AND NOT EXISTS (SELECT FROM failed AS f WHERE f.event_id = e.id)`,
 		slices.Collect(maps.Keys(byID)))

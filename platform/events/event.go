@@ -111,7 +111,7 @@ func (o *Outbox) Insert(published []*message.Message) (sql string, args []any) {
 		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]
 		payloads[i], headers[i] = string(m.Payload), m.Metadata
 	}
-	return `-- Publish
+	return `-- name: Publish
 		WITH published AS (
 			INSERT INTO outbox (id, topic, key, payload, headers, published_at)
 			SELECT id, topic, key, payload, headers, now()

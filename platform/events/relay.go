@@ -152,11 +152,11 @@ func (o *Outbox) publish(topic string, q *queue) {
 		}
 		o.mu.Unlock()
 		err := o.bus.Publish(topic, batch...)
-		failpoint.Here("published, not marked")
 		o.mu.Lock()
 		if err != nil {
 			o.refused(topic, q, batch, err)
 		} else {
+			failpoint.Here("published, not marked")
 			q.refused = 0
 			if len(o.published) == 0 {
 				time.AfterFunc(markAfter, o.marker.Wake)
@@ -216,7 +216,7 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	}
 	err = o.conn.inTx(ctx, func(_ context.Context, tx pgx.Tx) error {
 		postgres.QueueSQL(tx, "SET LOCAL synchronous_commit = off")
-		postgres.QueueSQL(tx, `-- MarkPublished
+		postgres.QueueSQL(tx, `-- name: MarkPublished
 			DELETE FROM outbox_pending AS p USING unnest($1::uuid[], $2::text[]) AS e (id, replays)
 			WHERE p.event_id = e.id AND p.replays::text = e.replays`, ids, replays)
 		return nil
@@ -246,7 +246,7 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Unlock()
 	var found []*message.Message
 	err = o.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `-- Poll
+		rows, err := tx.Query(ctx, `-- name: Poll
 			SELECT o.id::text, o.topic, o.payload, o.headers, p.replays
 			FROM outbox_pending AS p JOIN outbox AS o ON o.id = p.event_id
 			WHERE p.created_at < now() - interval '1 second' AND p.topic <> ALL ($1) AND p.event_id <> ALL ($2::uuid[])

@@ -148,7 +148,7 @@ func (q *Queue[A, R]) Insert(jobs []*Job[A]) (sql string, args []any) {
 		}
 		ids[i], keys[i], tries[i], all[i], causes[i], due[i] = j.ID.String(), j.Key, j.Tries, j.Args, j.Cause, j.Lease
 	}
-	return `-- Enqueue
+	return `-- name: Enqueue
 		INSERT INTO jobs (id, kind, key, args, cause, tries, due_at)
 		SELECT id, $1, key, args, cause, tries, due_at
 		FROM unnest($2::uuid[], $3::text[], $4::jsonb[], $5::jsonb[], $6::integer[], $7::timestamptz[])
@@ -212,7 +212,7 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	}
 	now := q.now()
 	lease := now.Add(q.cfg.Lease)
-	rows, err := q.db.Query(ctx, `-- Claim
+	rows, err := q.db.Query(ctx, `-- name: Claim
 		WITH due AS (
 			SELECT id FROM jobs WHERE kind = $1 AND due_at <= $2 AND dead_at IS NULL
 			ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
@@ -291,7 +291,7 @@ func (q *Queue[A, R]) finishTx(ctx context.Context, tx pgx.Tx, done []Done[A, R]
 	for i, d := range done {
 		ids[i], tries[i] = d.ID.String(), d.Tries
 	}
-	rows, err := tx.Query(ctx, `-- Finish
+	rows, err := tx.Query(ctx, `-- name: Finish
 		DELETE FROM jobs USING unnest($1::uuid[], $2::integer[]) AS d (id, tries)
 		WHERE jobs.id = d.id AND jobs.tries = d.tries RETURNING jobs.id`, ids, tries)
 	if err != nil {
@@ -332,7 +332,7 @@ func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 	now := q.now()
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.Lease)
 	defer cancel()
-	_, err := q.db.Exec(ctx, `-- Postpone
+	_, err := q.db.Exec(ctx, `-- name: Postpone
 		UPDATE jobs SET due_at = $3, reason = $4, dead_at = CASE WHEN $5 THEN $6::timestamptz END
 		WHERE id = $1 AND tries = $2`, job.ID, job.Tries, now.Add(pause), reasonOf(cause), dead, now)
 	if err != nil {
