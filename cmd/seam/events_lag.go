@@ -9,9 +9,9 @@ import (
 
 const aboutEventsLag = `seam events lag says for each module what waits:
   UNPUBLISHED  events in its outbox that the bus has not been given yet
-  OLDEST       how long ago the oldest of them was written
-  REPLAYED     how many of them are told again: with these, an old OLDEST is no lag
-  RETRYING     events that it has heard, failed to handle, and will try again
+  OLDEST       how long the oldest of them has waited
+  REPLAYED     how many of them are replayed
+  RETRYING     events that were delivered to it, that it failed to handle, and that it will try again
   DEAD         events that it has given up: see seam events dead
 A module that cannot be reached is named, and the exit code is 1.`
 
@@ -57,7 +57,7 @@ func (s schema) lag(ctx context.Context) (lag, error) {
 		FROM (
 			SELECT count(*) AS unpublished, count(*) FILTER (WHERE replays > 0) AS replayed,
 				greatest(coalesce(extract(epoch FROM now() - min(created_at)), 0), 0)::float8 AS oldest
-			FROM outbox WHERE published_at IS NULL
+			FROM outbox_pending
 		) o, (
 			SELECT count(*) FILTER (WHERE dead_at IS NULL) AS retrying, count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
 			FROM failed

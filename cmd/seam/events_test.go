@@ -102,7 +102,7 @@ func ask[R any](t *testing.T, o operator, args string) (answers []R) {
 
 func (o operator) exec(t *testing.T, module, sql string, args ...any) {
 	t.Helper()
-	if _, err := o.db.Pool(t, module).Exec(t.Context(), sql, args...); err != nil {
+	if _, err := o.db.Module(t, module).Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)
 	}
 }

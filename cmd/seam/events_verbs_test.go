@@ -117,12 +117,12 @@ func TestEventsReplay(t *testing.T) {
 	o.wrote(t, "orders", 5, recent, &recent)
 	o.wrote(t, "orders", 7, old, &old)
 	o.wrote(t, "payments", 1, recent, nil)
-	o.expect(t, "replay --since 1h --dry-run", "orders 5 would be told again payments 0 would be told again")
+	o.expect(t, "replay --since 1h --dry-run", "orders 5 would be replayed payments 0 would be replayed")
 	o.expect(t, "replay --dry-run --since "+time.Now().Add(-4*time.Hour).Format(time.RFC3339), "orders 12 would be")
 	if got := ask[replayed](t, o, "replay --since 1h"); len(got) != 2 || got[0] != (replayed{"orders", 5}) || got[1] != (replayed{"payments", 0}) {
 		t.Errorf("got %+v", got)
 	}
-	o.expect(t, "replay --since 168h", "orders 7 told again")
+	o.expect(t, "replay --since 168h", "orders 7 replayed")
 	if got := ask[lag](t, o, "lag"); got[0].Unpublished != 12 || got[0].Replayed != 12 {
 		t.Errorf("after that: %+v", got)
 	}
@@ -156,7 +156,7 @@ func TestEventsReplayProgress(t *testing.T) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	const want = "orders: 0 of 3 told again"
+	const want = "orders: 0 of 3 replayed"
 	said := make([]byte, len(want))
 	if _, err := io.ReadFull(stderr, said); err != nil || string(said) != want {
 		t.Errorf("it said %q: %v", said, err)
@@ -167,7 +167,7 @@ func TestEventsReplayProgress(t *testing.T) {
 	if _, err := io.Copy(io.Discard, stderr); err != nil {
 		t.Error(err)
 	}
-	if err := command.Wait(); err != nil || !strings.Contains(printed.String(), "3 told again") {
+	if err := command.Wait(); err != nil || !strings.Contains(printed.String(), "3 replayed") {
 		t.Errorf("it printed %q: %v", &printed, err)
 	}
 }

@@ -192,10 +192,10 @@ func (m *model) wait(rt *rapid.T) {
 	m.pass(rapid.SampledFrom([]time.Duration{time.Second, time.Second, 10 * time.Second, deadline}).Draw(rt, "time"))
 }
 
-// heal tells everything again that was ever published, and lets everybody do what they have to until nothing is left.
+// heal replays everything that was ever published, and lets everybody do what they have to until nothing is left.
 func (m *model) heal(rt *rapid.T) {
 	for _, module := range modules {
-		if _, err := events.Replay(rt.Context(), m.pools[module], time.Time{}); err != nil {
+		if _, err := events.Replay(rt.Context(), m.dbs[module].Pool, time.Time{}, func(int64) {}); err != nil {
 			rt.Fatal(err)
 		}
 	}
@@ -219,8 +219,7 @@ func (m *model) heal(rt *rapid.T) {
 				}
 			}
 		}
-		if fresh == 0 && !m.is(rt, `SELECT EXISTS (SELECT FROM payments.attempts WHERE state = 'pending')
-			OR EXISTS (SELECT FROM notifications.messages WHERE status = 'pending')`) {
+		if fresh == 0 && !m.is(rt, "SELECT EXISTS (SELECT FROM payments.jobs) OR EXISTS (SELECT FROM notifications.jobs)") {
 			return
 		}
 		m.pass(time.Second) // until the next try of what has failed
