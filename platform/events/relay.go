@@ -235,7 +235,7 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 // process that committed it has that in hand, in all likelihood.
 func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
-	inHand := slices.Collect(maps.Keys(o.inHand))
+	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // never nil: nothing differs from every element of NULL
 	full := []string{}
 	for topic, q := range o.queues {
 		if q.room(queued*o.cfg.RelayBatch) < o.cfg.RelayBatch {
