@@ -192,6 +192,10 @@ func (r *reading) handled(s source, handler ast.Expr, within ast.Decl, locals ma
 		return r.handled(s, x.X, within, locals)
 	case *ast.FuncLit:
 		return r.taken(s, x.Type)
+	case *ast.CallExpr: // follow[paymentsapi.Captured](…), which returns a handler
+		if made, ok := x.Fun.(*ast.IndexExpr); ok {
+			return r.event(s, made.Index, 0)
+		}
 	case *ast.Ident: // a function of the package, or one that was put in a variable just before
 		for _, value := range locals[x.Name] {
 			if lit, ok := value.(*ast.FuncLit); ok {
