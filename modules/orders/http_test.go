@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	adas, confirmed := "/"+s.order().String(), s.order()
-	s.tell(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
+	s.happen(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
 	s.call("ada", "POST", "", twoTeasAndACup, "used")
 	other := strings.Replace(twoTeasAndACup, `"quantity":2`, `"quantity":3`, 1)
 
