@@ -232,8 +232,7 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 // process that committed it has that in hand, in all likelihood.
 func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
-	inHand := slices.Collect(maps.Keys(o.inHand))
-	full := []string{}
+	inHand, full := slices.AppendSeq([]string{}, maps.Keys(o.inHand)), []string{} // not nil, which is NULL, of which nothing is known
 	for topic, q := range o.queues {
 		if q.room(queued*o.cfg.RelayBatch) < o.cfg.RelayBatch {
 			full = append(full, topic)
