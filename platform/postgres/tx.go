@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -128,6 +129,15 @@ func Carry[T any](db *DB, tx pgx.Tx, c Carrier[T], item T) error {
 	}
 	p.loads = append(p.loads, &load[T]{by: c, items: []T{item}})
 	return nil
+}
+
+// Uncarry takes back the items that drop names, of those that the transaction carries for c.
+func Uncarry[T any](tx pgx.Tx, c Carrier[T], drop func(T) bool) {
+	for _, l := range of(tx).loads {
+		if l, ok := l.(*load[T]); ok && l.by == c {
+			l.items = slices.DeleteFunc(l.items, drop)
+		}
+	}
 }
 
 // load is what a transaction carries for one carrier.
