@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,8 +86,12 @@ func (g *Group[In, Out]) work() {
 	}
 }
 
-// settle answers each of the calls.
+// settle answers each of the calls whose callers are there.
 func (g *Group[In, Out]) settle(calls []call[In, Out]) {
+	calls = slices.DeleteFunc(calls, func(c call[In, Out]) bool { return c.ctx.Err() != nil })
+	if len(calls) == 0 {
+		return
+	}
 	results, err := g.commit(calls)
 	for i, c := range calls {
 		switch {
@@ -115,6 +120,9 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 	}
 	err = g.db.InTx(ctx, func(tx pgx.Tx) (err error) {
 		results, err = g.run(ctx, tx, in)
+		if err == nil && len(results) != len(in) {
+			panic("postgres: a call of a group has no result")
+		}
 		return err
 	})
 	return results, err
