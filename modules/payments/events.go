@@ -10,41 +10,47 @@ import (
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/modules/payments/internal/db"
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/jobs"
 )
 
-// Handlers are payments' part in the saga of an order. They write attempts; the worker acts on them.
+// Handlers are payments' part in the saga of an order. They enqueue captures and refunds; jobs call the provider.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.On(m.onPaymentDue).Wakes(m.claimer),
-		events.On(m.onOrderCancelled).Wakes(m.claimer),
+		events.OnBatch(m.onPaymentDue),
+		events.On(m.onOrderCancelled),
 	}
 }
 
-// onPaymentDue writes the payment and the attempt to capture it. A row that is there already is the same payment, or the
-// tombstone of an order that was cancelled first: either way there is nothing to do.
-func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error {
-	orderID, err := uuid.Parse(e.OrderID)
-	if err != nil {
-		return fmt.Errorf("read order id: %w", err)
+// onPaymentDue writes the payments and enqueues their captures, whose key at the provider is the payment's id. A row that is there
+// already is the same payment, or the tombstone of an order that was cancelled first: either way there is nothing to do.
+func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.PaymentDue]) error {
+	due := db.InsertPaymentsParams{Now: m.now()}
+	captures := map[uuid.UUID]events.Delivery[ordersapi.PaymentDue]{}
+	for _, d := range batch {
+		orderID, err := uuid.Parse(d.Event.OrderID)
+		if err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
+		if err := checkDue(money(d.Event.Amount), d.Event.PaymentToken); err != nil {
+			return err
+		}
+		id := uuid.Must(uuid.NewV7())
+		due.OrderIds, due.Ids = append(due.OrderIds, orderID), append(due.Ids, id)
+		due.Amounts, due.Currencies = append(due.Amounts, d.Event.Amount.Amount), append(due.Currencies, d.Event.Amount.Currency)
+		captures[id] = d
 	}
-	if err := checkDue(money{e.Amount.Amount, e.Amount.Currency}, e.PaymentToken); err != nil {
-		return err
-	}
-	id, err := uuid.NewV7()
+	made, err := db.New(tx).InsertPayments(ctx, due)
 	if err != nil {
-		return fmt.Errorf("make payment id: %w", err)
+		return fmt.Errorf("insert payments: %w", err)
 	}
-	key, err := uuid.NewV7() // what every try of the capture will use
-	if err != nil {
-		return fmt.Errorf("make capture key: %w", err)
-	}
-	err = db.New(postgres.Later(tx)).InsertPayment(ctx, db.InsertPaymentParams{
-		OrderID: orderID, ID: id, Amount: e.Amount.Amount, Currency: e.Amount.Currency, Token: e.PaymentToken,
-		AttemptID: key, Cause: events.CauseOf(ctx), Now: m.now(),
-	})
-	if err != nil {
-		return fmt.Errorf("insert payment: %w", err)
+	for _, id := range made {
+		d := captures[id]
+		err := m.captures.EnqueueTx(events.WithCause(ctx, d.Cause), tx, jobs.Job[charge]{
+			ID: id, Key: d.Event.OrderID, Args: charge{Money: money(d.Event.Amount), Token: d.Event.PaymentToken},
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -56,32 +62,24 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("make payment id: %w", err)
-	}
-	queries := db.New(tx)
-	made, err := queries.InsertTombstone(ctx, db.InsertTombstoneParams{OrderID: orderID, ID: id, Now: m.now()})
+	made, err := db.New(tx).InsertTombstone(ctx, db.InsertTombstoneParams{OrderID: orderID, ID: uuid.Must(uuid.NewV7()), Now: m.now()})
 	switch {
 	case err != nil:
 		return fmt.Errorf("insert tombstone: %w", err)
 	case made == 1: // nothing was due
 		return nil
 	}
-	p, err := queries.LockPayment(ctx, orderID)
+	id, err := db.New(tx).PaymentOf(ctx, orderID)
 	if err != nil {
-		return fmt.Errorf("lock payment: %w", err)
+		return fmt.Errorf("read payment: %w", err)
 	}
-	unclaimed, err := queries.WithdrawCapture(ctx, db.WithdrawCaptureParams{OrderID: orderID, Now: m.now()})
+	withdrawn, err := m.captures.WithdrawTx(ctx, tx, []uuid.UUID{id})
 	if err != nil {
-		return fmt.Errorf("withdraw capture: %w", err)
+		return err
 	}
-	if p.CancelledAt == nil {
-		now := m.now()
-		p.CancelledAt = &now
+	learned := news{what: cancelLate, cause: events.CauseOf(ctx)}
+	if len(withdrawn) == 1 {
+		learned.what = cancelInTime
 	}
-	if unclaimed == 1 {
-		return m.moveTx(ctx, tx, p, cancelInTime, "")
-	}
-	return m.moveTx(ctx, tx, p, cancelLate, "")
+	return m.moveTx(ctx, tx, true, map[uuid.UUID]news{orderID: learned})
 }
