@@ -70,4 +70,6 @@ func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, n
 }
 
 // Workers are the loops to run.
-func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.expirer, m.pruner} }
+func (m *Module) Workers() []func(context.Context) error {
+	return []func(context.Context) error{m.expirer.Run, m.pruner.Run}
+}
