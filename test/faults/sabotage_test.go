@@ -61,7 +61,7 @@ func inEach(table string) (tables []string) {
 // Events whose ids end with a certain digit are one in sixteen.
 var (
 	markUnpublished = triggers("BEFORE INSERT",
-		"IF right(NEW.id::text, 1) = '0' THEN NEW.published_at := now(); END IF; RETURN NEW;", "orders.outbox")
+		"IF right(NEW.event_id::text, 1) = '0' THEN RETURN NULL; END IF; RETURN NEW;", "orders.outbox_pending")
 	failAtRandom = triggers(atCommit,
 		"IF right(NEW.event_id::text, 1) = '0' THEN RAISE 'not the event''s fault'; END IF; RETURN NULL;", inEach("inbox")...)
 	dropFailures  = triggers("BEFORE INSERT", "RETURN NULL;", inEach("failed")...)
@@ -207,11 +207,11 @@ func changeMessageIDs(t *testing.T, s *shop) {
 	})
 }
 
-// markUnsent marks a mail as sent when it is claimed, and has the mail server take its time.
+// markUnsent marks a mail as sent when it is enqueued, forgets its job, and has the mail server take its time.
 func markUnsent(t *testing.T, s *shop) {
 	t.Helper()
-	s.trigger(t, "BEFORE UPDATE", "notifications.messages",
-		"IF NEW.attempts > OLD.attempts THEN NEW.status := 'sent'; NEW.sent_at := now(); END IF; RETURN NEW;")
+	s.trigger(t, "BEFORE INSERT", "notifications.jobs",
+		"UPDATE notifications.messages SET status = 'sent', sent_at = now() WHERE id = NEW.id; RETURN NULL;")
 	s.beforeMail(t).set(false, 20*time.Millisecond)
 }
 
