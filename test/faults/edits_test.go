@@ -99,7 +99,7 @@ var edits = []edit{
 	{"platform/events/handler.go", "return h.handle(ctx, tx, payload)", `stumble(payload)
 	return h.handle(ctx, tx, payload)`},
 
-	{"modules/inventory/events.go", "if !covered(wanted, onHand) {", `if !covered(wanted, onHand) && !without("judgement of stock") {`},
+	{"modules/inventory/events.go", "if take(wanted[i], onHand) {", `if take(wanted[i], onHand) || without("judgement of stock") {`},
 	{"modules/inventory/events.go", "made, err := db.New(tx).Entomb(", `if without("tombstones") {
 		return db.New(tx).Release(ctx, db.ReleaseParams{OrderID: orderID, Now: m.now()})
 	}
