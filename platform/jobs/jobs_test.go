@@ -253,14 +253,11 @@ func TestSlowJobsHoldUpNoOther(t *testing.T) {
 		}
 		return send(ctx, j)
 	}})
+	for range o.cfg.Concurrency - 1 {
+		o.enqueue(o.db, q, "slow")
+	}
 	o.run(q)
-	o.until("the slow ones are under way", func() bool {
-		if n := o.count("SELECT count(*) FROM jobs WHERE tries = 1"); n < o.cfg.Concurrency-1 {
-			o.enqueue(o.db, q, "slow")
-			return false
-		}
-		return true
-	})
+	o.until("the slow ones are under way", func() bool { return o.count("SELECT count(*) FROM jobs WHERE tries = 1") == o.cfg.Concurrency-1 })
 	o.enqueue(o.db, q, many(20)...)
 	o.until("the others are done", func() bool { return o.count("SELECT count(*) FROM sent") == 20 })
 	close(release)
