@@ -303,8 +303,8 @@ func TestLeaseRunsOut(t *testing.T) {
 				<-thaw
 				return "LATE", late
 			}})
-			stop := o.run(frozen)
-			o.enqueue(o.db, frozen, "ada")
+			o.insert("letter", `{}`)
+			stop := o.run(frozen) // looks once
 			<-called
 			o.ahead.Store(int64(o.cfg.Lease))
 			o.run(o.queue(kind{
@@ -337,13 +337,14 @@ func TestLeaseRunsOut(t *testing.T) {
 func TestProcessDies(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	dying := o.pg.Module(t, "office")
-	q := o.queueOn(dying, kind{Do: func(ctx context.Context, j job) (string, error) {
+	dying, called := o.pg.Module(t, "office"), make(chan struct{})
+	o.insert("letter", `{}`)
+	stop := o.run(o.queueOn(dying, kind{Do: func(ctx context.Context, j job) (string, error) {
+		close(called)
 		dying.Close()
 		return send(ctx, j)
-	}})
-	stop := o.run(q)
-	o.enqueue(dying, q, "ada")
+	}}))
+	<-called
 	stop()
 	o.ahead.Store(int64(o.cfg.Lease))
 	asked := 0
