@@ -63,7 +63,8 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]le
 	return nil
 }
 
-// followTx publishes that the payment has moved, or enqueues its refund, whose id is the key that every try of it uses.
+// followTx publishes that the payment has moved, or enqueues its refund. The refund's key at the provider is made of the payment's id,
+// so that a payment has one.
 func (m *Module) followTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentsRow, reason string) error {
 	orderID, id, amount := p.OrderID.String(), p.ID.String(), paymentsapi.Money{Amount: p.Amount, Currency: p.Currency}
 	switch status(p.Status) {
@@ -75,7 +76,7 @@ func (m *Module) followTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentsRow, 
 		return m.outbox.PublishTx(ctx, tx, paymentsapi.Refunded{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
 	case refunding:
 		return m.refunds.EnqueueTx(ctx, tx, jobs.Job[call]{
-			ID: uuid.Must(uuid.NewV7()), Key: orderID, Args: call{OrderID: p.OrderID, Money: money(amount), Reference: p.Reference},
+			ID: uuid.NewSHA1(p.ID, []byte("refund")), Key: orderID, Args: call{OrderID: p.OrderID, Money: money(amount), Reference: p.Reference},
 		})
 	}
 	return nil

@@ -62,7 +62,7 @@ const (
 type Module interface {
 	Routes(api huma.API)
 	Handlers() []events.Handler
-	Workers() []func(ctx context.Context) error
+	Workers() []func(context.Context) error // its background loops
 }
 
 // closeLimit bounds how long pools are closed. Only what was cut off still holds a connection, and it may hold it for good.
