@@ -37,63 +37,64 @@ var (
 	errRefundRefused = errors.New("the provider refuses to give the money back")
 )
 
-// charge is what a capture needs to know. The card's token leaves the database with the job.
-type charge struct {
-	Money money  `json:"money"`
-	Token string `json:"token"`
+// call is what the provider is asked for. It leaves the database with its job, and the token with it.
+type call struct {
+	OrderID   uuid.UUID `json:"order_id"`
+	Money     money     `json:"money"`
+	Token     string    `json:"token,omitempty"`     // stands for the card that a capture is from
+	Reference string    `json:"reference,omitempty"` // of the capture that a refund gives back
 }
 
-// repayment is what a refund needs to know.
-type repayment struct {
-	Money     money  `json:"money"`
-	Reference string `json:"reference"` // of the capture
+func (m *Module) capture(ctx context.Context, job jobs.Job[call]) (learned, error) {
+	a, err := m.provider.Capture(ctx, job.ID, job.Args.Token, job.Args.Money)
+	return ofCapture(a), err
 }
 
-func (m *Module) capture(ctx context.Context, job jobs.Job[charge]) (answer, error) {
-	return m.provider.Capture(ctx, job.ID, job.Args.Token, job.Args.Money)
-}
-
-// checkCapture asks what became of earlier tries. A capture that was cancelled and that the provider does not know is settled as
-// withdrawn, so that no card is charged only to be refunded. A request that was sent before the cancel may still be on its way, so
-// that counts only after a quiet time.
-func (m *Module) checkCapture(ctx context.Context, job jobs.Job[charge]) (a answer, known bool, err error) {
-	a, err = m.provider.Lookup(ctx, job.ID)
+// checkCapture asks what became of earlier tries. A capture whose order was cancelled and that the provider does not know is given
+// up, so that no card is charged only to be refunded. A request that was sent before the cancel may still be on its way, so that
+// happens only after a quiet time.
+func (m *Module) checkCapture(ctx context.Context, job jobs.Job[call]) (l learned, known bool, err error) {
+	a, err := m.provider.Lookup(ctx, job.ID)
 	if !errors.Is(err, errUnheard) {
-		return a, true, err
+		return ofCapture(a), true, err
 	}
-	orderID, err := uuid.Parse(job.Key)
-	if err != nil {
-		return answer{}, false, fmt.Errorf("read order id: %w", err)
-	}
-	cancelledAt, err := db.New(m.db).CancelledAt(ctx, orderID)
+	cancelledAt, err := db.New(m.db).CancelledAt(ctx, job.Args.OrderID)
 	switch {
 	case err != nil:
-		return answer{}, false, fmt.Errorf("read payment: %w", err)
+		return learned{}, false, fmt.Errorf("read payment: %w", err)
 	case cancelledAt == nil:
-		return answer{}, false, nil
+		return learned{}, false, nil
 	case m.now().Sub(*cancelledAt) < m.cfg.Quiet:
-		return answer{}, true, errUnheard
+		return learned{}, false, errUnheard
 	}
-	return answer{outcome: withdrawn}, true, nil
+	return learned{news: captureUnheard}, true, nil
 }
 
-// refund asks for the money back. A refusal is for people to solve, and is tried again, because the money is owed.
-func (m *Module) refund(ctx context.Context, job jobs.Job[repayment]) (answer, error) {
-	return accepted(m.provider.Refund(ctx, job.ID, job.Args.Reference, job.Args.Money))
+func ofCapture(a answer) learned {
+	if a.outcome == approved {
+		return learned{news: captureApproved, reference: a.reference}
+	}
+	return learned{news: captureRefused, reason: a.reason}
 }
 
-func (m *Module) checkRefund(ctx context.Context, job jobs.Job[repayment]) (a answer, known bool, err error) {
-	a, err = m.provider.Lookup(ctx, job.ID)
+func (m *Module) refund(ctx context.Context, job jobs.Job[call]) (learned, error) {
+	a, err := m.provider.Refund(ctx, job.ID, job.Args.Reference, job.Args.Money)
+	return ofRefund(a, err)
+}
+
+func (m *Module) checkRefund(ctx context.Context, job jobs.Job[call]) (l learned, known bool, err error) {
+	a, err := m.provider.Lookup(ctx, job.ID)
 	if errors.Is(err, errUnheard) {
-		return answer{}, false, nil
+		return learned{}, false, nil
 	}
-	a, err = accepted(a, err)
-	return a, true, err
+	l, err = ofRefund(a, err)
+	return l, true, err
 }
 
-func accepted(a answer, err error) (answer, error) {
+// ofRefund makes an error of a refusal: it is for people to solve, and is tried again, because the money is owed.
+func ofRefund(a answer, err error) (learned, error) {
 	if err == nil && a.outcome != approved {
 		err = errRefundRefused
 	}
-	return a, err
+	return learned{news: refundApproved}, err
 }

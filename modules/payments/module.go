@@ -16,6 +16,7 @@ import (
 	"example.com/shop/platform/jobs"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/worker"
 )
 
 // Config is what a deployment may set.
@@ -38,7 +39,7 @@ type Config struct {
 	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
 }
 
-// Validate refuses what would call nobody, or let two claimers call for one attempt.
+// Validate refuses what would call nobody, or let two processes call for one payment.
 func (c Config) Validate() error {
 	_, err := process.BaseURL(c.ProviderURL)
 	switch {
@@ -69,8 +70,9 @@ type Module struct {
 	outbox   *events.Outbox
 	now      func() time.Time
 	provider provider
-	captures *jobs.Queue[charge, answer]
-	refunds  *jobs.Queue[repayment, answer]
+	captures *jobs.Queue[call, learned]
+	refunds  *jobs.Queue[call, learned]
+	adopter  *worker.Worker
 }
 
 // New makes the module and starts nothing.
@@ -83,16 +85,17 @@ func newModule(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Log
 	limits := jobs.Config{
 		Concurrency: cfg.Concurrency, Lease: cfg.Lease, BackoffFirst: cfg.BackoffFirst, BackoffMost: cfg.BackoffMost, Poll: cfg.Poll,
 	}
-	m.captures = jobs.NewQueue(db, jobs.Kind[charge, answer]{
-		Name: "capture", Do: m.capture, Check: m.checkCapture, FinishTx: m.settleCapturesTx,
+	m.captures = jobs.NewQueue(db, jobs.Kind[call, learned]{
+		Name: "capture", Do: m.capture, Check: m.checkCapture, FinishTx: m.settleTx,
 	}, limits, log, now)
-	m.refunds = jobs.NewQueue(db, jobs.Kind[repayment, answer]{
-		Name: "refund", Do: m.refund, Check: m.checkRefund, FinishTx: m.settleRefundsTx,
+	m.refunds = jobs.NewQueue(db, jobs.Kind[call, learned]{
+		Name: "refund", Do: m.refund, Check: m.checkRefund, FinishTx: m.settleTx,
 	}, limits, log, now)
+	m.adopter = worker.New("adopt attempts", cfg.Poll, m.adopt, log)
 	return m
 }
 
-// Workers are the loops to run: the calls to the provider.
+// Workers are the loops to run: the calls to the provider, and what is left of v0.1.0.
 func (m *Module) Workers() []func(context.Context) error {
-	return []func(context.Context) error{m.captures.Run, m.refunds.Run}
+	return []func(context.Context) error{m.captures.Run, m.refunds.Run, m.adopter.Run}
 }

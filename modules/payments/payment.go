@@ -1,10 +1,6 @@
 package payments
 
-import (
-	"errors"
-
-	"example.com/shop/platform/events"
-)
+import "errors"
 
 // The life of a payment. Each arrow is taken under the lock of the payment's row.
 //
@@ -39,26 +35,21 @@ const (
 	refunded   status = "refunded"
 )
 
-// news is what the module learns about a payment.
-type news struct {
-	what      string
-	reference string       // the provider's name for an approved capture
-	reason    string       // of a refusal
-	cause     events.Cause // of what is published because of it
-}
+// news is something that the module learns about a payment.
+type news string
 
 const (
-	captureApproved = "capture approved"
-	captureRefused  = "capture refused"
-	captureUnheard  = "capture never reached the provider"
-	cancelInTime    = "order cancelled before the capture was claimed"
-	cancelLate      = "order cancelled after the capture was claimed"
-	refundApproved  = "refund approved"
+	captureApproved news = "capture approved"
+	captureRefused  news = "capture refused"
+	captureUnheard  news = "capture never reached the provider"
+	cancelInTime    news = "order cancelled before the capture was claimed"
+	cancelLate      news = "order cancelled after the capture was claimed"
+	refundApproved  news = "refund approved"
 )
 
 type arrow struct {
 	from status
-	on   string
+	on   news
 }
 
 var arrows = map[arrow]status{
@@ -74,8 +65,8 @@ var arrows = map[arrow]status{
 }
 
 // after is the status that follows the news: the same one where no arrow is drawn, so that news that come twice change nothing.
-func (s status) after(what string) status {
-	if to, drawn := arrows[arrow{s, what}]; drawn {
+func (s status) after(n news) status {
+	if to, drawn := arrows[arrow{s, n}]; drawn {
 		return to
 	}
 	return s
@@ -85,9 +76,8 @@ func (s status) after(what string) status {
 type outcome string
 
 const (
-	approved  outcome = "approved"
-	refused   outcome = "refused"
-	withdrawn outcome = "withdrawn" // nothing was asked of the provider, or nothing reached it
+	approved outcome = "approved"
+	refused  outcome = "refused"
 )
 
 // money is an amount in minor units and its ISO 4217 code.

@@ -10,31 +10,33 @@ ON CONFLICT (order_id) DO NOTHING
 RETURNING id;
 
 -- The same lock from the other side: a cancel that came first leaves the row that the late payment due will meet.
--- name: InsertTombstone :execrows
+-- name: InsertTombstones :exec
 INSERT INTO payments (order_id, id, status, amount, currency, token, cancelled_at, created_at, updated_at)
-VALUES (@order_id, @id, 'tombstone', 0, '', '', @now::timestamptz, @now, @now)
+SELECT cancelled.order_id, cancelled.id, 'tombstone', 0, '', '', @now::timestamptz, @now::timestamptz, @now::timestamptz
+FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@ids::uuid[]) AS id) AS cancelled
+ORDER BY cancelled.order_id
 ON CONFLICT (order_id) DO NOTHING;
 
 -- Takes no lock: which payment an order has never changes.
--- name: PaymentOf :one
-SELECT id
+-- name: ListDue :many
+SELECT order_id, id
 FROM payments
-WHERE order_id = @order_id;
+WHERE order_id = ANY (@order_ids::uuid[]) AND status <> 'tombstone';
 
 -- Jobs are deleted before payments are locked, in every transaction here that does both, so that a cancel and a result wait and do not
 -- deadlock.
 -- name: LockPayments :many
-SELECT order_id, id, status, amount, currency, reference, version, cancelled_at
+SELECT order_id, id, status, amount, currency, reference, version
 FROM payments
 WHERE order_id = ANY (@order_ids::uuid[])
 ORDER BY order_id
 FOR NO KEY UPDATE;
 
--- Needs no guard of its own: the rows are locked by LockPayments.
+-- Needs no guard of its own: the rows are locked by LockPayments. Empties the token that v0.1.0 has written.
 -- name: MovePayments :exec
 UPDATE payments
 SET status = moved.status, reference = moved.reference, version = moved.version, token = '', updated_at = @now,
-    cancelled_at = CASE WHEN @cancelled::boolean THEN coalesce(payments.cancelled_at, @now::timestamptz) ELSE payments.cancelled_at END
+    cancelled_at = coalesce(payments.cancelled_at, sqlc.narg('cancelled_at'))
 FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@statuses::text[]) AS status, unnest(@refs::text[]) AS reference,
         unnest(@versions::bigint[]) AS version) AS moved
 WHERE payments.order_id = moved.order_id;
@@ -50,3 +52,23 @@ WHERE order_id = @order_id;
 SELECT id, order_id, status, amount, currency, created_at
 FROM payments
 WHERE order_id = @order_id AND status <> 'tombstone';
+
+-- Takes over what no process of v0.1.0 has taken: SKIP LOCKED passes by what one is about to. The result of one that was frozen finds
+-- no row. An attempt that was never tried is taken for tried, because its order may have been cancelled meanwhile.
+-- name: TakeAttempts :many
+WITH taken AS (
+    DELETE FROM attempts
+    WHERE attempts.id IN (
+        SELECT pending.id
+        FROM attempts AS pending
+        WHERE pending.state = 'pending' AND pending.next_at < @before AND coalesce(pending.lease_until < @before, true)
+        ORDER BY pending.next_at
+        LIMIT 100
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempts.cause
+)
+SELECT taken.id, taken.order_id, taken.kind, greatest(taken.tries, 1)::integer AS tries, taken.cause,
+    payments.amount, payments.currency, payments.token, payments.reference
+FROM taken
+JOIN payments ON payments.order_id = taken.order_id;

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -16,55 +17,49 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// settleCapturesTx commits what the provider said: the payments' moves and the events of them. A cancel that came during the call
-// is seen here, under the lock, and not before.
-func (m *Module) settleCapturesTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[charge, answer]) error {
-	return settleTx(ctx, m, tx, done, map[outcome]string{approved: captureApproved, refused: captureRefused, withdrawn: captureUnheard})
+// learned is news of a payment, and what comes with it.
+type learned struct {
+	news      news
+	reference string       // the provider's name for an approved capture
+	reason    string       // of a refusal
+	cause     events.Cause // of what is published because of it
 }
 
-func (m *Module) settleRefundsTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[repayment, answer]) error {
-	return settleTx(ctx, m, tx, done, map[outcome]string{approved: refundApproved})
-}
-
-func settleTx[A any](ctx context.Context, m *Module, tx pgx.Tx, done []jobs.Done[A, answer], what map[outcome]string) error {
-	learned := map[uuid.UUID]news{}
+// settleTx commits what the provider said. A cancel that came during the call is seen here, under the lock, and not before.
+func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call, learned]) error {
+	byOrder := map[uuid.UUID]learned{}
 	for _, d := range done {
-		orderID, err := uuid.Parse(d.Key)
-		if err != nil {
-			return fmt.Errorf("read order id: %w", err)
-		}
-		learned[orderID] = news{what: what[d.Result.outcome], reference: d.Result.reference, reason: d.Result.reason, cause: d.Cause}
+		d.Result.cause = d.Cause
+		byOrder[d.Args.OrderID] = d.Result
 	}
-	return m.moveTx(ctx, tx, false, learned)
+	return m.moveTx(ctx, tx, byOrder, nil)
 }
 
 // moveTx takes the arrows that the news of orders open: the state changes, and with each the event or the refund that follows. News
 // that open none, because they come twice or late, change nothing.
-func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, cancelled bool, learned map[uuid.UUID]news) error {
-	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(learned)))
+func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]learned, cancelledAt *time.Time) error {
+	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(byOrder)))
 	if err != nil {
 		return fmt.Errorf("lock payments: %w", err)
 	}
-	moved := db.MovePaymentsParams{Now: m.now(), Cancelled: cancelled}
+	moved := db.MovePaymentsParams{CancelledAt: cancelledAt, Now: m.now()}
 	for _, p := range payments {
-		n := learned[p.OrderID]
-		to := status(p.Status).after(n.what)
+		l := byOrder[p.OrderID]
+		to := status(p.Status).after(l.news)
 		if to == status(p.Status) {
 			continue
 		}
 		p.Status, p.Version = string(to), p.Version+1
-		if n.what == captureApproved {
-			p.Reference = n.reference
+		if l.news == captureApproved {
+			p.Reference = l.reference
 		}
 		moved.OrderIds, moved.Statuses = append(moved.OrderIds, p.OrderID), append(moved.Statuses, p.Status)
 		moved.Refs, moved.Versions = append(moved.Refs, p.Reference), append(moved.Versions, p.Version)
-		if err := m.followTx(events.WithCause(ctx, n.cause), tx, p, n.reason); err != nil {
+		if err := m.followTx(events.WithCause(ctx, l.cause), tx, p, l.reason); err != nil {
 			return err
 		}
 	}
-	if len(moved.OrderIds) > 0 {
-		postgres.Queue(tx, db.New(tx).MovePayments, moved)
-	}
+	postgres.Queue(tx, db.New(tx).MovePayments, moved)
 	return nil
 }
 
@@ -80,8 +75,8 @@ func (m *Module) followTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentsRow, 
 	case refunded:
 		return m.outbox.PublishTx(ctx, tx, paymentsapi.Refunded{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
 	case refunding:
-		return m.refunds.EnqueueTx(ctx, tx, jobs.Job[repayment]{
-			ID: uuid.NewSHA1(p.ID, []byte("refund")), Key: orderID, Args: repayment{Money: money(amount), Reference: p.Reference},
+		return m.refunds.EnqueueTx(ctx, tx, jobs.Job[call]{
+			ID: uuid.NewSHA1(p.ID, []byte("refund")), Key: orderID, Args: call{OrderID: p.OrderID, Money: money(amount), Reference: p.Reference},
 		})
 	}
 	return nil

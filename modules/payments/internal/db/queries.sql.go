@@ -9,6 +9,7 @@ import (
 	"context"
 	"time"
 
+	"example.com/shop/platform/events"
 	"github.com/google/uuid"
 )
 
@@ -72,25 +73,56 @@ func (q *Queries) InsertPayments(ctx context.Context, arg InsertPaymentsParams) 
 	return items, nil
 }
 
-const insertTombstone = `-- name: InsertTombstone :execrows
+const insertTombstones = `-- name: InsertTombstones :exec
 INSERT INTO payments (order_id, id, status, amount, currency, token, cancelled_at, created_at, updated_at)
-VALUES ($1, $2, 'tombstone', 0, '', '', $3::timestamptz, $3, $3)
+SELECT cancelled.order_id, cancelled.id, 'tombstone', 0, '', '', $1::timestamptz, $1::timestamptz, $1::timestamptz
+FROM (SELECT unnest($2::uuid[]) AS order_id, unnest($3::uuid[]) AS id) AS cancelled
+ORDER BY cancelled.order_id
 ON CONFLICT (order_id) DO NOTHING
 `
 
-type InsertTombstoneParams struct {
-	OrderID uuid.UUID
-	ID      uuid.UUID
-	Now     time.Time
+type InsertTombstonesParams struct {
+	Now      time.Time
+	OrderIds []uuid.UUID
+	Ids      []uuid.UUID
 }
 
 // The same lock from the other side: a cancel that came first leaves the row that the late payment due will meet.
-func (q *Queries) InsertTombstone(ctx context.Context, arg InsertTombstoneParams) (int64, error) {
-	result, err := q.db.Exec(ctx, insertTombstone, arg.OrderID, arg.ID, arg.Now)
+func (q *Queries) InsertTombstones(ctx context.Context, arg InsertTombstonesParams) error {
+	_, err := q.db.Exec(ctx, insertTombstones, arg.Now, arg.OrderIds, arg.Ids)
+	return err
+}
+
+const listDue = `-- name: ListDue :many
+SELECT order_id, id
+FROM payments
+WHERE order_id = ANY ($1::uuid[]) AND status <> 'tombstone'
+`
+
+type ListDueRow struct {
+	OrderID uuid.UUID
+	ID      uuid.UUID
+}
+
+// Takes no lock: which payment an order has never changes.
+func (q *Queries) ListDue(ctx context.Context, orderIds []uuid.UUID) ([]ListDueRow, error) {
+	rows, err := q.db.Query(ctx, listDue, orderIds)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []ListDueRow
+	for rows.Next() {
+		var i ListDueRow
+		if err := rows.Scan(&i.OrderID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listPayments = `-- name: ListPayments :many
@@ -137,7 +169,7 @@ func (q *Queries) ListPayments(ctx context.Context, orderID uuid.UUID) ([]ListPa
 }
 
 const lockPayments = `-- name: LockPayments :many
-SELECT order_id, id, status, amount, currency, reference, version, cancelled_at
+SELECT order_id, id, status, amount, currency, reference, version
 FROM payments
 WHERE order_id = ANY ($1::uuid[])
 ORDER BY order_id
@@ -145,14 +177,13 @@ FOR NO KEY UPDATE
 `
 
 type LockPaymentsRow struct {
-	OrderID     uuid.UUID
-	ID          uuid.UUID
-	Status      string
-	Amount      int64
-	Currency    string
-	Reference   string
-	Version     int64
-	CancelledAt *time.Time
+	OrderID   uuid.UUID
+	ID        uuid.UUID
+	Status    string
+	Amount    int64
+	Currency  string
+	Reference string
+	Version   int64
 }
 
 // Jobs are deleted before payments are locked, in every transaction here that does both, so that a cancel and a result wait and do not
@@ -174,7 +205,6 @@ func (q *Queries) LockPayments(ctx context.Context, orderIds []uuid.UUID) ([]Loc
 			&i.Currency,
 			&i.Reference,
 			&i.Version,
-			&i.CancelledAt,
 		); err != nil {
 			return nil, err
 		}
@@ -189,26 +219,26 @@ func (q *Queries) LockPayments(ctx context.Context, orderIds []uuid.UUID) ([]Loc
 const movePayments = `-- name: MovePayments :exec
 UPDATE payments
 SET status = moved.status, reference = moved.reference, version = moved.version, token = '', updated_at = $1,
-    cancelled_at = CASE WHEN $2::boolean THEN coalesce(payments.cancelled_at, $1::timestamptz) ELSE payments.cancelled_at END
+    cancelled_at = coalesce(payments.cancelled_at, $2)
 FROM (SELECT unnest($3::uuid[]) AS order_id, unnest($4::text[]) AS status, unnest($5::text[]) AS reference,
         unnest($6::bigint[]) AS version) AS moved
 WHERE payments.order_id = moved.order_id
 `
 
 type MovePaymentsParams struct {
-	Now       time.Time
-	Cancelled bool
-	OrderIds  []uuid.UUID
-	Statuses  []string
-	Refs      []string
-	Versions  []int64
+	Now         time.Time
+	CancelledAt *time.Time
+	OrderIds    []uuid.UUID
+	Statuses    []string
+	Refs        []string
+	Versions    []int64
 }
 
-// Needs no guard of its own: the rows are locked by LockPayments.
+// Needs no guard of its own: the rows are locked by LockPayments. Empties the token that v0.1.0 has written.
 func (q *Queries) MovePayments(ctx context.Context, arg MovePaymentsParams) error {
 	_, err := q.db.Exec(ctx, movePayments,
 		arg.Now,
-		arg.Cancelled,
+		arg.CancelledAt,
 		arg.OrderIds,
 		arg.Statuses,
 		arg.Refs,
@@ -217,16 +247,65 @@ func (q *Queries) MovePayments(ctx context.Context, arg MovePaymentsParams) erro
 	return err
 }
 
-const paymentOf = `-- name: PaymentOf :one
-SELECT id
-FROM payments
-WHERE order_id = $1
+const takeAttempts = `-- name: TakeAttempts :many
+WITH taken AS (
+    DELETE FROM attempts
+    WHERE attempts.id IN (
+        SELECT pending.id
+        FROM attempts AS pending
+        WHERE pending.state = 'pending' AND pending.next_at < $1 AND coalesce(pending.lease_until < $1, true)
+        ORDER BY pending.next_at
+        LIMIT 100
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempts.cause
+)
+SELECT taken.id, taken.order_id, taken.kind, greatest(taken.tries, 1)::integer AS tries, taken.cause,
+    payments.amount, payments.currency, payments.token, payments.reference
+FROM taken
+JOIN payments ON payments.order_id = taken.order_id
 `
 
-// Takes no lock: which payment an order has never changes.
-func (q *Queries) PaymentOf(ctx context.Context, orderID uuid.UUID) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, paymentOf, orderID)
-	var id uuid.UUID
-	err := row.Scan(&id)
-	return id, err
+type TakeAttemptsRow struct {
+	ID        uuid.UUID
+	OrderID   uuid.UUID
+	Kind      string
+	Tries     int32
+	Cause     events.Cause
+	Amount    int64
+	Currency  string
+	Token     string
+	Reference string
+}
+
+// Takes over what no process of v0.1.0 has taken: SKIP LOCKED passes by what one is about to. The result of one that was frozen finds
+// no row. An attempt that was never tried is taken for tried, because its order may have been cancelled meanwhile.
+func (q *Queries) TakeAttempts(ctx context.Context, before time.Time) ([]TakeAttemptsRow, error) {
+	rows, err := q.db.Query(ctx, takeAttempts, before)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TakeAttemptsRow
+	for rows.Next() {
+		var i TakeAttemptsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.Kind,
+			&i.Tries,
+			&i.Cause,
+			&i.Amount,
+			&i.Currency,
+			&i.Token,
+			&i.Reference,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
