@@ -27,7 +27,12 @@ func (s *shop) orders(n int) []uuid.UUID {
 	return ids
 }
 
-// Each order moves once, from where it is, and what is published of it has the cause of the event that moved it.
+func deliveryOf[E events.Event](e E, cause events.Cause) events.Delivery[E] {
+	return events.Delivery[E]{Event: e, Cause: cause}
+}
+
+// Each order moves once, from where it is, and what is published of it has the cause of the event
+// that moved it.
 func TestABatchOfMixedMoves(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -39,9 +44,9 @@ func TestABatchOfMixedMoves(t *testing.T) {
 		id  uuid.UUID
 		why string
 	}{{first, "one"}, {uuid.New(), "unknown"}, {due, "due"}, {cancelled, "late"}, {first, "twice"}, {second, "two"}} {
-		id, cause := d.id.String(), events.CauseOf(events.WithOrigin(t.Context(), events.Origin{CorrelationID: d.why, Actor: "test"}))
-		reserved = append(reserved, events.Delivery[inventoryapi.Reserved]{Event: inventoryapi.Reserved{OrderID: id}, Cause: cause})
-		captured = append(captured, events.Delivery[paymentsapi.Captured]{Event: paymentsapi.Captured{OrderID: id}, Cause: cause})
+		cause := events.CauseOf(events.WithOrigin(t.Context(), events.Origin{CorrelationID: d.why, Actor: "test"}))
+		reserved = append(reserved, deliveryOf(inventoryapi.Reserved{OrderID: d.id.String()}, cause))
+		captured = append(captured, deliveryOf(paymentsapi.Captured{OrderID: d.id.String()}, cause))
 	}
 	err := s.pool.InTx(t.Context(), func(tx pgx.Tx) error {
 		return follow[inventoryapi.Reserved](s.module, reserve)(t.Context(), tx, reserved)
@@ -62,7 +67,8 @@ func TestABatchOfMixedMoves(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	rows, err := s.pool.Query(t.Context(), "SELECT concat_ws(' ', topic, headers ->> 'correlationid') FROM outbox WHERE headers ->> 'actor' = 'test'")
+	rows, err := s.pool.Query(t.Context(),
+		"SELECT concat_ws(' ', topic, headers ->> 'correlationid') FROM outbox WHERE headers ->> 'actor' = 'test'")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,13 +77,16 @@ func TestABatchOfMixedMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(got)
-	want := []string{"orders.confirmed.v1 due", "orders.confirmed.v1 one", "orders.payment_due.v1 one", "orders.payment_due.v1 two"}
+	want := []string{
+		"orders.confirmed.v1 due", "orders.confirmed.v1 one", "orders.payment_due.v1 one", "orders.payment_due.v1 two",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("published (-want +got):\n%s", diff)
 	}
 }
 
-// In whatever batches the bus delivers them, each order moves once, and an event that cannot be read holds up no other.
+// In whatever batches the bus delivers them, each order moves once, and an event that cannot be read
+// holds up no other.
 func TestManyEventsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -128,7 +137,8 @@ func TestManyOrdersExpire(t *testing.T) {
 	expire := func(wantMore bool, wantLeft int64) {
 		t.Helper()
 		more, err := s.module.expireOverdue(t.Context())
-		if left := s.count("SELECT count(*) FROM orders WHERE status = 'placed'"); err != nil || more != wantMore || left != wantLeft {
+		left := s.count("SELECT count(*) FROM orders WHERE status = 'placed'")
+		if err != nil || more != wantMore || left != wantLeft {
 			t.Errorf("more %v and %d left, want %v and %d; %v", more, left, wantMore, wantLeft, err)
 		}
 	}
@@ -139,7 +149,8 @@ func TestManyOrdersExpire(t *testing.T) {
 	}
 	expire(false, 0)
 	expire(false, 0)
-	n := s.count(`SELECT count(DISTINCT key) FROM outbox WHERE topic = 'orders.cancelled.v1' AND payload ->> 'reason' = 'expired' AND headers ->> 'actor' = 'system'`)
+	n := s.count(`SELECT count(DISTINCT key) FROM outbox
+		WHERE topic = 'orders.cancelled.v1' AND payload ->> 'reason' = 'expired' AND headers ->> 'actor' = 'system'`)
 	if n != int64(len(ids)) {
 		t.Errorf("%d were published as expired by the system", n)
 	}

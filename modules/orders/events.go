@@ -13,7 +13,7 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// Handlers are orders' part in the saga of an order, which it drives: each event of another module moves an order on.
+// Handlers are orders' part in the saga, which it drives: each event moves its order on.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		// The payment is due now, and not earlier: no money is taken for what cannot be sent.
@@ -25,12 +25,12 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// follow returns a handler that moves the orders that a batch is about, in one statement. The events may come late, twice and in
-// any order (see moveTx).
+// follow returns a handler that moves the orders of a batch. Events may come late, twice and in any
+// order: see moveTx.
 func follow[E events.Event](m *Module, mv move) func(context.Context, pgx.Tx, []events.Delivery[E]) error {
 	return func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[E]) error {
 		causes := map[uuid.UUID]events.Cause{}
-		for _, d := range slices.Backward(batch) { // of two that are about one order, the first moves it
+		for _, d := range slices.Backward(batch) { // of two for one order, the first moves it
 			order, _ := d.Event.Aggregate()
 			id, err := uuid.Parse(order)
 			if err != nil {

@@ -26,8 +26,9 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// shop is the module with everything around it that a process gives it: a database, a bus, a web server, a stock, and a clock
-// that stands still until the test moves it. Inventory and payments are no more than an outbox each, on the tables of orders.
+// shop is the module with everything around it that a process gives it: a database, a bus, a web
+// server, a stock, and a clock that stands still until the test moves it. Inventory and payments are
+// no more than an outbox each, on the tables of orders.
 type shop struct {
 	t      *testing.T
 	module *Module
@@ -150,7 +151,8 @@ func (s *shop) log() string {
 	return s.logged.String()
 }
 
-// happen publishes events of other modules, one after the other, and returns when the last has been handled.
+// happen publishes events of other modules, one after the other, and returns when the last has been
+// handled.
 func (s *shop) happen(facts ...events.Event) {
 	s.t.Helper()
 	for _, e := range facts {
@@ -158,7 +160,8 @@ func (s *shop) happen(facts ...events.Event) {
 	}
 }
 
-// happenTogether publishes events of one other module in one transaction, and returns when they have been handled.
+// happenTogether publishes events of one other module in one transaction, and returns when they have
+// been handled.
 func (s *shop) happenTogether(facts ...events.Event) {
 	s.t.Helper()
 	module, _, _ := strings.Cut(facts[0].Topic(), ".")
@@ -183,15 +186,15 @@ func (s *shop) settle() {
 }
 
 // await waits until the query counts as many.
-func (s *shop) await(want int64, query string, args ...any) {
+func (s *shop) await(want int64, query string) {
 	s.t.Helper()
 	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.After(20 * time.Second); s.count(query, args...) != want; {
+	for deadline := time.After(20 * time.Second); s.count(query) != want; {
 		select {
 		case <-again.C:
 		case <-deadline:
-			s.t.Fatalf("%s: %d, want %d", query, s.count(query, args...), want)
+			s.t.Fatalf("%s: %d, want %d", query, s.count(query), want)
 		}
 	}
 }

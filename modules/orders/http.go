@@ -211,7 +211,7 @@ func placedOutput(o newOrder) *orderOutput {
 // retryAfter is how many seconds a customer should wait for inventory to come back.
 const retryAfter = "2"
 
-// problem maps an error of the module to an answer that says what to do about it. The platform maps its own, and logs the rest.
+// problem maps the module's errors to answers. The platform maps its own, and logs the rest.
 func problem(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errNotFound):

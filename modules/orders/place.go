@@ -25,8 +25,9 @@ type placement struct {
 	lines        []ordersapi.Line
 }
 
-// place stores a new order at the prices that inventory quotes now, once per idempotency key. The answer to a key that was used
-// is looked up before the quote: it stays what it was, whatever the products cost by now.
+// place stores a new order at the prices that inventory quotes now, once per idempotency key. The
+// answer to a key that was used is looked up before the quote: it stays what it was, whatever the
+// products cost by now.
 func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
 	answer, ok, err := idempotency.Stored[*orderOutput](ctx, m.db, key)
 	if err != nil || ok {
@@ -47,8 +48,8 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	})
 }
 
-// newOrder is a placement with all that is stored of it. It is made before the transaction: a connection is held for nothing but
-// writing.
+// newOrder is a placement with all that is stored of it. It is made before the transaction, which
+// holds a connection for nothing but writing.
 type newOrder struct {
 	placement
 	key                idempotency.Key
@@ -59,8 +60,8 @@ type newOrder struct {
 	placedAt, deadline time.Time
 }
 
-// placeTx stores and publishes the orders of one group (postgres.Group), but for those whose key is in use. However many they
-// are, it takes two round trips:
+// placeTx stores and publishes the orders of a group (postgres.Group), but for those whose key is in
+// use. However many they are, it takes two round trips:
 //
 //	lock and read the keys
 //	INSERT orders, lines, the answers, the events; COMMIT
@@ -86,8 +87,8 @@ func (m *Module) placeTx(ctx context.Context, tx pgx.Tx, group []newOrder) ([]po
 	})
 }
 
-// price asks inventory for the name and the price of every product. It is the one call to another module that a customer waits
-// for, and its failure has an error of its own: the same request will do once inventory is back.
+// price asks inventory for the name and the price of every product. It is the one call to another
+// module that a customer waits for; after errNoQuote the same request will do once inventory is back.
 func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, error) {
 	// A sku that is in two lines is asked for twice, which inventory answers once.
 	skus := make([]string, len(lines))
@@ -116,7 +117,7 @@ func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLin
 	return priced, nil
 }
 
-// insertTx writes the orders in two statements, however many they and their lines are, and waits for neither. The lines keep the
+// insertTx queues two statements, however many the orders and their lines are. The lines keep the
 // quoted prices: what a product costs later is none of the order's business.
 func insertTx(tx pgx.Tx, orders []newOrder) {
 	var rows db.InsertOrdersParams

@@ -14,16 +14,17 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// moveTx moves the orders and publishes the fact of each, with its own cause. An order that is not there, or not where the move
-// starts, stays as it is, and nothing is published of it: what asked for the move came late or twice, which is no error.
+// moveTx moves the orders and publishes the fact of each, with its own cause. An order that is not
+// there, or not where the move starts, stays as it is: what asks for the move came late or twice.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, mv move, causes map[uuid.UUID]events.Cause) error {
-	now := m.now()
-	params := db.MoveOrdersParams{Ids: slices.Collect(maps.Keys(causes)), ToStatus: string(mv.to), Reason: mv.reason, Now: now}
+	params := db.MoveOrdersParams{
+		Ids: slices.Collect(maps.Keys(causes)), ToStatus: string(mv.to), Reason: mv.reason, Now: m.now(),
+	}
 	for _, s := range mv.from {
 		params.FromStatuses = append(params.FromStatuses, string(s))
 	}
 	if !mv.to.final() { // the next wait has a deadline of its own, counted from now
-		deadline := now.Add(m.cfg.Deadline)
+		deadline := params.Now.Add(m.cfg.Deadline)
 		params.Deadline = &deadline
 	}
 	moved, err := db.New(tx).MoveOrders(ctx, params)
@@ -54,8 +55,8 @@ func factOf(o db.Order) events.Event {
 // expiryBatch keeps the transaction that expires orders short.
 const expiryBatch = 100
 
-// expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event: inventory releases, payments
-// refunds even a capture that arrives later.
+// expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event:
+// inventory releases, payments refunds even a capture that arrives later.
 func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 	now := m.now()
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {

@@ -22,7 +22,7 @@ func FuzzKey(f *testing.F) {
 	f.Add("ü\u2028", "k", "a\\u0000", "a\u0000")
 	f.Add("ann\nPOST /others", "k", "<>&", "\\u003c\\u003e\\u0026")
 	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);")}}
-	pool := pgtest.New(f, pgtest.Schema{Module: "alpha", Migrations: migrations}).Pool(f, "alpha")
+	pool := pgtest.New(f, pgtest.Schema{Module: "alpha", Migrations: migrations}).Module(f, "alpha")
 	runs := 0
 	f.Fuzz(func(t *testing.T, subject, key, sku, otherSKU string) {
 		// What a token's subject and a body's text never are.
@@ -33,8 +33,8 @@ func FuzzKey(f *testing.F) {
 		subject = fmt.Sprintf("%d %s", runs, subject)
 		place := func(sku, id string) (got answer, err error) {
 			key := NewKey(subject, "POST /things", key, order{sku})
-			err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-				got, err = DoTx(t.Context(), tx, key, func() (answer, error) {
+			err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
+				got, err = doTx(t.Context(), tx, key, func() (answer, error) {
 					_, err := tx.Exec(t.Context(), "INSERT INTO effects (id) VALUES ($1)", id)
 					return answerOf(id), err
 				})

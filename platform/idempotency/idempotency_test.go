@@ -1,7 +1,9 @@
 package idempotency
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,17 +13,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/postgres"
 )
 
 // setup returns the pools of two modules in one database. A module of the tests owns one table, effects.
-func setup(t *testing.T) (pool, other *pgxpool.Pool) {
+func setup(t *testing.T) (pool, other *postgres.DB) {
 	t.Helper()
 	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);")}}
 	db := pgtest.New(t, pgtest.Schema{Module: "alpha", Migrations: migrations}, pgtest.Schema{Module: "beta", Migrations: migrations})
-	return db.Pool(t, "alpha"), db.Pool(t, "beta")
+	return db.Module(t, "alpha"), db.Module(t, "beta")
 }
 
 // answer has the shape of an operation's output: status, a header and the body are what is stored.
@@ -47,9 +49,9 @@ type order struct {
 func keyOf(key string) Key { return NewKey("ann", "POST /things", key, order{"mug"}) }
 
 // place is a use case: one row, and the answer, in one transaction.
-func place(t *testing.T, pool *pgxpool.Pool, key Key, id string) (got answer, err error) {
-	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		got, err = DoTx(t.Context(), tx, key, func() (answer, error) {
+func place(t *testing.T, pool *postgres.DB, key Key, id string) (got answer, err error) {
+	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		got, err = doTx(t.Context(), tx, key, func() (answer, error) {
 			_, err := tx.Exec(t.Context(), "INSERT INTO effects (id) VALUES ($1)", id)
 			return answerOf(id), err
 		})
@@ -58,7 +60,19 @@ func place(t *testing.T, pool *pgxpool.Pool, key Key, id string) (got answer, er
 	return got, err
 }
 
-func effects(t *testing.T, pool *pgxpool.Pool) (n int) {
+// doTx is DoTx with one key.
+func doTx(ctx context.Context, tx pgx.Tx, key Key, effect func() (answer, error)) (answer, error) {
+	results, err := DoTx(ctx, tx, []Key{key}, func([]int) ([]answer, error) {
+		a, err := effect()
+		return []answer{a}, err
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return results[0].Value, results[0].Err
+}
+
+func effects(t *testing.T, pool *postgres.DB) (n int) {
 	t.Helper()
 	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM effects").Scan(&n); err != nil {
 		t.Fatal(err)
@@ -117,8 +131,8 @@ func TestKeyOfAnotherRequest(t *testing.T) {
 func TestRunningKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	pool, other := setup(t)
-	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		_, err := DoTx(t.Context(), tx, keyOf("k"), func() (answer, error) {
+	err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) {
 			if _, err := place(t, pool, keyOf("k"), "two"); !errors.Is(err, ErrRunning) {
 				t.Errorf("the same key: %v", err)
 			}
@@ -145,16 +159,16 @@ func TestFailedEffectFreesTheKey(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
 	failure := errors.New("no stock")
-	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		_, err := DoTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answer{}, failure })
+	err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answer{}, failure })
 		return err
 	})
 	if !errors.Is(err, failure) {
 		t.Errorf("the effect's error became %v", err)
 	}
 	// Nor does an answer survive a transaction that fails later.
-	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		if _, err := DoTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answerOf("lost"), nil }); err != nil {
+	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		if _, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answerOf("lost"), nil }); err != nil {
 			return err
 		}
 		return failure
@@ -207,7 +221,11 @@ func TestInvalidKeys(t *testing.T) {
 		if _, _, err := Stored[answer](t.Context(), nil, key); !errors.Is(err, ErrKey) {
 			t.Errorf("stored %q: %v", text, err)
 		}
-		if _, err := DoTx(t.Context(), nil, key, func() (answer, error) { panic("called") }); !errors.Is(err, ErrKey) {
+		err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
+			_, err := doTx(t.Context(), tx, key, func() (answer, error) { panic("called") })
+			return err
+		})
+		if !errors.Is(err, ErrKey) {
 			t.Errorf("do %q: %v", text, err)
 		}
 	}
@@ -238,5 +256,43 @@ func TestPrune(t *testing.T) {
 	}
 	if _, ok, err := Stored[answer](t.Context(), pool, keyOf("new")); !ok || err != nil {
 		t.Errorf("a young answer: %v %v", ok, err)
+	}
+}
+
+// Keys that come together are decided each by itself, and one that comes twice counts once.
+func TestSeveralKeys(t *testing.T) {
+	t.Parallel()
+	db, _ := setup(t)
+	if _, err := place(t, db, keyOf("stored"), "old"); err != nil {
+		t.Fatal(err)
+	}
+	keys := []Key{keyOf("stored"), keyOf("new"), keyOf("new"), NewKey("ann", "POST /things", "stored", order{"cup"}), keyOf(""), keyOf("newer")}
+	var fresh []int
+	var results []postgres.Result[answer]
+	err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
+		results, err = DoTx(t.Context(), tx, keys, func(indexes []int) (answers []answer, err error) {
+			fresh = indexes
+			for range indexes {
+				answers = append(answers, answerOf("fresh"))
+			}
+			return answers, nil
+		})
+		return err
+	})
+	if err != nil || !slices.Equal(fresh, []int{1, 5}) {
+		t.Fatalf("the effect was given %v: %v", fresh, err)
+	}
+	for i, want := range []error{nil, nil, ErrRunning, ErrReused, ErrKey, nil} {
+		if !errors.Is(results[i].Err, want) {
+			t.Errorf("key %d: %v, want %v", i, results[i].Err, want)
+		}
+	}
+	if results[0].Value != answerOf("old") || results[1].Value != answerOf("fresh") || results[5].Value != answerOf("fresh") {
+		t.Errorf("the answers are %+v", results)
+	}
+	for _, key := range []string{"new", "newer"} {
+		if got, ok, err := Stored[answer](t.Context(), db, keyOf(key)); !ok || err != nil || got != answerOf("fresh") {
+			t.Errorf("%s: stored %v %v %v", key, got, ok, err)
+		}
 	}
 }

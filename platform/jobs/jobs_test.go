@@ -253,14 +253,11 @@ func TestSlowJobsHoldUpNoOther(t *testing.T) {
 		}
 		return send(ctx, j)
 	}})
+	for range o.cfg.Concurrency - 1 {
+		o.enqueue(o.db, q, "slow")
+	}
 	o.run(q)
-	o.until("the slow ones are under way", func() bool {
-		if n := o.count("SELECT count(*) FROM jobs WHERE tries = 1"); n < o.cfg.Concurrency-1 {
-			o.enqueue(o.db, q, "slow")
-			return false
-		}
-		return true
-	})
+	o.until("the slow ones are under way", func() bool { return o.count("SELECT count(*) FROM jobs WHERE tries = 1") == o.cfg.Concurrency-1 })
 	o.enqueue(o.db, q, many(20)...)
 	o.until("the others are done", func() bool { return o.count("SELECT count(*) FROM sent") == 20 })
 	close(release)
@@ -306,8 +303,8 @@ func TestLeaseRunsOut(t *testing.T) {
 				<-thaw
 				return "LATE", late
 			}})
-			stop := o.run(frozen)
-			o.enqueue(o.db, frozen, "ada")
+			o.insert("letter", `{}`)
+			stop := o.run(frozen) // looks once
 			<-called
 			o.ahead.Store(int64(o.cfg.Lease))
 			o.run(o.queue(kind{
@@ -340,13 +337,14 @@ func TestLeaseRunsOut(t *testing.T) {
 func TestProcessDies(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	dying := o.pg.Module(t, "office")
-	q := o.queueOn(dying, kind{Do: func(ctx context.Context, j job) (string, error) {
+	dying, called := o.pg.Module(t, "office"), make(chan struct{})
+	o.insert("letter", `{}`)
+	stop := o.run(o.queueOn(dying, kind{Do: func(ctx context.Context, j job) (string, error) {
+		close(called)
 		dying.Close()
 		return send(ctx, j)
-	}})
-	stop := o.run(q)
-	o.enqueue(dying, q, "ada")
+	}}))
+	<-called
 	stop()
 	o.ahead.Store(int64(o.cfg.Lease))
 	asked := 0

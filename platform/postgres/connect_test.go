@@ -77,12 +77,12 @@ func (o *own) open(t *testing.T, admin string) (session string, err error) {
 
 func (o *own) serve(t *testing.T, url string) (session string, err error) {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), "marks", url, 1, schema)
+	marks, err := postgres.Open(t.Context(), "marks", url, 1, schema)
 	if err != nil {
 		return "", err
 	}
-	defer pool.Close()
-	err = pool.QueryRow(t.Context(), `SELECT format('%s in %s.%s', session_user, current_database(), nspname)
+	defer marks.Close()
+	err = marks.QueryRow(t.Context(), `SELECT format('%s in %s.%s', session_user, current_database(), nspname)
 		FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE pg_class.oid = 'marks'::regclass`).Scan(&session)
 	return session, err
 }

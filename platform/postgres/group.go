@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,14 +87,18 @@ func (g *Group[In, Out]) work() {
 	}
 }
 
-// settle answers each of the calls.
+// settle answers each of the calls whose callers are there.
 func (g *Group[In, Out]) settle(calls []call[In, Out]) {
+	calls = slices.DeleteFunc(calls, func(c call[In, Out]) bool { return c.ctx.Err() != nil })
+	if len(calls) == 0 {
+		return
+	}
 	results, err := g.commit(calls)
 	for i, c := range calls {
 		switch {
 		case err == nil:
 			c.done <- results[i]
-		case len(calls) == 1:
+		case len(calls) == 1 || errors.Is(err, ErrNoAnswer): // each of them would wait as long
 			c.done <- Result[Out]{Err: err}
 		default:
 			g.settle(calls[i : i+1])
@@ -113,9 +119,17 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 	for i, c := range calls {
 		in[i] = c.in
 	}
+	begun := false
 	err = g.db.InTx(ctx, func(tx pgx.Tx) (err error) {
+		begun = true
 		results, err = g.run(ctx, tx, in)
+		if err == nil && len(results) != len(in) {
+			panic("postgres: a call of a group has no result")
+		}
 		return err
 	})
+	if !begun {
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+	}
 	return results, err
 }

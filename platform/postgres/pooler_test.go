@@ -24,25 +24,20 @@ func TestTransactionsThroughAPooler(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
 	p := pooler.New(t, db.URL("marks"))
-	pool, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 4*pooler.Size, schema)
+	marks, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 4*pooler.Size, schema)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
-	if _, err := pool.Exec(t.Context(), "INSERT INTO marks VALUES ('0')"); err != nil {
+	t.Cleanup(marks.Close)
+	if _, err := marks.Exec(t.Context(), "INSERT INTO marks VALUES ('0')"); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
 	for range 4 * pooler.Size {
 		all.Go(func() {
-			err := postgres.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-				later := postgres.Later(tx)
-				if _, err := later.Exec(t.Context(), "SELECT pg_advisory_xact_lock(1)"); err != nil {
-					return err
-				}
-				if _, err := later.Exec(t.Context(), "SET LOCAL work_mem = '1MB'"); err != nil {
-					return err
-				}
+			err := marks.InTx(t.Context(), func(tx pgx.Tx) error {
+				postgres.QueueSQL(tx, "SELECT pg_advisory_xact_lock(1)")
+				postgres.QueueSQL(tx, "SET LOCAL work_mem = '1MB'")
 				// A sum that is read before it is written: without the lock, one would be lost.
 				var name, schema string
 				err := tx.QueryRow(t.Context(), "SELECT max(name), current_schema()::text FROM marks WHERE $1::jsonb ? 'k'",
@@ -63,7 +58,7 @@ func TestTransactionsThroughAPooler(t *testing.T) {
 	}
 	all.Wait()
 	var name, memory string
-	if err := pool.QueryRow(t.Context(), "SELECT name, current_setting('work_mem') FROM marks").Scan(&name, &memory); err != nil {
+	if err := marks.QueryRow(t.Context(), "SELECT name, current_setting('work_mem') FROM marks").Scan(&name, &memory); err != nil {
 		t.Fatal(err)
 	}
 	if name != "12" || memory == "1MB" {
@@ -76,11 +71,11 @@ func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
 	p := pooler.New(t, db.URL("marks"))
-	pool, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 2, schema)
+	marks, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 2, schema)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	t.Cleanup(marks.Close)
 	admin := db.Admin(t)
 	running := func() (n int) {
 		err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
@@ -93,10 +88,8 @@ func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
-			if _, err := postgres.Later(tx).Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
-				return err
-			}
+		ended <- marks.InTx(ctx, func(tx pgx.Tx) error {
+			postgres.QueueSQL(tx, "SET LOCAL statement_timeout = 0")
 			_, err := tx.Exec(ctx, "SELECT pg_sleep(3600)")
 			return err
 		})
@@ -135,12 +128,12 @@ func TestAProbeAsksTheServerBehindAPooler(t *testing.T) {
 			w := wire.To(t, login.Host)
 			login.Host = w.Address()
 			p := pooler.New(t, login.String())
-			pool, err := postgres.Open(t.Context(), "marks", p.Through(login.String()), 1, schema)
+			marks, err := postgres.Open(t.Context(), "marks", p.Through(login.String()), 1, schema)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(pool.Close)
-			probe := postgres.NewProbe(pool)
+			t.Cleanup(marks.Close)
+			probe := postgres.NewProbe(marks.Pool)
 			t.Cleanup(probe.Close)
 			if err := probe.Check(t.Context()); err != nil {
 				t.Fatal(err)
@@ -189,12 +182,12 @@ func TestAnAddressThatCannotSendEveryStatement(t *testing.T) {
 		"default_query_exec_mode=cache_describe":  "",
 		"default_query_exec_mode=describe_exec":   "",
 	} {
-		pool, err := postgres.Open(t.Context(), "marks", db.URL("marks")+"&"+parameter, 1, schema)
+		marks, err := postgres.Open(t.Context(), "marks", db.URL("marks")+"&"+parameter, 1, schema)
 		if says == "" && err != nil || says != "" && (!errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says)) {
 			t.Errorf("%s: %v", parameter, err)
 		}
 		if err == nil {
-			pool.Close()
+			marks.Close()
 		}
 	}
 }

@@ -14,14 +14,14 @@ func TestAProbeNeedsNoConnectionOfThePool(t *testing.T) {
 	t.Parallel()
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
 	db := pgtest.New(t, pgtest.Schema{Module: "probed", Migrations: migrations})
-	pool, err := postgres.Open(t.Context(), "probed", db.URL("probed"), 1, migrations)
+	marks, err := postgres.Open(t.Context(), "probed", db.URL("probed"), 1, migrations)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pool.Close()
-	probe := postgres.NewProbe(pool)
+	defer marks.Close()
+	probe := postgres.NewProbe(marks.Pool)
 	defer probe.Close()
-	held, err := pool.Acquire(t.Context()) // the only one
+	held, err := marks.Acquire(t.Context()) // the only one
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,12 +33,12 @@ func TestAStandbyIsNoServer(t *testing.T) {
 	if err := postgres.Migrate(ctx, migrate, schema); err != nil {
 		t.Fatal(err)
 	}
-	pool, err := postgres.Open(ctx, "marks", runtime, 1, schema)
+	marks, err := postgres.Open(ctx, "marks", runtime, 1, schema)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
-	probe := postgres.NewProbe(pool)
+	t.Cleanup(marks.Close)
+	probe := postgres.NewProbe(marks.Pool)
 	t.Cleanup(probe.Close)
 	ask := func(statement string) (answer string) {
 		conn, err := pgx.Connect(ctx, server.URL())
@@ -63,17 +63,17 @@ func TestAStandbyIsNoServer(t *testing.T) {
 	}
 
 	open := func(address string) error {
-		pool, err := postgres.Open(ctx, "marks", address, 1, schema)
+		marks, err := postgres.Open(ctx, "marks", address, 1, schema)
 		if err == nil {
-			pool.Close()
+			marks.Close()
 		}
 		return err
 	}
-	pool.Reset()
+	marks.Reset()
 	for name, err := range map[string]error{
 		"serve": open(runtime), "migrate": postgres.Migrate(ctx, migrate, schema),
 		"setup": postgres.Provision(ctx, admin, plan), "readiness": probe.Check(ctx),
-		"a request": postgres.InTx(ctx, pool, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "DELETE FROM marks"); return err }),
+		"a request": marks.InTx(ctx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "DELETE FROM marks"); return err }),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "standby") || !postgres.Transient(err) || errors.Is(err, process.ErrUsage) {
 			t.Errorf("%s: %v", name, err)

@@ -54,7 +54,7 @@ func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) erro
 	if p.failed != nil && !errors.Is(err, p.failed) {
 		err = fmt.Errorf("%w: %w", err, p.failed) // what f made of it may hide the cause
 	}
-	if p.Tx != nil && !p.answered {
+	if !p.answered && p.conn.IsClosed() {
 		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	return err
@@ -72,8 +72,10 @@ var ErrNoAnswer = errors.New("no answer from the database")
 func Queue[P any](tx pgx.Tx, statement func(ctx context.Context, params P) error, params P) {
 	p := of(tx)
 	queued := p.queued.Len()
+	over, cancel := context.WithCancel(context.Background())
+	cancel() // or a statement of the pool would be carried out before it is refused
 	p.queueing = true
-	err := statement(context.Background(), params)
+	err := statement(over, params)
 	p.queueing = false
 	if err != nil || p.queued.Len() != queued+1 {
 		panic("postgres: Queue takes a statement of its own transaction")
@@ -174,6 +176,8 @@ type pipeline struct {
 func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	all := &pgx.Batch{}
 	switch {
+	case p.failed != nil: // and with it what was queued behind: nothing of this may be committed
+		return pgx.FailedBatchResults(b, p.failed)
 	case p.Tx == nil:
 		// Whatever the session's defaults are.
 		all.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
@@ -193,15 +197,23 @@ func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 		_, refused := errors.AsType[*pgconn.PgError](err)
 		p.answered = p.answered || err == nil || refused
 		if err != nil {
-			p.failed = &QueuedError{q.SQL, end(results, err)}
+			sql := q.SQL
+			if unsent, ok := errors.AsType[pgx.ErrPreprocessingBatch](err); ok {
+				sql = unsent.SQL() // because of which nothing was sent
+			}
+			p.failed = &QueuedError{sql, end(results, err)}
 			return pgx.FailedBatchResults(b, p.failed)
 		}
 	}
 	return results
 }
 
-// idle is the status of a connection without a transaction (PostgreSQL's protocol, ReadyForQuery).
-const idle = 'I'
+// What a connection's status is without a transaction, and in one that has failed (PostgreSQL's
+// protocol, ReadyForQuery).
+const (
+	idle    = 'I'
+	aborted = 'E'
+)
 
 func (p *pipeline) send(ctx context.Context, sql string, args []any) pgx.BatchResults {
 	b := &pgx.Batch{}
@@ -256,21 +268,18 @@ func (p *pipeline) Conn() *pgx.Conn { return p.conn }
 
 // Commit sends what is queued and carried and the commit in one round trip.
 func (p *pipeline) Commit(ctx context.Context) error {
+	if p.Tx != nil && p.conn.PgConn().TxStatus() == aborted { // a statement has failed, and f went on
+		return pgx.ErrTxCommitRollback
+	}
 	for _, l := range p.loads {
 		l.queue(&p.queued)
 	}
 	if p.Tx == nil && p.queued.Len() == 0 {
 		return nil // nothing was asked for
 	}
-	tag, err := p.Exec(ctx, "commit")
-	if err != nil {
-		return err
-	}
-	p.over = true
-	if tag.String() == "ROLLBACK" { // a statement had failed, and f went on
-		return pgx.ErrTxCommitRollback
-	}
-	return nil
+	_, err := p.Exec(ctx, "commit")
+	p.over = err == nil
+	return err
 }
 
 func (p *pipeline) Rollback(ctx context.Context) error {

@@ -64,57 +64,6 @@ func TestItRests(t *testing.T) {
 	}
 }
 
-// It looks for all until one step has and left nothing, and then for what is new until the poll.
-func TestHowFarBackItLooks(t *testing.T) {
-	t.Parallel()
-	type step struct {
-		looks, more bool
-		err         error
-	}
-	script := []step{{looks: true, more: true}, {looks: true, err: errors.New("down")}, {looks: false}, {looks: true}, {looks: true}}
-	var all []bool
-	stepped := make(chan struct{})
-	w := worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
-		s := script[len(all)]
-		all = append(all, s.looks && worker.Since(ctx, time.Now()).IsZero())
-		defer func() { stepped <- struct{}{} }()
-		return s.more, s.err
-	}, silent)
-	stop := begin(t, w)
-	for i, s := range script {
-		<-stepped
-		if !s.more && s.err == nil && i+1 < len(script) {
-			w.Wake()
-		}
-	}
-	stop()
-	if want := []bool{true, true, false, true, false}; !slices.Equal(all, want) {
-		t.Errorf("it looked for all: %v, want %v", all, want)
-	}
-	if !worker.Since(t.Context(), time.Now()).IsZero() {
-		t.Error("outside of a worker not everything is looked for")
-	}
-}
-
-// A step that finds no time to look, because all its hands are full, is not asked again and again.
-func TestWhoDoesNotLookIsPolled(t *testing.T) {
-	t.Parallel()
-	const every = 20 * time.Millisecond
-	steps := 0
-	began := time.Now()
-	stop := begin(t, worker.New("w", every, func(ctx context.Context) (bool, error) {
-		if steps++; steps == 1 {
-			worker.Since(ctx, time.Now())
-		}
-		return false, nil
-	}, silent))
-	time.Sleep(5 * every)
-	stop()
-	if most := int(time.Since(began)/every) + 1; steps > most {
-		t.Errorf("%d steps, want %d at most", steps, most)
-	}
-}
-
 func TestAWakeDuringAStepIsNotLost(t *testing.T) {
 	t.Parallel()
 	steps := make(chan chan struct{})

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func ofFailpoints() (rows []fault) {
 		if f.module != "" {
 			name += " (" + f.module + ")"
 		}
-		rows = append(rows, fault{name: name, edited: true, do: dieAt(f.name, f.module)})
+		rows = append(rows, fault{name: name, tagged: true, do: dieAt(f.name, f.module)})
 	}
 	return rows
 }
@@ -67,52 +68,47 @@ func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progre
 			t.Errorf("%s did not die at the point: %v", victim.Name, victim.Err())
 		}
 		victim.Env = before
-		if err := s.Restart(t.Context(), victim); err != nil {
-			t.Errorf("restart %s: %v", victim.Name, err)
-		}
+		s.restart(t, victim, func() error { return nil })
 	}
 }
 
-// dieInCommit kills a process while PostgreSQL is about to commit a transaction that has written to the table, one of the first, and
-// has the transaction end with its process. It is a table of any module when there is no module.
-func dieInCommit(module, table string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+// failpointBin is the folder of the binaries with failpoints, which are built once.
+func failpointBin(t *testing.T) string {
+	t.Helper()
+	folder, err := buildWithFailpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+var buildWithFailpoints = sync.OnceValues(func() (string, error) { return topology.Build(context.Background(), "-tags=failpoints") })
+
+// dieInCommit kills a process while PostgreSQL is about to commit a transaction that has inserted a
+// row into the table for which the condition holds, and has the transaction end with the process.
+// The module is any when empty.
+func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-		progress(0.1)
+		progress(moments(r, 1)[0])
 		module := cmp.Or(module, topology.Modules[r.IntN(len(topology.Modules))])
 		victim := s.serving(t, module)
-		s.exec(t, fmt.Sprintf(lingerInCommit, module, table, 1+r.IntN(20)))
-		var session int
-		for deadline := time.Now().Add(time.Minute); session == 0; time.Sleep(time.Millisecond) {
-			err := s.admin.QueryRow(t.Context(), "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").Scan(&session)
+		goOn := s.trigger(t, atCommit, module+"."+table, "IF "+condition+" THEN PERFORM pg_sleep(60); END IF; RETURN NULL;")
+		about := false
+		for deadline := time.Now().Add(time.Minute); !about; time.Sleep(time.Millisecond) {
+			err := s.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')").Scan(&about)
 			if err != nil || time.Now().After(deadline) {
 				t.Fatalf("%s never came to commit to %s.%s: %v", victim.Name, module, table, err)
 			}
 		}
-		if err := victim.Signal(os.Kill); err != nil {
-			t.Error(err)
-		}
-		<-victim.Done()
-		s.exec(t, "SELECT pg_terminate_backend($1)", session)
-		s.exec(t, "DROP FUNCTION "+module+".linger CASCADE")
-		s.exec(t, "DROP SEQUENCE "+module+".passings")
-		if err := s.Restart(context.WithoutCancel(t.Context()), victim); err != nil {
-			t.Errorf("restart %s: %v", victim.Name, err)
-		}
+		s.restart(t, victim, func() error {
+			err := victim.Signal(os.Kill)
+			<-victim.Done()
+			s.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", module+"_rt")
+			goOn()
+			return err
+		})
 	}
 }
-
-// lingerInCommit has the nth row of the table keep its transaction from committing.
-const lingerInCommit = `
-	CREATE SEQUENCE %[1]s.passings;
-	CREATE FUNCTION %[1]s.linger() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-	BEGIN
-		IF nextval('%[1]s.passings') = %[3]d THEN
-			PERFORM pg_sleep(60);
-		END IF;
-		RETURN NULL;
-	END $$;
-	CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON %[1]s.%[2]s DEFERRABLE INITIALLY DEFERRED
-		FOR EACH ROW EXECUTE FUNCTION %[1]s.linger()`
 
 // What is shipped has no failpoints, not even their names.
 func TestWhatIsShippedHasNoFailpoints(t *testing.T) {

@@ -59,7 +59,7 @@ type InsertLinesParams struct {
 	UnitPrices []int64
 }
 
-// And all of their lines.
+// The lines of all these orders.
 func (q *Queries) InsertLines(ctx context.Context, arg InsertLinesParams) error {
 	_, err := q.db.Exec(ctx, insertLines,
 		arg.OrderIds,
@@ -74,9 +74,9 @@ func (q *Queries) InsertLines(ctx context.Context, arg InsertLinesParams) error 
 
 const insertOrders = `-- name: InsertOrders :exec
 INSERT INTO orders (id, customer_id, email, payment_token, status, total, currency, version, deadline, created_at, updated_at)
-SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), 'placed',
-    unnest($5::bigint[]), unnest($6::text[]), 1, unnest($7::timestamptz[]), unnest($8::timestamptz[]),
-    unnest($8::timestamptz[])
+SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
+    'placed', unnest($5::bigint[]), unnest($6::text[]), 1,
+    unnest($7::timestamptz[]), unnest($8::timestamptz[]), unnest($8::timestamptz[])
 `
 
 type InsertOrdersParams struct {
@@ -90,8 +90,7 @@ type InsertOrdersParams struct {
 	Times         []time.Time
 }
 
-// All orders of a group of placements in one statement; the lists are unrolled side by side. The ids are new, so nothing can wait for
-// these rows.
+// The lists are unrolled side by side. The ids are new, so nothing can wait for these rows.
 func (q *Queries) InsertOrders(ctx context.Context, arg InsertOrdersParams) error {
 	_, err := q.db.Exec(ctx, insertOrders,
 		arg.Ids,
@@ -203,7 +202,7 @@ type LockOverdueOrdersParams struct {
 	Most int32
 }
 
-// Skips rows that another transaction is moving: they are not overdue any more, or will be found the next time.
+// Skips rows that another transaction is moving: they are final then, or are found the next time.
 func (q *Queries) LockOverdueOrders(ctx context.Context, arg LockOverdueOrdersParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, lockOverdueOrders, arg.Now, arg.Most)
 	if err != nil {
@@ -226,8 +225,8 @@ func (q *Queries) LockOverdueOrders(ctx context.Context, arg LockOverdueOrdersPa
 
 const moveOrders = `-- name: MoveOrders :many
 UPDATE orders
-SET status = $1, reason = $2, deadline = $3::timestamptz,
-    payment_token = CASE WHEN $3::timestamptz IS NULL THEN '' ELSE payment_token END, version = version + 1, updated_at = $4
+SET status = $1, reason = $2, version = version + 1, updated_at = $3, deadline = $4,
+    payment_token = CASE WHEN $4::timestamptz IS NULL THEN '' ELSE payment_token END
 WHERE id = ANY ($5::uuid[]) AND status = ANY ($6::text[])
 RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
 `
@@ -235,20 +234,20 @@ RETURNING id, customer_id, email, payment_token, status, reason, total, currency
 type MoveOrdersParams struct {
 	ToStatus     string
 	Reason       string
-	Deadline     *time.Time
 	Now          time.Time
+	Deadline     *time.Time
 	Ids          []uuid.UUID
 	FromStatuses []string
 }
 
-// Moves orders only from where the saga allows it: the row lock makes two movers take turns, and the second does not find the row.
-// An order without a deadline is final: no event will carry its token any more, so the token goes.
+// Moves orders only from where the saga allows it: the row lock makes two movers take turns, and the
+// second does not find the row. The token goes with the deadline: no event of a final order has it.
 func (q *Queries) MoveOrders(ctx context.Context, arg MoveOrdersParams) ([]Order, error) {
 	rows, err := q.db.Query(ctx, moveOrders,
 		arg.ToStatus,
 		arg.Reason,
-		arg.Deadline,
 		arg.Now,
+		arg.Deadline,
 		arg.Ids,
 		arg.FromStatuses,
 	)
