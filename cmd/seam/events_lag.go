@@ -26,17 +26,11 @@ type lag struct {
 }
 
 func eventsLag(ctx context.Context, args []string) error {
-	c := newEventsCall("lag")
+	c := newCall("events lag")
 	if err := c.read(aboutEventsLag, args, 0); err != nil {
 		return err
 	}
-	schemas, closeAll, unreachable := c.open(ctx)
-	defer closeAll()
-	if len(schemas) == 0 {
-		return unreachable
-	}
-	lags, err := forEach(schemas, func(s schema) (lag, error) { return s.lag(ctx) })
-	shown := c.show(lags, func(table *tabwriter.Writer) {
+	return report(ctx, c, func(s schema) (lag, error) { return s.lag(ctx) }, func(table *tabwriter.Writer, lags []lag) {
 		fmt.Fprintln(table, "MODULE\tUNPUBLISHED\tOLDEST\tREPLAYED\tRETRYING\tDEAD")
 		for _, l := range lags {
 			oldest := "-"
@@ -46,7 +40,6 @@ func eventsLag(ctx context.Context, args []string) error {
 			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\n", l.Module, l.Unpublished, oldest, l.Replayed, l.Retrying, l.Dead)
 		}
 	})
-	return both(both(unreachable, err), shown)
 }
 
 func (s schema) lag(ctx context.Context) (lag, error) {

@@ -26,7 +26,7 @@ type replayed struct {
 }
 
 func eventsReplay(ctx context.Context, args []string) error {
-	c := newEventsCall("replay")
+	c := newCall("events replay")
 	text := c.String("since", "", "when they were written: so long ago, or a time")
 	dryRun := c.Bool("dry-run", false, "only say how many there are")
 	if err := c.read(aboutEventsReplay, args, 0); err != nil {

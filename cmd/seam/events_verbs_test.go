@@ -95,7 +95,7 @@ func TestEventsDeadAndRedrive(t *testing.T) {
 
 	// An event is dead in each module by itself, and goes on in each.
 	o.expect(t, "redrive "+ids[0].String(), "orders 1 redriven inventory 1 redriven payments 0 redriven")
-	if _, said, code := o.run(t, "redrive "+ids[0].String()); code != 2 || !strings.Contains(said, "no module that was asked") {
+	if _, said, code := o.run(t, "redrive "+ids[0].String()); code != 2 || !strings.Contains(said, "not dead in any module that was asked") {
 		t.Errorf("again: exit code %d, said %q", code, said)
 	}
 	printed, said, code := o.run(t, fmt.Sprintf("redrive %s %s", ids[0], ids[1]))
@@ -138,7 +138,7 @@ func TestEventsReplayProgress(t *testing.T) {
 	o := newOperator(t, "orders")
 	now := time.Duration(0)
 	o.wrote(t, "orders", 3, now, &now)
-	tx, err := o.db.Pool(t, "orders").Begin(t.Context())
+	tx, err := o.db.Module(t, "orders").Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,13 +177,13 @@ func TestEventsBus(t *testing.T) {
 	o := newOperator(t, topology.Modules...)
 	o.expect(t, "bus", "orders none")
 	for _, m := range topology.Modules {
-		if err := events.RecordBus(t.Context(), o.db.Pool(t, m), "memory"); err != nil {
+		if err := events.RecordBus(t.Context(), o.db.Module(t, m).Pool, "memory"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	o.expect(t, "bus", "orders memory inventory memory payments memory notifications memory")
 	o.expect(t, "bus nats", "orders nats (was memory)", "one by one with BUS=nats", "durable exists once its listener has subscribed")
-	if err := events.RecordBus(t.Context(), o.db.Pool(t, "orders"), "memory"); !errors.Is(err, events.ErrOtherBus) {
+	if err := events.RecordBus(t.Context(), o.db.Module(t, "orders").Pool, "memory"); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("a process in memory starts all the same: %v", err)
 	}
 	o.expect(t, "bus memory --module orders", "3 modules were not asked")
