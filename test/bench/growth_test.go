@@ -160,8 +160,6 @@ var pastOrders = []string{
 		SELECT id, sku, 1 FROM past, unnest(ARRAY['tea-assam', 'cup-celadon']) AS sku`,
 	pastOrder + `INSERT INTO payments.payments (order_id, id, status, amount, currency, token, reference, created_at, updated_at)
 		SELECT id, id, 'captured', 4899, 'EUR', '', 'cap_' || n, at, at FROM past`,
-	pastOrder + `INSERT INTO payments.attempts (id, order_id, kind, state, tries, next_at, outcome, cause, created_at, updated_at)
-		SELECT id, id, 'capture', 'done', 1, at, 'approved', '{}', at, at FROM past`,
 	pastOrder + `INSERT INTO notifications.recipients (order_id, email, created_at) SELECT id, 'customer@example.com', at FROM past`,
 	pastOrder + `INSERT INTO notifications.messages (id, order_id, kind, subject, body, message_id, status, attempts, next_at, sent_at, created_at)
 		SELECT id, id, 'confirmed', 'Your order is confirmed', repeat('x', 300), id || '@shop.example', 'sent', 1, at, at, at FROM past`,

@@ -12,7 +12,7 @@ import (
 // look-up of the Idempotency-Key, the quote, and the transaction. They are repeated here and not
 // called, because the reference is to need nothing of the shop; who changes the shop's
 // (platform/idempotency, modules/inventory/queries.sql, modules/orders/queries.sql,
-// events.PublishTx) changes them here. What they write is compared with what the shop writes, table
+// Outbox.PublishTx) changes them here. What they write is compared with what the shop writes, table
 // by table, before each run; what they only read is not.
 //
 // An @name is a parameter. Those of an order are in orderValues; @id, @event and @key are new for
@@ -28,7 +28,9 @@ var placementStatements = []string{
 	`INSERT INTO lines (order_id, position, sku, name, quantity, unit_price)
 		SELECT @id, generate_series(1, cardinality(@skus::text[])), unnest(@skus::text[]), unnest(@names::text[]),
 			unnest(@quantities::integer[]), unnest(@unit_prices::bigint[])`,
-	`INSERT INTO outbox (id, topic, key, payload, headers) VALUES (@event, 'orders.placed.v1', @id::text, @payload, @headers)`,
+	`INSERT INTO outbox (id, topic, key, payload, headers, published_at)
+		VALUES (@event, 'orders.placed.v1', @id::text, @payload, @headers, now())`,
+	`INSERT INTO outbox_pending (event_id, topic) VALUES (@event, 'orders.placed.v1')`,
 	`INSERT INTO idempotency_keys (scope, key, request_hash, answer) VALUES (@scope, @key, @request_hash, @answer)`,
 	`COMMIT`,
 }

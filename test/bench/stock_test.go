@@ -62,7 +62,7 @@ type composedConfig struct {
 type composed struct {
 	cfg     composedConfig
 	log     *slog.Logger
-	pools   map[string]*pgxpool.Pool
+	dbs     map[string]*postgres.DB
 	modules map[string]service.Module
 }
 
@@ -73,7 +73,7 @@ func serveComposed(ctx context.Context, path string) error {
 		return err
 	}
 	log := cfg.Service.Log.New(path)
-	pools := map[string]*pgxpool.Pool{}
+	dbs := map[string]*postgres.DB{}
 	for module, schema := range map[string]struct {
 		url        string
 		migrations fs.FS
@@ -83,25 +83,25 @@ func serveComposed(ctx context.Context, path string) error {
 		"payments":      {cfg.PaymentsURL, paymentsmigrations.FS},
 		"notifications": {cfg.NotificationsURL, notificationsmigrations.FS},
 	} {
-		if pools[module], err = postgres.Open(ctx, module, schema.url, cfg.Service.MaxConns, schema.migrations); err != nil {
+		if dbs[module], err = postgres.Open(ctx, module, schema.url, cfg.Service.MaxConns, schema.migrations); err != nil {
 			return err
 		}
 		if path == fairerPath {
-			if pools[module], err = publishByWatermill(ctx, pools[module], module); err != nil {
+			if dbs[module].Pool, err = publishByWatermill(ctx, dbs[module].Pool, module); err != nil {
 				return err
 			}
 		}
 	}
 	// The modules' outboxes do not run: what is published goes the path's way, or none.
 	outbox := func(module string) *events.Outbox {
-		return events.NewOutbox(pools[module], nil, cfg.Service.Events, log)
+		return events.NewOutbox(dbs[module], nil, cfg.Service.Events, log)
 	}
-	stock := inventory.New(cfg.Inventory, pools["inventory"], outbox("inventory"), log, time.Now)
+	stock := inventory.New(cfg.Inventory, dbs["inventory"], outbox("inventory"), log, time.Now)
 	modules := map[string]service.Module{
 		"inventory":     stock,
-		"orders":        orders.New(cfg.Orders, pools["orders"], outbox("orders"), log, time.Now, stock),
-		"payments":      payments.New(cfg.Payments, pools["payments"], outbox("payments"), log, time.Now),
-		"notifications": notifications.New(cfg.Notifications, pools["notifications"], log, time.Now),
+		"orders":        orders.New(cfg.Orders, dbs["orders"], outbox("orders"), log, time.Now, stock),
+		"payments":      payments.New(cfg.Payments, dbs["payments"], outbox("payments"), log, time.Now),
+		"notifications": notifications.New(cfg.Notifications, dbs["notifications"], log, time.Now),
 	}
 
 	verifier, err := web.NewVerifier(ctx, cfg.Service.Web.Auth)
@@ -116,7 +116,7 @@ func serveComposed(ctx context.Context, path string) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if path != undelivered {
-		if err := (composed{cfg, log, pools, modules}).deliver(ctx, group, path == fairerPath); err != nil {
+		if err := (composed{cfg, log, dbs, modules}).deliver(ctx, group, path == fairerPath); err != nil {
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func (c composed) deliver(ctx context.Context, group *errgroup.Group, fairer boo
 	}
 	for name, m := range c.modules {
 		for _, w := range m.Workers() {
-			group.Go(func() error { return w.Run(ctx) })
+			group.Go(func() error { return w(ctx) })
 		}
 		bus, err := newStockSubscriber(watermill, name)
 		if err != nil {
@@ -147,7 +147,7 @@ func (c composed) deliver(ctx context.Context, group *errgroup.Group, fairer boo
 		one := c.cfg.Service.Events
 		one.ConsumerBatch = 1
 		for _, h := range m.Handlers() {
-			consumer := events.NewConsumer(c.pools[name], bus, []events.Handler{h}, one, c.log)
+			consumer := events.NewConsumer(c.dbs[name], bus, []events.Handler{h}, one, c.log)
 			if err := consumer.Subscribe(ctx); err != nil {
 				return err
 			}
@@ -181,7 +181,7 @@ const byTrigger = `
 		VALUES (gen_random_uuid()::text, json_build_object('destination_topic', NEW.topic, 'uuid', NEW.id,
 			'payload', translate(encode(convert_to(NEW.payload::text, 'UTF8'), 'base64'), E'\n', ''), 'metadata', NEW.headers),
 			'{}', pg_current_xact_id());
-		RETURN NEW;
+		RETURN NULL;
 	END $$;
 	CREATE TRIGGER forward INSTEAD OF INSERT ON %[1]s.outbox FOR EACH ROW EXECUTE FUNCTION watermill.forward_%[1]s()`
 

@@ -151,10 +151,9 @@ type stockOutbox struct{ module string }
 
 func (o stockOutbox) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	for _, q := range data.Batch.QueuedQueries {
-		if strings.HasPrefix(q.SQL, "INSERT INTO outbox ") {
-			topic, m := publishedBy(q.Arguments)
+		if strings.HasPrefix(q.SQL, "-- name: Publish\n") {
 			var sent sentStatement
-			if err := publishStock(&sent, queueTables, o.module, topic, m); err != nil {
+			if err := publishAll(&sent, o.module, q.Arguments); err != nil {
 				panic(err)
 			}
 			q.SQL, q.Arguments = sent.sql, sent.args
@@ -166,13 +165,35 @@ func (o stockOutbox) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.
 func (stockOutbox) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (stockOutbox) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
-// publishedBy reads the event from the arguments of the statement with which events.PublishTx
-// writes it.
-func publishedBy(args []any) (topic string, m *message.Message) {
-	m = message.NewMessage(args[0].(uuid.UUID).String(), args[3].([]byte))
-	m.Metadata = args[4].(map[string]string)
-	return args[1].(string), m
+// publishAll publishes the events that are the arguments of the statement with which an outbox
+// writes them: ids, topics, keys, payloads and headers.
+func publishAll(db watermillsql.ContextExecutor, module string, args []any) error {
+	ids, topics, payloads, headers := args[0].([]string), args[1].([]string), args[3].([]string), args[4].([]message.Metadata)
+	var forwarded collected
+	publisher := forwarder.NewPublisher(&forwarded, forwarder.PublisherConfig{ForwarderTopic: outboxTopic(module)})
+	for i, id := range ids {
+		m := message.NewMessage(id, []byte(payloads[i]))
+		m.Metadata = headers[i]
+		if err := publisher.Publish(topics[i], m); err != nil {
+			return err
+		}
+	}
+	outbox, err := newStockPublisher(db, queueTables)
+	if err != nil {
+		return err
+	}
+	return outbox.Publish(outboxTopic(module), forwarded...)
 }
+
+// collected is a publisher that keeps what it is given, to be published at once.
+type collected []*message.Message
+
+func (c *collected) Publish(_ string, messages ...*message.Message) error {
+	*c = append(*c, messages...)
+	return nil
+}
+
+func (*collected) Close() error { return nil }
 
 // sentStatement keeps what is sent to it.
 type sentStatement struct {

@@ -27,8 +27,8 @@ import (
 type wire struct {
 	bench       *bench
 	name        string
-	orders      *pgxpool.Pool
-	subscribers []*pgxpool.Pool
+	orders      *postgres.DB
+	subscribers []*postgres.DB
 	watermill   *pgxpool.Pool // the superuser's, on the schema of watermill's tables
 	cfg         events.Config // the defaults
 	log         *slog.Logger
@@ -49,15 +49,15 @@ func (b *bench) newWire(t *testing.T, name string, subscribers int) *wire {
 	if err := postgres.Provision(t.Context(), admin, plan); err != nil {
 		t.Fatal(err)
 	}
-	open := func(module string, migrations fs.FS) *pgxpool.Pool {
+	open := func(module string, migrations fs.FS) *postgres.DB {
 		if err := postgres.Migrate(t.Context(), plan.MigrateURL(admin, module), migrations); err != nil {
 			t.Fatal(err)
 		}
-		pool, err := postgres.Open(t.Context(), module, plan.RuntimeURL(admin, module), 16, migrations)
+		db, err := postgres.Open(t.Context(), module, plan.RuntimeURL(admin, module), 16, migrations)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return pool
+		return db
 	}
 	w.orders = open("orders", ordersmigrations.FS)
 	for _, module := range modules[1:] {
@@ -72,9 +72,10 @@ func (b *bench) newWire(t *testing.T, name string, subscribers int) *wire {
 
 func (w *wire) drop(t *testing.T) {
 	t.Helper()
-	for _, pool := range append(w.subscribers, w.orders, w.watermill) {
-		pool.Close()
+	for _, db := range append(w.subscribers, w.orders) {
+		db.Close()
 	}
+	w.watermill.Close()
 	run(t, w.bench.server.URL(), "DROP DATABASE "+w.name+" WITH (FORCE)")
 }
 
@@ -98,22 +99,18 @@ type way struct {
 
 // ours is outbox, relay, memory bus and consumer.
 func (w *wire) ours() way {
-	var outbox *events.Outbox
+	outbox := events.NewOutbox(w.orders, nil, w.cfg, w.log) // it only writes, until another one carries
 	return way{
 		publish: func(t *testing.T, published ...ordersapi.Placed) (committed time.Time, err error) {
-			err = postgres.InTx(t.Context(), w.orders, func(tx pgx.Tx) error {
+			err = w.orders.InTx(t.Context(), func(tx pgx.Tx) error {
 				for _, e := range published {
-					if err := events.PublishTx(t.Context(), tx, e); err != nil {
+					if err := outbox.PublishTx(t.Context(), tx, e); err != nil {
 						return err
 					}
 				}
 				return nil
 			})
-			committed = time.Now()
-			if outbox != nil {
-				outbox.Wake()
-			}
-			return committed, err
+			return time.Now(), err
 		},
 		carry: func(t *testing.T, handler func(subscriber int) events.Handler) (stop func()) {
 			bus := events.NewMemoryBus()
@@ -168,7 +165,7 @@ func (w *wire) stock() way {
 
 // consume runs a subscriber's consumer, with so many events in a transaction at most.
 func (w *wire) consume(
-	t *testing.T, subscriber *pgxpool.Pool, bus message.Subscriber, batch int, h events.Handler,
+	t *testing.T, subscriber *postgres.DB, bus message.Subscriber, batch int, h events.Handler,
 ) (stop func()) {
 	t.Helper()
 	cfg := w.cfg
@@ -181,10 +178,10 @@ func (w *wire) consume(
 }
 
 // effect is what notifications' own handler does.
-func effect(ctx context.Context, tx pgx.Tx, e ordersapi.Placed) error {
-	_, err := postgres.Later(tx).Exec(ctx, `INSERT INTO recipients (order_id, email, created_at) VALUES ($1, $2, now())
+func effect(_ context.Context, tx pgx.Tx, e ordersapi.Placed) error {
+	postgres.QueueSQL(tx, `INSERT INTO recipients (order_id, email, created_at) VALUES ($1, $2, now())
 		ON CONFLICT (order_id) DO NOTHING`, e.OrderID, e.Email)
-	return err
+	return nil
 }
 
 // runs starts a loop, which stop ends.
