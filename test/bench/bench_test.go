@@ -2,9 +2,10 @@
 // syncs, each figure beside a reference that was taken in the same run on the same machine. A
 // figure alone says what machine somebody had; the ratio says something about the shop.
 //
-// make bench and make bench-long write the report, deploy/PERFORMANCE.md. Without them the tests
-// run for a moment only, so that the code does not rot. Nothing here asserts a time: how long
-// something takes is for people to judge.
+// make bench and make bench-long write the report, deploy/PERFORMANCE.md, and make bench
+// BASE=commit compares that commit with the tree. Without them the tests run for a moment only, so
+// that the code does not rot. Nothing here asserts a time: how long something takes is for people
+// to judge.
 package bench
 
 import (
