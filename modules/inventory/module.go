@@ -47,4 +47,6 @@ func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, n
 }
 
 // Workers are the loops to run. None of them expires reservations: the saga's cancellation releases what is reserved.
-func (m *Module) Workers() []func(context.Context) error { return []func(context.Context) error{m.pruner.Run} }
+func (m *Module) Workers() []func(context.Context) error {
+	return []func(context.Context) error{m.pruner.Run}
+}

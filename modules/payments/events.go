@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/modules/payments/internal/db"
+	"example.com/shop/modules/payments/paymentsapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/jobs"
 	"example.com/shop/platform/postgres"
@@ -89,4 +91,69 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events
 		byOrder[orders[id]] = learned{news: cancelInTime, cause: byOrder[orders[id]].cause}
 	}
 	return m.moveTx(ctx, tx, byOrder, &now)
+}
+
+// learned is news of a payment, and what comes with it.
+type learned struct {
+	news      news
+	reference string       // the provider's name for an approved capture
+	reason    string       // of a refusal
+	cause     events.Cause // of what is published because of it
+}
+
+// settleTx commits what the provider said. A cancel that came during the call is seen here, under the lock, and not before.
+func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call, learned]) error {
+	byOrder := map[uuid.UUID]learned{}
+	for _, d := range done {
+		d.Result.cause = d.Cause
+		byOrder[d.Args.OrderID] = d.Result
+	}
+	return m.moveTx(ctx, tx, byOrder, nil)
+}
+
+// moveTx takes the arrows that the news of orders open: the state changes, and with each the event or the refund that follows. News
+// that open none, because they come twice or late, change nothing.
+func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]learned, cancelledAt *time.Time) error {
+	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(byOrder)))
+	if err != nil {
+		return fmt.Errorf("lock payments: %w", err)
+	}
+	moved := db.MovePaymentsParams{CancelledAt: cancelledAt, Now: m.now()}
+	for _, p := range payments {
+		l := byOrder[p.OrderID]
+		to := status(p.Status).after(l.news)
+		if to == status(p.Status) {
+			continue
+		}
+		p.Status, p.Version = string(to), p.Version+1
+		if l.news == captureApproved {
+			p.Reference = l.reference
+		}
+		moved.OrderIds, moved.Statuses = append(moved.OrderIds, p.OrderID), append(moved.Statuses, p.Status)
+		moved.Refs, moved.Versions = append(moved.Refs, p.Reference), append(moved.Versions, p.Version)
+		if err := m.followTx(events.WithCause(ctx, l.cause), tx, p, l.reason); err != nil {
+			return err
+		}
+	}
+	postgres.Queue(tx, db.New(tx).MovePayments, moved)
+	return nil
+}
+
+// followTx publishes that the payment has moved, or enqueues its refund. The refund's key at the provider is made of the payment's id,
+// so that a payment has one.
+func (m *Module) followTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentsRow, reason string) error {
+	orderID, id, amount := p.OrderID.String(), p.ID.String(), paymentsapi.Money{Amount: p.Amount, Currency: p.Currency}
+	switch status(p.Status) {
+	case captured:
+		return m.outbox.PublishTx(ctx, tx, paymentsapi.Captured{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
+	case declined:
+		return m.outbox.PublishTx(ctx, tx, paymentsapi.Declined{OrderID: orderID, PaymentID: id, Reason: reason, Version: p.Version})
+	case refunded:
+		return m.outbox.PublishTx(ctx, tx, paymentsapi.Refunded{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
+	case refunding:
+		return m.refunds.EnqueueTx(ctx, tx, jobs.Job[call]{
+			ID: uuid.NewSHA1(p.ID, []byte("refund")), Key: orderID, Args: call{OrderID: p.OrderID, Money: money(amount), Reference: p.Reference},
+		})
+	}
+	return nil
 }

@@ -24,7 +24,7 @@ const takeTurn = "-- name: TakeTurn\nSELECT pg_advisory_xact_lock(hashtextextend
 // new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
-	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.TableName != "inbox" {
+	if !notFresh(err) {
 		return err
 	}
 	return c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -56,6 +56,12 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 	return nil
 }
 
+// notFresh says that PostgreSQL has refused an inbox row.
+func notFresh(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refused.TableName == "inbox"
+}
+
 // freshTx returns the events that are neither handled nor failed, each once: the bus may have delivered one twice.
 func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*message.Message, error) {
 	byID := map[string]*message.Message{}
@@ -78,25 +84,6 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 		return byID[m.UUID] != m || !slices.Contains(ids, m.UUID)
 	})
 	return fresh, nil
-}
-
-// byTopic groups the events for their handlers, and keeps the order of those of one aggregate: an event is in no group before that
-// of an earlier one.
-func byTopic(batch []*message.Message) (groups [][]*message.Message) {
-	last := map[string]int{} // the group of the aggregate's latest event
-	for _, m := range batch {
-		key := m.Metadata[headerKey]
-		i := last[key]
-		for i < len(groups) && groups[i][0].Metadata[headerTopic] != m.Metadata[headerTopic] {
-			i++
-		}
-		if i == len(groups) {
-			groups = append(groups, nil)
-		}
-		groups[i] = append(groups[i], m)
-		last[key] = i
-	}
-	return groups
 }
 
 // handle runs the handler of the group's topic, in a span that belongs to the trace of its event, or is linked to those of all.
@@ -122,38 +109,11 @@ func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Messa
 		err = fmt.Errorf("%w: %w", errTooSlow, errors.Join(err, ctx.Err()))
 	}
 	if err != nil {
-		span.RecordError(err)
-		span.SetStatus(codes.Error, "")
+		if !notFresh(err) { // which is no fault of the handler's
+			span.RecordError(err)
+			span.SetStatus(codes.Error, "")
+		}
 		return fmt.Errorf("handle %s: %w", topic, err)
 	}
 	return nil
-}
-
-// errTooSlow is the fault of a handler that used up the time of its transaction, unlike time that was lost waiting for the turn.
-var errTooSlow = errors.New("the handler took too long")
-
-// transient says that the database, not the event, is why it failed: trying again is no attempt. A doubtful cause is not transient:
-// an attempt too many ends in a dead letter that can be redriven, an event that is never counted comes back from the bus for ever.
-func transient(err error) bool {
-	switch {
-	case err == nil:
-		return false
-	case holdsUpAll(err):
-		return true
-	case errors.Is(err, errTooSlow):
-		return false
-	case errors.Is(err, errNoConnection) || errors.Is(err, context.DeadlineExceeded):
-		return true
-	}
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pgErr.Code != "57014" && postgres.Transient(pgErr) // query_canceled: the handler's own statement is too slow
-	}
-	return pgconn.SafeToRetry(err)
-}
-
-// holdsUpAll says that any other event would wait as long and fail as well: the database cannot be reached, or another process of
-// the module keeps the turn, such as one that was frozen.
-func holdsUpAll(err error) bool {
-	queued, ok := errors.AsType[*postgres.QueuedError](err)
-	return errors.Is(err, errUnreachable) || ok && queued.SQL == takeTurn && postgres.HasCode(err, postgres.LockTimeout)
 }

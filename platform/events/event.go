@@ -19,9 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
@@ -76,30 +74,6 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 	m := message.NewMessage(id.String(), payload)
 	m.Metadata = o.headersOf(ctx, m.UUID, ev)
 	return m, nil
-}
-
-// Names of headers that more than one place reads: watermill's metadata have the same.
-const (
-	headerTopic = "type"
-	headerKey   = "subject" // the aggregate's id
-)
-
-// headersOf describes the event by CloudEvents attributes, and carries on the cause that ctx knows.
-func (o *Outbox) headersOf(ctx context.Context, id string, ev Event) message.Metadata {
-	headers := message.Metadata(CauseOf(ctx))
-	if headers[headerCorrelation] == "" {
-		headers[headerCorrelation] = id
-	}
-	key, version := ev.Aggregate()
-	headers["specversion"] = "1.0"
-	headers["id"] = id
-	headers["source"] = "/" + o.db.Module
-	headers[headerTopic] = ev.Topic()
-	headers[headerKey] = key
-	headers["time"] = time.Now().UTC().Format(time.RFC3339Nano)
-	headers["datacontenttype"] = "application/json"
-	headers["aggregateversion"] = strconv.FormatInt(version, 10)
-	return headers
 }
 
 // Insert writes the events of one transaction, as postgres.Carrier asks for.

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/failpoint"
@@ -201,4 +204,36 @@ func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 func reasonOf(err error) string {
 	reason := strings.ReplaceAll(err.Error(), "\x00", "")
 	return strings.ToValidUTF8(reason[:min(len(reason), 2000)], "")
+}
+
+// WithdrawTx takes back those of the jobs that were never claimed, and returns their ids.
+func (q *Queue[A, R]) WithdrawTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (withdrawn []uuid.UUID, err error) {
+	rows, err := tx.Query(ctx, `-- name: WithdrawJobs
+		DELETE FROM jobs WHERE id = ANY ($1) AND tries = 0 RETURNING id`, ids)
+	if err == nil {
+		withdrawn, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("withdraw %s: %w", q.kind.Name, err)
+	}
+	postgres.Uncarry(tx, q, func(j *Job[A]) bool { // those that tx itself has enqueued
+		ours := slices.Contains(ids, j.ID)
+		if ours {
+			withdrawn = append(withdrawn, j.ID)
+		}
+		return ours
+	})
+	return withdrawn, nil
+}
+
+// Redrive has dead jobs of the pool's module tried again, starting now, and returns how many it found
+// among ids; without ids it takes them all.
+func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, error) {
+	tag, err := pool.Exec(ctx, `
+		UPDATE jobs SET due_at = now(), dead_at = NULL
+		WHERE dead_at IS NOT NULL AND ($1::uuid[] IS NULL OR id = ANY ($1))`, ids)
+	if err != nil {
+		return 0, fmt.Errorf("redrive jobs: %w", err)
+	}
+	return tag.RowsAffected(), nil
 }
