@@ -18,7 +18,8 @@ import (
 
 // takeTurn lets one batch of the module run at a time, over all its processes: without it two consumers deadlock on each other's
 // rows and inbox keys.
-const takeTurn = "-- name: TakeTurn\nSELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))"
+const takeTurn = `-- name: TakeTurn
+	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
 
 // apply handles the events that the module has not handled yet, and commits effects and inbox rows together. All are taken for
 // new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
