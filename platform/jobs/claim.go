@@ -23,7 +23,7 @@ import (
 
 // Insert writes the jobs of one transaction, as postgres.Carrier asks for.
 func (q *Queue[A, R]) Insert(jobs []*Job[A]) (sql string, args []any) {
-	now, places := q.now(), q.reserve(len(jobs))
+	now, places := q.now().Truncate(time.Microsecond), q.reserve(len(jobs)) // PostgreSQL rounds, up too
 	for i, j := range jobs {
 		j.Lease = now
 		if j.claimed = i < places; j.claimed {

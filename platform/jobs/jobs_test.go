@@ -243,6 +243,17 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// A job is due at once, also by a clock that stands still between two microseconds.
+func TestDueAtOnce(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	now := time.Now().Truncate(time.Microsecond).Add(900)
+	q := jobs.NewQueue(o.db, kind{Name: "letter", Do: send, FinishTx: note}, o.cfg, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	o.enqueue(o.db, q, "ada")
+	o.run(q)
+	o.sent(1)
+}
+
 func TestSlowJobsHoldUpNoOther(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
