@@ -61,8 +61,8 @@ func customer(base, id string) (*http.Response, error) { return http.Get(base + 
 		want: "modules/payments/near.go:4: payments calls inventory (/v1/inventory)"},
 	{name: "the monolith gives a module another's method", file: "cmd/monolith/main.go", old: "payments.New(cfg.Payments, db,",
 		text: "payments.New(cfg.Payments, stock.Quote, db,", want: "payments calls inventory (by what cmd/monolith gives it)"},
-	{name: "the monolith closes a circle", file: "cmd/monolith/main.go", old: "		if err := s.Serve(ctx, db, m); err != nil {",
-		text: "		stock.Watch(m)\n		if err := s.Serve(ctx, db, m); err != nil {", want: "calls go round in a circle: inventory → orders → inventory"},
+	{name: "the monolith closes a circle", file: "cmd/monolith/main.go", old: "s.Log(\"orders\"), time.Now, stock)",
+		text: "s.Log(\"orders\"), time.Now, stock)\n\t\tstock.Watch(m)", want: "calls go round in a circle: inventory → orders → inventory"},
 	{name: "a circle of calls", file: "modules/inventory/ask.go", text: `package inventory
 
 const whose = "/v1/orders/"`, want: "calls go round in a circle: inventory → orders → inventory"},
@@ -70,8 +70,8 @@ const whose = "/v1/orders/"`, want: "calls go round in a circle: inventory → o
 func confirm(ctx context.Context, outbox *events.Outbox, tx pgx.Tx, id string) error {
 	return outbox.PublishTx(ctx, tx, ordersapi.Confirmed{OrderID: id})
 }`), want: "payments makes ordersapi.Confirmed, a fact that only orders can know"},
-	{name: "what was heard is told again", file: "modules/payments/events.go", old: "if err := checkDue(",
-		text: "_ = m.outbox.PublishTx(ctx, tx, e)\n\tif err := checkDue(", want: "payments makes ordersapi.PaymentDue"},
+	{name: "what was delivered is published again", file: "modules/payments/events.go", old: "if err := checkDue(",
+		text: "_ = m.outbox.PublishTx(ctx, tx, d.Event)\n\tif err := checkDue(", want: "what is published cannot be read off"},
 	{name: "another's event is published inside of a struct", file: "modules/payments/events.go", old: "if err := checkDue(",
 		text: "type enriched struct {\n\tordersapi.PaymentDue\n\tRisk int\n}\n\t_ = m.outbox.PublishTx(ctx, tx, enriched{e, 1})\n\tif err := checkDue(",
 		want: "what is published cannot be read off: nobody can tell what payments deals in"},
@@ -135,8 +135,8 @@ var made = paymentsapi.Refunded{OrderID: "1"}`)},
 	{name: "the monolith gives the modules what none of them made", file: "cmd/monolith/main.go", old: "payments.New(cfg.Payments, db,",
 		text: "payments.New(cfg.Payments, s, db,"},
 	{name: "an address of one's own", file: "cmd/payments/near.go", text: "package main\n\nconst near = \"http://127.0.0.1/v1/payments/docs\""},
-	{name: "an agreed handler that is a function", file: "modules/payments/events.go", old: "events.On(m.onPaymentDue)",
-		text: "events.On(func(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error { return m.onPaymentDue(ctx, tx, e) })"},
+	{name: "an agreed handler that is a function", file: "modules/payments/events.go", old: "events.OnBatch(m.onPaymentDue)",
+		text: "events.OnBatch(func(ctx context.Context, tx pgx.Tx, b []events.Delivery[ordersapi.PaymentDue]) error { return m.onPaymentDue(ctx, tx, b) })"},
 	{name: "facts that are told one after the other", file: "modules/orders/near.go", text: goFile("orders", importOrders, `
 func tell(ctx context.Context, outbox *events.Outbox, tx pgx.Tx, id string) error {
 	facts := []events.Event{ordersapi.Confirmed{OrderID: id}, &ordersapi.Placed{OrderID: id}}
@@ -155,8 +155,8 @@ func (m *Module) nearFact(id string) events.Event {
 }
 
 func (m *Module) tell(ctx context.Context, outbox *events.Outbox, tx pgx.Tx, id string) error { return outbox.PublishTx(ctx, tx, m.nearFact(id)) }`)},
-	{name: "an agreed handler of a named type", file: "modules/payments/events.go", old: "func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue)",
-		text: "type due = ordersapi.PaymentDue\n\nfunc (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e due)"},
+	{name: "an agreed handler of a named type", file: "modules/payments/events.go", old: "func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.PaymentDue])",
+		text: "type fact = ordersapi.PaymentDue\n\nfunc (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[fact])"},
 	{name: "an event is compared with none", file: "modules/payments/none.go", text: goFile("payments", importOrders, `
 func none(e ordersapi.PaymentDue) bool { return e == (ordersapi.PaymentDue{}) }`)},
 	{name: "the money of an event that is heard", file: "modules/payments/due.go", text: goFile("payments", importOrders, `

@@ -61,18 +61,19 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, batch []events.De
 			continue
 		}
 		delete(unanswered, id)
-		var answer events.Event
+		ctx := events.WithCause(ctx, d.Cause)
 		if take(wanted[i], onHand) {
 			for _, l := range wanted[i] {
 				reserved.OrderIds, reserved.Skus = append(reserved.OrderIds, id), append(reserved.Skus, l.sku)
 				reserved.Quantities = append(reserved.Quantities, l.quantity)
 			}
-			answer = inventoryapi.Reserved{OrderID: id.String(), Version: answerVersion}
+			err = m.outbox.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: id.String(), Version: answerVersion})
 		} else {
 			rejected = append(rejected, id)
-			answer = inventoryapi.Rejected{OrderID: id.String(), Reason: reasonOutOfStock, Version: answerVersion}
+			rejection := inventoryapi.Rejected{OrderID: id.String(), Reason: reasonOutOfStock, Version: answerVersion}
+			err = m.outbox.PublishTx(ctx, tx, rejection)
 		}
-		if err := m.outbox.PublishTx(events.WithCause(ctx, d.Cause), tx, answer); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -108,7 +108,7 @@ func TestReplayChangesNothing(t *testing.T) {
 	s.publish(placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 2}), ordersapi.Confirmed{OrderID: order, Version: 3})
 
 	for db, want := range map[*postgres.DB]int64{s.orders: 2, s.db: 1} {
-		if n, err := events.Replay(t.Context(), db.Pool, time.Time{}); err != nil || n != want {
+		if n, err := events.Replay(t.Context(), db.Pool, time.Time{}, func(int64) {}); err != nil || n != want {
 			t.Fatalf("replayed %d events of %s, error %v; want %d", n, db.Module, err, want)
 		}
 	}

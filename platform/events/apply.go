@@ -25,7 +25,7 @@ const takeTurn = `-- name: TakeTurn
 // new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
-	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.TableName != "inbox" {
+	if !notFresh(err) {
 		return err
 	}
 	return c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -55,6 +55,12 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 		}
 	}
 	return nil
+}
+
+// notFresh says that PostgreSQL has refused an inbox row.
+func notFresh(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refused.TableName == "inbox"
 }
 
 // freshTx returns the events that are neither handled nor failed, each once: the bus may have delivered one twice.
@@ -104,8 +110,10 @@ func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Messa
 		err = fmt.Errorf("%w: %w", errTooSlow, errors.Join(err, ctx.Err()))
 	}
 	if err != nil {
-		span.RecordError(err)
-		span.SetStatus(codes.Error, "")
+		if !notFresh(err) { // which is no fault of the handler's
+			span.RecordError(err)
+			span.SetStatus(codes.Error, "")
+		}
 		return fmt.Errorf("handle %s: %w", topic, err)
 	}
 	return nil

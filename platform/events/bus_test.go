@@ -15,11 +15,11 @@ func TestASchemaBelongsToOneBus(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	for range 2 {
-		if err := events.RecordBus(t.Context(), s.teller, "memory"); err != nil {
+		if err := events.RecordBus(t.Context(), s.teller.Pool, "memory"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := events.RecordBus(t.Context(), s.teller, "nats"); !errors.Is(err, events.ErrOtherBus) {
+	if err := events.RecordBus(t.Context(), s.teller.Pool, "nats"); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -33,7 +33,7 @@ func TestTwoProcessesRecordOneBus(t *testing.T) {
 		if _, err := tx.Exec(t.Context(), "INSERT INTO bus (name) VALUES ('memory')"); err != nil {
 			return err
 		}
-		go func() { recorded <- events.RecordBus(context.Background(), s.teller, "memory") }()
+		go func() { recorded <- events.RecordBus(context.Background(), s.teller.Pool, "memory") }()
 		eventually(t, s.teller, 1, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO bus%'`)
 		return nil
@@ -49,10 +49,10 @@ func TestTwoProcessesRecordOneBus(t *testing.T) {
 func TestASchemaMovesToAnotherBus(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	if err := events.RecordBus(t.Context(), s.teller, "memory"); err != nil {
+	if err := events.RecordBus(t.Context(), s.teller.Pool, "memory"); err != nil {
 		t.Fatal(err)
 	}
-	for _, pool := range []*pgxpool.Pool{s.teller, s.listener} { // the listener's has recorded none
+	for _, pool := range []*pgxpool.Pool{s.teller.Pool, s.listener.Pool} { // the listener's has recorded none
 		if err := events.SwitchBus(t.Context(), pool, "nats"); err != nil {
 			t.Fatal(err)
 		}

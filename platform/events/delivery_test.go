@@ -17,10 +17,9 @@ func TestAnEventIsAppliedOnce(t *testing.T) {
 	s := newShop(t)
 	s.listen(t, count)
 	s.bus.failures = 3 // the first deliveries are not marked, so they are repeated
-	outbox := s.tell(t)
+	s.tell(t)
 	for i := range 120 {
 		s.publish(t.Context(), t, fmt.Sprint(i))
-		outbox.Wake()
 	}
 	eventually(t, s.teller, 0, drained)
 	eventually(t, s.listener, 120, "SELECT count(*) FROM effects WHERE times = 1")
@@ -31,12 +30,11 @@ func TestNoEventWithoutItsCommit(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	stopListening := s.listen(t, count)
-	outbox, stopTelling := s.tellUntil(t)
-	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error {
-		if err := events.PublishTx(t.Context(), tx, happened{"never"}); err != nil {
+	stopTelling := s.tell(t)
+	err := s.teller.InTx(t.Context(), func(tx pgx.Tx) error {
+		if err := s.outbox.PublishTx(t.Context(), tx, happened{"never"}); err != nil {
 			return err
 		}
-		outbox.Wake()
 		return errors.New("changed my mind")
 	})
 	if err == nil {
@@ -81,9 +79,10 @@ func TestTheTraceAndTheOriginTravelAlong(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	heard := make(chan context.Context, 1)
+	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
 	s.listen(t, func(ctx context.Context, tx pgx.Tx, _ happened) error {
 		// What the handler publishes carries on what it received.
-		if err := events.PublishTx(ctx, tx, happened{"answer"}); err != nil {
+		if err := answers.PublishTx(ctx, tx, answered{happened{"answer"}}); err != nil {
 			return err
 		}
 		heard <- ctx
@@ -98,7 +97,7 @@ func TestTheTraceAndTheOriginTravelAlong(t *testing.T) {
 		t.Errorf("the handler's trace is %s", got)
 	}
 	eventually(t, s.listener, 1, `SELECT count(*) FROM outbox WHERE headers @> '{"correlationid":"request-7","actor":"customer:ada",
-		"specversion":"1.0","type":"teller.happened.v1","subject":"answer","aggregateversion":"1"}' AND headers->>'traceparent' LIKE '00-010203%'`)
+		"specversion":"1.0","source":"/listener","type":"listener.answered.v1","subject":"answer","aggregateversion":"1"}' AND headers->>'traceparent' LIKE '00-010203%'`)
 }
 
 func TestTwoHandlersForOneTopicAreAMistake(t *testing.T) {
@@ -123,7 +122,7 @@ func TestAnExhaustedPoolHoldsUpNoDelivery(t *testing.T) {
 		}
 		return count(ctx, tx, h)
 	})
-	outbox := s.tell(t)
+	s.tell(t)
 	for range s.listener.Config().MaxConns {
 		conn, err := s.listener.Acquire(t.Context())
 		if err != nil {
@@ -132,8 +131,7 @@ func TestAnExhaustedPoolHoldsUpNoDelivery(t *testing.T) {
 		t.Cleanup(conn.Release)
 	}
 	s.publish(t.Context(), t, "before", "poison", "after")
-	outbox.Wake()
-	another := s.db.Pool(t, "listener")
+	another := s.db.Module(t, "listener")
 	eventually(t, another, 2, "SELECT count(*) FROM effects WHERE times = 1")
 	eventually(t, another, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3")
 }

@@ -56,7 +56,7 @@ func TestAFailingEventHoldsUpNobody(t *testing.T) {
 			eventually(t, s.listener, 3, "SELECT count(*) FROM effects WHERE times = 1")
 
 			close(healed)
-			if n, err := events.Redrive(t.Context(), s.listener); err != nil || n != 1 {
+			if n, err := events.Redrive(t.Context(), s.listener.Pool); err != nil || n != 1 {
 				t.Fatalf("redrive: %d, %v", n, err)
 			}
 			eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'poison' AND times = 1")
@@ -102,11 +102,12 @@ func TestAnyReasonCanBeKept(t *testing.T) {
 func TestAnyHeaderCanBeKept(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
+	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
 	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if h.Thing == "poison" {
 			return errors.New("it is broken")
 		}
-		return events.PublishTx(ctx, tx, h)
+		return answers.PublishTx(ctx, tx, answered{h})
 	})
 	for _, thing := range []string{"poison", "fine"} {
 		m := message.NewMessage(uuid.NewString(), []byte(`{"thing":"`+thing+`"}`))

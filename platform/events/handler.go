@@ -29,7 +29,11 @@ type Delivery[E Event] struct {
 func On[E Event](handle func(ctx context.Context, tx pgx.Tx, e E) error) Handler {
 	return OnBatch(func(ctx context.Context, tx pgx.Tx, batch []Delivery[E]) error {
 		for _, d := range batch {
-			if err := handle(WithCause(ctx, d.Cause), tx, d.Event); err != nil {
+			under := ctx
+			if len(batch) > 1 { // the context of one has its cause already, and the span that follows from it
+				under = WithCause(ctx, d.Cause)
+			}
+			if err := handle(under, tx, d.Event); err != nil {
 				return err
 			}
 		}

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // cut breaks the connection under the handler, as a failing network does: PostgreSQL says nothing any more.
@@ -111,6 +113,9 @@ func TestAHandlerThatIsTooSlowFails(t *testing.T) {
 	t.Parallel()
 	for name, dawdle := range map[string]func(context.Context, pgx.Tx) error{
 		"in a statement": func(ctx context.Context, tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SELECT 1"); err != nil { // as long as nothing has been answered, the database may be away
+				return err
+			}
 			_, err := tx.Exec(ctx, "SELECT pg_sleep(9)")
 			return err
 		},
@@ -133,4 +138,30 @@ func TestAHandlerThatIsTooSlowFails(t *testing.T) {
 			eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%too long%'")
 		})
 	}
+}
+
+// A handler's first statement travels with what the consumer itself sends, and PostgreSQL ends it before the transaction's limit.
+func TestAFirstStatementThatIsTooSlowFails(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	cfg := s.listener.Config()
+	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "300"
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	slow := func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if h.Thing == "slow" {
+			_, err := tx.Exec(ctx, "SELECT pg_sleep(9)")
+			return err
+		}
+		return count(ctx, tx, h)
+	}
+	listener := &postgres.DB{Pool: pool, Module: "listener"}
+	s.runConsumer(t, events.NewConsumer(listener, s.bus, []events.Handler{events.On(slow)}, s.cfg, s.log))
+	s.tell(t)
+	s.publish(t.Context(), t, "before", "slow", "after")
+	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
+	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%statement timeout%'")
 }

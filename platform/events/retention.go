@@ -22,7 +22,7 @@ const (
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	return prune(ctx, o.db.Pool, "outbox", `
 		DELETE FROM outbox WHERE id IN (
-			SELECT id FROM outbox WHERE created_at < now() - $1::interval AND published_at IS NOT NULL
+			SELECT id FROM outbox WHERE created_at < now() - $1::interval
 			AND NOT EXISTS (SELECT FROM outbox_pending WHERE event_id = id)
 			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, o.cfg.OutboxRetention)
 }
@@ -66,7 +66,7 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 	// What is written from here on is not replayed, and so the loop ends. The bound is the newest row and not the clock, which may be
 	// behind the rows after a move to another server.
 	var until *time.Time
-	if err := pool.QueryRow(ctx, "SELECT max(created_at) FROM outbox WHERE published_at IS NOT NULL").Scan(&until); err != nil {
+	if err := pool.QueryRow(ctx, "SELECT max(created_at) FROM outbox").Scan(&until); err != nil {
 		return 0, fmt.Errorf("replay: %w", err)
 	}
 	var replayed int64
@@ -76,7 +76,7 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 		err := pool.QueryRow(ctx, `
 			WITH page AS (
 				SELECT id, created_at FROM outbox
-				WHERE published_at IS NOT NULL AND created_at >= $1 AND (created_at, id) > ($1, $2) AND created_at <= $3
+				WHERE created_at >= $1 AND (created_at, id) > ($1, $2) AND created_at <= $3
 				ORDER BY created_at, id LIMIT $4),
 			again AS (
 				UPDATE outbox SET replays = replays + 1 WHERE id IN (SELECT id FROM page) RETURNING id, topic, replays),

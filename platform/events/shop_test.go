@@ -14,13 +14,13 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/goleak"
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 func TestMain(m *testing.M) {
@@ -47,7 +47,8 @@ CREATE TABLE effects (thing text PRIMARY KEY, times integer NOT NULL);
 // shop is a teller and a listener on a database of their own.
 type shop struct {
 	db               *pgtest.DB
-	teller, listener *pgxpool.Pool
+	teller, listener *postgres.DB
+	outbox           *events.Outbox // the teller's
 	bus              *flakyBus
 	cfg              events.Config
 	log              *slog.Logger
@@ -66,9 +67,9 @@ func newShopOn(t *testing.T, tellerSchema fs.FS) *shop {
 		pgtest.Schema{Module: "listener", Migrations: listenerSchema})
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() { _ = bus.Close() })
-	return &shop{
+	s := &shop{
 		db:     db,
-		teller: db.Pool(t, "teller"), listener: db.Pool(t, "listener"),
+		teller: db.Module(t, "teller"), listener: db.Module(t, "listener"),
 		bus: &flakyBus{MemoryBus: bus},
 		cfg: events.Config{
 			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
@@ -77,16 +78,25 @@ func newShopOn(t *testing.T, tellerSchema fs.FS) *shop {
 		},
 		log: slog.New(slog.DiscardHandler),
 	}
+	s.outbox = events.NewOutbox(s.teller, s.bus, s.cfg, s.log) // does not run
+	return s
 }
 
-// flakyBus fails after delivery as often as it is told to, like a process that dies between publishing and marking, and takes
-// nothing of one topic.
+// flakyBus fails after delivery as often as it is told to, like a process that dies between publishing and marking, takes
+// nothing of one topic, and is slow with another.
 type flakyBus struct {
 	*events.MemoryBus
 	mu       sync.Mutex
 	failures int
 	refused  string
+	held     string
+	release  chan struct{}
+	asked    chan struct{} // for what is held
+	given    []given
 }
+
+// given is a message that the bus was given.
+type given struct{ id, topic, replays string }
 
 func (b *flakyBus) refuse(topic string) {
 	b.mu.Lock()
@@ -94,12 +104,43 @@ func (b *flakyBus) refuse(topic string) {
 	b.refused = topic
 }
 
+// hold makes the bus wait with a topic until release is called, at the end of the test at the latest. An outbox that runs before
+// it is called then ends after that.
+func (b *flakyBus) hold(t *testing.T, topic string) (release func()) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held, b.release, b.asked = topic, make(chan struct{}), make(chan struct{}, 10000)
+	release = sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.held = ""
+		close(b.release)
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// all is what the bus was given so far.
+func (b *flakyBus) all() []given {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.given)
+}
+
 func (b *flakyBus) Publish(topic string, messages ...*message.Message) error {
 	b.mu.Lock()
-	refused := b.refused == topic
+	refused, held, release, asked := b.refused == topic, b.held == topic, b.release, b.asked
+	for _, m := range messages {
+		b.given = append(b.given, given{m.UUID, topic, m.Metadata[events.MetadataReplays]})
+	}
 	b.mu.Unlock()
 	if refused {
 		return errors.New("not this topic")
+	}
+	if held {
+		asked <- struct{}{}
+		<-release
 	}
 	err := b.MemoryBus.Publish(topic, messages...)
 	b.mu.Lock()
@@ -116,12 +157,27 @@ type other struct{ happened }
 
 func (other) Topic() string { return "teller.other.v1" }
 
+// answered is a fact that the listener publishes.
+type answered struct{ happened }
+
+func (answered) Topic() string { return "listener.answered.v1" }
+
 // publish commits one event for each thing.
 func (s *shop) publish(ctx context.Context, t *testing.T, things ...string) {
 	t.Helper()
-	err := pgx.BeginFunc(ctx, s.teller, func(tx pgx.Tx) error {
-		for _, thing := range things {
-			if err := events.PublishTx(ctx, tx, happened{thing}); err != nil {
+	all := make([]events.Event, len(things))
+	for i, thing := range things {
+		all[i] = happened{thing}
+	}
+	commit(ctx, t, s.teller, s.outbox, all...)
+}
+
+// commit publishes the events in one transaction.
+func commit(ctx context.Context, t *testing.T, db *postgres.DB, outbox *events.Outbox, all ...events.Event) {
+	t.Helper()
+	err := db.InTx(ctx, func(tx pgx.Tx) error {
+		for _, ev := range all {
+			if err := outbox.PublishTx(ctx, tx, ev); err != nil {
 				return err
 			}
 		}
@@ -146,18 +202,20 @@ func (s *shop) runConsumer(t *testing.T, consumer *events.Consumer) (stop func()
 	return run(t, consumer.Run)
 }
 
-// tell runs a relay until the test ends.
-func (s *shop) tell(t *testing.T) *events.Outbox {
+// tell runs the teller's outbox until the test ends, or until stop is called.
+func (s *shop) tell(t *testing.T) (stop func()) {
 	t.Helper()
-	outbox, _ := s.tellUntil(t)
-	return outbox
+	s.outbox, stop = s.tellOn(t, s.bus)
+	return stop
 }
 
-// tellUntil runs a relay until stop is called.
-func (s *shop) tellUntil(t *testing.T) (outbox *events.Outbox, stop func()) {
+// tellOn runs another outbox of the teller's, on another bus.
+func (s *shop) tellOn(t *testing.T, bus message.Publisher) (outbox *events.Outbox, stop func()) {
 	t.Helper()
-	outbox = events.NewOutbox(s.teller, s.bus, s.cfg, s.log)
-	return outbox, run(t, outbox.Run)
+	outbox = events.NewOutbox(s.teller, bus, s.cfg, s.log)
+	stop = run(t, outbox.Run)
+	await(t, outbox.Running)
+	return outbox, stop
 }
 
 func run(t *testing.T, part func(context.Context) error) (stop func()) {
@@ -183,12 +241,12 @@ func count(ctx context.Context, tx pgx.Tx, h happened) error {
 }
 
 // eventually asks until the query answers want.
-func eventually(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
+func eventually(t *testing.T, db *postgres.DB, want int64, query string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		var got int64
-		if err := pool.QueryRow(t.Context(), query).Scan(&got); err != nil {
+		if err := db.QueryRow(t.Context(), query).Scan(&got); err != nil {
 			t.Fatal(err)
 		}
 		if got == want {
@@ -202,15 +260,15 @@ func eventually(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
 }
 
 // expect asks once.
-func expect(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
+func expect(t *testing.T, db *postgres.DB, want int64, query string) {
 	t.Helper()
 	var got int64
-	if err := pool.QueryRow(t.Context(), query).Scan(&got); err != nil || got != want {
+	if err := db.QueryRow(t.Context(), query).Scan(&got); err != nil || got != want {
 		t.Errorf("%s: got %d, %v, want %d", query, got, err, want)
 	}
 }
 
-const drained = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+const drained = "SELECT count(*) FROM outbox_pending"
 
 // logBuffer keeps what is logged, for a test that waits for a line.
 type logBuffer struct {

@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"example.com/shop/platform/events"
 )
 
 // spans has those of all tests of the package; TestMain installs it.
@@ -68,4 +70,34 @@ func attributesOf(span trace.ReadOnlySpan) string {
 		}
 	}
 	return all.String()
+}
+
+// What a handler does belongs to the span of its event, and an event that was handled before is no failure.
+func TestASpanIsThatOfItsHandler(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var under oteltrace.SpanID
+	stop := s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if !under.IsValid() {
+			under = oteltrace.SpanContextFromContext(ctx).SpanID()
+		}
+		return count(ctx, tx, h)
+	})
+	id := oteltrace.TraceID{3, 9}
+	m := messageOf(t, happened{"one"}, events.Cause{"traceparent": "00-" + id.String() + "-0000000000000001-01"})
+	for range 2 {
+		if err := s.bus.Publish(happened{}.Topic(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	found := handled(id)
+	if len(found) == 0 || found[0].SpanContext().SpanID() != under {
+		t.Errorf("the handler ran under the span %s, its own are %v", under, found)
+	}
+	for _, span := range found {
+		if span.Status().Code != codes.Unset || len(span.Events()) > 0 {
+			t.Errorf("status %v, events %v", span.Status(), span.Events())
+		}
+	}
 }

@@ -19,10 +19,10 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// through returns a pool like the given one that connects by way of the wire.
-func through(t *testing.T, w *wire.Wire, pool *pgxpool.Pool, connectTimeout time.Duration) *pgxpool.Pool {
+// through returns a database like the given one that connects by way of the wire.
+func through(t *testing.T, w *wire.Wire, db *postgres.DB, connectTimeout time.Duration) *postgres.DB {
 	t.Helper()
-	cfg := pool.Config()
+	cfg := db.Config()
 	cfg.ConnConfig.ConnectTimeout = connectTimeout
 	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, w.Address())
@@ -32,29 +32,29 @@ func through(t *testing.T, w *wire.Wire, pool *pgxpool.Pool, connectTimeout time
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return pool
+	return &postgres.DB{Pool: pool, Module: db.Module}
 }
 
-// wireTo is a wire to the server of a pool.
-func wireTo(t *testing.T, pool *pgxpool.Pool) *wire.Wire {
+// wireTo is a wire to the server of a database.
+func wireTo(t *testing.T, db *postgres.DB) *wire.Wire {
 	t.Helper()
-	cfg := pool.Config().ConnConfig
+	cfg := db.Config().ConnConfig
 	return wire.To(t, net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)))
 }
 
-// cutOff returns a pool of the listener's that reaches a network which swallows everything, until
+// cutOff returns a database of the listener's that reaches a network which swallows everything, until
 // heal is called.
-func (s *shop) cutOff(t *testing.T, connectTimeout time.Duration) (pool *pgxpool.Pool, heal func()) {
+func (s *shop) cutOff(t *testing.T, connectTimeout time.Duration) (db *postgres.DB, heal func()) {
 	t.Helper()
 	w := wireTo(t, s.listener)
-	pool, heal = through(t, w, s.listener, connectTimeout), w.Freeze()
+	db, heal = through(t, w, s.listener, connectTimeout), w.Freeze()
 	t.Cleanup(heal)
-	return pool, heal
+	return db, heal
 }
 
-// behindAPooler returns a pool of the listener's that reaches PgBouncer and not the server behind
+// behindAPooler returns a database of the listener's that reaches PgBouncer and not the server behind
 // it, until heal is called.
-func (s *shop) behindAPooler(t *testing.T) (pool *pgxpool.Pool, heal func()) {
+func (s *shop) behindAPooler(t *testing.T) (db *postgres.DB, heal func()) {
 	t.Helper()
 	login, err := url.Parse(s.db.URL("listener"))
 	if err != nil {
@@ -63,14 +63,14 @@ func (s *shop) behindAPooler(t *testing.T) (pool *pgxpool.Pool, heal func()) {
 	w := wire.To(t, login.Host)
 	login.Host = w.Address()
 	p := pooler.New(t, login.String())
-	pool, err = postgres.Open(t.Context(), "listener", p.Through(login.String()), 5, listenerSchema)
+	db, err = postgres.Open(t.Context(), "listener", p.Through(login.String()), 5, listenerSchema)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	t.Cleanup(db.Close)
 	heal = w.Freeze()
 	t.Cleanup(heal)
-	return pool, heal
+	return db, heal
 }
 
 // watchedBus tells when a subscriber has taken a message and when it has given one back.
@@ -112,18 +112,18 @@ func (b watchedBus) Subscribe(ctx context.Context, topic string) (<-chan *messag
 func TestWhoCannotApplyABatchGivesAllOfItBackAtOnce(t *testing.T) {
 	t.Parallel()
 	const all, wait = 20, 500 * time.Millisecond
-	for name, obstruct := range map[string]func(t *testing.T, s *shop) (pool *pgxpool.Pool, heal func()){
-		"the database cannot be reached": func(t *testing.T, s *shop) (*pgxpool.Pool, func()) { return s.cutOff(t, wait) },
-		"nor behind a pooler":            func(t *testing.T, s *shop) (*pgxpool.Pool, func()) { return s.behindAPooler(t) },
-		"another process has the turn":   func(t *testing.T, s *shop) (*pgxpool.Pool, func()) { return s.takeTurn(t, wait) },
+	for name, obstruct := range map[string]func(t *testing.T, s *shop) (db *postgres.DB, heal func()){
+		"the database cannot be reached": func(t *testing.T, s *shop) (*postgres.DB, func()) { return s.cutOff(t, wait) },
+		"nor behind a pooler":            func(t *testing.T, s *shop) (*postgres.DB, func()) { return s.behindAPooler(t) },
+		"another process has the turn":   func(t *testing.T, s *shop) (*postgres.DB, func()) { return s.takeTurn(t, wait) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			pool, heal := obstruct(t, s)
+			db, heal := obstruct(t, s)
 			bus := watch(s.bus)
 			var logged logBuffer
-			consumer := events.NewConsumer(pool, bus, []events.Handler{events.On(count)}, s.cfg,
+			consumer := events.NewConsumer(db, bus, []events.Handler{events.On(count)}, s.cfg,
 				slog.New(slog.NewTextHandler(&logged, nil)))
 			consumer.SetTxLimit(2 * wait)
 			s.runConsumer(t, consumer)
@@ -171,7 +171,7 @@ func TestStoppingInterruptsConnecting(t *testing.T) {
 	go func() {
 		published <- s.bus.Publish(happened{}.Topic(), message.NewMessage(uuid.NewString(), []byte(`{"thing":"one"}`)))
 	}()
-	await(t, func() bool { return w.Dials() >= 5 }) // two relays, the consumer's, and a pruner's each
+	await(t, func() bool { return w.Dials() >= 4 }) // the outbox's, the consumer's, and a pruner's each
 	stop()
 	for range 2 {
 		select {
@@ -197,9 +197,9 @@ func await(t *testing.T, condition func() bool) {
 	}
 }
 
-// takeTurn returns a pool of the listener's that waits for locks for that long, and has another
+// takeTurn returns a database of the listener's that waits for locks for that long, and has another
 // process keep the turn until heal.
-func (s *shop) takeTurn(t *testing.T, lockTimeout time.Duration) (pool *pgxpool.Pool, heal func()) {
+func (s *shop) takeTurn(t *testing.T, lockTimeout time.Duration) (db *postgres.DB, heal func()) {
 	t.Helper()
 	other, err := s.listener.Acquire(t.Context())
 	if err != nil {
@@ -211,12 +211,12 @@ func (s *shop) takeTurn(t *testing.T, lockTimeout time.Duration) (pool *pgxpool.
 	}
 	cfg := s.listener.Config()
 	cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(lockTimeout.Milliseconds())
-	pool, err = pgxpool.NewWithConfig(t.Context(), cfg)
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return pool, func() {
+	return &postgres.DB{Pool: pool, Module: "listener"}, func() {
 		defer other.Release()
 		if _, err := other.Exec(t.Context(), "SELECT pg_advisory_unlock"+turn); err != nil {
 			t.Error(err)

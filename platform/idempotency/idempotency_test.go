@@ -216,6 +216,7 @@ func TestStorm(t *testing.T) {
 
 func TestInvalidKeys(t *testing.T) {
 	t.Parallel()
+	pool, _ := setup(t)
 	for _, text := range []string{"", strings.Repeat("k", 256), "tab\t", "nul\x00", "é"} {
 		key := keyOf(text)
 		if _, _, err := Stored[answer](t.Context(), nil, key); !errors.Is(err, ErrKey) {

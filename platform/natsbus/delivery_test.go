@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/postgres"
 )
 
 // happened is the fact that the teller publishes and the listener counts.
@@ -38,28 +38,29 @@ type shop struct {
 	broker           *broker.Broker
 	bus              natsbus.Config
 	events           events.Config
-	teller, listener *pgxpool.Pool
+	teller, listener *postgres.DB
+	outbox           *events.Outbox // the teller's
 }
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: effects}, pgtest.Schema{Module: "listener", Migrations: effects})
 	b := startBroker(t)
-	return &shop{
-		broker: b, bus: newConfig(t, b.URL()), teller: db.Pool(t, "teller"), listener: db.Pool(t, "listener"),
+	s := &shop{
+		broker: b, bus: newConfig(t, b.URL()), teller: db.Module(t, "teller"), listener: db.Module(t, "listener"),
 		events: events.Config{
 			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
 			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour,
 		},
 	}
+	s.outbox = events.NewOutbox(s.teller, open(t, s.bus), s.events, slog.New(slog.DiscardHandler))
+	return s
 }
 
 // tell runs the teller's relay until the test ends.
-func (s *shop) tell(t *testing.T) *events.Outbox {
+func (s *shop) tell(t *testing.T) {
 	t.Helper()
-	outbox := events.NewOutbox(s.teller, open(t, s.bus), s.events, slog.New(slog.DiscardHandler))
-	start(t, outbox.Run)
-	return outbox
+	start(t, s.outbox.Run)
 }
 
 // listen runs the listener's consumer until the test ends or stop is called.
@@ -91,9 +92,9 @@ func start(t *testing.T, part func(context.Context) error) (stop func()) {
 // publish commits an event for each number from first to last.
 func (s *shop) publish(t *testing.T, first, last int) {
 	t.Helper()
-	err := pgx.BeginFunc(t.Context(), s.teller, func(tx pgx.Tx) error {
+	err := s.teller.InTx(t.Context(), func(tx pgx.Tx) error {
 		for i := first; i <= last; i++ {
-			if err := events.PublishTx(t.Context(), tx, happened{fmt.Sprint(i)}); err != nil {
+			if err := s.outbox.PublishTx(t.Context(), tx, happened{fmt.Sprint(i)}); err != nil {
 				return err
 			}
 		}
@@ -112,7 +113,7 @@ func count(ctx context.Context, tx pgx.Tx, h happened) error {
 }
 
 // eventually asks until the query answers want.
-func eventually(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
+func eventually(t *testing.T, pool *postgres.DB, want int64, query string) {
 	t.Helper()
 	deadline := time.Now().Add(2 * patience)
 	for {
@@ -131,7 +132,7 @@ func eventually(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
 }
 
 const (
-	waiting = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
+	waiting = "SELECT count(*) FROM outbox_pending"
 	once    = "SELECT count(*) FROM effects WHERE times = 1"
 	twice   = "SELECT count(*) FROM effects WHERE times > 1"
 )
@@ -141,14 +142,13 @@ func TestTheBrokerIsKilled(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.listen(t, count)
-	outbox := s.tell(t)
+	s.tell(t)
 	const all, kills = 6000, 4
 	placed := make(chan struct{})
 	go func() {
 		defer close(placed)
 		for i := 1; i <= all; i += 10 {
 			s.publish(t, i, i+9)
-			outbox.Wake()
 		}
 	}()
 	for kill := range kills {
@@ -197,7 +197,7 @@ func TestTheBrokerForgets(t *testing.T) {
 			s.listen(t, count)
 			eventually(t, s.listener, 100, once) // the bus works again, and 50 events are lost
 			eventually(t, s.teller, 0, waiting)
-			if n, err := events.Replay(t.Context(), s.teller, began); err != nil || n != 150 {
+			if n, err := events.Replay(t.Context(), s.teller.Pool, began, func(int64) {}); err != nil || n != 150 {
 				t.Fatalf("replay: %d, %v", n, err)
 			}
 			eventually(t, s.listener, 150, once)
@@ -228,7 +228,7 @@ func TestPoisonEndsAsADeadLetterAndHoldsUpNobody(t *testing.T) {
 }
 
 // eventuallyAtLeast asks until the query answers want or more.
-func eventuallyAtLeast(t *testing.T, pool *pgxpool.Pool, want int64, query string) {
+func eventuallyAtLeast(t *testing.T, pool *postgres.DB, want int64, query string) {
 	t.Helper()
 	eventually(t, pool, 1, fmt.Sprintf("SELECT count(*) FROM (%s) AS asked (n) WHERE n >= %d", query, want))
 }

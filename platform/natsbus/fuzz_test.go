@@ -12,13 +12,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/postgres"
 )
 
 // FuzzEnvelope publishes a message twice, as a replay does. It is handled once, or kept once as a
@@ -86,7 +86,7 @@ type envelopes struct {
 	js      jetstream.JetStream
 	durable string
 	last    uint64 // message that was published
-	pool    *pgxpool.Pool
+	pool    *postgres.DB
 	log     *droppings
 }
 
@@ -98,7 +98,7 @@ func newEnvelopes(f *testing.F) *envelopes {
 	}
 	e := &envelopes{
 		log:  &droppings{},
-		pool: pgtest.New(f, pgtest.Schema{Module: "listener", Migrations: effects}).Pool(f, "listener"),
+		pool: pgtest.New(f, pgtest.Schema{Module: "listener", Migrations: effects}).Module(f, "listener"),
 		cfg: natsbus.Config{
 			URL: broker.URL(), Stream: "fuzz-" + uuid.NewString()[:8], Replicas: 1, MaxAge: time.Hour,
 			AckWait: time.Minute, MaxAckPending: 256, NakDelay: 10 * time.Millisecond, PublishTimeout: 5 * time.Second,

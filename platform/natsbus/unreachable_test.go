@@ -13,6 +13,7 @@ import (
 
 	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 // One of two processes of a module is cut off from its database, and holds all the events. The
@@ -36,7 +37,7 @@ func TestAnotherProcessHasTheEventsOfOneThatIsCutOff(t *testing.T) {
 	bus := open(t, s.bus)
 	seldom := s.events
 	seldom.Poll = time.Hour // so that its retries hardly connect
-	consumer := events.NewConsumer(cutOff, bus.Subscriber("listener"), []events.Handler{events.On(count)},
+	consumer := events.NewConsumer(&postgres.DB{Pool: cutOff, Module: "listener"}, bus.Subscriber("listener"), []events.Handler{events.On(count)},
 		seldom, slog.New(slog.DiscardHandler))
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,8 @@ import (
 	"example.com/shop/topology"
 )
 
-// failpoints are the moments between two steps that cannot be one, with the module whose process dies there; of any module when empty.
+// failpoints are the moments between two steps that cannot be one, with the module whose process dies
+// there; any when empty.
 var failpoints = []struct{ name, module string }{
 	{"committed, not published", "orders"}, // nor is the customer answered
 	{"published, not marked", "orders"},
@@ -82,7 +83,9 @@ func failpointBin(t *testing.T) string {
 	return folder
 }
 
-var buildWithFailpoints = sync.OnceValues(func() (string, error) { return topology.Build(context.Background(), "-tags=failpoints") })
+var buildWithFailpoints = sync.OnceValues(func() (string, error) {
+	return topology.Build(context.Background(), "-tags=failpoints")
+})
 
 // dieInCommit kills a process while PostgreSQL is about to commit a transaction that has inserted a
 // row into the table for which the condition holds, and has the transaction end with the process.
@@ -95,7 +98,8 @@ func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r 
 		goOn := s.trigger(t, atCommit, module+"."+table, "IF "+condition+" THEN PERFORM pg_sleep(60); END IF; RETURN NULL;")
 		about := false
 		for deadline := time.Now().Add(time.Minute); !about; time.Sleep(time.Millisecond) {
-			err := s.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')").Scan(&about)
+			sleeps := "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"
+			err := s.admin.QueryRow(t.Context(), sleeps).Scan(&about)
 			if err != nil || time.Now().After(deadline) {
 				t.Fatalf("%s never came to commit to %s.%s: %v", victim.Name, module, table, err)
 			}

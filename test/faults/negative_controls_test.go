@@ -12,8 +12,8 @@ import (
 	"example.com/shop/topology"
 )
 
-// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the rules stayed green here, their being green
-// in the matrix would prove nothing.
+// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the rules
+// stayed green here, their being green in the matrix would prove nothing.
 type control struct {
 	without  string // mechanisms, which sabotage takes away
 	sabotage sabotage
@@ -32,7 +32,8 @@ const (
 )
 
 var controls = []control{
-	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped at the inbox, and again by the rules.
+	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped at the
+	// inbox, and again by the rules.
 	{without: "inbox,once", sabotage: sabotage{moveAgain}, do: disturbForgetful, red: []string{balanced}},
 	{without: "once", sabotage: sabotage{moveAgain}, do: disturbDelivery},
 	{without: "inbox", do: disturbForgetful},
@@ -40,19 +41,23 @@ var controls = []control{
 	{without: "commit before acknowledgement", sabotage: sabotage{acknowledgeEarly}, split: true,
 		do:  dieInCommit("inventory", "inbox", "NEW.topic = 'orders.confirmed.v1'"),
 		red: []string{reached, "a confirmed order is shipped"}},
-	{without: "commit before acknowledgement,deadlines", sabotage: sabotage{acknowledgeEarly, postponeDeadlines}, split: true,
-		do:  dieInCommit("inventory", "inbox", "NEW.topic = 'orders.placed.v1'"),
-		red: []string{"every order is confirmed or cancelled"}},
+	{without: "commit before acknowledgement,deadlines", split: true,
+		sabotage: sabotage{acknowledgeEarly, postponeDeadlines},
+		do:       dieInCommit("inventory", "inbox", "NEW.topic = 'orders.placed.v1'"),
+		red:      []string{"every order is confirmed or cancelled"}},
 	{without: "tombstones", sabotage: sabotage{dropTombstones}, do: disturbDelivery,
 		red: []string{"a cancelled order holds no stock", "a cancelled order holds no money", paidOnce}},
-	{without: "repetitions", sabotage: sabotage{forgetRequest}, do: dieAt("committed, not published", "orders"), red: []string{answered}},
-	{without: "stored answers", sabotage: sabotage{dropAnswers}, do: dieAt("committed, not published", "orders"), red: []string{storedOnce}},
+	{without: "repetitions", sabotage: sabotage{forgetRequest},
+		do: dieAt("committed, not published", "orders"), red: []string{answered}},
+	{without: "stored answers", sabotage: sabotage{dropAnswers},
+		do: dieAt("committed, not published", "orders"), red: []string{storedOnce}},
 	{without: "an end of idle transactions", sabotage: sabotage{leaveOpen}, do: nothing, red: []string{givenBack}},
 	{without: "commits on disk", sabotage: sabotage{commitLater}, do: killPostgres, red: []string{storedOnce}},
 	{without: "one key for all tries", sabotage: sabotage{changeKeys}, do: nothing, red: []string{onlyAsked, paidOnce}},
 	{without: "dead letters", sabotage: sabotage{dropFailures}, do: poisonEvents, red: []string{deadLetters, reached}},
 	{without: "full scans", sabotage: sabotage{skipEvents}, do: killEach, red: []string{"every outbox is drained"}},
-	{without: "where a move starts", sabotage: sabotage{moveConfirmed}, do: regret, red: []string{"every order was told of once"}},
+	{without: "where a move starts", sabotage: sabotage{moveConfirmed}, do: regret,
+		red: []string{"every order was told of once"}},
 	{without: "the difference between yes and no", sabotage: sabotage{confirmDeclined}, do: nothing,
 		red: []string{"a confirmed order is reserved or shipped, and paid", declinedEnd, paidOnce}},
 	{without: "causes", sabotage: sabotage{dropCauses}, do: nothing,
@@ -61,7 +66,8 @@ var controls = []control{
 		red: []string{"nothing deadlocked"}},
 	{without: "excuses", sabotage: sabotage{failAtRandom}, env: []string{"EVENTS_MAX_ATTEMPTS=1"}, do: nothing,
 		red: []string{"nothing is a dead letter"}},
-	{without: "one Message-ID for all tries", sabotage: sabotage{changeMessageIDs}, do: nothing, red: []string{mailedOnce}},
+	{without: "one Message-ID for all tries", sabotage: sabotage{changeMessageIDs}, do: nothing,
+		red: []string{mailedOnce}},
 	{without: "send before mark", sabotage: sabotage{markUnsent}, do: killEach, red: []string{mailedOnce}},
 	{without: "a count of what is on hand", sabotage: sabotage{sellTwice}, do: nothing,
 		red: []string{"what came in is on hand, reserved or shipped, and none is negative", linear}},

@@ -19,9 +19,9 @@ import (
 	"example.com/shop/topology"
 )
 
-// sabotage takes mechanisms from a shop whose binaries are the shipped ones, so it works from
-// outside: by triggers on the tables, by what the modules' sessions find before PostgreSQL's own,
-// and by what stands between the shop and the broker, the payment provider and the mail server.
+// sabotage takes mechanisms from a shop without a change to its code: by triggers on the tables, by
+// what the modules' sessions find before PostgreSQL's own, and by what stands between the shop and the
+// broker, the payment provider and the mail server.
 type sabotage []func(t *testing.T, s *shop)
 
 // atCommit is when a trigger runs for what was inserted by a transaction that is about to commit.
@@ -41,6 +41,7 @@ func (s *shop) trigger(t *testing.T, when, table, body string) (undo func()) {
 	return func() { s.exec(t, "DROP FUNCTION "+table+"_sabotage CASCADE") }
 }
 
+// triggers is a trigger on each of the tables.
 func triggers(when, body string, tables ...string) func(t *testing.T, s *shop) {
 	return func(t *testing.T, s *shop) {
 		t.Helper()
@@ -58,7 +59,7 @@ func inEach(table string) (tables []string) {
 	return tables
 }
 
-// Events whose ids end with a certain digit are one in sixteen.
+// Where one event in sixteen is concerned, it is one whose id ends with a 0.
 var (
 	markUnpublished = triggers("BEFORE INSERT",
 		"IF right(NEW.event_id::text, 1) = '0' THEN RETURN NULL; END IF; RETURN NEW;", "orders.outbox_pending")

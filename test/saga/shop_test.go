@@ -184,10 +184,10 @@ func (s *shop) call(rt *rapid.T, role, method, path, body string, answer any) (s
 
 // idle says of each module that its workers have nothing to do at the time $1.
 var idle = map[string]string{
-	"orders":   "SELECT NOT EXISTS (SELECT FROM orders.orders WHERE deadline <= $1)",
-	// Due, or claimed: a claim lasts for much longer than a pause.
-	"payments":      "SELECT NOT EXISTS (SELECT FROM payments.jobs WHERE due_at <= $1 OR due_at > $1 + interval '5 seconds')",
-	"notifications": "SELECT NOT EXISTS (SELECT FROM notifications.jobs WHERE due_at <= $1 OR due_at > $1)",
+	"orders": "SELECT NOT EXISTS (SELECT FROM orders.orders WHERE deadline <= $1)",
+	// Due, or claimed now, which lasts for exactly the lease.
+	"payments":      "SELECT NOT EXISTS (SELECT FROM payments.jobs WHERE due_at <= $1 OR due_at = $1 + interval '10 seconds')",
+	"notifications": "SELECT NOT EXISTS (SELECT FROM notifications.jobs WHERE due_at <= $1 OR due_at = $1 + interval '1 minute')",
 }
 
 // work runs the module's workers until they have nothing to do.
@@ -211,7 +211,7 @@ func (s *shop) drain(rt *rapid.T) {
 func (s *shop) until(rt *rapid.T, query string, args ...any) {
 	for limit := time.Now().Add(20 * time.Second); !s.is(rt, query, args...); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
-			rt.Fatalf("it does not come true: %s", query)
+			rt.Fatalf("it does not come true: %s; %v", query, args)
 		}
 	}
 }

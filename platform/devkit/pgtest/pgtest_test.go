@@ -32,7 +32,7 @@ func TestEachTestHasItsOwnDatabase(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.New(t, schemas()...)
-			if _, err := db.Pool(t, "library").Exec(t.Context(), "INSERT INTO books VALUES ('the only one')"); err != nil {
+			if _, err := db.Module(t, "library").Exec(t.Context(), "INSERT INTO books VALUES ('the only one')"); err != nil {
 				t.Fatal(err)
 			}
 			var books int
@@ -50,7 +50,7 @@ func TestEachTestHasItsOwnDatabase(t *testing.T) {
 func TestRolesOfAClone(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, schemas()...)
-	pool := db.Pool(t, "library")
+	pool := db.Module(t, "library")
 	for sql, code := range map[string]string{
 		"SELECT title FROM books":            "",
 		"SELECT count(*) FROM outbox":        "",      // the platform's tables
@@ -93,7 +93,7 @@ func TestDroppedWithTheTest(t *testing.T) {
 	t.Run("inner", func(t *testing.T) {
 		db := pgtest.New(t, schemas()...)
 		gone = db.Name
-		db.Pool(t, "kitchen")
+		db.Module(t, "kitchen")
 	})
 	var exists bool
 	err := witness.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", gone).Scan(&exists)
@@ -143,7 +143,7 @@ func TestProcess(t *testing.T) {
 	only[0].Module = "shared"
 	db := pgtest.New(t, only...)
 	fmt.Println(db.Name)
-	if _, err := db.Pool(t, "shared").Exec(t.Context(), "INSERT INTO books VALUES ('one')"); err != nil {
+	if _, err := db.Module(t, "shared").Exec(t.Context(), "INSERT INTO books VALUES ('one')"); err != nil {
 		t.Error(err)
 	}
 }

@@ -12,7 +12,7 @@ CREATE TABLE outbox_pending (
 -- For one release, processes of v0.1.0 may write and publish beside those that know the table. They
 -- say with published_at what is pending; the others set it when they write, and never again.
 -- +goose StatementBegin
-CREATE FUNCTION outbox_of_v010() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION outbox_of_v010() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.published_at IS NULL THEN
         INSERT INTO outbox_pending (event_id, topic, replays, created_at)
@@ -33,6 +33,8 @@ INSERT INTO outbox_pending (event_id, topic, replays, created_at)
 SELECT id, topic, replays, created_at FROM outbox WHERE published_at IS NULL;
 
 -- A replay and the pruning read the outbox by the age of its rows.
+CREATE INDEX outbox_created ON outbox (created_at);
+DROP INDEX outbox_prunable;
 DROP INDEX outbox_published;
 
 -- The aggregate's id, for whoever handles some aggregates and leaves others to another process.

@@ -1,0 +1,391 @@
+package events_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
+)
+
+// gate is a fact whose handler waits, so that what comes meanwhile is one batch.
+type gate struct{ happened }
+
+func (gate) Topic() string { return "teller.gate.v1" }
+
+// changed is a fact of an aggregate.
+type changed struct {
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
+}
+
+func (changed) Topic() string { return "teller.changed.v1" }
+
+func (c changed) Aggregate() (id string, version int64) { return c.ID, c.Version }
+
+// removed is another fact of an aggregate.
+type removed struct{ changed }
+
+func (removed) Topic() string { return "teller.removed.v1" }
+
+// messageOf is what the bus has of an event, by its cause.
+func messageOf(t *testing.T, ev events.Event, cause events.Cause) *message.Message {
+	t.Helper()
+	payload, err := json.Marshal(ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := message.NewMessage(uuid.NewString(), payload)
+	m.Metadata = message.Metadata{}
+	for name, value := range cause {
+		m.Metadata[name] = value
+	}
+	m.Metadata["type"] = ev.Topic()
+	m.Metadata["subject"], _ = ev.Aggregate()
+	return m
+}
+
+// batch has a consumer take the messages in this order, as one batch, and returns what the bus was answered for each, and the
+// consumer's end.
+func (s *shop) batch(t *testing.T, handlers []events.Handler, messages ...*message.Message) (answers []error, stop func()) {
+	t.Helper()
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	handlers = append(handlers, events.On(func(context.Context, pgx.Tx, gate) error {
+		close(entered)
+		<-proceed
+		return nil
+	}))
+	s.cfg.ConsumerBatch = max(s.cfg.ConsumerBatch, len(messages))
+	consumer := events.NewConsumer(s.listener, s.bus, handlers, s.cfg, s.log)
+	stop = s.runConsumer(t, consumer)
+	open := sync.OnceFunc(func() { close(proceed) })
+	t.Cleanup(open)
+	var publishing sync.WaitGroup
+	publishing.Go(func() {
+		if err := s.bus.Publish(gate{}.Topic(), messageOf(t, gate{}, nil)); err != nil {
+			t.Errorf("gate: %v", err)
+		}
+	})
+	<-entered
+	answers = make([]error, len(messages))
+	for i, m := range messages {
+		publishing.Go(func() { answers[i] = s.bus.Publish(m.Metadata["type"], m) })
+		await(t, func() bool { return consumer.Waiting() == i+1 })
+	}
+	open()
+	publishing.Wait()
+	return answers, stop
+}
+
+func mustBeAcknowledged(t *testing.T, answers []error) {
+	t.Helper()
+	if err := errors.Join(answers...); err != nil {
+		t.Error(err)
+	}
+}
+
+// insertAll is a handler for a batch, in one statement. One thing fails it.
+func insertAll(_ context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+	var things []string
+	for _, d := range batch {
+		if d.Event.Thing == "poison" {
+			return errors.New("it is broken")
+		}
+		things = append(things, d.Event.Thing)
+	}
+	postgres.QueueSQL(tx, "INSERT INTO effects (thing, times) SELECT unnest($1::text[]), 1", things)
+	return nil
+}
+
+// A handler for batches has all of one in a call, in their order, each with its cause, and what it publishes for each has that.
+func TestABatchIsOneCall(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
+	var mu sync.Mutex
+	var calls [][]string
+	handler := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+		var things []string
+		for _, d := range batch {
+			things = append(things, d.Event.Thing)
+			if err := answers.PublishTx(events.WithCause(ctx, d.Cause), tx, answered{d.Event}); err != nil {
+				return err
+			}
+		}
+		mu.Lock()
+		calls = append(calls, things)
+		mu.Unlock()
+		return insertAll(ctx, tx, batch)
+	})
+	var messages []*message.Message
+	var want []string
+	for i := range 12 {
+		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{
+			"correlationid": fmt.Sprint("request-", i), "actor": fmt.Sprint("customer:", i), "traceparent": fmt.Sprintf("00-%032x-%016x-01", i+1, i+1),
+		}))
+		want = append(want, fmt.Sprint(i))
+	}
+	acknowledged, _ := s.batch(t, []events.Handler{handler}, messages...)
+	mustBeAcknowledged(t, acknowledged)
+	if diff := cmp.Diff([][]string{want}, calls); diff != "" {
+		t.Errorf("calls: %s", diff)
+	}
+	expect(t, s.listener, 12, "SELECT count(*) FROM effects WHERE times = 1")
+	expect(t, s.listener, 12, `SELECT count(*) FROM outbox WHERE topic = 'listener.answered.v1' AND headers->>'correlationid' = 'request-' || key
+		AND headers->>'actor' = 'customer:' || key AND headers->>'traceparent' LIKE '00-' || lpad(to_hex(key::int + 1), 32, '0') || '-%'`)
+}
+
+// A handler for one event at a time has the cause of each, in a batch, too.
+func TestAnEventOfABatchHasItsOwnCause(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
+	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error { return answers.PublishTx(ctx, tx, answered{h}) })
+	var messages []*message.Message
+	for i := range 5 {
+		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{"correlationid": fmt.Sprint("request-", i)}))
+	}
+	acknowledged, _ := s.batch(t, []events.Handler{handler}, messages...)
+	mustBeAcknowledged(t, acknowledged)
+	expect(t, s.listener, 5, "SELECT count(*) FROM outbox WHERE headers->>'correlationid' = 'request-' || key")
+}
+
+// Each topic has its handler, and those of a batch are called as few times as the order of each aggregate's events allows.
+func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ batch, want []string }{
+		"two aggregates": {
+			[]string{"changed a 1", "changed b 1", "removed a 2", "removed b 2"},
+			[]string{"changed a 1, changed b 1", "removed a 2, removed b 2"},
+		},
+		"one that comes back": {
+			[]string{"changed a 1", "removed a 2", "changed b 1", "changed a 3"},
+			[]string{"changed a 1, changed b 1", "removed a 2", "changed a 3"},
+		},
+		"opposite orders": {
+			[]string{"changed a 1", "removed b 1", "removed a 2", "changed b 2"},
+			[]string{"changed a 1", "removed b 1, removed a 2", "changed b 2"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			var mu sync.Mutex
+			var calls []string
+			note := func(topic string, all []changed) error {
+				var call []string
+				for _, c := range all {
+					call = append(call, fmt.Sprint(topic, " ", c.ID, " ", c.Version))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				calls = append(calls, strings.Join(call, ", "))
+				return nil
+			}
+			handlers := []events.Handler{
+				events.OnBatch(func(_ context.Context, _ pgx.Tx, batch []events.Delivery[changed]) error {
+					var all []changed
+					for _, d := range batch {
+						all = append(all, d.Event)
+					}
+					return note("changed", all)
+				}),
+				events.OnBatch(func(_ context.Context, _ pgx.Tx, batch []events.Delivery[removed]) error {
+					var all []changed
+					for _, d := range batch {
+						all = append(all, d.Event.changed)
+					}
+					return note("removed", all)
+				}),
+			}
+			var messages []*message.Message
+			for _, text := range test.batch {
+				var topic string
+				var c changed
+				if _, err := fmt.Sscan(text, &topic, &c.ID, &c.Version); err != nil {
+					t.Fatal(err)
+				}
+				var ev events.Event = c
+				if topic == "removed" {
+					ev = removed{c}
+				}
+				messages = append(messages, messageOf(t, ev, nil))
+			}
+			acknowledged, _ := s.batch(t, handlers, messages...)
+			mustBeAcknowledged(t, acknowledged)
+			if diff := cmp.Diff(test.want, calls); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Events that are in a batch twice, or were handled in an earlier one, are left out, and the others are one call all the same.
+func TestDuplicatesInBatches(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	earlier, twice, fresh := messageOf(t, happened{"earlier"}, nil), messageOf(t, happened{"twice"}, nil), messageOf(t, happened{"fresh"}, nil)
+	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, earlier)
+	mustBeAcknowledged(t, acknowledged)
+	stop()
+	s.bus.MemoryBus = events.NewMemoryBus() // for the consumer that has stopped is gone
+	var last int
+	counted := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+		last = len(batch)
+		return insertAll(ctx, tx, batch)
+	})
+	acknowledged, stop = s.batch(t, []events.Handler{counted}, earlier, twice, fresh, twice.Copy(), earlier.Copy())
+	mustBeAcknowledged(t, acknowledged)
+	stop()
+	if last != 2 {
+		t.Errorf("the last call had %d events, want 2", last)
+	}
+	expect(t, s.listener, 3, "SELECT count(*) FROM effects WHERE times = 1")
+	expect(t, s.listener, 3+2, "SELECT count(*) FROM inbox") // and the gates
+	expect(t, s.listener, 0, "SELECT count(*) FROM failed")
+}
+
+// An event that has failed is the retries', however often and in whatever company the bus delivers it.
+func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
+	t.Parallel()
+	for name, alone := range map[string]bool{"alone": true, "in a batch": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			failed, other := messageOf(t, happened{"failed"}, nil), messageOf(t, happened{"other"}, nil)
+			_, err := s.listener.Exec(t.Context(), `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at)
+				VALUES ($1, 'teller.happened.v1', $2, '{"type":"teller.happened.v1"}', 2, 'it was broken', now() + interval '1h')`, failed.UUID, []byte(failed.Payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			messages := []*message.Message{failed, other, failed.Copy()}
+			if alone {
+				messages = messages[:1]
+			}
+			acknowledged, _ := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
+			mustBeAcknowledged(t, acknowledged)
+			expect(t, s.listener, int64(len(messages)/2), "SELECT count(*) FROM effects WHERE thing = 'other'")
+			expect(t, s.listener, 0, "SELECT count(*) FROM effects WHERE thing = 'failed'")
+			expect(t, s.listener, 1, "SELECT count(*) FROM failed WHERE attempts = 2 AND reason = 'it was broken' AND dead_at IS NULL")
+			// Its time has come.
+			if _, err := s.listener.Exec(t.Context(), "UPDATE failed SET next_at = now()"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'failed' AND times = 1")
+			eventually(t, s.listener, 0, "SELECT count(*) FROM failed")
+		})
+	}
+}
+
+// A batch with an event that fails is taken apart, and what its handlers had published and queued is not there twice, or for nothing.
+func TestABatchThatFailsIsTakenApart(t *testing.T) {
+	t.Parallel()
+	for name, handler := range map[string]func(context.Context, pgx.Tx, []events.Delivery[happened]) error{
+		"the handler fails": insertAll,
+		"a queued statement fails": func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+			for _, d := range batch {
+				if d.Event.Thing == "poison" {
+					postgres.QueueSQL(tx, "SELECT 1 / length($1::text) -- it is broken", "")
+				} else if err := insertAll(ctx, tx, []events.Delivery[happened]{d}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			s.cfg.MaxAttempts = 1
+			answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
+			publishing := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+				for _, d := range batch {
+					if err := answers.PublishTx(events.WithCause(ctx, d.Cause), tx, answered{d.Event}); err != nil {
+						return err
+					}
+				}
+				return handler(ctx, tx, batch)
+			})
+			var messages []*message.Message
+			for _, thing := range []string{"1", "2", "poison", "3", "4"} {
+				messages = append(messages, messageOf(t, happened{thing}, nil))
+			}
+			acknowledged, _ := s.batch(t, []events.Handler{publishing}, messages...)
+			mustBeAcknowledged(t, acknowledged)
+			expect(t, s.listener, 4, "SELECT count(*) FROM effects WHERE times = 1")
+			expect(t, s.listener, 4, "SELECT count(*) FROM outbox WHERE key <> 'poison'")
+			expect(t, s.listener, 4, "SELECT count(*) FROM outbox")
+			expect(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND key = 'poison' AND reason LIKE '%it is broken%'")
+		})
+	}
+}
+
+// A handler that ignores its errors neither takes an event for handled that is not, nor for one to blame.
+func TestAHandlerThatHidesErrors(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	db, heal := s.takeTurn(t, 200*time.Millisecond)
+	s.listener, db = db, s.listener
+	m := messageOf(t, happened{"one"}, nil)
+	consumer := events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
+		_ = count(ctx, tx, h)
+		return nil
+	})}, s.cfg, s.log)
+	s.runConsumer(t, consumer)
+	if err := s.bus.Publish(happened{}.Topic(), m); err == nil {
+		t.Error("the bus believes that the event is handled")
+	}
+	expect(t, db, 0, "SELECT count(*) FROM failed")
+	heal()
+	for s.bus.Publish(happened{}.Topic(), m) != nil {
+		time.Sleep(20 * time.Millisecond)
+	}
+	expect(t, db, 1, "SELECT count(*) FROM effects WHERE times = 1")
+}
+
+// A batch is one span, which is linked to the traces of its events.
+func TestABatchIsOneSpan(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var messages []*message.Message
+	var ids []string
+	for i := range 3 {
+		id := oteltrace.TraceID{7, byte(i)}
+		ids = append(ids, id.String())
+		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{"traceparent": fmt.Sprintf("00-%s-0000000000000001-01", id)}))
+	}
+	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
+	mustBeAcknowledged(t, acknowledged)
+	stop()
+	var linked [][]string
+	for _, span := range spans.Ended() {
+		var to []string
+		for _, link := range span.Links() {
+			to = append(to, link.SpanContext.TraceID().String())
+		}
+		if slices.ContainsFunc(to, func(id string) bool { return slices.Contains(ids, id) }) && span.Name() == "handle "+(happened{}).Topic() {
+			linked = append(linked, to)
+		}
+	}
+	if diff := cmp.Diff([][]string{ids}, linked); diff != "" {
+		t.Error(diff)
+	}
+	for i := range ids {
+		if found := handled(oteltrace.TraceID{7, byte(i)}); len(found) > 0 {
+			t.Errorf("%d spans of the event %d alone", len(found), i)
+		}
+	}
+}

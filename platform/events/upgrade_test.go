@@ -1,0 +1,136 @@
+package events_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
+)
+
+// What v0.1.0 does with the outbox, word for word: for one release its processes may run beside those of today.
+const (
+	publishOfV010 = "INSERT INTO outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, $5)"
+	readOfV010    = `SELECT id FROM outbox
+		WHERE published_at IS NULL AND id >= $1 AND topic <> ALL($2)
+		ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED`
+	markOfV010   = "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY($1)"
+	replayOfV010 = `UPDATE outbox SET published_at = NULL, replays = replays + 1 WHERE id IN (
+		SELECT id FROM outbox WHERE published_at BETWEEN $1 AND $2
+		ORDER BY published_at LIMIT $3 FOR UPDATE)`
+)
+
+// publishAsV010 commits events that v0.1.0 publishes.
+func publishAsV010(t *testing.T, db *postgres.DB, things ...string) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+		for i, thing := range things {
+			id := fmt.Sprintf("0198f000-0000-7000-8000-%012d", i+1)
+			_, err := tx.Exec(t.Context(), publishOfV010, id, happened{}.Topic(), thing, happened{thing}, map[string]string{"id": id})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// relayAsV010 publishes nothing and marks everything, and says how many they were.
+func relayAsV010(t *testing.T, db *postgres.DB) (n int) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
+		rows, err := tx.Query(t.Context(), readOfV010, "00000000-0000-0000-0000-000000000000", []string{}, 100)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		n = len(ids)
+		_, err = tx.Exec(t.Context(), markOfV010, ids)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestWhatAnOldWriterCommitsIsPublished(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	s.tell(t)
+	publishAsV010(t, s.teller, "one", "two")
+	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
+	eventually(t, s.teller, 0, drained)
+	// A new relay has published them, so a replay has them, too.
+	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2 {
+		t.Errorf("replay: %d, %v", n, err)
+	}
+	eventually(t, s.teller, 0, drained)
+	if n := len(s.bus.all()); n != 4 {
+		t.Errorf("%d messages, want both events twice", n)
+	}
+}
+
+// What an old relay has published need not be published again, and it leaves alone what a new writer has committed.
+func TestAnOldRelayMarksWhatAnOldWriterCommitted(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	publishAsV010(t, s.teller, "old")
+	s.publish(t.Context(), t, "new")
+	expect(t, s.teller, 2, drained)
+	if n := relayAsV010(t, s.teller); n != 1 {
+		t.Errorf("it has found %d events", n)
+	}
+	expect(t, s.teller, 1, "SELECT count(*) FROM outbox_pending JOIN outbox ON id = event_id WHERE key = 'new'")
+	expect(t, s.teller, 1, drained)
+}
+
+// An old replay makes pending what was published, by whichever version, and its relay or a new one publishes it once more.
+func TestAnOldReplayIsPublished(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	s.tell(t)
+	publishAsV010(t, s.teller, "old")
+	relayAsV010(t, s.teller)
+	s.publish(t.Context(), t, "new")
+	eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'new'")
+	eventually(t, s.teller, 0, drained)
+	before := len(s.bus.all())
+	tag, err := s.teller.Exec(t.Context(), replayOfV010, time.Now().Add(-time.Minute), time.Now().Add(time.Minute), 1000)
+	if err != nil || tag.RowsAffected() != 2 {
+		t.Fatalf("replay: %s, %v", tag, err)
+	}
+	expect(t, s.teller, 2, "SELECT count(*) FROM outbox_pending WHERE replays = 1")
+	eventually(t, s.teller, 0, drained)
+	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
+	for _, g := range s.bus.all()[before:] {
+		if g.replays != "1" {
+			t.Errorf("published %v", g)
+		}
+	}
+	if n := len(s.bus.all()) - before; n != 2 {
+		t.Errorf("%d messages for two events", n)
+	}
+}
+
+// An operator may repair rows as a superuser, who has no search path of the module.
+func TestASuperuserMarksTheOldWay(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	publishAsV010(t, s.teller, "old")
+	if _, err := s.db.Admin(t).Exec(t.Context(), "UPDATE teller.outbox SET published_at = now()"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, s.teller, 0, drained)
+}
