@@ -14,6 +14,7 @@ import (
 
 	"example.com/shop/platform/devkit/paysim"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 func TestMain(m *testing.M) {
@@ -66,7 +67,11 @@ func (s *shop) begin(rt *rapid.T, run int) *model {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	if _, err := s.admin.Exec(rt.Context(), "TRUNCATE "+tables); err != nil {
+	_, err = s.admin.Exec(rt.Context(), "TRUNCATE "+tables)
+	for postgres.HasCode(err, "40P01") { // the relays read two of the tables in an order of their own
+		_, err = s.admin.Exec(rt.Context(), "TRUNCATE "+tables)
+	}
+	if err != nil {
 		rt.Fatal(err)
 	}
 	_, err = s.admin.Exec(rt.Context(), `

@@ -15,3 +15,4 @@ CREATE TABLE jobs (
     dead_at    timestamptz
 );
 CREATE INDEX jobs_due ON jobs (kind, due_at) WHERE dead_at IS NULL;
+CREATE INDEX jobs_dead ON jobs (dead_at) WHERE dead_at IS NOT NULL;
