@@ -247,10 +247,12 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	var found []*message.Message
 	err = o.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `-- name: Poll
-			SELECT o.id::text, o.topic, o.payload, o.headers, p.replays
-			FROM outbox_pending AS p JOIN outbox AS o ON o.id = p.event_id
-			WHERE p.created_at < now() - interval '1 second' AND p.topic <> ALL ($1) AND p.event_id <> ALL ($2::uuid[])
-			ORDER BY p.event_id LIMIT $3`, full, inHand, o.cfg.RelayBatch)
+			WITH due AS (
+				SELECT event_id, replays FROM outbox_pending
+				WHERE created_at < now() - interval '1 second' AND topic <> ALL ($1) AND event_id <> ALL ($2::uuid[])
+				ORDER BY event_id LIMIT $3)
+			SELECT o.id::text, o.topic, o.payload, o.headers, due.replays
+			FROM due JOIN outbox AS o ON o.id = due.event_id`, full, inHand, o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}
