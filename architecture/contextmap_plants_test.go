@@ -61,19 +61,19 @@ func customer(base, id string) (*http.Response, error) { return http.Get(base + 
 		want: "modules/payments/near.go:4: payments calls inventory (/v1/inventory)"},
 	{name: "the monolith gives a module another's method", file: "cmd/monolith/main.go", old: "payments.New(cfg.Payments, db,",
 		text: "payments.New(cfg.Payments, stock.Quote, db,", want: "payments calls inventory (by what cmd/monolith gives it)"},
-	{name: "the monolith closes a circle", file: "cmd/monolith/main.go", old: "		if err := s.Serve(ctx, \"orders\", db, m); err != nil {",
-		text: "		stock.Watch(m)\n		if err := s.Serve(ctx, \"orders\", db, m); err != nil {", want: "calls go round in a circle: inventory → orders → inventory"},
+	{name: "the monolith closes a circle", file: "cmd/monolith/main.go", old: "s.Log(\"orders\"), time.Now, stock)",
+		text: "s.Log(\"orders\"), time.Now, stock)\n\t\tstock.Watch(m)", want: "calls go round in a circle: inventory → orders → inventory"},
 	{name: "a circle of calls", file: "modules/inventory/ask.go", text: `package inventory
 
 const whose = "/v1/orders/"`, want: "calls go round in a circle: inventory → orders → inventory"},
 	{name: "another's event is published", file: "modules/payments/confirm.go", text: goFile("payments", importOrders, `
-func confirm(ctx context.Context, tx pgx.Tx, id string) error {
-	return events.PublishTx(ctx, tx, ordersapi.Confirmed{OrderID: id})
+func confirm(ctx context.Context, outbox *events.Outbox, tx pgx.Tx, id string) error {
+	return outbox.PublishTx(ctx, tx, ordersapi.Confirmed{OrderID: id})
 }`), want: "payments makes ordersapi.Confirmed, a fact that only orders can know"},
-	{name: "what was heard is told again", file: "modules/payments/events.go", old: "if err := checkDue(",
-		text: "_ = events.PublishTx(ctx, tx, e)\n\tif err := checkDue(", want: "payments makes ordersapi.PaymentDue"},
+	{name: "what was delivered is published again", file: "modules/payments/events.go", old: "if err := checkDue(",
+		text: "_ = m.outbox.PublishTx(ctx, tx, d.Event)\n\tif err := checkDue(", want: "what is published cannot be read off"},
 	{name: "another's event is published inside of a struct", file: "modules/payments/events.go", old: "if err := checkDue(",
-		text: "type enriched struct {\n\tordersapi.PaymentDue\n\tRisk int\n}\n\t_ = events.PublishTx(ctx, tx, enriched{e, 1})\n\tif err := checkDue(",
+		text: "type enriched struct {\n\tordersapi.PaymentDue\n\tRisk int\n}\n\t_ = m.outbox.PublishTx(ctx, tx, enriched{e, 1})\n\tif err := checkDue(",
 		want: "what is published cannot be read off: nobody can tell what payments deals in"},
 	{name: "another's event is embedded", file: "modules/payments/more.go", text: goFile("payments", importOrders, `
 type enriched struct {
@@ -81,15 +81,15 @@ type enriched struct {
 	risk int
 }`), want: "modules/payments/more.go:14: a struct that has ordersapi.PaymentDue embedded"},
 	{name: "anything is published", file: "modules/payments/more.go", text: goFile("payments", "", `
-func relay[E events.Event](ctx context.Context, tx pgx.Tx, e E) error { return events.PublishTx(ctx, tx, e) }`),
+func relay[E events.Event](ctx context.Context, outbox *events.Outbox, tx pgx.Tx, e E) error { return outbox.PublishTx(ctx, tx, e) }`),
 		want: "modules/payments/more.go:12: what is published cannot be read off"},
 	{name: "what a field holds is published", file: "modules/payments/more.go", text: goFile("payments", "", `
 type job struct{ due events.Event }
 
-func (j job) tell(ctx context.Context, tx pgx.Tx) error { return events.PublishTx(ctx, tx, j.due) }`),
+func (j job) tell(ctx context.Context, outbox *events.Outbox, tx pgx.Tx) error { return outbox.PublishTx(ctx, tx, j.due) }`),
 		want: "modules/payments/more.go:14: what is published cannot be read off"},
 	{name: "publishing is handed on", file: "modules/payments/more.go", text: goFile("payments", "", `
-var tell = events.PublishTx`), want: "a PublishTx that is no call"},
+var tell = (*events.Outbox).PublishTx`), want: "a PublishTx that is no call"},
 	{name: "a function returns another's event", file: "modules/orders/saga.go", old: "return ordersapi.Confirmed{", text: "return o.Fact\n\t\treturn ordersapi.Confirmed{",
 		want: "what is published cannot be read off"},
 	{name: "an event of another is borrowed", file: "modules/payments/stock.go", text: goFile("payments", importInventory, `
@@ -135,13 +135,13 @@ var made = paymentsapi.Refunded{OrderID: "1"}`)},
 	{name: "the monolith gives the modules what none of them made", file: "cmd/monolith/main.go", old: "payments.New(cfg.Payments, db,",
 		text: "payments.New(cfg.Payments, s, db,"},
 	{name: "an address of one's own", file: "cmd/payments/near.go", text: "package main\n\nconst near = \"http://127.0.0.1/v1/payments/docs\""},
-	{name: "an agreed handler that is a function", file: "modules/payments/events.go", old: "events.On(m.onPaymentDue)",
-		text: "events.On(func(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error { return m.onPaymentDue(ctx, tx, e) })"},
+	{name: "an agreed handler that is a function", file: "modules/payments/events.go", old: "events.OnBatch(m.onPaymentDue)",
+		text: "events.OnBatch(func(ctx context.Context, tx pgx.Tx, b []events.Delivery[ordersapi.PaymentDue]) error { return m.onPaymentDue(ctx, tx, b) })"},
 	{name: "facts that are told one after the other", file: "modules/orders/near.go", text: goFile("orders", importOrders, `
-func tell(ctx context.Context, tx pgx.Tx, id string) error {
+func tell(ctx context.Context, outbox *events.Outbox, tx pgx.Tx, id string) error {
 	facts := []events.Event{ordersapi.Confirmed{OrderID: id}, &ordersapi.Placed{OrderID: id}}
 	for _, fact := range facts {
-		if err := events.PublishTx(ctx, tx, fact); err != nil {
+		if err := outbox.PublishTx(ctx, tx, fact); err != nil {
 			return err
 		}
 	}
@@ -154,9 +154,9 @@ func (m *Module) nearFact(id string) events.Event {
 	return fact
 }
 
-func (m *Module) tell(ctx context.Context, tx pgx.Tx, id string) error { return events.PublishTx(ctx, tx, m.nearFact(id)) }`)},
-	{name: "an agreed handler of a named type", file: "modules/payments/events.go", old: "func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue)",
-		text: "type due = ordersapi.PaymentDue\n\nfunc (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e due)"},
+func (m *Module) tell(ctx context.Context, outbox *events.Outbox, tx pgx.Tx, id string) error { return outbox.PublishTx(ctx, tx, m.nearFact(id)) }`)},
+	{name: "an agreed handler of a named type", file: "modules/payments/events.go", old: "func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.PaymentDue])",
+		text: "type fact = ordersapi.PaymentDue\n\nfunc (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[fact])"},
 	{name: "an event is compared with none", file: "modules/payments/none.go", text: goFile("payments", importOrders, `
 func none(e ordersapi.PaymentDue) bool { return e == (ordersapi.PaymentDue{}) }`)},
 	{name: "the money of an event that is heard", file: "modules/payments/due.go", text: goFile("payments", importOrders, `

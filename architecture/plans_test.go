@@ -22,7 +22,7 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 	t.Parallel()
 	modules := schemas(t)
 	db := pgtest.New(t, modules...)
-	platform := statementsIn(t, "platform/events/*.go", "platform/idempotency/*.go") // the rest of platform speaks as an admin
+	platform := statementsIn(t, "platform/events/*.go", "platform/idempotency/*.go", "platform/jobs/*.go") // the rest of platform speaks as an admin
 	for _, m := range modules {
 		t.Run(m.Module, func(t *testing.T) {
 			fill(t, db.MigrateURL(m.Module))
@@ -60,9 +60,12 @@ func fill(t *testing.T, ownerURL string) {
 	_, err = conn.Exec(t.Context(), `
 		INSERT INTO outbox (id, topic, key, payload, headers, published_at)
 			SELECT gen_random_uuid(), 't', 'k', '{}', '{}', now() FROM generate_series(1, 20000);
+		INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM outbox;
+		INSERT INTO jobs (id, kind, key, args, cause, tries, due_at)
+			SELECT gen_random_uuid(), 'k', 'k', '{}', '{}', 0, now() FROM generate_series(1, 20000);
 		INSERT INTO inbox (event_id, topic) SELECT gen_random_uuid(), 't' FROM generate_series(1, 20000);
 		INSERT INTO idempotency_keys (scope, key, request_hash, answer) SELECT 's', gen_random_uuid(), '', '' FROM generate_series(1, 20000);
-		ANALYZE outbox, inbox, idempotency_keys`)
+		ANALYZE outbox, outbox_pending, jobs, inbox, idempotency_keys`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func (r *reading) read(u *Uses) {
 
 func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 	locals := variables(decl)
-	ons := map[ast.Node]bool{} // events.On and PublishTx that were read already, as a part of events.On[E] or of their call
+	ons := map[ast.Node]bool{} // what was read already, as a part of events.On[E] or of a call
 	unread := func(what string, at ast.Node) { u.Unread = append(u.Unread, Use{r.module, "", what, At(at)}) }
 	publish := func(e Use, ok bool, at ast.Node) {
 		if ok {
@@ -92,18 +92,18 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 			e, ok := r.event(s, element(n.Type), 0)
 			publish(e, ok && len(n.Elts) > 0, n)
 		case *ast.IndexExpr: // events.On[ordersapi.Placed]
-			if s.is(n.X, "On") {
+			if s.isOn(n.X) {
 				ons[n.X] = true
 				e, ok := r.event(s, n.Index, 0)
 				hear(e, ok, n)
 			}
 		case *ast.CallExpr:
 			switch {
-			case s.is(n.Fun, "On") && len(n.Args) == 1:
+			case s.isOn(n.Fun) && len(n.Args) == 1:
 				ons[n.Fun] = true
 				e, ok := r.handled(s, n.Args[0], decl, locals)
 				hear(e, ok, n)
-			case s.is(n.Fun, "PublishTx") && len(n.Args) == 3:
+			case isPublishTx(n.Fun) && len(n.Args) == 3:
 				ons[n.Fun] = true
 				facts, ok := r.published(s, n.Args[2], locals, 0)
 				for _, e := range facts {
@@ -127,10 +127,10 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 				}
 			}
 		case *ast.SelectorExpr:
-			if s.is(n, "On") && !ons[n] {
+			if s.isOn(n) && !ons[n] {
 				hear(Use{}, false, n)
 			}
-			if s.is(n, "PublishTx") && !ons[n] {
+			if isPublishTx(n) && !ons[n] {
 				unread("a PublishTx that is no call", n)
 			}
 			if owner, name := selected(n, s.contracts); owner != "" && owner != r.module {
@@ -147,7 +147,16 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 	})
 }
 
-// is says that an expression is events.On or another name of that package.
+// isOn says that an expression is events.On or events.OnBatch.
+func (s source) isOn(n ast.Expr) bool { return s.is(n, "On") || s.is(n, "OnBatch") }
+
+// isPublishTx says that an expression is the method of that name, which only an outbox has.
+func isPublishTx(n ast.Expr) bool {
+	sel, ok := n.(*ast.SelectorExpr)
+	return ok && sel.Sel.Name == "PublishTx"
+}
+
+// is says that an expression is a name of the package events.
 func (s source) is(n ast.Expr, name string) bool {
 	sel, ok := n.(*ast.SelectorExpr)
 	if !ok || sel.Sel.Name != name || !s.events {
@@ -183,6 +192,10 @@ func (r *reading) handled(s source, handler ast.Expr, within ast.Decl, locals ma
 		return r.handled(s, x.X, within, locals)
 	case *ast.FuncLit:
 		return r.taken(s, x.Type)
+	case *ast.CallExpr: // follow[paymentsapi.Captured](…), which returns a handler
+		if made, ok := x.Fun.(*ast.IndexExpr); ok {
+			return r.event(s, made.Index, 0)
+		}
 	case *ast.Ident: // a function of the package, or one that was put in a variable just before
 		for _, value := range locals[x.Name] {
 			if lit, ok := value.(*ast.FuncLit); ok {
@@ -211,12 +224,16 @@ func (r *reading) method(name, of string) (Use, bool) {
 	return r.taken(r.homes[found[0]], found[0].Type)
 }
 
-// taken is the event that a handler takes as its last parameter.
+// taken is the event that a handler takes as its last parameter, alone or in deliveries.
 func (r *reading) taken(s source, f *ast.FuncType) (Use, bool) {
 	if f.Params.NumFields() == 0 {
 		return Use{}, false
 	}
-	return r.event(s, f.Params.List[len(f.Params.List)-1].Type, 0)
+	last := element(f.Params.List[len(f.Params.List)-1].Type)
+	if delivery, ok := last.(*ast.IndexExpr); ok && s.is(delivery.X, "Delivery") {
+		last = delivery.Index
+	}
+	return r.event(s, last, 0)
 }
 
 // element is what the elements of a slice, an array or a map are, or the type itself.

@@ -103,8 +103,8 @@ func (s *Shop) useBus(ctx context.Context, bus string) error {
 			err = nil
 			if bus == service.Memory { // first, so that whoever is interrupted in between replays the next time
 				var again int64
-				if again, err = events.Replay(ctx, pool, kept); again > 0 {
-					s.say("Leaving the broker: %d events of %s are told again, before what is new …", again, m)
+				if again, err = events.Replay(ctx, pool, kept, func(int64) {}); again > 0 {
+					s.say("Leaving the broker: %d events of %s are replayed, before what is new …", again, m)
 				}
 			}
 			if err == nil {

@@ -32,17 +32,24 @@ func runEvents(ctx context.Context, args []string) error {
 	verbs := map[string]func(context.Context, []string) error{
 		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive, "replay": eventsReplay, "bus": eventsBus,
 	}
+	return runVerb(ctx, "events", "lag, dead, redrive, replay or bus", aboutEvents, verbs, args)
+}
+
+// runVerb runs the verb of a command that args begin with.
+func runVerb(
+	ctx context.Context, command, say, about string, verbs map[string]func(context.Context, []string) error, args []string,
+) error {
 	if len(args) > 0 && verbs[args[0]] != nil {
 		return verbs[args[0]](ctx, args[1:])
 	}
-	if err := parse(flag.NewFlagSet("events", flag.ContinueOnError), aboutEvents, args); err != nil {
+	if err := parse(flag.NewFlagSet(command, flag.ContinueOnError), about, args); err != nil {
 		return err
 	}
-	return process.Usage(errors.New("say lag, dead, redrive, replay or bus; seam events --help explains them"))
+	return process.Usage(fmt.Errorf("say %s; seam %s --help explains them", say, command))
 }
 
-// eventsSettings are what seam events reads.
-type eventsSettings struct {
+// operatorSettings are what seam events and seam jobs read.
+type operatorSettings struct {
 	// One connection for each module, on its runtime role <module>_rt. Modules whose connection is not set are not asked.
 	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL"`
 	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
@@ -52,24 +59,24 @@ type eventsSettings struct {
 	Events events.Config
 }
 
-func (s eventsSettings) urls() map[string]string {
+func (s operatorSettings) urls() map[string]string {
 	return map[string]string{
 		"orders": s.OrdersDatabaseURL, "inventory": s.InventoryDatabaseURL,
 		"payments": s.PaymentsDatabaseURL, "notifications": s.NotificationsDatabaseURL,
 	}
 }
 
-// operatorCall is what all verbs of seam events and seam mails take, beside the flags of their own.
+// operatorCall is what all verbs of seam events and seam jobs take, beside the flags of their own.
 type operatorCall struct {
 	*flag.FlagSet
 	json    bool
 	modules string
 	words   []string
-	eventsSettings
+	operatorSettings
 }
 
-func newEventsCall(verb string) *operatorCall {
-	c := &operatorCall{FlagSet: flag.NewFlagSet("events "+verb, flag.ContinueOnError)}
+func newCall(name string) *operatorCall {
+	c := &operatorCall{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
 	c.BoolVar(&c.json, "json", false, "print JSON, an object for each module")
 	c.StringVar(&c.modules, "module", "", "ask only these modules, separated by commas")
 	return c
@@ -83,8 +90,20 @@ func (c *operatorCall) read(about string, args []string, mostWords int) (err err
 	if len(c.words) > mostWords {
 		return process.Usage(fmt.Errorf("%q is more than seam %s takes; see its --help", c.words[mostWords], c.Name()))
 	}
-	c.eventsSettings, err = process.Config[eventsSettings]()
+	c.operatorSettings, err = process.Config[operatorSettings]()
 	return err
+}
+
+// readList is read for a verb that lists, with the flag that says how much.
+func (c *operatorCall) readList(about string, args []string) (limit int, err error) {
+	c.IntVar(&limit, "limit", 20, "list at most so many of each module")
+	if err := c.read(about, args, 0); err != nil {
+		return 0, err
+	}
+	if limit < 1 {
+		return 0, process.Usage(errors.New("--limit must be at least 1"))
+	}
+	return limit, nil
 }
 
 // selected are the modules to ask. Those left out for want of a setting are told, or nobody would miss their dead letters.
@@ -145,6 +164,18 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 		return schema{m, pool}, nil
 	})
 	return schemas, closeAll, err
+}
+
+// report asks the selected modules, and shows the answers of those that can be reached.
+func report[T any](ctx context.Context, c *operatorCall, ask func(schema) (T, error), write func(table *tabwriter.Writer, all []T)) error {
+	schemas, closeAll, unreachable := c.open(ctx)
+	defer closeAll()
+	if len(schemas) == 0 {
+		return unreachable
+	}
+	all, err := forEach(schemas, ask)
+	shown := c.show(all, func(table *tabwriter.Writer) { write(table, all) })
+	return both(both(unreachable, err), shown)
 }
 
 // forEach asks one after the other, also when one fails, and returns the answers and everything that failed.

@@ -29,7 +29,7 @@ type recordedBus struct {
 }
 
 func eventsBus(ctx context.Context, args []string) error {
-	c := newEventsCall("bus")
+	c := newCall("events bus")
 	if err := c.read(aboutEventsBus, args, 1); err != nil {
 		return err
 	}

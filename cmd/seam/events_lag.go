@@ -9,9 +9,9 @@ import (
 
 const aboutEventsLag = `seam events lag says for each module what waits:
   UNPUBLISHED  events in its outbox that the bus has not been given yet
-  OLDEST       how long ago the oldest of them was written
-  REPLAYED     how many of them are told again: with these, an old OLDEST is no lag
-  RETRYING     events that it has heard, failed to handle, and will try again
+  OLDEST       how long the oldest of them has waited
+  REPLAYED     how many of them are replayed
+  RETRYING     events that were delivered to it, that it failed to handle, and that it will try again
   DEAD         events that it has given up: see seam events dead
 A module that cannot be reached is named, and the exit code is 1.`
 
@@ -26,17 +26,11 @@ type lag struct {
 }
 
 func eventsLag(ctx context.Context, args []string) error {
-	c := newEventsCall("lag")
+	c := newCall("events lag")
 	if err := c.read(aboutEventsLag, args, 0); err != nil {
 		return err
 	}
-	schemas, closeAll, unreachable := c.open(ctx)
-	defer closeAll()
-	if len(schemas) == 0 {
-		return unreachable
-	}
-	lags, err := forEach(schemas, func(s schema) (lag, error) { return s.lag(ctx) })
-	shown := c.show(lags, func(table *tabwriter.Writer) {
+	return report(ctx, c, func(s schema) (lag, error) { return s.lag(ctx) }, func(table *tabwriter.Writer, lags []lag) {
 		fmt.Fprintln(table, "MODULE\tUNPUBLISHED\tOLDEST\tREPLAYED\tRETRYING\tDEAD")
 		for _, l := range lags {
 			oldest := "-"
@@ -46,7 +40,6 @@ func eventsLag(ctx context.Context, args []string) error {
 			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\n", l.Module, l.Unpublished, oldest, l.Replayed, l.Retrying, l.Dead)
 		}
 	})
-	return both(both(unreachable, err), shown)
 }
 
 func (s schema) lag(ctx context.Context) (lag, error) {
@@ -57,7 +50,7 @@ func (s schema) lag(ctx context.Context) (lag, error) {
 		FROM (
 			SELECT count(*) AS unpublished, count(*) FILTER (WHERE replays > 0) AS replayed,
 				greatest(coalesce(extract(epoch FROM now() - min(created_at)), 0), 0)::float8 AS oldest
-			FROM outbox WHERE published_at IS NULL
+			FROM outbox_pending
 		) o, (
 			SELECT count(*) FILTER (WHERE dead_at IS NULL) AS retrying, count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
 			FROM failed

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -13,21 +12,22 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutEventsReplay = `seam events replay --since 2h                      tells again every event that was published in the last two hours
+const aboutEventsReplay = `seam events replay --since 2h                      replays every event that was written in the last two hours
 seam events replay --since 2026-01-31T09:00:00Z    since then
-It is for a bus that lost what it was given. Listeners ignore what they have handled already, so too much does no harm.
+It is for a bus that lost what it was given. Modules ignore what they have handled already, so too much does no harm; an event may have
+waited before it was published, so begin some time before the loss.
 Running processes publish the events, as they do new ones; seam events lag shows how many remain.
 It reaches as far back as the outboxes are kept: EVENTS_OUTBOX_RETENTION, which must be set here as it is for the processes.`
 
-// replayed is how many events of a module are told again, or would be.
+// replayed is how many events of a module are replayed, or would be.
 type replayed struct {
 	Module string `json:"module"`
 	Events int64  `json:"events"`
 }
 
 func eventsReplay(ctx context.Context, args []string) error {
-	c := newEventsCall("replay")
-	text := c.String("since", "", "when they were published: so long ago, or a time")
+	c := newCall("events replay")
+	text := c.String("since", "", "when they were written: so long ago, or a time")
 	dryRun := c.Bool("dry-run", false, "only say how many there are")
 	if err := c.read(aboutEventsReplay, args, 0); err != nil {
 		return err
@@ -42,15 +42,15 @@ func eventsReplay(ctx context.Context, args []string) error {
 		return err
 	}
 	counts, err := forEach(schemas, func(s schema) (replayed, error) {
-		told, err := s.replay(ctx, since, *dryRun)
+		n, err := s.replay(ctx, since, *dryRun)
 		if err != nil {
 			return replayed{}, fmt.Errorf("%s: %w", s.module, err)
 		}
-		return replayed{s.module, told}, nil
+		return replayed{s.module, n}, nil
 	})
-	done := "told again"
+	done := "replayed"
 	if *dryRun {
-		done = "would be told again"
+		done = "would be replayed"
 	}
 	return both(err, c.show(counts, func(table *tabwriter.Writer) {
 		for _, r := range counts {
@@ -84,47 +84,28 @@ func sinceOf(text string, now time.Time, kept time.Duration) (time.Time, error) 
 	return since, nil
 }
 
-// replay tells the module's events again, or only counts them.
+// replay replays the module's events, or only counts them.
 func (s schema) replay(ctx context.Context, since time.Time, dryRun bool) (int64, error) {
-	// The bound keeps what the relays publish meanwhile, the replayed events themselves above all, out of the count.
 	var all int64
-	var until *time.Time
-	err := s.pool.QueryRow(ctx, "SELECT count(*), max(published_at) FROM outbox WHERE published_at >= $1", since).Scan(&all, &until)
+	err := s.pool.QueryRow(ctx, "SELECT count(*) FROM outbox WHERE created_at >= $1", since).Scan(&all)
 	if err != nil {
-		return 0, fmt.Errorf("count published events: %w", err)
+		return 0, fmt.Errorf("count events: %w", err)
 	}
 	if dryRun {
 		return all, nil
 	}
-	watching, stop := context.WithCancel(ctx)
-	var progress sync.WaitGroup
-	progress.Go(func() {
-		s.reportProgress(watching, all, func() (left int64, err error) {
-			err = s.pool.QueryRow(watching, "SELECT count(*) FROM outbox WHERE published_at BETWEEN $1 AND $2", since, until).Scan(&left)
-			return left, err
-		})
+	next := time.Now().Add(progressEvery)
+	replayed, err := events.Replay(ctx, s.pool, since, func(replayed int64) {
+		if time.Now().After(next) {
+			fmt.Fprintf(os.Stderr, "%s: %d of %d replayed …\n", s.module, replayed, all)
+			next = time.Now().Add(progressEvery)
+		}
 	})
-	told, err := events.Replay(ctx, s.pool, since)
-	stop()
-	progress.Wait()
-	if err != nil && told > 0 { // also when it was interrupted, which is no error to the caller
-		fmt.Fprintf(os.Stderr, "%s: stopped after %d events; run it again for the rest\n", s.module, told)
+	if err != nil && replayed > 0 { // also when it was interrupted, which is no error to the caller
+		fmt.Fprintf(os.Stderr, "%s: stopped after %d events; run it again for the rest\n", s.module, replayed)
 	}
-	return told, err
+	return replayed, err
 }
 
-// reportProgress says every two seconds how far a replay has come, to standard error, until ctx ends.
-func (s schema) reportProgress(ctx context.Context, all int64, left func() (int64, error)) {
-	ticker := time.NewTicker(2 * time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if n, err := left(); err == nil { // the replay itself says what is wrong
-				fmt.Fprintf(os.Stderr, "%s: %d of %d told again …\n", s.module, all-n, all)
-			}
-		}
-	}
-}
+// progressEvery is how often a replay says how far it has come.
+const progressEvery = 2 * time.Second

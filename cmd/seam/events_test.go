@@ -102,7 +102,7 @@ func ask[R any](t *testing.T, o operator, args string) (answers []R) {
 
 func (o operator) exec(t *testing.T, module, sql string, args ...any) {
 	t.Helper()
-	if _, err := o.db.Pool(t, module).Exec(t.Context(), sql, args...); err != nil {
+	if _, err := o.db.Module(t, module).Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -148,9 +148,9 @@ func TestEventsBadUse(t *testing.T) {
 		"no URL":                {stranger, "bus --module inventory", "INVENTORY_DATABASE_URL"},
 		"a bad setting":         {operator{env: append([]string{"EVENTS_POLL=often"}, o.env...)}, "lag", "EVENTS_POLL"},
 		"no letters":            {o, "dead --limit 0", "--limit must be at least 1"},
-		"redrive of nothing":    {o, "redrive", "name either event ids"},
+		"redrive of nothing":    {o, "redrive", "name either ids, which seam events dead lists"},
 		"redrive of all and":    {o, "redrive --all " + uuid.NewString(), "or --all"},
-		"redrive of a name":     {o, "redrive the-first", "is no event id"},
+		"redrive of a name":     {o, "redrive the-first", "is no id; seam events dead"},
 		"replay of ever":        {o, "replay", "say since when, as in --since 2h"},
 		"replay of long ago":    {o, "replay --since 169h", "EVENTS_OUTBOX_RETENTION"},
 		"replay of last year":   {o, "replay --dry-run --since 2020-01-01T00:00:00Z", "ask for --since 168h0m0s at most"},
@@ -174,8 +174,8 @@ func TestEventsBadUse(t *testing.T) {
 		operator{}.expect(t, verb+" --help", "seam events "+verb)
 	}
 	for _, m := range topology.Modules {
-		if _, known := (eventsSettings{}).urls()[m]; !known {
-			t.Errorf("seam events does not know the module %s", m)
+		if _, known := (operatorSettings{}).urls()[m]; !known {
+			t.Errorf("seam does not know the module %s", m)
 		}
 	}
 }

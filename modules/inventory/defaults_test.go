@@ -30,7 +30,7 @@ func TestTheDatabasesDefaultsAreForOthers(t *testing.T) {
 			if _, err := admin.Exec(t.Context(), "ALTER DATABASE "+database+" SET "+set); err != nil {
 				t.Fatal(err)
 			}
-			s.pool.Reset() // sessions have the defaults that they began with
+			s.db.Reset() // sessions have the defaults that they began with
 			const restocks = 80
 			refused := make(chan string, restocks)
 			var all sync.WaitGroup

@@ -17,62 +17,84 @@ import (
 // Handlers are inventory's part in the saga of an order.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.On(m.onOrderPlaced).Wakes(m.outbox),
-		events.On(m.onOrderConfirmed),
+		events.OnBatch(m.onOrderPlaced),
+		events.OnBatch(m.onOrderConfirmed),
 		events.On(m.onOrderCancelled),
 	}
 }
 
-// onOrderPlaced answers every order once: with Reserved if all of it can be sent, else with Rejected.
-// An order that is known already, be it as a tombstone, gets no second answer.
+// onOrderPlaced answers every order once: with Reserved if all of it can be sent, else with
+// Rejected. An order that is known already, be it as a tombstone, gets no second answer. Each order
+// is judged by what the orders before it in the batch have left on hand.
 //
-// Every order of the shop comes through here, so it waits for one answer whatever the number of lines: what is on hand.
-func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Placed) error {
-	orderID, wanted, err := read(e)
-	if err != nil {
-		return fmt.Errorf("read placed order: %w", err)
-	}
-	skus, quantities := make([]string, len(wanted)), make([]int64, len(wanted))
-	for i, l := range wanted {
-		skus[i], quantities[i] = l.sku, l.quantity
-	}
-	queries := db.New(postgres.Later(tx))
-
-	rows, err := queries.OpenReservation(ctx, db.OpenReservationParams{OrderID: orderID, Now: m.now(), Skus: skus})
-	switch {
-	case err != nil:
-		return fmt.Errorf("open reservation: %w", err)
-	case len(rows) == 0: // known already
-		return nil
-	}
-	// A sku without a row is not in the map, so nothing of it is on hand: an unknown product is out of stock.
-	onHand := make(map[string]int64, len(rows))
-	for _, row := range rows {
-		onHand[row.Sku] = row.OnHand
-	}
-	if !covered(wanted, onHand) {
-		if err := queries.Reject(ctx, orderID); err != nil {
-			return fmt.Errorf("reject order: %w", err)
+// Every order of the shop comes through here, so a batch of any size waits for one answer: which
+// orders are new, and what is on hand.
+func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Placed]) error {
+	ids, wanted := make([]uuid.UUID, len(batch)), make([][]line, len(batch))
+	open := db.OpenReservationsParams{Now: m.now()}
+	for i, d := range batch {
+		var err error
+		if ids[i], wanted[i], err = read(d.Event); err != nil {
+			return fmt.Errorf("read placed order: %w", err)
 		}
-		rejected := inventoryapi.Rejected{OrderID: orderID.String(), Reason: reasonOutOfStock, Version: answerVersion}
-		return events.PublishTx(ctx, tx, rejected)
+		for _, l := range wanted[i] {
+			open.OrderIds, open.Skus = append(open.OrderIds, ids[i]), append(open.Skus, l.sku)
+		}
 	}
-	if err := queries.Reserve(ctx, db.ReserveParams{OrderID: orderID, Skus: skus, Quantities: quantities}); err != nil {
-		return fmt.Errorf("reserve stock: %w", err)
+	queries := db.New(tx)
+	opened, err := queries.OpenReservations(ctx, open)
+	if err != nil {
+		return fmt.Errorf("open reservations: %w", err)
 	}
-	return events.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: orderID.String(), Version: answerVersion})
+	unanswered, onHand := map[uuid.UUID]bool{}, map[string]int64{}
+	for _, id := range opened.NewOrderIds {
+		unanswered[id] = true
+	}
+	for i, sku := range opened.Skus {
+		onHand[sku] = opened.OnHand[i]
+	}
+	var reserved db.ReserveParams
+	var rejected []uuid.UUID
+	for i, d := range batch {
+		id := ids[i]
+		if !unanswered[id] {
+			continue
+		}
+		delete(unanswered, id)
+		ctx := events.WithCause(ctx, d.Cause)
+		if take(wanted[i], onHand) {
+			for _, l := range wanted[i] {
+				reserved.OrderIds, reserved.Skus = append(reserved.OrderIds, id), append(reserved.Skus, l.sku)
+				reserved.Quantities = append(reserved.Quantities, l.quantity)
+			}
+			err = m.outbox.PublishTx(ctx, tx, inventoryapi.Reserved{OrderID: id.String(), Version: answerVersion})
+		} else {
+			rejected = append(rejected, id)
+			rejection := inventoryapi.Rejected{OrderID: id.String(), Reason: reasonOutOfStock, Version: answerVersion}
+			err = m.outbox.PublishTx(ctx, tx, rejection)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	postgres.Queue(tx, queries.Reserve, reserved)
+	if len(rejected) > 0 {
+		postgres.Queue(tx, queries.Reject, rejected)
+	}
+	return nil
 }
 
-// onOrderConfirmed sends the reserved pieces off. Nobody waits for that, so nothing is published. An order without a
-// reservation has nothing to ship; orders confirms none before it has heard Reserved.
-func (m *Module) onOrderConfirmed(ctx context.Context, tx pgx.Tx, e ordersapi.Confirmed) error {
-	orderID, err := uuid.Parse(e.OrderID)
-	if err != nil {
-		return fmt.Errorf("read order id: %w", err)
+// onOrderConfirmed ships the reserved pieces, and publishes nothing: no module handles it. An order
+// without a reservation has nothing to ship; orders confirms none before it has handled Reserved.
+func (m *Module) onOrderConfirmed(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Confirmed]) error {
+	ids := make([]uuid.UUID, len(batch))
+	for i, d := range batch {
+		var err error
+		if ids[i], err = uuid.Parse(d.Event.OrderID); err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
 	}
-	if err := db.New(postgres.Later(tx)).Ship(ctx, db.ShipParams{OrderID: orderID, Now: m.now()}); err != nil {
-		return fmt.Errorf("ship stock: %w", err)
-	}
+	postgres.Queue(tx, db.New(tx).Ship, db.ShipParams{OrderIds: ids, Now: m.now()})
 	return nil
 }
 
@@ -85,20 +107,17 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 		return fmt.Errorf("read order id: %w", err)
 	}
 	made, err := db.New(tx).Entomb(ctx, db.EntombParams{OrderID: orderID, Now: m.now()})
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("insert tombstone: %w", err)
-	case made == 1: // nothing was reserved
-		return nil
 	}
-	if err := db.New(postgres.Later(tx)).Release(ctx, db.ReleaseParams{OrderID: orderID, Now: m.now()}); err != nil {
-		return fmt.Errorf("release stock: %w", err)
+	if made == 0 {
+		postgres.Queue(tx, db.New(tx).Release, db.ReleaseParams{OrderID: orderID, Now: m.now()})
 	}
 	return nil
 }
 
-// read takes from the event what inventory needs, and refuses an order that no rule could answer: it becomes a dead letter
-// that somebody looks at, and the saga's deadline cancels the order.
+// read returns the order's id and its merged lines, and refuses an order that no rule could answer:
+// its event becomes a dead letter, and the saga's deadline cancels the order.
 func read(e ordersapi.Placed) (uuid.UUID, []line, error) {
 	orderID, err := uuid.Parse(e.OrderID)
 	if err != nil {

@@ -2,15 +2,16 @@ package inventory
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/modules/inventory/internal/db"
@@ -19,24 +20,28 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/web"
 )
 
-// shop is the module with everything around it that a process gives it: a database, a bus, a web server. The outbox that
-// its own events leave through also plays the part of orders' outbox.
+// shop is the module with everything around it that a process gives it: a database, a bus, a web
+// server; and an outbox of orders, in a schema of its own.
 type shop struct {
 	t      *testing.T
 	module *Module
-	pool   *pgxpool.Pool
+	db     *postgres.DB
 	admin  string // the superuser's connection to the database
 	server *httptest.Server
 	key    *tokens.Key
 
-	mu    sync.Mutex
-	heard []events.Event // what those who listen to inventory were told
+	orders       *postgres.DB
+	ordersOutbox *events.Outbox
+
+	mu      sync.Mutex
+	answers []events.Event // what inventory has published
 }
 
-// setup has no poll, so that whatever is published has to wake the relay.
+// setup has no poll, so that whatever is published has to reach the relay from memory.
 func setup(t *testing.T) *shop {
 	t.Helper()
 	return setupPolling(t, time.Hour)
@@ -45,13 +50,9 @@ func setup(t *testing.T) *shop {
 func setupPolling(t *testing.T, poll time.Duration) *shop {
 	t.Helper()
 	ctx := t.Context()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	db := pgtest.New(t, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS})
-	s := &shop{t: t, pool: db.Pool(t, "inventory"), admin: db.AdminURL()}
-	if _, err := s.pool.Exec(ctx, inventorymigrations.Seed); err != nil {
-		t.Fatalf("seed: %v", err)
-	}
-
+	onlyThePlatforms := fstest.MapFS{"0001_none.sql": {Data: []byte("-- +goose Up\nSELECT 1;")}}
+	db := pgtest.New(t, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
+		pgtest.Schema{Module: "orders", Migrations: onlyThePlatforms})
 	// One attempt, so that an event which fails is a dead letter at once.
 	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: poll, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
@@ -61,15 +62,20 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 			t.Error(err)
 		}
 	})
-	outbox := events.NewOutbox(s.pool, bus, cfg, log)
-	s.module = New(Config{KeyRetention: time.Hour}, s.pool, outbox, log, time.Now)
-	listeners := []events.Handler{events.On(hear[inventoryapi.Reserved](s)), events.On(hear[inventoryapi.Rejected](s))}
-	consumer := events.NewConsumer(s.pool, bus, append(s.module.Handlers(), listeners...), cfg, log)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s := atRest(t, db)
+	outbox := events.NewOutbox(s.db, bus, cfg, log)
+	s.module = New(Config{KeyRetention: time.Hour}, s.db, outbox, log, time.Now)
+	s.admin, s.orders = db.AdminURL(), db.Module(t, "orders")
+	s.ordersOutbox = events.NewOutbox(s.orders, bus, cfg, log)
+	answers := []events.Handler{events.On(keep[inventoryapi.Reserved](s)), events.On(keep[inventoryapi.Rejected](s))}
+	consumer := events.NewConsumer(s.db, bus, append(s.module.Handlers(), answers...), cfg, log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
 	}
 	run(t, consumer.Run)
 	run(t, outbox.Run) // stops before the consumer, which it waits for
+	run(t, s.ordersOutbox.Run)
 
 	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
@@ -89,6 +95,24 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 	return s
 }
 
+// atRest is the module alone, with all products. Nothing runs: what it publishes stays in the
+// outbox.
+func atRest(t *testing.T, database *pgtest.DB) *shop {
+	t.Helper()
+	s := &shop{t: t, db: database.Module(t, "inventory")}
+	if _, err := s.db.Exec(t.Context(), inventorymigrations.Seed); err != nil {
+		t.Fatalf("seed: %v", err)
+	}
+	s.module = quiet(s.db)
+	return s
+}
+
+// quiet is the module on the database, with an outbox that nothing relays.
+func quiet(db *postgres.DB) *Module {
+	log := slog.New(slog.DiscardHandler)
+	return New(Config{KeyRetention: time.Hour}, db, events.NewOutbox(db, nil, events.Config{}, log), log, time.Now)
+}
+
 // run runs a loop until the test ends. What was started last stops first.
 func run(t *testing.T, loop func(context.Context) error) {
 	t.Helper()
@@ -103,34 +127,55 @@ func run(t *testing.T, loop func(context.Context) error) {
 	})
 }
 
-func hear[E events.Event](s *shop) func(context.Context, pgx.Tx, E) error {
-	return func(_ context.Context, _ pgx.Tx, e E) error {
+// keep handles what inventory publishes. What it keeps is not undone with its transaction, so it
+// waits first: with its statement travels the inbox row, which fails for an event that was handled
+// already.
+func keep[E events.Event](s *shop) func(context.Context, pgx.Tx, E) error {
+	return func(ctx context.Context, tx pgx.Tx, e E) error {
+		if _, err := tx.Exec(ctx, "SELECT 1"); err != nil {
+			return err
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.heard = append(s.heard, e)
+		s.answers = append(s.answers, e)
 		return nil
 	}
 }
 
-// tell publishes events, one after the other, and returns when all that follows from the last has been handled.
-func (s *shop) tell(told ...events.Event) {
+// publish publishes events of orders, one after the other, and returns when all that follows from
+// the last has been handled.
+func (s *shop) publish(published ...events.Event) {
 	s.t.Helper()
-	for _, e := range told {
-		err := pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) error { return events.PublishTx(s.t.Context(), tx, e) })
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.module.outbox.Wake()
-		s.settle()
+	for _, e := range published {
+		s.publishTogether(e)
 	}
 }
 
-// settle waits until every event, and every event that followed from it, was handled by all who listen.
+// publishTogether publishes events of orders in one transaction, so that inventory gets them in one
+// batch, or in two. It returns when all that follows from them has been handled.
+func (s *shop) publishTogether(published ...events.Event) {
+	s.t.Helper()
+	err := s.orders.InTx(s.t.Context(), func(tx pgx.Tx) error {
+		for _, e := range published {
+			if err := s.ordersOutbox.PublishTx(s.t.Context(), tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.settle()
+}
+
+// settle waits until every event was handled by all its handlers, orders' first and then what
+// inventory published for them.
 func (s *shop) settle() {
 	s.t.Helper()
 	deadline := time.After(20 * time.Second)
 	for again := time.NewTicker(2 * time.Millisecond); ; {
-		if s.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0 {
+		if s.pending(s.orders) == 0 && s.pending(s.db) == 0 {
 			return
 		}
 		select {
@@ -141,9 +186,17 @@ func (s *shop) settle() {
 	}
 }
 
+func (s *shop) pending(db *postgres.DB) (n int64) {
+	s.t.Helper()
+	if err := db.QueryRow(s.t.Context(), "SELECT count(*) FROM outbox_pending").Scan(&n); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
 func (s *shop) count(query string, args ...any) (n int64) {
 	s.t.Helper()
-	if err := s.pool.QueryRow(s.t.Context(), query, args...).Scan(&n); err != nil {
+	if err := s.db.QueryRow(s.t.Context(), query, args...).Scan(&n); err != nil {
 		s.t.Fatal(err)
 	}
 	return n
@@ -152,7 +205,7 @@ func (s *shop) count(query string, args ...any) (n int64) {
 // stock is what is on hand, reserved and shipped of the sku.
 func (s *shop) stock(sku string) [3]int64 {
 	s.t.Helper()
-	row, err := db.New(s.pool).GetProduct(s.t.Context(), sku)
+	row, err := db.New(s.db).GetProduct(s.t.Context(), sku)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -161,4 +214,45 @@ func (s *shop) stock(sku string) [3]int64 {
 
 func placed(order string, lines ...ordersapi.Line) ordersapi.Placed {
 	return ordersapi.Placed{OrderID: order, CustomerID: "ada", Email: "ada@example.com", Lines: lines, Version: 1}
+}
+
+// deliveries are the events as a handler gets them, each caused by the request of its place:
+// request-0, request-1.
+func deliveries[E events.Event](delivered ...E) []events.Delivery[E] {
+	batch := make([]events.Delivery[E], len(delivered))
+	for i, e := range delivered {
+		origin := events.Origin{CorrelationID: fmt.Sprint("request-", i), Actor: "customer:ada"}
+		batch[i] = events.Delivery[E]{Event: e, Cause: events.CauseOf(events.WithOrigin(context.Background(), origin))}
+	}
+	return batch
+}
+
+// place hands the orders to the handler, as one batch in one transaction.
+func (s *shop) place(ctx context.Context, batch ...ordersapi.Placed) error {
+	return s.db.InTx(ctx, func(tx pgx.Tx) error { return s.module.onOrderPlaced(ctx, tx, deliveries(batch...)) })
+}
+
+// confirm is place for confirmed orders.
+func (s *shop) confirm(ctx context.Context, orders ...string) error {
+	batch := make([]ordersapi.Confirmed, len(orders))
+	for i, order := range orders {
+		batch[i] = ordersapi.Confirmed{OrderID: order, Version: 3}
+	}
+	return s.db.InTx(ctx, func(tx pgx.Tx) error { return s.module.onOrderConfirmed(ctx, tx, deliveries(batch...)) })
+}
+
+func (s *shop) cancel(ctx context.Context, order string) error {
+	return s.db.InTx(ctx, func(tx pgx.Tx) error {
+		return s.module.onOrderCancelled(ctx, tx, ordersapi.Cancelled{OrderID: order, Reason: "customer", Version: 2})
+	})
+}
+
+// status of the order's reservation, or nothing.
+func (s *shop) status(order string) (status string) {
+	s.t.Helper()
+	err := s.db.QueryRow(s.t.Context(), "SELECT coalesce((SELECT status FROM reservations WHERE order_id = $1), '')", order).Scan(&status)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status
 }

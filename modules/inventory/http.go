@@ -66,7 +66,7 @@ func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*lis
 		return nil, problem(ctx, web.ErrCursor)
 	}
 	// One row more than is shown tells whether there is a next page, without counting.
-	rows, err := db.New(m.pool).ListProducts(ctx, db.ListProductsParams{After: from.SKU, PageSize: int64(in.Limit + 1)})
+	rows, err := db.New(m.db).ListProducts(ctx, db.ListProductsParams{After: from.SKU, PageSize: int64(in.Limit + 1)})
 	if err != nil {
 		return nil, problem(ctx, fmt.Errorf("list products: %w", err))
 	}
@@ -86,7 +86,7 @@ func (m *Module) handleGet(ctx context.Context, in *getInput) (*productOutput, e
 	if !validSKU(in.SKU) {
 		return nil, problem(ctx, errUnknownSKU)
 	}
-	row, err := db.New(m.pool).GetProduct(ctx, in.SKU)
+	row, err := db.New(m.db).GetProduct(ctx, in.SKU)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, problem(ctx, errUnknownSKU)
@@ -104,7 +104,7 @@ type restockInput struct {
 	}
 }
 
-// restockOutput is also what is stored under the key: status and body, told again word for word.
+// restockOutput is also what is stored under the key: status and body, repeated word for word.
 type restockOutput struct {
 	Status int
 	Body   productJSON

@@ -87,9 +87,9 @@ func TestProductShowsEveryCount(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	shipped, waiting := uuid.NewString(), uuid.NewString()
-	s.tell(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}), ordersapi.Confirmed{OrderID: shipped, Version: 3})
+	s.publish(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}), ordersapi.Confirmed{OrderID: shipped, Version: 3})
 	s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "key")
-	s.tell(placed(waiting, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4}))
+	s.publish(placed(waiting, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4}))
 
 	_, body := s.call("", "GET", "/products/tea-gyokuro", "", "")
 	want := productJSON{

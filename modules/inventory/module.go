@@ -5,20 +5,20 @@
 package inventory
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
 // Config is what a deployment may set.
 type Config struct {
-	// How long the answer to a restock is kept and told again to the same Idempotency-Key.
+	// How long the answer to a restock is kept, and repeated for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"INVENTORY_KEY_RETENTION" envDefault:"24h"`
 }
 
@@ -33,18 +33,20 @@ func (c Config) Validate() error {
 // Module is inventory in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg    Config
-	pool   *pgxpool.Pool
+	db     *postgres.DB
 	outbox *events.Outbox
 	now    func() time.Time
 	pruner *worker.Worker
 }
 
 // New makes the module and starts nothing.
-func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
-	m := &Module{cfg: cfg, pool: pool, outbox: outbox, now: now}
-	m.pruner = idempotency.NewPruner(pool, cfg.KeyRetention, log)
+func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
+	m := &Module{cfg: cfg, db: db, outbox: outbox, now: now}
+	m.pruner = idempotency.NewPruner(db, cfg.KeyRetention, log)
 	return m
 }
 
 // Workers are the loops to run. None of them expires reservations: the saga's cancellation releases what is reserved.
-func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.pruner} }
+func (m *Module) Workers() []func(context.Context) error {
+	return []func(context.Context) error{m.pruner.Run}
+}

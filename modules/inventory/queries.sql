@@ -21,56 +21,82 @@ FROM products
 WHERE sku = ANY (@skus::text[])
 ORDER BY sku;
 
--- Takes the order's row first and stock after it, in sku order, as every statement here does: whoever holds one waits for nobody
--- who waits for them. An order that is known already has no row in the answer and locks nothing; a new one has at least one row,
--- with no sku if none of them exists.
--- name: OpenReservation :many
-WITH made AS (
+-- Makes the rows of orders first and locks those of stock after them, each in the order of its key,
+-- as every statement here does, so that no two deadlock: the ARRAY of skus is complete, and every
+-- order is made, before the first row of stock is locked. Answers with the orders that are new and
+-- with what is on hand of their skus; an order that is known already locks no stock. EXCEPT finds
+-- those in one pass, where a join of the two lists may compare each with each.
+-- name: OpenReservations :one
+WITH wanted AS (
+    SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@skus::text[]) AS sku
+), made AS (
     INSERT INTO reservations (order_id, status, created_at, updated_at)
-    VALUES (@order_id, 'reserved', @now, @now)
+    SELECT DISTINCT wanted.order_id, 'reserved', @now::timestamptz, @now::timestamptz
+    FROM wanted
+    ORDER BY wanted.order_id
     ON CONFLICT (order_id) DO NOTHING
     RETURNING reservations.order_id
+), known AS (
+    SELECT wanted.order_id FROM wanted EXCEPT SELECT made.order_id FROM made
 ), locked AS (
     SELECT s.sku, s.on_hand
-    FROM made
-    JOIN stock AS s ON s.sku = ANY (@skus::text[])
+    FROM stock AS s
+    WHERE s.sku = ANY (ARRAY (
+        SELECT wanted.sku FROM wanted WHERE wanted.order_id <> ALL (ARRAY (SELECT known.order_id FROM known))
+    ))
     ORDER BY s.sku
-    FOR NO KEY UPDATE OF s
+    FOR NO KEY UPDATE
 )
-SELECT coalesce(locked.sku, '')::text AS sku, coalesce(locked.on_hand, 0)::bigint AS on_hand
-FROM made
-LEFT JOIN locked ON true;
+SELECT ARRAY (SELECT made.order_id FROM made)::uuid[] AS new_order_ids,
+    ARRAY (SELECT locked.sku FROM locked)::text[] AS skus,
+    ARRAY (SELECT locked.on_hand FROM locked)::bigint[] AS on_hand;
 
--- One round trip moves every line; its stock rows are locked by OpenReservation.
+-- Moves the pieces of all lines, whose rows of stock OpenReservations has locked.
 -- name: Reserve :exec
 WITH lines AS (
     INSERT INTO reservation_lines (order_id, sku, quantity)
-    SELECT @order_id::uuid, unnest(@skus::text[]), unnest(@quantities::bigint[])
+    SELECT unnest(@order_ids::uuid[]), unnest(@skus::text[]), unnest(@quantities::bigint[])
     RETURNING sku, quantity
+), pieces AS (
+    SELECT sku, sum(quantity)::bigint AS quantity
+    FROM lines
+    GROUP BY sku
 )
 UPDATE stock
-SET on_hand = stock.on_hand - lines.quantity, reserved = stock.reserved + lines.quantity
-FROM lines
-WHERE stock.sku = lines.sku;
+SET on_hand = stock.on_hand - pieces.quantity, reserved = stock.reserved + pieces.quantity
+FROM pieces
+WHERE stock.sku = pieces.sku;
 
--- Moves no stock. The row was made by the same transaction, so nobody else can have moved it.
+-- Moves no stock. The same transaction made the rows, so no other can have moved them.
 -- name: Reject :exec
 UPDATE reservations
 SET status = 'rejected'
-WHERE order_id = @order_id;
+WHERE order_id = ANY (@order_ids::uuid[]);
 
--- The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as OpenReservation does.
+-- The reservation's row decides, so that pieces ship once. Locks rows in the order of
+-- OpenReservations.
 -- name: Ship :exec
-WITH moved AS (
+WITH due AS (
+    SELECT order_id
+    FROM reservations
+    WHERE order_id = ANY (@order_ids::uuid[]) AND status = 'reserved'
+    ORDER BY order_id
+    FOR NO KEY UPDATE
+), moved AS (
     UPDATE reservations
     SET status = 'shipped', updated_at = @now
-    WHERE reservations.order_id = @order_id AND status = 'reserved'
+    FROM due
+    WHERE reservations.order_id = due.order_id
     RETURNING reservations.order_id
-), locked AS (
-    SELECT s.sku, l.quantity
+), pieces AS (
+    SELECT l.sku, sum(l.quantity)::bigint AS quantity
     FROM moved
     JOIN reservation_lines AS l ON l.order_id = moved.order_id
-    JOIN stock AS s ON s.sku = l.sku
+    GROUP BY l.sku
+), locked AS (
+    SELECT s.sku, pieces.quantity
+    FROM pieces
+    JOIN stock AS s ON s.sku = pieces.sku
     ORDER BY s.sku
     FOR NO KEY UPDATE OF s
 )
@@ -85,7 +111,8 @@ INSERT INTO reservations (order_id, status, created_at, updated_at)
 VALUES (@order_id, 'cancelled', @now, @now)
 ON CONFLICT (order_id) DO NOTHING;
 
--- The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as OpenReservation does.
+-- The reservation's row decides, so that pieces come back once. Locks rows in the order of
+-- OpenReservations.
 -- name: Release :exec
 WITH moved AS (
     UPDATE reservations

@@ -13,7 +13,7 @@ import (
 // It is what orders calls when both modules run in one process; the route of the same name is for every other topology.
 func (m *Module) Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error) {
 	askable := slices.DeleteFunc(slices.Clone(skus), func(sku string) bool { return !validSKU(sku) })
-	rows, err := db.New(m.pool).QuoteProducts(ctx, askable)
+	rows, err := db.New(m.db).QuoteProducts(ctx, askable)
 	if err != nil {
 		return nil, fmt.Errorf("quote products: %w", err)
 	}

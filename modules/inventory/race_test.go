@@ -1,32 +1,38 @@
 package inventory
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/postgres"
 )
 
-// The consumer handles one batch of the module at a time. The statements do not depend on it: here the handlers run all at
-// once, and each placed comes twice, while staff restocks the same products. No deadlock, no piece lost, none promised twice,
-// and a cancelled order holds nothing, whichever of its events came first.
+// The consumer handles one batch of the module at a time. The statements do not depend on it: here
+// batches of orders are handled all at once, and each comes a second time, turned round, while
+// staff restocks the same products. No deadlock, no piece lost, none promised twice, and a
+// cancelled order holds nothing, whichever of its events came first.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	const orders, trucks, perTruck = 40, 10, 3
+	const batches, perBatch, trucks, perTruck = 12, 6, 10, 3
 	var wg sync.WaitGroup
-	inTx := func(handle func(tx pgx.Tx) error) {
+	handle := func(f func() error) {
 		wg.Go(func() {
-			if err := pgx.BeginFunc(t.Context(), s.pool, handle); err != nil {
+			if err := f(); err != nil {
 				t.Error(err)
 			}
-			s.module.outbox.Wake()
 		})
 	}
 	for truck := range trucks {
@@ -38,30 +44,30 @@ func TestEverythingAtOnce(t *testing.T) {
 			}
 		})
 	}
-	for i := range orders {
-		order := uuid.NewString()
-		lines := []ordersapi.Line{{SKU: "tea-gyokuro", Quantity: 1}, {SKU: "tea-assam", Quantity: 2}, {SKU: "cup-celadon", Quantity: 1}}
-		if i%3 == 0 {
-			slices.Reverse(lines) // whoever locks in the order of the lines deadlocks
+	for range batches {
+		var batch []ordersapi.Placed
+		var confirmed []string
+		for i := range perBatch {
+			order := uuid.NewString()
+			lines := []ordersapi.Line{{SKU: "tea-gyokuro", Quantity: 1}, {SKU: "tea-assam", Quantity: 2}, {SKU: "cup-celadon", Quantity: 1}}
+			batch = append(batch, placed(order, lines[i%3:]...))
+			if i%2 == 0 {
+				handle(func() error { return s.cancel(t.Context(), order) })
+			} else {
+				confirmed = append(confirmed, order)
+			}
 		}
-		for range 2 {
-			inTx(func(tx pgx.Tx) error { return s.module.onOrderPlaced(t.Context(), tx, placed(order, lines...)) })
-		}
-		if i%2 == 0 {
-			inTx(func(tx pgx.Tx) error {
-				return s.module.onOrderCancelled(t.Context(), tx, ordersapi.Cancelled{OrderID: order, Reason: "customer", Version: 2})
-			})
-		} else {
-			inTx(func(tx pgx.Tx) error {
-				return s.module.onOrderConfirmed(t.Context(), tx, ordersapi.Confirmed{OrderID: order, Version: 3})
-			})
-		}
+		turned, again := slices.Clone(batch), slices.Clone(confirmed)
+		slices.Reverse(turned)
+		slices.Reverse(again)
+		handle(func() error { return errors.Join(s.place(t.Context(), batch...), s.confirm(t.Context(), confirmed...)) })
+		handle(func() error { return errors.Join(s.place(t.Context(), turned...), s.confirm(t.Context(), again...)) })
 	}
 	wg.Wait()
 	s.settle()
 
-	if n := s.count("SELECT count(*) FROM reservations"); n != orders {
-		t.Errorf("%d reservations, want %d", n, orders)
+	if n := s.count("SELECT count(*) FROM reservations"); n != batches*perBatch {
+		t.Errorf("%d reservations, want %d", n, batches*perBatch)
 	}
 	if n := s.count("SELECT restocked FROM stock WHERE sku = 'tea-gyokuro'"); n != trucks*perTruck {
 		t.Errorf("restocked %d, want %d", n, trucks*perTruck)
@@ -78,31 +84,120 @@ func TestEverythingAtOnce(t *testing.T) {
 		t.Errorf("the counts of %d products do not match their reservations", unbalanced)
 	}
 	answered := s.count("SELECT count(*) FROM reservations WHERE status <> 'cancelled'")
-	if int64(len(s.heard)) != answered {
-		t.Errorf("heard %d answers, want %d", len(s.heard), answered)
+	if int64(len(s.answers)) != answered {
+		t.Errorf("%d answers, want %d", len(s.answers), answered)
 	}
 }
 
-// An order that is known already waits for nobody's stock. If it did, its cancellation, which holds the order's row while it waits
-// for the stock, would wait for it in a circle.
+// Two handlers want the same rows, in opposite directions, and a third transaction has the one in
+// the middle: when it ends, both come through. If they did not lock in one order, each would have a
+// row by then that the other waits for.
+func TestHandlersLockInOneOrder(t *testing.T) {
+	t.Parallel()
+	const (
+		low    = "0199a0c1-7f00-7000-8000-000000000001"
+		middle = "0199a0c1-7f00-7000-8000-000000000002"
+		high   = "0199a0c1-7f00-7000-8000-000000000003"
+
+		makesOrder = `INSERT INTO reservations (order_id, status, created_at, updated_at)
+			VALUES ('` + middle + `', 'cancelled', now(), now())`
+		hasOrder = "SELECT status FROM reservations WHERE order_id = '" + middle + "' FOR UPDATE"
+		hasStock = "SELECT on_hand FROM stock WHERE sku = 'tea-assam' FOR UPDATE"
+	)
+	lines := []ordersapi.Line{{SKU: "cup-celadon", Quantity: 1}, {SKU: "tea-assam", Quantity: 1}, {SKU: "tea-gyokuro", Quantity: 1}}
+	place := func(orders ...string) func(*shop) error {
+		var batch []ordersapi.Placed
+		for i, order := range orders {
+			batch = append(batch, placed(order, lines[(i+1)%3], lines[i%3]))
+		}
+		return func(s *shop) error { return s.place(t.Context(), batch...) }
+	}
+	confirm := func(orders ...string) func(*shop) error {
+		return func(s *shop) error { return s.confirm(t.Context(), orders...) }
+	}
+	cancel := func(s *shop) error { return s.cancel(t.Context(), high) }
+	for name, test := range map[string]struct {
+		known       []string
+		third       string
+		first, next func(*shop) error
+	}{
+		"orders at placed":       {nil, makesOrder, place(low, middle, high), place(high, middle, low)},
+		"orders at confirmed":    {[]string{low, middle, high}, hasOrder, confirm(low, middle, high), confirm(high, middle, low)},
+		"stock of two placed":    {nil, hasStock, place(low, middle), place(high)},
+		"stock, and it is sent":  {[]string{low, middle}, hasStock, place(high), confirm(middle, low)},
+		"stock, and it is back":  {[]string{high}, hasStock, place(low, middle), cancel},
+		"stock, sent and back":   {[]string{low, middle, high}, hasStock, confirm(low, middle), cancel},
+		"stock, back and placed": {[]string{high}, hasStock, cancel, place(middle, low)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := atRest(t, pgtest.New(t, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS}))
+			if err := place(test.known...)(s); err != nil {
+				t.Fatal(err)
+			}
+			var both sync.WaitGroup
+			err := pgx.BeginFunc(t.Context(), s.db, func(third pgx.Tx) error {
+				if _, err := third.Exec(t.Context(), test.third); err != nil {
+					return err
+				}
+				for i, handle := range []func(*shop) error{test.first, test.next} {
+					both.Go(func() {
+						if err := handle(s); err != nil {
+							t.Error(err)
+						}
+					})
+					s.waiting(int64(i + 1))
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			both.Wait()
+		})
+	}
+}
+
+// waiting returns when so many transactions of the module wait for a row.
+func (s *shop) waiting(want int64) {
+	s.t.Helper()
+	deadline := time.After(4 * time.Second) // lock_timeout is 5 s
+	for again := time.NewTicker(2 * time.Millisecond); ; {
+		if s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == want {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			s.t.Errorf("%d transactions do not wait", want)
+			return
+		}
+	}
+}
+
+// An order that is known already waits for no stock, whatever else is in its batch. If it did, its
+// cancellation, which holds the order's row while it waits for the stock, could wait for it in a
+// circle.
 func TestKnownOrderLocksNoStock(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	again := placed(uuid.NewString(), ordersapi.Line{SKU: "tea-assam", Quantity: 2})
-	s.tell(again)
-	err := pgx.BeginFunc(t.Context(), s.pool, func(somebody pgx.Tx) error {
+	other := placed(uuid.NewString(), ordersapi.Line{SKU: "cup-celadon", Quantity: 1})
+	s.publish(again)
+	err := pgx.BeginFunc(t.Context(), s.db, func(somebody pgx.Tx) error {
 		if _, err := somebody.Exec(t.Context(), "SELECT sku FROM stock WHERE sku = 'tea-assam' FOR UPDATE"); err != nil {
 			return err
 		}
-		return pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(t.Context(), "SET LOCAL lock_timeout = '500ms'"); err != nil {
-				return err
-			}
-			return s.module.onOrderPlaced(t.Context(), tx, again)
+		return s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+			postgres.QueueSQL(tx, "SET LOCAL lock_timeout = '500ms'")
+			return s.module.onOrderPlaced(t.Context(), tx, deliveries(again, other))
 		})
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	if got := s.status(other.OrderID); got != "reserved" {
+		t.Errorf("the other order is %s, want reserved", got)
 	}
 }
 
@@ -113,16 +208,14 @@ func TestCancelledOrderHoldsNothing(t *testing.T) {
 	for range 50 {
 		order := uuid.NewString()
 		var pair sync.WaitGroup
-		for _, handle := range []func(tx pgx.Tx) error{
-			func(tx pgx.Tx) error {
-				return s.module.onOrderPlaced(t.Context(), tx, placed(order, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 3}))
+		for _, handle := range []func(context.Context) error{
+			func(ctx context.Context) error {
+				return s.place(ctx, placed(order, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 3}))
 			},
-			func(tx pgx.Tx) error {
-				return s.module.onOrderCancelled(t.Context(), tx, ordersapi.Cancelled{OrderID: order, Reason: "customer", Version: 2})
-			},
+			func(ctx context.Context) error { return s.cancel(ctx, order) },
 		} {
 			pair.Go(func() {
-				if err := pgx.BeginFunc(t.Context(), s.pool, handle); err != nil {
+				if err := handle(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})

@@ -9,24 +9,27 @@ import (
 
 	"example.com/shop/modules/inventory/internal/db"
 	"example.com/shop/platform/idempotency"
-	"example.com/shop/platform/postgres"
 )
 
 // restock adds pieces to what is on hand, once per key. The answer is stored with the pieces, so a caller who lost it
 // may ask again. An unknown sku stores nothing: the same key works once the product exists.
 func (m *Module) restock(ctx context.Context, key idempotency.Key, sku string, quantity int64) (restockOutput, error) {
 	var answer restockOutput
-	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
-		answer, err = idempotency.DoTx(ctx, tx, key, func() (restockOutput, error) {
+	err := m.db.InTx(ctx, func(tx pgx.Tx) error {
+		results, err := idempotency.DoTx(ctx, tx, []idempotency.Key{key}, func([]int) ([]restockOutput, error) {
 			row, err := db.New(tx).Restock(ctx, db.RestockParams{Sku: sku, Quantity: quantity})
 			switch {
 			case errors.Is(err, pgx.ErrNoRows):
-				return restockOutput{}, errUnknownSKU
+				return nil, errUnknownSKU
 			case err != nil:
-				return restockOutput{}, fmt.Errorf("restock product: %w", err)
+				return nil, fmt.Errorf("restock product: %w", err)
 			}
-			return restockOutput{Status: 200, Body: toJSON(db.ListProductsRow(row))}, nil
+			return []restockOutput{{Status: 200, Body: toJSON(db.ListProductsRow(row))}}, nil
 		})
+		if err != nil {
+			return err
+		}
+		answer, err = results[0].Value, results[0].Err
 		return err
 	})
 	return answer, err

@@ -11,6 +11,7 @@ import (
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 func TestSaga(t *testing.T) {
@@ -24,74 +25,74 @@ func TestSaga(t *testing.T) {
 		rejected  = []events.Event{inventoryapi.Rejected{OrderID: order, Reason: "out_of_stock", Version: 1}}
 	)
 	for name, test := range map[string]struct {
-		told   []events.Event
-		heard  []events.Event
-		status string
-		tea    [3]int64 // of tea-assam: on hand, reserved, shipped
+		published []events.Event
+		answers   []events.Event
+		status    string
+		tea       [3]int64 // of tea-assam: on hand, reserved, shipped
 	}{
 		"reserves": {
-			told: []events.Event{twoOfTea}, heard: reserved, status: "reserved", tea: [3]int64{998, 2, 0},
+			published: []events.Event{twoOfTea}, answers: reserved, status: "reserved", tea: [3]int64{998, 2, 0},
 		},
 		"adds up lines of one sku": {
-			told: []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 600}, ordersapi.Line{SKU: "cup-celadon", Quantity: 1},
+			published: []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 600}, ordersapi.Line{SKU: "cup-celadon", Quantity: 1},
 				ordersapi.Line{SKU: "tea-assam", Quantity: 600})},
-			heard: rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
+			answers: rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
 		},
 		"takes the last piece": {
-			told:  []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1000})},
-			heard: reserved, status: "reserved", tea: [3]int64{0, 1000, 0},
+			published: []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1000})},
+			answers:   reserved, status: "reserved", tea: [3]int64{0, 1000, 0},
 		},
 		"reserves all or nothing": {
-			told:  []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1}, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4})},
-			heard: rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
+			published: []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1}, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4})},
+			answers:   rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
 		},
 		"rejects an unknown sku": {
-			told:  []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1}, ordersapi.Line{SKU: "no-such-tea", Quantity: 1})},
-			heard: rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
+			published: []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1}, ordersapi.Line{SKU: "no-such-tea", Quantity: 1})},
+			answers:   rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
 		},
 		"reserves once": {
-			told: []events.Event{twoOfTea, twoOfTea}, heard: reserved, status: "reserved", tea: [3]int64{998, 2, 0},
+			published: []events.Event{twoOfTea, twoOfTea}, answers: reserved, status: "reserved", tea: [3]int64{998, 2, 0},
 		},
 		"knows an order by the value of its id": {
-			told: []events.Event{placed(strings.ToUpper(order), twoOfTea.Lines...),
+			published: []events.Event{placed(strings.ToUpper(order), twoOfTea.Lines...),
 				placed("urn:uuid:"+order, twoOfTea.Lines...), confirmed},
-			heard: reserved, status: "shipped", tea: [3]int64{998, 0, 2},
+			answers: reserved, status: "shipped", tea: [3]int64{998, 0, 2},
 		},
 		"ships once": {
-			told: []events.Event{twoOfTea, confirmed, confirmed}, heard: reserved, status: "shipped", tea: [3]int64{998, 0, 2},
+			published: []events.Event{twoOfTea, confirmed, confirmed}, answers: reserved, status: "shipped", tea: [3]int64{998, 0, 2},
 		},
 		"releases once": {
-			told: []events.Event{twoOfTea, cancelled, cancelled}, heard: reserved, status: "released", tea: [3]int64{1000, 0, 0},
+			published: []events.Event{twoOfTea, cancelled, cancelled}, answers: reserved, status: "released", tea: [3]int64{1000, 0, 0},
 		},
 		"leaves a tombstone": {
-			told: []events.Event{cancelled, twoOfTea}, status: "cancelled", tea: [3]int64{1000, 0, 0},
+			published: []events.Event{cancelled, twoOfTea}, status: "cancelled", tea: [3]int64{1000, 0, 0},
 		},
 		"does not reserve again what was released": {
-			told: []events.Event{twoOfTea, cancelled, twoOfTea}, heard: reserved, status: "released", tea: [3]int64{1000, 0, 0},
+			published: []events.Event{twoOfTea, cancelled, twoOfTea}, answers: reserved, status: "released", tea: [3]int64{1000, 0, 0},
 		},
 		"does not take back what was shipped": {
-			told: []events.Event{twoOfTea, confirmed, cancelled}, heard: reserved, status: "shipped", tea: [3]int64{998, 0, 2},
+			published: []events.Event{twoOfTea, confirmed, cancelled}, answers: reserved, status: "shipped", tea: [3]int64{998, 0, 2},
 		},
 		"does not ship what was released": {
-			told: []events.Event{twoOfTea, cancelled, confirmed}, heard: reserved, status: "released", tea: [3]int64{1000, 0, 0},
+			published: []events.Event{twoOfTea, cancelled, confirmed}, answers: reserved, status: "released", tea: [3]int64{1000, 0, 0},
 		},
 		"keeps a rejection when the order is cancelled for it": {
-			told:  []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1001}), cancelled},
-			heard: rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
+			published: []events.Event{placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 1001}), cancelled},
+			answers:   rejected, status: "rejected", tea: [3]int64{1000, 0, 0},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
-			s.tell(test.told...)
-			if diff := cmp.Diff(test.heard, s.heard); diff != "" {
-				t.Errorf("heard:\n%s", diff)
+			s.publish(test.published...)
+			if diff := cmp.Diff(test.answers, s.answers); diff != "" {
+				t.Errorf("answers:\n%s", diff)
 			}
 			if got := s.stock("tea-assam"); got != test.tea {
 				t.Errorf("on hand, reserved, shipped: %v, want %v", got, test.tea)
 			}
-			if n := s.count("SELECT count(*) FROM reservations WHERE order_id = $1 AND status = $2", order, test.status); n != 1 {
-				t.Errorf("the reservation is not %s", test.status)
+			if got := s.status(order); got != test.status {
+				t.Errorf("the reservation is %s, want %s", got, test.status)
 			}
 			if n := s.count("SELECT count(*) FROM failed"); n != 0 {
 				t.Errorf("%d events failed", n)
@@ -102,36 +103,49 @@ func TestSaga(t *testing.T) {
 
 func TestReplayChangesNothing(t *testing.T) {
 	t.Parallel()
-	s := setupPolling(t, 20*time.Millisecond) // a replay wakes nobody
+	s := setupPolling(t, 20*time.Millisecond) // a replay is found by the poll
 	order := uuid.NewString()
-	s.tell(placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 2}), ordersapi.Confirmed{OrderID: order, Version: 3})
+	s.publish(placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 2}), ordersapi.Confirmed{OrderID: order, Version: 3})
 
-	if n, err := events.Replay(t.Context(), s.pool, time.Time{}); err != nil || n != 3 {
-		t.Fatalf("replayed %d events, error %v; want 3", n, err)
+	for db, want := range map[*postgres.DB]int64{s.orders: 2, s.db: 1} {
+		if n, err := events.Replay(t.Context(), db.Pool, time.Time{}, func(int64) {}); err != nil || n != want {
+			t.Fatalf("replayed %d events of %s, error %v; want %d", n, db.Module, err, want)
+		}
 	}
 	s.settle()
 	if got, want := s.stock("tea-assam"), [3]int64{998, 0, 2}; got != want {
 		t.Errorf("on hand, reserved, shipped: %v, want %v", got, want)
 	}
-	if len(s.heard) != 1 {
-		t.Errorf("heard %v, want one event", s.heard)
+	if len(s.answers) != 1 {
+		t.Errorf("answers %v, want one", s.answers)
 	}
 }
 
+// An order that no rule can answer spoils no other order of its batch.
 func TestMalformedOrderIsADeadLetter(t *testing.T) {
 	t.Parallel()
-	s := setup(t)
-	good := uuid.NewString()
-	s.tell(
-		placed("no uuid", ordersapi.Line{SKU: "tea-assam", Quantity: 1}),
-		placed(uuid.NewString()),
-		placed(uuid.NewString(), ordersapi.Line{SKU: "tea-assam", Quantity: -1}),
-		placed(good, ordersapi.Line{SKU: "tea-assam", Quantity: 1}),
-	)
-	if diff := cmp.Diff([]events.Event{inventoryapi.Reserved{OrderID: good, Version: 1}}, s.heard); diff != "" {
-		t.Error(diff)
-	}
-	if n := s.count("SELECT count(*) FROM failed"); n != 3 {
-		t.Errorf("%d events failed, want 3", n)
+	for name, publish := range map[string]func(*shop, ...events.Event){
+		"one by one": (*shop).publish,
+		"together":   (*shop).publishTogether,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			first, last := uuid.NewString(), uuid.NewString()
+			publish(s,
+				placed(first, ordersapi.Line{SKU: "tea-assam", Quantity: 1}),
+				placed("no uuid", ordersapi.Line{SKU: "tea-assam", Quantity: 1}),
+				placed(uuid.NewString()),
+				placed(uuid.NewString(), ordersapi.Line{SKU: "tea-assam", Quantity: -1}),
+				placed(last, ordersapi.Line{SKU: "tea-assam", Quantity: 1}),
+			)
+			want := []events.Event{inventoryapi.Reserved{OrderID: first, Version: 1}, inventoryapi.Reserved{OrderID: last, Version: 1}}
+			if diff := cmp.Diff(want, s.answers); diff != "" {
+				t.Error(diff)
+			}
+			if n := s.count("SELECT count(*) FROM failed WHERE dead_at IS NOT NULL"); n != 3 {
+				t.Errorf("%d dead letters, want 3", n)
+			}
+		})
 	}
 }

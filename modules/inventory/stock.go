@@ -18,8 +18,8 @@ import (
 //	  │ cancelled
 //	  └──────────────▶ cancelled   (a tombstone: the placed that comes later reserves nothing)
 
-// answerVersion is the version of the reservation in the one event that tells of it. What comes after it is told to nobody, so
-// no row counts on.
+// answerVersion is the version of the reservation in the one event about it. Its later states are
+// not published, so no row counts on.
 const answerVersion = 1
 
 // reasonOutOfStock is what a rejection says, whether the sku is short or unknown: neither can be sent.
@@ -64,12 +64,16 @@ func merge(lines []line) ([]line, error) {
 	return merged, nil
 }
 
-// covered tells whether every merged line can be taken from what is on hand. All or nothing: an order is never sent in parts.
-func covered(wanted []line, onHand map[string]int64) bool {
+// take takes every merged line from what is on hand, or nothing when one is short: an order is never
+// sent in parts. A sku that is not in the map is an unknown product, of which nothing is on hand.
+func take(wanted []line, onHand map[string]int64) bool {
 	for _, l := range wanted {
 		if onHand[l.sku] < l.quantity {
 			return false
 		}
+	}
+	for _, l := range wanted {
+		onHand[l.sku] -= l.quantity
 	}
 	return true
 }

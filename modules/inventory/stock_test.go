@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"testing"
 
@@ -47,25 +48,31 @@ func TestMergeLeavesItsArgument(t *testing.T) {
 	}
 }
 
-func TestCovered(t *testing.T) {
+func TestTake(t *testing.T) {
 	t.Parallel()
 	onHand := map[string]int64{"tea": 5, "cup": 0}
 	for name, test := range map[string]struct {
 		wanted []line
 		want   bool
+		left   int64 // of tea
 	}{
-		"less than there is":         {wanted: []line{{"tea", 4}}, want: true},
-		"all there is":               {wanted: []line{{"tea", 5}}, want: true},
-		"one too many":               {wanted: []line{{"tea", 6}}},
-		"sold out":                   {wanted: []line{{"cup", 1}}},
-		"one short line spoils all":  {wanted: []line{{"cup", 1}, {"tea", 1}}},
-		"unknown sku":                {wanted: []line{{"gong", 1}, {"tea", 1}}},
-		"more than anybody can hold": {wanted: []line{{"tea", math.MaxInt64}}},
+		"less than there is":          {wanted: []line{{"tea", 4}}, want: true, left: 1},
+		"all there is":                {wanted: []line{{"tea", 5}}, want: true, left: 0},
+		"one too many":                {wanted: []line{{"tea", 6}}, left: 5},
+		"sold out":                    {wanted: []line{{"cup", 1}}, left: 5},
+		"one short line spoils all":   {wanted: []line{{"cup", 1}, {"tea", 1}}, left: 5},
+		"also when it comes at last":  {wanted: []line{{"tea", 1}, {"zest", 1}}, left: 5},
+		"unknown sku":                 {wanted: []line{{"gong", 1}, {"tea", 1}}, left: 5},
+		"more than a stock can count": {wanted: []line{{"tea", math.MaxInt64}}, left: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := covered(test.wanted, onHand); got != test.want {
-				t.Errorf("covered(%v) = %v, want %v", test.wanted, got, test.want)
+			left := maps.Clone(onHand)
+			if got := take(test.wanted, left); got != test.want {
+				t.Errorf("take(%v) = %v, want %v", test.wanted, got, test.want)
+			}
+			if left["tea"] != test.left {
+				t.Errorf("%d of tea left, want %d", left["tea"], test.left)
 			}
 		})
 	}

@@ -15,8 +15,10 @@ func TestMailOverIPv6(t *testing.T) {
 		t.Skipf("it runs where the loopback has an IPv6 address: %v", err)
 	}
 	t.Cleanup(func() { _ = sink.Close() })
-	cfg := Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second}
-	if err := (&smtpMailer{cfg}).Send(t.Context(), mail{to: "ada@example.com", subject: "s", body: "b", messageID: "1@shop.example"}); err != nil {
+	cfg := Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second, Concurrency: 1}
+	server := newSMTPMailer(cfg)
+	t.Cleanup(server.Close)
+	if err := server.Send(t.Context(), mail{To: "ada@example.com", Subject: "s", Body: "b", MessageID: "1@shop.example"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := sink.Messages("ada@example.com"); len(got) != 1 {
@@ -32,13 +34,14 @@ func TestAQuotedAddressStaysOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sink.Close() })
-	server := &smtpMailer{Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second}}
+	server := newSMTPMailer(Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second, Concurrency: 1})
+	t.Cleanup(server.Close)
 	for to, mailbox := range map[string]string{
 		`"eve@evil.example> ORCPT=eve@evil.example"@example.com`: `eve@evil.example> ORCPT=eve@evil.example@example.com`,
 		`"ada lovelace"@example.com`:                             `ada lovelace@example.com`,
 		`"eve@evil.example"@example.com`:                         `eve@evil.example@example.com`,
 	} {
-		if err := server.Send(t.Context(), mail{to: to, subject: "s", body: "b", messageID: "1@shop.example"}); err != nil {
+		if err := server.Send(t.Context(), mail{To: to, Subject: "s", Body: "b", MessageID: "1@shop.example"}); err != nil {
 			t.Errorf("%s: %v", to, err)
 		}
 		if got := sink.Messages(mailbox); len(got) != 1 {
@@ -66,5 +69,6 @@ func TestMailsOutliveASenderThatIsNone(t *testing.T) {
 	t.Parallel()
 	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})
 	o.use(sink.Addr(), func(c *Config) { c.From = "a b@shop.example" })
-	o.expect(t, o.send(address), statusPending, "NOTIFICATIONS_FROM")
+	o.work()
+	o.expect(t, o.send(address), "pending", "NOTIFICATIONS_FROM")
 }

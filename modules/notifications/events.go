@@ -3,6 +3,7 @@ package notifications
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -13,60 +14,81 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// Handlers are notifications' part in the saga of an order. They write rows and send nothing: a mail sent before the commit could
-// not be taken back.
+// Handlers are notifications' part in the saga of an order. They enqueue mails and send none: a mail
+// sent before the commit could not be taken back.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.On(m.onOrderPlaced),
-		events.On(m.onOrderConfirmed).Wakes(m.sender),
-		events.On(m.onOrderCancelled).Wakes(m.sender),
+		events.OnBatch(m.onOrdersPlaced),
+		events.OnBatch(m.onOrdersConfirmed),
+		events.OnBatch(m.onOrdersCancelled),
 	}
 }
 
-// onOrderPlaced remembers where the order's mail goes. The customer has just placed the order, so there is nothing to tell:
-// a mail that has waited for the address, because the events came in disorder, waits for the next poll as well.
-func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, e ordersapi.Placed) error {
-	orderID, err := uuid.Parse(e.OrderID)
-	if err != nil {
-		return fmt.Errorf("read order id: %w", err)
+// onOrdersPlaced stores where the orders' mails go, and enqueues those that waited for it, because
+// the events came in another order.
+func (m *Module) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Placed]) error {
+	recipients := db.InsertRecipientsParams{Now: m.now()}
+	causes := map[uuid.UUID]events.Cause{}
+	for _, d := range batch {
+		orderID, err := uuid.Parse(d.Event.OrderID)
+		if err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
+		recipients.OrderIds = append(recipients.OrderIds, orderID)
+		recipients.Emails = append(recipients.Emails, d.Event.Email)
+		causes[orderID] = d.Cause
 	}
-	err = db.New(postgres.Later(tx)).InsertRecipient(ctx, db.InsertRecipientParams{OrderID: orderID, Email: e.Email, Now: m.now()})
-	if err != nil {
-		return fmt.Errorf("insert recipient: %w", err)
-	}
-	return nil
+	postgres.Queue(tx, db.New(tx).InsertRecipients, recipients)
+	return m.enqueueWaitingTx(ctx, tx, recipients.OrderIds, causes)
 }
 
-// onOrderConfirmed writes the good news.
-func (m *Module) onOrderConfirmed(ctx context.Context, tx pgx.Tx, e ordersapi.Confirmed) error {
-	return m.writeTx(ctx, tx, e.OrderID, kindConfirmed, content{OrderID: e.OrderID, Total: price(e.Total.Amount, e.Total.Currency)})
-}
-
-// onOrderCancelled writes the bad news. An order is never both, but if it ever were, the customer should know of both.
-func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Cancelled) error {
-	return m.writeTx(ctx, tx, e.OrderID, kindCancelled, content{OrderID: e.OrderID, Why: why(e.Reason)})
-}
-
-// writeTx writes the message that the sender will send, once per order and kind. The address need not be known yet.
-func (m *Module) writeTx(ctx context.Context, tx pgx.Tx, order, kind string, c content) error {
-	orderID, err := uuid.Parse(order)
-	if err != nil {
-		return fmt.Errorf("read order id: %w", err)
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("make message id: %w", err)
-	}
-	subject, body, err := render(kind, c)
-	if err != nil {
-		return err
-	}
-	err = db.New(postgres.Later(tx)).InsertMessage(ctx, db.InsertMessageParams{
-		ID: id, OrderID: orderID, Kind: kind, Subject: subject, Body: body,
-		MessageID: messageID(orderID.String(), kind, string(m.cfg.From)), Now: m.now(),
+// onOrdersConfirmed writes the messages of confirmed orders.
+func (m *Module) onOrdersConfirmed(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Confirmed]) error {
+	return writeTx(ctx, m, tx, kindConfirmed, batch, func(e ordersapi.Confirmed) content {
+		return content{OrderID: e.OrderID, Total: price(e.Total.Amount, e.Total.Currency)}
 	})
+}
+
+// onOrdersCancelled writes the messages of cancelled orders. An order is never both, but if it ever
+// were, the customer should know of both.
+func (m *Module) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Cancelled]) error {
+	return writeTx(ctx, m, tx, kindCancelled, batch, func(e ordersapi.Cancelled) content {
+		return content{OrderID: e.OrderID, Why: why(e.Reason)}
+	})
+}
+
+// writeTx writes messages, one per order and kind, and enqueues the mails of those whose address is
+// known.
+func writeTx[E events.Event](
+	ctx context.Context, m *Module, tx pgx.Tx, kind string, batch []events.Delivery[E], contentOf func(E) content,
+) error {
+	messages := db.InsertMessagesParams{Kind: kind, Now: m.now()}
+	for _, d := range batch {
+		c := contentOf(d.Event)
+		orderID, err := uuid.Parse(c.OrderID)
+		if err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
+		subject, body, err := render(kind, c)
+		if err != nil {
+			return err
+		}
+		messages.Ids = append(messages.Ids, uuid.Must(uuid.NewV7()))
+		messages.OrderIds = append(messages.OrderIds, orderID)
+		messages.Subjects = append(messages.Subjects, subject)
+		messages.Bodies = append(messages.Bodies, body)
+		messages.MessageIds = append(messages.MessageIds, messageID(orderID.String(), kind, string(m.cfg.From)))
+	}
+	ready, err := db.New(tx).InsertMessages(ctx, messages)
 	if err != nil {
-		return fmt.Errorf("insert message: %w", err)
+		return fmt.Errorf("insert messages: %w", err)
+	}
+	for _, r := range ready {
+		i := slices.Index(messages.Ids, r.ID)
+		mail := mail{To: r.Email, Subject: messages.Subjects[i], Body: messages.Bodies[i], MessageID: messages.MessageIds[i]}
+		if err := m.enqueueTx(ctx, tx, batch[i].Cause, r.ID, messages.OrderIds[i], mail); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -11,18 +11,19 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	notificationsmigrations "example.com/shop/migrations/notifications"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/web"
 )
 
 const (
 	order   = "0199a0c1-7f00-7000-8000-000000000001"
+	other   = "0199a0c1-7f00-7000-8000-000000000002"
 	address = "ada@example.com"
 )
 
@@ -38,16 +39,45 @@ type fakeMailer struct {
 }
 
 func (f fakeMailer) Send(ctx context.Context, m mail) error { return f.sendFunc(ctx, m) }
+func (fakeMailer) Close()                                   {}
 
-// office is the module with what a process gives it, and a clock that stands still until the test moves it. The sender does
-// not run by itself: a test calls it, so that it knows when there was nothing to send.
+// outlet is the mailer that a test has put in last.
+type outlet struct {
+	mu sync.Mutex
+	mailer
+}
+
+func (o *outlet) Send(ctx context.Context, m mail) error {
+	o.mu.Lock()
+	mailer := o.mailer
+	o.mu.Unlock()
+	return mailer.Send(ctx, m)
+}
+
+func (o *outlet) put(m mailer) {
+	o.mu.Lock()
+	before := o.mailer
+	o.mailer = m
+	o.mu.Unlock()
+	if before != nil {
+		before.Close()
+	}
+}
+
+// office is the module with what a process gives it, and a clock that stands still until the test
+// moves it. Nothing is sent before work.
 type office struct {
-	t      *testing.T
-	module *Module
-	pool   *pgxpool.Pool
-	outbox *events.Outbox
-	server *httptest.Server
-	key    *tokens.Key
+	t         *testing.T
+	module    *Module
+	log       *slog.Logger
+	test      *pgtest.DB
+	db        *postgres.DB
+	orders    *postgres.DB
+	outlet    *outlet
+	outbox    *events.Outbox // of orders
+	published int
+	server    *httptest.Server
+	key       *tokens.Key
 
 	mu     sync.Mutex
 	clock  time.Time
@@ -75,25 +105,26 @@ func (o *office) Write(line []byte) (int, error) {
 
 var testConfig = Config{
 	From: "orders@shop.example", SMTPTLS: tlsOpportunistic, Concurrency: 4, SendTimeout: 3 * time.Second, Lease: time.Minute,
-	Poll: time.Hour, Retention: 30 * 24 * time.Hour,
+	Poll: 5 * time.Millisecond, Retention: 30 * 24 * time.Hour,
 }
 
 func setup(t *testing.T, cfg Config, mailer mailer) *office {
 	t.Helper()
 	ctx := t.Context()
-	o := &office{t: t, clock: time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC)}
+	o := &office{t: t, clock: time.Now().UTC().Truncate(time.Microsecond), outlet: &outlet{mailer: mailer}}
 	log := slog.New(slog.NewTextHandler(o, nil))
+	o.log = log
 	t.Cleanup(func() {
 		if strings.Contains(o.logged.String(), address) {
 			t.Errorf("an address is in the log:\n%s", o.logged.String())
 		}
 	})
-	db := pgtest.New(t, pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
-	o.pool = db.Pool(t, "notifications")
-	o.module = newModule(cfg, o.pool, log, o.now, mailer)
+	o.test = pgtest.New(t, pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
+	o.db = o.test.Module(t, "notifications")
+	o.orders = &postgres.DB{Pool: o.db.Pool, Module: "orders"} // whose part the test plays
+	o.module = newModule(cfg, o.db, log, o.now, o.outlet)
 
-	// No poll, so that whatever the effect of an event gives work to has to be woken.
-	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
+	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 100, Poll: 100 * time.Millisecond, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() {
@@ -101,8 +132,8 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 			t.Error(err)
 		}
 	})
-	o.outbox = events.NewOutbox(o.pool, bus, eventsConfig, log) // plays the part of orders' outbox
-	consumer := events.NewConsumer(o.pool, bus, o.module.Handlers(), eventsConfig, log)
+	o.outbox = events.NewOutbox(o.orders, bus, eventsConfig, log)
+	consumer := events.NewConsumer(o.db, bus, o.module.Handlers(), eventsConfig, log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -127,35 +158,51 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 	return o
 }
 
-// run runs a loop until the test ends. What was started last stops first.
-func run(t *testing.T, loop func(context.Context) error) {
+// run runs a loop until the test ends, or stop is called. What was started last stops first.
+func run(t *testing.T, loop func(context.Context) error) (stop func()) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- loop(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("loop ended: %v", err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
-// tell publishes events, one after the other, and returns when the last has been handled.
-func (o *office) tell(told ...events.Event) {
+// work runs the module's workers.
+func (o *office) work() (stop func()) {
 	o.t.Helper()
-	for _, e := range told {
+	var stops []func()
+	for _, w := range o.module.Workers() {
+		stops = append(stops, run(o.t, w))
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+// deliver publishes events, one after the other, and returns when the last has been handled.
+func (o *office) deliver(all ...events.Event) {
+	o.t.Helper()
+	for _, e := range all {
 		o.publish(e)
 		o.settle()
 	}
 }
 
 // publish publishes events in one transaction, as orders would.
-func (o *office) publish(told ...events.Event) {
+func (o *office) publish(all ...events.Event) {
 	o.t.Helper()
-	err := pgx.BeginFunc(o.t.Context(), o.pool, func(tx pgx.Tx) error {
-		for _, e := range told {
-			if err := events.PublishTx(o.t.Context(), tx, e); err != nil {
+	err := o.orders.InTx(o.t.Context(), func(tx pgx.Tx) error {
+		for _, e := range all {
+			if err := o.outbox.PublishTx(o.t.Context(), tx, e); err != nil {
 				return err
 			}
 		}
@@ -164,24 +211,37 @@ func (o *office) publish(told ...events.Event) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.outbox.Wake()
+	o.published += len(all)
 }
 
 // settle waits until every event was handled.
 func (o *office) settle() {
 	o.t.Helper()
-	o.eventually("every event is handled", "SELECT NOT EXISTS (SELECT FROM outbox WHERE published_at IS NULL)")
+	o.eventually("every event is handled", "SELECT count(*) = $1 OR EXISTS (SELECT FROM failed) FROM inbox", o.published)
 	if o.is("SELECT EXISTS (SELECT FROM failed)") {
 		o.t.Fatal("an event failed")
 	}
 }
 
+// rest waits until no mail is left to send.
+func (o *office) rest() {
+	o.t.Helper()
+	o.eventually("no mail is left to send", "SELECT NOT EXISTS (SELECT FROM jobs WHERE dead_at IS NULL)")
+}
+
 func (o *office) is(query string, args ...any) (yes bool) {
 	o.t.Helper()
-	if err := o.pool.QueryRow(o.t.Context(), query, args...).Scan(&yes); err != nil {
+	if err := o.db.QueryRow(o.t.Context(), query, args...).Scan(&yes); err != nil {
 		o.t.Fatal(err)
 	}
 	return yes
+}
+
+func (o *office) exec(query string, args ...any) {
+	o.t.Helper()
+	if _, err := o.db.Exec(o.t.Context(), query, args...); err != nil {
+		o.t.Fatal(err)
+	}
 }
 
 func (o *office) eventually(what, query string, args ...any) {
@@ -194,13 +254,5 @@ func (o *office) eventually(what, query string, args ...any) {
 		case <-deadline:
 			o.t.Fatalf("it does not come true that %s", what)
 		}
-	}
-}
-
-// sendDue lets the sender work once.
-func (o *office) sendDue() {
-	o.t.Helper()
-	if _, err := o.module.sendDue(o.t.Context()); err != nil {
-		o.t.Fatal(err)
 	}
 }

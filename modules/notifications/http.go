@@ -39,7 +39,7 @@ type listOutput struct {
 
 // handleList answers with a page that never has a next one: an order has a message or two.
 func (m *Module) handleList(ctx context.Context, in *listInput) (*listOutput, error) {
-	rows, err := db.New(m.pool).ListMessages(ctx, in.OrderID)
+	rows, err := db.New(m.db).ListMessages(ctx, in.OrderID)
 	if err != nil {
 		return nil, fmt.Errorf("list messages: %w", err)
 	}

@@ -42,7 +42,7 @@ func (o *office) list(role, query string) (status int, page web.Page[notificatio
 func TestWhoMaySee(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, newTray())
-	o.tell(placed, confirmed)
+	o.deliver(placed, confirmed)
 	for name, test := range map[string]struct {
 		role, query string
 		status      int

@@ -4,10 +4,8 @@ import (
 	"embed"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"strings"
 	"text/template"
-	"time"
 )
 
 // The kinds of message; an order gets one of each at most, and in practice one of them.
@@ -15,34 +13,6 @@ const (
 	kindConfirmed = "confirmed"
 	kindCancelled = "cancelled"
 )
-
-// The life of a message. Attempts are spaced by backoff and never used up: what a mail server says
-// of us, or not at all, ends when a person has set it right, and no mail may be lost by then.
-//
-//	pending ──the server took it──▶ sent
-//	  │  ▲ │
-//	  │  └─┘ not taken, or the worker died: again later, same text, same Message-ID
-//	  └──the mail or its address refused for good──▶ failed ──seam mails redrive──▶ pending
-const (
-	statusPending = "pending"
-	statusFailed  = "failed"
-)
-
-// The pause after the first failed attempt, and the longest one.
-const (
-	backoffBase = time.Second
-	backoffMax  = 5 * time.Minute
-)
-
-// backoff is the pause after the given number of failed attempts: doubling, and up to a quarter longer at random, so that
-// the messages that failed together do not come back together.
-func backoff(attempts int32) time.Duration {
-	pause := backoffMax
-	if doublings := max(attempts-1, 0); doublings < 9 { // 2^9 s is beyond the longest pause
-		pause = min(backoffBase<<doublings, backoffMax)
-	}
-	return pause + rand.N(pause/4) //nolint:gosec // spreads retries, guards nothing
-}
 
 // messageID names the mail for every mail server on its way. It is made of nothing but order and kind, so that a mail which
 // was sent twice, because the first answer was lost, can be recognised as one.

@@ -3,20 +3,7 @@ package notifications
 import (
 	"strings"
 	"testing"
-	"time"
 )
-
-func TestBackoff(t *testing.T) {
-	t.Parallel()
-	for attempts, least := range map[int32]time.Duration{
-		0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 9: 256 * time.Second,
-		10: 5 * time.Minute, 11: 5 * time.Minute, 100: 5 * time.Minute, 1 << 30: 5 * time.Minute,
-	} {
-		if got := backoff(attempts); got < least || got > least+least/4 {
-			t.Errorf("backoff(%d) = %v, want between %v and a quarter more", attempts, got, least)
-		}
-	}
-}
 
 func TestMessageID(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,12 @@
-// Package notifications tells customers by mail what became of their orders.
+// Package notifications mails customers what became of their orders.
 //
-// It owns the schema notifications and nothing outside it. Every confirmed or cancelled order gets its mail at least once,
-// and always under the same Message-ID; no mail goes out before the fact that it tells is committed.
+// It owns the schema notifications and nothing outside it. Every confirmed or cancelled order gets its
+// mail at least once, and always under the same Message-ID; no mail goes out before its fact is
+// committed.
 package notifications
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,8 +14,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
+	"example.com/shop/platform/jobs"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
@@ -29,22 +31,27 @@ type Config struct {
 	SMTPPassword string `env:"NOTIFICATIONS_SMTP_PASSWORD"`
 	// Who the mails are from. Its domain ends each Message-ID.
 	From Address `env:"NOTIFICATIONS_FROM" envDefault:"orders@shop.example"`
-	// How many mails are claimed and sent at a time, each on a connection of its own.
-	Concurrency int32 `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"8"`
-	// How long the mail server may take for one mail. Shorter than a worker's step (30 s) and than the lease.
+	// How many mails are sent at a time, each on a connection that carries one after the other.
+	Concurrency int `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"8"`
+	// How long the mail server may take for one mail. Shorter than the lease.
 	SendTimeout time.Duration `env:"NOTIFICATIONS_SEND_TIMEOUT" envDefault:"20s"`
-	// How long a claimed message belongs to its worker; then the worker counts as dead and another one sends it.
+	// How long a claimed mail belongs to its process; then the process counts as dead and another one sends it.
 	Lease time.Duration `env:"NOTIFICATIONS_LEASE" envDefault:"1m"`
-	// How often the sender looks for messages whose next attempt is due.
+	// How often mails are looked for whose next attempt is due.
 	Poll time.Duration `env:"NOTIFICATIONS_POLL" envDefault:"1s"`
 	// How long messages and addresses are kept. Longer than the inbox remembers events, or a replay would mail again.
 	Retention time.Duration `env:"NOTIFICATIONS_RETENTION" envDefault:"720h"`
 }
 
-// stepLimit is what a worker gives one step of its work. A mail that may take longer would be cut off in the middle.
-const stepLimit = 30 * time.Second
+// The pause after a mail's first failed attempt, and the longest one. Attempts are never used up:
+// what a mail server says of us, or not at all, ends when a person has set it right, and no mail may
+// be lost by then.
+const (
+	backoffFirst = time.Second
+	backoffMost  = 5 * time.Minute
+)
 
-// replayable is how long an event may be heard again: the default of EVENTS_INBOX_RETENTION, which a deployment that raises it
+// replayable is how long an event may be delivered again: the default of EVENTS_INBOX_RETENTION, which a deployment that raises it
 // has to follow here.
 const replayable = 14 * 24 * time.Hour
 
@@ -63,8 +70,8 @@ func (c Config) Validate() error {
 			tlsRequired, tlsImplicit)
 	case c.Concurrency < 1:
 		return errors.New("NOTIFICATIONS_CONCURRENCY must be at least 1")
-	case c.SendTimeout <= 0 || c.SendTimeout >= stepLimit:
-		return fmt.Errorf("NOTIFICATIONS_SEND_TIMEOUT must be above 0 and below the %s of a worker's step", stepLimit)
+	case c.SendTimeout <= 0:
+		return errors.New("NOTIFICATIONS_SEND_TIMEOUT must be above 0")
 	case c.Lease <= c.SendTimeout:
 		return errors.New("NOTIFICATIONS_LEASE must be longer than NOTIFICATIONS_SEND_TIMEOUT, or a mail that is being sent would be sent again")
 	case c.Poll <= 0:
@@ -95,25 +102,30 @@ func (a *Address) UnmarshalText(text []byte) error {
 // Module is notifications in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg       Config
-	pool      *pgxpool.Pool
+	db        *postgres.DB
 	mailer    mailer
-	log       *slog.Logger
 	now       func() time.Time
-	sender    *worker.Worker
+	mails     *jobs.Queue[mail, struct{}]
+	adopter   *worker.Worker
 	forgetter *worker.Worker
 }
 
 // New makes the module and starts nothing. It takes no outbox, because the module publishes nothing.
-func New(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time) *Module {
-	return newModule(cfg, pool, log, now, &smtpMailer{cfg})
+func New(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Time) *Module {
+	return newModule(cfg, db, log, now, newSMTPMailer(cfg))
 }
 
-func newModule(cfg Config, pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
-	m := &Module{cfg: cfg, pool: pool, mailer: mailer, log: log, now: now}
-	m.sender = worker.New("send mails", cfg.Poll, m.sendDue, log)
+func newModule(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
+	m := &Module{cfg: cfg, db: db, mailer: mailer, now: now}
+	m.mails = jobs.NewQueue(db, jobs.Kind[mail, struct{}]{Name: "mail", Do: m.send, FinishTx: m.markSentTx}, jobs.Config{
+		Concurrency: cfg.Concurrency, Lease: cfg.Lease, BackoffFirst: backoffFirst, BackoffMost: backoffMost, Poll: cfg.Poll,
+	}, log, now)
+	m.adopter = worker.New("adopt mails", abandonedAfter, m.adopt, log)
 	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log).Gently()
 	return m
 }
 
 // Workers are the loops to run.
-func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.sender, m.forgetter} }
+func (m *Module) Workers() []func(context.Context) error {
+	return []func(context.Context) error{m.sendMails, m.adopter.Run, m.forgetter.Run}
+}

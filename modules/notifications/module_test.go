@@ -30,7 +30,6 @@ func TestConfig(t *testing.T) {
 		{"NOTIFICATIONS_SMTP_USERNAME", func(c *Config) { c.SMTPTLS, c.SMTPUsername, c.SMTPPassword = tlsNone, "shop", "secret" }},
 		{"NOTIFICATIONS_CONCURRENCY", func(c *Config) { c.Concurrency = 0 }},
 		{"NOTIFICATIONS_SEND_TIMEOUT", func(c *Config) { c.SendTimeout = 0 }},
-		{"NOTIFICATIONS_SEND_TIMEOUT", func(c *Config) { c.SendTimeout, c.Lease = 30*time.Second, time.Hour }},
 		{"NOTIFICATIONS_LEASE", func(c *Config) { c.Lease = c.SendTimeout }},
 		{"NOTIFICATIONS_POLL", func(c *Config) { c.Poll = 0 }},
 		{"NOTIFICATIONS_RETENTION", func(c *Config) { c.Retention = 14 * 24 * time.Hour }},

@@ -1,66 +1,87 @@
 -- The first address stays: an order has one, and the same event may come again.
--- name: InsertRecipient :exec
+-- name: InsertRecipients :exec
 INSERT INTO recipients (order_id, email, created_at)
-VALUES (@order_id, @email, @now)
+SELECT unnest(@order_ids::uuid[]), unnest(@emails::text[]), @now
 ON CONFLICT (order_id) DO NOTHING;
 
--- One message per order and kind, however often the event comes.
--- name: InsertMessage :exec
-INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
-VALUES (@id, @order_id, @kind, @subject, @body, @message_id, @now, @now)
-ON CONFLICT (order_id, kind) DO NOTHING;
+-- One message per order and kind, however often the event comes. Those whose address is known need no text here, for their mails
+-- are enqueued; the others wait with theirs. With next_at infinity, no process of v0.1.0 ever finds a message due.
+-- name: InsertMessages :many
+WITH given AS (
+    SELECT unnest(@ids::uuid[]) AS id, unnest(@order_ids::uuid[]) AS order_id, unnest(@subjects::text[]) AS subject,
+        unnest(@bodies::text[]) AS body, unnest(@message_ids::text[]) AS message_id
+), written AS (
+    INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
+    SELECT g.id, g.order_id, @kind,
+        CASE WHEN r.email IS NULL THEN g.subject ELSE '' END,
+        CASE WHEN r.email IS NULL THEN g.body ELSE '' END,
+        g.message_id,
+        CASE WHEN r.email IS NULL THEN @now::timestamptz ELSE 'infinity' END,
+        @now
+    FROM given AS g
+    LEFT JOIN recipients AS r ON r.order_id = g.order_id
+    ON CONFLICT (order_id, kind) DO NOTHING
+    RETURNING id, order_id
+)
+SELECT w.id, r.email
+FROM written AS w
+JOIN recipients AS r ON r.order_id = w.order_id;
 
--- SKIP LOCKED, so that several workers share the queue; longest waiting first. The lease, not a lock, outlives the
--- commit: a worker that dies while sending holds nothing. attempts counts claims, so it also names the claim.
--- name: ClaimMessages :many
-WITH due AS (
-    SELECT m.id, r.email
+-- The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that took too long is known by its
+-- attempts, and comes to nothing after this. Not status = 'pending', which would let PostgreSQL look among all that is due.
+-- name: TakeTexts :many
+WITH waiting AS (
+    SELECT m.id, m.order_id, r.email, m.subject, m.body, m.message_id
     FROM messages AS m
     JOIN recipients AS r ON r.order_id = m.order_id
-    WHERE m.status = 'pending'
-        AND m.next_at BETWEEN @since AND @now
-        AND (m.lease_until IS NULL OR m.lease_until <= @now)
-    ORDER BY m.next_at
-    LIMIT @batch
-    FOR UPDATE OF m SKIP LOCKED
+    WHERE m.order_id = ANY(@order_ids::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
+        AND (m.lease_until IS NULL OR m.lease_until <= @now::timestamptz)
+    FOR UPDATE OF m
 )
 UPDATE messages AS m
-SET lease_until = @lease_until::timestamptz, attempts = m.attempts + 1
-FROM due
-WHERE m.id = due.id
-RETURNING m.id, m.order_id, due.email, m.subject, m.body, m.message_id, m.attempts;
+SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1
+FROM waiting AS w
+WHERE m.id = w.id
+RETURNING w.id, w.order_id, w.email, w.subject, w.body, w.message_id;
 
--- Whoever's claim it was: the mail is out, so nobody may send it again.
+-- What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes look.
+-- name: ListAbandoned :many
+SELECT m.order_id
+FROM messages AS m
+JOIN recipients AS r ON r.order_id = m.order_id
+WHERE m.status = 'pending' AND m.next_at < @before AND (m.lease_until IS NULL OR m.lease_until < @before)
+ORDER BY m.next_at
+LIMIT @bite
+FOR UPDATE OF m SKIP LOCKED;
+
+-- A job's mail is out.
 -- name: MarkSent :exec
 UPDATE messages
-SET status = 'sent', sent_at = @now::timestamptz, lease_until = NULL, reason = NULL
-WHERE id = @id AND status <> 'sent';
+SET status = 'sent', sent_at = @now::timestamptz
+WHERE id = ANY(@ids::uuid[]);
 
--- Only the claim that failed speaks for the message: a worker that overran its lease changes nothing.
--- Not status = 'pending', which would let PostgreSQL look for the id among all that is due.
--- name: MarkFailure :exec
-UPDATE messages
-SET status = @status, next_at = @next_at, reason = @reason::text, lease_until = NULL
-WHERE id = @id AND status NOT IN ('sent', 'failed') AND attempts = @attempts;
-
--- Takes no lock. In the order of their making, which is the order in which the customer got them.
+-- Takes no lock. In the order of their making, which is the order in which the customer got them. A mail that was refused for good
+-- has left its job dead.
 -- name: ListMessages :many
-SELECT kind, status, message_id, sent_at
-FROM messages
-WHERE order_id = @order_id
-ORDER BY created_at, id;
+SELECT m.kind, CASE WHEN j.dead_at IS NULL THEN m.status ELSE 'failed' END::text AS status, m.message_id, m.sent_at
+FROM messages AS m
+LEFT JOIN jobs AS j ON j.id = m.id
+WHERE m.order_id = @order_id
+ORDER BY m.created_at, m.id;
 
--- In bites, so that no lock is held long, and the oldest first; SKIP LOCKED leaves what a worker has in hand.
+-- In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent goes with its message.
 -- name: DeleteMessages :execrows
-DELETE FROM messages
-WHERE id IN (
+WITH old AS (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < @before
     ORDER BY m.created_at
     LIMIT @bite
     FOR UPDATE SKIP LOCKED
-);
+), unsent AS (
+    DELETE FROM jobs AS j USING old WHERE j.id = old.id
+)
+DELETE FROM messages AS m USING old WHERE m.id = old.id;
 
 -- In bites, as DeleteMessages. The address goes even if a message to it never went out.
 -- name: DeleteRecipients :execrows

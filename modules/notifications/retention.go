@@ -14,15 +14,15 @@ const (
 	bite        = 1000
 )
 
-// forget deletes messages and addresses that are older than the retention, sent or not: what could not be sent in all that
-// time is news to nobody.
+// forget deletes messages, their mails and addresses that are older than the retention, sent or not:
+// what could not be sent in all that time is news to nobody.
 func (m *Module) forget(ctx context.Context) (more bool, err error) {
 	before := m.now().Add(-m.cfg.Retention)
-	messages, err := db.New(m.pool).DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})
+	messages, err := db.New(m.db).DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})
 	if err != nil {
 		return false, fmt.Errorf("delete messages: %w", err)
 	}
-	recipients, err := db.New(m.pool).DeleteRecipients(ctx, db.DeleteRecipientsParams{Before: before, Bite: bite})
+	recipients, err := db.New(m.db).DeleteRecipients(ctx, db.DeleteRecipientsParams{Before: before, Bite: bite})
 	if err != nil {
 		return false, fmt.Errorf("delete recipients: %w", err)
 	}

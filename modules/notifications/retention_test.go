@@ -1,28 +1,44 @@
 package notifications
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
+
+	"example.com/shop/modules/orders/ordersapi"
 )
 
+// What was sent, and what never could be, go when the retention is over, addresses and all.
 func TestOldMailIsForgotten(t *testing.T) {
 	t.Parallel()
-	o := setup(t, testConfig, newTray())
-	o.tell(placed, confirmed)
-	o.sendDue()
+	o := setup(t, testConfig, fakeMailer{sendFunc: func(_ context.Context, m mail) error {
+		if m.To == address {
+			return nil
+		}
+		return errors.New("not now")
+	}})
+	o.work()
+	o.deliver(placed, confirmed,
+		ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1}, ordersapi.Cancelled{OrderID: other, Version: 2})
+	o.eventually("one mail is sent and one is not", "SELECT EXISTS (SELECT FROM messages WHERE sent_at IS NOT NULL) AND EXISTS (SELECT FROM jobs WHERE reason <> '')")
 	for _, test := range []struct {
 		pass time.Duration
 		kept bool
-	}{{testConfig.Retention, true}, {time.Second, false}} {
+	}{{testConfig.Retention - time.Hour, true}, {2 * time.Hour, false}} {
 		o.advance(test.pass)
-		if _, err := o.module.forget(t.Context()); err != nil {
-			t.Fatal(err)
+		if more, err := o.module.forget(t.Context()); err != nil || more {
+			t.Fatal(more, err)
 		}
-		if got := o.is("SELECT EXISTS (SELECT FROM messages) AND EXISTS (SELECT FROM recipients)"); got != test.kept {
-			t.Errorf("kept %v, want %v", got, test.kept)
+		const both = "SELECT count(*) = $1 FROM "
+		want := map[bool]int{true: 2}[test.kept]
+		for _, table := range []string{"messages", "recipients"} {
+			if !o.is(both+table, want) {
+				t.Errorf("of the %s not %d are kept after %s", table, want, test.pass)
+			}
 		}
-	}
-	if o.is("SELECT EXISTS (SELECT FROM messages) OR EXISTS (SELECT FROM recipients)") {
-		t.Error("something old is still there")
+		if !o.is(both+"jobs", want/2) {
+			t.Errorf("of the mails not %d is kept after %s", want/2, test.pass)
+		}
 	}
 }

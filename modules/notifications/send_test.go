@@ -2,7 +2,9 @@ package notifications
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"example.com/shop/modules/notifications/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/web"
@@ -26,7 +27,17 @@ func (mails tray) Send(_ context.Context, m mail) error {
 	return nil
 }
 
-// The whole path, with the workers running: an event comes in, a mail goes out, staff sees it.
+func (tray) Close() {}
+
+// take returns the Message-IDs of the mails that have come.
+func (mails tray) take() (ids []string) {
+	for len(mails) > 0 {
+		ids = append(ids, (<-mails).MessageID)
+	}
+	return ids
+}
+
+// The whole path: an event comes in, a mail goes out, staff sees it.
 func TestAnEndedOrderIsMailed(t *testing.T) {
 	t.Parallel()
 	for kind, test := range map[string]struct {
@@ -39,11 +50,11 @@ func TestAnEndedOrderIsMailed(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			mails := newTray()
-			o := setup(t, testConfig, mails)
-			for _, w := range o.module.Workers() {
-				run(t, w.Run)
-			}
-			o.tell(placed, test.ended)
+			cfg := testConfig
+			cfg.Poll = time.Hour // it is enough that the event is handled
+			o := setup(t, cfg, mails)
+			o.work()
+			o.deliver(placed, test.ended)
 
 			var got mail
 			select {
@@ -51,13 +62,13 @@ func TestAnEndedOrderIsMailed(t *testing.T) {
 			case <-time.After(20 * time.Second):
 				t.Fatal("no mail")
 			}
-			if got.to != address || got.subject != test.subject || got.messageID != order+"."+kind+"@shop.example" {
-				t.Errorf("mail to %q, subject %q, Message-ID %q", got.to, got.subject, got.messageID)
+			if got.To != address || got.Subject != test.subject || got.MessageID != order+"."+kind+"@shop.example" {
+				t.Errorf("mail to %q, subject %q, Message-ID %q", got.To, got.Subject, got.MessageID)
 			}
-			o.eventually("the message is sent", "SELECT EXISTS (SELECT FROM messages WHERE status = 'sent')")
+			o.rest()
 			status, page := o.list("staff", "?order_id="+order)
 			sentAt := o.now()
-			want := web.Page[notificationJSON]{Items: []notificationJSON{{Kind: kind, Status: "sent", MessageID: got.messageID, SentAt: &sentAt}}}
+			want := web.Page[notificationJSON]{Items: []notificationJSON{{Kind: kind, Status: "sent", MessageID: got.MessageID, SentAt: &sentAt}}}
 			if diff := cmp.Diff(want, page); status != http.StatusOK || diff != "" {
 				t.Errorf("status %d\n%s", status, diff)
 			}
@@ -69,132 +80,147 @@ func TestWhatIsMailed(t *testing.T) {
 	t.Parallel()
 	confirmedID, cancelledID := order+".confirmed@shop.example", order+".cancelled@shop.example"
 	for name, test := range map[string]struct {
-		told []events.Event
-		want []string // Message-IDs
+		delivered []events.Event
+		want      []string // Message-IDs
 	}{
-		"nothing for a placed order":          {told: []events.Event{placed}},
-		"nothing without an address":          {told: []events.Event{confirmed}},
-		"a confirmation":                      {told: []events.Event{placed, confirmed}, want: []string{confirmedID}},
-		"a cancellation":                      {told: []events.Event{placed, cancelled}, want: []string{cancelledID}},
-		"once, however often it is told":      {told: []events.Event{placed, confirmed, confirmed, placed}, want: []string{confirmedID}},
-		"what came before the address, later": {told: []events.Event{cancelled, placed}, want: []string{cancelledID}},
+		"nothing for a placed order":          {delivered: []events.Event{placed}},
+		"nothing without an address":          {delivered: []events.Event{confirmed}},
+		"a confirmation":                      {delivered: []events.Event{placed, confirmed}, want: []string{confirmedID}},
+		"a cancellation":                      {delivered: []events.Event{placed, cancelled}, want: []string{cancelledID}},
+		"once, however often it is delivered": {delivered: []events.Event{placed, confirmed, confirmed, placed}, want: []string{confirmedID}},
+		"what came before the address, later": {delivered: []events.Event{cancelled, placed}, want: []string{cancelledID}},
+		"that once, too":                      {delivered: []events.Event{confirmed, confirmed, placed, placed}, want: []string{confirmedID}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			mails := newTray()
-			o := setup(t, testConfig, mails)
-			for _, e := range test.told {
-				o.tell(e)
-				o.sendDue()
-				o.sendDue()
-			}
-			close(mails)
-			var got []string
-			for m := range mails {
-				got = append(got, m.messageID)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Error(diff)
-			}
-		})
+		for _, together := range []bool{false, true} {
+			t.Run(name+map[bool]string{true: ", in one batch"}[together], func(t *testing.T) {
+				t.Parallel()
+				mails := newTray()
+				o := setup(t, testConfig, mails)
+				o.work()
+				if together {
+					o.publish(test.delivered...)
+					o.settle()
+				} else {
+					o.deliver(test.delivered...)
+				}
+				o.rest()
+				if diff := cmp.Diff(test.want, mails.take()); diff != "" {
+					t.Error(diff)
+				}
+				if o.is("SELECT EXISTS (SELECT FROM messages WHERE status = 'sent' AND subject || body <> '')") {
+					t.Error("the text of a mail is kept after it is out")
+				}
+			})
+		}
 	}
 }
 
-// A worker claims a message and dies. Nobody touches the message while the lease lasts, and then it goes out, as the same mail.
-func TestExpiredLeaseIsReclaimed(t *testing.T) {
+// A message that waits for its address is pending, and its text waits with it.
+func TestAMailWaitsForItsAddress(t *testing.T) {
 	t.Parallel()
 	mails := newTray()
 	o := setup(t, testConfig, mails)
-	o.tell(placed, confirmed)
-	dead, err := db.New(o.pool).ClaimMessages(t.Context(), db.ClaimMessagesParams{
-		Now: o.now(), LeaseUntil: o.now().Add(testConfig.Lease), Batch: 1,
-	})
-	if err != nil || len(dead) != 1 {
-		t.Fatalf("claimed %d, error %v", len(dead), err)
+	o.work()
+	for range 20 {
+		id := uuid.NewString()
+		o.publish(ordersapi.Confirmed{OrderID: id, Total: confirmed.Total, Version: 2})
 	}
+	o.deliver(confirmed)
+	if _, page := o.list("staff", "?order_id="+order); len(page.Items) != 1 || page.Items[0].Status != "pending" || page.Items[0].SentAt != nil {
+		t.Errorf("staff sees %+v", page)
+	}
+	if o.is("SELECT EXISTS (SELECT FROM jobs)") || len(mails) != 0 {
+		t.Error("a mail without an address was enqueued")
+	}
+	o.deliver(placed)
+	o.rest()
+	if got := <-mails; got.To != address || got.Subject != "Your order is confirmed" || !strings.Contains(got.Body, "Total: 25.98 EUR") || len(mails) != 0 {
+		t.Errorf("mailed %+v, and %d more", got, len(mails))
+	}
+	if !o.is("SELECT count(*) = 20 FROM messages WHERE body <> '' AND status = 'pending'") {
+		t.Error("the other messages do not wait any more")
+	}
+}
 
+// A process claims a mail and freezes. No other sends the mail while the lease lasts, and then it goes
+// out, as the same mail; what the first process brings later changes nothing.
+func TestExpiredLeaseIsReclaimed(t *testing.T) {
+	t.Parallel()
+	frozen := make(chan mail)
+	cfg := testConfig
+	cfg.Poll = time.Hour // it does what it enqueues itself
+	o := setup(t, cfg, fakeMailer{sendFunc: func(_ context.Context, m mail) error {
+		frozen <- m
+		<-frozen
+		return errors.New("late")
+	}})
+	o.work()
+	o.deliver(placed, confirmed)
+	first := <-frozen
+
+	mails := newTray()
+	second := newModule(testConfig, o.test.Module(t, "notifications"), o.log, o.now, mails)
+	run(t, second.sendMails)
 	o.advance(testConfig.Lease - time.Second)
-	o.sendDue()
-	if len(mails) != 0 {
-		t.Fatal("the message was sent under another worker's lease")
+	o.exec("INSERT INTO jobs (id, kind, key, args, cause, tries, due_at) VALUES ($1, 'mail', '', '{\"to\":\"eve\"}', '{}', 0, $2)", other, o.now())
+	if got := <-mails; got.To != "eve" {
+		t.Fatal("the mail was sent under another process's lease")
 	}
 	o.advance(time.Second)
-	o.sendDue()
-	if len(mails) != 1 {
-		t.Fatalf("%d mails, want 1", len(mails))
-	}
-	if got := <-mails; got.messageID != dead[0].MessageID || got.body != dead[0].Body {
+	if got := <-mails; got != first {
 		t.Errorf("the second claim sends another mail: %+v", got)
 	}
-
-	// The dead worker was only slow: its failure comes too late to count.
-	err = db.New(o.pool).MarkFailure(t.Context(), db.MarkFailureParams{
-		ID: dead[0].ID, Attempts: dead[0].Attempts, Status: statusFailed, NextAt: o.now(), Reason: "late",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o.rest()
+	close(frozen)
 	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "sent" {
 		t.Errorf("status %s, want sent", page.Items[0].Status)
 	}
 }
 
-// A worker has as many mails in hand as the setting says, and no more: each waits here until the others are being sent as well.
+// A process sends as many mails at a time as the setting says, and no more: each waits here until the
+// others are being sent as well.
 func TestMailsAreSentSideBySide(t *testing.T) {
 	t.Parallel()
-	mails := newTray()
-	var all sync.WaitGroup
-	all.Add(int(testConfig.Concurrency))
-	o := setup(t, testConfig, fakeMailer{sendFunc: func(ctx context.Context, m mail) error {
-		all.Done() // panics for one too many
-		together := make(chan struct{})
-		go func() { all.Wait(); close(together) }()
-		select {
-		case <-together:
-			return mails.Send(ctx, m)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	sending, goOn := make(chan struct{}, 100), make(chan struct{})
+	o := setup(t, testConfig, fakeMailer{sendFunc: func(context.Context, mail) error {
+		sending <- struct{}{}
+		<-goOn
+		return nil
 	}})
-	for range testConfig.Concurrency + 1 {
-		o.publishCancelled()
-	}
+	o.work()
+	o.publishCancelled(testConfig.Concurrency + 1)
 	o.settle()
-	more, err := o.module.sendDue(t.Context())
-	if err != nil || !more || len(mails) != int(testConfig.Concurrency) {
-		t.Errorf("sent %d of %d side by side, more %v, error %v", len(mails), testConfig.Concurrency, more, err)
+	for range testConfig.Concurrency {
+		<-sending
+	}
+	if !o.is("SELECT count(*) FILTER (WHERE tries = 1) = $1 AND count(*) = $1 + 1 FROM jobs", testConfig.Concurrency) {
+		t.Error("more mails are claimed than may be sent")
+	}
+	close(goOn)
+	o.rest()
+	if len(sending) != 1 {
+		t.Errorf("%d mails were sent after the first ones, want 1", len(sending))
 	}
 }
 
-// Two workers find the same backlog: every mail goes out once.
-func TestWorkersShareTheBacklog(t *testing.T) {
+// Two processes find the same backlog: every mail goes out once.
+func TestProcessesShareTheBacklog(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	seen := map[string]int{}
 	o := setup(t, testConfig, fakeMailer{sendFunc: func(_ context.Context, m mail) error {
 		mu.Lock()
 		defer mu.Unlock()
-		seen[m.messageID]++
+		seen[m.MessageID]++
 		return nil
 	}})
 	const backlog = 30
-	for range backlog {
-		o.publishCancelled()
-	}
+	o.publishCancelled(backlog)
 	o.settle()
-	var workers sync.WaitGroup
-	for range 2 {
-		workers.Go(func() {
-			for more := true; more; {
-				var err error
-				if more, err = o.module.sendDue(t.Context()); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	o.sendDue()
+	second := newModule(testConfig, o.test.Module(t, "notifications"), o.log, o.now, o.outlet)
+	run(t, second.sendMails)
+	o.work()
+	o.rest()
 	if len(seen) != backlog {
 		t.Errorf("%d mails, want %d", len(seen), backlog)
 	}
@@ -205,9 +231,40 @@ func TestWorkersShareTheBacklog(t *testing.T) {
 	}
 }
 
-// publishCancelled publishes all of an order that was cancelled.
-func (o *office) publishCancelled() {
+// What only travels with other statements fails with them, and says which it was.
+func TestAQueuedStatementThatFails(t *testing.T) {
+	t.Parallel()
+	mails := newTray()
+	o := setup(t, testConfig, mails)
+	o.work()
+	admin := o.test.Admin(t)
+	for _, constraint := range []string{
+		"ALTER TABLE notifications.recipients ADD CONSTRAINT planted CHECK (email <> 'eve@example.com')",
+		"ALTER TABLE notifications.messages ADD CONSTRAINT planted CHECK (status <> 'sent')",
+	} {
+		if _, err := admin.Exec(t.Context(), constraint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// With the handler: the event fails, and those beside it do not.
+	o.publish(ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1}, placed)
+	o.eventually("the event has failed, for the statement that was queued",
+		"SELECT EXISTS (SELECT FROM failed WHERE reason LIKE '%InsertRecipients%planted%') AND count(*) = 1 FROM recipients")
+	// With the commit of the job's result: the mail is tried again.
+	o.publish(confirmed)
+	o.eventually("the mail was tried, and could not be marked", "SELECT EXISTS (SELECT FROM jobs WHERE reason LIKE '%MarkSent%planted%')")
+	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "pending" || len(mails) != 1 {
+		t.Errorf("status %s, %d mails", page.Items[0].Status, len(mails))
+	}
+}
+
+// publishCancelled publishes all of so many orders that were cancelled.
+func (o *office) publishCancelled(orders int) {
 	o.t.Helper()
-	id := uuid.NewString()
-	o.publish(ordersapi.Placed{OrderID: id, Email: address, Version: 1}, ordersapi.Cancelled{OrderID: id, Reason: "expired", Version: 2})
+	var all []events.Event
+	for range orders {
+		id := uuid.NewString()
+		all = append(all, ordersapi.Placed{OrderID: id, Email: address, Version: 1}, ordersapi.Cancelled{OrderID: id, Reason: "expired", Version: 2})
+	}
+	o.publish(all...)
 }

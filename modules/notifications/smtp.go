@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/textproto"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
@@ -16,7 +18,14 @@ import (
 
 // smtpMailer is the anti-corruption layer to a mail server: our mail goes in, and out come errors
 // in our words. The server's own words stay here, because they may quote the address.
-type smtpMailer struct{ cfg Config }
+type smtpMailer struct {
+	cfg  Config
+	idle chan *connection
+}
+
+func newSMTPMailer(cfg Config) *smtpMailer {
+	return &smtpMailer{cfg, make(chan *connection, cfg.Concurrency)}
+}
 
 // What NOTIFICATIONS_SMTP_TLS may say.
 const (
@@ -37,20 +46,22 @@ func hostOf(addr string) (host string, err error) {
 	return host, nil
 }
 
-// Send speaks one SMTP conversation, until the deadline of ctx at most.
+// Send hands one mail over, within NOTIFICATIONS_SEND_TIMEOUT.
 func (s *smtpMailer) Send(ctx context.Context, m mail) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.SendTimeout)
+	defer cancel()
 	msg := gomail.NewMsg()
 	if err := msg.From(string(s.cfg.From)); err != nil {
 		return errors.New("NOTIFICATIONS_FROM is malformed")
 	}
-	if err := msg.To(m.to); err != nil {
+	if err := msg.To(m.To); err != nil {
 		return fmt.Errorf("an address is malformed, %w", errPermanent)
 	}
-	msg.SetMessageIDWithValue(m.messageID)
+	msg.SetMessageIDWithValue(m.MessageID)
 	msg.SetDate()
-	msg.Subject(m.subject)
+	msg.Subject(m.Subject)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // asks for no out-of-office answers, RFC 3834
-	msg.SetBodyString(gomail.TypeTextPlain, m.body)
+	msg.SetBodyString(gomail.TypeTextPlain, m.Body)
 
 	if step, err := s.converse(ctx, msg); err != nil {
 		return s.describe(step, err)
@@ -76,57 +87,73 @@ const (
 
 var errNoSTARTTLS = errors.New("it offers no STARTTLS")
 
-// converse returns the step that failed. The mail is out when the server has answered to its end;
-// what fails then is the goodbye.
+// connection carries one mail after the other. After idleFor without one it ends.
+//
+//	connect ──▶ MAIL, RCPT, DATA ──taken, or this mail is refused──▶ idle ──▶ QUIT
+//	                │        ▲                                        │
+//	                │        └────────────────── RSET ◀───────────────┘
+//	                └──anything else──▶ closed
+type connection struct {
+	*smtp.Client
+	expiry *time.Timer
+}
+
+const (
+	idleFor     = 5 * time.Second
+	answerLimit = 2 * time.Second // for RSET and QUIT, which are no work
+)
+
+// converse sends the mail, and returns the step that failed. What an idle connection says before the
+// recipient is named is not about the mail: the server takes no more of them there, or has closed it.
+// Then a new one is tried.
 func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error) {
-	sender, senderErr := msg.GetSender(false)
-	to, toErr := msg.GetRecipients()
-	host, addrErr := hostOf(s.cfg.SMTPAddr)
-	name, nameErr := os.Hostname()
-	if err := errors.Join(senderErr, toErr, addrErr, nameErr); err != nil {
-		return atConnect, err
+	if c := s.takeIdle(); c != nil {
+		if at, err := s.handOver(ctx, c, msg); at != atSender {
+			return at, err
+		}
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.cfg.SMTPAddr)
+	c, at, err := s.connect(ctx)
 	if err != nil {
-		return atConnect, err
+		return at, err
 	}
-	defer conn.Close()
-	if deadline, limited := ctx.Deadline(); limited {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return atConnect, err
-		}
-	}
+	return s.handOver(ctx, &connection{Client: c}, msg)
+}
 
-	secure := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if s.cfg.SMTPTLS == tlsImplicit {
-		encrypted := tls.Client(conn, secure)
-		if err := encrypted.HandshakeContext(ctx); err != nil {
-			return atTLS, err
-		}
-		conn = encrypted
-	}
-	c, err := smtp.NewClient(conn, host)
-	if err != nil {
-		return atGreeting, err
-	}
-	if err := c.Hello(name); err != nil {
-		return atHello, err
-	}
-	offered, _ := c.Extension("STARTTLS")
-	switch {
-	case s.cfg.SMTPTLS == tlsRequired && !offered:
-		return atTLS, errNoSTARTTLS
-	case s.cfg.SMTPTLS == tlsRequired, s.cfg.SMTPTLS == tlsOpportunistic && offered:
-		if err := c.StartTLS(secure); err != nil {
-			return atTLS, err
+// takeIdle returns an idle connection that still answers, or nil.
+func (s *smtpMailer) takeIdle() *connection {
+	for {
+		select {
+		case c := <-s.idle:
+			if !c.expiry.Stop() {
+				continue
+			}
+			_ = c.UpdateDeadline(answerLimit)
+			if c.Reset() == nil {
+				return c
+			}
+			_ = c.Close()
+		default:
+			return nil
 		}
 	}
-	if s.cfg.SMTPUsername != "" {
-		if err := c.Auth(s.login(c, host)); err != nil {
-			return atLogin, err
-		}
-	}
+}
 
+// handOver keeps the connection for the next mail if it can carry one. The mail is out when the server
+// has answered to its end.
+func (s *smtpMailer) handOver(ctx context.Context, c *connection, msg *gomail.Msg) (at step, err error) {
+	defer func() {
+		refused, answered := errors.AsType[*textproto.Error](err)
+		if err == nil || answered && refused.Code != 421 && at != atSender { // 421: the server closes it
+			c.expiry = time.AfterFunc(idleFor, c.quit)
+			s.idle <- c // there is room, for never were there more than mails at a time
+		} else {
+			_ = c.Close()
+		}
+	}()
+	deadline, _ := ctx.Deadline()
+	_ = c.UpdateDeadline(time.Until(deadline))
+	sender, _ := msg.GetSender(false) // Send has set both
+	to, _ := msg.GetRecipients()
 	if err := c.Mail(sender); err != nil {
 		return atSender, err
 	}
@@ -140,11 +167,73 @@ func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error
 	if _, err := msg.WriteTo(text); err != nil { // and no end, which would send the half of it
 		return atData, err
 	}
-	if err := text.Close(); err != nil {
-		return atEnd, err
+	return atEnd, text.Close()
+}
+
+// Close ends the idle connections.
+func (s *smtpMailer) Close() {
+	for len(s.idle) > 0 {
+		if c := <-s.idle; c.expiry.Stop() {
+			c.quit()
+		}
 	}
-	_ = c.Quit()
-	return "", nil
+}
+
+func (c *connection) quit() {
+	_ = c.UpdateDeadline(answerLimit)
+	_, _ = c.Text.Cmd("QUIT") // whatever the answer
+	_ = c.Close()
+}
+
+// connect returns a client that may begin a mail.
+func (s *smtpMailer) connect(ctx context.Context) (_ *smtp.Client, _ step, err error) {
+	host, _ := hostOf(s.cfg.SMTPAddr) // Validate has read it
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, atConnect, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.cfg.SMTPAddr)
+	if err != nil {
+		return nil, atConnect, err
+	}
+	defer func() {
+		if err != nil {
+			_ = conn.Close()
+		}
+	}()
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+
+	secure := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if s.cfg.SMTPTLS == tlsImplicit {
+		encrypted := tls.Client(conn, secure)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			return nil, atTLS, err
+		}
+		conn = encrypted
+	}
+	c, err := smtp.NewClient(conn, host)
+	if err != nil {
+		return nil, atGreeting, err
+	}
+	if err := c.Hello(name); err != nil {
+		return nil, atHello, err
+	}
+	offered, _ := c.Extension("STARTTLS")
+	switch {
+	case s.cfg.SMTPTLS == tlsRequired && !offered:
+		return nil, atTLS, errNoSTARTTLS
+	case s.cfg.SMTPTLS == tlsRequired, s.cfg.SMTPTLS == tlsOpportunistic && offered:
+		if err := c.StartTLS(secure); err != nil {
+			return nil, atTLS, err
+		}
+	}
+	if s.cfg.SMTPUsername != "" {
+		if err := c.Auth(s.login(c, host)); err != nil {
+			return nil, atLogin, err
+		}
+	}
+	return c, "", nil
 }
 
 // login is PLAIN, or LOGIN if the server has nothing better. Validate has seen to it that the

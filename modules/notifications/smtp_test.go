@@ -2,6 +2,7 @@ package notifications
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -25,17 +26,18 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// scripted is a mail server that gives the scripted answer to a command, else the polite one. An
-// empty answer hangs up.
+// scripted is a mail server that gives the scripted answer to a command, or to its nth as in "MAIL 2",
+// else the polite one. It hangs up after an empty answer and after one that ends with bye.
 type scripted struct {
 	addr   string
-	script chan map[string]string // of each conversation
+	script chan map[string]string // of each conversation, one after the other
+	heard  chan string            // the commands
 }
 
 func serve(t *testing.T) scripted {
 	t.Helper()
 	listener := listen(t)
-	s := scripted{listener.Addr().String(), make(chan map[string]string, 1)}
+	s := scripted{listener.Addr().String(), make(chan map[string]string, 3), make(chan string, 1000)}
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -48,12 +50,17 @@ func serve(t *testing.T) scripted {
 	return s
 }
 
-func (scripted) converse(conn net.Conn, script map[string]string) {
+func (s scripted) converse(conn net.Conn, script map[string]string) {
 	defer func() { _ = conn.Close() }()
 	polite := map[string]string{"": "220 ready", "DATA": "354 go on", ".": "250 taken", "QUIT": "221 bye"}
+	count := map[string]int{}
 	lines := bufio.NewScanner(conn)
 	for command := ""; ; {
-		answer, scripted := script[command]
+		count[command]++
+		answer, scripted := script[fmt.Sprint(command, " ", count[command])]
+		if !scripted {
+			answer, scripted = script[command]
+		}
 		switch {
 		case scripted && answer == "":
 			return
@@ -62,7 +69,7 @@ func (scripted) converse(conn net.Conn, script map[string]string) {
 		case !scripted:
 			answer = "250 ok"
 		}
-		if _, err := conn.Write([]byte(answer + "\r\n")); err != nil {
+		if _, err := conn.Write([]byte(answer + "\r\n")); err != nil || strings.HasSuffix(answer, "bye") {
 			return
 		}
 		more := lines.Scan()
@@ -73,6 +80,22 @@ func (scripted) converse(conn net.Conn, script map[string]string) {
 			return
 		}
 		command, _, _ = strings.Cut(lines.Text(), " ")
+		s.heard <- command
+	}
+}
+
+// expect fails unless these are the commands that came, up to the last of them.
+func (s scripted) expect(t *testing.T, want ...string) {
+	t.Helper()
+	for i := range want {
+		select {
+		case got := <-s.heard:
+			if got != want[i] {
+				t.Fatalf("%s, and not %s, came after %v", got, want[i], want[:i])
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no %s came after %v", want[i], want[:i])
+		}
 	}
 }
 
@@ -91,34 +114,37 @@ func started(t *testing.T, o mailsink.Options) *mailsink.Sink {
 	return sink
 }
 
-// use has the sender speak to another mail server.
+// use has the module speak to another mail server.
 func (o *office) use(addr string, change func(*Config)) {
 	cfg := testConfig
 	cfg.SMTPAddr = addr
 	if change != nil {
 		change(&cfg)
 	}
-	o.module.mailer = &smtpMailer{cfg}
+	o.outlet.put(newSMTPMailer(cfg))
 }
 
-// send publishes all of an order that was confirmed, and lets the sender work once.
+// send publishes all of an order that was confirmed.
 func (o *office) send(email string) (order string) {
 	o.t.Helper()
 	order = uuid.NewString()
-	o.tell(ordersapi.Placed{OrderID: order, Email: email, Version: 1}, ordersapi.Confirmed{OrderID: order, Total: confirmed.Total, Version: 2})
-	o.sendDue()
+	o.deliver(ordersapi.Placed{OrderID: order, Email: email, Version: 1}, ordersapi.Confirmed{OrderID: order, Total: confirmed.Total, Version: 2})
 	return order
 }
 
-// expect fails unless the order's message has this status, and each of these parts in its reason.
+// expect waits until the order's mail was tried, and fails unless its message has this status, and
+// each of these parts in the reason.
 func (o *office) expect(t *testing.T, order, status string, reason ...string) {
 	t.Helper()
-	var got, why string
-	if err := o.pool.QueryRow(t.Context(), "SELECT status, coalesce(reason, '') FROM messages WHERE order_id = $1", order).Scan(&got, &why); err != nil {
+	o.eventually("the mail was tried", `SELECT sent_at IS NOT NULL OR coalesce(j.reason, '') <> ''
+		FROM messages LEFT JOIN jobs AS j USING (id) WHERE order_id = $1`, order)
+	var why string
+	err := o.db.QueryRow(t.Context(), "SELECT coalesce(max(reason), '') FROM jobs WHERE key = $1", order).Scan(&why)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got != status {
-		t.Errorf("status %s, want %s; reason %q", got, status, why)
+	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != status {
+		t.Errorf("status %s, want %s; reason %q", page.Items[0].Status, status, why)
 	}
 	for _, part := range reason {
 		if !strings.Contains(why, part) {
@@ -134,11 +160,10 @@ func (o *office) expect(t *testing.T, order, status string, reason ...string) {
 // of the conversation.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	cfg := testConfig
-	cfg.Concurrency = 32 // all that is due, with what earlier rows left
-	o := setup(t, cfg, nil)
+	o := setup(t, testConfig, nil)
+	o.work()
 	sink, other := started(t, mailsink.Options{}), serve(t)
-	const pending, failed = statusPending, statusFailed
+	const pending, failed = "pending", "failed"
 	for _, test := range []struct{ command, answer, status, reason string }{
 		{"", "554 5.7.1 <ada@example.com> not you", pending, "refused us with 554 5.7.1 at the greeting"},
 		{"", "421 busy", pending, "refused us with 421 at the greeting"},
@@ -192,8 +217,8 @@ func TestRefusals(t *testing.T) {
 			o.expect(t, order, test.status, test.reason)
 
 			sink.Refuse("", "") // a person has set it right
-			o.advance(2 * backoffMax)
-			o.sendDue()
+			o.advance(2 * backoffMost)
+			o.rest()
 			got := slices.ContainsFunc(sink.Messages(address), func(m mailsink.Message) bool { return strings.HasPrefix(m.MessageID, order) })
 			if got != (test.status == pending) {
 				t.Errorf("mailed after that: %v, and it was %s", got, test.status)
@@ -207,6 +232,7 @@ func TestRefusals(t *testing.T) {
 func TestOneMailToOneAddress(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, nil)
+	o.work()
 	other := serve(t)
 	o.use(other.addr, nil)
 	other.script <- map[string]string{"QUIT": ""}
@@ -215,7 +241,7 @@ func TestOneMailToOneAddress(t *testing.T) {
 	sink := started(t, mailsink.Options{})
 	o.use(sink.Addr(), nil)
 	for _, email := range []string{"ada@", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com"} {
-		o.expect(t, o.send(email), statusFailed, "malformed")
+		o.expect(t, o.send(email), "failed", "malformed")
 	}
 	if got := sink.Messages(""); len(got) != 0 {
 		t.Errorf("mailed %+v", got)
@@ -230,19 +256,20 @@ func TestMailsOutliveARelayThatRefusesThemAll(t *testing.T) {
 	sink.Refuse("RCPT", "554 5.7.1 Relay access denied")
 	o := setup(t, testConfig, nil)
 	o.use(sink.Addr(), nil)
-	for range 3 {
-		o.publishCancelled()
-	}
+	o.work()
+	o.publishCancelled(3)
 	o.settle()
-	for range 40 {
-		o.sendDue()
-		o.advance(2 * backoffMax)
+	for n := range 40 {
+		o.advance(2 * backoffMost)
+		o.eventually("all have failed", "SELECT bool_and(tries > $1 AND due_at > $2 AND due_at <> $3) FROM jobs", // $3: those under way
+			n, o.now(), o.now().Add(testConfig.Lease))
 	}
-	if !o.is("SELECT bool_and(status = 'pending' AND attempts = 40) FROM messages") {
-		t.Error("not every mail is pending after 40 attempts")
+	if !o.is("SELECT count(*) = 3 AND bool_and(dead_at IS NULL) FROM jobs") {
+		t.Error("not every mail is tried on after 40 attempts")
 	}
 	sink.Refuse("", "")
-	o.sendDue()
+	o.advance(2 * backoffMost)
+	o.rest()
 	if got := sink.Messages(""); len(got) != 3 || !o.is("SELECT bool_and(status = 'sent') FROM messages") {
 		t.Errorf("%d mails got through, want 3", len(got))
 	}
@@ -253,18 +280,19 @@ func TestMailedTotal(t *testing.T) {
 	t.Parallel()
 	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})
 	o.use(sink.Addr(), nil)
+	o.work()
 	for currency, want := range map[string]string{"EUR": "12.99 EUR", "JPY": "1299 JPY", "KWD": "1.299 KWD", "RSD": "12.99 RSD"} {
 		order, email := uuid.NewString(), currency+"@example.com"
-		o.tell(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
+		o.deliver(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
 			ordersapi.Confirmed{OrderID: order, Total: ordersapi.Money{Amount: 1299, Currency: currency}, Version: 3})
-		o.sendDue()
+		o.rest()
 		if got := sink.Messages(email); len(got) != 1 || !strings.Contains(got[0].Body, "Total: "+want+"\n") {
 			t.Errorf("mailed %+v, want a total of %s", got, want)
 		}
 	}
 }
 
-// The mail server is gone, comes back busy, and then takes the mail. The wait costs few attempts, and the customer gets one mail.
+// The mail server is gone, comes back busy, and then takes the mail. The customer gets it once.
 func TestDeadMailServerHeals(t *testing.T) {
 	t.Parallel()
 	gone := listen(t)
@@ -274,26 +302,18 @@ func TestDeadMailServerHeals(t *testing.T) {
 	}
 	o := setup(t, testConfig, nil)
 	o.use(addr, nil)
-	o.tell(placed, confirmed)
-
-	for range 60 { // a minute, with a look every second
-		o.sendDue()
-		o.advance(time.Second)
-	}
-	if !o.is("SELECT status = 'pending' AND attempts BETWEEN 4 AND 6 AND reason LIKE 'the mail server cannot be reached%' FROM messages") {
-		t.Error("a minute without a mail server did not take 4 to 6 attempts")
-	}
+	o.work()
+	o.deliver(placed, confirmed)
+	o.expect(t, order, "pending", "the mail server cannot be reached")
 
 	back := started(t, mailsink.Options{Addr: addr, FailFirst: 1})
-	for range 3 {
-		o.advance(2 * backoffMax)
-		o.sendDue()
-	}
+	o.advance(2 * backoffMost)
+	o.eventually("the server was busy", "SELECT reason LIKE '%refused us with 451%' FROM jobs")
+	o.advance(2 * backoffMost)
+	o.rest()
 	got := back.Messages(address)
 	if len(got) != 1 || got[0].MessageID != order+".confirmed@shop.example" || !strings.Contains(got[0].Body, "Total: 25.98 EUR") {
 		t.Errorf("the mailbox holds %+v", got)
 	}
-	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "sent" {
-		t.Errorf("status %s, want sent", page.Items[0].Status)
-	}
+	o.expect(t, order, "sent")
 }

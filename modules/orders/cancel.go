@@ -9,38 +9,27 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/modules/orders/internal/db"
-	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/events"
 )
 
-// cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is cancelling once. Nobody is asked whether
-// stock is reserved or a payment is under way: whoever holds something for the order gives it back when it hears of the cancellation.
-func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUID) (db.Order, error) {
-	var order db.Order
-	var moved bool
-	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
-		// A move knows no customer, so whose order it is comes first.
-		if _, err = m.find(ctx, tx, customerID, id); err != nil {
+// cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is cancelling
+// once. Reserved stock and a payment under way are given back by the handlers of the event.
+func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUID) (order db.Order, err error) {
+	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
+		// A move knows no customer, so whose order it is comes first: another's is not even locked.
+		if _, err := m.find(ctx, tx, customerID, id); err != nil {
 			return err
 		}
-		if order, moved, err = m.moveTx(ctx, tx, id, cancel); err != nil || moved {
+		if err := m.moveTx(ctx, tx, cancel, map[uuid.UUID]events.Cause{id: events.CauseOf(ctx)}); err != nil {
 			return err
 		}
-		// The order was final already, perhaps since a moment ago: read it again.
-		if order, err = m.find(ctx, tx, customerID, id); err != nil {
-			return err
-		}
-		if status(order.Status) == confirmed {
+		// It was moved, or it was final already, perhaps since a moment ago.
+		if order, err = m.find(ctx, tx, customerID, id); err == nil && status(order.Status) == confirmed {
 			return errConfirmed
 		}
-		return nil
+		return err
 	})
-	if err != nil {
-		return db.Order{}, err
-	}
-	if moved {
-		m.outbox.Wake()
-	}
-	return order, nil
+	return order, err
 }
 
 // find reads the customer's own order; another's is not found, as if there were none.

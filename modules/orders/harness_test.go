@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	ordersmigrations "example.com/shop/migrations/orders"
 	"example.com/shop/modules/inventory/inventoryapi"
@@ -23,22 +22,31 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/web"
 )
 
-// shop is the module with everything around it that a process gives it: a database, a bus, a web server, a stock, and a clock
-// that stands still until the test moves it. The outbox that its own events leave through also plays the part of the others'.
+// shop is the module with everything around it that a process gives it: a database, a bus, a web
+// server, a stock, and a clock that stands still until the test moves it. Inventory and payments are
+// no more than an outbox each, on the tables of orders.
 type shop struct {
 	t      *testing.T
 	module *Module
 	db     *pgtest.DB
-	pool   *pgxpool.Pool
+	pool   *postgres.DB
+	others map[string]neighbour
 	server *httptest.Server
 	key    *tokens.Key
 
 	mu     sync.Mutex
 	clock  time.Time
 	logged strings.Builder
+}
+
+// neighbour is another module, as far as its events go.
+type neighbour struct {
+	db     *postgres.DB
+	outbox *events.Outbox
 }
 
 // shelf is a stock that says what the test wants.
@@ -62,13 +70,13 @@ var teaAndCup = quoting(
 func setup(t *testing.T) *shop {
 	t.Helper()
 	ctx := t.Context()
-	s := &shop{t: t, clock: time.Now()}
+	s := &shop{t: t, clock: time.Now(), others: map[string]neighbour{}}
 	log := slog.New(slog.NewTextHandler(s, nil))
 	s.db = pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS})
-	s.pool = s.db.Pool(t, "orders")
+	s.pool = s.db.Module(t, "orders")
 
-	// No poll, so that whatever is published has to wake the relay. One attempt, so that an event which fails is a dead letter at once.
-	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
+	// One attempt, so that an event which fails is a dead letter at once.
+	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 100, Poll: time.Second, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() { _ = bus.Close() })
@@ -80,6 +88,11 @@ func setup(t *testing.T) *shop {
 	}
 	run(t, consumer.Run)
 	run(t, outbox.Run) // stops before the consumer, which it waits for
+	for _, module := range []string{"inventory", "payments"} {
+		other := &postgres.DB{Pool: s.pool.Pool, Module: module}
+		s.others[module] = neighbour{other, events.NewOutbox(other, bus, cfg, log)}
+		run(t, s.others[module].outbox.Run)
+	}
 
 	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
@@ -138,29 +151,50 @@ func (s *shop) log() string {
 	return s.logged.String()
 }
 
-// tell publishes events, one after the other, and returns when the last has been handled.
-func (s *shop) tell(told ...events.Event) {
+// happen publishes events of other modules, one after the other, and returns when the last has been
+// handled.
+func (s *shop) happen(facts ...events.Event) {
 	s.t.Helper()
-	for _, e := range told {
-		err := pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) error { return events.PublishTx(s.t.Context(), tx, e) })
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.module.outbox.Wake()
-		s.settle()
+	for _, e := range facts {
+		s.happenTogether(e)
 	}
+}
+
+// happenTogether publishes events of one other module in one transaction, and returns when they have
+// been handled.
+func (s *shop) happenTogether(facts ...events.Event) {
+	s.t.Helper()
+	module, _, _ := strings.Cut(facts[0].Topic(), ".")
+	err := s.others[module].db.InTx(s.t.Context(), func(tx pgx.Tx) error {
+		for _, e := range facts {
+			if err := s.others[module].outbox.PublishTx(s.t.Context(), tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.settle()
 }
 
 // settle waits until every event has been handled.
 func (s *shop) settle() {
 	s.t.Helper()
+	s.await(0, "SELECT count(*) FROM outbox_pending")
+}
+
+// await waits until the query counts as many.
+func (s *shop) await(want int64, query string) {
+	s.t.Helper()
 	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.After(20 * time.Second); s.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") > 0; {
+	for deadline := time.After(20 * time.Second); s.count(query) != want; {
 		select {
 		case <-again.C:
 		case <-deadline:
-			s.t.Fatal("events are still waiting")
+			s.t.Fatalf("%s: %d, want %d", query, s.count(query), want)
 		}
 	}
 }
@@ -173,8 +207,8 @@ func (s *shop) count(query string, args ...any) (n int64) {
 	return n
 }
 
-// told are the topics that were published about the order, in order.
-func (s *shop) told(id uuid.UUID) []string {
+// published are the topics that orders has published about the order, in order.
+func (s *shop) published(id uuid.UUID) []string {
 	s.t.Helper()
 	rows, err := s.pool.Query(s.t.Context(), "SELECT topic FROM outbox WHERE key = $1 AND topic LIKE 'orders.%' ORDER BY id", id.String())
 	if err != nil {

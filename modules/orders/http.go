@@ -39,7 +39,7 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleCancel)
 }
 
-// orderJSON is an order as its customer sees it. Their token and their address are not told again.
+// orderJSON is an order as its customer sees it. Their token and their address are left out.
 type orderJSON struct {
 	ID        string          `json:"id" format:"uuid"`
 	Status    string          `json:"status" enum:"placed,awaiting_payment,confirmed,cancelled"`
@@ -103,7 +103,7 @@ func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput,
 	}
 	out, err := m.place(ctx, idempotency.NewKey(customer, "POST /v1/orders", in.IdempotencyKey, in.Body), p)
 	if err != nil {
-		switch { // the customer is not told why, but somebody has to know
+		switch { // the answer does not say why, so the log does
 		case errors.Is(err, inventoryapi.ErrDenied):
 			m.log.ErrorContext(ctx, "order not taken: no order will be until SERVICE_TOKEN is renewed; has it expired?", "error", err)
 		case errors.Is(err, errNoQuote):
@@ -119,7 +119,7 @@ type orderInput struct {
 }
 
 func (m *Module) handleGet(ctx context.Context, in *orderInput) (*orderOutput, error) {
-	order, err := m.find(ctx, m.pool, web.PrincipalFrom(ctx).Subject, in.ID)
+	order, err := m.find(ctx, m.db, web.PrincipalFrom(ctx).Subject, in.ID)
 	if err != nil {
 		return nil, problem(ctx, err)
 	}
@@ -145,8 +145,8 @@ func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*lis
 			return nil, problem(ctx, err)
 		}
 	}
-	// One row more than is shown tells whether there is a next page, without counting.
-	rows, err := db.New(m.pool).ListOrders(ctx, db.ListOrdersParams{
+	// One row more than is shown shows whether there is a next page, without counting.
+	rows, err := db.New(m.db).ListOrders(ctx, db.ListOrdersParams{
 		CustomerID: web.PrincipalFrom(ctx).Subject, Before: before, Most: int32(in.Limit) + 1,
 	})
 	if err != nil {
@@ -175,7 +175,7 @@ func (m *Module) linesOf(ctx context.Context, orders ...db.Order) (map[uuid.UUID
 	for i, o := range orders {
 		ids[i] = o.ID
 	}
-	rows, err := db.New(m.pool).ListLines(ctx, ids)
+	rows, err := db.New(m.db).ListLines(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("list lines: %w", err)
 	}
@@ -198,20 +198,20 @@ func toJSON(o db.Order, lines []db.Line) orderJSON {
 	return out
 }
 
-// placedOutput is the answer to a placement, told from what was written.
-func placedOutput(o db.InsertOrderParams, lines []pricedLine) orderOutput {
-	row := db.Order{ID: o.ID, Status: string(placed), Total: o.Total, Currency: o.Currency, CreatedAt: o.Now}
-	rows := make([]db.Line, len(lines))
-	for i, l := range lines {
-		rows[i] = db.Line{Sku: l.sku, Name: l.name, Quantity: l.quantity, UnitPrice: l.unitPrice}
+// placedOutput is the answer to a placement, made from what is written.
+func placedOutput(o newOrder) *orderOutput {
+	row := db.Order{ID: o.id, Status: string(placed), Total: o.total.Amount, Currency: o.total.Currency, CreatedAt: o.placedAt}
+	lines := make([]db.Line, len(o.priced))
+	for i, l := range o.priced {
+		lines[i] = db.Line{Sku: l.sku, Name: l.name, Quantity: l.quantity, UnitPrice: l.unitPrice}
 	}
-	return orderOutput{Location: "/v1/orders/" + o.ID.String(), Body: toJSON(row, rows)}
+	return &orderOutput{Location: "/v1/orders/" + o.id.String(), Body: toJSON(row, lines)}
 }
 
 // retryAfter is how many seconds a customer should wait for inventory to come back.
 const retryAfter = "2"
 
-// problem tells the caller what to do about an error. The platform knows its own, and logs what nobody knows.
+// problem maps the module's errors to answers. The platform maps its own, and logs the rest.
 func problem(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errNotFound):

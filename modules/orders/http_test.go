@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	adas, confirmed := "/"+s.order().String(), s.order()
-	s.tell(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
+	s.happen(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
 	s.call("ada", "POST", "", twoTeasAndACup, "used")
 	other := strings.Replace(twoTeasAndACup, `"quantity":2`, `"quantity":3`, 1)
 
@@ -127,6 +127,18 @@ func TestRefusals(t *testing.T) {
 	}
 	if got := s.status(uuid.MustParse(adas[1:])); got != "placed" {
 		t.Errorf("after all that: %s", got)
+	}
+	// Another's request does not wait for the order, nor hold it up.
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "SELECT FROM orders FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, answer := s.call("eve", "POST", adas+"/cancel", "", ""); status != http.StatusNotFound {
+		t.Errorf("cancel another's that is being moved: status %d, %v", status, answer)
 	}
 }
 

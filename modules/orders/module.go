@@ -1,7 +1,8 @@
 // Package orders takes customers' orders and sees each through to its end.
 //
-// It owns the schema orders and nothing outside it. It drives the saga: every order that it has taken becomes confirmed or
-// cancelled, once, whatever the other modules say or fail to say, and each of its steps is told if and only if it is committed.
+// It owns the schema orders and nothing outside it. It drives the saga: every order that it has taken
+// becomes confirmed or cancelled, once, whatever other modules publish or fail to publish, and each
+// of its steps is published if and only if it is committed.
 package orders
 
 import (
@@ -10,21 +11,20 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
 // Config is what a deployment may set.
 type Config struct {
-	// How long an order waits to hear about stock, and again about payment, before it is cancelled as expired.
+	// How long an order waits for stock, and again for payment, before it is cancelled as expired.
 	Deadline time.Duration `env:"ORDERS_DEADLINE" envDefault:"1m"`
 	// How often overdue orders are looked for.
 	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
-	// How long the answer to a placement is told again to the same Idempotency-Key.
+	// How long the answer to a placement is kept for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
 }
 
@@ -50,22 +50,26 @@ type Stock interface {
 // Module is orders in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg     Config
-	pool    *pgxpool.Pool
+	db      *postgres.DB
 	outbox  *events.Outbox
 	log     *slog.Logger
 	now     func() time.Time
 	stock   Stock
+	placing *postgres.Group[newOrder, *orderOutput]
 	expirer *worker.Worker
 	pruner  *worker.Worker
 }
 
 // New makes the module and starts nothing.
-func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock Stock) *Module {
-	m := &Module{cfg: cfg, pool: pool, outbox: outbox, log: log, now: now, stock: stock}
+func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock Stock) *Module {
+	m := &Module{cfg: cfg, db: db, outbox: outbox, log: log, now: now, stock: stock}
+	m.placing = postgres.NewGroup(db, m.placeTx)
 	m.expirer = worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log)
-	m.pruner = idempotency.NewPruner(pool, cfg.KeyRetention, log)
+	m.pruner = idempotency.NewPruner(db, cfg.KeyRetention, log)
 	return m
 }
 
-// Workers are the loops to run. Nothing wakes them: they wait for deadlines.
-func (m *Module) Workers() []*worker.Worker { return []*worker.Worker{m.expirer, m.pruner} }
+// Workers are the loops to run.
+func (m *Module) Workers() []func(context.Context) error {
+	return []func(context.Context) error{m.expirer.Run, m.pruner.Run}
+}

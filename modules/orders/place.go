@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,15 +22,13 @@ type placement struct {
 	lines        []ordersapi.Line
 }
 
-// place stores a new order at the prices that inventory quotes now, once per idempotency key. The answer to a key that was used
-// is looked up before the quote: it stays what it was, whatever the products cost by now.
+// place stores a new order at the prices that inventory quotes now, once per idempotency key. The
+// answer to a key that was used is looked up before the quote: it stays what it was, whatever the
+// products cost by now.
 func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
-	answer, ok, err := idempotency.Stored[orderOutput](ctx, m.pool, key)
-	if err != nil {
-		return nil, err
-	}
-	if ok {
-		return &answer, nil
+	answer, ok, err := idempotency.Stored[*orderOutput](ctx, m.db, key)
+	if err != nil || ok {
+		return answer, err
 	}
 	lines, err := m.price(ctx, p.lines)
 	if err != nil {
@@ -41,90 +38,76 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 	if err != nil {
 		return nil, err
 	}
-	// All that can be known before the transaction is made before it: a connection is held for nothing but writing.
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("make order id: %w", err)
-	}
 	now := m.now().Truncate(time.Microsecond) // as PostgreSQL keeps it, so that the answer is what will be read
-	deadline := now.Add(m.cfg.Deadline)
-	row := db.InsertOrderParams{
-		ID: id, CustomerID: p.customerID, Email: p.email, PaymentToken: p.paymentToken,
-		Total: amount, Currency: currency, Deadline: &deadline, Now: now,
-	}
-	fact := ordersapi.Placed{
-		OrderID: id.String(), CustomerID: p.customerID, Email: p.email, Lines: p.lines,
-		Total: ordersapi.Money{Amount: amount, Currency: currency}, Version: 1,
-	}
-
-	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
-		answer, err = idempotency.DoTx(ctx, tx, key, func() (orderOutput, error) {
-			if err := insertTx(ctx, tx, row, lines); err != nil {
-				return orderOutput{}, err
-			}
-			if err := events.PublishTx(ctx, tx, fact); err != nil {
-				return orderOutput{}, err
-			}
-			return placedOutput(row, lines), nil
-		})
-		return err
+	return m.placing.Do(ctx, newOrder{
+		placement: p, key: key, cause: events.CauseOf(ctx), id: uuid.Must(uuid.NewV7()), priced: lines,
+		total: ordersapi.Money{Amount: amount, Currency: currency}, placedAt: now, deadline: now.Add(m.cfg.Deadline),
 	})
-	if err != nil {
-		return nil, err
-	}
-	m.outbox.Wake()
-	return &answer, nil
 }
 
-// price asks inventory for the name and the price of every product. It is the one call to another module that a customer waits
-// for, so its failing is told apart from ours: the same request will do once inventory is back.
-func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, error) {
-	// A sku that is in two lines is asked for twice, which inventory answers once.
-	skus := make([]string, len(lines))
-	for i, l := range lines {
-		skus[i] = l.SKU
+// newOrder is a placement with all that is stored of it. It is made before the transaction, which
+// holds a connection for nothing but writing.
+type newOrder struct {
+	placement
+	key                idempotency.Key
+	cause              events.Cause
+	id                 uuid.UUID
+	priced             []pricedLine
+	total              ordersapi.Money
+	placedAt, deadline time.Time
+}
+
+// placeTx stores and publishes the orders of a group (postgres.Group), but for those whose key is in
+// use. However many they are, it takes two round trips:
+//
+//	lock and read the keys
+//	INSERT orders, lines, the answers, the events; COMMIT
+func (m *Module) placeTx(ctx context.Context, tx pgx.Tx, group []newOrder) ([]postgres.Result[*orderOutput], error) {
+	keys := make([]idempotency.Key, len(group))
+	for i, o := range group {
+		keys[i] = o.key
 	}
-	quotes, err := m.stock.Quote(ctx, skus)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil: // whoever asked has gone or has waited too long, which is not inventory's fault
-		return nil, fmt.Errorf("quote: %w", ctx.Err())
-	default:
-		return nil, fmt.Errorf("%w: %w", errNoQuote, err)
-	}
-	priced := make([]pricedLine, len(lines))
-	for i, l := range lines {
-		for _, q := range quotes {
-			if q.SKU == l.SKU {
-				priced[i] = pricedLine{
-					sku: l.SKU, name: q.Name, quantity: int32(l.Quantity),
-					unitPrice: q.Price.Amount, currency: q.Price.Currency,
-				}
+	return idempotency.DoTx(ctx, tx, keys, func(fresh []int) ([]*orderOutput, error) {
+		orders, answers := make([]newOrder, len(fresh)), make([]*orderOutput, len(fresh))
+		for n, i := range fresh {
+			o := group[i]
+			orders[n], answers[n] = o, placedOutput(o)
+			err := m.outbox.PublishTx(events.WithCause(ctx, o.cause), tx, ordersapi.Placed{
+				OrderID: o.id.String(), CustomerID: o.customerID, Email: o.email, Lines: o.lines, Total: o.total, Version: 1,
+			})
+			if err != nil {
+				return nil, err
 			}
 		}
-		if priced[i].sku == "" {
-			return nil, errUnknownSKU
-		}
-	}
-	return priced, nil
+		insertTx(tx, orders)
+		return answers, nil
+	})
 }
 
-// insertTx writes the order in two statements, however many lines it has, and waits for neither. The lines keep the quoted prices: what a product costs
-// later is none of the order's business.
-func insertTx(ctx context.Context, tx pgx.Tx, row db.InsertOrderParams, lines []pricedLine) error {
-	q := db.New(postgres.Later(tx))
-	if err := q.InsertOrder(ctx, row); err != nil {
-		return fmt.Errorf("insert order: %w", err)
+// insertTx queues two statements, however many the orders and their lines are. The lines keep the
+// quoted prices: what a product costs later is none of the order's business.
+func insertTx(tx pgx.Tx, orders []newOrder) {
+	var rows db.InsertOrdersParams
+	var lines db.InsertLinesParams
+	for _, o := range orders {
+		rows.Ids = append(rows.Ids, o.id)
+		rows.CustomerIds = append(rows.CustomerIds, o.customerID)
+		rows.Emails = append(rows.Emails, o.email)
+		rows.PaymentTokens = append(rows.PaymentTokens, o.paymentToken)
+		rows.Totals = append(rows.Totals, o.total.Amount)
+		rows.Currencies = append(rows.Currencies, o.total.Currency)
+		rows.Deadlines = append(rows.Deadlines, o.deadline)
+		rows.Times = append(rows.Times, o.placedAt)
+		for i, l := range o.priced {
+			lines.OrderIds = append(lines.OrderIds, o.id)
+			lines.Positions = append(lines.Positions, int32(i)+1)
+			lines.Skus = append(lines.Skus, l.sku)
+			lines.Names = append(lines.Names, l.name)
+			lines.Quantities = append(lines.Quantities, l.quantity)
+			lines.UnitPrices = append(lines.UnitPrices, l.unitPrice)
+		}
 	}
-	params := db.InsertLinesParams{OrderID: row.ID}
-	for _, l := range lines {
-		params.Skus = append(params.Skus, l.sku)
-		params.Names = append(params.Names, l.name)
-		params.Quantities = append(params.Quantities, l.quantity)
-		params.UnitPrices = append(params.UnitPrices, l.unitPrice)
-	}
-	if err := q.InsertLines(ctx, params); err != nil {
-		return fmt.Errorf("insert lines: %w", err)
-	}
-	return nil
+	q := db.New(tx)
+	postgres.Queue(tx, q.InsertOrders, rows)
+	postgres.Queue(tx, q.InsertLines, lines)
 }

@@ -39,13 +39,13 @@ func TestARepetitionNeedsNoQuote(t *testing.T) {
 	if _, err := s.module.place(t.Context(), other, oneTea); !errors.Is(err, errNoQuote) || !errors.Is(err, down) {
 		t.Errorf("a new order without a quote: %v", err)
 	}
-	if n := len(s.told(uuid.MustParse(first.Body.ID))); n != 1 {
-		t.Errorf("told %d times", n)
+	if n := len(s.published(uuid.MustParse(first.Body.ID))); n != 1 {
+		t.Errorf("published %d times", n)
 	}
 }
 
-// A customer who went away, or a request that took too long, is not a failing of inventory.
-func TestNobodyWaitsForTheQuote(t *testing.T) {
+// A caller that has left, or a request that took too long, is no failure of inventory.
+func TestTheCallerLeavesBeforeTheQuote(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	for name, caller := range map[string]func() (context.Context, context.CancelFunc){

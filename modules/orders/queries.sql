@@ -1,24 +1,26 @@
--- The key is new, so nothing can wait for this row.
--- name: InsertOrder :exec
+-- The lists are unrolled side by side. The ids are new, so nothing can wait for these rows.
+-- name: InsertOrders :exec
 INSERT INTO orders (id, customer_id, email, payment_token, status, total, currency, version, deadline, created_at, updated_at)
-VALUES (@id, @customer_id, @email, @payment_token, 'placed', @total, @currency, 1, @deadline, @now, @now);
+SELECT unnest(@ids::uuid[]), unnest(@customer_ids::text[]), unnest(@emails::text[]), unnest(@payment_tokens::text[]),
+    'placed', unnest(@totals::bigint[]), unnest(@currencies::text[]), 1,
+    unnest(@deadlines::timestamptz[]), unnest(@times::timestamptz[]), unnest(@times::timestamptz[]);
 
--- All lines in one statement; the lists are unrolled side by side.
+-- The lines of all these orders.
 -- name: InsertLines :exec
 INSERT INTO lines (order_id, position, sku, name, quantity, unit_price)
-SELECT @order_id::uuid, generate_series(1, cardinality(@skus::text[])), unnest(@skus::text[]), unnest(@names::text[]),
+SELECT unnest(@order_ids::uuid[]), unnest(@positions::integer[]), unnest(@skus::text[]), unnest(@names::text[]),
     unnest(@quantities::integer[]), unnest(@unit_prices::bigint[]);
 
--- Moves an order only from where the saga allows it: the row lock makes two movers take turns, and the second finds no row.
--- An order without a deadline is final: nobody will be told its token any more, so the token goes.
--- name: MoveOrder :one
+-- Moves orders only from where the saga allows it: the row lock makes two movers take turns, and the
+-- second does not find the row. The token goes with the deadline: no event of a final order has it.
+-- name: MoveOrders :many
 UPDATE orders
-SET status = @to_status, reason = @reason, deadline = sqlc.narg(deadline)::timestamptz,
-    payment_token = CASE WHEN sqlc.narg(deadline)::timestamptz IS NULL THEN '' ELSE payment_token END, version = version + 1, updated_at = @now
-WHERE id = @id AND status = ANY (@from_statuses::text[])
+SET status = @to_status, reason = @reason, version = version + 1, updated_at = @now, deadline = sqlc.narg(deadline),
+    payment_token = CASE WHEN sqlc.narg(deadline)::timestamptz IS NULL THEN '' ELSE payment_token END
+WHERE id = ANY (@ids::uuid[]) AND status = ANY (@from_statuses::text[])
 RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at;
 
--- Skips rows that somebody is moving this very moment: they are not overdue any more, or will be found the next time.
+-- Skips rows that another transaction is moving: they are final then, or are found the next time.
 -- name: LockOverdueOrders :many
 SELECT id
 FROM orders

@@ -2,8 +2,9 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -11,32 +12,34 @@ import (
 	"example.com/shop/modules/orders/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/postgres"
 )
 
-// moveTx moves the order and publishes the fact, or reports false when the order is not where the move starts: then the fact that
-// asked for it is late or came twice, which is no error.
-func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, id uuid.UUID, mv move) (order db.Order, moved bool, err error) {
-	now := m.now()
-	params := db.MoveOrderParams{ID: id, ToStatus: string(mv.to), Reason: mv.reason, Now: now}
+// moveTx moves the orders and publishes the fact of each, with its own cause. An order that is not
+// there, or not where the move starts, stays as it is: what asks for the move came late or twice.
+func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, mv move, causes map[uuid.UUID]events.Cause) error {
+	params := db.MoveOrdersParams{
+		Ids: slices.Collect(maps.Keys(causes)), ToStatus: string(mv.to), Reason: mv.reason, Now: m.now(),
+	}
 	for _, s := range mv.from {
 		params.FromStatuses = append(params.FromStatuses, string(s))
 	}
 	if !mv.to.final() { // the next wait has a deadline of its own, counted from now
-		deadline := now.Add(m.cfg.Deadline)
+		deadline := params.Now.Add(m.cfg.Deadline)
 		params.Deadline = &deadline
 	}
-	order, err = db.New(tx).MoveOrder(ctx, params)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return db.Order{}, false, nil
-	}
+	moved, err := db.New(tx).MoveOrders(ctx, params)
 	if err != nil {
-		return db.Order{}, false, fmt.Errorf("move order to %s: %w", mv.to, err)
+		return fmt.Errorf("move orders to %s: %w", mv.to, err)
 	}
-	return order, true, events.PublishTx(ctx, tx, factOf(order))
+	for _, order := range moved {
+		if err := m.outbox.PublishTx(events.WithCause(ctx, causes[order.ID]), tx, factOf(order)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// factOf is what others are told about an order that has just moved.
+// factOf is the event that is published of an order that has just moved.
 func factOf(o db.Order) events.Event {
 	id, amount := o.ID.String(), ordersapi.Money{Amount: o.Total, Currency: o.Currency}
 	switch status(o.Status) {
@@ -52,26 +55,21 @@ func factOf(o db.Order) events.Event {
 // expiryBatch keeps the transaction that expires orders short.
 const expiryBatch = 100
 
-// expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event: inventory releases, payments
-// refunds even a capture that arrives later.
+// expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event:
+// inventory releases, payments refunds even a capture that arrives later.
 func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 	now := m.now()
-	var ids []uuid.UUID
-	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
-		ids, err = db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
+	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
+		ids, err := db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
 		if err != nil {
 			return fmt.Errorf("lock overdue orders: %w", err)
 		}
+		more = len(ids) == expiryBatch
+		causes := map[uuid.UUID]events.Cause{}
 		for _, id := range ids {
-			if _, _, err := m.moveTx(ctx, tx, id, expire); err != nil {
-				return err
-			}
+			causes[id] = events.CauseOf(ctx)
 		}
-		return nil
+		return m.moveTx(ctx, tx, expire, causes)
 	})
-	if err != nil || len(ids) == 0 {
-		return false, err
-	}
-	m.outbox.Wake()
-	return len(ids) == expiryBatch, nil
+	return more, err
 }

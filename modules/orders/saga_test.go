@@ -22,39 +22,39 @@ func TestTheSaga(t *testing.T) {
 	declined := func(id string) events.Event { return paymentsapi.Declined{OrderID: id} }
 	type facts []func(id string) events.Event
 	for name, test := range map[string]struct {
-		heard  facts
-		status string
-		told   []string
+		facts     facts
+		status    string
+		published []string
 	}{
-		"nothing is heard":               {nil, "placed", []string{"orders.placed.v1"}},
-		"reserved":                       {facts{reserved}, "awaiting_payment", []string{"orders.placed.v1", "orders.payment_due.v1"}},
-		"confirmed":                      {facts{reserved, captured}, "confirmed", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.confirmed.v1"}},
-		"rejected":                       {facts{rejected}, "cancelled out_of_stock", []string{"orders.placed.v1", "orders.cancelled.v1"}},
-		"declined":                       {facts{reserved, declined}, "cancelled declined", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.cancelled.v1"}},
-		"told twice":                     {facts{reserved, reserved, captured, captured, reserved}, "confirmed", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.confirmed.v1"}},
-		"a capture after a decline":      {facts{reserved, declined, captured}, "cancelled declined", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.cancelled.v1"}},
-		"a capture that cannot be":       {facts{captured}, "placed", []string{"orders.placed.v1"}},
-		"a rejection after reservation":  {facts{reserved, rejected}, "awaiting_payment", []string{"orders.placed.v1", "orders.payment_due.v1"}},
-		"a decline after the final word": {facts{reserved, captured, declined}, "confirmed", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.confirmed.v1"}},
+		"nothing happens":               {nil, "placed", []string{"orders.placed.v1"}},
+		"reserved":                      {facts{reserved}, "awaiting_payment", []string{"orders.placed.v1", "orders.payment_due.v1"}},
+		"confirmed":                     {facts{reserved, captured}, "confirmed", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.confirmed.v1"}},
+		"rejected":                      {facts{rejected}, "cancelled out_of_stock", []string{"orders.placed.v1", "orders.cancelled.v1"}},
+		"declined":                      {facts{reserved, declined}, "cancelled declined", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.cancelled.v1"}},
+		"twice":                         {facts{reserved, reserved, captured, captured, reserved}, "confirmed", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.confirmed.v1"}},
+		"a capture after a decline":     {facts{reserved, declined, captured}, "cancelled declined", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.cancelled.v1"}},
+		"a capture that cannot be":      {facts{captured}, "placed", []string{"orders.placed.v1"}},
+		"a rejection after reservation": {facts{reserved, rejected}, "awaiting_payment", []string{"orders.placed.v1", "orders.payment_due.v1"}},
+		"a decline after the end":       {facts{reserved, captured, declined}, "confirmed", []string{"orders.placed.v1", "orders.payment_due.v1", "orders.confirmed.v1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
 			id := s.order()
-			for _, fact := range test.heard {
-				s.tell(fact(id.String()))
+			for _, fact := range test.facts {
+				s.happen(fact(id.String()))
 			}
 			if got := s.status(id); got != test.status {
 				t.Errorf("status %q, want %q", got, test.status)
 			}
-			if diff := cmp.Diff(test.told, s.told(id)); diff != "" {
-				t.Errorf("told (-want +got):\n%s", diff)
+			if diff := cmp.Diff(test.published, s.published(id)); diff != "" {
+				t.Errorf("published (-want +got):\n%s", diff)
 			}
 			if order := s.find(id); (order.PaymentToken == "") != status(order.Status).final() {
 				t.Errorf("%s, and the token is %q", order.Status, order.PaymentToken)
 			}
 			due := s.count("SELECT count(*) FROM outbox WHERE topic = 'orders.payment_due.v1' AND payload ->> 'payment_token' = 'tok_ok'")
-			if (due == 1) != slices.Contains(test.told, "orders.payment_due.v1") {
+			if (due == 1) != slices.Contains(test.published, "orders.payment_due.v1") {
 				t.Errorf("%d payments due with the token", due)
 			}
 		})
@@ -66,7 +66,7 @@ func TestAnOverdueOrderExpires(t *testing.T) {
 	s := setup(t)
 	silent, reserved, confirmed := s.order(), s.order(), s.order()
 	s.advance(50 * time.Second)
-	s.tell(inventoryapi.Reserved{OrderID: reserved.String()}, inventoryapi.Reserved{OrderID: confirmed.String()},
+	s.happen(inventoryapi.Reserved{OrderID: reserved.String()}, inventoryapi.Reserved{OrderID: confirmed.String()},
 		paymentsapi.Captured{OrderID: confirmed.String()})
 	expire := func() {
 		t.Helper()
@@ -84,7 +84,7 @@ func TestAnOverdueOrderExpires(t *testing.T) {
 	}
 	s.advance(time.Hour)
 	expire()
-	s.tell(paymentsapi.Captured{OrderID: reserved.String()})
+	s.happen(paymentsapi.Captured{OrderID: reserved.String()})
 	if got := s.status(reserved); got != "cancelled expired" {
 		t.Errorf("an hour of waiting for payment, then a capture: %s", got)
 	}
@@ -99,10 +99,10 @@ func TestRacesHaveOneWinner(t *testing.T) {
 	s := setup(t)
 	for range 20 {
 		id := s.order()
-		s.tell(inventoryapi.Reserved{OrderID: id.String()})
+		s.happen(inventoryapi.Reserved{OrderID: id.String()})
 		s.advance(2 * time.Minute)
 		var racers sync.WaitGroup
-		racers.Go(func() { s.tell(paymentsapi.Captured{OrderID: id.String()}) })
+		racers.Go(func() { s.happen(paymentsapi.Captured{OrderID: id.String()}) })
 		racers.Go(func() {
 			if _, err := s.module.cancelOrder(t.Context(), "ada", id); err != nil && !errors.Is(err, errConfirmed) {
 				t.Errorf("cancel: %v", err)
@@ -114,9 +114,9 @@ func TestRacesHaveOneWinner(t *testing.T) {
 			}
 		})
 		racers.Wait()
-		told := s.told(id)
-		if len(told) != 3 || !status(s.find(id).Status).final() {
-			t.Fatalf("%s, told %v", s.status(id), told)
+		published := s.published(id)
+		if len(published) != 3 || !status(s.find(id).Status).final() {
+			t.Fatalf("%s, published %v", s.status(id), published)
 		}
 	}
 }

@@ -3,85 +3,157 @@ package payments
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/modules/payments/internal/db"
+	"example.com/shop/modules/payments/paymentsapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/jobs"
 	"example.com/shop/platform/postgres"
 )
 
-// Handlers are payments' part in the saga of an order. They write attempts; the worker acts on them.
+// Handlers are payments' part in the saga of an order. They enqueue captures and refunds; jobs call the provider.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.On(m.onPaymentDue).Wakes(m.claimer),
-		events.On(m.onOrderCancelled).Wakes(m.claimer),
+		events.OnBatch(m.onPaymentDue),
+		events.OnBatch(m.onOrderCancelled),
 	}
 }
 
-// onPaymentDue writes the payment and the attempt to capture it. A row that is there already is the same payment, or the
-// tombstone of an order that was cancelled first: either way there is nothing to do.
-func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, e ordersapi.PaymentDue) error {
-	orderID, err := uuid.Parse(e.OrderID)
-	if err != nil {
-		return fmt.Errorf("read order id: %w", err)
+// onPaymentDue writes the payments and enqueues their captures, whose key at the provider is the payment's id. A row that is there
+// already is the same payment, or the tombstone of an order that was cancelled first: either way there is nothing to do.
+func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.PaymentDue]) error {
+	due := db.InsertPaymentsParams{Now: m.now()}
+	captures := map[uuid.UUID]jobs.Job[call]{}
+	for _, d := range batch {
+		orderID, err := uuid.Parse(d.Event.OrderID)
+		if err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
+		amount := money(d.Event.Amount)
+		if err := checkDue(amount, d.Event.PaymentToken); err != nil {
+			return err
+		}
+		id := uuid.Must(uuid.NewV7())
+		due.OrderIds, due.Ids = append(due.OrderIds, orderID), append(due.Ids, id)
+		due.Amounts, due.Currencies = append(due.Amounts, amount.Amount), append(due.Currencies, amount.Currency)
+		captures[id] = jobs.Job[call]{
+			ID: id, Key: orderID.String(), Cause: d.Cause,
+			Args: call{OrderID: orderID, Money: amount, Token: d.Event.PaymentToken},
+		}
 	}
-	if err := checkDue(money{e.Amount.Amount, e.Amount.Currency}, e.PaymentToken); err != nil {
-		return err
-	}
-	id, err := uuid.NewV7()
+	made, err := db.New(tx).InsertPayments(ctx, due)
 	if err != nil {
-		return fmt.Errorf("make payment id: %w", err)
+		return fmt.Errorf("insert payments: %w", err)
 	}
-	key, err := uuid.NewV7() // what every try of the capture will use
-	if err != nil {
-		return fmt.Errorf("make capture key: %w", err)
-	}
-	err = db.New(postgres.Later(tx)).InsertPayment(ctx, db.InsertPaymentParams{
-		OrderID: orderID, ID: id, Amount: e.Amount.Amount, Currency: e.Amount.Currency, Token: e.PaymentToken,
-		AttemptID: key, Cause: events.CauseOf(ctx), Now: m.now(),
-	})
-	if err != nil {
-		return fmt.Errorf("insert payment: %w", err)
+	for _, id := range made {
+		job := captures[id]
+		if err := m.captures.EnqueueTx(events.WithCause(ctx, job.Cause), tx, job); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// onOrderCancelled stops a capture that has not begun, and gives back what was taken. The tombstone is tried first: its
-// insert waits for a payment in the making, which the lock after it then sees.
-func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Cancelled) error {
-	orderID, err := uuid.Parse(e.OrderID)
+// onOrderCancelled stops captures that have not begun, and gives back what was taken. The tombstones are tried first: an insert waits
+// for a payment in the making, which the statements after it then see.
+func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Cancelled]) error {
+	now := m.now()
+	tombstones, byOrder := db.InsertTombstonesParams{Now: now}, map[uuid.UUID]learned{}
+	for _, d := range batch {
+		orderID, err := uuid.Parse(d.Event.OrderID)
+		if err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
+		tombstones.OrderIds, tombstones.Ids = append(tombstones.OrderIds, orderID), append(tombstones.Ids, uuid.Must(uuid.NewV7()))
+		byOrder[orderID] = learned{news: cancelLate, cause: d.Cause}
+	}
+	postgres.Queue(tx, db.New(tx).InsertTombstones, tombstones)
+	due, err := db.New(tx).ListDue(ctx, tombstones.OrderIds)
 	if err != nil {
-		return fmt.Errorf("read order id: %w", err)
+		return fmt.Errorf("list due: %w", err)
 	}
-	id, err := uuid.NewV7()
+	orders := map[uuid.UUID]uuid.UUID{} // by their payments
+	for _, p := range due {
+		orders[p.ID] = p.OrderID
+	}
+	withdrawn, err := m.captures.WithdrawTx(ctx, tx, slices.Collect(maps.Keys(orders)))
 	if err != nil {
-		return fmt.Errorf("make payment id: %w", err)
+		return err
 	}
-	queries := db.New(tx)
-	made, err := queries.InsertTombstone(ctx, db.InsertTombstoneParams{OrderID: orderID, ID: id, Now: m.now()})
-	switch {
-	case err != nil:
-		return fmt.Errorf("insert tombstone: %w", err)
-	case made == 1: // nothing was due
-		return nil
+	for _, id := range withdrawn {
+		byOrder[orders[id]] = learned{news: cancelInTime, cause: byOrder[orders[id]].cause}
 	}
-	p, err := queries.LockPayment(ctx, orderID)
+	return m.moveTx(ctx, tx, byOrder, &now)
+}
+
+// learned is news of a payment, and what comes with it.
+type learned struct {
+	news      news
+	reference string       // the provider's name for an approved capture
+	reason    string       // of a refusal
+	cause     events.Cause // of what is published because of it
+}
+
+// settleTx commits what the provider said. A cancel that came during the call is seen here, under the lock, and not before.
+func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call, learned]) error {
+	byOrder := map[uuid.UUID]learned{}
+	for _, d := range done {
+		d.Result.cause = d.Cause
+		byOrder[d.Args.OrderID] = d.Result
+	}
+	return m.moveTx(ctx, tx, byOrder, nil)
+}
+
+// moveTx takes the arrows that the news of orders open: the state changes, and with each the event or the refund that follows. News
+// that open none, because they come twice or late, change nothing.
+func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]learned, cancelledAt *time.Time) error {
+	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(byOrder)))
 	if err != nil {
-		return fmt.Errorf("lock payment: %w", err)
+		return fmt.Errorf("lock payments: %w", err)
 	}
-	unclaimed, err := queries.WithdrawCapture(ctx, db.WithdrawCaptureParams{OrderID: orderID, Now: m.now()})
-	if err != nil {
-		return fmt.Errorf("withdraw capture: %w", err)
+	moved := db.MovePaymentsParams{CancelledAt: cancelledAt, Now: m.now()}
+	for _, p := range payments {
+		l := byOrder[p.OrderID]
+		to := status(p.Status).after(l.news)
+		if to == status(p.Status) {
+			continue
+		}
+		p.Status, p.Version = string(to), p.Version+1
+		if l.news == captureApproved {
+			p.Reference = l.reference
+		}
+		moved.OrderIds, moved.Statuses = append(moved.OrderIds, p.OrderID), append(moved.Statuses, p.Status)
+		moved.Refs, moved.Versions = append(moved.Refs, p.Reference), append(moved.Versions, p.Version)
+		if err := m.followTx(events.WithCause(ctx, l.cause), tx, p, l.reason); err != nil {
+			return err
+		}
 	}
-	if p.CancelledAt == nil {
-		now := m.now()
-		p.CancelledAt = &now
+	postgres.Queue(tx, db.New(tx).MovePayments, moved)
+	return nil
+}
+
+// followTx publishes that the payment has moved, or enqueues its refund. The refund's key at the provider is made of the payment's id,
+// so that a payment has one.
+func (m *Module) followTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentsRow, reason string) error {
+	orderID, id, amount := p.OrderID.String(), p.ID.String(), paymentsapi.Money{Amount: p.Amount, Currency: p.Currency}
+	switch status(p.Status) {
+	case captured:
+		return m.outbox.PublishTx(ctx, tx, paymentsapi.Captured{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
+	case declined:
+		return m.outbox.PublishTx(ctx, tx, paymentsapi.Declined{OrderID: orderID, PaymentID: id, Reason: reason, Version: p.Version})
+	case refunded:
+		return m.outbox.PublishTx(ctx, tx, paymentsapi.Refunded{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
+	case refunding:
+		return m.refunds.EnqueueTx(ctx, tx, jobs.Job[call]{
+			ID: uuid.NewSHA1(p.ID, []byte("refund")), Key: orderID, Args: call{OrderID: p.OrderID, Money: money(amount), Reference: p.Reference},
+		})
 	}
-	if unclaimed == 1 {
-		return m.moveTx(ctx, tx, p, cancelInTime, "")
-	}
-	return m.moveTx(ctx, tx, p, cancelLate, "")
+	return nil
 }

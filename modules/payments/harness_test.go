@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	paymentsmigrations "example.com/shop/migrations/payments"
 	"example.com/shop/modules/orders/ordersapi"
@@ -23,44 +22,56 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/web"
 )
 
 // slow is what tok_slow takes here: several times the timeout of a call.
 const slow = 400 * time.Millisecond
 
-// shop is what surrounds the module: a database, a bus, a provider, and somebody who listens. Events reach its module from
-// the start; no process works on attempts until the test runs one. The module's own outbox plays the part of orders' too.
+// shop is what surrounds the module: a database, a bus, a provider, orders as far as its events go, and a listener. Events reach its
+// module from the start; nothing calls the provider until the test runs a process.
 type shop struct {
 	t      *testing.T
 	cfg    Config
-	db     *pgtest.DB
-	pool   *pgxpool.Pool
+	pg     *pgtest.DB
+	db     *postgres.DB
+	bus    *events.MemoryBus
 	log    *slog.Logger
-	outbox *events.Outbox
 	module *Module
+	orders neighbour
 	doors  http.Handler
 	key    *tokens.Key
 	paysim *paysim.Provider
 	ahead  atomic.Int64 // by how much the shop's clock has been moved
 
-	mu    sync.Mutex
-	heard map[string][]string // what listeners were told of an order
+	mu        sync.Mutex
+	published map[string][]string // the topics of what was published about an order
 }
+
+// neighbour is another module, on the tables of payments.
+type neighbour struct {
+	db     *postgres.DB
+	outbox *events.Outbox
+}
+
+// delivery polls so rarely that nothing may wait for it.
+var delivery = events.Config{RelayBatch: 100, ConsumerBatch: 50, Poll: time.Hour, MaxAttempts: 1,
+	RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 
 func setup(t *testing.T) *shop {
 	t.Helper()
 	return setupPolling(t, 20*time.Millisecond)
 }
 
-// setupPolling says how often attempts are looked for that nothing woke the claimer for.
+// setupPolling says how often jobs are looked for that the process does not know of.
 func setupPolling(t *testing.T, poll time.Duration) *shop {
 	t.Helper()
 	ctx := t.Context()
-	s := &shop{t: t, heard: map[string][]string{}}
+	s := &shop{t: t, published: map[string][]string{}}
 	s.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s.db = pgtest.New(t, pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS})
-	s.pool = s.db.Pool(t, "payments")
+	s.pg = pgtest.New(t, pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS})
+	s.db = s.pg.Module(t, "payments")
 
 	var err error
 	if s.paysim, err = paysim.New(paysim.Options{SlowDelay: slow}); err != nil {
@@ -73,22 +84,22 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 		BackoffFirst: 10 * time.Millisecond, BackoffMost: 50 * time.Millisecond, Quiet: time.Minute, Poll: poll,
 	}
 
-	// No poll, so that whatever publishes has to wake the relay.
-	cfg := events.Config{RelayBatch: 100, ConsumerBatch: 10, Poll: time.Hour, MaxAttempts: 1,
-		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
-	bus := events.NewMemoryBus()
-	t.Cleanup(func() { _ = bus.Close() })
-	s.outbox = events.NewOutbox(s.pool, bus, cfg, s.log)
-	s.module = New(s.cfg, s.pool, s.outbox, s.log, s.now)
+	s.bus = events.NewMemoryBus()
+	t.Cleanup(func() { _ = s.bus.Close() })
+	outbox := events.NewOutbox(s.db, s.bus, delivery, s.log)
+	s.module = New(s.cfg, s.db, outbox, s.log, s.now)
 	listeners := []events.Handler{
-		events.On(hear[paymentsapi.Captured](s)), events.On(hear[paymentsapi.Declined](s)), events.On(hear[paymentsapi.Refunded](s)),
+		events.On(listen[paymentsapi.Captured](s)), events.On(listen[paymentsapi.Declined](s)), events.On(listen[paymentsapi.Refunded](s)),
 	}
-	consumer := events.NewConsumer(s.pool, bus, append(s.module.Handlers(), listeners...), cfg, s.log)
+	consumer := events.NewConsumer(s.db, s.bus, append(s.module.Handlers(), listeners...), delivery, s.log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
 	}
 	start(t, consumer.Run)
-	start(t, s.outbox.Run)
+	start(t, outbox.Run)
+	s.orders.db = &postgres.DB{Pool: s.db.Pool, Module: "orders"}
+	s.orders.outbox = events.NewOutbox(s.orders.db, s.bus, delivery, s.log)
+	start(t, s.orders.outbox.Run)
 
 	if s.key, err = tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem")); err != nil {
 		t.Fatal(err)
@@ -107,34 +118,37 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 
 func (s *shop) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
-func hear[E events.Event](s *shop) func(context.Context, pgx.Tx, E) error {
+func listen[E events.Event](s *shop) func(context.Context, pgx.Tx, E) error {
 	return func(_ context.Context, _ pgx.Tx, e E) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		order, _ := e.Aggregate()
-		s.heard[order] = append(s.heard[order], e.Topic())
+		s.published[order] = append(s.published[order], e.Topic())
 		return nil
 	}
 }
 
-func (s *shop) heardOf(order string) []string {
+func (s *shop) publishedOf(order string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.heard[order]
+	return s.published[order]
 }
 
-// process is another process of the same schema: its own pool, its own worker, and the provider as it sees it.
+// process is another process of the same schema: its own pool, its own workers, and the provider as it sees it.
 func (s *shop) process(p provider) *Module {
 	s.t.Helper()
-	return newModule(s.cfg, s.db.Pool(s.t, "payments"), s.outbox, s.log, s.now, p)
+	db := s.pg.Module(s.t, "payments")
+	outbox := events.NewOutbox(db, s.bus, delivery, s.log)
+	start(s.t, outbox.Run)
+	return newModule(s.cfg, db, outbox, s.log, s.now, p)
 }
 
 // work runs the module's workers. They stop, and finish what they do, at stop or with the test.
 func work(t *testing.T, m *Module) (stop func()) {
 	t.Helper()
 	var stops []func()
-	for _, w := range m.Workers() {
-		stops = append(stops, start(t, w.Run))
+	for _, run := range m.Workers() {
+		stops = append(stops, start(t, run))
 	}
 	return func() {
 		for _, stop := range stops {
@@ -159,33 +173,39 @@ func start(t *testing.T, loop func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func (s *shop) publish(e events.Event) {
+// publish commits the events of orders in one transaction.
+func (s *shop) publish(happened ...events.Event) {
 	s.t.Helper()
-	err := pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) error { return events.PublishTx(s.t.Context(), tx, e) })
+	err := s.orders.db.InTx(s.t.Context(), func(tx pgx.Tx) error {
+		for _, e := range happened {
+			if err := s.orders.outbox.PublishTx(s.t.Context(), tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.outbox.Wake()
 }
 
-// tell publishes events and returns when every listener has handled them.
-func (s *shop) tell(told ...events.Event) {
+// happen publishes events, each when the one before it was handled.
+func (s *shop) happen(happened ...events.Event) {
 	s.t.Helper()
-	for _, e := range told {
+	for _, e := range happened {
 		s.publish(e)
-		s.until("the event was handled", func() bool { return s.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0 })
+		s.until("the event was handled", func() bool { return s.count("SELECT count(*) FROM outbox_pending") == 0 })
 	}
 	if n := s.count("SELECT count(*) FROM failed"); n > 0 {
 		s.t.Fatalf("%d events failed", n)
 	}
 }
 
-// settled returns when nothing is left to do: no attempt is open and every event has been heard.
+// settled returns when nothing is left to do: no job is there and every event was handled.
 func (s *shop) settled() {
 	s.t.Helper()
 	s.until("everything is settled", func() bool {
-		return s.count(`SELECT (SELECT count(*) FROM attempts WHERE state = 'pending') +
-			(SELECT count(*) FROM outbox WHERE published_at IS NULL)`) == 0
+		return s.count("SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM outbox_pending)") == 0
 	})
 }
 
@@ -203,9 +223,9 @@ func (s *shop) until(what string, done func() bool) {
 	}
 }
 
-func (s *shop) count(query string, args ...any) (n int64) {
+func (s *shop) count(query string) (n int64) {
 	s.t.Helper()
-	if err := s.pool.QueryRow(s.t.Context(), query, args...).Scan(&n); err != nil {
+	if err := s.db.QueryRow(s.t.Context(), query).Scan(&n); err != nil {
 		s.t.Fatal(err)
 	}
 	return n

@@ -41,7 +41,7 @@ type listOutput struct {
 
 // handleList answers with a page that never has a next one: an order has one payment at most.
 func (m *Module) handleList(ctx context.Context, in *listInput) (*listOutput, error) {
-	rows, err := db.New(m.pool).ListPayments(ctx, in.OrderID)
+	rows, err := db.New(m.db).ListPayments(ctx, in.OrderID)
 	if err != nil {
 		return nil, fmt.Errorf("list payments: %w", err)
 	}

@@ -16,7 +16,7 @@ func TestList(t *testing.T) {
 	s := setup(t)
 	work(t, s.module)
 	order := uuid.NewString()
-	s.tell(due(order, "tok_ok"))
+	s.happen(due(order, "tok_ok"))
 	s.settled()
 
 	for name, test := range map[string]struct {

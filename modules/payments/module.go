@@ -6,16 +6,15 @@
 package payments
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
-	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/jobs"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/worker"
 )
@@ -26,9 +25,9 @@ type Config struct {
 	ProviderURL string `env:"PAYMENTS_PROVIDER_URL" envDefault:"http://127.0.0.1:8091"`
 	// How long one call may take before its outcome counts as unknown.
 	CallTimeout time.Duration `env:"PAYMENTS_CALL_TIMEOUT" envDefault:"2s"`
-	// How many calls may be under way in this process.
+	// How many captures, and as many refunds, may be under way in this process.
 	Concurrency int `env:"PAYMENTS_CONCURRENCY" envDefault:"16"`
-	// How long an attempt belongs to its claimer: more than two calls take. It is how long a crash delays a payment.
+	// How long a claim lasts: more than two calls take. It is how long a crash delays a payment.
 	Lease time.Duration `env:"PAYMENTS_LEASE" envDefault:"10s"`
 	// The pause after a first try that brought no answer; it doubles with every further one.
 	BackoffFirst time.Duration `env:"PAYMENTS_BACKOFF_FIRST" envDefault:"100ms"`
@@ -36,24 +35,18 @@ type Config struct {
 	BackoffMost time.Duration `env:"PAYMENTS_BACKOFF_MOST" envDefault:"30s"`
 	// How long after a cancel the provider must know nothing of the capture, until we believe that it never will.
 	Quiet time.Duration `env:"PAYMENTS_QUIET" envDefault:"1m"`
-	// How often attempts are looked for that nothing woke us for: those of a process that died, or of another.
+	// How often calls are looked for that this process does not know of: those of a process that died, or of another.
 	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
 }
 
-// stepLimit is what a worker gives one step of its work: here a look-up and a call.
-const stepLimit = 30 * time.Second
-
-// laneRest is how long a lane may sleep. The claimer of its own process wakes it for every claim, so it need never look by itself.
-const laneRest = time.Hour
-
-// Validate refuses what would call nobody, or let two claimers call for one attempt.
+// Validate refuses what would call nobody, or let two processes call for one payment.
 func (c Config) Validate() error {
 	_, err := process.BaseURL(c.ProviderURL)
 	switch {
 	case err != nil:
 		return fmt.Errorf("PAYMENTS_PROVIDER_URL is %w", err)
-	case c.CallTimeout <= 0 || 2*c.CallTimeout >= stepLimit:
-		return fmt.Errorf("PAYMENTS_CALL_TIMEOUT must be above 0 and below %s, half a worker's step", stepLimit/2)
+	case c.CallTimeout <= 0:
+		return errors.New("PAYMENTS_CALL_TIMEOUT must be above 0")
 	case c.Concurrency < 1:
 		return errors.New("PAYMENTS_CONCURRENCY must be at least 1")
 	case c.Lease <= 2*c.CallTimeout:
@@ -73,34 +66,36 @@ func (c Config) Validate() error {
 // Module is payments in one process. Any number of processes may serve one schema.
 type Module struct {
 	cfg      Config
-	pool     *pgxpool.Pool
+	db       *postgres.DB
 	outbox   *events.Outbox
-	log      *slog.Logger
 	now      func() time.Time
 	provider provider
-
-	claimer  *worker.Worker
-	lanes    []*worker.Worker
-	claimed  chan claim   // from the claimer to the lanes
-	underWay atomic.Int64 // claims that no lane has finished
+	captures *jobs.Queue[call, learned]
+	refunds  *jobs.Queue[call, learned]
+	adopter  *worker.Worker
 }
 
 // New makes the module and starts nothing.
-func New(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
-	return newModule(cfg, pool, outbox, log, now, newHTTPProvider(cfg))
+func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
+	return newModule(cfg, db, outbox, log, now, newHTTPProvider(cfg))
 }
 
-func newModule(cfg Config, pool *pgxpool.Pool, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider) *Module {
-	m := &Module{
-		cfg: cfg, pool: pool, outbox: outbox, log: log, now: now, provider: p,
-		claimed: make(chan claim, cfg.Concurrency),
+func newModule(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider) *Module {
+	m := &Module{cfg: cfg, db: db, outbox: outbox, now: now, provider: p}
+	limits := jobs.Config{
+		Concurrency: cfg.Concurrency, Lease: cfg.Lease, BackoffFirst: cfg.BackoffFirst, BackoffMost: cfg.BackoffMost, Poll: cfg.Poll,
 	}
-	m.claimer = worker.New("claim attempts", cfg.Poll, m.claimDue, m.log)
-	for i := range cfg.Concurrency {
-		m.lanes = append(m.lanes, worker.New("call provider "+strconv.Itoa(i), laneRest, m.callNext, m.log))
-	}
+	m.captures = jobs.NewQueue(db, jobs.Kind[call, learned]{
+		Name: "capture", Do: m.capture, Check: m.checkCapture, FinishTx: m.settleTx,
+	}, limits, log, now)
+	m.refunds = jobs.NewQueue(db, jobs.Kind[call, learned]{
+		Name: "refund", Do: m.refund, Check: m.checkRefund, FinishTx: m.settleTx,
+	}, limits, log, now)
+	m.adopter = worker.New("adopt attempts", cfg.Poll, m.adopt, log)
 	return m
 }
 
-// Workers are the loops to run: the claimer, which reads the database, and the lanes, which call the provider.
-func (m *Module) Workers() []*worker.Worker { return append([]*worker.Worker{m.claimer}, m.lanes...) }
+// Workers are the loops to run: the calls to the provider, and what is left of v0.1.0.
+func (m *Module) Workers() []func(context.Context) error {
+	return []func(context.Context) error{m.captures.Run, m.refunds.Run, m.adopter.Run}
+}

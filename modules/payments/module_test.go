@@ -3,7 +3,6 @@ package payments
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"example.com/shop/platform/process"
 )
@@ -23,7 +22,6 @@ func TestConfig(t *testing.T) {
 		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "http://provider.example?" }},
 		{"PAYMENTS_PROVIDER_URL", func(c *Config) { c.ProviderURL = "http://:8091" }},
 		{"PAYMENTS_CALL_TIMEOUT", func(c *Config) { c.CallTimeout = 0 }},
-		{"PAYMENTS_CALL_TIMEOUT", func(c *Config) { c.CallTimeout, c.Lease = 15*time.Second, time.Hour }},
 		{"PAYMENTS_CONCURRENCY", func(c *Config) { c.Concurrency = 0 }},
 		{"PAYMENTS_LEASE", func(c *Config) { c.Lease = 2 * c.CallTimeout }},
 		{"PAYMENTS_BACKOFF_FIRST", func(c *Config) { c.BackoffFirst = 0 }},

@@ -1,9 +1,6 @@
 package payments
 
-import (
-	"errors"
-	"time"
-)
+import "errors"
 
 // The life of a payment. Each arrow is taken under the lock of the payment's row.
 //
@@ -23,8 +20,8 @@ import (
 // Cancelling is the honest state: a call may be under way, or its answer was lost, so nobody knows yet whether money was
 // taken. It is left only by what the provider says.
 //
-// Captured, declined and refunded are told to the others as the payment enters them. A capture that is found out
-// while cancelling is not told: the order waits for no answer any more, and what becomes of the money is told by refunded.
+// Captured, declined and refunded are published as the payment enters them. A capture that is found out while cancelling is not:
+// the order waits for no answer any more, and what becomes of the money is published as refunded.
 type status string
 
 const (
@@ -45,7 +42,7 @@ const (
 	captureApproved news = "capture approved"
 	captureRefused  news = "capture refused"
 	captureUnheard  news = "capture never reached the provider"
-	cancelInTime    news = "order cancelled before anybody claimed the capture"
+	cancelInTime    news = "order cancelled before the capture was claimed"
 	cancelLate      news = "order cancelled after the capture was claimed"
 	refundApproved  news = "refund approved"
 )
@@ -67,7 +64,7 @@ var arrows = map[arrow]status{
 	{refunding, refundApproved}:   refunded,
 }
 
-// after is the status that follows the news: the same one where no arrow is drawn, so that news told twice change nothing.
+// after is the status that follows the news: the same one where no arrow is drawn, so that news that come twice change nothing.
 func (s status) after(n news) status {
 	if to, drawn := arrows[arrow{s, n}]; drawn {
 		return to
@@ -75,40 +72,18 @@ func (s status) after(n news) status {
 	return s
 }
 
-// Kinds of attempt. An order has at most one of each, ever.
-const (
-	capture = "capture"
-	refund  = "refund"
-)
-
-// outcome is how an attempt ended.
+// outcome is how a capture or a refund ended.
 type outcome string
 
 const (
-	approved  outcome = "approved"
-	refused   outcome = "refused"
-	withdrawn outcome = "withdrawn" // nothing was asked of the provider, or nothing reached it
+	approved outcome = "approved"
+	refused  outcome = "refused"
 )
-
-// newsOf is what the end of an attempt means for its payment. A refund that is refused is no news: the money is still owed.
-func newsOf(kind string, o outcome) news {
-	switch {
-	case kind == refund && o == approved:
-		return refundApproved
-	case kind == capture && o == approved:
-		return captureApproved
-	case kind == capture && o == refused:
-		return captureRefused
-	case kind == capture && o == withdrawn:
-		return captureUnheard
-	}
-	return ""
-}
 
 // money is an amount in minor units and its ISO 4217 code.
 type money struct {
-	amount   int64
-	currency string
+	Amount   int64  `json:"amount"`
+	Currency string `json:"currency"`
 }
 
 var (
@@ -119,21 +94,10 @@ var (
 // checkDue refuses a payment that no provider could be asked for.
 func checkDue(m money, token string) error {
 	switch {
-	case m.amount < 0 || m.currency == "":
+	case m.Amount < 0 || m.Currency == "":
 		return errBadAmount
 	case token == "":
 		return errNoToken
 	}
 	return nil
-}
-
-// backoff is the pause after the given try: first, doubled with every try up to most, and spread over its upper half by
-// random in [0, 1), so that attempts which failed together do not come back together.
-func backoff(try int32, first, most time.Duration, random float64) time.Duration {
-	pause := first
-	for ; try > 1 && pause < most; try-- {
-		pause *= 2
-	}
-	pause = min(pause, most)
-	return pause/2 + time.Duration(random*float64(pause/2))
 }

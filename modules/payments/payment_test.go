@@ -3,7 +3,6 @@ package payments
 import (
 	"errors"
 	"testing"
-	"time"
 )
 
 var (
@@ -35,7 +34,7 @@ func TestStatusAfter(t *testing.T) {
 	}
 }
 
-// Whatever the news and however often they come: money that was taken is kept by captured, or on its way back.
+// Whatever the news, and however often they come: money that was taken is kept by captured, or on its way back.
 func TestTakenMoneyIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	holdsMoney := map[status]bool{captured: true, refunding: true}
@@ -48,26 +47,6 @@ func TestTakenMoneyIsNeverForgotten(t *testing.T) {
 			if from == refunded && to != refunded {
 				t.Errorf("refunded, %s: became %s", n, to)
 			}
-		}
-	}
-}
-
-func TestNewsOf(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		kind string
-		end  outcome
-		want news
-	}{
-		{capture, approved, captureApproved},
-		{capture, refused, captureRefused},
-		{capture, withdrawn, captureUnheard},
-		{refund, approved, refundApproved},
-		{refund, refused, ""},
-		{refund, withdrawn, ""},
-	} {
-		if got := newsOf(test.kind, test.end); got != test.want {
-			t.Errorf("%s %s: news %q, want %q", test.kind, test.end, got, test.want)
 		}
 	}
 }
@@ -87,33 +66,6 @@ func TestCheckDue(t *testing.T) {
 	} {
 		if got := checkDue(test.amount, test.token); !errors.Is(got, test.want) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
-		}
-	}
-}
-
-func TestBackoff(t *testing.T) {
-	t.Parallel()
-	const first, most = 100 * time.Millisecond, 30 * time.Second
-	for _, test := range []struct {
-		try    int32
-		random float64
-		want   time.Duration
-	}{
-		{1, 0, 50 * time.Millisecond},
-		{1, 0.5, 75 * time.Millisecond},
-		{2, 0, 100 * time.Millisecond},
-		{5, 0, 800 * time.Millisecond},
-		{9, 0.5, 19200 * time.Millisecond},
-		{10, 0, 15 * time.Second},
-		{1 << 30, 0, 15 * time.Second}, // no overflow, however long it takes
-	} {
-		if got := backoff(test.try, first, most, test.random); got != test.want {
-			t.Errorf("backoff after try %d with %v: %v, want %v", test.try, test.random, got, test.want)
-		}
-	}
-	for try := range int32(100) {
-		if got := backoff(try, first, most, 0.999); got > most {
-			t.Errorf("backoff after try %d: %v is more than %v", try, got, most)
 		}
 	}
 }

@@ -22,7 +22,7 @@ type httpProvider struct {
 
 func newHTTPProvider(cfg Config) *httpProvider {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = cfg.Concurrency // a connection per lane, kept
+	transport.MaxIdleConnsPerHost = cfg.Concurrency // a connection per job under way, kept
 	return &httpProvider{
 		base: strings.TrimRight(cfg.ProviderURL, "/"),
 		client: &http.Client{
@@ -36,13 +36,13 @@ func newHTTPProvider(cfg Config) *httpProvider {
 
 func (p *httpProvider) Capture(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 	return p.post(ctx, "/captures", map[string]any{
-		"idempotency_key": key, "source": token, "amount": m.amount, "currency": m.currency,
+		"idempotency_key": key, "source": token, "amount": m.Amount, "currency": m.Currency,
 	})
 }
 
 func (p *httpProvider) Refund(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
 	return p.post(ctx, "/refunds", map[string]any{
-		"idempotency_key": key, "reference": reference, "amount": m.amount, "currency": m.currency,
+		"idempotency_key": key, "reference": reference, "amount": m.Amount, "currency": m.Currency,
 	})
 }
 

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	toldCaptured = "payments.captured.v1"
-	toldDeclined = "payments.declined.v1"
-	toldRefunded = "payments.refunded.v1"
+	wasCaptured = "payments.captured.v1"
+	wasDeclined = "payments.declined.v1"
+	wasRefunded = "payments.refunded.v1"
 )
 
-// check compares everything that can be seen of an order from outside: its status, what was told, what the provider did.
-func (s *shop) check(order, status string, told, effects []string) {
+// check compares everything that can be seen of an order from outside: its status, what was published, what the provider did.
+func (s *shop) check(order, status string, published, effects []string) {
 	s.t.Helper()
 	code, body := s.get("staff", "?order_id="+order)
 	var page web.Page[paymentJSON]
@@ -35,8 +35,8 @@ func (s *shop) check(order, status string, told, effects []string) {
 	if got != status {
 		s.t.Errorf("status %q, want %q", got, status)
 	}
-	if diff := cmp.Diff(told, s.heardOf(order)); diff != "" {
-		s.t.Errorf("told (-want +got):\n%s", diff)
+	if diff := cmp.Diff(published, s.publishedOf(order)); diff != "" {
+		s.t.Errorf("published (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(effects, s.ledger()); diff != "" {
 		s.t.Errorf("provider's ledger (-want +got):\n%s", diff)
@@ -47,15 +47,15 @@ func TestPaymentDue(t *testing.T) {
 	t.Parallel()
 	taken, refused := []string{"capture approved"}, []string{"capture refused"}
 	for name, test := range map[string]struct {
-		token, status, told string
-		effects             []string
+		token, status, published string
+		effects                  []string
 	}{
-		"approved":                    {"tok_ok", "captured", toldCaptured, taken},
-		"refused":                     {"tok_declined", "declined", toldDeclined, refused},
-		"unknown token":               {"tok_nobody", "declined", toldDeclined, refused},
-		"captured, the answer lost":   {"tok_timeout", "captured", toldCaptured, taken},
-		"fails twice, then works":     {"tok_flaky", "captured", toldCaptured, taken},
-		"slower than a call may last": {"tok_slow", "captured", toldCaptured, taken},
+		"approved":                    {"tok_ok", "captured", wasCaptured, taken},
+		"refused":                     {"tok_declined", "declined", wasDeclined, refused},
+		"unknown token":               {"tok_nobody", "declined", wasDeclined, refused},
+		"captured, the answer lost":   {"tok_timeout", "captured", wasCaptured, taken},
+		"fails twice, then works":     {"tok_flaky", "captured", wasCaptured, taken},
+		"slower than a call may last": {"tok_slow", "captured", wasCaptured, taken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,9 +63,9 @@ func TestPaymentDue(t *testing.T) {
 			work(t, s.module)
 			order := uuid.NewString()
 			// Told twice, as two events: the second finds the place taken.
-			s.tell(due(order, test.token), due(order, test.token))
+			s.happen(due(order, test.token), due(order, test.token))
 			s.settled()
-			s.check(order, test.status, []string{test.told}, test.effects)
+			s.check(order, test.status, []string{test.published}, test.effects)
 			if n := s.count("SELECT count(*) FROM payments WHERE token <> ''"); n > 0 {
 				t.Error("the token is kept though no call can need it")
 			}
@@ -82,7 +82,7 @@ func TestOrderCancelled(t *testing.T) {
 		s := setup(t)
 		work(t, s.module)
 		order := uuid.NewString()
-		s.tell(cancelOf(order), due(order, "tok_ok"), cancelOf(order))
+		s.happen(cancelOf(order), due(order, "tok_ok"), cancelOf(order))
 		s.settled()
 		s.check(order, "", nil, nil)
 	})
@@ -90,7 +90,7 @@ func TestOrderCancelled(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		order := uuid.NewString()
-		s.tell(due(order, "tok_ok"), cancelOf(order))
+		s.happen(due(order, "tok_ok"), cancelOf(order))
 		work(t, s.module)
 		s.settled()
 		s.check(order, "cancelled", nil, nil)
@@ -100,24 +100,24 @@ func TestOrderCancelled(t *testing.T) {
 		s := setup(t)
 		work(t, s.module)
 		order := uuid.NewString()
-		s.tell(due(order, "tok_ok"))
+		s.happen(due(order, "tok_ok"))
 		s.settled()
-		s.tell(cancelOf(order), cancelOf(order), due(order, "tok_ok"))
+		s.happen(cancelOf(order), cancelOf(order), due(order, "tok_ok"))
 		s.settled()
-		s.check(order, "refunded", []string{toldCaptured, toldRefunded}, both)
+		s.check(order, "refunded", []string{wasCaptured, wasRefunded}, both)
 	})
 	t.Run("after it was refused", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		work(t, s.module)
 		order := uuid.NewString()
-		s.tell(due(order, "tok_declined"))
+		s.happen(due(order, "tok_declined"))
 		s.settled()
-		s.tell(cancelOf(order))
+		s.happen(cancelOf(order))
 		s.settled()
-		s.check(order, "declined", []string{toldDeclined}, []string{"capture refused"})
+		s.check(order, "declined", []string{wasDeclined}, []string{"capture refused"})
 	})
-	// The capture takes effect after the cancel; that it did is never told, only that the money went back.
+	// The capture takes effect after the cancel; that it did is never published, only that the money went back.
 	t.Run("while the provider is at it", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
@@ -128,13 +128,13 @@ func TestOrderCancelled(t *testing.T) {
 			return s.module.provider.Capture(ctx, key, token, m)
 		}}))
 		order := uuid.NewString()
-		s.tell(due(order, "tok_ok"))
+		s.happen(due(order, "tok_ok"))
 		<-called
-		s.tell(cancelOf(order), cancelOf(order))
+		s.happen(cancelOf(order), cancelOf(order))
 		s.check(order, "cancelling", nil, nil)
 		close(release)
 		s.settled()
-		s.check(order, "refunded", []string{toldRefunded}, both)
+		s.check(order, "refunded", []string{wasRefunded}, both)
 	})
 	t.Run("while a refusal is on its way", func(t *testing.T) {
 		t.Parallel()
@@ -142,14 +142,14 @@ func TestOrderCancelled(t *testing.T) {
 		release := s.paysim.Hold()
 		work(t, s.module)
 		order := uuid.NewString()
-		s.tell(due(order, "tok_declined"))
-		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM attempts WHERE tries > 0") == 1 })
-		s.tell(cancelOf(order))
+		s.happen(due(order, "tok_declined"))
+		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM jobs WHERE tries > 0") == 1 })
+		s.happen(cancelOf(order))
 		release()
 		s.ahead.Store(int64(time.Hour)) // the call may have been given up before the release: then nothing was ever heard of it
 		s.settled()
-		if got := s.heardOf(order); got != nil {
-			t.Errorf("told %v, and the order waits for nothing", got)
+		if got := s.publishedOf(order); got != nil {
+			t.Errorf("published %v, and the order waits for nothing", got)
 		}
 	})
 	// No card is charged only to be refunded, but we wait before we believe that the request is lost.
@@ -159,10 +159,10 @@ func TestOrderCancelled(t *testing.T) {
 		defer s.paysim.Hold()()
 		work(t, s.module)
 		order := uuid.NewString()
-		s.tell(due(order, "tok_ok"))
-		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM attempts WHERE tries > 0") == 1 })
-		s.tell(cancelOf(order))
-		s.until("it was asked about again", func() bool { return s.count("SELECT count(*) FROM attempts WHERE tries > 3") == 1 })
+		s.happen(due(order, "tok_ok"))
+		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM jobs WHERE tries > 0") == 1 })
+		s.happen(cancelOf(order))
+		s.until("it was asked about again", func() bool { return s.count("SELECT count(*) FROM jobs WHERE tries > 3") == 1 })
 		s.check(order, "cancelling", nil, nil)
 		s.ahead.Store(int64(s.cfg.Quiet))
 		s.settled()

@@ -1,68 +1,180 @@
 package payments
 
 import (
-	"errors"
+	"context"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"example.com/shop/modules/payments/internal/db"
-	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/events"
 )
 
-// A result that had to wait for the payment's row goes by what it finds then.
-func TestBesideTheResult(t *testing.T) {
+// batch is what the consumer makes of events.
+func batch[E events.Event](happened ...E) (deliveries []events.Delivery[E]) {
+	for _, e := range happened {
+		deliveries = append(deliveries, events.Delivery[E]{Event: e})
+	}
+	return deliveries
+}
+
+// A result that has to wait for the payment's row goes by what it finds then.
+func TestCancelledBesideTheResult(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		beside func(s *shop, tx pgx.Tx, c claim) error
-		want   error
-		status status
-		refund int64
-	}{
-		"the order is cancelled": {func(s *shop, tx pgx.Tx, c claim) error {
-			return s.module.onOrderCancelled(t.Context(), tx, cancelOf(c.OrderID.String()))
-		}, nil, refunding, 1},
-		"another claims the attempt": {func(_ *shop, tx pgx.Tx, c claim) error {
-			if _, err := db.New(tx).LockPayment(t.Context(), c.OrderID); err != nil {
-				return err
-			}
-			_, err := tx.Exec(t.Context(), "UPDATE attempts SET tries = tries + 1 WHERE id = $1", c.ID)
+	s := setup(t)
+	called, release := make(chan struct{}), make(chan struct{})
+	work(t, s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+		close(called)
+		<-release
+		return s.module.provider.Capture(ctx, key, token, m)
+	}}))
+	order := uuid.NewString()
+	s.happen(due(order, "tok_ok"))
+	<-called
+	err := s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+		if err := s.module.onOrderCancelled(t.Context(), tx, batch(cancelOf(order))); err != nil {
 			return err
-		}, errLeaseLost, pending, 0},
-	} {
+		}
+		close(release)
+		s.until("the result waits", func() bool {
+			return s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.settled()
+	s.check(order, "refunded", []string{wasRefunded}, []string{"capture approved", "refund approved"})
+}
+
+// A consumer that has fallen behind finds both in one batch. No card is charged only to be refunded.
+func TestDueAndCancelledInOneTransaction(t *testing.T) {
+	t.Parallel()
+	for name, cancelFirst := range map[string]bool{"due first": false, "cancelled first": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
-			s.tell(due(uuid.NewString(), "tok_ok"))
-			if _, err := s.module.claimDue(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			c, settled := <-s.module.claimed, make(chan error, 1)
-			err := postgres.InTx(t.Context(), s.pool, func(tx pgx.Tx) error {
-				if err := test.beside(s, tx, c); err != nil {
+			work(t, s.module)
+			order, other := uuid.NewString(), uuid.NewString()
+			err := s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+				if cancelFirst {
+					if err := s.module.onOrderCancelled(t.Context(), tx, batch(cancelOf(order), cancelOf(order))); err != nil {
+						return err
+					}
+				}
+				err := s.module.onPaymentDue(t.Context(), tx, batch(due(order, "tok_ok"), due(other, "tok_ok"), due(order, "tok_ok")))
+				if err != nil || cancelFirst {
 					return err
 				}
-				go func() { settled <- s.module.settle(t.Context(), c, answer{outcome: approved, reference: "cap_1"}) }()
-				s.until("the result waits", func() bool {
-					return s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
-				})
-				return nil
+				return s.module.onOrderCancelled(t.Context(), tx, batch(cancelOf(order), cancelOf(order)))
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := <-settled; !errors.Is(err, test.want) {
-				t.Errorf("settle: %v, want %v", err, test.want)
+			s.settled()
+			s.check(other, "captured", []string{wasCaptured}, []string{"capture approved"})
+			if published := s.publishedOf(order); published != nil {
+				t.Errorf("published %v", published)
 			}
-			if n := s.count("SELECT count(*) FROM payments WHERE status = $1", test.status); n != 1 {
-				t.Errorf("the payment is not %s", test.status)
+		})
+	}
+}
+
+// In whatever batches the bus delivers them, each payment moves once, and what is published belongs to the request behind its event.
+func TestManyOrdersAtOnce(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	work(t, s.module)
+	const n = 60
+	var dues, cancels []events.Event
+	err := s.orders.db.InTx(t.Context(), func(tx pgx.Tx) error {
+		for range n {
+			order := uuid.NewString()
+			dues, cancels = append(dues, due(order, "tok_ok"), due(order, "tok_ok")), append(cancels, cancelOf(order), cancelOf(order))
+			ctx := events.WithOrigin(t.Context(), events.Origin{CorrelationID: order, Actor: "customer:ada"})
+			if err := s.orders.outbox.PublishTx(ctx, tx, due(order, "tok_ok")); err != nil {
+				return err
 			}
-			if n := s.count("SELECT count(*) FROM attempts WHERE kind = 'refund'"); n != test.refund {
-				t.Errorf("%d refunds, want %d", n, test.refund)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.publish(dues...)
+	s.settled()
+	s.publish(append(cancels, cancelOf(uuid.NewString()))...)
+	s.settled()
+	for what, query := range map[string]string{
+		"refunded payments":    "SELECT count(*) FROM payments WHERE status = 'refunded' AND version = 4 AND cancelled_at IS NOT NULL",
+		"events of their own":  "SELECT count(DISTINCT key) FROM outbox WHERE topic = 'payments.captured.v1' AND headers ->> 'correlationid' = key AND headers ->> 'actor' = 'customer:ada'",
+		"captures":             "SELECT count(*) FROM outbox WHERE topic = 'payments.captured.v1'",
+		"refunds":              "SELECT count(*) FROM outbox WHERE topic = 'payments.refunded.v1'",
+		"orders that are here": "SELECT count(*) - 1 FROM payments",
+	} {
+		if got := s.count(query); got != n {
+			t.Errorf("%d %s, want %d", got, what, n)
+		}
+	}
+	if got := len(s.ledger()); got != 2*n {
+		t.Errorf("the provider did %d things for %d orders", got, n)
+	}
+	if got := s.count("SELECT count(DISTINCT xmin::text) FROM inbox WHERE topic = 'orders.payment_due.v1'"); got > 20 {
+		t.Errorf("%d events were handled by %d transactions", 3*n, got)
+	}
+}
+
+// A statement that is only queued returns no error. It fails with what waits behind it, by name: the event is a dead letter, the job is
+// tried again, and no other fails with it.
+func TestAQueuedStatementFails(t *testing.T) {
+	t.Parallel()
+	const bad = "00000000-0000-7000-8000-000000000bad"
+	for statement, test := range map[string]struct {
+		plant  string
+		first  []events.Event
+		reason string
+	}{
+		"InsertTombstones": {"payments ADD CONSTRAINT planted CHECK (status <> 'tombstone' OR order_id <> '" + bad + "')",
+			[]events.Event{cancelOf(bad)}, "SELECT reason FROM failed"},
+		"MovePayments": {"payments ADD CONSTRAINT planted CHECK (status <> 'captured' OR order_id <> '" + bad + "')",
+			[]events.Event{due(bad, "tok_ok")}, "SELECT reason FROM jobs WHERE reason <> ''"},
+		"EnqueueJobs": {"jobs ADD CONSTRAINT planted CHECK (key <> '" + bad + "')",
+			[]events.Event{due(bad, "tok_ok")}, "SELECT reason FROM failed"},
+		"Publish": {"outbox ADD CONSTRAINT planted CHECK (topic <> 'payments.captured.v1' OR key <> '" + bad + "')",
+			[]events.Event{due(bad, "tok_ok")}, "SELECT reason FROM jobs WHERE reason <> ''"},
+	} {
+		t.Run(statement, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			admin := s.pg.Admin(t)
+			if _, err := admin.Exec(t.Context(), "ALTER TABLE payments."+test.plant); err != nil {
+				t.Fatal(err)
 			}
-			if told := s.heardOf(c.OrderID.String()); told != nil {
-				t.Errorf("told %v", told)
+			work(t, s.module)
+			var others []events.Event
+			for range 5 {
+				others = append(others, due(uuid.NewString(), "tok_ok"))
+			}
+			s.publish(append(others, test.first...)...)
+			s.until("the others are captured", func() bool { return s.count("SELECT count(*) FROM payments WHERE status = 'captured'") == 5 })
+			var reason string
+			s.until("it has failed", func() bool { return s.db.QueryRow(t.Context(), test.reason).Scan(&reason) == nil })
+			if !strings.Contains(reason, "-- name: "+statement) {
+				t.Errorf("the reason does not name the statement: %s", reason)
+			}
+			if test.reason == "SELECT reason FROM failed" {
+				return
+			}
+			table, _, _ := strings.Cut(test.plant, " ")
+			if _, err := admin.Exec(t.Context(), "ALTER TABLE payments."+table+" DROP CONSTRAINT planted"); err != nil {
+				t.Fatal(err)
+			}
+			s.settled() // by what the provider says that it has done
+			if diff := cmp.Diff([]string{wasCaptured}, s.publishedOf(bad)); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -2,7 +2,6 @@ package payments
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -26,7 +25,7 @@ func TestCrashBetweenCallAndCommit(t *testing.T) {
 	}})
 	stop := work(t, frozen)
 	order := uuid.NewString()
-	s.tell(due(order, "tok_ok"))
+	s.happen(due(order, "tok_ok"))
 	<-called
 
 	survivor := s.process(seen{provider: s.module.provider, capture: func(context.Context, uuid.UUID, string, money) (answer, error) {
@@ -36,12 +35,12 @@ func TestCrashBetweenCallAndCommit(t *testing.T) {
 	work(t, survivor)
 	s.ahead.Store(int64(s.cfg.Lease))
 	s.settled()
-	s.check(order, "captured", []string{toldCaptured}, []string{"capture approved"})
+	s.check(order, "captured", []string{wasCaptured}, []string{"capture approved"})
 
 	close(thaw)
 	stop() // after the late result was refused
 	s.settled()
-	s.check(order, "captured", []string{toldCaptured}, []string{"capture approved"})
+	s.check(order, "captured", []string{wasCaptured}, []string{"capture approved"})
 }
 
 // The same, and the order is cancelled while nobody knows.
@@ -57,80 +56,33 @@ func TestCrashThenCancel(t *testing.T) {
 	}})
 	stop := work(t, frozen)
 	order := uuid.NewString()
-	s.tell(due(order, "tok_ok"))
+	s.happen(due(order, "tok_ok"))
 	<-called
-	s.tell(cancelOf(order))
+	s.happen(cancelOf(order))
 	work(t, s.module)
 	s.ahead.Store(int64(s.cfg.Lease))
 	s.settled()
 	close(thaw)
 	stop()
 	s.settled()
-	s.check(order, "refunded", []string{toldRefunded}, []string{"capture approved", "refund approved"})
-}
-
-// A claimer that lost its lease can neither settle the attempt, nor give back the lease that is another's now.
-func TestFencing(t *testing.T) {
-	t.Parallel()
-	s := setup(t)
-	s.tell(due(uuid.NewString(), "tok_ok"))
-	claim := func(m *Module) claim {
-		if _, err := m.claimDue(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return <-m.claimed
-	}
-	late := claim(s.module)
-	s.ahead.Store(int64(s.cfg.Lease))
-	other := s.process(s.module.provider)
-	current := claim(other)
-
-	yes := answer{outcome: approved, reference: "cap_1"}
-	if err := s.module.settle(t.Context(), late, yes); !errors.Is(err, errLeaseLost) {
-		t.Errorf("settle without the lease: %v", err)
-	}
-	if err := s.module.postpone(t.Context(), late, errUnderWay); err != nil {
-		t.Fatal(err)
-	}
-	if n := s.count("SELECT count(*) FROM attempts WHERE lease_until = $1 AND state = 'pending'", current.LeaseUntil); n != 1 {
-		t.Error("the lease of the current claimer is gone")
-	}
-	if err := other.settle(t.Context(), current, yes); err != nil {
-		t.Error(err)
-	}
-	if err := other.settle(t.Context(), current, yes); !errors.Is(err, errLeaseLost) {
-		t.Errorf("settled twice: %v", err)
-	}
-}
-
-// A process that slept past its lease before it could call must not call at all.
-func TestNoCallAfterTheLease(t *testing.T) {
-	t.Parallel()
-	s := setup(t)
-	s.tell(due(uuid.NewString(), "tok_ok"))
-	if _, err := s.module.claimDue(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s.ahead.Store(int64(s.cfg.Lease))
-	if _, err := s.module.callNext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.ledger(); got != nil {
-		t.Errorf("called after the lease: %v", got)
-	}
+	s.check(order, "refunded", []string{wasRefunded}, []string{"capture approved", "refund approved"})
 }
 
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	const orders = 60
-	var told []events.Event
+	var dues []events.Event
 	for range orders {
-		told = append(told, due(uuid.NewString(), "tok_ok"))
+		dues = append(dues, due(uuid.NewString(), "tok_ok"))
 	}
-	s.tell(told...)
-	work(t, s.process(s.module.provider))
-	work(t, s.process(s.module.provider))
+	s.happen(dues...)
+	once := seen{provider: s.module.provider, lookup: func(context.Context, uuid.UUID) (answer, error) {
+		t.Error("a capture was claimed twice")
+		return answer{}, errUnderWay
+	}}
+	work(t, s.process(once))
+	work(t, s.process(once))
 	s.settled()
 	captures := map[string]int{}
 	for _, e := range s.paysim.Ledger("") {
@@ -139,19 +91,16 @@ func TestTwoProcesses(t *testing.T) {
 	if len(captures) != orders || len(s.ledger()) != orders {
 		t.Errorf("%d keys and %d captures for %d orders", len(captures), len(s.ledger()), orders)
 	}
-	for _, e := range told {
+	for _, e := range dues {
 		order, _ := e.Aggregate()
-		if diff := cmp.Diff([]string{toldCaptured}, s.heardOf(order)); diff != "" {
+		if diff := cmp.Diff([]string{wasCaptured}, s.publishedOf(order)); diff != "" {
 			t.Errorf("order %s: %s", order, diff)
 		}
 	}
-	if n := s.count("SELECT count(*) FROM attempts WHERE tries <> 1"); n > 0 {
-		t.Errorf("%d attempts were claimed twice", n)
-	}
 }
 
-// All lanes but one are stuck; what comes later goes through the one that is left. Then the process is told to stop: the calls
-// under way are finished and their results kept.
+// All places but one are taken by calls that are stuck; what comes later goes through the one that is left. Then the process is to
+// stop: the calls under way are finished and their results kept.
 func TestSlowCallsHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -166,11 +115,11 @@ func TestSlowCallsHoldUpNobody(t *testing.T) {
 	}})
 	stop := work(t, m)
 	for range s.cfg.Concurrency - 1 {
-		s.tell(due(uuid.NewString(), "tok_slow"))
+		s.happen(due(uuid.NewString(), "tok_slow"))
 		<-stuck
 	}
 	for range 5 {
-		s.tell(due(uuid.NewString(), "tok_ok"))
+		s.happen(due(uuid.NewString(), "tok_ok"))
 	}
 	s.until("the quick ones are captured", func() bool { return s.count("SELECT count(*) FROM payments WHERE status = 'captured'") == 5 })
 
@@ -178,7 +127,7 @@ func TestSlowCallsHoldUpNobody(t *testing.T) {
 	go func() { stop(); close(stopped) }()
 	close(release)
 	<-stopped
-	if n := s.count("SELECT count(*) FROM attempts WHERE state = 'pending'"); n > 0 {
+	if n := s.count("SELECT count(*) FROM jobs"); n > 0 {
 		t.Errorf("%d results were thrown away", n)
 	}
 }
@@ -201,11 +150,11 @@ func TestRefundRefused(t *testing.T) {
 		},
 	}))
 	order := uuid.NewString()
-	s.tell(due(order, "tok_ok"))
+	s.happen(due(order, "tok_ok"))
 	s.settled()
-	s.tell(cancelOf(order))
+	s.happen(cancelOf(order))
 	s.settled()
-	s.check(order, "refunded", []string{toldCaptured, toldRefunded}, []string{"capture approved", "refund approved"})
+	s.check(order, "refunded", []string{wasCaptured, wasRefunded}, []string{"capture approved", "refund approved"})
 }
 
 // A refund whose answer is lost is found again, not made again.
@@ -219,14 +168,14 @@ func TestRefundAnswerLost(t *testing.T) {
 		return answer{}, context.DeadlineExceeded
 	}}))
 	order := uuid.NewString()
-	s.tell(due(order, "tok_ok"))
+	s.happen(due(order, "tok_ok"))
 	s.settled()
-	s.tell(cancelOf(order))
+	s.happen(cancelOf(order))
 	s.settled()
-	s.check(order, "refunded", []string{toldCaptured, toldRefunded}, []string{"capture approved", "refund approved"})
+	s.check(order, "refunded", []string{wasCaptured, wasRefunded}, []string{"capture approved", "refund approved"})
 }
 
-// Wakes come from everywhere and are never late: without the poll, a whole payment is a matter of wakes.
+// A process polls for the sake of others: whatever it does itself is begun without.
 func TestNothingWaitsForThePoll(t *testing.T) {
 	t.Parallel()
 	s := setupPolling(t, time.Hour)
@@ -245,25 +194,25 @@ func TestNothingWaitsForThePoll(t *testing.T) {
 	}
 	work(t, s.module)
 	order := uuid.NewString()
-	s.tell(due(order, "tok_flaky"))
-	for range 3 * s.cfg.Concurrency { // more than there are lanes
-		s.tell(due(uuid.NewString(), "tok_declined"))
+	s.happen(due(order, "tok_flaky"))
+	for range 3 * s.cfg.Concurrency { // more than there are places
+		s.happen(due(uuid.NewString(), "tok_declined"))
 	}
 	s.settled()
-	s.tell(cancelOf(order))
+	s.happen(cancelOf(order))
 	s.settled()
-	if diff := cmp.Diff([]string{toldCaptured, toldRefunded}, s.heardOf(order)); diff != "" {
+	if diff := cmp.Diff([]string{wasCaptured, wasRefunded}, s.publishedOf(order)); diff != "" {
 		t.Error(diff)
 	}
 
-	// A refund that only the result of the capture calls for, while the claimer sleeps.
+	// A refund that only the result of the capture calls for.
 	order = uuid.NewString()
-	s.tell(due(order, "tok_slow"))
+	s.happen(due(order, "tok_slow"))
 	<-called
-	s.tell(cancelOf(order))
+	s.happen(cancelOf(order))
 	close(release)
 	s.settled()
-	if diff := cmp.Diff([]string{toldRefunded}, s.heardOf(order)); diff != "" {
+	if diff := cmp.Diff([]string{wasRefunded}, s.publishedOf(order)); diff != "" {
 		t.Error(diff)
 	}
 }

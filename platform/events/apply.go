@@ -18,7 +18,8 @@ import (
 
 // takeTurn lets one batch of the module run at a time, over all its processes: without it two consumers deadlock on each other's
 // rows and inbox keys.
-const takeTurn = "-- TakeTurn\nSELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))"
+const takeTurn = `-- name: TakeTurn
+	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
 
 // apply handles the events that the module has not handled yet, and commits effects and inbox rows together. All are taken for
 // new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
@@ -44,7 +45,7 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 		ids[i], topics[i] = m.UUID, m.Metadata[headerTopic]
 	}
 	postgres.QueueSQL(tx, takeTurn)
-	postgres.QueueSQL(tx, `-- WriteInbox
+	postgres.QueueSQL(tx, `-- name: WriteInbox
 		INSERT INTO inbox (event_id, topic)
 		SELECT e.id, CASE WHEN f.event_id IS NULL THEN e.topic END
 		FROM unnest($1::uuid[], $2::text[]) AS e (id, topic) LEFT JOIN failed AS f ON f.event_id = e.id`, ids, topics)
@@ -69,7 +70,7 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 		byID[m.UUID] = m
 	}
 	postgres.QueueSQL(tx, takeTurn)
-	rows, err := tx.Query(ctx, `-- ReadInbox
+	rows, err := tx.Query(ctx, `-- name: ReadInbox
 		SELECT e.id::text FROM unnest($1::uuid[]) AS e (id)
 		WHERE NOT EXISTS (SELECT FROM inbox AS i WHERE i.event_id = e.id) AND NOT EXISTS (SELECT FROM failed AS f WHERE f.event_id = e.id)`,
 		slices.Collect(maps.Keys(byID)))
@@ -84,25 +85,6 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 		return byID[m.UUID] != m || !slices.Contains(ids, m.UUID)
 	})
 	return fresh, nil
-}
-
-// byTopic groups the events for their handlers, and keeps the order of those of one aggregate: an event is in no group before that
-// of an earlier one.
-func byTopic(batch []*message.Message) (groups [][]*message.Message) {
-	last := map[string]int{} // the group of the aggregate's latest event
-	for _, m := range batch {
-		key := m.Metadata[headerKey]
-		i := last[key]
-		for i < len(groups) && groups[i][0].Metadata[headerTopic] != m.Metadata[headerTopic] {
-			i++
-		}
-		if i == len(groups) {
-			groups = append(groups, nil)
-		}
-		groups[i] = append(groups[i], m)
-		last[key] = i
-	}
-	return groups
 }
 
 // handle runs the handler of the group's topic, in a span that belongs to the trace of its event, or is linked to those of all.
@@ -135,33 +117,4 @@ func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Messa
 		return fmt.Errorf("handle %s: %w", topic, err)
 	}
 	return nil
-}
-
-// errTooSlow is the fault of a handler that used up the time of its transaction, unlike time that was lost waiting for the turn.
-var errTooSlow = errors.New("the handler took too long")
-
-// transient says that the database, not the event, is why it failed: trying again is no attempt. A doubtful cause is not transient:
-// an attempt too many ends in a dead letter that can be redriven, an event that is never counted comes back from the bus for ever.
-func transient(err error) bool {
-	switch {
-	case err == nil:
-		return false
-	case holdsUpAll(err):
-		return true
-	case errors.Is(err, errTooSlow):
-		return false
-	case errors.Is(err, errNoConnection) || errors.Is(err, context.DeadlineExceeded):
-		return true
-	}
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pgErr.Code != "57014" && postgres.Transient(pgErr) // query_canceled: the handler's own statement is too slow
-	}
-	return pgconn.SafeToRetry(err)
-}
-
-// holdsUpAll says that any other event would wait as long and fail as well: the database cannot be reached, or another process of
-// the module keeps the turn, such as one that was frozen.
-func holdsUpAll(err error) bool {
-	queued, ok := errors.AsType[*postgres.QueuedError](err)
-	return errors.Is(err, errUnreachable) || ok && queued.SQL == takeTurn && postgres.HasCode(err, postgres.LockTimeout)
 }

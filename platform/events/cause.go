@@ -2,7 +2,10 @@ package events
 
 import (
 	"context"
+	"strconv"
+	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/propagation"
 
 	"example.com/shop/platform/traceparent"
@@ -46,4 +49,28 @@ func CauseOf(ctx context.Context) Cause {
 func WithCause(ctx context.Context, cause Cause) context.Context {
 	ctx = traceparent.Propagator{}.Extract(ctx, propagation.MapCarrier(cause))
 	return WithOrigin(ctx, Origin{CorrelationID: cause[headerCorrelation], Actor: cause[headerActor]})
+}
+
+// Names of headers that more than one place reads: watermill's metadata have the same.
+const (
+	headerTopic = "type"
+	headerKey   = "subject" // the aggregate's id
+)
+
+// headersOf describes the event by CloudEvents attributes, and carries on the cause that ctx knows.
+func (o *Outbox) headersOf(ctx context.Context, id string, ev Event) message.Metadata {
+	headers := message.Metadata(CauseOf(ctx))
+	if headers[headerCorrelation] == "" {
+		headers[headerCorrelation] = id
+	}
+	key, version := ev.Aggregate()
+	headers["specversion"] = "1.0"
+	headers["id"] = id
+	headers["source"] = "/" + o.db.Module
+	headers[headerTopic] = ev.Topic()
+	headers[headerKey] = key
+	headers["time"] = time.Now().UTC().Format(time.RFC3339Nano)
+	headers["datacontenttype"] = "application/json"
+	headers["aggregateversion"] = strconv.FormatInt(version, 10)
+	return headers
 }

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
@@ -210,6 +211,7 @@ func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) er
 		m.Nack()
 		return err
 	}
+	failpoint.Here("committed, not acknowledged")
 	m.Ack()
 	return nil
 }

@@ -19,9 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
@@ -78,30 +76,6 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 	return m, nil
 }
 
-// Names of headers that more than one place reads: watermill's metadata have the same.
-const (
-	headerTopic = "type"
-	headerKey   = "subject" // the aggregate's id
-)
-
-// headersOf describes the event by CloudEvents attributes, and carries on the cause that ctx knows.
-func (o *Outbox) headersOf(ctx context.Context, id string, ev Event) message.Metadata {
-	headers := message.Metadata(CauseOf(ctx))
-	if headers[headerCorrelation] == "" {
-		headers[headerCorrelation] = id
-	}
-	key, version := ev.Aggregate()
-	headers["specversion"] = "1.0"
-	headers["id"] = id
-	headers["source"] = "/" + o.db.Module
-	headers[headerTopic] = ev.Topic()
-	headers[headerKey] = key
-	headers["time"] = time.Now().UTC().Format(time.RFC3339Nano)
-	headers["datacontenttype"] = "application/json"
-	headers["aggregateversion"] = strconv.FormatInt(version, 10)
-	return headers
-}
-
 // Insert writes the events of one transaction, as postgres.Carrier asks for.
 func (o *Outbox) Insert(published []*message.Message) (sql string, args []any) {
 	n := len(published)
@@ -111,7 +85,7 @@ func (o *Outbox) Insert(published []*message.Message) (sql string, args []any) {
 		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]
 		payloads[i], headers[i] = string(m.Payload), m.Metadata
 	}
-	return `-- Publish
+	return `-- name: Publish
 		WITH published AS (
 			INSERT INTO outbox (id, topic, key, payload, headers, published_at)
 			SELECT id, topic, key, payload, headers, now()

@@ -12,8 +12,10 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
@@ -147,4 +149,33 @@ func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, 
 		return 0, fmt.Errorf("redrive: %w", err)
 	}
 	return tag.RowsAffected(), nil
+}
+
+// errTooSlow is the fault of a handler that used up the time of its transaction, unlike time that was lost waiting for the turn.
+var errTooSlow = errors.New("the handler took too long")
+
+// transient says that the database, not the event, is why it failed: trying again is no attempt. A doubtful cause is not transient:
+// an attempt too many ends in a dead letter that can be redriven, an event that is never counted comes back from the bus for ever.
+func transient(err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case holdsUpAll(err):
+		return true
+	case errors.Is(err, errTooSlow):
+		return false
+	case errors.Is(err, errNoConnection) || errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Code != "57014" && postgres.Transient(pgErr) // query_canceled: the handler's own statement is too slow
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+// holdsUpAll says that any other event would wait as long and fail as well: the database cannot be reached, or another process of
+// the module keeps the turn, such as one that was frozen.
+func holdsUpAll(err error) bool {
+	queued, ok := errors.AsType[*postgres.QueuedError](err)
+	return errors.Is(err, errUnreachable) || ok && queued.SQL == takeTurn && postgres.HasCode(err, postgres.LockTimeout)
 }

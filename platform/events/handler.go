@@ -66,3 +66,22 @@ func (h Handler) run(ctx context.Context, tx pgx.Tx, batch []*message.Message) (
 	}()
 	return h.handle(ctx, tx, batch)
 }
+
+// byTopic groups the events for their handlers, and keeps the order of those of one aggregate: an event is in no group before that
+// of an earlier one.
+func byTopic(batch []*message.Message) (groups [][]*message.Message) {
+	last := map[string]int{} // the group of the aggregate's latest event
+	for _, m := range batch {
+		key := m.Metadata[headerKey]
+		i := last[key]
+		for i < len(groups) && groups[i][0].Metadata[headerTopic] != m.Metadata[headerTopic] {
+			i++
+		}
+		if i == len(groups) {
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], m)
+		last[key] = i
+	}
+	return groups
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
@@ -106,6 +107,7 @@ func (o *Outbox) Ended(published []*message.Message, committed bool) {
 	if !committed {
 		return
 	}
+	failpoint.Here("committed, not published")
 	for _, m := range published {
 		m.Metadata[MetadataReplays] = "0"
 	}
@@ -154,6 +156,7 @@ func (o *Outbox) publish(topic string, q *queue) {
 		if err != nil {
 			o.refused(topic, q, batch, err)
 		} else {
+			failpoint.Here("published, not marked")
 			q.refused = 0
 			if len(o.published) == 0 {
 				time.AfterFunc(markAfter, o.marker.Wake)
@@ -213,7 +216,7 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	}
 	err = o.conn.inTx(ctx, func(_ context.Context, tx pgx.Tx) error {
 		postgres.QueueSQL(tx, "SET LOCAL synchronous_commit = off")
-		postgres.QueueSQL(tx, `-- MarkPublished
+		postgres.QueueSQL(tx, `-- name: MarkPublished
 			DELETE FROM outbox_pending AS p USING unnest($1::uuid[], $2::text[]) AS e (id, replays)
 			WHERE p.event_id = e.id AND p.replays::text = e.replays`, ids, replays)
 		return nil
@@ -232,7 +235,8 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 // process that committed it has that in hand, in all likelihood.
 func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
-	inHand, full := slices.AppendSeq([]string{}, maps.Keys(o.inHand)), []string{} // not nil: nothing is unequal to all of NULL
+	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // never nil: nothing differs from every element of NULL
+	full := []string{}
 	for topic, q := range o.queues {
 		if q.room(queued*o.cfg.RelayBatch) < o.cfg.RelayBatch {
 			full = append(full, topic)
@@ -242,11 +246,13 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Unlock()
 	var found []*message.Message
 	err = o.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `-- Poll
-			SELECT o.id::text, o.topic, o.payload, o.headers, p.replays
-			FROM outbox_pending AS p JOIN outbox AS o ON o.id = p.event_id
-			WHERE p.created_at < now() - interval '1 second' AND p.topic <> ALL ($1) AND p.event_id <> ALL ($2::uuid[])
-			ORDER BY p.event_id LIMIT $3`, full, inHand, o.cfg.RelayBatch)
+		rows, err := tx.Query(ctx, `-- name: Poll
+			WITH due AS (
+				SELECT event_id, replays FROM outbox_pending
+				WHERE created_at < now() - interval '1 second' AND topic <> ALL ($1) AND event_id <> ALL ($2::uuid[])
+				ORDER BY event_id LIMIT $3)
+			SELECT o.id::text, o.topic, o.payload, o.headers, due.replays
+			FROM due JOIN outbox AS o ON o.id = due.event_id`, full, inHand, o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}

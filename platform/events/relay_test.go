@@ -416,7 +416,7 @@ func TestAReplayOfWhatIsBeingPublishedIsNotLost(t *testing.T) {
 	release := s.bus.hold(t, happened{}.Topic())
 	s.publish(t.Context(), t, "thing")
 	<-s.bus.asked
-	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute)); err != nil || n != 1 {
+	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 1 {
 		t.Fatalf("replay: %d, %v", n, err)
 	}
 	release()

@@ -59,10 +59,10 @@ const replayBatch = 1000
 
 // Replay publishes every event written at or after since once more, and returns how many. Use it after the bus has lost what it was
 // given: modules that did handle them ignore them. An event may have waited for the bus, so begin earlier than the loss. It works
-// in batches, so one that ended with an error has replayed what it counted, and may be called again.
+// in batches, and calls progress after each with the count so far; one that ended with an error has replayed that many.
 //
 // What was written longer than OutboxRetention ago may be gone, and a since before that silently replays less than it asks for.
-func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time) (int64, error) {
+func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress func(replayed int64)) (int64, error) {
 	// What is written from here on is not replayed, and so the loop ends. The bound is the newest row and not the clock, which may be
 	// behind the rows after a move to another server.
 	var until *time.Time
@@ -92,5 +92,6 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time) (int64, er
 			return replayed, nil
 		}
 		replayed += n
+		progress(replayed)
 	}
 }

@@ -16,7 +16,7 @@ func TestReplayIsHarmless(t *testing.T) {
 	s.tell(t)
 	s.publish(t.Context(), t, "one", "two")
 	eventually(t, s.teller, 0, drained)
-	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute)); err != nil || n != 2 {
+	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2 {
 		t.Fatalf("replay: %d, %v", n, err)
 	}
 	eventually(t, s.teller, 0, drained)
@@ -48,7 +48,7 @@ CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXEC
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if n, err := events.Replay(ctx, s.teller.Pool, time.Now().Add(-time.Minute)); err != nil || n != 2500 {
+	if n, err := events.Replay(ctx, s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2500 {
 		t.Fatalf("replay: %d, %v", n, err)
 	}
 	expect(t, s.teller, 2500, "SELECT count(*) FROM outbox WHERE replays = 1")
@@ -62,7 +62,7 @@ func TestANewListenerHearsAReplay(t *testing.T) {
 	s.publish(t.Context(), t, "one", "two")
 	eventually(t, s.teller, 0, drained)
 	s.listen(t, count)
-	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute)); err != nil || n != 2 {
+	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2 {
 		t.Fatalf("replay: %d, %v", n, err)
 	}
 	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")

@@ -72,7 +72,7 @@ func TestWhatAnOldWriterCommitsIsPublished(t *testing.T) {
 	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
 	eventually(t, s.teller, 0, drained)
 	// A new relay has published them, so a replay has them, too.
-	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute)); err != nil || n != 2 {
+	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2 {
 		t.Errorf("replay: %d, %v", n, err)
 	}
 	eventually(t, s.teller, 0, drained)

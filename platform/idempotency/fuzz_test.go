@@ -8,6 +8,8 @@ import (
 	"testing/fstest"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/shop/platform/devkit/pgtest"
 )
 
@@ -20,7 +22,7 @@ func FuzzKey(f *testing.F) {
 	f.Add("ü\u2028", "k", "a\\u0000", "a\u0000")
 	f.Add("ann\nPOST /others", "k", "<>&", "\\u003c\\u003e\\u0026")
 	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);")}}
-	db := pgtest.New(f, pgtest.Schema{Module: "alpha", Migrations: migrations}).Module(f, "alpha")
+	pool := pgtest.New(f, pgtest.Schema{Module: "alpha", Migrations: migrations}).Module(f, "alpha")
 	runs := 0
 	f.Fuzz(func(t *testing.T, subject, key, sku, otherSKU string) {
 		// What a token's subject and a body's text never are.
@@ -29,20 +31,28 @@ func FuzzKey(f *testing.F) {
 		}
 		runs++
 		subject = fmt.Sprintf("%d %s", runs, subject)
-		try := func(sku, id string) (answer, error) {
-			return place(t, db, NewKey(subject, "POST /things", key, order{sku}), id)
+		place := func(sku, id string) (got answer, err error) {
+			key := NewKey(subject, "POST /things", key, order{sku})
+			err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
+				got, err = doTx(t.Context(), tx, key, func() (answer, error) {
+					_, err := tx.Exec(t.Context(), "INSERT INTO effects (id) VALUES ($1)", id)
+					return answerOf(id), err
+				})
+				return err
+			})
+			return got, err
 		}
 		first, again := fmt.Sprintf("%d-first", runs), fmt.Sprintf("%d-again", runs)
-		got, err := try(sku, first)
+		got, err := place(sku, first)
 		if valid := printable.MatchString(key); errors.Is(err, ErrKey) == valid || valid && (err != nil || got != answerOf(first)) {
 			t.Fatalf("%q: %+v, %v", key, got, err)
 		} else if !valid {
 			return
 		}
-		if got, err := try(sku, again); err != nil || got != answerOf(first) {
+		if got, err := place(sku, again); err != nil || got != answerOf(first) {
 			t.Errorf("%q again: %+v, %v", key, got, err)
 		}
-		if _, err := try(otherSKU, again); errors.Is(err, ErrReused) == (sku == otherSKU) {
+		if _, err := place(otherSKU, again); errors.Is(err, ErrReused) == (sku == otherSKU) {
 			t.Errorf("%q for %q and then for %q: %v", key, sku, otherSKU, err)
 		}
 	})

@@ -122,7 +122,7 @@ func DoTx[T any](ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh [
 		scopes, names = append(scopes, keys[i].scope), append(names, keys[i].key)
 		hashes, texts = append(hashes, keys[i].hash), append(texts, text)
 	}
-	postgres.QueueSQL(tx, `-- StoreAnswers
+	postgres.QueueSQL(tx, `-- name: StoreAnswers
 		INSERT INTO idempotency_keys (scope, key, request_hash, answer)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[])`, scopes, names, hashes, texts)
 	return results, nil

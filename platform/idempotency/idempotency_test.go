@@ -1,8 +1,9 @@
 package idempotency
 
 import (
+	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -18,12 +18,12 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// setup returns the databases of two modules on one server. A module of the tests owns one table, effects.
-func setup(t *testing.T) (db, other *postgres.DB) {
+// setup returns the pools of two modules in one database. A module of the tests owns one table, effects.
+func setup(t *testing.T) (pool, other *postgres.DB) {
 	t.Helper()
 	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);")}}
-	both := pgtest.New(t, pgtest.Schema{Module: "alpha", Migrations: migrations}, pgtest.Schema{Module: "beta", Migrations: migrations})
-	return both.Module(t, "alpha"), both.Module(t, "beta")
+	db := pgtest.New(t, pgtest.Schema{Module: "alpha", Migrations: migrations}, pgtest.Schema{Module: "beta", Migrations: migrations})
+	return db.Module(t, "alpha"), db.Module(t, "beta")
 }
 
 // answer has the shape of an operation's output: status, a header and the body are what is stored.
@@ -49,38 +49,32 @@ type order struct {
 func keyOf(key string) Key { return NewKey("ann", "POST /things", key, order{"mug"}) }
 
 // place is a use case: one row, and the answer, in one transaction.
-func place(t *testing.T, db *postgres.DB, key Key, id string) (answer, error) {
-	return doOne(t, db, key, func(tx pgx.Tx) (answer, error) {
-		_, err := tx.Exec(t.Context(), "INSERT INTO effects (id) VALUES ($1)", id)
-		return answerOf(id), err
+func place(t *testing.T, pool *postgres.DB, key Key, id string) (got answer, err error) {
+	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		got, err = doTx(t.Context(), tx, key, func() (answer, error) {
+			_, err := tx.Exec(t.Context(), "INSERT INTO effects (id) VALUES ($1)", id)
+			return answerOf(id), err
+		})
+		return err
 	})
+	return got, err
 }
 
-// doOne is DoTx for one key.
-func doOne(t *testing.T, db *postgres.DB, key Key, effect func(tx pgx.Tx) (answer, error)) (answer, error) {
-	var result postgres.Result[answer]
-	err := db.InTx(t.Context(), func(tx pgx.Tx) error {
-		results, err := DoTx(t.Context(), tx, []Key{key}, func(fresh []int) ([]answer, error) {
-			if !cmp.Equal(fresh, []int{0}) {
-				t.Errorf("the new ones of one key are %v", fresh)
-			}
-			a, err := effect(tx)
-			return []answer{a}, err
-		})
-		if err == nil {
-			result = results[0]
-		}
-		return err
+// doTx is DoTx with one key.
+func doTx(ctx context.Context, tx pgx.Tx, key Key, effect func() (answer, error)) (answer, error) {
+	results, err := DoTx(ctx, tx, []Key{key}, func([]int) ([]answer, error) {
+		a, err := effect()
+		return []answer{a}, err
 	})
 	if err != nil {
 		return answer{}, err
 	}
-	return result.Value, result.Err
+	return results[0].Value, results[0].Err
 }
 
-func effects(t *testing.T, db *postgres.DB) (n int) {
+func effects(t *testing.T, pool *postgres.DB) (n int) {
 	t.Helper()
-	if err := db.QueryRow(t.Context(), "SELECT count(*) FROM effects").Scan(&n); err != nil {
+	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM effects").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -88,36 +82,36 @@ func effects(t *testing.T, db *postgres.DB) (n int) {
 
 func TestRepeatedRequestHasTheFirstAnswer(t *testing.T) {
 	t.Parallel()
-	db, _ := setup(t)
-	if _, ok, err := Stored[answer](t.Context(), db, keyOf("k")); ok || err != nil {
+	pool, _ := setup(t)
+	if _, ok, err := Stored[answer](t.Context(), pool, keyOf("k")); ok || err != nil {
 		t.Fatalf("before the first request: %v %v", ok, err)
 	}
 	for _, id := range []string{"one", "two"} {
-		got, err := place(t, db, keyOf("k"), id)
+		got, err := place(t, pool, keyOf("k"), id)
 		if err != nil || !cmp.Equal(got, answerOf("one")) {
 			t.Errorf("placing %s: %v %v", id, got, err)
 		}
 	}
-	got, ok, err := Stored[answer](t.Context(), db, keyOf("k"))
+	got, ok, err := Stored[answer](t.Context(), pool, keyOf("k"))
 	if err != nil || !ok || !cmp.Equal(got, answerOf("one")) {
 		t.Errorf("stored: %v %v %v", got, ok, err)
 	}
-	if n := effects(t, db); n != 1 {
+	if n := effects(t, pool); n != 1 {
 		t.Errorf("%d effects", n)
 	}
 }
 
 func TestKeyOfAnotherRequest(t *testing.T) {
 	t.Parallel()
-	db, other := setup(t)
-	if _, err := place(t, db, keyOf("k"), "one"); err != nil {
+	pool, other := setup(t)
+	if _, err := place(t, pool, keyOf("k"), "one"); err != nil {
 		t.Fatal(err)
 	}
 	reused := NewKey("ann", "POST /things", "k", order{"cup"})
-	if _, _, err := Stored[answer](t.Context(), db, reused); !errors.Is(err, ErrReused) {
+	if _, _, err := Stored[answer](t.Context(), pool, reused); !errors.Is(err, ErrReused) {
 		t.Errorf("stored: %v", err)
 	}
-	if _, err := place(t, db, reused, "two"); !errors.Is(err, ErrReused) {
+	if _, err := place(t, pool, reused, "two"); !errors.Is(err, ErrReused) {
 		t.Errorf("place: %v", err)
 	}
 	for id, key := range map[string]Key{
@@ -125,7 +119,7 @@ func TestKeyOfAnotherRequest(t *testing.T) {
 		"another caller": NewKey("bob", "POST /things", "k", order{"mug"}),
 		"another route":  NewKey("ann", "POST /others", "k", order{"mug"}),
 	} {
-		if got, err := place(t, db, key, id); err != nil || got.Body.ID != id {
+		if got, err := place(t, pool, key, id); err != nil || got.Body.ID != id {
 			t.Errorf("%s: %v %v", id, got, err)
 		}
 	}
@@ -136,45 +130,53 @@ func TestKeyOfAnotherRequest(t *testing.T) {
 
 func TestRunningKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	db, other := setup(t)
-	_, err := doOne(t, db, keyOf("k"), func(pgx.Tx) (answer, error) {
-		if _, err := place(t, db, keyOf("k"), "two"); !errors.Is(err, ErrRunning) {
-			t.Errorf("the same key: %v", err)
-		}
-		// The lock is one per module, key, caller and route.
-		if _, err := place(t, db, NewKey("bob", "POST /things", "k", order{}), "bob's"); err != nil {
-			t.Errorf("another caller's key: %v", err)
-		}
-		if _, err := place(t, other, keyOf("k"), "other"); err != nil {
-			t.Errorf("another module's key: %v", err)
-		}
-		return answerOf("one"), nil
+	pool, other := setup(t)
+	err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) {
+			if _, err := place(t, pool, keyOf("k"), "two"); !errors.Is(err, ErrRunning) {
+				t.Errorf("the same key: %v", err)
+			}
+			// The lock is one per module, key, caller and route.
+			if _, err := place(t, pool, NewKey("bob", "POST /things", "k", order{}), "bob's"); err != nil {
+				t.Errorf("another caller's key: %v", err)
+			}
+			if _, err := place(t, other, keyOf("k"), "other"); err != nil {
+				t.Errorf("another module's key: %v", err)
+			}
+			return answerOf("one"), nil
+		})
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := place(t, db, keyOf("k"), "three"); err != nil || got.Body.ID != "one" {
+	if got, err := place(t, pool, keyOf("k"), "three"); err != nil || got.Body.ID != "one" {
 		t.Errorf("afterwards: %v %v", got, err)
 	}
 }
 
 func TestFailedEffectFreesTheKey(t *testing.T) {
 	t.Parallel()
-	db, _ := setup(t)
+	pool, _ := setup(t)
 	failure := errors.New("no stock")
-	_, err := doOne(t, db, keyOf("k"), func(pgx.Tx) (answer, error) { return answer{}, failure })
+	err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answer{}, failure })
+		return err
+	})
 	if !errors.Is(err, failure) {
 		t.Errorf("the effect's error became %v", err)
 	}
 	// Nor does an answer survive a transaction that fails later.
-	err = db.InTx(t.Context(), func(tx pgx.Tx) error {
-		_, err := DoTx(t.Context(), tx, []Key{keyOf("k")}, func([]int) ([]answer, error) { return []answer{answerOf("lost")}, nil })
-		return errors.Join(err, failure)
+	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		if _, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answerOf("lost"), nil }); err != nil {
+			return err
+		}
+		return failure
 	})
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	if got, err := place(t, db, keyOf("k"), "one"); err != nil || got.Body.ID != "one" {
+	if got, err := place(t, pool, keyOf("k"), "one"); err != nil || got.Body.ID != "one" {
 		t.Errorf("afterwards: %v %v", got, err)
 	}
 }
@@ -182,16 +184,16 @@ func TestFailedEffectFreesTheKey(t *testing.T) {
 // Many at once: one effect, and everybody has its answer or is told to wait.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	db, _ := setup(t)
+	pool, _ := setup(t)
 	for range 20 {
 		key := keyOf(uuid.NewString())
-		before := effects(t, db)
+		before := effects(t, pool)
 		ids := make(chan string, 16)
 		var group sync.WaitGroup
 		for range cap(ids) {
 			group.Go(func() {
 				id := uuid.NewString()
-				switch got, err := place(t, db, key, id); {
+				switch got, err := place(t, pool, key, id); {
 				case errors.Is(err, ErrRunning):
 				case err != nil:
 					t.Error(err)
@@ -206,7 +208,7 @@ func TestStorm(t *testing.T) {
 		for id := range ids {
 			distinct[id] = true
 		}
-		if n := effects(t, db) - before; n != 1 || len(distinct) != 1 {
+		if n := effects(t, pool) - before; n != 1 || len(distinct) != 1 {
 			t.Errorf("%d effects, %d answers", n, len(distinct))
 		}
 	}
@@ -214,13 +216,17 @@ func TestStorm(t *testing.T) {
 
 func TestInvalidKeys(t *testing.T) {
 	t.Parallel()
-	db, _ := setup(t)
+	pool, _ := setup(t)
 	for _, text := range []string{"", strings.Repeat("k", 256), "tab\t", "nul\x00", "é"} {
 		key := keyOf(text)
 		if _, _, err := Stored[answer](t.Context(), nil, key); !errors.Is(err, ErrKey) {
 			t.Errorf("stored %q: %v", text, err)
 		}
-		if _, err := doOne(t, db, key, func(pgx.Tx) (answer, error) { panic("called") }); !errors.Is(err, ErrKey) {
+		err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
+			_, err := doTx(t.Context(), tx, key, func() (answer, error) { panic("called") })
+			return err
+		})
+		if !errors.Is(err, ErrKey) {
 			t.Errorf("do %q: %v", text, err)
 		}
 	}
@@ -234,93 +240,60 @@ func TestInvalidKeys(t *testing.T) {
 
 func TestPrune(t *testing.T) {
 	t.Parallel()
-	db, _ := setup(t)
+	pool, _ := setup(t)
 	for _, key := range []string{"a", "b", "c", "new"} {
-		if _, err := place(t, db, keyOf(key), key); err != nil {
+		if _, err := place(t, pool, keyOf(key), key); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := db.Exec(t.Context(), "UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key <> 'new'")
+	_, err := pool.Exec(t.Context(), "UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key <> 'new'")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []int64{2, 1, 0} {
-		if n, err := prune(t.Context(), db, 24*time.Hour, 2); n != want || err != nil {
+		if n, err := prune(t.Context(), pool, 24*time.Hour, 2); n != want || err != nil {
 			t.Errorf("pruned %d (%v), want %d", n, err, want)
 		}
 	}
-	if _, ok, err := Stored[answer](t.Context(), db, keyOf("new")); !ok || err != nil {
+	if _, ok, err := Stored[answer](t.Context(), pool, keyOf("new")); !ok || err != nil {
 		t.Errorf("a young answer: %v %v", ok, err)
 	}
 }
 
-// Every key of a call has a result of its own, and an effect if it is new.
-func TestManyKeys(t *testing.T) {
+// Keys that come together are decided each by itself, and one that comes twice counts once.
+func TestSeveralKeys(t *testing.T) {
 	t.Parallel()
 	db, _ := setup(t)
-	if _, err := place(t, db, keyOf("stored"), "stored"); err != nil {
+	if _, err := place(t, db, keyOf("stored"), "old"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := doOne(t, db, keyOf("held"), func(pgx.Tx) (answer, error) {
-		keys := []Key{
-			keyOf("one"), keyOf("stored"), keyOf("two"), keyOf("one"), NewKey("ann", "POST /things", "stored", order{"cup"}),
-			keyOf("held"), keyOf(""), NewKey("bob", "POST /things", "one", order{"mug"}), keyOf("stored"), NewKey("ann", "POST /things", "two", order{"cup"}),
-		}
-		want := []postgres.Result[answer]{
-			{Value: answerOf("0")}, {Value: answerOf("stored")}, {Value: answerOf("2")}, {Err: ErrRunning}, {Err: ErrReused},
-			{Err: ErrRunning}, {Err: ErrKey}, {Value: answerOf("7")}, {Value: answerOf("stored")}, {Err: ErrRunning},
-		}
-		err := db.InTx(t.Context(), func(tx pgx.Tx) error {
-			results, err := DoTx(t.Context(), tx, keys, func(fresh []int) (answers []answer, err error) {
-				if diff := cmp.Diff([]int{0, 2, 7}, fresh); diff != "" {
-					t.Errorf("new: %s", diff)
-				}
-				for _, i := range fresh {
-					answers = append(answers, answerOf(fmt.Sprint(i)))
-				}
-				return answers, nil
-			})
-			if diff := cmp.Diff(want, results, cmpopts.EquateErrors()); diff != "" {
-				t.Error(diff)
+	keys := []Key{keyOf("stored"), keyOf("new"), keyOf("new"), NewKey("ann", "POST /things", "stored", order{"cup"}), keyOf(""), keyOf("newer")}
+	var fresh []int
+	var results []postgres.Result[answer]
+	err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
+		results, err = DoTx(t.Context(), tx, keys, func(indexes []int) (answers []answer, err error) {
+			fresh = indexes
+			for range indexes {
+				answers = append(answers, answerOf("fresh"))
 			}
-			return err
+			return answers, nil
 		})
-		return answerOf("held"), err
+		return err
 	})
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || !slices.Equal(fresh, []int{1, 5}) {
+		t.Fatalf("the effect was given %v: %v", fresh, err)
 	}
-	for key, id := range map[string]string{"one": "0", "two": "2", "stored": "stored", "held": "held"} {
-		if got, ok, err := Stored[answer](t.Context(), db, keyOf(key)); err != nil || !ok || got.Body.ID != id {
-			t.Errorf("stored for %s: %v %v %v", key, got, ok, err)
+	for i, want := range []error{nil, nil, ErrRunning, ErrReused, ErrKey, nil} {
+		if !errors.Is(results[i].Err, want) {
+			t.Errorf("key %d: %v, want %v", i, results[i].Err, want)
 		}
 	}
-	if got, _, err := Stored[answer](t.Context(), db, NewKey("bob", "POST /things", "one", order{"mug"})); err != nil || got.Body.ID != "7" {
-		t.Errorf("stored for another caller: %v %v", got, err)
+	if results[0].Value != answerOf("old") || results[1].Value != answerOf("fresh") || results[5].Value != answerOf("fresh") {
+		t.Errorf("the answers are %+v", results)
 	}
-}
-
-// When none of the keys is new there is no effect, and when the transaction fails, none of them has an answer.
-func TestManyKeysOfWhichNoneIsNew(t *testing.T) {
-	t.Parallel()
-	db, _ := setup(t)
-	keys := []Key{keyOf("one"), keyOf("two")}
-	do := func(effect func(fresh []int) ([]answer, error)) (results []postgres.Result[answer], err error) {
-		err = db.InTx(t.Context(), func(tx pgx.Tx) error {
-			results, err = DoTx(t.Context(), tx, keys, effect)
-			return err
-		})
-		return results, err
-	}
-	failure := errors.New("no stock")
-	if _, err := do(func([]int) ([]answer, error) { return nil, failure }); !errors.Is(err, failure) {
-		t.Errorf("the effect's error became %v", err)
-	}
-	if _, err := do(func([]int) ([]answer, error) { return []answer{answerOf("1"), answerOf("2")}, nil }); err != nil {
-		t.Fatal(err)
-	}
-	results, err := do(func(fresh []int) ([]answer, error) { t.Errorf("new again: %v", fresh); return nil, failure })
-	if err != nil || len(results) != 2 || results[0].Value != answerOf("1") || results[1].Value != answerOf("2") {
-		t.Errorf("again: %v %v", results, err)
+	for _, key := range []string{"new", "newer"} {
+		if got, ok, err := Stored[answer](t.Context(), db, keyOf(key)); !ok || err != nil || got != answerOf("fresh") {
+			t.Errorf("%s: stored %v %v %v", key, got, ok, err)
+		}
 	}
 }

@@ -46,19 +46,20 @@ func newShop(t *testing.T) *shop {
 	t.Helper()
 	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: effects}, pgtest.Schema{Module: "listener", Migrations: effects})
 	b := startBroker(t)
-	return &shop{
+	s := &shop{
 		broker: b, bus: newConfig(t, b.URL()), teller: db.Module(t, "teller"), listener: db.Module(t, "listener"),
 		events: events.Config{
 			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
 			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour,
 		},
 	}
+	s.outbox = events.NewOutbox(s.teller, open(t, s.bus), s.events, slog.New(slog.DiscardHandler))
+	return s
 }
 
-// tell runs the teller's outbox until the test ends.
+// tell runs the teller's relay until the test ends.
 func (s *shop) tell(t *testing.T) {
 	t.Helper()
-	s.outbox = events.NewOutbox(s.teller, open(t, s.bus), s.events, slog.New(slog.DiscardHandler))
 	start(t, s.outbox.Run)
 }
 
@@ -112,12 +113,12 @@ func count(ctx context.Context, tx pgx.Tx, h happened) error {
 }
 
 // eventually asks until the query answers want.
-func eventually(t *testing.T, db *postgres.DB, want int64, query string) {
+func eventually(t *testing.T, pool *postgres.DB, want int64, query string) {
 	t.Helper()
 	deadline := time.Now().Add(2 * patience)
 	for {
 		var got int64
-		if err := db.QueryRow(t.Context(), query).Scan(&got); err != nil {
+		if err := pool.QueryRow(t.Context(), query).Scan(&got); err != nil {
 			t.Fatal(err)
 		}
 		if got == want {
@@ -196,7 +197,7 @@ func TestTheBrokerForgets(t *testing.T) {
 			s.listen(t, count)
 			eventually(t, s.listener, 100, once) // the bus works again, and 50 events are lost
 			eventually(t, s.teller, 0, waiting)
-			if n, err := events.Replay(t.Context(), s.teller.Pool, began); err != nil || n != 150 {
+			if n, err := events.Replay(t.Context(), s.teller.Pool, began, func(int64) {}); err != nil || n != 150 {
 				t.Fatalf("replay: %d, %v", n, err)
 			}
 			eventually(t, s.listener, 150, once)
@@ -227,7 +228,7 @@ func TestPoisonEndsAsADeadLetterAndHoldsUpNobody(t *testing.T) {
 }
 
 // eventuallyAtLeast asks until the query answers want or more.
-func eventuallyAtLeast(t *testing.T, db *postgres.DB, want int64, query string) {
+func eventuallyAtLeast(t *testing.T, pool *postgres.DB, want int64, query string) {
 	t.Helper()
-	eventually(t, db, 1, fmt.Sprintf("SELECT count(*) FROM (%s) AS asked (n) WHERE n >= %d", query, want))
+	eventually(t, pool, 1, fmt.Sprintf("SELECT count(*) FROM (%s) AS asked (n) WHERE n >= %d", query, want))
 }

@@ -68,7 +68,7 @@ func FuzzEnvelope(f *testing.F) {
 		}
 		e.settled(t)
 		var handled, dead int
-		err := e.db.QueryRow(t.Context(), `SELECT (SELECT coalesce(sum(times), 0) FROM effects),
+		err := e.pool.QueryRow(t.Context(), `SELECT (SELECT coalesce(sum(times), 0) FROM effects),
 			(SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND reason <> '')`).Scan(&handled, &dead)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +86,7 @@ type envelopes struct {
 	js      jetstream.JetStream
 	durable string
 	last    uint64 // message that was published
-	db      *postgres.DB
+	pool    *postgres.DB
 	log     *droppings
 }
 
@@ -97,8 +97,8 @@ func newEnvelopes(f *testing.F) *envelopes {
 		f.Fatal(err)
 	}
 	e := &envelopes{
-		log: &droppings{},
-		db:  pgtest.New(f, pgtest.Schema{Module: "listener", Migrations: effects}).Module(f, "listener"),
+		log:  &droppings{},
+		pool: pgtest.New(f, pgtest.Schema{Module: "listener", Migrations: effects}).Module(f, "listener"),
 		cfg: natsbus.Config{
 			URL: broker.URL(), Stream: "fuzz-" + uuid.NewString()[:8], Replicas: 1, MaxAge: time.Hour,
 			AckWait: time.Minute, MaxAckPending: 256, NakDelay: 10 * time.Millisecond, PublishTimeout: 5 * time.Second,
@@ -126,7 +126,7 @@ func newEnvelopes(f *testing.F) *envelopes {
 		RelayBatch: 50, ConsumerBatch: 20, Poll: time.Hour, MaxAttempts: 1, RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond,
 		OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour,
 	}
-	consumer := events.NewConsumer(e.db, bus.Subscriber("listener"), []events.Handler{events.On(
+	consumer := events.NewConsumer(e.pool, bus.Subscriber("listener"), []events.Handler{events.On(
 		func(ctx context.Context, tx pgx.Tx, h happened) error {
 			if h.Thing == "poison" {
 				return errors.New("poison")
@@ -164,7 +164,7 @@ func (e *envelopes) forget(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range []string{"inbox", "failed", "effects"} {
-		if _, err := e.db.Exec(t.Context(), "DELETE FROM "+table); err != nil {
+		if _, err := e.pool.Exec(t.Context(), "DELETE FROM "+table); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -97,7 +98,7 @@ func (g *Group[In, Out]) settle(calls []call[In, Out]) {
 		switch {
 		case err == nil:
 			c.done <- results[i]
-		case len(calls) == 1:
+		case len(calls) == 1 || errors.Is(err, ErrNoAnswer): // each of them would wait as long
 			c.done <- Result[Out]{Err: err}
 		default:
 			g.settle(calls[i : i+1])
@@ -118,12 +119,17 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 	for i, c := range calls {
 		in[i] = c.in
 	}
+	begun := false
 	err = g.db.InTx(ctx, func(tx pgx.Tx) (err error) {
+		begun = true
 		results, err = g.run(ctx, tx, in)
 		if err == nil && len(results) != len(in) {
 			panic("postgres: a call of a group has no result")
 		}
 		return err
 	})
+	if !begun {
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+	}
 	return results, err
 }

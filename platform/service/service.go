@@ -19,7 +19,6 @@ import (
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/telemetry"
 	"example.com/shop/platform/web"
-	"example.com/shop/platform/worker"
 )
 
 // Config is what every serving process can be told.
@@ -63,7 +62,7 @@ const (
 type Module interface {
 	Routes(api huma.API)
 	Handlers() []events.Handler
-	Workers() []*worker.Worker
+	Workers() []func(context.Context) error // its background loops
 }
 
 // closeLimit bounds how long pools are closed. Only what was cut off still holds a connection, and it may hold it for good.
@@ -166,9 +165,7 @@ func (s *Service) Serve(ctx context.Context, db *postgres.DB, m Module) error {
 		return err
 	}
 	s.consuming = append(s.consuming, consumer.Run)
-	for _, w := range m.Workers() {
-		s.consuming = append(s.consuming, w.Run)
-	}
+	s.consuming = append(s.consuming, m.Workers()...)
 	return nil
 }
 

@@ -157,12 +157,12 @@ func TestDiscovery(t *testing.T) {
 // An event that a request publishes names the request, its caller and its trace.
 func TestEventsKnowTheirOrigin(t *testing.T) {
 	b := newBench(t, Config{})
-	var cause events.Cause // of what the request publishes
-	err := b.Mount("told", func(api huma.API) {
-		for path, access := range map[string][]map[string][]string{"/v1/told": Customer, "/v1/told/open": Public} {
+	var got events.Cause
+	err := b.Mount("things", func(api huma.API) {
+		for path, access := range map[string][]map[string][]string{"/v1/things": Customer, "/v1/things/open": Public} {
 			op := huma.Operation{Method: http.MethodPost, Path: path, Security: access}
 			huma.Register(api, op, func(ctx context.Context, _ *nothing) (*nothing, error) {
-				cause = events.CauseOf(ctx)
+				got = events.CauseOf(ctx)
 				return &nothing{}, nil
 			})
 		}
@@ -171,14 +171,14 @@ func TestEventsKnowTheirOrigin(t *testing.T) {
 		t.Fatal(err)
 	}
 	trace := "0af7651916cd43dd8448eb211c80319c"
-	for path, actor := range map[string]string{"/v1/told": "customer:ann", "/v1/told/open": "anonymous"} {
+	for path, actor := range map[string]string{"/v1/things": "customer:ann", "/v1/things/open": "anonymous"} {
 		b.send(t, http.MethodPost, path, "", "Authorization", b.customer(t), "X-Request-Id", "req-7",
 			"Traceparent", "00-"+trace+"-b7ad6b7169203331-00", "Tracestate", "a="+strings.Repeat("b", 250))
-		if _, there := cause["tracestate"]; there {
-			t.Errorf("%s: the event keeps what a client's vendor says: %v", path, cause)
+		if _, there := got["tracestate"]; there {
+			t.Errorf("%s: the event keeps what a client's vendor says: %v", path, got)
 		}
-		if cause["correlationid"] != "req-7" || cause["actor"] != actor || !strings.Contains(cause["traceparent"], trace) {
-			t.Errorf("%s: the event's cause is %v", path, cause)
+		if got["correlationid"] != "req-7" || got["actor"] != actor || !strings.Contains(got["traceparent"], trace) {
+			t.Errorf("%s: the event's cause is %v", path, got)
 		}
 	}
 }

@@ -49,8 +49,8 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 		progress(0.9)
 	})
 	var told uint64
-	err = s.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM orders.outbox WHERE published_at > $1) +
-		(SELECT count(*) FROM inventory.outbox WHERE published_at > $1) + (SELECT count(*) FROM payments.outbox WHERE published_at > $1)`, changed).Scan(&told)
+	err = s.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM orders.outbox WHERE created_at > $1) +
+		(SELECT count(*) FROM inventory.outbox WHERE created_at > $1) + (SELECT count(*) FROM payments.outbox WHERE created_at > $1)`, changed).Scan(&told)
 	if err != nil {
 		t.Fatal(err)
 	}

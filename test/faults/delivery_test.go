@@ -2,54 +2,48 @@ package faults
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// tellers are the modules with something in their outbox.
-var tellers = []string{"orders", "inventory", "payments"}
+// publishers are the modules with something in their outbox.
+var publishers = []string{"orders", "inventory", "payments"}
 
-// Events come late, twice, and in another order than they were told. Four of ten are held back where the relay does not see them, as if
-// their transactions took that long, and are let go in any order; and of what was told, some is told again all the time.
+// Events come late, twice, and in another order than they were published. Four of ten fail when they are handled before they have a
+// certain age, so that each module handles them later than others; and some are replayed all the time.
 func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	for _, m := range tellers {
-		s.exec(t, fmt.Sprintf(holdBack, m, r.Perm(10)[:4]))
+	for _, inbox := range inEach("inbox") {
+		defer s.trigger(t, "BEFORE INSERT", inbox, fmt.Sprintf(tooYoung, r.Perm(10)[:4]))()
 	}
 	progress(0.2)
 	for until := time.Now().Add(2 * outlasts); time.Now().Before(until); rest(r, 400*time.Millisecond) {
-		m := tellers[r.IntN(len(tellers))]
-		s.tellAgain(t, r, m, "published_at = 'infinity'", r.IntN(40))
-		s.tellAgain(t, r, m, "published_at < now()", r.IntN(40))
-	}
-	for _, m := range tellers {
-		s.exec(t, "DROP FUNCTION "+m+".hold_back CASCADE")
-		s.exec(t, "DROP SEQUENCE "+m+".told")
-		s.tellAgain(t, r, m, "published_at = 'infinity'", math.MaxInt)
+		s.replaySome(t, r, publishers[r.IntN(len(publishers))], r.IntN(80))
 	}
 }
 
-// holdBack holds back those events of a module whose number ends with one of four digits.
-const holdBack = `
-	CREATE SEQUENCE %[1]s.told;
-	CREATE FUNCTION %[1]s.hold_back() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-	BEGIN
-		IF strpos('%[2]v', (nextval('%[1]s.told') %% 10)::text) > 0 THEN
-			NEW.published_at := 'infinity';
-		END IF;
-		RETURN NEW;
-	END $$;
-	CREATE TRIGGER hold_back BEFORE INSERT ON %[1]s.outbox FOR EACH ROW EXECUTE FUNCTION %[1]s.hold_back()`
+// tooYoung refuses the events whose number, which any byte of their id is, ends with one of four digits, for a time that depends on
+// another byte. An id begins with the milliseconds at which it was made (RFC 9562).
+const tooYoung = `
+	IF strpos('%v', (get_byte(uuid_send(NEW.event_id), 15) %% 10)::text) > 0
+		AND clock_timestamp() < to_timestamp(('x' || translate(left(NEW.event_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)
+			+ interval '100 ms' * (get_byte(uuid_send(NEW.event_id), 14) %% 20)
+	THEN
+		RAISE 'not yet';
+	END IF;
+	RETURN NEW;`
 
-// tellAgain has the relay tell some of the events that are in such a state, or for the first time.
-func (s *shop) tellAgain(t *testing.T, r *rand.Rand, module, state string, most int) {
+// replaySome replays some of the module's events.
+func (s *shop) replaySome(t *testing.T, r *rand.Rand, module string, most int) {
 	t.Helper()
-	ids := s.shuffled(t, r, "SELECT id::text FROM "+module+".outbox WHERE "+state+" ORDER BY id")
-	s.exec(t, `UPDATE `+module+`.outbox SET published_at = NULL, replays = replays + 1 WHERE id IN (
-		SELECT id FROM `+module+`.outbox WHERE id = ANY ($1::uuid[]) AND `+state+` FOR UPDATE SKIP LOCKED)`, ids[:min(most, len(ids))])
+	ids := s.shuffled(t, r, "SELECT id::text FROM "+module+".outbox ORDER BY id")
+	s.exec(t, strings.ReplaceAll(`
+		WITH again AS (UPDATE m.outbox SET replays = replays + 1 WHERE id = ANY ($1::uuid[]) RETURNING id, topic, replays)
+		INSERT INTO m.outbox_pending (event_id, topic, replays) SELECT id, topic, replays FROM again
+		ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays`, "m.", module+"."), ids[:min(most, len(ids))])
 }
 
 // shuffled is the query's one column in an order of r's: PostgreSQL's own random() would not follow the seed.
@@ -68,7 +62,7 @@ func (s *shop) shuffled(t *testing.T, r *rand.Rand, query string) []string {
 	return all
 }
 
-// An operator who knows of no reason has everything told again, twice.
+// An operator who knows of no reason has everything replayed, twice.
 func replay(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 2) {
 		progress(moment)

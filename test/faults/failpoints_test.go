@@ -1,30 +1,48 @@
 package faults
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"example.com/shop/platform/devkit/child"
+	"example.com/shop/topology"
 )
 
-// failpoints are the moments between two steps that cannot be one, with the module whose process dies there; of any module when empty.
+// failpoints are the moments between two steps that cannot be one, with the module whose process dies
+// there; any when empty.
 var failpoints = []struct{ name, module string }{
-	{"placed, not committed", "orders"},
-	{"committed, nobody knows", "orders"}, // neither the customer nor the relay
+	{"committed, not published", "orders"}, // nor is the customer answered
 	{"published, not marked", "orders"},
 	{"published, not marked", "inventory"},
-	{"handled, not committed", ""},
 	{"committed, not acknowledged", ""},
 	{"claimed, not called", "payments"},
 	{"answered, not stored", "payments"},
 	{"mailed, not marked", "notifications"},
 }
 
-// dieAt has a process die at the point, on one of its first passings, and starts it again without.
+// ofFailpoints are the matrix's rows for them.
+func ofFailpoints() (rows []fault) {
+	for _, f := range failpoints {
+		name := "dies: " + f.name
+		if f.module != "" {
+			name += " (" + f.module + ")"
+		}
+		rows = append(rows, fault{name: name, tagged: true, do: dieAt(f.name, f.module)})
+	}
+	return rows
+}
+
+// dieAt has a process die at the failpoint, on one of its first passings, and starts it again without.
 func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		progress(0.1)
@@ -51,20 +69,66 @@ func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progre
 			t.Errorf("%s did not die at the point: %v", victim.Name, victim.Err())
 		}
 		victim.Env = before
-		if err := s.Restart(t.Context(), victim); err != nil {
-			t.Errorf("restart %s: %v", victim.Name, err)
-		}
+		s.restart(t, victim, func() error { return nil })
 	}
 }
 
-// ofFailpoints are the matrix's rows for them.
-func ofFailpoints() (rows []fault) {
-	for _, f := range failpoints {
-		name := "dies: " + f.name
-		if f.module != "" {
-			name += " (" + f.module + ")"
-		}
-		rows = append(rows, fault{name: name, edited: true, do: dieAt(f.name, f.module)})
+// failpointBin is the folder of the binaries with failpoints, which are built once.
+func failpointBin(t *testing.T) string {
+	t.Helper()
+	folder, err := buildWithFailpoints()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return rows
+	return folder
+}
+
+var buildWithFailpoints = sync.OnceValues(func() (string, error) {
+	return topology.Build(context.Background(), "-tags=failpoints")
+})
+
+// dieInCommit kills a process while PostgreSQL is about to commit a transaction that has inserted a
+// row into the table for which the condition holds, and has the transaction end with the process.
+// The module is any when empty.
+func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+		progress(moments(r, 1)[0])
+		module := cmp.Or(module, topology.Modules[r.IntN(len(topology.Modules))])
+		victim := s.serving(t, module)
+		goOn := s.trigger(t, atCommit, module+"."+table, "IF "+condition+" THEN PERFORM pg_sleep(60); END IF; RETURN NULL;")
+		about := false
+		for deadline := time.Now().Add(time.Minute); !about; time.Sleep(time.Millisecond) {
+			sleeps := "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"
+			err := s.admin.QueryRow(t.Context(), sleeps).Scan(&about)
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("%s never came to commit to %s.%s: %v", victim.Name, module, table, err)
+			}
+		}
+		s.restart(t, victim, func() error {
+			err := victim.Signal(os.Kill)
+			<-victim.Done()
+			s.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", module+"_rt")
+			goOn()
+			return err
+		})
+	}
+}
+
+// What is shipped has no failpoints, not even their names.
+func TestWhatIsShippedHasNoFailpoints(t *testing.T) {
+	texts := []string{"FAILPOINT"}
+	for _, f := range failpoints {
+		texts = append(texts, f.name)
+	}
+	for _, command := range append([]string{"monolith"}, topology.Modules...) {
+		binary, err := os.ReadFile(filepath.Join(bin, command))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			if bytes.Contains(binary, []byte(text)) {
+				t.Errorf("%s contains %q", command, text)
+			}
+		}
+	}
 }

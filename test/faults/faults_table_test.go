@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// faults are the rows of the matrix. Those of the edited binaries stand together, so that the shop is exchanged once.
+// faults are the rows of the matrix. Those of the binaries with failpoints stand together, so that the shop is exchanged once.
 var faults = append([]fault{
 	{name: "nothing", smoke: []string{monolith}, do: nothing},
 	{name: "each process is killed", smoke: []string{monolith, split}, do: killEach},
@@ -30,7 +30,9 @@ var faults = append([]fault{
 	{name: "customers change their minds", do: regret},
 	{name: "the provider loses answers", do: moodyProvider},
 	{name: "PostgreSQL's disk is full", alone: onSmallDisk, needs: canMount, do: fillDisk},
-	{name: "a handler panics", edited: true, do: panicking},
+	{name: "a handler has a bug", do: mendHandler},
+	{name: "dies: placed, not committed", do: dieInCommit("orders", "orders", "true")},
+	{name: "dies: handled, not committed", do: dieInCommit("", "inbox", "true")},
 }, ofFailpoints()...)
 
 func nothing(*testing.T, *shop, *rand.Rand, func(float64)) {}

@@ -45,8 +45,8 @@ var finally = map[string]string{
 		SELECT o.id FROM orders.orders o LEFT JOIN notifications.messages m ON m.order_id = o.id
 		GROUP BY o.id, o.status HAVING count(m.id) <> 1 OR min(m.status) <> 'sent' OR min(m.kind) <> o.status`,
 	"every outbox is drained": `
-		SELECT id FROM orders.outbox WHERE published_at IS NULL UNION ALL SELECT id FROM inventory.outbox WHERE published_at IS NULL
-		UNION ALL SELECT id FROM payments.outbox WHERE published_at IS NULL`,
+		SELECT event_id FROM orders.outbox_pending UNION ALL SELECT event_id FROM inventory.outbox_pending
+		UNION ALL SELECT event_id FROM payments.outbox_pending`,
 	"every event reached every listener": missing(),
 	"nothing is a dead letter": `
 		SELECT event_id FROM orders.failed UNION ALL SELECT event_id FROM inventory.failed

@@ -29,7 +29,7 @@ type fault struct {
 	name     string
 	only     string                              // the topology that it is possible in; both when empty
 	smoke    []string                            // the topologies that make test runs it in; make long SUITE=faults runs it in all
-	edited   bool                                // it needs the edited binaries, see edits_test.go
+	tagged   bool                                // it needs the binaries with failpoints
 	replicas int                                 // how many processes more serve the same schemas
 	clients  int                                 // how many more of them than usual, who do not rest
 	alone    func(t *testing.T) topology.Options // it needs a shop of its own, such as this
@@ -133,7 +133,7 @@ type matrix struct {
 	numbers map[[2]string]int // of the cells of both topologies
 
 	shop   *shop
-	edited bool // the shop's binaries
+	tagged bool // the shop's binaries
 	logs   *journal
 }
 
@@ -185,7 +185,7 @@ func (m *matrix) number(f fault) string {
 // open returns the shop of the cell before, or a new one.
 func (m *matrix) open(t *testing.T, f fault) *shop {
 	t.Helper()
-	if s := m.shop; s != nil && f.alone == nil && m.edited == f.edited && len(s.taken) < tired {
+	if s := m.shop; s != nil && f.alone == nil && m.tagged == f.tagged && len(s.taken) < tired {
 		return s
 	}
 	m.close(t)
@@ -194,8 +194,8 @@ func (m *matrix) open(t *testing.T, f fault) *shop {
 	if f.alone != nil {
 		mix = f.alone(t)
 	}
-	if m.edited = f.edited; m.edited {
-		mix.Bin = editedBin(t)
+	if m.tagged = f.tagged; m.tagged {
+		mix.Bin = failpointBin(t)
 	}
 	mix.Out = m.logs
 	var err error

@@ -12,15 +12,15 @@ import (
 	"example.com/shop/topology"
 )
 
-// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the rules stayed green here, their being green
-// in the matrix would prove nothing.
+// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the rules
+// stayed green here, their being green in the matrix would prove nothing.
 type control struct {
-	without  string // mechanisms of edits_test.go, separated by commas
+	without  string // mechanisms, which sabotage takes away
+	sabotage sabotage
 	split    bool
 	env      []string
 	clients  int
 	replicas int
-	prepare  func(t *testing.T, s *shop)
 	do       func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
 	red      []string // the rules that must be found broken; none when another mechanism is still there
 }
@@ -32,32 +32,44 @@ const (
 )
 
 var controls = []control{
-	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped at the inbox, and again by the rules.
-	{without: "inbox,once", do: disturbDelivery, red: []string{balanced}},
-	{without: "once", do: disturbDelivery},
-	{without: "inbox", do: disturbDelivery},
-	{without: "publish before mark", do: killEach, red: []string{reached}},
-	{without: "commit before acknowledgement", split: true, do: dieAt("acknowledged, not applied, orders.confirmed.v1", "inventory"),
+	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped at the
+	// inbox, and again by the rules.
+	{without: "inbox,once", sabotage: sabotage{moveAgain}, do: disturbForgetful, red: []string{balanced}},
+	{without: "once", sabotage: sabotage{moveAgain}, do: disturbDelivery},
+	{without: "inbox", do: disturbForgetful},
+	{without: "publish before mark", sabotage: sabotage{markUnpublished}, do: killEach, red: []string{reached}},
+	{without: "commit before acknowledgement", sabotage: sabotage{acknowledgeEarly}, split: true,
+		do:  dieInCommit("inventory", "inbox", "NEW.topic = 'orders.confirmed.v1'"),
 		red: []string{reached, "a confirmed order is shipped"}},
-	{without: "commit before acknowledgement,deadlines", split: true, do: dieAt("acknowledged, not applied, orders.placed.v1", "inventory"),
-		red: []string{"every order is confirmed or cancelled"}},
-	{without: "tombstones", do: disturbDelivery, red: []string{"a cancelled order holds no stock", "a cancelled order holds no money", paidOnce}},
-	{without: "repetitions", do: dieAt("committed, nobody knows", "orders"), red: []string{answered}},
-	{without: "an end of what an order begins", do: nothing, red: []string{givenBack}},
-	{without: "stored answers", do: dieAt("committed, nobody knows", "orders"), red: []string{storedOnce}},
-	{without: "commits on disk", prepare: commitLater, do: killPostgres, red: []string{storedOnce}},
-	{without: "one key for all tries", do: nothing, red: []string{onlyAsked, paidOnce}},
-	{without: "dead letters", do: poisonEvents, red: []string{deadLetters, reached}},
-	{without: "full scans", clients: 5 * cellClients, do: fiveTimes, red: []string{"every outbox is drained"}},
-	{without: "where a move starts", do: regret, red: []string{"every order was told of once"}},
-	{without: "the difference between yes and no", do: nothing,
+	{without: "commit before acknowledgement,deadlines", split: true,
+		sabotage: sabotage{acknowledgeEarly, postponeDeadlines},
+		do:       dieInCommit("inventory", "inbox", "NEW.topic = 'orders.placed.v1'"),
+		red:      []string{"every order is confirmed or cancelled"}},
+	{without: "tombstones", sabotage: sabotage{dropTombstones}, do: disturbDelivery,
+		red: []string{"a cancelled order holds no stock", "a cancelled order holds no money", paidOnce}},
+	{without: "repetitions", sabotage: sabotage{forgetRequest},
+		do: dieAt("committed, not published", "orders"), red: []string{answered}},
+	{without: "stored answers", sabotage: sabotage{dropAnswers},
+		do: dieAt("committed, not published", "orders"), red: []string{storedOnce}},
+	{without: "an end of idle transactions", sabotage: sabotage{leaveOpen}, do: nothing, red: []string{givenBack}},
+	{without: "commits on disk", sabotage: sabotage{commitLater}, do: killPostgres, red: []string{storedOnce}},
+	{without: "one key for all tries", sabotage: sabotage{changeKeys}, do: nothing, red: []string{onlyAsked, paidOnce}},
+	{without: "dead letters", sabotage: sabotage{dropFailures}, do: poisonEvents, red: []string{deadLetters, reached}},
+	{without: "full scans", sabotage: sabotage{skipEvents}, do: killEach, red: []string{"every outbox is drained"}},
+	{without: "where a move starts", sabotage: sabotage{moveConfirmed}, do: regret,
+		red: []string{"every order was told of once"}},
+	{without: "the difference between yes and no", sabotage: sabotage{confirmDeclined}, do: nothing,
 		red: []string{"a confirmed order is reserved or shipped, and paid", declinedEnd, paidOnce}},
-	{without: "causes", do: nothing, red: []string{"what is told of a confirmed order has the trace and the correlation of the request that placed it"}},
-	{without: "turns", clients: 5 * cellClients, replicas: 2, do: fiveTimes, red: []string{"nothing deadlocked"}},
-	{without: "excuses", env: []string{"EVENTS_MAX_ATTEMPTS=1"}, do: terminateBackends, red: []string{"nothing is a dead letter"}},
-	{without: "one Message-ID for all tries", do: nothing, red: []string{mailedOnce}},
-	{without: "send before mark", do: killEach, red: []string{mailedOnce}},
-	{without: "judgement of stock", prepare: allowDebt, do: nothing,
+	{without: "causes", sabotage: sabotage{dropCauses}, do: nothing,
+		red: []string{"what is told of a confirmed order has the trace and the correlation of the request that placed it"}},
+	{without: "turns", sabotage: sabotage{lockNothing}, clients: 5 * cellClients, replicas: 2, do: fiveTimes,
+		red: []string{"nothing deadlocked"}},
+	{without: "excuses", sabotage: sabotage{failAtRandom}, env: []string{"EVENTS_MAX_ATTEMPTS=1"}, do: nothing,
+		red: []string{"nothing is a dead letter"}},
+	{without: "one Message-ID for all tries", sabotage: sabotage{changeMessageIDs}, do: nothing,
+		red: []string{mailedOnce}},
+	{without: "send before mark", sabotage: sabotage{markUnsent}, do: killEach, red: []string{mailedOnce}},
+	{without: "a count of what is on hand", sabotage: sabotage{sellTwice}, do: nothing,
 		red: []string{"what came in is on hand, reserved or shipped, and none is negative", linear}},
 }
 
@@ -111,15 +123,15 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 		where = split
 	}
 	logs := &journal{}
-	s, err := openForCell(t.Context(), where, topology.Options{Bin: editedBin(t), Out: logs, Env: append([]string{"BROKEN=" + c.without}, c.env...)})
+	s, err := openForCell(t.Context(), where, topology.Options{Bin: failpointBin(t), Out: logs, Env: c.env})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, logs.end())
 	}
 	t.Cleanup(func() { s.close(t) })
 	s.quiet = 10 * time.Second // longer than anything that has a deadline, and short, for most of these never settle
 	s.crowd(c.clients)
-	if c.prepare != nil {
-		c.prepare(t, s)
+	for _, takeAway := range c.sabotage {
+		takeAway(t, s)
 	}
 	r := chance(seed, t.Name())
 	s.seed = r.Uint64()
@@ -159,19 +171,3 @@ func (c control) judge(t *testing.T, red []string) string {
 
 // fiveTimes is five times the load.
 func fiveTimes(_ *testing.T, _ *shop, _ *rand.Rand, progress func(float64)) { progress(5) }
-
-// commitLater has PostgreSQL acknowledge commits that are not on disk.
-func commitLater(t *testing.T, s *shop) {
-	t.Helper()
-	s.exec(t, "ALTER DATABASE shop SET synchronous_commit = off")
-	s.exec(t, "ALTER SYSTEM SET wal_writer_delay = '10s'")
-	s.exec(t, "ALTER SYSTEM SET wal_writer_flush_after = '64MB'")
-	s.exec(t, "SELECT pg_reload_conf()")
-	s.set(t, nil, s.modules()...) // for new sessions
-}
-
-// allowDebt takes away the constraints that would refuse what the rule looks for, so that it has something to find.
-func allowDebt(t *testing.T, s *shop) {
-	t.Helper()
-	s.exec(t, "ALTER TABLE inventory.stock DROP CONSTRAINT stock_on_hand_check")
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -99,12 +100,17 @@ func (s *shop) effects(t *testing.T) (effects map[string]effect, broken []string
 	}
 	getJSON(t, s.Outside.ProviderURL+"/ledger", &ledger)
 	orderOf := map[string]string{}
-	rows, err := s.admin.Query(t.Context(), "SELECT id::text, order_id::text FROM payments.attempts")
+	rows, err := s.admin.Query(t.Context(), "SELECT id, order_id::text FROM payments.payments")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var key, order string
-	if _, err := pgx.ForEachRow(rows, []any{&key, &order}, func() error { orderOf[key] = order; return nil }); err != nil {
+	var id uuid.UUID
+	var order string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &order}, func() error {
+		orderOf[id.String()] = order                                 // of the capture
+		orderOf[uuid.NewSHA1(id, []byte("refund")).String()] = order // of the refund
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	effects = map[string]effect{}
@@ -133,7 +139,7 @@ func (s *shop) effects(t *testing.T) (effects map[string]effect, broken []string
 func (s *shop) paymentOf(t *testing.T, orderID string) string {
 	t.Helper()
 	var belief string
-	err := s.admin.QueryRow(t.Context(), `SELECT p::text || ' ' || coalesce((SELECT string_agg(a::text, ' ') FROM payments.attempts a WHERE a.order_id = p.order_id), '')
+	err := s.admin.QueryRow(t.Context(), `SELECT p::text || ' ' || coalesce((SELECT string_agg(j::text, ' ') FROM payments.jobs j WHERE j.key = p.order_id::text), '')
 		FROM payments.payments p WHERE p.order_id = $1`, orderID).Scan(&belief)
 	if err != nil {
 		return err.Error()

@@ -17,21 +17,13 @@ import (
 // The provider has a bad day: answers are lost after the money has moved, come late, or are an error; and what was asked once reaches it
 // twice. Each with the same chance, for every request.
 func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	target, err := url.Parse(s.Outside.ProviderURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward := &httputil.ReverseProxy{
-		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		ErrorLog: log.New(io.Discard, "", 0), // who gives up waiting is part of the fault
-	}
 	var mu sync.Mutex
 	mood := func() int {
 		mu.Lock()
 		defer mu.Unlock()
 		return r.IntN(6)
 	}
-	moody := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	undo := s.beforeProvider(t, func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 		switch mood() {
 		case 0: // lost
 			forward.ServeHTTP(httptest.NewRecorder(), r)
@@ -53,10 +45,24 @@ func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) 
 		default:
 			forward.ServeHTTP(w, r)
 		}
-	}))
-	defer moody.Close()
-	undo := s.set(t, []string{"PAYMENTS_PROVIDER_URL=" + moody.URL}, s.serving(t, "payments"))
+	})
 	progress(1)
 	time.Sleep(outlasts) // what is owed is asked for again and again
 	undo()
+}
+
+// beforeProvider has payments reach the provider through a handler, until undo is called.
+func (s *shop) beforeProvider(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, forward http.Handler)) (undo func()) {
+	t.Helper()
+	target, err := url.Parse(s.Outside.ProviderURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorLog: log.New(io.Discard, "", 0), // who gives up waiting is part of the fault
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, forward) }))
+	t.Cleanup(server.Close)
+	return s.set(t, []string{"PAYMENTS_PROVIDER_URL=" + server.URL}, s.serving(t, "payments"))
 }

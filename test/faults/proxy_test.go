@@ -17,6 +17,7 @@ import (
 type proxy struct {
 	listener net.Listener
 	target   string
+	changes  []func(passing []byte) []byte // of what passes
 
 	mu     sync.Mutex
 	pace   *sync.Cond // signals that silent has changed
@@ -25,13 +26,13 @@ type proxy struct {
 	conns  []net.Conn
 }
 
-func startProxy(t *testing.T, target string) *proxy {
+func startProxy(t *testing.T, target string, changes ...func(passing []byte) []byte) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: listener, target: target}
+	p := &proxy{listener: listener, target: target, changes: changes}
 	p.pace = sync.NewCond(&p.mu)
 	go p.accept()
 	t.Cleanup(func() {
@@ -91,7 +92,11 @@ func (p *proxy) carry(to, from net.Conn) {
 		n, err := from.Read(buffer)
 		p.wait()
 		if n > 0 {
-			if _, err := to.Write(buffer[:n]); err != nil {
+			passing := buffer[:n]
+			for _, change := range p.changes {
+				passing = change(passing)
+			}
+			if _, err := to.Write(passing); err != nil {
 				return
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"example.com/shop/platform/devkit/paysim"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 )
 
 func TestMain(m *testing.M) {
@@ -66,7 +67,11 @@ func (s *shop) begin(rt *rapid.T, run int) *model {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	if _, err := s.admin.Exec(rt.Context(), "TRUNCATE "+tables); err != nil {
+	_, err = s.admin.Exec(rt.Context(), "TRUNCATE "+tables)
+	for postgres.HasCode(err, "40P01") { // the relays read two of the tables in an order of their own
+		_, err = s.admin.Exec(rt.Context(), "TRUNCATE "+tables)
+	}
+	if err != nil {
 		rt.Fatal(err)
 	}
 	_, err = s.admin.Exec(rt.Context(), `
@@ -192,10 +197,10 @@ func (m *model) wait(rt *rapid.T) {
 	m.pass(rapid.SampledFrom([]time.Duration{time.Second, time.Second, 10 * time.Second, deadline}).Draw(rt, "time"))
 }
 
-// heal tells everything again that was ever published, and lets everybody do what they have to until nothing is left.
+// heal replays everything that was ever published, and lets everybody do what they have to until nothing is left.
 func (m *model) heal(rt *rapid.T) {
 	for _, module := range modules {
-		if _, err := events.Replay(rt.Context(), m.pools[module], time.Time{}); err != nil {
+		if _, err := events.Replay(rt.Context(), m.dbs[module].Pool, time.Time{}, func(int64) {}); err != nil {
 			rt.Fatal(err)
 		}
 	}
@@ -219,8 +224,7 @@ func (m *model) heal(rt *rapid.T) {
 				}
 			}
 		}
-		if fresh == 0 && !m.is(rt, `SELECT EXISTS (SELECT FROM payments.attempts WHERE state = 'pending')
-			OR EXISTS (SELECT FROM notifications.messages WHERE status = 'pending')`) {
+		if fresh == 0 && !m.is(rt, "SELECT EXISTS (SELECT FROM payments.jobs) OR EXISTS (SELECT FROM notifications.jobs)") {
 			return
 		}
 		m.pass(time.Second) // until the next try of what has failed

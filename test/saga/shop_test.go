@@ -32,9 +32,9 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
-	"example.com/shop/platform/worker"
 )
 
 // deadline is what the saga gives an order for each of its two waits.
@@ -47,8 +47,8 @@ var modules = []string{"orders", "inventory", "payments", "notifications"}
 // stands still until it is moved. Relays run all the time, for they only fill the bus; workers run when they are told to.
 type shop struct {
 	admin   *pgxpool.Pool
-	pools   map[string]*pgxpool.Pool
-	workers map[string][]*worker.Worker
+	dbs     map[string]*postgres.DB
+	workers map[string][]func(context.Context) error
 	bus     *bus
 	doors   http.Handler
 	tokens  map[string]string // by role
@@ -61,7 +61,7 @@ type shop struct {
 func open(t *testing.T) *shop {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s := &shop{pools: map[string]*pgxpool.Pool{}, workers: map[string][]*worker.Worker{}, bus: newBus(), tokens: map[string]string{}}
+	s := &shop{dbs: map[string]*postgres.DB{}, workers: map[string][]func(context.Context) error{}, bus: newBus(), tokens: map[string]string{}}
 	db := pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS}, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
 		pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS}, pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
 	s.admin = db.Admin(t)
@@ -72,8 +72,8 @@ func open(t *testing.T) *shop {
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour}
 	outboxes := map[string]*events.Outbox{}
 	for _, m := range modules {
-		s.pools[m] = db.Pool(t, m)
-		outboxes[m] = events.NewOutbox(s.pools[m], s.bus, delivery, log)
+		s.dbs[m] = db.Module(t, m)
+		outboxes[m] = events.NewOutbox(s.dbs[m], s.bus, delivery, log)
 	}
 	var err error
 	if s.mail, err = mailsink.Start(mailsink.Options{}); err != nil {
@@ -83,22 +83,22 @@ func open(t *testing.T) *shop {
 	provider := httptest.NewServer(http.HandlerFunc(s.pay))
 	t.Cleanup(provider.Close)
 
-	stock := inventory.New(inventory.Config{KeyRetention: time.Hour}, s.pools["inventory"], outboxes["inventory"], log, s.now)
+	stock := inventory.New(inventory.Config{KeyRetention: time.Hour}, s.dbs["inventory"], outboxes["inventory"], log, s.now)
 	for name, m := range map[string]service.Module{
 		"inventory": stock,
 		"orders": orders.New(orders.Config{Deadline: deadline, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
-			s.pools["orders"], outboxes["orders"], log, s.now, stock),
+			s.dbs["orders"], outboxes["orders"], log, s.now, stock),
 		"payments": payments.New(payments.Config{ProviderURL: provider.URL, CallTimeout: 2 * time.Second, Concurrency: 1, Lease: 10 * time.Second,
 			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 5 * time.Second, Poll: delivery.Poll},
-			s.pools["payments"], outboxes["payments"], log, s.now),
+			s.dbs["payments"], outboxes["payments"], log, s.now),
 		"notifications": notifications.New(notifications.Config{SMTPAddr: s.mail.Addr(), From: "orders@shop.example", Concurrency: 1,
 			SendTimeout: 10 * time.Second, Lease: time.Minute, Poll: delivery.Poll, Retention: 30 * 24 * time.Hour},
-			s.pools["notifications"], log, s.now),
+			s.dbs["notifications"], log, s.now),
 	} {
 		if err := doors.Mount(name, m.Routes); err != nil {
 			t.Fatal(err)
 		}
-		consumer := events.NewConsumer(s.pools[name], subscriber{s.bus, name}, m.Handlers(), delivery, log)
+		consumer := events.NewConsumer(s.dbs[name], subscriber{s.bus, name}, m.Handlers(), delivery, log)
 		if err := consumer.Subscribe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -184,10 +184,10 @@ func (s *shop) call(rt *rapid.T, role, method, path, body string, answer any) (s
 
 // idle says of each module that its workers have nothing to do at the time $1.
 var idle = map[string]string{
-	"orders":   "SELECT NOT EXISTS (SELECT FROM orders.orders WHERE deadline <= $1)",
-	"payments": "SELECT NOT EXISTS (SELECT FROM payments.attempts WHERE state = 'pending' AND (lease_until IS NOT NULL OR next_at <= $1))",
-	"notifications": `SELECT NOT EXISTS (SELECT FROM notifications.messages JOIN notifications.recipients USING (order_id)
-		WHERE status = 'pending' AND next_at <= $1)`,
+	"orders": "SELECT NOT EXISTS (SELECT FROM orders.orders WHERE deadline <= $1)",
+	// Due, or claimed now, which lasts for exactly the lease.
+	"payments":      "SELECT NOT EXISTS (SELECT FROM payments.jobs WHERE due_at <= $1 OR due_at = $1 + interval '10 seconds')",
+	"notifications": "SELECT NOT EXISTS (SELECT FROM notifications.jobs WHERE due_at <= $1 OR due_at = $1 + interval '1 minute')",
 }
 
 // work runs the module's workers until they have nothing to do.
@@ -197,21 +197,21 @@ func (s *shop) work(rt *rapid.T, module string) {
 	defer all.Wait() // also when it is given up, for the next run finds a shop at rest
 	defer stop()
 	for _, w := range s.workers[module] {
-		all.Go(func() { _ = w.Run(ctx) }) // it returns nil, always
+		all.Go(func() { _ = w(ctx) }) // it returns nil, always
 	}
 	s.until(rt, idle[module], s.now())
 }
 
-// drain waits until the relays have told everything that is in the outboxes.
+// drain waits until the relays have published everything that is in the outboxes.
 func (s *shop) drain(rt *rapid.T) {
-	s.until(rt, `SELECT NOT EXISTS (SELECT FROM orders.outbox WHERE published_at IS NULL) AND NOT EXISTS (SELECT FROM inventory.outbox
-		WHERE published_at IS NULL) AND NOT EXISTS (SELECT FROM payments.outbox WHERE published_at IS NULL)`)
+	s.until(rt, `SELECT NOT EXISTS (SELECT FROM orders.outbox_pending) AND NOT EXISTS (SELECT FROM inventory.outbox_pending)
+		AND NOT EXISTS (SELECT FROM payments.outbox_pending)`)
 }
 
 func (s *shop) until(rt *rapid.T, query string, args ...any) {
 	for limit := time.Now().Add(20 * time.Second); !s.is(rt, query, args...); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
-			rt.Fatalf("it does not come true: %s", query)
+			rt.Fatalf("it does not come true: %s; %v", query, args)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func TestEachTestHasItsOwnDatabase(t *testing.T) {
 func TestRolesOfAClone(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, schemas()...)
-	library := db.Module(t, "library")
+	pool := db.Module(t, "library")
 	for sql, code := range map[string]string{
 		"SELECT title FROM books":            "",
 		"SELECT count(*) FROM outbox":        "",      // the platform's tables
@@ -63,7 +63,7 @@ func TestRolesOfAClone(t *testing.T) {
 		"SELECT title FROM library.books":    "",
 		"DELETE FROM books WHERE title = ''": "",
 	} {
-		_, err := library.Exec(t.Context(), sql)
+		_, err := pool.Exec(t.Context(), sql)
 		if got := sqlState(err); got != code {
 			t.Errorf("%s: state %q, want %q (%v)", sql, got, code, err)
 		}

@@ -15,7 +15,8 @@ CREATE TABLE outbox_pending (
 CREATE FUNCTION outbox_of_v010() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.published_at IS NULL THEN
-        INSERT INTO outbox_pending (event_id, topic, replays) VALUES (NEW.id, NEW.topic, NEW.replays)
+        INSERT INTO outbox_pending (event_id, topic, replays, created_at)
+        VALUES (NEW.id, NEW.topic, NEW.replays, CASE TG_OP WHEN 'INSERT' THEN NEW.created_at ELSE now() END)
         ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays;
     ELSE
         DELETE FROM outbox_pending WHERE event_id = NEW.id;

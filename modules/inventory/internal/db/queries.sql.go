@@ -126,56 +126,54 @@ func (q *Queries) ListProducts(ctx context.Context, arg ListProductsParams) ([]L
 	return items, nil
 }
 
-const openReservation = `-- name: OpenReservation :many
-WITH made AS (
+const openReservations = `-- name: OpenReservations :one
+WITH wanted AS (
+    SELECT unnest($1::uuid[]) AS order_id, unnest($2::text[]) AS sku
+), made AS (
     INSERT INTO reservations (order_id, status, created_at, updated_at)
-    VALUES ($1, 'reserved', $2, $2)
+    SELECT DISTINCT wanted.order_id, 'reserved', $3::timestamptz, $3::timestamptz
+    FROM wanted
+    ORDER BY wanted.order_id
     ON CONFLICT (order_id) DO NOTHING
     RETURNING reservations.order_id
+), known AS (
+    SELECT wanted.order_id FROM wanted EXCEPT SELECT made.order_id FROM made
 ), locked AS (
     SELECT s.sku, s.on_hand
-    FROM made
-    JOIN stock AS s ON s.sku = ANY ($3::text[])
+    FROM stock AS s
+    WHERE s.sku = ANY (ARRAY (
+        SELECT wanted.sku FROM wanted WHERE wanted.order_id <> ALL (ARRAY (SELECT known.order_id FROM known))
+    ))
     ORDER BY s.sku
-    FOR NO KEY UPDATE OF s
+    FOR NO KEY UPDATE
 )
-SELECT coalesce(locked.sku, '')::text AS sku, coalesce(locked.on_hand, 0)::bigint AS on_hand
-FROM made
-LEFT JOIN locked ON true
+SELECT ARRAY (SELECT made.order_id FROM made)::uuid[] AS new_order_ids,
+    ARRAY (SELECT locked.sku FROM locked)::text[] AS skus,
+    ARRAY (SELECT locked.on_hand FROM locked)::bigint[] AS on_hand
 `
 
-type OpenReservationParams struct {
-	OrderID uuid.UUID
-	Now     time.Time
-	Skus    []string
+type OpenReservationsParams struct {
+	OrderIds []uuid.UUID
+	Skus     []string
+	Now      time.Time
 }
 
-type OpenReservationRow struct {
-	Sku    string
-	OnHand int64
+type OpenReservationsRow struct {
+	NewOrderIds []uuid.UUID
+	Skus        []string
+	OnHand      []int64
 }
 
-// Takes the order's row first and stock after it, in sku order, as every statement here does: whoever holds one waits for nobody
-// who waits for them. An order that is known already has no row in the answer and locks nothing; a new one has at least one row,
-// with no sku if none of them exists.
-func (q *Queries) OpenReservation(ctx context.Context, arg OpenReservationParams) ([]OpenReservationRow, error) {
-	rows, err := q.db.Query(ctx, openReservation, arg.OrderID, arg.Now, arg.Skus)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []OpenReservationRow
-	for rows.Next() {
-		var i OpenReservationRow
-		if err := rows.Scan(&i.Sku, &i.OnHand); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// Makes the rows of orders first and locks those of stock after them, each in the order of its key,
+// as every statement here does, so that no two deadlock: the ARRAY of skus is complete, and every
+// order is made, before the first row of stock is locked. Answers with the orders that are new and
+// with what is on hand of their skus; an order that is known already locks no stock. EXCEPT finds
+// those in one pass, where a join of the two lists may compare each with each.
+func (q *Queries) OpenReservations(ctx context.Context, arg OpenReservationsParams) (OpenReservationsRow, error) {
+	row := q.db.QueryRow(ctx, openReservations, arg.OrderIds, arg.Skus, arg.Now)
+	var i OpenReservationsRow
+	err := row.Scan(&i.NewOrderIds, &i.Skus, &i.OnHand)
+	return i, err
 }
 
 const quoteProducts = `-- name: QuoteProducts :many
@@ -214,12 +212,12 @@ func (q *Queries) QuoteProducts(ctx context.Context, skus []string) ([]Product, 
 const reject = `-- name: Reject :exec
 UPDATE reservations
 SET status = 'rejected'
-WHERE order_id = $1
+WHERE order_id = ANY ($1::uuid[])
 `
 
-// Moves no stock. The row was made by the same transaction, so nobody else can have moved it.
-func (q *Queries) Reject(ctx context.Context, orderID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, reject, orderID)
+// Moves no stock. The same transaction made the rows, so no other can have moved them.
+func (q *Queries) Reject(ctx context.Context, orderIds []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, reject, orderIds)
 	return err
 }
 
@@ -248,7 +246,8 @@ type ReleaseParams struct {
 	OrderID uuid.UUID
 }
 
-// The reservation's row decides, so that pieces come back once. Stock is locked in sku order, as OpenReservation does.
+// The reservation's row decides, so that pieces come back once. Locks rows in the order of
+// OpenReservations.
 func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
 	_, err := q.db.Exec(ctx, release, arg.Now, arg.OrderID)
 	return err
@@ -257,24 +256,28 @@ func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
 const reserve = `-- name: Reserve :exec
 WITH lines AS (
     INSERT INTO reservation_lines (order_id, sku, quantity)
-    SELECT $1::uuid, unnest($2::text[]), unnest($3::bigint[])
+    SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bigint[])
     RETURNING sku, quantity
+), pieces AS (
+    SELECT sku, sum(quantity)::bigint AS quantity
+    FROM lines
+    GROUP BY sku
 )
 UPDATE stock
-SET on_hand = stock.on_hand - lines.quantity, reserved = stock.reserved + lines.quantity
-FROM lines
-WHERE stock.sku = lines.sku
+SET on_hand = stock.on_hand - pieces.quantity, reserved = stock.reserved + pieces.quantity
+FROM pieces
+WHERE stock.sku = pieces.sku
 `
 
 type ReserveParams struct {
-	OrderID    uuid.UUID
+	OrderIds   []uuid.UUID
 	Skus       []string
 	Quantities []int64
 }
 
-// One round trip moves every line; its stock rows are locked by OpenReservation.
+// Moves the pieces of all lines, whose rows of stock OpenReservations has locked.
 func (q *Queries) Reserve(ctx context.Context, arg ReserveParams) error {
-	_, err := q.db.Exec(ctx, reserve, arg.OrderID, arg.Skus, arg.Quantities)
+	_, err := q.db.Exec(ctx, reserve, arg.OrderIds, arg.Skus, arg.Quantities)
 	return err
 }
 
@@ -322,16 +325,27 @@ func (q *Queries) Restock(ctx context.Context, arg RestockParams) (RestockRow, e
 }
 
 const ship = `-- name: Ship :exec
-WITH moved AS (
+WITH due AS (
+    SELECT order_id
+    FROM reservations
+    WHERE order_id = ANY ($1::uuid[]) AND status = 'reserved'
+    ORDER BY order_id
+    FOR NO KEY UPDATE
+), moved AS (
     UPDATE reservations
-    SET status = 'shipped', updated_at = $1
-    WHERE reservations.order_id = $2 AND status = 'reserved'
+    SET status = 'shipped', updated_at = $2
+    FROM due
+    WHERE reservations.order_id = due.order_id
     RETURNING reservations.order_id
-), locked AS (
-    SELECT s.sku, l.quantity
+), pieces AS (
+    SELECT l.sku, sum(l.quantity)::bigint AS quantity
     FROM moved
     JOIN reservation_lines AS l ON l.order_id = moved.order_id
-    JOIN stock AS s ON s.sku = l.sku
+    GROUP BY l.sku
+), locked AS (
+    SELECT s.sku, pieces.quantity
+    FROM pieces
+    JOIN stock AS s ON s.sku = pieces.sku
     ORDER BY s.sku
     FOR NO KEY UPDATE OF s
 )
@@ -342,12 +356,13 @@ WHERE stock.sku = locked.sku
 `
 
 type ShipParams struct {
-	Now     time.Time
-	OrderID uuid.UUID
+	OrderIds []uuid.UUID
+	Now      time.Time
 }
 
-// The reservation's row decides, so that pieces ship once. Stock is locked in sku order, as OpenReservation does.
+// The reservation's row decides, so that pieces ship once. Locks rows in the order of
+// OpenReservations.
 func (q *Queries) Ship(ctx context.Context, arg ShipParams) error {
-	_, err := q.db.Exec(ctx, ship, arg.Now, arg.OrderID)
+	_, err := q.db.Exec(ctx, ship, arg.OrderIds, arg.Now)
 	return err
 }

@@ -3,31 +3,3 @@
 //   sqlc v1.31.1
 
 package db
-
-import (
-	"time"
-
-	"github.com/google/uuid"
-)
-
-type Message struct {
-	ID         uuid.UUID
-	OrderID    uuid.UUID
-	Kind       string
-	Subject    string
-	Body       string
-	MessageID  string
-	Status     string
-	Attempts   int32
-	Reason     *string
-	NextAt     time.Time
-	LeaseUntil *time.Time
-	SentAt     *time.Time
-	CreatedAt  time.Time
-}
-
-type Recipient struct {
-	OrderID   uuid.UUID
-	Email     string
-	CreatedAt time.Time
-}

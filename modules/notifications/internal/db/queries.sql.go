@@ -12,87 +12,18 @@ import (
 	"github.com/google/uuid"
 )
 
-const claimMessages = `-- name: ClaimMessages :many
-WITH due AS (
-    SELECT m.id, r.email
-    FROM messages AS m
-    JOIN recipients AS r ON r.order_id = m.order_id
-    WHERE m.status = 'pending'
-        AND m.next_at BETWEEN $2 AND $3
-        AND (m.lease_until IS NULL OR m.lease_until <= $3)
-    ORDER BY m.next_at
-    LIMIT $4
-    FOR UPDATE OF m SKIP LOCKED
-)
-UPDATE messages AS m
-SET lease_until = $1::timestamptz, attempts = m.attempts + 1
-FROM due
-WHERE m.id = due.id
-RETURNING m.id, m.order_id, due.email, m.subject, m.body, m.message_id, m.attempts
-`
-
-type ClaimMessagesParams struct {
-	LeaseUntil time.Time
-	Since      time.Time
-	Now        time.Time
-	Batch      int32
-}
-
-type ClaimMessagesRow struct {
-	ID        uuid.UUID
-	OrderID   uuid.UUID
-	Email     string
-	Subject   string
-	Body      string
-	MessageID string
-	Attempts  int32
-}
-
-// SKIP LOCKED, so that several workers share the queue; longest waiting first. The lease, not a lock, outlives the
-// commit: a worker that dies while sending holds nothing. attempts counts claims, so it also names the claim.
-func (q *Queries) ClaimMessages(ctx context.Context, arg ClaimMessagesParams) ([]ClaimMessagesRow, error) {
-	rows, err := q.db.Query(ctx, claimMessages,
-		arg.LeaseUntil,
-		arg.Since,
-		arg.Now,
-		arg.Batch,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ClaimMessagesRow
-	for rows.Next() {
-		var i ClaimMessagesRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrderID,
-			&i.Email,
-			&i.Subject,
-			&i.Body,
-			&i.MessageID,
-			&i.Attempts,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const deleteMessages = `-- name: DeleteMessages :execrows
-DELETE FROM messages
-WHERE id IN (
+WITH old AS (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < $1
     ORDER BY m.created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
+), unsent AS (
+    DELETE FROM jobs AS j USING old WHERE j.id = old.id
 )
+DELETE FROM messages AS m USING old WHERE m.id = old.id
 `
 
 type DeleteMessagesParams struct {
@@ -100,7 +31,7 @@ type DeleteMessagesParams struct {
 	Bite   int32
 }
 
-// In bites, so that no lock is held long, and the oldest first; SKIP LOCKED leaves what a worker has in hand.
+// In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent goes with its message.
 func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Bite)
 	if err != nil {
@@ -135,59 +66,133 @@ func (q *Queries) DeleteRecipients(ctx context.Context, arg DeleteRecipientsPara
 	return result.RowsAffected(), nil
 }
 
-const insertMessage = `-- name: InsertMessage :exec
-INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
-ON CONFLICT (order_id, kind) DO NOTHING
+const insertMessages = `-- name: InsertMessages :many
+WITH given AS (
+    SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS order_id, unnest($3::text[]) AS subject,
+        unnest($4::text[]) AS body, unnest($5::text[]) AS message_id
+), written AS (
+    INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
+    SELECT g.id, g.order_id, $6,
+        CASE WHEN r.email IS NULL THEN g.subject ELSE '' END,
+        CASE WHEN r.email IS NULL THEN g.body ELSE '' END,
+        g.message_id,
+        CASE WHEN r.email IS NULL THEN $7::timestamptz ELSE 'infinity' END,
+        $7
+    FROM given AS g
+    LEFT JOIN recipients AS r ON r.order_id = g.order_id
+    ON CONFLICT (order_id, kind) DO NOTHING
+    RETURNING id, order_id
+)
+SELECT w.id, r.email
+FROM written AS w
+JOIN recipients AS r ON r.order_id = w.order_id
 `
 
-type InsertMessageParams struct {
-	ID        uuid.UUID
-	OrderID   uuid.UUID
-	Kind      string
-	Subject   string
-	Body      string
-	MessageID string
-	Now       time.Time
+type InsertMessagesParams struct {
+	Ids        []uuid.UUID
+	OrderIds   []uuid.UUID
+	Subjects   []string
+	Bodies     []string
+	MessageIds []string
+	Kind       string
+	Now        time.Time
 }
 
-// One message per order and kind, however often the event comes.
-func (q *Queries) InsertMessage(ctx context.Context, arg InsertMessageParams) error {
-	_, err := q.db.Exec(ctx, insertMessage,
-		arg.ID,
-		arg.OrderID,
+type InsertMessagesRow struct {
+	ID    uuid.UUID
+	Email string
+}
+
+// One message per order and kind, however often the event comes. Those whose address is known need no text here, for their mails
+// are enqueued; the others wait with theirs. With next_at infinity, no process of v0.1.0 ever finds a message due.
+func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
+	rows, err := q.db.Query(ctx, insertMessages,
+		arg.Ids,
+		arg.OrderIds,
+		arg.Subjects,
+		arg.Bodies,
+		arg.MessageIds,
 		arg.Kind,
-		arg.Subject,
-		arg.Body,
-		arg.MessageID,
 		arg.Now,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InsertMessagesRow
+	for rows.Next() {
+		var i InsertMessagesRow
+		if err := rows.Scan(&i.ID, &i.Email); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const insertRecipient = `-- name: InsertRecipient :exec
+const insertRecipients = `-- name: InsertRecipients :exec
 INSERT INTO recipients (order_id, email, created_at)
-VALUES ($1, $2, $3)
+SELECT unnest($1::uuid[]), unnest($2::text[]), $3
 ON CONFLICT (order_id) DO NOTHING
 `
 
-type InsertRecipientParams struct {
-	OrderID uuid.UUID
-	Email   string
-	Now     time.Time
+type InsertRecipientsParams struct {
+	OrderIds []uuid.UUID
+	Emails   []string
+	Now      time.Time
 }
 
 // The first address stays: an order has one, and the same event may come again.
-func (q *Queries) InsertRecipient(ctx context.Context, arg InsertRecipientParams) error {
-	_, err := q.db.Exec(ctx, insertRecipient, arg.OrderID, arg.Email, arg.Now)
+func (q *Queries) InsertRecipients(ctx context.Context, arg InsertRecipientsParams) error {
+	_, err := q.db.Exec(ctx, insertRecipients, arg.OrderIds, arg.Emails, arg.Now)
 	return err
 }
 
+const listAbandoned = `-- name: ListAbandoned :many
+SELECT m.order_id
+FROM messages AS m
+JOIN recipients AS r ON r.order_id = m.order_id
+WHERE m.status = 'pending' AND m.next_at < $1 AND (m.lease_until IS NULL OR m.lease_until < $1)
+ORDER BY m.next_at
+LIMIT $2
+FOR UPDATE OF m SKIP LOCKED
+`
+
+type ListAbandonedParams struct {
+	Before time.Time
+	Bite   int32
+}
+
+// What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes look.
+func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Bite)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var order_id uuid.UUID
+		if err := rows.Scan(&order_id); err != nil {
+			return nil, err
+		}
+		items = append(items, order_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listMessages = `-- name: ListMessages :many
-SELECT kind, status, message_id, sent_at
-FROM messages
-WHERE order_id = $1
-ORDER BY created_at, id
+SELECT m.kind, CASE WHEN j.dead_at IS NULL THEN m.status ELSE 'failed' END::text AS status, m.message_id, m.sent_at
+FROM messages AS m
+LEFT JOIN jobs AS j ON j.id = m.id
+WHERE m.order_id = $1
+ORDER BY m.created_at, m.id
 `
 
 type ListMessagesRow struct {
@@ -197,7 +202,8 @@ type ListMessagesRow struct {
 	SentAt    *time.Time
 }
 
-// Takes no lock. In the order of their making, which is the order in which the customer got them.
+// Takes no lock. In the order of their making, which is the order in which the customer got them. A mail that was refused for good
+// has left its job dead.
 func (q *Queries) ListMessages(ctx context.Context, orderID uuid.UUID) ([]ListMessagesRow, error) {
 	rows, err := q.db.Query(ctx, listMessages, orderID)
 	if err != nil {
@@ -223,46 +229,78 @@ func (q *Queries) ListMessages(ctx context.Context, orderID uuid.UUID) ([]ListMe
 	return items, nil
 }
 
-const markFailure = `-- name: MarkFailure :exec
-UPDATE messages
-SET status = $1, next_at = $2, reason = $3::text, lease_until = NULL
-WHERE id = $4 AND status NOT IN ('sent', 'failed') AND attempts = $5
-`
-
-type MarkFailureParams struct {
-	Status   string
-	NextAt   time.Time
-	Reason   string
-	ID       uuid.UUID
-	Attempts int32
-}
-
-// Only the claim that failed speaks for the message: a worker that overran its lease changes nothing.
-// Not status = 'pending', which would let PostgreSQL look for the id among all that is due.
-func (q *Queries) MarkFailure(ctx context.Context, arg MarkFailureParams) error {
-	_, err := q.db.Exec(ctx, markFailure,
-		arg.Status,
-		arg.NextAt,
-		arg.Reason,
-		arg.ID,
-		arg.Attempts,
-	)
-	return err
-}
-
 const markSent = `-- name: MarkSent :exec
 UPDATE messages
-SET status = 'sent', sent_at = $1::timestamptz, lease_until = NULL, reason = NULL
-WHERE id = $2 AND status <> 'sent'
+SET status = 'sent', sent_at = $1::timestamptz
+WHERE id = ANY($2::uuid[])
 `
 
 type MarkSentParams struct {
 	Now time.Time
-	ID  uuid.UUID
+	Ids []uuid.UUID
 }
 
-// Whoever's claim it was: the mail is out, so nobody may send it again.
+// A job's mail is out.
 func (q *Queries) MarkSent(ctx context.Context, arg MarkSentParams) error {
-	_, err := q.db.Exec(ctx, markSent, arg.Now, arg.ID)
+	_, err := q.db.Exec(ctx, markSent, arg.Now, arg.Ids)
 	return err
+}
+
+const takeTexts = `-- name: TakeTexts :many
+WITH waiting AS (
+    SELECT m.id, m.order_id, r.email, m.subject, m.body, m.message_id
+    FROM messages AS m
+    JOIN recipients AS r ON r.order_id = m.order_id
+    WHERE m.order_id = ANY($1::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
+        AND (m.lease_until IS NULL OR m.lease_until <= $2::timestamptz)
+    FOR UPDATE OF m
+)
+UPDATE messages AS m
+SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1
+FROM waiting AS w
+WHERE m.id = w.id
+RETURNING w.id, w.order_id, w.email, w.subject, w.body, w.message_id
+`
+
+type TakeTextsParams struct {
+	OrderIds []uuid.UUID
+	Now      time.Time
+}
+
+type TakeTextsRow struct {
+	ID        uuid.UUID
+	OrderID   uuid.UUID
+	Email     string
+	Subject   string
+	Body      string
+	MessageID string
+}
+
+// The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that took too long is known by its
+// attempts, and comes to nothing after this. Not status = 'pending', which would let PostgreSQL look among all that is due.
+func (q *Queries) TakeTexts(ctx context.Context, arg TakeTextsParams) ([]TakeTextsRow, error) {
+	rows, err := q.db.Query(ctx, takeTexts, arg.OrderIds, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TakeTextsRow
+	for rows.Next() {
+		var i TakeTextsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.Email,
+			&i.Subject,
+			&i.Body,
+			&i.MessageID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -46,22 +46,24 @@ func (q *Queries) GetOrder(ctx context.Context, arg GetOrderParams) (Order, erro
 
 const insertLines = `-- name: InsertLines :exec
 INSERT INTO lines (order_id, position, sku, name, quantity, unit_price)
-SELECT $1::uuid, generate_series(1, cardinality($2::text[])), unnest($2::text[]), unnest($3::text[]),
-    unnest($4::integer[]), unnest($5::bigint[])
+SELECT unnest($1::uuid[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::text[]),
+    unnest($5::integer[]), unnest($6::bigint[])
 `
 
 type InsertLinesParams struct {
-	OrderID    uuid.UUID
+	OrderIds   []uuid.UUID
+	Positions  []int32
 	Skus       []string
 	Names      []string
 	Quantities []int32
 	UnitPrices []int64
 }
 
-// All lines in one statement; the lists are unrolled side by side.
+// The lines of all these orders.
 func (q *Queries) InsertLines(ctx context.Context, arg InsertLinesParams) error {
 	_, err := q.db.Exec(ctx, insertLines,
-		arg.OrderID,
+		arg.OrderIds,
+		arg.Positions,
 		arg.Skus,
 		arg.Names,
 		arg.Quantities,
@@ -70,33 +72,35 @@ func (q *Queries) InsertLines(ctx context.Context, arg InsertLinesParams) error 
 	return err
 }
 
-const insertOrder = `-- name: InsertOrder :exec
+const insertOrders = `-- name: InsertOrders :exec
 INSERT INTO orders (id, customer_id, email, payment_token, status, total, currency, version, deadline, created_at, updated_at)
-VALUES ($1, $2, $3, $4, 'placed', $5, $6, 1, $7, $8, $8)
+SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
+    'placed', unnest($5::bigint[]), unnest($6::text[]), 1,
+    unnest($7::timestamptz[]), unnest($8::timestamptz[]), unnest($8::timestamptz[])
 `
 
-type InsertOrderParams struct {
-	ID           uuid.UUID
-	CustomerID   string
-	Email        string
-	PaymentToken string
-	Total        int64
-	Currency     string
-	Deadline     *time.Time
-	Now          time.Time
+type InsertOrdersParams struct {
+	Ids           []uuid.UUID
+	CustomerIds   []string
+	Emails        []string
+	PaymentTokens []string
+	Totals        []int64
+	Currencies    []string
+	Deadlines     []time.Time
+	Times         []time.Time
 }
 
-// The key is new, so nothing can wait for this row.
-func (q *Queries) InsertOrder(ctx context.Context, arg InsertOrderParams) error {
-	_, err := q.db.Exec(ctx, insertOrder,
-		arg.ID,
-		arg.CustomerID,
-		arg.Email,
-		arg.PaymentToken,
-		arg.Total,
-		arg.Currency,
-		arg.Deadline,
-		arg.Now,
+// The lists are unrolled side by side. The ids are new, so nothing can wait for these rows.
+func (q *Queries) InsertOrders(ctx context.Context, arg InsertOrdersParams) error {
+	_, err := q.db.Exec(ctx, insertOrders,
+		arg.Ids,
+		arg.CustomerIds,
+		arg.Emails,
+		arg.PaymentTokens,
+		arg.Totals,
+		arg.Currencies,
+		arg.Deadlines,
+		arg.Times,
 	)
 	return err
 }
@@ -198,7 +202,7 @@ type LockOverdueOrdersParams struct {
 	Most int32
 }
 
-// Skips rows that somebody is moving this very moment: they are not overdue any more, or will be found the next time.
+// Skips rows that another transaction is moving: they are final then, or are found the next time.
 func (q *Queries) LockOverdueOrders(ctx context.Context, arg LockOverdueOrdersParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, lockOverdueOrders, arg.Now, arg.Most)
 	if err != nil {
@@ -219,48 +223,61 @@ func (q *Queries) LockOverdueOrders(ctx context.Context, arg LockOverdueOrdersPa
 	return items, nil
 }
 
-const moveOrder = `-- name: MoveOrder :one
+const moveOrders = `-- name: MoveOrders :many
 UPDATE orders
-SET status = $1, reason = $2, deadline = $3::timestamptz,
-    payment_token = CASE WHEN $3::timestamptz IS NULL THEN '' ELSE payment_token END, version = version + 1, updated_at = $4
-WHERE id = $5 AND status = ANY ($6::text[])
+SET status = $1, reason = $2, version = version + 1, updated_at = $3, deadline = $4,
+    payment_token = CASE WHEN $4::timestamptz IS NULL THEN '' ELSE payment_token END
+WHERE id = ANY ($5::uuid[]) AND status = ANY ($6::text[])
 RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
 `
 
-type MoveOrderParams struct {
+type MoveOrdersParams struct {
 	ToStatus     string
 	Reason       string
-	Deadline     *time.Time
 	Now          time.Time
-	ID           uuid.UUID
+	Deadline     *time.Time
+	Ids          []uuid.UUID
 	FromStatuses []string
 }
 
-// Moves an order only from where the saga allows it: the row lock makes two movers take turns, and the second finds no row.
-// An order without a deadline is final: nobody will be told its token any more, so the token goes.
-func (q *Queries) MoveOrder(ctx context.Context, arg MoveOrderParams) (Order, error) {
-	row := q.db.QueryRow(ctx, moveOrder,
+// Moves orders only from where the saga allows it: the row lock makes two movers take turns, and the
+// second does not find the row. The token goes with the deadline: no event of a final order has it.
+func (q *Queries) MoveOrders(ctx context.Context, arg MoveOrdersParams) ([]Order, error) {
+	rows, err := q.db.Query(ctx, moveOrders,
 		arg.ToStatus,
 		arg.Reason,
-		arg.Deadline,
 		arg.Now,
-		arg.ID,
+		arg.Deadline,
+		arg.Ids,
 		arg.FromStatuses,
 	)
-	var i Order
-	err := row.Scan(
-		&i.ID,
-		&i.CustomerID,
-		&i.Email,
-		&i.PaymentToken,
-		&i.Status,
-		&i.Reason,
-		&i.Total,
-		&i.Currency,
-		&i.Version,
-		&i.Deadline,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-	)
-	return i, err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Order
+	for rows.Next() {
+		var i Order
+		if err := rows.Scan(
+			&i.ID,
+			&i.CustomerID,
+			&i.Email,
+			&i.PaymentToken,
+			&i.Status,
+			&i.Reason,
+			&i.Total,
+			&i.Currency,
+			&i.Version,
+			&i.Deadline,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+const aboutJobs = `seam jobs unfinished             payment calls and mails that are not done yet, and why the last try failed
+seam jobs dead                   those that have been given up, and why
+seam jobs redrive ID… | --all    try dead ones again
+It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
+
+// runJobs is for those who operate the shop: what its modules do outside of transactions.
+func runJobs(ctx context.Context, args []string) error {
+	return runVerb(ctx, "jobs", "unfinished, dead or redrive", aboutJobs, map[string]func(context.Context, []string) error{
+		"unfinished": jobsUnfinished, "dead": jobsDead, "redrive": jobsRedrive,
+	}, args)
+}
+
+const aboutJobsUnfinished = `seam jobs unfinished lists the jobs of each module that are neither done nor dead, the oldest first, with the first line of the reason
+for which the last try failed. They are tried again by themselves when they are due. What a job says, such as an address, is never printed.`
+
+const aboutJobsDead = `seam jobs dead lists the jobs of each module that no later try could do, the oldest first, with the first line of the reason.
+When the reason is mended, seam jobs redrive tries them again. What a job says, such as an address, is never printed.`
+
+func jobsUnfinished(ctx context.Context, args []string) error {
+	return listJobs(ctx, newCall("jobs unfinished"), aboutJobsUnfinished, args, false)
+}
+
+func jobsDead(ctx context.Context, args []string) error {
+	return listJobs(ctx, newCall("jobs dead"), aboutJobsDead, args, true)
+}
+
+// moduleJobs are jobs of one module.
+type moduleJobs struct {
+	Module string `json:"module"`
+	Count  int64  `json:"count"` // all of them, listed or not
+	Jobs   []job  `json:"jobs"`
+}
+
+type job struct {
+	ID        uuid.UUID  `json:"id"`
+	Kind      string     `json:"kind"`
+	Key       string     `json:"key"`
+	Tries     int        `json:"tries"`
+	Since     time.Time  `json:"since"`
+	Due       *time.Time `json:"due,omitempty"`
+	DeadSince *time.Time `json:"dead_since,omitempty"`
+	Reason    string     `json:"reason"`
+}
+
+func listJobs(ctx context.Context, c *operatorCall, about string, args []string, dead bool) error {
+	limit, err := c.readList(about, args)
+	if err != nil {
+		return err
+	}
+	when := map[bool]string{false: "DUE", true: "DEAD SINCE"}[dead]
+	return report(ctx, c, func(s schema) (moduleJobs, error) { return s.jobs(ctx, dead, limit) }, func(table *tabwriter.Writer, all []moduleJobs) {
+		fmt.Fprintf(table, "MODULE\tJOB\tKIND\tKEY\tTRIES\tSINCE\t%s\tREASON\n", when)
+		for _, m := range all {
+			for _, j := range m.Jobs {
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", m.Module, j.ID, j.Kind, printable(j.Key), j.Tries,
+					j.Since.UTC().Format(time.RFC3339), cmp.Or(j.Due, j.DeadSince).UTC().Format(time.RFC3339), printable(j.Reason))
+			}
+		}
+		for _, m := range all {
+			printMore(table, m.Module, m.Count-int64(len(m.Jobs)))
+		}
+	})
+}
+
+func (s schema) jobs(ctx context.Context, dead bool, limit int) (moduleJobs, error) {
+	m := moduleJobs{Module: s.module}
+	rows, err := s.pool.Query(ctx, `
+		SELECT id, kind, key, tries, created_at, CASE WHEN dead_at IS NULL THEN due_at END, dead_at, split_part(reason, E'\n', 1), count(*) OVER ()
+		FROM jobs WHERE (dead_at IS NOT NULL) = $1
+		ORDER BY created_at, id LIMIT $2`, dead, limit)
+	if err == nil {
+		m.Jobs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (j job, err error) {
+			err = row.Scan(&j.ID, &j.Kind, &j.Key, &j.Tries, &j.Since, &j.Due, &j.DeadSince, &j.Reason, &m.Count)
+			return j, err
+		})
+	}
+	if err != nil {
+		return m, fmt.Errorf("%s: read jobs: %w", s.module, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// jobs calls seam jobs.
+func (o operator) jobs(t *testing.T, args string) (printed, said string, code int) {
+	t.Helper()
+	return o.call(t, "jobs "+args)
+}
+
+// job puts a job into a module's schema.
+func (o operator) job(t *testing.T, module, kind, reason string, dead bool) (id uuid.UUID) {
+	t.Helper()
+	id = uuid.New()
+	o.exec(t, module, `
+		INSERT INTO jobs (id, kind, key, args, cause, tries, due_at, reason, created_at, dead_at)
+		VALUES ($1, $2, 'the-order', '{"to":"private"}', '{}', 7, now() + interval '1 hour', $3, clock_timestamp(), CASE WHEN $4 THEN now() END)`,
+		id, kind, reason, dead)
+	return id
+}
+
+func TestJobsListAndRedrive(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "payments", "notifications")
+	const relay, unknown = "refused us with \x1b[2J 554\ngoroutine 1 [running]", "refused the mail with 550 5.1.1"
+	first, second := o.job(t, "notifications", "mail", unknown, true), o.job(t, "notifications", "mail", unknown, true)
+	waits, refund := o.job(t, "notifications", "mail", relay, false), o.job(t, "payments", "refund", "declined", true)
+
+	list := func(verb string) (all []moduleJobs) {
+		t.Helper()
+		printed, said, code := o.jobs(t, verb+" --json")
+		if err := json.Unmarshal([]byte(printed), &all); err != nil || code != 0 || len(all) != 2 || strings.Contains(printed, "private") {
+			t.Fatalf("exit code %d, printed %q, said %q: %v", code, printed, said, err)
+		}
+		return all
+	}
+	unfinished := list("unfinished")
+	if got := unfinished[1]; len(unfinished[0].Jobs) != 0 || got.Count != 1 || got.Jobs[0].ID != waits || got.Jobs[0].Due == nil ||
+		got.Jobs[0].DeadSince != nil || got.Jobs[0].Tries != 7 {
+		t.Errorf("unfinished are %+v", unfinished)
+	}
+	dead := list("dead")
+	if got := dead[1]; dead[0].Jobs[0].ID != refund || got.Count != 2 || got.Jobs[0].ID != first || got.Jobs[1].ID != second ||
+		got.Jobs[0].DeadSince == nil || got.Jobs[0].Due != nil || got.Jobs[0].Reason != unknown {
+		t.Errorf("dead are %+v", dead)
+	}
+	for verb, want := range map[string][]string{
+		"unfinished":     {"MODULE JOB KIND KEY TRIES SINCE DUE REASON", waits.String() + " mail the-order 7 20", "refused us with [2J 554"},
+		"dead":           {"SINCE DEAD SINCE REASON", "payments " + refund.String() + " refund the-order 7 20", unknown},
+		"dead --limit 1": {first.String(), "notifications has 1 more; --limit lists them"},
+	} {
+		printed, said, code := o.jobs(t, verb)
+		got := strings.Join(strings.Fields(printed), " ")
+		for _, part := range want {
+			if code != 0 || !strings.Contains(got, part) || strings.Contains(printed, "private") || strings.Contains(printed, "goroutine") {
+				t.Errorf("%s: exit code %d, said %q, printed\n%s\nwant %q", verb, code, said, printed, part)
+			}
+		}
+	}
+
+	if printed, said, code := o.jobs(t, "redrive "+first.String()); code != 0 || !strings.Contains(printed, "1 redriven") {
+		t.Errorf("exit code %d, printed %q, said %q", code, printed, said)
+	}
+	if got := list("unfinished")[1]; got.Count != 2 || got.Jobs[0].ID != first || got.Jobs[0].Due.After(time.Now()) || got.Jobs[0].Tries != 7 {
+		t.Errorf("after that: %+v", got)
+	}
+	// Those that cannot be are named, and the others redriven; flags may stand after ids.
+	ids := []string{first.String(), second.String(), uuid.NewString(), second.String()}
+	printed, said, code := o.jobs(t, "redrive "+strings.Join(ids, " ")+" --json")
+	if code != 2 || !strings.Contains(printed, `"redriven":1`) || !strings.Contains(said, ids[0]+", "+ids[2]+";") || strings.Contains(said, ids[1]) {
+		t.Errorf("of several: exit code %d, printed %q, said %q", code, printed, said)
+	}
+	for _, want := range []string{"payments 1 redriven notifications 0 redriven", "payments 0 redriven notifications 0 redriven"} {
+		if printed, _, code := o.jobs(t, "redrive --all"); code != 0 || strings.Join(strings.Fields(printed), " ") != want {
+			t.Errorf("exit code %d, printed %q, want %s", code, printed, want)
+		}
+	}
+	if got := list("dead"); got[0].Count+got[1].Count != 0 || got[0].Jobs == nil {
+		t.Errorf("dead are still %+v", got)
+	}
+}
+
+func TestJobsBadUse(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "notifications")
+	for args, says := range map[string]string{
+		"":                               "say unfinished, dead or redrive",
+		"purge":                          "say unfinished, dead or redrive",
+		"dead all":                       "is more than seam jobs dead takes",
+		"unfinished --limit 0":           "--limit must be at least 1",
+		"redrive":                        "name either ids, which seam jobs dead lists",
+		"redrive --all 1":                "name either ids",
+		"redrive the-first":              "is no id; seam jobs dead lists them",
+		"redrive --module orders --all ": "not set: ORDERS_DATABASE_URL",
+	} {
+		printed, said, code := o.jobs(t, args)
+		if code != 2 || !strings.Contains(said, says) || printed != "" || strings.Count(strings.TrimSpace(said), "\n") != 0 {
+			t.Errorf("seam jobs %s: exit code %d, said %q, printed %q; want 2 and %q", args, code, said, printed, says)
+		}
+	}
+	if _, said, code := (operator{}).jobs(t, "unfinished"); code != 2 || !strings.Contains(said, "NOTIFICATIONS_DATABASE_URL") {
+		t.Errorf("without its settings: exit code %d, said %q", code, said)
+	}
+	// What can be reached is listed, and only all together is changed.
+	down := operator{env: append([]string{"PAYMENTS_DATABASE_URL=postgres://u:p@127.0.0.1:1/x"}, o.env...)}
+	for _, verb := range []string{"unfinished", "dead", "redrive --all"} {
+		printed, said, code := down.jobs(t, verb)
+		if code != 1 || !strings.Contains(said, "connection refused; ") || (printed == "") != (verb == "redrive --all") {
+			t.Errorf("%s with one database down: exit code %d, said %q, printed %q", verb, code, said, printed)
+		}
+	}
+	stranger := operator{env: []string{"NOTIFICATIONS_DATABASE_URL=" + o.db.URL("orders")}}
+	if _, said, code := stranger.jobs(t, "redrive --all"); code != 2 || !strings.Contains(said, `it leads to the schema "orders"`) {
+		t.Errorf("with another's connection: exit code %d, said %q", code, said)
+	}
+	for _, args := range []string{"", "unfinished", "dead", "redrive"} {
+		if printed, _, code := o.jobs(t, args+" --help"); code != 0 || !strings.Contains(printed, "seam jobs "+args) {
+			t.Errorf("help of %q: exit code %d, printed %q", args, code, printed)
+		}
+	}
+}
+
+// PostgreSQL shows what a connection is for: here, of one that waits for a lock.
+func TestJobsNamesItsConnections(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "notifications")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	admin := o.db.Admin(t)
+	locked, err := admin.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locked.Exec(ctx, "LOCK TABLE notifications.jobs"); err != nil {
+		t.Fatal(err)
+	}
+	command := o.command(ctx, "jobs unfinished")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var name string
+	for name == "" {
+		if err := admin.QueryRow(ctx, `
+			SELECT coalesce(max(application_name), '') FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if name != "seam jobs unfinished" {
+		t.Errorf("it is called %q", name)
+	}
+	if err := errors.Join(locked.Rollback(ctx), command.Wait()); err != nil {
+		t.Error(err)
+	}
+}

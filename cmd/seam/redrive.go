@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/jobs"
+	"example.com/shop/platform/process"
+)
+
+const aboutEventsRedrive = `seam events redrive ID…      gives the dead letters of these event ids all their attempts again, in every module where they are dead
+seam events redrive --all    all dead letters of the modules that are asked
+Running processes try them within a second or so; what fails again ends as a dead letter again.`
+
+const aboutJobsRedrive = `seam jobs redrive ID…      tries the dead jobs of these ids again
+seam jobs redrive --all    all dead jobs of the modules that are asked
+Running processes do them within a second or so; what is refused for good again is dead again.`
+
+func eventsRedrive(ctx context.Context, args []string) error {
+	return redrive(ctx, newCall("events redrive"), "seam events dead", aboutEventsRedrive, args, events.Redrive)
+}
+
+func jobsRedrive(ctx context.Context, args []string) error {
+	return redrive(ctx, newCall("jobs redrive"), "seam jobs dead", aboutJobsRedrive, args, jobs.Redrive)
+}
+
+// redriven is how much of what is dead in a module is tried again.
+type redriven struct {
+	Module   string `json:"module"`
+	Redriven int64  `json:"redriven"`
+}
+
+// redrive has dead things tried again that another verb lists.
+func redrive(
+	ctx context.Context, c *operatorCall, lister, about string, args []string,
+	inModule func(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, error),
+) error {
+	all := c.Bool("all", false, "everything that is dead")
+	if err := c.read(about, args, len(args)); err != nil {
+		return err
+	}
+	if *all == (len(c.words) > 0) {
+		return process.Usage(fmt.Errorf("name either ids, which %s lists, or --all", lister))
+	}
+	var ids []uuid.UUID
+	for _, word := range c.words {
+		id, err := uuid.Parse(word)
+		if err != nil {
+			return process.Usage(fmt.Errorf("%q is no id; %s lists them", word, lister))
+		}
+		ids = append(ids, id)
+	}
+	schemas, closeAll, err := c.open(ctx)
+	defer closeAll()
+	if err != nil {
+		return err
+	}
+	batches := [][]uuid.UUID{nil} // all
+	if !*all {
+		batches = slices.Collect(slices.Chunk(ids, 1)) // each by itself, to know which are dead nowhere
+	}
+	var done []uuid.UUID
+	counts, err := forEach(schemas, func(s schema) (redriven, error) {
+		answer := redriven{Module: s.module}
+		for _, batch := range batches {
+			count, err := inModule(ctx, s.pool, batch...)
+			if err != nil {
+				return answer, fmt.Errorf("%s: %w", s.module, err)
+			}
+			if count > 0 {
+				done = append(done, batch...)
+			}
+			answer.Redriven += count
+		}
+		return answer, nil
+	})
+	shown := c.show(counts, func(table *tabwriter.Writer) {
+		for _, r := range counts {
+			fmt.Fprintf(table, "%s\t%d redriven\n", r.Module, r.Redriven)
+		}
+	})
+	var left []string
+	for _, id := range ids {
+		if !slices.Contains(done, id) {
+			left = append(left, id.String())
+		}
+	}
+	if err == nil && len(left) > 0 {
+		err = process.Usage(fmt.Errorf("not dead in any module that was asked: %s; %s lists what is", strings.Join(left, ", "), lister))
+	}
+	return both(err, shown)
+}

@@ -1,0 +1,138 @@
+package notifications
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"example.com/shop/modules/orders/ordersapi"
+)
+
+// What v0.1.0 asks of the database.
+const (
+	insertOfV010 = `INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
+		VALUES ($1, $2, 'confirmed', 'subject', 'body', $3, $4, $4) ON CONFLICT (order_id, kind) DO NOTHING`
+	recipientOfV010 = "INSERT INTO recipients (order_id, email, created_at) VALUES ($1, 'ada@example.com', now()) ON CONFLICT (order_id) DO NOTHING"
+	claimOfV010     = `WITH due AS (
+			SELECT m.id, r.email FROM messages AS m JOIN recipients AS r ON r.order_id = m.order_id
+			WHERE m.status = 'pending' AND m.next_at BETWEEN '-infinity' AND $1 AND (m.lease_until IS NULL OR m.lease_until <= $1)
+			ORDER BY m.next_at LIMIT 100 FOR UPDATE OF m SKIP LOCKED)
+		UPDATE messages AS m SET lease_until = $2, attempts = m.attempts + 1 FROM due WHERE m.id = due.id
+		RETURNING m.message_id, m.body, m.attempts`
+	failureOfV010 = `UPDATE messages SET status = 'pending', next_at = $2, reason = 'late', lease_until = NULL
+		WHERE id = $1 AND status NOT IN ('sent', 'failed') AND attempts = $3`
+)
+
+// For one release, messages that v0.1.0 has written and left are sent, and no others.
+func TestMessagesOfV010AreAdopted(t *testing.T) {
+	t.Parallel()
+	mails := newTray()
+	o := setup(t, testConfig, mails)
+	run(t, o.module.sendMails)
+	message := func(name string, due time.Duration, withAddress bool) (id uuid.UUID) {
+		id = uuid.New()
+		o.exec(insertOfV010, id, id, name, o.now().Add(due))
+		if withAddress {
+			o.exec(recipientOfV010, id)
+		}
+		return id
+	}
+	const long = -time.Minute
+	left := message("left", long, true)
+	message("due since a moment", -5*time.Second, true)
+	message("not due yet", time.Minute, true)
+	nobody := message("without an address", long, false)
+	for name, over := range map[string]time.Duration{"being sent": time.Second, "just claimed anew": -5 * time.Second, "left at sending": long} {
+		o.exec("UPDATE messages SET lease_until = $2, attempts = 1 WHERE id = $1", message(name, long, true), o.now().Add(over))
+	}
+	o.exec("UPDATE messages SET status = 'sent' WHERE id = $1", message("sent", long, true))
+	o.exec("UPDATE messages SET status = 'failed' WHERE id = $1", message("refused", long, true))
+
+	adopt := func() (ids map[string]bool) {
+		t.Helper()
+		if more, err := o.module.adopt(t.Context()); err != nil || more {
+			t.Fatal(more, err)
+		}
+		o.rest()
+		ids = map[string]bool{}
+		for _, id := range mails.take() {
+			ids[id] = true
+		}
+		return ids
+	}
+	if diff := cmp.Diff(map[string]bool{"left": true, "left at sending": true}, adopt()); diff != "" {
+		t.Error(diff)
+	}
+	o.exec(recipientOfV010, nobody) // by a process of v0.1.0
+	if diff := cmp.Diff(map[string]bool{"without an address": true}, adopt()); diff != "" {
+		t.Error(diff)
+	}
+	if _, page := o.list("staff", "?order_id="+left.String()); len(page.Items) != 1 || page.Items[0].Status != "sent" {
+		t.Errorf("staff sees %+v", page)
+	}
+}
+
+// A process of v0.1.0 on the same schema sends no mail that has a job, and a claim of its own that it
+// has lost changes nothing.
+func TestV010LeavesJobsAlone(t *testing.T) {
+	t.Parallel()
+	o := setup(t, testConfig, newTray()) // which does not work yet
+	claim := func() (ids []string) {
+		t.Helper()
+		rows, err := o.db.Query(t.Context(), claimOfV010, o.now(), o.now().Add(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var id, body string
+			var attempts int
+			if err := rows.Scan(&id, &body, &attempts); err != nil || body == "" {
+				t.Errorf("claimed %s with the text %q: %v", id, body, err)
+			}
+			ids = append(ids, id)
+		}
+		if rows.Err() != nil {
+			t.Error(rows.Err())
+		}
+		return ids
+	}
+	o.deliver(placed, confirmed)                                        // with an address
+	o.deliver(ordersapi.Cancelled{OrderID: other, Version: 2})          // before its address,
+	o.deliver(ordersapi.Placed{OrderID: other, Email: "eve@x.example"}) // which has come
+	if ids := claim(); len(ids) != 0 {
+		t.Errorf("v0.1.0 sends %v as well", ids)
+	}
+
+	// One that waits may become the other's, if that is the one which handles the address.
+	third := uuid.New()
+	o.deliver(ordersapi.Confirmed{OrderID: third.String(), Total: confirmed.Total, Version: 2})
+	o.exec(recipientOfV010, third)
+	want := []string{third.String() + ".confirmed@shop.example"}
+	if diff := cmp.Diff(want, claim()); diff != "" {
+		t.Error(diff)
+	}
+	o.deliver(ordersapi.Placed{OrderID: third.String(), Email: address, Version: 1})
+	if !o.is("SELECT count(*) = 2 FROM jobs") {
+		t.Error("a mail that v0.1.0 is sending was enqueued as well")
+	}
+	// It takes too long, so the mail is adopted; what it says then is too late.
+	o.advance(2 * time.Minute)
+	if _, err := o.module.adopt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var id uuid.UUID
+	if err := o.db.QueryRow(t.Context(), "SELECT id FROM messages WHERE order_id = $1", third).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	o.exec(failureOfV010, id, o.now(), 1)
+	if ids := claim(); len(ids) != 0 || !o.is("SELECT count(*) = 3 FROM jobs") {
+		t.Errorf("v0.1.0 sends %v as well", ids)
+	}
+	o.work()
+	o.rest()
+	if !o.is("SELECT count(*) = 3 AND bool_and(status = 'sent') FROM messages") {
+		t.Error("not all three are sent")
+	}
+}

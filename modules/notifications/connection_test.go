@@ -1,0 +1,100 @@
+package notifications
+
+import (
+	"strings"
+	"testing"
+)
+
+var (
+	hello = []string{"EHLO"}
+	first = []string{"MAIL", "RCPT", "DATA", "."}
+	next  = append([]string{"RSET"}, first...)
+)
+
+// Several mails travel on one connection, one after the other; one that is refused there does not end
+// it for the others. It ends with the process's work.
+func TestOneConnectionCarriesSeveralMails(t *testing.T) {
+	t.Parallel()
+	o, server := setup(t, testConfig, nil), serve(t)
+	o.use(server.addr, nil)
+	stop := o.work()
+	server.script <- map[string]string{"RCPT 2": "550 5.1.1 unknown", ". 2": "452 4.3.1 disk full"}
+	for _, status := range []string{"sent", "failed", "pending", "sent"} {
+		o.expect(t, o.send(address), status)
+	}
+	server.expect(t, hello...)
+	server.expect(t, first...)
+	server.expect(t, "RSET", "MAIL", "RCPT") // and refused
+	server.expect(t, next...)
+	server.expect(t, next...)
+	stop()
+	server.expect(t, "QUIT")
+}
+
+// A connection that no mail needs is ended after a while.
+func TestAnIdleConnectionEnds(t *testing.T) {
+	t.Parallel()
+	o, server := setup(t, testConfig, nil), serve(t)
+	o.use(server.addr, nil)
+	o.work()
+	server.script <- nil
+	o.expect(t, o.send(address), "sent")
+	server.expect(t, hello...)
+	server.expect(t, first...)
+	server.expect(t, "QUIT")
+	server.script <- nil
+	o.expect(t, o.send(address), "sent")
+	server.expect(t, hello...)
+}
+
+// A server may close a connection at any time, or take no more mails on it. The mail that meets that
+// goes out on a new one, and has not failed.
+func TestAStaleConnection(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]map[string]string{
+		"closed after each mail":       {".": "250 taken, and bye"},
+		"closed while it was idle":     {"RSET": ""},
+		"421 to the next command":      {"RSET": "421 4.4.2 idle for too long, bye"},
+		"421 to the next mail":         {"MAIL 2": "421 4.7.0 too many mails, bye"},
+		"closed at the next mail":      {"MAIL 2": ""},
+		"no more mails, and not ended": {"MAIL 2": "452 too many mails"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, server := setup(t, testConfig, nil), serve(t)
+			o.use(server.addr, nil)
+			o.work()
+			for range 3 {
+				server.script <- script
+				o.expect(t, o.send(address), "sent")
+			}
+			if strings.Contains(o.logged.String(), "job failed") {
+				t.Errorf("it counts as a failure:\n%s", o.logged.String())
+			}
+			connections := 0
+			for len(server.heard) > 0 {
+				if <-server.heard == "EHLO" {
+					connections++
+				}
+			}
+			if connections != 3 {
+				t.Errorf("%d connections for 3 mails", connections)
+			}
+		})
+	}
+}
+
+// A mail whose connection breaks after its recipient was named may be out: it is tried again later, on
+// a new connection.
+func TestAConnectionThatBreaksIsClosed(t *testing.T) {
+	t.Parallel()
+	o, server := setup(t, testConfig, nil), serve(t)
+	o.use(server.addr, nil)
+	o.work()
+	server.script <- map[string]string{". 2": ""}
+	o.expect(t, o.send(address), "sent")
+	o.expect(t, o.send(address), "pending", "broke off at the end of the mail")
+	server.script <- nil
+	o.advance(2 * backoffMost)
+	o.rest()
+}

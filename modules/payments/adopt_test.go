@@ -1,0 +1,100 @@
+package payments
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+)
+
+// attempt is one as v0.1.0 leaves it, with its payment.
+type attempt struct {
+	kind, status, state, token, reference string
+	tries                                 int
+	due, lease, cancelled                 time.Duration // before now; 0 is never
+}
+
+func (s *shop) leave(a attempt) (order, key uuid.UUID) {
+	s.t.Helper()
+	order, key = uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	before := func(d time.Duration) *time.Time {
+		at := s.now().Add(-d)
+		if d == 0 {
+			return nil
+		}
+		return &at
+	}
+	_, err := s.db.Exec(s.t.Context(), `INSERT INTO payments (order_id, id, status, amount, currency, token, reference, cancelled_at, created_at, updated_at)
+		VALUES ($1, $2, $3, 2598, 'EUR', $4, $5, $6, now(), now())`, order, uuid.New(), a.status, a.token, a.reference, before(a.cancelled))
+	if err == nil {
+		_, err = s.db.Exec(s.t.Context(), `INSERT INTO attempts (id, order_id, kind, state, tries, next_at, lease_until, cause, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, '{"actor": "system"}', now(), now())`,
+			key, order, a.kind, a.state, a.tries, before(a.due), before(a.lease))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return order, key
+}
+
+// A process of v0.1.0 leaves attempts. Those that none such takes are carried out with their own keys, and the others are theirs.
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	amount, late := money{2598, "EUR"}, patience+time.Second
+	unclaimed, unclaimedKey := s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: late})
+	called, calledKey := s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: time.Hour, tries: 1, lease: late})
+	if _, err := s.module.provider.Capture(t.Context(), calledKey, "tok_ok", amount); err != nil {
+		t.Fatal(err)
+	}
+	cancelledMeanwhile, _ := s.leave(attempt{kind: "capture", status: "cancelling", state: "pending", due: late, cancelled: time.Hour})
+	captured, err := s.module.provider.Capture(t.Context(), uuid.New(), "tok_ok", amount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owed, owedKey := s.leave(attempt{kind: "refund", status: "refunding", state: "pending", reference: captured.reference, due: late, tries: 2})
+	s.leave(attempt{kind: "capture", status: "captured", state: "done", due: time.Hour, tries: 1})
+	s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: patience / 2})
+	s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: time.Hour, tries: 1, lease: patience / 2})
+
+	work(t, s.module)
+	s.until("four were adopted", func() bool { return s.count("SELECT count(*) FROM attempts") == 3 })
+	s.settled()
+	status := map[string]string{}
+	rows, err := s.db.Query(t.Context(), "SELECT order_id::text, status FROM payments WHERE order_id = ANY ($1)",
+		[]uuid.UUID{unclaimed, called, cancelledMeanwhile, owed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		var order, is string
+		if err := rows.Scan(&order, &is); err != nil {
+			t.Fatal(err)
+		}
+		status[order] = is
+	}
+	want := map[string]string{
+		unclaimed.String(): "captured", called.String(): "captured", cancelledMeanwhile.String(): "cancelled", owed.String(): "refunded",
+	}
+	if diff := cmp.Diff(want, status); diff != "" {
+		t.Error(diff)
+	}
+	did := map[string]int{}
+	for _, e := range s.paysim.Ledger("") {
+		did[e.Key]++
+	}
+	if did[unclaimedKey.String()] != 1 || did[calledKey.String()] != 1 || did[owedKey.String()] != 1 || len(did) != 4 {
+		t.Errorf("the provider did %v", did)
+	}
+	if n := s.count("SELECT count(*) FROM payments WHERE token <> ''"); n != 2 {
+		t.Errorf("%d payments have a token, want the two that are left", n)
+	}
+
+	s.ahead.Store(int64(time.Minute))
+	s.until("all were adopted", func() bool { return s.count("SELECT count(*) FROM attempts WHERE state = 'pending'") == 0 })
+	s.settled()
+	if n := s.count("SELECT count(*) FROM payments WHERE status = 'captured'"); n != 5 {
+		t.Errorf("%d payments are captured, want 5", n)
+	}
+}
