@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
@@ -59,8 +56,8 @@ func messageOf(t *testing.T, ev events.Event, cause events.Cause) *message.Messa
 	return m
 }
 
-// batch has a consumer take the messages in this order, as one batch, and returns what the bus was answered for each, and the
-// consumer's end.
+// batch has a consumer take the messages in this order, as one batch, and returns what the bus was
+// answered for each, and the consumer's end.
 func (s *shop) batch(t *testing.T, handlers []events.Handler, messages ...*message.Message) (answers []error, stop func()) {
 	t.Helper()
 	entered, proceed := make(chan struct{}), make(chan struct{})
@@ -111,7 +108,8 @@ func insertAll(_ context.Context, tx pgx.Tx, batch []events.Delivery[happened]) 
 	return nil
 }
 
-// A handler for batches has all of one in a call, in their order, each with its cause, and what it publishes for each has that.
+// A handler for batches has all of one in a call, in their order, each with its cause, and what it
+// publishes for each has that.
 func TestABatchIsOneCall(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -135,7 +133,8 @@ func TestABatchIsOneCall(t *testing.T) {
 	var want []string
 	for i := range 12 {
 		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{
-			"correlationid": fmt.Sprint("request-", i), "actor": fmt.Sprint("customer:", i), "traceparent": fmt.Sprintf("00-%032x-%016x-01", i+1, i+1),
+			"correlationid": fmt.Sprint("request-", i), "actor": fmt.Sprint("customer:", i),
+			"traceparent": fmt.Sprintf("00-%032x-%016x-01", i+1, i+1),
 		}))
 		want = append(want, fmt.Sprint(i))
 	}
@@ -145,8 +144,9 @@ func TestABatchIsOneCall(t *testing.T) {
 		t.Errorf("calls: %s", diff)
 	}
 	expect(t, s.listener, 12, "SELECT count(*) FROM effects WHERE times = 1")
-	expect(t, s.listener, 12, `SELECT count(*) FROM outbox WHERE topic = 'listener.answered.v1' AND headers->>'correlationid' = 'request-' || key
-		AND headers->>'actor' = 'customer:' || key AND headers->>'traceparent' LIKE '00-' || lpad(to_hex(key::int + 1), 32, '0') || '-%'`)
+	expect(t, s.listener, 12, `SELECT count(*) FROM outbox WHERE topic = 'listener.answered.v1'
+		AND headers->>'correlationid' = 'request-' || key AND headers->>'actor' = 'customer:' || key
+		AND headers->>'traceparent' LIKE '00-' || lpad(to_hex(key::int + 1), 32, '0') || '-%'`)
 }
 
 // A handler for one event at a time has the cause of each, in a batch, too.
@@ -154,17 +154,21 @@ func TestAnEventOfABatchHasItsOwnCause(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
-	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error { return answers.PublishTx(ctx, tx, answered{h}) })
+	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
+		return answers.PublishTx(ctx, tx, answered{h})
+	})
 	var messages []*message.Message
 	for i := range 5 {
-		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{"correlationid": fmt.Sprint("request-", i)}))
+		cause := events.Cause{"correlationid": fmt.Sprint("request-", i)}
+		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, cause))
 	}
 	acknowledged, _ := s.batch(t, []events.Handler{handler}, messages...)
 	mustBeAcknowledged(t, acknowledged)
 	expect(t, s.listener, 5, "SELECT count(*) FROM outbox WHERE headers->>'correlationid' = 'request-' || key")
 }
 
-// Each topic has its handler, and those of a batch are called as few times as the order of each aggregate's events allows.
+// Each topic has its handler, and those of a batch are called as few times as the order of each
+// aggregate's events allows.
 func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ batch, want []string }{
@@ -234,69 +238,8 @@ func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 	}
 }
 
-// Events that are in a batch twice, or were handled in an earlier one, are left out, and the others are one call all the same.
-func TestDuplicatesInBatches(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	earlier, twice, fresh := messageOf(t, happened{"earlier"}, nil), messageOf(t, happened{"twice"}, nil), messageOf(t, happened{"fresh"}, nil)
-	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, earlier)
-	mustBeAcknowledged(t, acknowledged)
-	stop()
-	s.bus.MemoryBus = events.NewMemoryBus() // for the consumer that has stopped is gone
-	var last int
-	counted := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
-		last = len(batch)
-		return insertAll(ctx, tx, batch)
-	})
-	acknowledged, stop = s.batch(t, []events.Handler{counted}, earlier, twice, fresh, twice.Copy(), earlier.Copy())
-	mustBeAcknowledged(t, acknowledged)
-	stop()
-	if last != 2 {
-		t.Errorf("the last call had %d events, want 2", last)
-	}
-	expect(t, s.listener, 3, "SELECT count(*) FROM effects WHERE times = 1")
-	expect(t, s.listener, 3+2, "SELECT count(*) FROM inbox") // and the gates
-	expect(t, s.listener, 0, "SELECT count(*) FROM failed")
-}
-
-// An event that has failed is the retries', however often and in whatever company the bus delivers it.
-func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
-	t.Parallel()
-	for name, alone := range map[string]bool{"alone": true, "in a batch": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t)
-			var logged logBuffer
-			s.log = slog.New(slog.NewTextHandler(&logged, nil))
-			failed, other := messageOf(t, happened{"failed"}, nil), messageOf(t, happened{"other"}, nil)
-			_, err := s.listener.Exec(t.Context(), `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at)
-				VALUES ($1, 'teller.happened.v1', $2, '{"type":"teller.happened.v1"}', 2, 'it was broken', now() + interval '1h')`, failed.UUID, []byte(failed.Payload))
-			if err != nil {
-				t.Fatal(err)
-			}
-			messages := []*message.Message{failed, other, failed.Copy()}
-			if alone {
-				messages = messages[:1]
-			}
-			acknowledged, _ := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
-			mustBeAcknowledged(t, acknowledged)
-			expect(t, s.listener, int64(len(messages)/2), "SELECT count(*) FROM effects WHERE thing = 'other'")
-			expect(t, s.listener, 0, "SELECT count(*) FROM effects WHERE thing = 'failed'")
-			expect(t, s.listener, 1, "SELECT count(*) FROM failed WHERE attempts = 2 AND reason = 'it was broken' AND dead_at IS NULL")
-			if n := logged.count("event failed"); n > 0 {
-				t.Errorf("%d attempts are logged", n)
-			}
-			// Its time has come.
-			if _, err := s.listener.Exec(t.Context(), "UPDATE failed SET next_at = now()"); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'failed' AND times = 1")
-			eventually(t, s.listener, 0, "SELECT count(*) FROM failed")
-		})
-	}
-}
-
-// A batch with an event that fails is taken apart, and what its handlers had published and queued is not there twice, or for nothing.
+// A batch with an event that fails is taken apart, and what its handlers had published and queued
+// is not there twice, or for nothing.
 func TestABatchThatFailsIsTakenApart(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]func(context.Context, pgx.Tx, []events.Delivery[happened]) error{
@@ -334,23 +277,24 @@ func TestABatchThatFailsIsTakenApart(t *testing.T) {
 			expect(t, s.listener, 4, "SELECT count(*) FROM effects WHERE times = 1")
 			expect(t, s.listener, 4, "SELECT count(*) FROM outbox WHERE key <> 'poison'")
 			expect(t, s.listener, 4, "SELECT count(*) FROM outbox")
-			expect(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND key = 'poison' AND reason LIKE '%it is broken%'")
+			expect(t, s.listener, 1, `SELECT count(*) FROM failed
+				WHERE dead_at IS NOT NULL AND key = 'poison' AND reason LIKE '%it is broken%'`)
 		})
 	}
 }
 
-// A handler that ignores its errors neither takes an event for handled that is not, nor for one to blame.
+// A handler that ignores its errors neither takes an event for handled that is not, nor for one to
+// blame.
 func TestAHandlerThatHidesErrors(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	db, heal := s.takeTurn(t, 200*time.Millisecond)
 	s.listener, db = db, s.listener
 	m := messageOf(t, happened{"one"}, nil)
-	consumer := events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
+	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 		_ = count(ctx, tx, h)
 		return nil
-	})}, s.cfg, s.log)
-	s.runConsumer(t, consumer)
+	})
 	if err := s.bus.Publish(happened{}.Topic(), m); err == nil {
 		t.Error("the bus believes that the event is handled")
 	}
@@ -360,38 +304,4 @@ func TestAHandlerThatHidesErrors(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	expect(t, db, 1, "SELECT count(*) FROM effects WHERE times = 1")
-}
-
-// A batch is one span, which is linked to the traces of its events.
-func TestABatchIsOneSpan(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	var messages []*message.Message
-	var ids []oteltrace.TraceID
-	for i := range 3 {
-		id := oteltrace.TraceID(uuid.New())
-		ids = append(ids, id)
-		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{"traceparent": fmt.Sprintf("00-%s-0000000000000001-01", id)}))
-	}
-	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
-	mustBeAcknowledged(t, acknowledged)
-	stop()
-	var linked [][]oteltrace.TraceID
-	for _, span := range spans.Ended() {
-		var to []oteltrace.TraceID
-		for _, link := range span.Links() {
-			to = append(to, link.SpanContext.TraceID())
-		}
-		if slices.ContainsFunc(to, func(id oteltrace.TraceID) bool { return slices.Contains(ids, id) }) && span.Name() == "handle "+(happened{}).Topic() {
-			linked = append(linked, to)
-		}
-	}
-	if diff := cmp.Diff([][]oteltrace.TraceID{ids}, linked); diff != "" {
-		t.Error(diff)
-	}
-	for i, id := range ids {
-		if found := handled(id); len(found) > 0 {
-			t.Errorf("%d spans of the event %d alone", len(found), i)
-		}
-	}
 }

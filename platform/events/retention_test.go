@@ -16,9 +16,7 @@ func TestReplayIsHarmless(t *testing.T) {
 	s.tell(t)
 	s.publish(t.Context(), t, "one", "two")
 	eventually(t, s.teller, 0, drained)
-	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2 {
-		t.Fatalf("replay: %d, %v", n, err)
-	}
+	s.replay(t, 2)
 	eventually(t, s.teller, 0, drained)
 	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
 }
@@ -62,9 +60,7 @@ func TestANewListenerHearsAReplay(t *testing.T) {
 	s.publish(t.Context(), t, "one", "two")
 	eventually(t, s.teller, 0, drained)
 	s.listen(t, count)
-	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2 {
-		t.Fatalf("replay: %d, %v", n, err)
-	}
+	s.replay(t, 2)
 	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
 }
 

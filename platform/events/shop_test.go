@@ -2,7 +2,6 @@ package events_test
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -82,76 +81,6 @@ func newShopOn(t *testing.T, tellerSchema fs.FS) *shop {
 	return s
 }
 
-// flakyBus fails after delivery as often as it is told to, like a process that dies between publishing and marking, takes
-// nothing of one topic, and is slow with another.
-type flakyBus struct {
-	*events.MemoryBus
-	mu       sync.Mutex
-	failures int
-	refused  string
-	held     string
-	release  chan struct{}
-	asked    chan struct{} // for what is held
-	given    []given
-}
-
-// given is a message that the bus was given.
-type given struct{ id, topic, replays string }
-
-func (b *flakyBus) refuse(topic string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.refused = topic
-}
-
-// hold makes the bus wait with a topic until release is called, at the end of the test at the latest. An outbox that runs before
-// it is called then ends after that.
-func (b *flakyBus) hold(t *testing.T, topic string) (release func()) {
-	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.held, b.release, b.asked = topic, make(chan struct{}), make(chan struct{}, 10000)
-	release = sync.OnceFunc(func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.held = ""
-		close(b.release)
-	})
-	t.Cleanup(release)
-	return release
-}
-
-// all is what the bus was given so far.
-func (b *flakyBus) all() []given {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.given)
-}
-
-func (b *flakyBus) Publish(topic string, messages ...*message.Message) error {
-	b.mu.Lock()
-	refused, held, release, asked := b.refused == topic, b.held == topic, b.release, b.asked
-	for _, m := range messages {
-		b.given = append(b.given, given{m.UUID, topic, m.Metadata[events.MetadataReplays]})
-	}
-	b.mu.Unlock()
-	if refused {
-		return errors.New("not this topic")
-	}
-	if held {
-		asked <- struct{}{}
-		<-release
-	}
-	err := b.MemoryBus.Publish(topic, messages...)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.failures > 0 {
-		b.failures--
-		return errors.New("died before marking")
-	}
-	return err
-}
-
 // other is a fact of another topic.
 type other struct{ happened }
 
@@ -185,6 +114,15 @@ func commit(ctx context.Context, t *testing.T, db *postgres.DB, outbox *events.O
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// replay publishes once more what the teller has published, and that is so much.
+func (s *shop) replay(t *testing.T, want int64) {
+	t.Helper()
+	n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {})
+	if err != nil || n != want {
+		t.Fatalf("replay: %d, %v, want %d", n, err, want)
 	}
 }
 

@@ -3,9 +3,13 @@ package events_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/codes"
@@ -99,6 +103,42 @@ func TestASpanIsThatOfItsHandler(t *testing.T) {
 	for _, span := range found {
 		if span.Status().Code != codes.Unset || len(span.Events()) > 0 {
 			t.Errorf("status %v, events %v", span.Status(), span.Events())
+		}
+	}
+}
+
+// A batch is one span, which is linked to the traces of its events.
+func TestABatchIsOneSpan(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var messages []*message.Message
+	var ids []oteltrace.TraceID
+	for i := range 3 {
+		id := oteltrace.TraceID(uuid.New())
+		ids = append(ids, id)
+		cause := events.Cause{"traceparent": fmt.Sprintf("00-%s-0000000000000001-01", id)}
+		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, cause))
+	}
+	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
+	mustBeAcknowledged(t, acknowledged)
+	stop()
+	var linked [][]oteltrace.TraceID
+	for _, span := range spans.Ended() {
+		var to []oteltrace.TraceID
+		for _, link := range span.Links() {
+			to = append(to, link.SpanContext.TraceID())
+		}
+		ours := slices.ContainsFunc(to, func(id oteltrace.TraceID) bool { return slices.Contains(ids, id) })
+		if ours && span.Name() == "handle "+(happened{}).Topic() {
+			linked = append(linked, to)
+		}
+	}
+	if diff := cmp.Diff([][]oteltrace.TraceID{ids}, linked); diff != "" {
+		t.Error(diff)
+	}
+	for i, id := range ids {
+		if found := handled(id); len(found) > 0 {
+			t.Errorf("%d spans of the event %d alone", len(found), i)
 		}
 	}
 }

@@ -7,11 +7,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 )
 
-// What v0.1.0 does with the outbox, word for word: for one release its processes may run beside those of today.
+// What v0.1.0 does with the outbox, word for word: for one release its processes may run beside
+// those of today.
 const (
 	publishOfV010 = "INSERT INTO outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, $5)"
 	readOfV010    = `SELECT id FROM outbox
@@ -72,16 +72,15 @@ func TestWhatAnOldWriterCommitsIsPublished(t *testing.T) {
 	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
 	eventually(t, s.teller, 0, drained)
 	// A new relay has published them, so a replay has them, too.
-	if n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {}); err != nil || n != 2 {
-		t.Errorf("replay: %d, %v", n, err)
-	}
+	s.replay(t, 2)
 	eventually(t, s.teller, 0, drained)
 	if n := len(s.bus.all()); n != 4 {
 		t.Errorf("%d messages, want both events twice", n)
 	}
 }
 
-// What an old relay has published need not be published again, and it leaves alone what a new writer has committed.
+// What an old relay has published need not be published again, and it leaves alone what a new
+// writer has committed.
 func TestAnOldRelayMarksWhatAnOldWriterCommitted(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -95,7 +94,8 @@ func TestAnOldRelayMarksWhatAnOldWriterCommitted(t *testing.T) {
 	expect(t, s.teller, 1, drained)
 }
 
-// An old replay makes pending what was published, by whichever version, and its relay or a new one publishes it once more.
+// An old replay makes pending what was published, by whichever version, and its relay or a new one
+// publishes it once more.
 func TestAnOldReplayIsPublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -52,7 +52,8 @@ func carry(t *testing.T, db *postgres.DB, tx pgx.Tx, b *basket, items ...string)
 	}
 }
 
-// All items of a carrier are one statement, which travels with the commit, and each carrier has its own.
+// All items of a carrier are one statement, which travels with the commit, and each carrier has its
+// own.
 func TestWhatIsCarriedTravelsWithTheCommit(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
@@ -66,7 +67,8 @@ func TestWhatIsCarriedTravelsWithTheCommit(t *testing.T) {
 				return err
 			}
 			var already int
-			if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM marks WHERE name LIKE $1 || '%'", name).Scan(&already); err != nil || already != 1 {
+			err := tx.QueryRow(t.Context(), "SELECT count(*) FROM marks WHERE name LIKE $1 || '%'", name).Scan(&already)
+			if err != nil || already != 1 {
 				t.Errorf("%d marks before the commit (%v)", already, err)
 			}
 			carry(t, db, tx, one, name+"4")
@@ -111,7 +113,8 @@ func TestWhatIsCarriedIsTakenBack(t *testing.T) {
 	one.expect(t, true, "1", "3", "4")
 	two.expect(t, true, "2 of two")
 	var all string
-	if err := db.QueryRow(t.Context(), "SELECT string_agg(name, ', ' ORDER BY name) FROM marks").Scan(&all); err != nil || all != "1, 2 of two, 3, 4" {
+	err = db.QueryRow(t.Context(), "SELECT string_agg(name, ', ' ORDER BY name) FROM marks").Scan(&all)
+	if err != nil || all != "1, 2 of two, 3, 4" {
 		t.Errorf("marks %s (%v)", all, err)
 	}
 }
@@ -211,7 +214,8 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 	}
 }
 
-// Only the database's own transactions carry something: no other has it written, or says when it ends.
+// Only the database's own transactions carry something: no other has it written, or says when it
+// ends.
 func TestOnlyItsOwnTransactionsCarry(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema}, pgtest.Schema{Module: "other", Migrations: schema})
