@@ -55,8 +55,8 @@ type neighbour struct {
 	outbox *events.Outbox
 }
 
-// delivery polls so rarely that nothing may wait for it.
-var delivery = events.Config{RelayBatch: 100, ConsumerBatch: 50, Poll: time.Hour, MaxAttempts: 1,
+// delivery polls for what was committed before its relay ran.
+var delivery = events.Config{RelayBatch: 100, ConsumerBatch: 50, Poll: time.Second, MaxAttempts: 1,
 	RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 
 func setup(t *testing.T) *shop {

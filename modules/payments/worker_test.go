@@ -77,7 +77,9 @@ func TestTwoProcesses(t *testing.T) {
 		dues = append(dues, due(uuid.NewString(), "tok_ok"))
 	}
 	s.happen(dues...)
-	once := seen{provider: s.module.provider, lookup: func(context.Context, uuid.UUID) (answer, error) {
+	patient := s.cfg
+	patient.CallTimeout = time.Minute
+	once := seen{provider: newHTTPProvider(patient), lookup: func(context.Context, uuid.UUID) (answer, error) {
 		t.Error("a capture was claimed twice")
 		return answer{}, errUnderWay
 	}}
