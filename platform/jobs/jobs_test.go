@@ -326,6 +326,7 @@ func TestLeaseRunsOut(t *testing.T) {
 				},
 				Do: func(context.Context, job) (string, error) {
 					t.Error("called again without asking first")
+					close(asked)
 					return "", nil
 				},
 			}))
