@@ -21,8 +21,10 @@ import (
 const takeTurn = `-- name: TakeTurn
 	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
 
-// apply handles the events that the module has not handled yet, and commits effects and inbox rows together. All are taken for
-// new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
+// apply handles the events that the module has not handled yet, and commits effects and inbox rows together. A process that dies
+// before the commit has done nothing, and one that dies after it has not acknowledged: in either case the events are delivered again.
+//
+// All are taken for new first, as they nearly always are; one that is not fails its inbox row, and then each is looked up.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
 	if !notFresh(err) {

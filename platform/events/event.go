@@ -42,8 +42,9 @@ const maxPayload = 512 << 10
 
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
-// PublishTx publishes the event if and only if tx commits: its row is written with the commit, and then the relay has it at once.
-// The topic must be one of the module's own, orders.something.v1 for orders, and tx one of its database's transactions.
+// PublishTx publishes the event if and only if tx commits: its rows in outbox and outbox_pending are written with the commit, and then
+// the relay has it at once, in memory. After a kill -9 the row in outbox_pending is still there, and the next poll of any process of
+// the module publishes the event, within three seconds, perhaps once more. The topic must be one of the module's own, orders.something.v1 for orders, and tx one of its database's transactions.
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)
 	if err == nil {
