@@ -27,6 +27,7 @@ one-of = $(and $(filter 1,$(words $(2))),$(filter $(1),$(2)))
 VULNS ?= pinned
 SUITE ?=
 SEED ?=
+BASE ?=
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
@@ -103,12 +104,14 @@ long-fuzz: build
 	done; \
 	[ -n "$$found" ] || { echo "there is no fuzz test" >&2; exit 1; }; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }'
 
+# BASE goes by the environment, because a shell would read what it is made of.
 .PHONY: bench
-bench: ## measure the shop beside its references (six minutes), and write deploy/PERFORMANCE.md
-	@cd test/bench && BENCH=write go test -count=1 -timeout 20m -run '^TestBench$$'
+bench: export BENCH_BASE := $(BASE)
+bench: ## measure the shop beside its references (nine minutes), and write deploy/PERFORMANCE.md; BASE=commit compares with that commit instead
+	@cd test/bench && $(if $(BASE),go test -count=1 -timeout 30m -run '^TestCompare$$',BENCH=write go test -count=1 -timeout 30m -run '^TestBench$$')
 
 .PHONY: bench-long
-bench-long: ## measure how the shop's figures grow with its tables (ten minutes), and write them to the same page
+bench-long: ## measure how the shop's figures grow with its tables (twelve minutes), and write them to the same page
 	@cd test/bench && BENCH=write go test -count=1 -timeout 60m -run '^TestGrowth$$'
 
 .PHONY: images

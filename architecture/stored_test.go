@@ -136,7 +136,7 @@ func tell(t *testing.T, conn *pgx.Conn, modules []string, events []stored) {
 		}
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		waiting := read(t, conn, modules, "SELECT topic, id::text FROM %s.outbox WHERE published_at IS NULL")
+		waiting := read(t, conn, modules, "SELECT topic, event_id::text FROM %s.outbox_pending")
 		if len(waiting) == 0 {
 			return
 		}

@@ -124,7 +124,7 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 	o.orders = &postgres.DB{Pool: o.db.Pool, Module: "orders"} // whose part the test plays
 	o.module = newModule(cfg, o.db, log, o.now, o.outlet)
 
-	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 100, Poll: time.Hour, MaxAttempts: 1,
+	eventsConfig := events.Config{RelayBatch: 100, ConsumerBatch: 100, Poll: 100 * time.Millisecond, MaxAttempts: 1,
 		RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() {

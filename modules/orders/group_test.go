@@ -138,8 +138,8 @@ func TestAQueuedStatementFails(t *testing.T) {
 	for statement, plant := range map[string]string{
 		"name: InsertOrders :exec": "ALTER TABLE orders.orders ADD CONSTRAINT planted CHECK (email <> 'eve@example.com')",
 		"name: InsertLines :exec":  "ALTER TABLE orders.lines ADD CONSTRAINT planted CHECK (quantity <> 13)",
-		"StoreAnswers":             "ALTER TABLE orders.idempotency_keys ADD CONSTRAINT planted CHECK (key <> 'bad')",
-		"Publish":                  "ALTER TABLE orders.outbox ADD CONSTRAINT planted CHECK (payload ->> 'customer_id' <> 'eve')",
+		"name: StoreAnswers":       "ALTER TABLE orders.idempotency_keys ADD CONSTRAINT planted CHECK (key <> 'bad')",
+		"name: Publish":            "ALTER TABLE orders.outbox ADD CONSTRAINT planted CHECK (payload ->> 'customer_id' <> 'eve')",
 	} {
 		t.Run(statement, func(t *testing.T) {
 			t.Parallel()

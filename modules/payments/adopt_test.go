@@ -39,7 +39,8 @@ func (s *shop) leave(a attempt) (order, key uuid.UUID) {
 	return order, key
 }
 
-// A process of v0.1.0 leaves attempts. Those that none such takes are carried out with their own keys, and the others are theirs.
+// A process of v0.1.0 leaves attempts. Those that none such takes are carried out with their own
+// keys, and the others are theirs.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

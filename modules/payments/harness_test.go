@@ -29,8 +29,9 @@ import (
 // slow is what tok_slow takes here: several times the timeout of a call.
 const slow = 400 * time.Millisecond
 
-// shop is what surrounds the module: a database, a bus, a provider, orders as far as its events go, and a listener. Events reach its
-// module from the start; nothing calls the provider until the test runs a process.
+// shop is what surrounds the module: a database, a bus, a provider, orders as far as its events go,
+// and a listener. Events reach its module from the start; nothing calls the provider until the test
+// runs a process.
 type shop struct {
 	t      *testing.T
 	cfg    Config
@@ -134,7 +135,8 @@ func (s *shop) publishedOf(order string) []string {
 	return s.published[order]
 }
 
-// process is another process of the same schema: its own pool, its own workers, and the provider as it sees it.
+// process is another process of the same schema: its own pool, its own workers, and the provider as
+// it sees it.
 func (s *shop) process(p provider) *Module {
 	s.t.Helper()
 	db := s.pg.Module(s.t, "payments")

@@ -101,8 +101,8 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// All places but one are taken by calls that are stuck; what comes later goes through the one that is left. Then the process is to
-// stop: the calls under way are finished and their results kept.
+// All places but one are taken by calls that are stuck; what comes later goes through the one that
+// is left. Then the process is to stop: the calls under way are finished and their results kept.
 func TestSlowCallsHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -58,8 +58,8 @@ func messageOf(t *testing.T, ev events.Event, cause events.Cause) *message.Messa
 	return m
 }
 
-// batch has a consumer take the messages in this order, as one batch, and returns what the bus was answered for each, and the
-// consumer's end.
+// batch has a consumer take the messages in this order, as one batch, and returns what the bus was
+// answered for each, and the consumer's end.
 func (s *shop) batch(t *testing.T, handlers []events.Handler, messages ...*message.Message) (answers []error, stop func()) {
 	t.Helper()
 	entered, proceed := make(chan struct{}), make(chan struct{})
@@ -110,7 +110,8 @@ func insertAll(_ context.Context, tx pgx.Tx, batch []events.Delivery[happened]) 
 	return nil
 }
 
-// A handler for batches has all of one in a call, in their order, each with its cause, and what it publishes for each has that.
+// A handler for batches has all of one in a call, in their order, each with its cause, and what it
+// publishes for each has that.
 func TestABatchIsOneCall(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -163,7 +164,8 @@ func TestAnEventOfABatchHasItsOwnCause(t *testing.T) {
 	expect(t, s.listener, 5, "SELECT count(*) FROM outbox WHERE headers->>'correlationid' = 'request-' || key")
 }
 
-// Each topic has its handler, and those of a batch are called as few times as the order of each aggregate's events allows.
+// Each topic has its handler, and those of a batch are called as few times as the order of each
+// aggregate's events allows.
 func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ batch, want []string }{
@@ -233,7 +235,8 @@ func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 	}
 }
 
-// Events that are in a batch twice, or were handled in an earlier one, are left out, and the others are one call all the same.
+// Events that are in a batch twice, or were handled in an earlier one, are left out, and the others
+// are one call all the same.
 func TestDuplicatesInBatches(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -258,7 +261,8 @@ func TestDuplicatesInBatches(t *testing.T) {
 	expect(t, s.listener, 0, "SELECT count(*) FROM failed")
 }
 
-// An event that has failed is the retries', however often and in whatever company the bus delivers it.
+// An event that has failed is the retries', however often and in whatever company the bus delivers
+// it.
 func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 	t.Parallel()
 	for name, alone := range map[string]bool{"alone": true, "in a batch": false} {
@@ -290,7 +294,8 @@ func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 	}
 }
 
-// A batch with an event that fails is taken apart, and what its handlers had published and queued is not there twice, or for nothing.
+// A batch with an event that fails is taken apart, and what its handlers had published and queued
+// is not there twice, or for nothing.
 func TestABatchThatFailsIsTakenApart(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]func(context.Context, pgx.Tx, []events.Delivery[happened]) error{
@@ -333,7 +338,8 @@ func TestABatchThatFailsIsTakenApart(t *testing.T) {
 	}
 }
 
-// A handler that ignores its errors neither takes an event for handled that is not, nor for one to blame.
+// A handler that ignores its errors neither takes an event for handled that is not, nor for one to
+// blame.
 func TestAHandlerThatHidesErrors(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -140,7 +140,8 @@ func TestAHandlerThatIsTooSlowFails(t *testing.T) {
 	}
 }
 
-// A handler's first statement travels with what the consumer itself sends, and PostgreSQL ends it before the transaction's limit.
+// A handler's first statement travels with what the consumer itself sends, and PostgreSQL ends it
+// before the transaction's limit.
 func TestAFirstStatementThatIsTooSlowFails(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

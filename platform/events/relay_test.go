@@ -18,7 +18,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// An event is the module's own, and goes with a transaction of its database. Any other is refused, and says whose it is.
+// An event is the module's own, and goes with a transaction of its database. Any other is refused,
+// and says whose it is.
 func TestOnlyItsOwnEventsArePublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -41,7 +42,8 @@ func TestOnlyItsOwnEventsArePublished(t *testing.T) {
 		"a savepoint": {happened{}, func(f func(pgx.Tx) error) error {
 			return s.teller.InTx(t.Context(), func(tx pgx.Tx) error { return pgx.BeginFunc(t.Context(), tx, f) })
 		}, "was not begun by"},
-		// A topic waits for an event that the bus refuses, so one that it would always refuse is never written.
+		// A topic waits for an event that the bus refuses, so one that it would always refuse is
+		// never written.
 		"too large": {happened{strings.Repeat("x", 1<<20)}, begin(s.teller), "larger than a bus takes"},
 	} {
 		err := test.inTx(func(tx pgx.Tx) error { return s.outbox.PublishTx(t.Context(), tx, test.ev) })
@@ -111,7 +113,8 @@ func TestACommitPublishes(t *testing.T) {
 	}
 }
 
-// The process dies right after the commit, or with the event on its way to the bus: the next poll of any other has it.
+// The process dies right after the commit, or with the event on its way to the bus: the next poll
+// of any other has it.
 func TestTheEventsOfAProcessThatDiedArePublished(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"before it published", "while it published"} {
@@ -140,7 +143,8 @@ func TestTheEventsOfAProcessThatDiedArePublished(t *testing.T) {
 	}
 }
 
-// Who commits does not wait for the bus, however much there is to publish: what does not fit into memory is found by the poll.
+// Who commits does not wait for the bus, however much there is to publish: what does not fit into
+// memory is found by the poll.
 func TestAFullQueueIsLeftToThePoll(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -160,7 +164,8 @@ func TestAFullQueueIsLeftToThePoll(t *testing.T) {
 	eventually(t, s.teller, 0, drained)
 }
 
-// The memory bus waits for the consumer, and that commits more events of the topic that it waits for than any queue holds.
+// The memory bus waits for the consumer, and that commits more events of the topic that it waits
+// for than any queue holds.
 func TestAConsumerThatPublishesWaitsForNoBus(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -184,7 +189,8 @@ func TestAConsumerThatPublishesWaitsForNoBus(t *testing.T) {
 	eventually(t, s.teller, 0, drained)
 }
 
-// A row with an old id, from a long transaction or another machine's clock, lies below all that was ever published.
+// A row with an old id, from a long transaction or another machine's clock, lies below all that was
+// ever published.
 func TestTheRelayFindsRowsThatCameLate(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -240,7 +246,8 @@ func TestHeadersThatAreNoTexts(t *testing.T) {
 	}
 }
 
-// What is published from memory is what the poll would find, so a process that died changes nothing for a handler.
+// What is published from memory is what the poll would find, so a process that died changes nothing
+// for a handler.
 func TestMemoryAndTableHaveTheSameEvent(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -330,7 +337,8 @@ func TestASlowTopicHoldsUpNoOther(t *testing.T) {
 	eventually(t, s.teller, 0, drained)
 }
 
-// What is in hand, or more than a topic's queue takes, is in the way of no event that only the poll can find.
+// What is in hand, or more than a topic's queue takes, is in the way of no event that only the poll
+// can find.
 func TestTheEventsOfASlowTopicAreNotInTheWayOfThePoll(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -348,7 +356,8 @@ func TestTheEventsOfASlowTopicAreNotInTheWayOfThePoll(t *testing.T) {
 	eventually(t, s.listener, 1, "SELECT count(*) FROM effects")
 }
 
-// An outbox that stops finishes what the bus has been given, and marks it. What still waits is left to the next.
+// An outbox that stops finishes what the bus has been given, and marks it. What still waits is left
+// to the next.
 func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -384,7 +393,8 @@ func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	}
 }
 
-// An event that is replayed while it is being published is published again: its mark is not that of the replay.
+// An event that is replayed while it is being published is published again: its mark is not that of
+// the replay.
 func TestAReplayOfWhatIsBeingPublishedIsNotLost(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -431,7 +441,8 @@ func TestTwoOutboxesDoNotPublishEverythingTwice(t *testing.T) {
 	}
 }
 
-// What was published is marked afterwards, and not before: a process that died in between would have lost it.
+// What was published is marked afterwards, and not before: a process that died in between would
+// have lost it.
 func TestAnEventIsMarkedAfterItsDelivery(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

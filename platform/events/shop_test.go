@@ -82,8 +82,8 @@ func newShopOn(t *testing.T, tellerSchema fs.FS) *shop {
 	return s
 }
 
-// flakyBus fails after delivery as often as it is told to, like a process that dies between publishing and marking, takes
-// nothing of one topic, and is slow with another.
+// flakyBus fails after delivery as often as it is told to, like a process that dies between
+// publishing and marking, takes nothing of one topic, and is slow with another.
 type flakyBus struct {
 	*events.MemoryBus
 	mu       sync.Mutex
@@ -104,8 +104,8 @@ func (b *flakyBus) refuse(topic string) {
 	b.refused = topic
 }
 
-// hold makes the bus wait with a topic until release is called, at the end of the test at the latest. An outbox that runs before
-// it is called then ends after that.
+// hold makes the bus wait with a topic until release is called, at the end of the test at the
+// latest. An outbox that runs before it is called then ends after that.
 func (b *flakyBus) hold(t *testing.T, topic string) (release func()) {
 	t.Helper()
 	b.mu.Lock()

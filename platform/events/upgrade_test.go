@@ -11,7 +11,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// What v0.1.0 does with the outbox, word for word: for one release its processes may run beside those of today.
+// What v0.1.0 does with the outbox, word for word: for one release its processes may run beside
+// those of today.
 const (
 	publishOfV010 = "INSERT INTO outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, $5)"
 	readOfV010    = `SELECT id FROM outbox
@@ -81,7 +82,8 @@ func TestWhatAnOldWriterCommitsIsPublished(t *testing.T) {
 	}
 }
 
-// What an old relay has published need not be published again, and it leaves alone what a new writer has committed.
+// What an old relay has published need not be published again, and it leaves alone what a new
+// writer has committed.
 func TestAnOldRelayMarksWhatAnOldWriterCommitted(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -95,7 +97,8 @@ func TestAnOldRelayMarksWhatAnOldWriterCommitted(t *testing.T) {
 	expect(t, s.teller, 1, drained)
 }
 
-// An old replay makes pending what was published, by whichever version, and its relay or a new one publishes it once more.
+// An old replay makes pending what was published, by whichever version, and its relay or a new one
+// publishes it once more.
 func TestAnOldReplayIsPublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

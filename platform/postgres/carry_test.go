@@ -51,7 +51,8 @@ func carry(t *testing.T, db *postgres.DB, tx pgx.Tx, b *basket, items ...string)
 	}
 }
 
-// All items of a carrier are one statement, which travels with the commit, and each carrier has its own.
+// All items of a carrier are one statement, which travels with the commit, and each carrier has its
+// own.
 func TestWhatIsCarriedTravelsWithTheCommit(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
@@ -187,7 +188,8 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 	}
 }
 
-// Only the database's own transactions carry something: no other has it written, or says when it ends.
+// Only the database's own transactions carry something: no other has it written, or says when it
+// ends.
 func TestOnlyItsOwnTransactionsCarry(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema}, pgtest.Schema{Module: "other", Migrations: schema})

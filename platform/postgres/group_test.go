@@ -177,7 +177,8 @@ func TestACallerLeaves(t *testing.T) {
 	await(t, func() bool { return m.marks(t) == 1 })
 }
 
-// What a caller has left before it was begun need not be done: after a stall that would be everything that came meanwhile.
+// What a caller has left before it was begun need not be done: after a stall that would be
+// everything that came meanwhile.
 func TestACallerLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
@@ -228,7 +229,8 @@ func TestALoneCallWaitsForNoOther(t *testing.T) {
 	}
 }
 
-// A group that has nothing to do is no goroutine. (The test is not parallel, as other groups' would count.)
+// A group that has nothing to do is no goroutine. (The test is not parallel, as other groups' would
+// count.)
 func TestAnIdleGroupIsNoGoroutine(t *testing.T) {
 	m := newMarker(t)
 	open, filled := m.fill(t)

@@ -109,7 +109,8 @@ func (q queries) InsertNowhere(ctx context.Context, name string) error {
 
 func queueMark(tx pgx.Tx, name string) { postgres.Queue(tx, queries{tx}.InsertMark, name) }
 
-// What the statements of a transaction say they did is what they did, whichever of them waited, and COMMIT costs nothing.
+// What the statements of a transaction say they did is what they did, whichever of them waited, and
+// COMMIT costs nothing.
 func TestStatementsTravelTogether(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
@@ -152,8 +153,8 @@ func TestStatementsTravelTogether(t *testing.T) {
 	}
 }
 
-// An error of a statement that was only queued comes with the next one that waits, or with the commit,
-// and says which it was, whatever f makes of it. Nothing of the transaction stays.
+// An error of a statement that was only queued comes with the next one that waits, or with the
+// commit, and says which it was, whatever f makes of it. Nothing of the transaction stays.
 func TestAQueuedStatementFails(t *testing.T) {
 	t.Parallel()
 	db, _ := counted(t)
@@ -230,7 +231,8 @@ func TestAQueuedStatementFails(t *testing.T) {
 	}
 }
 
-// A statement that is queued is one of its own transaction. Any other is refused, and not carried out.
+// A statement that is queued is one of its own transaction. Any other is refused, and not carried
+// out.
 func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})

@@ -1,8 +1,11 @@
-// Package bench measures the shop: the real processes, the real module code and a PostgreSQL that syncs, each figure beside a reference that was
-// taken in the same run on the same machine. A figure alone says what machine somebody had; the ratio says something about the shop.
+// Package bench measures the shop: the real processes, the real module code and a PostgreSQL that
+// syncs, each figure beside a reference that was taken in the same run on the same machine. A
+// figure alone says what machine somebody had; the ratio says something about the shop.
 //
-// make bench and make bench-long write the report, deploy/PERFORMANCE.md. Without them the tests run for a moment only, so that the
-// code does not rot. Nothing here asserts a time: how long something takes is for people to judge.
+// make bench and make bench-long write the report, deploy/PERFORMANCE.md, and make bench
+// BASE=commit compares that commit with the tree. Without them the tests run for a moment only, so
+// that the code does not rot. Nothing here asserts a time: how long something takes is for people
+// to judge.
 package bench
 
 import (
@@ -24,65 +27,93 @@ import (
 )
 
 var (
-	bin  string  // the commands under test, built once
-	busy float64 // the machine's load average before anything of ours ran: whoever else is at work there is in every figure
+	built string  // the commands of the tree, built once
+	busy  float64 // the machine's load average before anything of ours ran: what else runs there is in every figure
 )
+
+// playing is the setting that makes this program another process of a run: the load, or one of the
+// shops that are composed here.
+const playing = "BENCH_PLAY"
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		if os.Getenv(playStock) != "" { // this is the shop on watermill's stock path, a process of its own as the others are
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-			defer stop()
-			if err := serveStock(ctx); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				return 1
-			}
-			return 0
+		if role := os.Getenv(playing); role != "" {
+			return play(role)
 		}
 		before, err := machine.Avg()
 		if err == nil {
 			busy = before.Load1
-			bin, err = topology.Build(context.Background())
+			built, err = topology.Build(context.Background())
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(bin)
+		defer os.RemoveAll(built)
 		return m.Run()
 	}())
 }
 
-// size says how long everything is measured.
+func play(role string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var err error
+	if role == playLoad {
+		err = runLoad(ctx, os.Stdin, os.Stdout)
+	} else {
+		err = serveComposed(ctx, role)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// size says how long everything is measured, and under what load. The shop takes orders faster than
+// it sees them through: without a limit on those under way it would be measured how fast a queue
+// grows. A row of the report, with twice as many clients and orders under way, shows whether the
+// load is the limit.
 type size struct {
-	placers    []int         // how many clients place orders at once
-	placeFor   time.Duration // orders, for each number of clients and each reference
-	deliverFor time.Duration // events, at each rate
+	tried      []int         // numbers of pgbench's clients, of which the best is taken
+	tryFor     time.Duration // each of them
+	placeFor   time.Duration // orders, and the references
+	delivered  int           // events at each rate, at least
+	deliverFor time.Duration // events, at each rate, at least
 	drained    int           // events
-	warmFor    time.Duration // a shop that has just started
+	clients    int           // that place as many orders as they can
+	underWay   int           // orders of theirs that may be placed and not confirmed
+	warmFor    time.Duration // a shop that has just started, and pgbench
 	fillFor    time.Duration // a shop that is to confirm the most that it can
 	sustainFor time.Duration // that, from then on
 	paceFor    time.Duration // orders at a steady rate
 }
 
 var (
-	moment = size{placers: []int{1, 8}, placeFor: 200 * time.Millisecond, deliverFor: 300 * time.Millisecond, drained: 400,
-		warmFor: 100 * time.Millisecond, fillFor: 100 * time.Millisecond, sustainFor: 600 * time.Millisecond, paceFor: 500 * time.Millisecond}
-	full = size{placers: []int{1, 8, 32, 64}, placeFor: 3 * time.Second, deliverFor: 5 * time.Second, drained: 50_000,
-		warmFor: 3 * time.Second, fillFor: 10 * time.Second, sustainFor: time.Minute, paceFor: 10 * time.Second}
+	moment = size{tried: []int{2}, tryFor: 200 * time.Millisecond, placeFor: 200 * time.Millisecond,
+		deliverFor: 300 * time.Millisecond, drained: 400, clients: 4, underWay: 16, warmFor: 100 * time.Millisecond,
+		fillFor: 100 * time.Millisecond, sustainFor: 600 * time.Millisecond, paceFor: 500 * time.Millisecond}
+	full = size{tried: []int{4, 8, 16, 32, 64}, tryFor: 3 * time.Second, placeFor: 10 * time.Second,
+		delivered: enough, deliverFor: 5 * time.Second, drained: 50_000, clients: 128, underWay: 512,
+		warmFor: 3 * time.Second, fillFor: 10 * time.Second, sustainFor: 20 * time.Second,
+		paceFor: (enough + pace) / pace * time.Second}
 )
 
 // bench is one run.
 type bench struct {
 	size
-	began   time.Time
-	server  *pgserver.Server
-	pgbench string  // the program
-	raw     float64 // orders/s: the most that PostgreSQL alone placed
-	bare    written // for an order that is only placed
+	began    time.Time
+	server   *pgserver.Server
+	bin      string // the folder of the shop's commands
+	program  string // pgbench
+	one      figure // ms: one placement by one client over HTTP
+	raw      placed // the most that PostgreSQL alone places
+	piped    placed // the same, with all statements of an order in one round trip
+	rawWrote written
 }
 
-// newBench starts the PostgreSQL of the run: one server, with the settings of seam up, in which every shop and every reference has a database.
+// newBench starts the PostgreSQL of the run: one server, with the settings of seam up, in which
+// every shop and every reference has a database.
 func newBench(t *testing.T, of size) *bench {
 	t.Helper()
 	began := time.Now()
@@ -95,10 +126,11 @@ func newBench(t *testing.T, of size) *bench {
 			t.Errorf("stop PostgreSQL: %v", err)
 		}
 	})
-	return &bench{size: of, began: began, server: server, pgbench: besideServer(t, server, "pgbench")}
+	return &bench{size: of, began: began, server: server, bin: built, program: besideServer(t, server, "pgbench")}
 }
 
-// besideServer is a program of the installation that the server runs from. A server in Docker has none that we could run.
+// besideServer is a program of the installation that the server runs from. A server in Docker has
+// none that we could run.
 func besideServer(t *testing.T, server *pgserver.Server, name string) string {
 	t.Helper()
 	postgres, err := process.NewProcessWithContext(t.Context(), int32(server.PID()))
@@ -116,7 +148,11 @@ func besideServer(t *testing.T, server *pgserver.Server, name string) string {
 	return program
 }
 
-// say tells whoever waits what is measured now.
+// writing says that this run is for the report. Any other one is short, and shares the machine with
+// its like, because its figures mean nothing.
+var writing = os.Getenv("BENCH") == "write"
+
+// say shows what is measured now.
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
@@ -137,9 +173,10 @@ func run(t *testing.T, url, statement string) {
 
 // TestBench is make bench.
 func TestBench(t *testing.T) {
-	of := moment
-	if os.Getenv("BENCH") == "write" {
-		of = full
+	of := full
+	if !writing {
+		t.Parallel()
+		of = moment
 	}
 	b := newBench(t, of)
 	sections := append([]section{b.placing(t), b.delivery(t), b.backlog(t)}, b.confirming(t)...)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +17,11 @@ import (
 // growing says how far each curve is followed.
 type growing struct {
 	size
-	orders    []int // in the tables
-	products  []int
-	listeners []int // to one event
-	kept      []kept
-	asked     int // how often a page of orders
+	orders   []int // in the tables
+	products []int
+	modules  []int // that subscribe to one event
+	kept     []kept
+	asked    int // how often a page of orders
 }
 
 // kept is how many rows an outbox and an inbox have, and whether an old snapshot is held open.
@@ -32,24 +31,25 @@ type kept struct {
 }
 
 var (
-	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, listeners: []int{2, 4}, kept: []kept{{100, false}, {3000, true}}, asked: 10}
+	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, modules: []int{2, 4}, kept: []kept{{100, false}, {3000, true}}, asked: 10}
 	growsFully   = growing{
-		size: size{deliverFor: 6 * time.Second, drained: 20_000, warmFor: 3 * time.Second, fillFor: 10 * time.Second,
-			sustainFor: 15 * time.Second, paceFor: 10 * time.Second},
-		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, listeners: []int{4, 16},
+		size: size{deliverFor: 6 * time.Second, drained: 20_000, clients: full.clients, underWay: full.underWay, warmFor: 3 * time.Second, fillFor: 10 * time.Second,
+			sustainFor: 15 * time.Second, paceFor: full.paceFor},
+		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, modules: []int{4, 16},
 		kept: []kept{{10_000, false}, {2_000_000, false}, {2_000_000, true}}, asked: 500,
 	}
 )
 
-// TestGrowth is make bench-long. The reference of each figure is the same at the first size of its curve, and the goal is a curve that is no
-// steeper than a logarithm, as a B-tree's depth.
+// TestGrowth is make bench-long. The reference of each figure is the same at the first size of its
+// curve, and the goal is a curve that is no steeper than a logarithm, as a B-tree's depth.
 func TestGrowth(t *testing.T) {
-	of := growsAMoment
-	if os.Getenv("BENCH") == "write" {
-		of = growsFully
+	of := growsFully
+	if !writing {
+		t.Parallel()
+		of = growsAMoment
 	}
 	b := newBench(t, of.size)
-	sections := []section{b.growingOrders(t, of), b.growingProducts(t, of), b.growingListeners(t, of), b.growingTables(t, of)}
+	sections := []section{b.growingOrders(t, of), b.growingProducts(t, of), b.growingModules(t, of), b.growingTables(t, of)}
 	b.publish(t, "growth", "make bench-long", sections)
 }
 
@@ -71,7 +71,7 @@ type grown struct {
 // look measures the shop as it is.
 func (s *shop) look(t *testing.T, of growing) grown {
 	t.Helper()
-	return grown{saga: s.see(t, of.sustainFor), pages: s.pages(t, of.asked)}
+	return grown{saga: s.see(t), pages: s.pages(t, of.asked)}
 }
 
 // pages asks for the first page of a customer's orders.
@@ -124,9 +124,9 @@ func number(n int) string {
 
 func (b *bench) growingOrders(t *testing.T, of growing) section {
 	t.Helper()
-	s := section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and told by mail before. A ms of a core is processor time " +
-		"of all that runs, but for autovacuum's, for each order."}
-	shop := b.start(t, "grown", nil)
+	s := section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and mailed before. A ms of a core is processor time " +
+		"of all that runs but the load, for each order."}
+	shop := b.start(t, "grown")
 	defer shop.stop(t)
 	var first grown
 	before := 0
@@ -148,7 +148,8 @@ func (b *bench) growingOrders(t *testing.T, of growing) section {
 	return s
 }
 
-// pastOrders are what orders with these numbers have left behind. Foreign keys are not asked: the rows are made to fit.
+// pastOrders are what orders with these numbers have left behind. Foreign keys are not asked: the
+// rows are made to fit.
 var pastOrders = []string{
 	pastOrder + `INSERT INTO orders.orders (id, customer_id, email, payment_token, status, total, currency, version, created_at, updated_at)
 		SELECT id, 'customer-' || n %% 32, 'customer@example.com', '', 'confirmed', 4899, 'EUR', 3, at, at FROM past`,
@@ -159,35 +160,25 @@ var pastOrders = []string{
 		SELECT id, sku, 1 FROM past, unnest(ARRAY['tea-assam', 'cup-celadon']) AS sku`,
 	pastOrder + `INSERT INTO payments.payments (order_id, id, status, amount, currency, token, reference, created_at, updated_at)
 		SELECT id, id, 'captured', 4899, 'EUR', '', 'cap_' || n, at, at FROM past`,
-	pastOrder + `INSERT INTO payments.attempts (id, order_id, kind, state, tries, next_at, outcome, cause, created_at, updated_at)
-		SELECT id, id, 'capture', 'done', 1, at, 'approved', '{}', at, at FROM past`,
 	pastOrder + `INSERT INTO notifications.recipients (order_id, email, created_at) SELECT id, 'customer@example.com', at FROM past`,
 	pastOrder + `INSERT INTO notifications.messages (id, order_id, kind, subject, body, message_id, status, attempts, next_at, sent_at, created_at)
 		SELECT id, id, 'confirmed', 'Your order is confirmed', repeat('x', 300), id || '@shop.example', 'sent', 1, at, at, at FROM past`,
 }
 
-// pastOrder numbers them. An id is lower than each that the shop makes, and grows, as those of the past would.
+// pastOrder numbers them. An id is lower than each that the shop makes, and grows, as those of the
+// past would.
 const pastOrder = `SET session_replication_role = replica;
 	WITH past AS (SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id, now() - interval '20 days' + n * interval '1 second' AS at FROM generate_series(%d, %d) AS n) `
 
 func (b *bench) growingProducts(t *testing.T, of growing) section {
 	t.Helper()
 	s := section{title: "Growth: products", how: "The monolith, with orders of so many products, in turn."}
-	shop := b.start(t, "assorted", nil)
+	shop := b.start(t, "assorted")
 	defer shop.stop(t)
 	var first grown
 	for i, n := range of.products {
 		b.say("%s products …", number(n))
-		run(t, shop.AdminURL, fmt.Sprintf(`
-			INSERT INTO inventory.products (sku, name, price, currency)
-			SELECT 'product-' || n, 'Product ' || n, 1000 + n, 'EUR' FROM generate_series(1, %[1]d) AS n ON CONFLICT DO NOTHING;
-			INSERT INTO inventory.stock (sku, initial, on_hand)
-			SELECT 'product-' || n, 1000000000, 1000000000 FROM generate_series(1, %[1]d) AS n ON CONFLICT DO NOTHING;
-			ANALYZE inventory.products, inventory.stock`, n))
-		shop.plan.SKUs = nil
-		for p := range n {
-			shop.plan.SKUs = append(shop.plan.SKUs, fmt.Sprintf("product-%d", p+1))
-		}
+		shop.assort(t, n)
 		now := shop.look(t, of)
 		s.how += now.note(number(n) + " products")
 		if i == 0 {
@@ -199,29 +190,30 @@ func (b *bench) growingProducts(t *testing.T, of growing) section {
 	return s
 }
 
-func (b *bench) growingListeners(t *testing.T, of growing) section {
+func (b *bench) growingModules(t *testing.T, of growing) section {
 	t.Helper()
-	s := section{title: "Growth: modules that listen", how: "In one process, so many modules listen to the same event on the memory bus, each with an inbox of its own. From " +
-		"commit to handler start counts to the last of them. A delivery is one event heard by one module."}
+	s := section{title: "Growth: modules that subscribe", how: "In one process, so many modules subscribe to the same event on the memory bus, each with an inbox of its own. From " +
+		"commit to handler start counts to the last of them. A delivery is one event handled by one module."}
 	var first struct{ times, drained figure }
-	for i, n := range of.listeners {
-		b.say("%d modules that listen …", n)
-		w := b.newWire(t, "listeners", n)
+	for i, n := range of.modules {
+		b.say("%d modules that subscribe …", n)
+		w := b.newWire(t, "modules", n)
 		times, drained := ms(w.deliver(t, w.ours(), pace)), rate(w.drain(t, w.ours(), of.drained))
 		w.drop(t)
 		if i == 0 {
 			first.times, first.drained = times, drained
 			continue
 		}
-		what, beside := fmt.Sprintf("%d modules", n), number(of.listeners[0])
+		what, beside := fmt.Sprintf("%d modules", n), number(of.modules[0])
 		s.rows = append(s.rows,
-			row{what: what + fmt.Sprintf(", commit to handler start at %d events/s", pace), unit: "ms", ours: times, beside: beside, reference: first.times}.grows(of.listeners[0], n),
-			row{what: what + ", deliveries of a backlog", unit: "events/s", ours: drained, beside: beside, reference: first.drained}.grows(of.listeners[0], n))
+			row{what: what + fmt.Sprintf(", commit to handler start at %d events/s", pace), unit: "ms", ours: times, beside: beside, reference: first.times}.grows(of.modules[0], n),
+			row{what: what + ", deliveries of a backlog", unit: "events/s", ours: drained, beside: beside, reference: first.drained}.grows(of.modules[0], n))
 	}
 	return s
 }
 
-// growingTables lets an outbox and an inbox grow, while old rows are pruned, and then also holds a snapshot open, which keeps all that is deleted.
+// growingTables lets an outbox and an inbox grow, while old rows are pruned, and then also holds a
+// snapshot open, which keeps all that is deleted.
 func (b *bench) growingTables(t *testing.T, of growing) section {
 	t.Helper()
 	s := section{title: "Growth: outbox and inbox", how: "The monolith, with so many rows in the outbox of orders and in the inbox of inventory, half of which are " +
@@ -247,7 +239,7 @@ func (b *bench) growingTables(t *testing.T, of growing) section {
 
 func (b *bench) keep(t *testing.T, of growing, point kept) grown {
 	t.Helper()
-	shop := b.start(t, "kept", nil)
+	shop := b.start(t, "kept")
 	defer shop.stop(t)
 	p := shop.Processes()[0]
 	if err := p.Stop(); err != nil {

@@ -8,12 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// placementStatements are what the shop sends to PostgreSQL for one order, in their order: the look-up of the Idempotency-Key, the quote, and
-// the transaction. They are repeated here and not called, because the references are to need nothing of the shop; whoever changes the shop's
-// (platform/idempotency, modules/inventory/queries.sql, modules/orders/queries.sql, events.PublishTx) changes them here. What they write is
-// compared with what the shop writes, table by table, before each run; what they only read is not.
+// placementStatements are what the shop sends to PostgreSQL for one order, in their order: the
+// look-up of the Idempotency-Key, the quote, and the transaction. They are repeated here and not
+// called, because the reference is to need nothing of the shop; who changes the shop's
+// (platform/idempotency, modules/inventory/queries.sql, modules/orders/queries.sql,
+// Outbox.PublishTx) changes them here. What they write is compared with what the shop writes, table
+// by table, before each run; what they only read is not.
 //
-// An @name is a parameter. Those of an order are in orderValues; @id, @event and @key are new for each.
+// An @name is a parameter. Those of an order are in orderValues; @id, @event and @key are new for
+// each.
 var placementStatements = []string{
 	storedAnswer,
 	`SELECT sku, name, price, currency FROM products WHERE sku = ANY (@skus::text[]) ORDER BY sku`,
@@ -25,14 +28,17 @@ var placementStatements = []string{
 	`INSERT INTO lines (order_id, position, sku, name, quantity, unit_price)
 		SELECT @id, generate_series(1, cardinality(@skus::text[])), unnest(@skus::text[]), unnest(@names::text[]),
 			unnest(@quantities::integer[]), unnest(@unit_prices::bigint[])`,
-	`INSERT INTO outbox (id, topic, key, payload, headers) VALUES (@event, 'orders.placed.v1', @id::text, @payload, @headers)`,
+	`INSERT INTO outbox (id, topic, key, payload, headers, published_at)
+		VALUES (@event, 'orders.placed.v1', @id::text, @payload, @headers, now())`,
+	`INSERT INTO outbox_pending (event_id, topic) VALUES (@event, 'orders.placed.v1')`,
 	`INSERT INTO idempotency_keys (scope, key, request_hash, answer) VALUES (@scope, @key, @request_hash, @answer)`,
 	`COMMIT`,
 }
 
 const storedAnswer = `SELECT request_hash, answer FROM idempotency_keys WHERE scope = @scope AND key = @key`
 
-// orderValues reads the parameters from an order that the shop has stored, so that the references write rows of the same size.
+// orderValues reads the parameters from an order that the shop has stored, so that pgbench writes
+// rows of the same size.
 const orderValues = `
 	SELECT o.customer_id, o.email, o.payment_token, o.total::text, o.currency, o.deadline::text, o.created_at::text AS now,
 		array_agg(l.sku ORDER BY position)::text AS skus, array_agg(l.name ORDER BY position)::text AS names,
@@ -47,18 +53,18 @@ const orderValues = `
 
 var parameter = regexp.MustCompile(`@\w+`)
 
-// compareStatements places an order over HTTP and one by the statements, and fails when they did not write the same. It returns the values of
-// the first.
-func (s *shop) compareStatements(t *testing.T) (values map[string]string) {
+// compareStatements places an order over HTTP and one by the statements, and fails when they did
+// not write the same. It returns the values of the first.
+func (s *shop) compareStatements(t *testing.T) values {
 	t.Helper()
 	before := s.tables(t)
-	values = s.orderValues(t)
+	of := s.orderValues(t)
 	between := s.tables(t)
-	s.placeByPgx(t, 1, 0, values)
+	s.pgbench(t, of, false, "-t", "1")
 	if shop, statements := between.since(before), s.tables(t).since(between); !maps.Equal(shop, statements) {
 		t.Errorf("placementStatements are not the shop's any more: it wrote %v, and they wrote %v", shop, statements)
 	}
-	return values
+	return of
 }
 
 // tables are how many rows each table has, and how long the values in them are, as text.

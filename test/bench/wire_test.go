@@ -22,22 +22,23 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// wire is a database in which orders tells and others listen, each in a schema like that of notifications, without a shop around them.
+// wire is a database in which orders publishes to other modules, each in a schema like that of
+// notifications, without a shop around them.
 type wire struct {
-	bench     *bench
-	name      string
-	teller    *pgxpool.Pool
-	listeners []*pgxpool.Pool
-	watermill *pgxpool.Pool // the superuser's, on the schema of watermill's tables
-	cfg       events.Config // of a process that is told nothing
-	log       *slog.Logger
+	bench       *bench
+	name        string
+	orders      *postgres.DB
+	subscribers []*postgres.DB
+	watermill   *pgxpool.Pool // the superuser's, on the schema of watermill's tables
+	cfg         events.Config // the defaults
+	log         *slog.Logger
 }
 
-func (b *bench) newWire(t *testing.T, name string, listeners int) *wire {
+func (b *bench) newWire(t *testing.T, name string, subscribers int) *wire {
 	t.Helper()
 	modules := []string{"orders"}
-	for i := range listeners {
-		modules = append(modules, fmt.Sprintf("listener%d", i+1))
+	for i := range subscribers {
+		modules = append(modules, fmt.Sprintf("subscriber%d", i+1))
 	}
 	cfg, err := process.Config[events.Config]()
 	if err != nil {
@@ -48,19 +49,19 @@ func (b *bench) newWire(t *testing.T, name string, listeners int) *wire {
 	if err := postgres.Provision(t.Context(), admin, plan); err != nil {
 		t.Fatal(err)
 	}
-	open := func(module string, migrations fs.FS) *pgxpool.Pool {
+	open := func(module string, migrations fs.FS) *postgres.DB {
 		if err := postgres.Migrate(t.Context(), plan.MigrateURL(admin, module), migrations); err != nil {
 			t.Fatal(err)
 		}
-		pool, err := postgres.Open(t.Context(), module, plan.RuntimeURL(admin, module), 16, migrations)
+		db, err := postgres.Open(t.Context(), module, plan.RuntimeURL(admin, module), 16, migrations)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return pool
+		return db
 	}
-	w.teller = open("orders", ordersmigrations.FS)
-	for _, listener := range modules[1:] {
-		w.listeners = append(w.listeners, open(listener, notificationsmigrations.FS))
+	w.orders = open("orders", ordersmigrations.FS)
+	for _, module := range modules[1:] {
+		w.subscribers = append(w.subscribers, open(module, notificationsmigrations.FS))
 	}
 	run(t, admin, "CREATE SCHEMA watermill")
 	if w.watermill, err = pgxpool.New(t.Context(), watermillURL(admin)); err != nil {
@@ -71,13 +72,14 @@ func (b *bench) newWire(t *testing.T, name string, listeners int) *wire {
 
 func (w *wire) drop(t *testing.T) {
 	t.Helper()
-	for _, pool := range append(w.listeners, w.teller, w.watermill) {
-		pool.Close()
+	for _, db := range append(w.subscribers, w.orders) {
+		db.Close()
 	}
+	w.watermill.Close()
 	run(t, w.bench.server.URL(), "DROP DATABASE "+w.name+" WITH (FORCE)")
 }
 
-// placedEvent is an event as orders tells it.
+// placedEvent is an event as orders publishes it.
 func placedEvent() ordersapi.Placed {
 	return ordersapi.Placed{
 		OrderID: uuid.Must(uuid.NewV7()).String(), CustomerID: "customer-1", Email: "customer-1@example.com",
@@ -86,40 +88,37 @@ func placedEvent() ordersapi.Placed {
 	}
 }
 
-// way is a way of events from orders to the listeners, who have the same handler.
+// way is a way of events from orders to the subscribers, which have the same handler.
 type way struct {
-	// write leaves events for delivery, in one transaction, and says when it knew that it had committed.
-	write func(t *testing.T, told ...ordersapi.Placed) (committed time.Time, err error)
-	// carry delivers what was written and what will be, until stop, to each listener's handler.
-	carry func(t *testing.T, handler func(listener int) events.Handler) (stop func())
+	// publish leaves events for delivery, in one transaction, and says when it knew that it had
+	// committed.
+	publish func(t *testing.T, published ...ordersapi.Placed) (committed time.Time, err error)
+	// carry delivers what was published and what will be, until stop, to each subscriber's handler.
+	carry func(t *testing.T, handler func(subscriber int) events.Handler) (stop func())
 }
 
 // ours is outbox, relay, memory bus and consumer.
 func (w *wire) ours() way {
-	var outbox *events.Outbox
+	outbox := events.NewOutbox(w.orders, nil, w.cfg, w.log) // it only writes, until another one carries
 	return way{
-		write: func(t *testing.T, told ...ordersapi.Placed) (committed time.Time, err error) {
-			err = postgres.InTx(t.Context(), w.teller, func(tx pgx.Tx) error {
-				for _, e := range told {
-					if err := events.PublishTx(t.Context(), tx, e); err != nil {
+		publish: func(t *testing.T, published ...ordersapi.Placed) (committed time.Time, err error) {
+			err = w.orders.InTx(t.Context(), func(tx pgx.Tx) error {
+				for _, e := range published {
+					if err := outbox.PublishTx(t.Context(), tx, e); err != nil {
 						return err
 					}
 				}
 				return nil
 			})
-			committed = time.Now()
-			if outbox != nil {
-				outbox.Wake()
-			}
-			return committed, err
+			return time.Now(), err
 		},
-		carry: func(t *testing.T, handler func(listener int) events.Handler) (stop func()) {
+		carry: func(t *testing.T, handler func(subscriber int) events.Handler) (stop func()) {
 			bus := events.NewMemoryBus()
 			var stops []func()
-			for i, listener := range w.listeners {
-				stops = append(stops, w.consume(t, listener, bus, w.cfg.ConsumerBatch, handler(i)))
+			for i, subscriber := range w.subscribers {
+				stops = append(stops, w.consume(t, subscriber, bus, w.cfg.ConsumerBatch, handler(i)))
 			}
-			outbox = events.NewOutbox(w.teller, bus, w.cfg, w.log)
+			outbox = events.NewOutbox(w.orders, bus, w.cfg, w.log)
 			stopRelay := runs(t, outbox.Run)
 			return func() {
 				stopRelay()
@@ -132,13 +131,15 @@ func (w *wire) ours() way {
 	}
 }
 
-// stock is watermill's forwarder over watermill-sql, and one transaction for each event. It has one listener.
+// stock is watermill's forwarder over watermill-sql, and one transaction for each event. It has one
+// subscriber.
 func (w *wire) stock() way {
 	return way{
-		write: func(t *testing.T, told ...ordersapi.Placed) (committed time.Time, err error) {
-			err = postgres.InTx(t.Context(), w.watermill, func(tx pgx.Tx) error {
-				for _, e := range told {
-					if err := publishStock(tx, "orders", e.Topic(), stockMessage(t, e)); err != nil {
+		publish: func(t *testing.T, published ...ordersapi.Placed) (committed time.Time, err error) {
+			err = pgx.BeginFunc(t.Context(), w.watermill, func(tx pgx.Tx) error {
+				for _, e := range published {
+					m := stockMessage(t, e)
+					if err := publishStock(watermillsql.TxFromPgx(tx), topicTables, "orders", e.Topic(), m); err != nil {
 						return err
 					}
 				}
@@ -146,32 +147,41 @@ func (w *wire) stock() way {
 			})
 			return time.Now(), err
 		},
-		carry: func(t *testing.T, handler func(listener int) events.Handler) (stop func()) {
-			subscriber, err := newStockSubscriber(w.watermill, "listener")
+		carry: func(t *testing.T, handler func(subscriber int) events.Handler) (stop func()) {
+			subscriber, err := newStockSubscriber(w.watermill, "subscriber")
 			if err != nil {
 				t.Fatal(err)
 			}
-			bus, err := newStockPublisher(watermillsql.BeginnerFromPgx(w.watermill))
+			bus, err := newStockPublisher(watermillsql.BeginnerFromPgx(w.watermill), topicTables)
 			if err != nil {
 				t.Fatal(err)
 			}
-			stopConsumer := w.consume(t, w.listeners[0], subscriber, 1, handler(0))
+			stopConsumer := w.consume(t, w.subscribers[0], subscriber, 1, handler(0))
 			stopForwarder := forwardStock(t, w.watermill, "orders", bus)
 			return func() { stopForwarder(); stopConsumer() }
 		},
 	}
 }
 
-// consume runs a listener's consumer, with so many events in a transaction at most.
-func (w *wire) consume(t *testing.T, listener *pgxpool.Pool, bus message.Subscriber, batch int, h events.Handler) (stop func()) {
+// consume runs a subscriber's consumer, with so many events in a transaction at most.
+func (w *wire) consume(
+	t *testing.T, subscriber *postgres.DB, bus message.Subscriber, batch int, h events.Handler,
+) (stop func()) {
 	t.Helper()
 	cfg := w.cfg
 	cfg.ConsumerBatch = batch
-	consumer := events.NewConsumer(listener, bus, []events.Handler{h}, cfg, w.log)
+	consumer := events.NewConsumer(subscriber, bus, []events.Handler{h}, cfg, w.log)
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return runs(t, consumer.Run)
+}
+
+// effect is what notifications' own handler does.
+func effect(_ context.Context, tx pgx.Tx, e ordersapi.Placed) error {
+	postgres.QueueSQL(tx, `INSERT INTO recipients (order_id, email, created_at) VALUES ($1, $2, now())
+		ON CONFLICT (order_id) DO NOTHING`, e.OrderID, e.Email)
+	return nil
 }
 
 // runs starts a loop, which stop ends.
