@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -269,6 +270,8 @@ func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
+			var logged logBuffer
+			s.log = slog.New(slog.NewTextHandler(&logged, nil))
 			failed, other := messageOf(t, happened{"failed"}, nil), messageOf(t, happened{"other"}, nil)
 			_, err := s.listener.Exec(t.Context(), `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at)
 				VALUES ($1, 'teller.happened.v1', $2, '{"type":"teller.happened.v1"}', 2, 'it was broken', now() + interval '1h')`, failed.UUID, []byte(failed.Payload))
@@ -284,6 +287,9 @@ func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 			expect(t, s.listener, int64(len(messages)/2), "SELECT count(*) FROM effects WHERE thing = 'other'")
 			expect(t, s.listener, 0, "SELECT count(*) FROM effects WHERE thing = 'failed'")
 			expect(t, s.listener, 1, "SELECT count(*) FROM failed WHERE attempts = 2 AND reason = 'it was broken' AND dead_at IS NULL")
+			if n := logged.count("event failed"); n > 0 {
+				t.Errorf("%d attempts are logged", n)
+			}
 			// Its time has come.
 			if _, err := s.listener.Exec(t.Context(), "UPDATE failed SET next_at = now()"); err != nil {
 				t.Fatal(err)
@@ -367,30 +373,30 @@ func TestABatchIsOneSpan(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	var messages []*message.Message
-	var ids []string
+	var ids []oteltrace.TraceID
 	for i := range 3 {
-		id := oteltrace.TraceID{7, byte(i)}
-		ids = append(ids, id.String())
+		id := oteltrace.TraceID(uuid.New())
+		ids = append(ids, id)
 		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{"traceparent": fmt.Sprintf("00-%s-0000000000000001-01", id)}))
 	}
 	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
 	mustBeAcknowledged(t, acknowledged)
 	stop()
-	var linked [][]string
+	var linked [][]oteltrace.TraceID
 	for _, span := range spans.Ended() {
-		var to []string
+		var to []oteltrace.TraceID
 		for _, link := range span.Links() {
-			to = append(to, link.SpanContext.TraceID().String())
+			to = append(to, link.SpanContext.TraceID())
 		}
-		if slices.ContainsFunc(to, func(id string) bool { return slices.Contains(ids, id) }) && span.Name() == "handle "+(happened{}).Topic() {
+		if slices.ContainsFunc(to, func(id oteltrace.TraceID) bool { return slices.Contains(ids, id) }) && span.Name() == "handle "+(happened{}).Topic() {
 			linked = append(linked, to)
 		}
 	}
-	if diff := cmp.Diff([][]string{ids}, linked); diff != "" {
+	if diff := cmp.Diff([][]oteltrace.TraceID{ids}, linked); diff != "" {
 		t.Error(diff)
 	}
-	for i := range ids {
-		if found := handled(oteltrace.TraceID{7, byte(i)}); len(found) > 0 {
+	for i, id := range ids {
+		if found := handled(id); len(found) > 0 {
 			t.Errorf("%d spans of the event %d alone", len(found), i)
 		}
 	}

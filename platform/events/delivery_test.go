@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/trace"
@@ -73,6 +76,39 @@ func TestTwoProcessesListenForOneSchema(t *testing.T) {
 	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 200")
 	eventually(t, s.listener, 0, "SELECT count(*) FROM failed")
 	eventually(t, s.listener, 0, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+}
+
+// Two processes of one module have different events, and their handlers wait for each other's rows: one batch runs at a time.
+func TestOneBatchOfAModuleRunsAtATime(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var inside atomic.Int32
+	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if err := count(ctx, tx, h); err != nil { // the turn is taken with a handler's first statement
+			return err
+		}
+		if n := inside.Add(1); n > 1 {
+			t.Errorf("%d handlers at a time", n)
+		}
+		time.Sleep(50 * time.Millisecond)
+		inside.Add(-1)
+		return nil
+	})
+	var publishing sync.WaitGroup
+	for process := range 2 {
+		bus := events.NewMemoryBus()
+		t.Cleanup(func() { _ = bus.Close() })
+		s.runConsumer(t, events.NewConsumer(s.listener, bus, []events.Handler{handler}, s.cfg, s.log))
+		publishing.Go(func() {
+			for i := range 5 {
+				if err := bus.Publish(happened{}.Topic(), messageOf(t, happened{fmt.Sprint(process, i)}, nil)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	publishing.Wait()
+	expect(t, s.listener, 10, "SELECT count(*) FROM effects WHERE times = 1")
 }
 
 func TestTheTraceAndTheOriginTravelAlong(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -84,7 +85,7 @@ func TestASpanIsThatOfItsHandler(t *testing.T) {
 		}
 		return count(ctx, tx, h)
 	})
-	id := oteltrace.TraceID{3, 9}
+	id := oteltrace.TraceID(uuid.New())
 	m := messageOf(t, happened{"one"}, events.Cause{"traceparent": "00-" + id.String() + "-0000000000000001-01"})
 	for range 2 {
 		if err := s.bus.Publish(happened{}.Topic(), m); err != nil {

@@ -127,6 +127,25 @@ func TestAnOldReplayIsPublished(t *testing.T) {
 	}
 }
 
+// An old replay of what a new relay is publishing is not taken for published.
+func TestAnOldReplayOfWhatIsBeingPublishedIsNotLost(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	s.tell(t)
+	release := s.bus.hold(t, happened{}.Topic())
+	s.publish(t.Context(), t, "thing")
+	<-s.bus.asked
+	if _, err := s.teller.Exec(t.Context(), replayOfV010, time.Now().Add(-time.Minute), time.Now().Add(time.Minute), 1000); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	eventually(t, s.teller, 0, drained)
+	if all := s.bus.all(); len(all) != 2 || all[1].replays != "1" {
+		t.Errorf("published %v", all)
+	}
+}
+
 // An operator may repair rows as a superuser, who has no search path of the module.
 func TestASuperuserMarksTheOldWay(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,6 +91,29 @@ func TestWhatIsCarriedTravelsWithTheCommit(t *testing.T) {
 	var all int
 	if err := db.QueryRow(t.Context(), countMarks).Scan(&all); err != nil || all != 2*5 {
 		t.Errorf("%d marks (%v)", all, err)
+	}
+}
+
+// What a transaction carries can be taken back, from one carrier and not from another.
+func TestWhatIsCarriedIsTakenBack(t *testing.T) {
+	t.Parallel()
+	db, _ := counted(t)
+	one, two := &basket{}, &basket{}
+	err := db.InTx(t.Context(), func(tx pgx.Tx) error {
+		carry(t, db, tx, one, "1", "2", "3")
+		carry(t, db, tx, two, "2 of two")
+		postgres.Uncarry(tx, one, func(item string) bool { return strings.HasPrefix(item, "2") })
+		carry(t, db, tx, one, "4")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.expect(t, true, "1", "3", "4")
+	two.expect(t, true, "2 of two")
+	var all string
+	if err := db.QueryRow(t.Context(), "SELECT string_agg(name, ', ' ORDER BY name) FROM marks").Scan(&all); err != nil || all != "1, 2 of two, 3, 4" {
+		t.Errorf("marks %s (%v)", all, err)
 	}
 }
 

@@ -18,8 +18,9 @@ import (
 // The calls do not know of each other. Each gets its own result; a transaction that fails is run
 // again for each of its calls alone; and a caller that leaves does not end what it began.
 type Group[In, Out any] struct {
-	db  *DB
-	run func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)
+	db    *DB
+	run   func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)
+	limit time.Duration // of one transaction
 
 	mu      sync.Mutex
 	waiting []call[In, Out]
@@ -48,7 +49,7 @@ const (
 // in their order, of which an error concerns that call alone and does not undo it; its own error
 // undoes the transaction.
 func NewGroup[In, Out any](db *DB, run func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)) *Group[In, Out] {
-	return &Group[In, Out]{db: db, run: run}
+	return &Group[In, Out]{db: db, run: run, limit: groupLimit}
 }
 
 // Do returns the call's result, once its transaction is committed. When ctx ends first it returns
@@ -113,7 +114,7 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(calls[0].ctx), groupLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(calls[0].ctx), g.limit)
 	defer cancel()
 	in := make([]In, len(calls))
 	for i, c := range calls {

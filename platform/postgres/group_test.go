@@ -203,6 +203,34 @@ func TestACallerLeavesTheQueue(t *testing.T) {
 	}
 }
 
+// Calls that get no connection, or no answer, all have their error when the transaction has: each would wait as long again.
+func TestCallsThatGetNoConnectionWaitOnce(t *testing.T) {
+	t.Parallel()
+	m := newMarker(t)
+	for range m.db.Config().MaxConns {
+		conn, err := m.db.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Release)
+	}
+	const limit = 500 * time.Millisecond
+	m.SetLimit(limit)
+	began := time.Now()
+	var done sync.WaitGroup
+	for i := range 50 {
+		done.Go(func() {
+			if _, err := m.Do(t.Context(), fmt.Sprint(i)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	done.Wait()
+	if took := time.Since(began); took > 10*limit { // the first two wait for no others, and the others for them
+		t.Errorf("it took %s", took)
+	}
+}
+
 // A call runs at once while another's transaction is under way, and no timer holds it up.
 func TestALoneCallWaitsForNoOther(t *testing.T) {
 	t.Parallel()
