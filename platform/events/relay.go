@@ -256,7 +256,10 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 			WITH due AS (
 				SELECT event_id, replays FROM outbox_pending
 				WHERE created_at < now() - interval '1 second' AND topic <> ALL ($1) AND event_id <> ALL ($2::uuid[])
-				ORDER BY event_id LIMIT $3)
+				ORDER BY event_id LIMIT $3),
+			gone AS ( -- by hand, and a batch of such rows would be all that is ever due
+				DELETE FROM outbox_pending AS p USING due
+				WHERE p.event_id = due.event_id AND NOT EXISTS (SELECT FROM outbox WHERE id = due.event_id))
 			SELECT o.id::text, o.topic, o.payload, o.headers, due.replays
 			FROM due JOIN outbox AS o ON o.id = due.event_id`, full, inHand, o.cfg.RelayBatch)
 		if err != nil {
