@@ -206,6 +206,25 @@ func TestTheRelayFindsRowsThatCameLate(t *testing.T) {
 	eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'late'")
 }
 
+// Whoever deletes events that are not published leaves their pending rows behind: more than a batch, and older than all others.
+func TestADeletedEventHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.listen(t, count)
+	var things []string
+	for i := range s.cfg.RelayBatch + 10 {
+		things = append(things, fmt.Sprint(i))
+	}
+	s.publish(t.Context(), t, things...)
+	if _, err := s.teller.Exec(t.Context(), "DELETE FROM outbox"); err != nil {
+		t.Fatal(err)
+	}
+	s.publish(t.Context(), t, "other")
+	s.tell(t)
+	eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'other'")
+	eventually(t, s.teller, 0, drained)
+}
+
 // A row that was written by hand may have headers of any shape.
 func TestHeadersThatCannotBeReadHoldUpNoEvent(t *testing.T) {
 	t.Parallel()
