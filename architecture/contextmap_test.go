@@ -199,7 +199,7 @@ func (s *seams) checkEvents() {
 			if len(heardBy) > 0 {
 				by = strings.Join(heardBy, " and ") + " wait for it"
 			}
-			s.add(e.At(), fmt.Sprintf("nobody publishes %s; %s", e.Topic, by), "publish "+e.Go()+" in modules/"+e.Module+" with events.PublishTx, or remove the promise")
+			s.add(e.At(), fmt.Sprintf("nobody publishes %s; %s", e.Topic, by), "publish "+e.Go()+" in modules/"+e.Module+" with PublishTx of its outbox, or remove the promise")
 		}
 		switch {
 		case len(heardBy) == 0 && !public:
@@ -235,7 +235,7 @@ func (s *seams) checkStrings() {
 			s.add(at, "platform names the topic "+topic, "take it as an argument: platform knows no module")
 			return
 		}
-		s.add(at, "names the topic "+topic+" in a string", "use the contract's type: events.On to listen, events.PublishTx to publish")
+		s.add(at, "names the topic "+topic+" in a string", "use the contract's type: events.On to listen, PublishTx of an outbox to publish")
 	}
 	for _, file := range s.tree.GoFiles(false) {
 		_, contract := ownerOfFile(file)

@@ -65,11 +65,11 @@ import _ "example.com/shop/modules/payments/paymentsapi"`, want: "a contract"},
 		{name: "a module imports watermill", file: "modules/orders/bus.go",
 			text: `package orders
 
-import _ "github.com/ThreeDotsLabs/watermill/message"`, want: "events.PublishTx"},
+import _ "github.com/ThreeDotsLabs/watermill/message"`, want: "PublishTx"},
 		{name: "a module imports the broker's client", file: "modules/orders/bus.go",
 			text: `package orders
 
-import _ "github.com/nats-io/nats.go"`, want: "events.PublishTx"},
+import _ "github.com/nats-io/nats.go"`, want: "PublishTx"},
 		{name: "a module imports a bus that nobody has heard of", file: "modules/orders/bus.go",
 			text: `package orders
 
@@ -182,7 +182,7 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	case iAmContract && (ours || !standard(imported)):
 		return "a contract promises and needs nothing but the standard library", "say it in plain types: a listener links all that a contract imports"
 	case bus && !under(file, "platform") && !under(file, "test"):
-		return "which bus there is, modules never see", "publish with events.PublishTx and listen with events.On"
+		return "which bus there is, modules never see", "publish with PublishTx of its outbox and listen with events.On"
 	case ours && under(folder, "platform/devkit") && !under(file, "platform/devkit") && !test && !under(file, "cmd/seam") && !under(file, "topology"):
 		return "devkit is for development", "use it from tests, or from cmd/seam: no production binary links it"
 	case under(file, "platform") && owner != "":

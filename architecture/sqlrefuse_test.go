@@ -22,7 +22,7 @@ var elsewhere = map[string]string{
 const (
 	provisioned = "keep to tables, indexes and the like in the module's own schema: what a database or a server has once " +
 		"is made in platform/postgres/provision.go (an extension with SCHEMA pg_catalog)"
-	noChannel = "publish an event with events.PublishTx: a channel belongs to the whole database, so it is gone when the schema moves"
+	noChannel = "publish an event with PublishTx of its outbox: a channel belongs to the whole database, so it is gone when the schema moves"
 	expand    = "add a column, fill it, and drop the old one in a later release: processes of the release before are still " +
 		"serving, and a statement that they have prepared fails once on each connection when its columns change (SQLSTATE 0A000)"
 	writeOut = "write the statement out in the module's queries.sql"

@@ -44,7 +44,7 @@ type shop struct {
 // setup has no poll, so that whatever is published has to reach the relay from memory.
 func setup(t *testing.T) *shop {
 	t.Helper()
-	return setupPolling(t, time.Hour)
+	return setupPolling(t, time.Second)
 }
 
 func setupPolling(t *testing.T, poll time.Duration) *shop {

@@ -64,8 +64,9 @@ func merge(lines []line) ([]line, error) {
 	return merged, nil
 }
 
-// take takes every merged line from what is on hand, or nothing when one is short: an order is never
-// sent in parts. A sku that is not in the map is an unknown product, of which nothing is on hand.
+// take takes every merged line from what is on hand, or nothing when one is short: an order is
+// never sent in parts. A sku that is not in the map is an unknown product, of which nothing is on
+// hand.
 func take(wanted []line, onHand map[string]int64) bool {
 	for _, l := range wanted {
 		if onHand[l.sku] < l.quantity {

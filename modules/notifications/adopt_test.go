@@ -74,8 +74,8 @@ func TestMessagesOfV010AreAdopted(t *testing.T) {
 	}
 }
 
-// A process of v0.1.0 on the same schema sends no mail that has a job, and a claim of its own that it
-// has lost changes nothing.
+// A process of v0.1.0 on the same schema sends no mail that has a job, and a claim of its own that
+// it has lost changes nothing.
 func TestV010LeavesJobsAlone(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, newTray()) // which does not work yet

@@ -14,8 +14,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// Handlers are notifications' part in the saga of an order. They enqueue mails and send none: a mail
-// sent before the commit could not be taken back.
+// Handlers are notifications' part in the saga of an order. They enqueue mails and send none: a
+// mail sent before the commit could not be taken back.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onOrdersPlaced),

@@ -1,7 +1,7 @@
 // Package notifications mails customers what became of their orders.
 //
-// It owns the schema notifications and nothing outside it. Every confirmed or cancelled order gets its
-// mail at least once, and always under the same Message-ID; no mail goes out before its fact is
+// It owns the schema notifications and nothing outside it. Every confirmed or cancelled order gets
+// its mail at least once, and always under the same Message-ID; no mail goes out before its fact is
 // committed.
 package notifications
 
@@ -35,7 +35,8 @@ type Config struct {
 	Concurrency int `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"8"`
 	// How long the mail server may take for one mail. Shorter than the lease.
 	SendTimeout time.Duration `env:"NOTIFICATIONS_SEND_TIMEOUT" envDefault:"20s"`
-	// How long a claimed mail belongs to its process; then the process counts as dead and another one sends it.
+	// How long a claimed mail belongs to its process; then the process counts as dead and another
+	// one sends it.
 	Lease time.Duration `env:"NOTIFICATIONS_LEASE" envDefault:"1m"`
 	// How often mails are looked for whose next attempt is due.
 	Poll time.Duration `env:"NOTIFICATIONS_POLL" envDefault:"1s"`
@@ -44,15 +45,15 @@ type Config struct {
 }
 
 // The pause after a mail's first failed attempt, and the longest one. Attempts are never used up:
-// what a mail server says of us, or not at all, ends when a person has set it right, and no mail may
-// be lost by then.
+// what a mail server says of us, or not at all, ends when a person has set it right, and no mail
+// may be lost by then.
 const (
 	backoffFirst = time.Second
 	backoffMost  = 5 * time.Minute
 )
 
-// replayable is how long an event may be delivered again: the default of EVENTS_INBOX_RETENTION, which a deployment that raises it
-// has to follow here.
+// replayable is how long an event may be delivered again: the default of EVENTS_INBOX_RETENTION,
+// which a deployment that raises it has to follow here.
 const replayable = 14 * 24 * time.Hour
 
 // Validate refuses what would send nothing, or the same mail twice.

@@ -14,8 +14,8 @@ const (
 	bite        = 1000
 )
 
-// forget deletes messages, their mails and addresses that are older than the retention, sent or not:
-// what could not be sent in all that time is news to nobody.
+// forget deletes messages, their mails and addresses that are older than the retention, sent or
+// not: what could not be sent in all that time is news to nobody.
 func (m *Module) forget(ctx context.Context) (more bool, err error) {
 	before := m.now().Add(-m.cfg.Retention)
 	messages, err := db.New(m.db).DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})

@@ -57,8 +57,8 @@ func (m *Module) enqueueWaitingTx(ctx context.Context, tx pgx.Tx, orders []uuid.
 // v0.1.0 can be serving, for it looks every second.
 const abandonedAfter = 10 * time.Second
 
-// adopt enqueues the mails that v0.1.0 has left, which kept its queue in the messages themselves. The
-// release after this one needs it no longer.
+// adopt enqueues the mails that v0.1.0 has left, which kept its queue in the messages themselves.
+// The release after this one needs it no longer.
 func (m *Module) adopt(ctx context.Context) (more bool, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
 		orders, err := db.New(tx).ListAbandoned(ctx, db.ListAbandonedParams{Before: m.now().Add(-abandonedAfter), Bite: bite})

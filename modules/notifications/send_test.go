@@ -142,8 +142,8 @@ func TestAMailWaitsForItsAddress(t *testing.T) {
 	}
 }
 
-// A process claims a mail and freezes. No other sends the mail while the lease lasts, and then it goes
-// out, as the same mail; what the first process brings later changes nothing.
+// A process claims a mail and freezes. No other sends the mail while the lease lasts, and then it
+// goes out, as the same mail; what the first process brings later changes nothing.
 func TestExpiredLeaseIsReclaimed(t *testing.T) {
 	t.Parallel()
 	frozen := make(chan mail)
@@ -177,8 +177,8 @@ func TestExpiredLeaseIsReclaimed(t *testing.T) {
 	}
 }
 
-// A process sends as many mails at a time as the setting says, and no more: each waits here until the
-// others are being sent as well.
+// A process sends as many mails at a time as the setting says, and no more: each waits here until
+// the others are being sent as well.
 func TestMailsAreSentSideBySide(t *testing.T) {
 	t.Parallel()
 	sending, goOn := make(chan struct{}, 100), make(chan struct{})

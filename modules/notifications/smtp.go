@@ -103,9 +103,9 @@ const (
 	answerLimit = 2 * time.Second // for RSET and QUIT, which are no work
 )
 
-// converse sends the mail, and returns the step that failed. What an idle connection says before the
-// recipient is named is not about the mail: the server takes no more of them there, or has closed it.
-// Then a new one is tried.
+// converse sends the mail, and returns the step that failed. What an idle connection says before
+// the recipient is named is not about the mail: the server takes no more of them there, or has
+// closed it. Then a new one is tried.
 func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error) {
 	if c := s.takeIdle(); c != nil {
 		if at, err := s.handOver(ctx, c, msg); at != atSender {
@@ -138,8 +138,8 @@ func (s *smtpMailer) takeIdle() *connection {
 	}
 }
 
-// handOver keeps the connection for the next mail if it can carry one. The mail is out when the server
-// has answered to its end.
+// handOver keeps the connection for the next mail if it can carry one. The mail is out when the
+// server has answered to its end.
 func (s *smtpMailer) handOver(ctx context.Context, c *connection, msg *gomail.Msg) (at step, err error) {
 	defer func() {
 		refused, answered := errors.AsType[*textproto.Error](err)

@@ -26,8 +26,8 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// scripted is a mail server that gives the scripted answer to a command, or to its nth as in "MAIL 2",
-// else the polite one. It hangs up after an empty answer and after one that ends with bye.
+// scripted is a mail server that gives the scripted answer to a command, or to its nth as in "MAIL
+// 2", else the polite one. It hangs up after an empty answer and after one that ends with bye.
 type scripted struct {
 	addr   string
 	script chan map[string]string // of each conversation, one after the other

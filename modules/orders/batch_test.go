@@ -85,8 +85,8 @@ func TestABatchOfMixedMoves(t *testing.T) {
 	}
 }
 
-// In whatever batches the bus delivers them, each order moves once, and an event that cannot be read
-// holds up no other.
+// In whatever batches the bus delivers them, each order moves once, and an event that cannot be
+// read holds up no other.
 func TestManyEventsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

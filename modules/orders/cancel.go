@@ -12,8 +12,9 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is cancelling
-// once. Reserved stock and a payment under way are given back by the handlers of the event.
+// cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is
+// cancelling once. Reserved stock and a payment under way are given back by the handlers of the
+// event.
 func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUID) (order db.Order, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
 		// A move knows no customer, so whose order it is comes first: another's is not even locked.

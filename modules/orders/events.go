@@ -19,7 +19,8 @@ func (m *Module) Handlers() []events.Handler {
 		// The payment is due now, and not earlier: no money is taken for what cannot be sent.
 		events.OnBatch(follow[inventoryapi.Reserved](m, reserve)),
 		events.OnBatch(follow[inventoryapi.Rejected](m, reject)),
-		// An order that was cancelled meanwhile stays so: payments handles the cancellation, and refunds.
+		// An order that was cancelled meanwhile stays so: payments handles the cancellation, and
+		// refunds.
 		events.OnBatch(follow[paymentsapi.Captured](m, capture)),
 		events.OnBatch(follow[paymentsapi.Declined](m, decline)),
 	}

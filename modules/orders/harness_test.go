@@ -27,8 +27,8 @@ import (
 )
 
 // shop is the module with everything around it that a process gives it: a database, a bus, a web
-// server, a stock, and a clock that stands still until the test moves it. Inventory and payments are
-// no more than an outbox each, on the tables of orders.
+// server, a stock, and a clock that stands still until the test moves it. Inventory and payments
+// are no more than an outbox each, on the tables of orders.
 type shop struct {
 	t      *testing.T
 	module *Module
@@ -160,8 +160,8 @@ func (s *shop) happen(facts ...events.Event) {
 	}
 }
 
-// happenTogether publishes events of one other module in one transaction, and returns when they have
-// been handled.
+// happenTogether publishes events of one other module in one transaction, and returns when they
+// have been handled.
 func (s *shop) happenTogether(facts ...events.Event) {
 	s.t.Helper()
 	module, _, _ := strings.Cut(facts[0].Topic(), ".")

@@ -1,8 +1,8 @@
 // Package orders takes customers' orders and sees each through to its end.
 //
-// It owns the schema orders and nothing outside it. It drives the saga: every order that it has taken
-// becomes confirmed or cancelled, once, whatever other modules publish or fail to publish, and each
-// of its steps is published if and only if it is committed.
+// It owns the schema orders and nothing outside it. It drives the saga: every order that it has
+// taken becomes confirmed or cancelled, once, whatever other modules publish or fail to publish,
+// and each of its steps is published if and only if it is committed.
 package orders
 
 import (

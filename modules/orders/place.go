@@ -57,8 +57,8 @@ type newOrder struct {
 	placedAt, deadline time.Time
 }
 
-// placeTx stores and publishes the orders of a group (postgres.Group), but for those whose key is in
-// use. However many they are, it takes two round trips:
+// placeTx stores and publishes the orders of a group (postgres.Group), but for those whose key is
+// in use. However many they are, it takes two round trips:
 //
 //	lock and read the keys
 //	INSERT orders, lines, the answers, the events; COMMIT

@@ -10,7 +10,8 @@ import (
 )
 
 // price asks inventory for the name and the price of every product. It is the one call to another
-// module that a customer waits for; after errNoQuote the same request will do once inventory is back.
+// module that a customer waits for; after errNoQuote the same request will do once inventory is
+// back.
 func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, error) {
 	// A sku that is in two lines is asked for twice, which inventory answers once.
 	skus := make([]string, len(lines))

@@ -51,25 +51,3 @@ func factOf(o db.Order) events.Event {
 		return ordersapi.Cancelled{OrderID: id, Reason: o.Reason, Version: o.Version}
 	}
 }
-
-// expiryBatch keeps the transaction that expires orders short.
-const expiryBatch = 100
-
-// expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event:
-// inventory releases, payments refunds even a capture that arrives later.
-func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
-	now := m.now()
-	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
-		ids, err := db.New(tx).LockOverdueOrders(ctx, db.LockOverdueOrdersParams{Now: &now, Most: expiryBatch})
-		if err != nil {
-			return fmt.Errorf("lock overdue orders: %w", err)
-		}
-		more = len(ids) == expiryBatch
-		causes := map[uuid.UUID]events.Cause{}
-		for _, id := range ids {
-			causes[id] = events.CauseOf(ctx)
-		}
-		return m.moveTx(ctx, tx, expire, causes)
-	})
-	return more, err
-}

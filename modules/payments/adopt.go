@@ -12,11 +12,13 @@ import (
 	"example.com/shop/platform/jobs"
 )
 
-// patience is how long an attempt may be overdue before no process of v0.1.0 is thought to be there for it.
+// patience is how long an attempt may be overdue before no process of v0.1.0 is thought to be there
+// for it.
 const patience = 10 * time.Second
 
-// adopt makes jobs of the calls that processes of v0.1.0 have left in the table attempts, with the same keys at the provider. It
-// goes, and the table after it, once no release writes there that may still run.
+// adopt makes jobs of the calls that processes of v0.1.0 have left in the table attempts, with the
+// same keys at the provider. It goes, and the table after it, once no release writes there that may
+// still run.
 func (m *Module) adopt(ctx context.Context) (more bool, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
 		attempts, err := db.New(tx).TakeAttempts(ctx, m.now().Add(-patience))

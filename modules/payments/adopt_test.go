@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -38,7 +39,8 @@ func (s *shop) leave(a attempt) (order, key uuid.UUID) {
 	return order, key
 }
 
-// A process of v0.1.0 leaves attempts. Those that none such takes are carried out with their own keys, and the others are theirs.
+// A process of v0.1.0 leaves attempts. Those that none such takes are carried out with their own
+// keys, and the others are theirs.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -58,7 +60,12 @@ func TestAdopt(t *testing.T) {
 	s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: patience / 2})
 	s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: time.Hour, tries: 1, lease: patience / 2})
 
-	work(t, s.module)
+	work(t, s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+		if token == "" {
+			t.Error("the capture of a cancelled order was begun")
+		}
+		return s.module.provider.Capture(ctx, key, token, m)
+	}}))
 	s.until("four were adopted", func() bool { return s.count("SELECT count(*) FROM attempts") == 3 })
 	s.settled()
 	status := map[string]string{}

@@ -11,9 +11,9 @@ import (
 	"example.com/shop/platform/jobs"
 )
 
-// A process that dies between a call and its result leaves a job whose lease runs out. The next claim asks the provider before it
-// calls again, with the same key. An unknown outcome is never given up: the job is tried, ever more slowly, until the provider has
-// spoken.
+// A process that dies between a call and its result leaves a job whose lease runs out. The next
+// claim asks the provider before it calls again, with the same key. An unknown outcome is never
+// given up: the job is tried, ever more slowly, until the provider has spoken.
 
 // provider takes money from a card and gives it back. Every operation has a key; the same key never takes effect twice.
 // An error of Capture or Refund means that the outcome is unknown.
@@ -37,7 +37,8 @@ var (
 	errRefundRefused = errors.New("the provider refuses to give the money back")
 )
 
-// call is what the provider is asked for. It leaves the database with its job, and the token with it.
+// call is what the provider is asked for. It leaves the database with its job, and the token with
+// it.
 type call struct {
 	OrderID   uuid.UUID `json:"order_id"`
 	Money     money     `json:"money"`
@@ -50,9 +51,9 @@ func (m *Module) capture(ctx context.Context, job jobs.Job[call]) (learned, erro
 	return ofCapture(a), err
 }
 
-// checkCapture asks what became of earlier tries. A capture whose order was cancelled and that the provider does not know is given
-// up, so that no card is charged only to be refunded. A request that was sent before the cancel may still be on its way, so that
-// happens only after a quiet time.
+// checkCapture asks what became of earlier tries. A capture whose order was cancelled and that the
+// provider does not know is given up, so that no card is charged only to be refunded. A request
+// that was sent before the cancel may still be on its way, so that happens only after a quiet time.
 func (m *Module) checkCapture(ctx context.Context, job jobs.Job[call]) (l learned, known bool, err error) {
 	a, err := m.provider.Lookup(ctx, job.ID)
 	if !errors.Is(err, errUnheard) {
@@ -91,7 +92,8 @@ func (m *Module) checkRefund(ctx context.Context, job jobs.Job[call]) (l learned
 	return l, true, err
 }
 
-// ofRefund makes an error of a refusal: it is for people to solve, and is tried again, because the money is owed.
+// ofRefund makes an error of a refusal: it is for people to solve, and is tried again, because the
+// money is owed.
 func ofRefund(a answer, err error) (learned, error) {
 	if err == nil && a.outcome != approved {
 		err = errRefundRefused

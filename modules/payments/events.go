@@ -18,7 +18,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// Handlers are payments' part in the saga of an order. They enqueue captures and refunds; jobs call the provider.
+// Handlers are payments' part in the saga of an order. They enqueue captures and refunds; jobs call
+// the provider.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onPaymentDue),
@@ -26,8 +27,9 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// onPaymentDue writes the payments and enqueues their captures, whose key at the provider is the payment's id. A row that is there
-// already is the same payment, or the tombstone of an order that was cancelled first: either way there is nothing to do.
+// onPaymentDue writes the payments and enqueues their captures, whose key at the provider is the
+// payment's id. A row that is there already is the same payment, or the tombstone of an order that
+// was cancelled first: either way there is nothing to do.
 func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.PaymentDue]) error {
 	due := db.InsertPaymentsParams{Now: m.now()}
 	captures := map[uuid.UUID]jobs.Job[call]{}
@@ -61,8 +63,9 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 	return nil
 }
 
-// onOrderCancelled stops captures that have not begun, and gives back what was taken. The tombstones are tried first: an insert waits
-// for a payment in the making, which the statements after it then see.
+// onOrderCancelled stops captures that have not begun, and gives back what was taken. The
+// tombstones are tried first: an insert waits for a payment in the making, which the statements
+// after it then see.
 func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Cancelled]) error {
 	now := m.now()
 	tombstones, byOrder := db.InsertTombstonesParams{Now: now}, map[uuid.UUID]learned{}
@@ -101,7 +104,8 @@ type learned struct {
 	cause     events.Cause // of what is published because of it
 }
 
-// settleTx commits what the provider said. A cancel that came during the call is seen here, under the lock, and not before.
+// settleTx commits what the provider said. A cancel that came during the call is seen here, under
+// the lock, and not before.
 func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call, learned]) error {
 	byOrder := map[uuid.UUID]learned{}
 	for _, d := range done {
@@ -111,8 +115,8 @@ func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call,
 	return m.moveTx(ctx, tx, byOrder, nil)
 }
 
-// moveTx takes the arrows that the news of orders open: the state changes, and with each the event or the refund that follows. News
-// that open none, because they come twice or late, change nothing.
+// moveTx takes the arrows that the news of orders open: the state changes, and with each the event
+// or the refund that follows. News that open none, because they come twice or late, change nothing.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]learned, cancelledAt *time.Time) error {
 	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(byOrder)))
 	if err != nil {
@@ -139,8 +143,8 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]le
 	return nil
 }
 
-// followTx publishes that the payment has moved, or enqueues its refund. The refund's key at the provider is made of the payment's id,
-// so that a payment has one.
+// followTx publishes that the payment has moved, or enqueues its refund. The refund's key at the
+// provider is made of the payment's id, so that a payment has one.
 func (m *Module) followTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentsRow, reason string) error {
 	orderID, id, amount := p.OrderID.String(), p.ID.String(), paymentsapi.Money{Amount: p.Amount, Currency: p.Currency}
 	switch status(p.Status) {

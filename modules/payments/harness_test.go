@@ -29,8 +29,9 @@ import (
 // slow is what tok_slow takes here: several times the timeout of a call.
 const slow = 400 * time.Millisecond
 
-// shop is what surrounds the module: a database, a bus, a provider, orders as far as its events go, and a listener. Events reach its
-// module from the start; nothing calls the provider until the test runs a process.
+// shop is what surrounds the module: a database, a bus, a provider, orders as far as its events go,
+// and a listener. Events reach its module from the start; nothing calls the provider until the test
+// runs a process.
 type shop struct {
 	t      *testing.T
 	cfg    Config
@@ -55,8 +56,8 @@ type neighbour struct {
 	outbox *events.Outbox
 }
 
-// delivery polls so rarely that nothing may wait for it.
-var delivery = events.Config{RelayBatch: 100, ConsumerBatch: 50, Poll: time.Hour, MaxAttempts: 1,
+// delivery polls for what was committed before its relay ran.
+var delivery = events.Config{RelayBatch: 100, ConsumerBatch: 50, Poll: time.Second, MaxAttempts: 1,
 	RetryBase: time.Millisecond, RetryMax: time.Millisecond, OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour}
 
 func setup(t *testing.T) *shop {
@@ -134,7 +135,8 @@ func (s *shop) publishedOf(order string) []string {
 	return s.published[order]
 }
 
-// process is another process of the same schema: its own pool, its own workers, and the provider as it sees it.
+// process is another process of the same schema: its own pool, its own workers, and the provider as
+// it sees it.
 func (s *shop) process(p provider) *Module {
 	s.t.Helper()
 	db := s.pg.Module(s.t, "payments")

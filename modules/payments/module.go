@@ -35,7 +35,8 @@ type Config struct {
 	BackoffMost time.Duration `env:"PAYMENTS_BACKOFF_MOST" envDefault:"30s"`
 	// How long after a cancel the provider must know nothing of the capture, until we believe that it never will.
 	Quiet time.Duration `env:"PAYMENTS_QUIET" envDefault:"1m"`
-	// How often calls are looked for that this process does not know of: those of a process that died, or of another.
+	// How often calls are looked for that this process does not know of: those of a process that
+	// died, or of another.
 	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
 }
 

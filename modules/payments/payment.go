@@ -17,11 +17,12 @@ import "errors"
 //	                           │ never claimed        ▼
 //	                           └─────────────────▶ cancelled
 //
-// Cancelling is the honest state: a call may be under way, or its answer was lost, so nobody knows yet whether money was
-// taken. It is left only by what the provider says.
+// Cancelling is the honest state: a call may be under way, or its answer was lost, so nobody knows
+// yet whether money was taken. It is left only by what the provider says.
 //
-// Captured, declined and refunded are published as the payment enters them. A capture that is found out while cancelling is not:
-// the order waits for no answer any more, and what becomes of the money is published as refunded.
+// Captured, declined and refunded are published as the payment enters them. A capture that is found
+// out while cancelling is not: the order waits for no answer any more, and what becomes of the
+// money is published as refunded.
 type status string
 
 const (
@@ -64,7 +65,8 @@ var arrows = map[arrow]status{
 	{refunding, refundApproved}:   refunded,
 }
 
-// after is the status that follows the news: the same one where no arrow is drawn, so that news that come twice change nothing.
+// after is the status that follows the news: the same one where no arrow is drawn, so that news
+// that come twice change nothing.
 func (s status) after(n news) status {
 	if to, drawn := arrows[arrow{s, n}]; drawn {
 		return to

@@ -34,7 +34,8 @@ func TestStatusAfter(t *testing.T) {
 	}
 }
 
-// Whatever the news, and however often they come: money that was taken is kept by captured, or on its way back.
+// Whatever the news, and however often they come: money that was taken is kept by captured, or on
+// its way back.
 func TestTakenMoneyIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	holdsMoney := map[status]bool{captured: true, refunding: true}

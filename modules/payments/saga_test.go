@@ -20,7 +20,8 @@ const (
 	wasRefunded = "payments.refunded.v1"
 )
 
-// check compares everything that can be seen of an order from outside: its status, what was published, what the provider did.
+// check compares everything that can be seen of an order from outside: its status, what was
+// published, what the provider did.
 func (s *shop) check(order, status string, published, effects []string) {
 	s.t.Helper()
 	code, body := s.get("staff", "?order_id="+order)
@@ -117,7 +118,8 @@ func TestOrderCancelled(t *testing.T) {
 		s.settled()
 		s.check(order, "declined", []string{wasDeclined}, []string{"capture refused"})
 	})
-	// The capture takes effect after the cancel; that it did is never published, only that the money went back.
+	// The capture takes effect after the cancel; that it did is never published, only that the
+	// money went back.
 	t.Run("while the provider is at it", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)

@@ -50,7 +50,8 @@ func TestCancelledBesideTheResult(t *testing.T) {
 	s.check(order, "refunded", []string{wasRefunded}, []string{"capture approved", "refund approved"})
 }
 
-// A consumer that has fallen behind finds both in one batch. No card is charged only to be refunded.
+// A consumer that has fallen behind finds both in one batch. No card is charged only to be
+// refunded.
 func TestDueAndCancelledInOneTransaction(t *testing.T) {
 	t.Parallel()
 	for name, cancelFirst := range map[string]bool{"due first": false, "cancelled first": true} {
@@ -83,7 +84,8 @@ func TestDueAndCancelledInOneTransaction(t *testing.T) {
 	}
 }
 
-// In whatever batches the bus delivers them, each payment moves once, and what is published belongs to the request behind its event.
+// In whatever batches the bus delivers them, each payment moves once, and what is published belongs
+// to the request behind its event.
 func TestManyOrdersAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -127,8 +129,8 @@ func TestManyOrdersAtOnce(t *testing.T) {
 	}
 }
 
-// A statement that is only queued returns no error. It fails with what waits behind it, by name: the event is a dead letter, the job is
-// tried again, and no other fails with it.
+// A statement that is only queued returns no error. It fails with what waits behind it, by name:
+// the event is a dead letter, the job is tried again, and no other fails with it.
 func TestAQueuedStatementFails(t *testing.T) {
 	t.Parallel()
 	const bad = "00000000-0000-7000-8000-000000000bad"

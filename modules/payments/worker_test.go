@@ -77,7 +77,9 @@ func TestTwoProcesses(t *testing.T) {
 		dues = append(dues, due(uuid.NewString(), "tok_ok"))
 	}
 	s.happen(dues...)
-	once := seen{provider: s.module.provider, lookup: func(context.Context, uuid.UUID) (answer, error) {
+	patient := s.cfg
+	patient.CallTimeout = time.Minute
+	once := seen{provider: newHTTPProvider(patient), lookup: func(context.Context, uuid.UUID) (answer, error) {
 		t.Error("a capture was claimed twice")
 		return answer{}, errUnderWay
 	}}
@@ -99,8 +101,8 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// All places but one are taken by calls that are stuck; what comes later goes through the one that is left. Then the process is to
-// stop: the calls under way are finished and their results kept.
+// All places but one are taken by calls that are stuck; what comes later goes through the one that
+// is left. Then the process is to stop: the calls under way are finished and their results kept.
 func TestSlowCallsHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

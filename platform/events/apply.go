@@ -16,13 +16,17 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// takeTurn lets one batch of the module run at a time, over all its processes: without it two consumers deadlock on each other's
-// rows and inbox keys.
+// takeTurn lets one batch of the module run at a time, over all its processes: without it two
+// consumers deadlock on each other's rows and inbox keys.
 const takeTurn = `-- name: TakeTurn
 	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
 
-// apply handles the events that the module has not handled yet, and commits effects and inbox rows together. All are taken for
-// new first, as they nearly always are; one that is not fails its inbox row, and then they are told apart.
+// apply handles the events that the module has not handled yet, and commits effects and inbox rows
+// together. A process that dies before the commit has done nothing, and one that dies after it has
+// not acknowledged: in either case the events are delivered again.
+//
+// All are taken for new first, as they nearly always are; one that is not fails its inbox row, and
+// then each is looked up.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
 	if !notFresh(err) {
@@ -37,8 +41,9 @@ func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	})
 }
 
-// applyTx handles the events and writes their inbox rows, which travel with the handlers' first statement. PostgreSQL refuses the
-// row of an event that was handled already, and of one in the failed table, which is the retries', by NOT NULL.
+// applyTx handles the events and writes their inbox rows, which travel with the handlers' first
+// statement. PostgreSQL refuses the row of an event that was handled already, and of one in the
+// failed table, which is the retries', by NOT NULL.
 func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) error {
 	ids, topics := make([]string, len(batch)), make([]string, len(batch))
 	for i, m := range batch {
@@ -63,7 +68,8 @@ func notFresh(err error) bool {
 	return ok && refused.TableName == "inbox"
 }
 
-// freshTx returns the events that are neither handled nor failed, each once: the bus may have delivered one twice.
+// freshTx returns the events that are neither handled nor failed, each once: the bus may have
+// delivered one twice.
 func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*message.Message, error) {
 	byID := map[string]*message.Message{}
 	for _, m := range batch {
@@ -87,7 +93,8 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 	return fresh, nil
 }
 
-// handle runs the handler of the group's topic, in a span that belongs to the trace of its event, or is linked to those of all.
+// handle runs the handler of the group's topic, in a span that belongs to the trace of its event,
+// or is linked to those of all.
 func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Message) error {
 	topic := group[0].Metadata[headerTopic]
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}

@@ -21,8 +21,9 @@ import (
 // transientTries is how often an event is tried at once when PostgreSQL ends its transaction for others' sake.
 const transientTries = 5
 
-// Consumer applies the events that a module subscribes to, in batches: one transaction for up to ConsumerBatch events. A batch that fails is taken
-// apart and its events are tried one by one; one that still fails goes to the module's failed table, so that it holds up nobody.
+// Consumer applies the events that a module subscribes to, in batches: one transaction for up to
+// ConsumerBatch events. A batch that fails is taken apart and its events are tried one by one; one
+// that still fails goes to the module's failed table, so that it holds up nobody.
 type Consumer struct {
 	conn     *ownConn
 	db       *postgres.DB
@@ -40,7 +41,8 @@ type Consumer struct {
 	forwarding  sync.WaitGroup
 }
 
-// NewConsumer returns the consumer of the database's module. Two handlers for one topic make it panic.
+// NewConsumer returns the consumer of the database's module. Two handlers for one topic make it
+// panic.
 func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cfg Config, log *slog.Logger) *Consumer {
 	c := &Consumer{
 		conn: newOwnConn(db), db: db, bus: bus, handlers: map[string]Handler{}, cfg: cfg, log: log,

@@ -54,7 +54,8 @@ func TestNoEventWithoutItsCommit(t *testing.T) {
 	expect(t, s.listener, 0, "SELECT count(*) FROM failed")
 }
 
-// Two processes listen for one schema and their handlers lock the same rows in opposite orders: without the turn they deadlock.
+// Two processes listen for one schema and their handlers lock the same rows in opposite orders:
+// without the turn they deadlock.
 func TestTwoProcessesListenForOneSchema(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -78,7 +79,8 @@ func TestTwoProcessesListenForOneSchema(t *testing.T) {
 	eventually(t, s.listener, 0, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
 }
 
-// Two processes of one module have different events, and their handlers wait for each other's rows: one batch runs at a time.
+// Two processes of one module have different events, and their handlers wait for each other's rows:
+// one batch runs at a time.
 func TestOneBatchOfAModuleRunsAtATime(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -1,34 +1,33 @@
-// Package events delivers facts from one module to others: a transactional outbox, a relay, a bus, and a consumer
-// with an inbox.
+// Package events delivers facts from one module to others: a transactional outbox, a relay, a bus,
+// and a consumer with an inbox.
 //
-// It promises that an event whose transaction committed is delivered to every subscribed module, and that a handler's effect
-// on its own database happens once per event, whatever dies in between:
+// It promises that an event whose transaction committed is delivered to every subscribed module,
+// and that a handler's effect on its own database happens once per event, whatever dies in between:
 //
 //	use case ──┐ one transaction                 one transaction ┌── handler
 //	  state    │                                                 │   effect
 //	  outbox ──┘──▶ relay ──▶ bus (memory or nats) ──▶ consumer ─┴── inbox
 //	            at least once        at least once         once
 //
-// The bus may lose everything: published rows stay in the outbox and can be replayed, and the inbox makes that harmless.
-// Order is not promised; an event names its aggregate's version. (Patterns: transactional outbox and idempotent consumer,
-// Richardson, Microservices Patterns, chapter 3. Header names: CloudEvents 1.0.)
+// The bus may lose everything: published rows stay in the outbox and can be replayed, and the inbox
+// makes that harmless. Order is not promised; an event names its aggregate's version. (Patterns:
+// transactional outbox and idempotent consumer, Richardson, Microservices Patterns, chapter 3.
+// Header names: CloudEvents 1.0.)
 package events
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
 )
 
-// Event is a fact that a module publishes. The structs of the contract packages satisfy it without importing it.
+// Event is a fact that a module publishes. The structs of the contract packages satisfy it without
+// importing it.
 type Event interface {
 	// Topic is the wire name, a literal with a version: orders.placed.v1.
 	Topic() string
@@ -36,14 +35,18 @@ type Event interface {
 	Aggregate() (id string, version int64)
 }
 
-// maxPayload leaves room in the 1 MiB that a broker takes by default, for headers and for PostgreSQL's way of writing JSON, which is longer.
-// An event that the bus always refuses would hold up all later ones of its topic, so it is refused before it is written.
+// maxPayload leaves room in the 1 MiB that a broker takes by default, for headers and for
+// PostgreSQL's way of writing JSON, which is longer. An event that the bus always refuses would
+// hold up all later ones of its topic, so it is refused before it is written.
 const maxPayload = 512 << 10
 
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
-// PublishTx publishes the event if and only if tx commits: its row is written with the commit, and then the relay has it at once.
-// The topic must be one of the module's own, orders.something.v1 for orders, and tx one of its database's transactions.
+// PublishTx publishes the event if and only if tx commits: its rows in outbox and outbox_pending
+// are written with the commit, and then the relay has it at once, in memory. After a kill -9 the
+// row in outbox_pending is still there, and the next poll of any process of the module publishes
+// the event, within three seconds, perhaps once more. The topic must be one of the module's own,
+// orders.something.v1 for orders, and tx one of its database's transactions.
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)
 	if err == nil {
@@ -53,27 +56,6 @@ func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
 	}
 	return nil
-}
-
-// messageOf is the event as the bus will get it.
-func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
-	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
-		return nil, fmt.Errorf("the topic is for %s to publish, not for %s", owner, o.db.Module)
-	}
-	payload, err := json.Marshal(ev)
-	if err != nil {
-		return nil, err
-	}
-	if len(payload) > maxPayload {
-		return nil, fmt.Errorf("%w: %d bytes of at most %d", errTooLarge, len(payload), maxPayload)
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, err
-	}
-	m := message.NewMessage(id.String(), payload)
-	m.Metadata = o.headersOf(ctx, m.UUID, ev)
-	return m, nil
 }
 
 // Insert writes the events of one transaction, as postgres.Carrier asks for.

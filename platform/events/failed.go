@@ -151,11 +151,13 @@ func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, 
 	return tag.RowsAffected(), nil
 }
 
-// errTooSlow is the fault of a handler that used up the time of its transaction, unlike time that was lost waiting for the turn.
+// errTooSlow is the fault of a handler that used up the time of its transaction, unlike time that
+// was lost waiting for the turn.
 var errTooSlow = errors.New("the handler took too long")
 
-// transient says that the database, not the event, is why it failed: trying again is no attempt. A doubtful cause is not transient:
-// an attempt too many ends in a dead letter that can be redriven, an event that is never counted comes back from the bus for ever.
+// transient says that the database, not the event, is why it failed: trying again is no attempt. A
+// doubtful cause is not transient: an attempt too many ends in a dead letter that can be redriven,
+// an event that is never counted comes back from the bus for ever.
 func transient(err error) bool {
 	switch {
 	case err == nil:
@@ -173,8 +175,8 @@ func transient(err error) bool {
 	return pgconn.SafeToRetry(err)
 }
 
-// holdsUpAll says that any other event would wait as long and fail as well: the database cannot be reached, or another process of
-// the module keeps the turn, such as one that was frozen.
+// holdsUpAll says that any other event would wait as long and fail as well: the database cannot be
+// reached, or another process of the module keeps the turn, such as one that was frozen.
 func holdsUpAll(err error) bool {
 	queued, ok := errors.AsType[*postgres.QueuedError](err)
 	return errors.Is(err, errUnreachable) || ok && queued.SQL == takeTurn && postgres.HasCode(err, postgres.LockTimeout)

@@ -120,7 +120,8 @@ func TestAnyHeaderCanBeKept(t *testing.T) {
 	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND headers->>'actor' = 'ab'")
 }
 
-// With MaxAttempts 1 an event is a dead letter at its first failure, on another path than at a later one.
+// With MaxAttempts 1 an event is a dead letter at its first failure, on another path than at a
+// later one.
 func TestADeadLetterIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int{1, 3} {

@@ -16,16 +16,17 @@ type Handler struct {
 	handle func(ctx context.Context, tx pgx.Tx, batch []*message.Message) error
 }
 
-// Delivery is an event that was delivered to the module, and why it was published: what is published because of it gets the same
-// cause, by PublishTx(WithCause(ctx, d.Cause), …).
+// Delivery is an event that was delivered to the module, and why it was published: what is
+// published because of it gets the same cause, by PublishTx(WithCause(ctx, d.Cause), …).
 type Delivery[E Event] struct {
 	Event E
 	Cause Cause
 }
 
-// On pairs a handler with the topic of the event that it takes. The handler's effect goes through tx and nowhere else: it
-// commits together with the record that the event was handled. It calls nothing outside the database, tolerates any order, and
-// ignores fields and values that it does not know.
+// On pairs a handler with the topic of the event that it takes. The handler's effect goes through
+// tx and nowhere else: it commits together with the record that the event was handled. It calls
+// nothing outside the database, tolerates any order, and ignores fields and values that it does not
+// know.
 func On[E Event](handle func(ctx context.Context, tx pgx.Tx, e E) error) Handler {
 	return OnBatch(func(ctx context.Context, tx pgx.Tx, batch []Delivery[E]) error {
 		for _, d := range batch {
@@ -41,8 +42,8 @@ func On[E Event](handle func(ctx context.Context, tx pgx.Tx, e E) error) Handler
 	})
 }
 
-// OnBatch is On for a handler that takes many events at once, in a fixed number of statements. They are in the order in which they
-// were delivered. When it fails, each event is handled alone.
+// OnBatch is On for a handler that takes many events at once, in a fixed number of statements. They
+// are in the order in which they were delivered. When it fails, each event is handled alone.
 func OnBatch[E Event](handle func(ctx context.Context, tx pgx.Tx, batch []Delivery[E]) error) Handler {
 	var zero E
 	return Handler{topic: zero.Topic(), handle: func(ctx context.Context, tx pgx.Tx, messages []*message.Message) error {
@@ -67,8 +68,8 @@ func (h Handler) run(ctx context.Context, tx pgx.Tx, batch []*message.Message) (
 	return h.handle(ctx, tx, batch)
 }
 
-// byTopic groups the events for their handlers, and keeps the order of those of one aggregate: an event is in no group before that
-// of an earlier one.
+// byTopic groups the events for their handlers, and keeps the order of those of one aggregate: an
+// event is in no group before that of an earlier one.
 func byTopic(batch []*message.Message) (groups [][]*message.Message) {
 	last := map[string]int{} // the group of the aggregate's latest event
 	for _, m := range batch {

@@ -16,7 +16,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// cut breaks the connection under the handler, as a failing network does: PostgreSQL says nothing any more.
+// cut breaks the connection under the handler, as a failing network does: PostgreSQL says nothing
+// any more.
 func cut(ctx context.Context, tx pgx.Tx) error {
 	if err := tx.Conn().PgConn().Conn().Close(); err != nil {
 		return err
@@ -55,7 +56,8 @@ func TestALostConnectionIsNoAttempt(t *testing.T) {
 	}
 }
 
-// The retries of one event lose their connection for ever. It stays as it was, and those behind it have their turn.
+// The retries of one event lose their connection for ever. It stays as it was, and those behind it
+// have their turn.
 func TestARetryThatLosesItsConnectionHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -140,7 +142,8 @@ func TestAHandlerThatIsTooSlowFails(t *testing.T) {
 	}
 }
 
-// A handler's first statement travels with what the consumer itself sends, and PostgreSQL ends it before the transaction's limit.
+// A handler's first statement travels with what the consumer itself sends, and PostgreSQL ends it
+// before the transaction's limit.
 func TestAFirstStatementThatIsTooSlowFails(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -9,14 +9,16 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// MemoryBus connects the modules of one process. It is a watermill Publisher and Subscriber that keeps nothing: Publish returns
-// once every subscriber has acknowledged, so the outbox stays the only place where an event can wait.
+// MemoryBus connects the modules of one process. It is a watermill Publisher and Subscriber that
+// keeps nothing: Publish returns once every subscriber has acknowledged, so the outbox stays the
+// only place where an event can wait.
 //
-// A topic never forgets a subscriber. Publishing to one that has gone is an error, because the event would be lost for it;
-// so subscribe before the first relay runs.
+// A topic never forgets a subscriber. Publishing to one that has gone is an error, because the
+// event would be lost for it; so subscribe before the first relay runs.
 //
-// Publishing to nobody succeeds, because nobody may be interested in a topic, and the event counts as told. So a process that does
-// not know of a listener yet tells it nothing: after a rolling restart that adds one, Replay what was published since it began.
+// Publishing to a topic without subscribers succeeds, and the event counts as published. So a
+// process that does not know of a subscriber yet publishes nothing to it: after a rolling restart
+// that adds one, Replay what was written since it began.
 type MemoryBus struct {
 	mu     sync.RWMutex
 	topics map[string][]*subscription

@@ -2,12 +2,10 @@ package events
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -20,14 +18,16 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// Outbox publishes what its module's transactions have written. Any number of processes may run one for the same schema.
+// Outbox publishes what its module's transactions have written. Any number of processes may run one
+// for the same schema.
 //
 //	commit ──▶ in memory, by topic ──▶ bus ──▶ deleted from outbox_pending, many at a time
 //	              ▲
 //	poll ─────────┘ what no memory holds: of a process that died, a replay, or more than fits
 //
-// What a transaction published is in memory when it commits, so nothing is read back. The poll is the safety net, and the only
-// one. A process that dies before it has deleted the row has the event published again: at least once.
+// What a transaction published is in memory when it commits, so nothing is read back. The poll is
+// the safety net, and the only one. A process that dies before it has deleted the row has the event
+// published again: at least once.
 type Outbox struct {
 	db     *postgres.DB
 	conn   *ownConn
@@ -55,7 +55,8 @@ func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Log
 	return o
 }
 
-// Run publishes and prunes until ctx ends; what is being published then is finished, and marked. Call it once.
+// Run publishes and prunes until ctx ends; what is being published then is finished, and marked.
+// Call it once.
 func (o *Outbox) Run(ctx context.Context) error {
 	o.mu.Lock()
 	o.running = true
@@ -82,7 +83,8 @@ func (o *Outbox) Run(ctx context.Context) error {
 	return err
 }
 
-// queue is what waits to be published to one topic. Each topic has its own, so that a slow handler holds up its own topic alone.
+// queue is what waits to be published to one topic. Each topic has its own, so that a slow handler
+// holds up its own topic alone.
 type queue struct {
 	waiting []*message.Message
 	busy    bool      // publish is running
@@ -91,7 +93,8 @@ type queue struct {
 	until   time.Time // no events are taken before
 }
 
-// room is how many events the queue takes now. What finds none waits for the poll: whoever commits never waits for the bus.
+// room is how many events the queue takes now. What finds none waits for the poll: whoever commits
+// never waits for the bus.
 func (q *queue) room(most int) int {
 	if time.Now().Before(q.until) {
 		return 0
@@ -173,7 +176,8 @@ const (
 	maxRefusal = 2 * time.Second // what has waited for the bus waits this long more, and up to half as long again, once it is back
 )
 
-// refused gives the topic's events back to the poll, and has it look when the pause is over. The caller holds mu.
+// refused gives the topic's events back to the poll, and has it look when the pause is over. The
+// caller holds mu.
 func (o *Outbox) refused(topic string, q *queue, batch []*message.Message, cause error) {
 	q.refused++
 	wait := worker.Backoff(q.refused, minRefusal, maxRefusal)
@@ -192,17 +196,19 @@ func (o *Outbox) drop(messages ...*message.Message) {
 	}
 }
 
-// MetadataReplays tells a bus how often the event was replayed. A broker that drops repetitions by message id must not drop these.
+// MetadataReplays tells a bus how often the event was replayed. A broker that drops repetitions by
+// message id must not drop these.
 const MetadataReplays = "replays"
 
-// markAfter is how long published events may wait for others, to be marked together: the next start publishes again what is not.
+// markAfter is how long published events may wait for others, to be marked together: the next start
+// publishes again what is not.
 const markAfter = 25 * time.Millisecond
 
 // lastMark bounds how long a relay that stops waits for a connection to mark what it has published.
 const lastMark = 2 * time.Second
 
-// mark deletes the rows of what is published. An event that was replayed meanwhile has another row, which stays. The commit need
-// not be on the disk: a row that comes back is published again.
+// mark deletes the rows of what is published. An event that was replayed meanwhile has another row,
+// which stays. The commit need not be on the disk: a row that comes back is published again.
 func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
 	published := o.published
@@ -231,8 +237,8 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	return len(o.published) > 0, nil
 }
 
-// poll queues pending events that this process does not have in hand, the oldest first. It skips what is younger than a second: the
-// process that committed it has that in hand, in all likelihood.
+// poll queues pending events that this process does not have in hand, the oldest first. It skips
+// what is younger than a second: the process that committed it has that in hand, in all likelihood.
 func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
 	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // never nil: nothing differs from every element of NULL
@@ -267,29 +273,4 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	}
 	o.enqueue(found)
 	return len(found) == o.cfg.RelayBatch, nil
-}
-
-// scanMessage reads a row of the outbox, which may have been written by hand. Headers that cannot be read are left out, for
-// otherwise the row would be an error of every poll, and nothing of the module would be published any more.
-func scanMessage(row pgx.CollectableRow) (*message.Message, error) {
-	var id, topic string
-	var payload, headers json.RawMessage
-	var replays int
-	if err := row.Scan(&id, &topic, &payload, &headers, &replays); err != nil {
-		return nil, err
-	}
-	m := message.NewMessage(id, message.Payload(payload))
-	var values map[string]json.RawMessage
-	_ = json.Unmarshal(headers, &values)
-	for name, value := range values {
-		var text *string
-		if json.Unmarshal(value, &text) != nil { // no text, so as it is written
-			m.Metadata[name] = string(value)
-		} else if text != nil {
-			m.Metadata[name] = *text
-		}
-	}
-	m.Metadata[headerTopic] = topic
-	m.Metadata[MetadataReplays] = strconv.Itoa(replays)
-	return m, nil
 }

@@ -17,8 +17,9 @@ const (
 	pruneBatch = 1000
 )
 
-// prune forgets published events that were written longer than OutboxRetention ago; unpublished ones never. The age counts from
-// the writing, which no replay renews: an event that was replayed again and again would else outlive the inbox rows of it.
+// prune forgets published events that were written longer than OutboxRetention ago; unpublished
+// ones never. The age counts from the writing, which no replay renews: an event that was replayed
+// again and again would else outlive the inbox rows of it.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	return prune(ctx, o.db.Pool, "outbox", `
 		DELETE FROM outbox WHERE id IN (
@@ -54,17 +55,20 @@ func prune(ctx context.Context, pool *pgxpool.Pool, what, statement string, rete
 	return tag.RowsAffected() == pruneBatch, nil
 }
 
-// replayBatch keeps each statement of a replay far below the role's statement_timeout, however much there is to replay.
+// replayBatch keeps each statement of a replay far below the role's statement_timeout, however much
+// there is to replay.
 const replayBatch = 1000
 
-// Replay publishes every event written at or after since once more, and returns how many. Use it after the bus has lost what it was
-// given: modules that did handle them ignore them. An event may have waited for the bus, so begin earlier than the loss. It works
-// in batches, and calls progress after each with the count so far; one that ended with an error has replayed that many.
+// Replay publishes every event written at or after since once more, and returns how many. Use it
+// after the bus has lost what it was given: modules that did handle them ignore them. An event may
+// have waited for the bus, so begin earlier than the loss. It works in batches, and calls progress
+// after each with the count so far; one that ended with an error has replayed that many.
 //
-// What was written longer than OutboxRetention ago may be gone, and a since before that silently replays less than it asks for.
+// What was written longer than OutboxRetention ago may be gone, and a since before that silently
+// replays less than it asks for.
 func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress func(replayed int64)) (int64, error) {
-	// What is written from here on is not replayed, and so the loop ends. The bound is the newest row and not the clock, which may be
-	// behind the rows after a move to another server.
+	// What is written from here on is not replayed, and so the loop ends. The bound is the newest
+	// row and not the clock, which may be behind the rows after a move to another server.
 	var until *time.Time
 	if err := pool.QueryRow(ctx, "SELECT max(created_at) FROM outbox").Scan(&until); err != nil {
 		return 0, fmt.Errorf("replay: %w", err)

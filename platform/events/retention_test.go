@@ -21,8 +21,9 @@ func TestReplayIsHarmless(t *testing.T) {
 	eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
 }
 
-// The outbox refuses a statement that changes more than a batch, as statement_timeout does when there is very much, and what is
-// to be published is published at once, by a relay that is faster than the replay.
+// The outbox refuses a statement that changes more than a batch, as statement_timeout does when
+// there is very much, and what is to be published is published at once, by a relay that is faster
+// than the replay.
 func TestAReplayGoesInBatchesAndEnds(t *testing.T) {
 	t.Parallel()
 	s := newShopOn(t, fstest.MapFS{"0001_outbox.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
@@ -52,7 +53,8 @@ CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXEC
 	expect(t, s.teller, 2500, "SELECT count(*) FROM outbox WHERE replays = 1")
 }
 
-// A listener that was added in a rolling restart has missed what processes without it published to nobody.
+// A listener that was added in a rolling restart has missed what processes without it published to
+// nobody.
 func TestANewListenerHearsAReplay(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -68,7 +70,8 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.bus.refuse(other{}.Topic())
-	// Of the outbox: what was just replayed is as old as it was, and what is not published yet stays at any age.
+	// Of the outbox: what was just replayed is as old as it was, and what is not published yet
+	// stays at any age.
 	_, err := s.teller.Exec(t.Context(), `
 		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
 		SELECT gen_random_uuid(), topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES

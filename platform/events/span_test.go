@@ -77,7 +77,8 @@ func attributesOf(span trace.ReadOnlySpan) string {
 	return all.String()
 }
 
-// What a handler does belongs to the span of its event, and an event that was handled before is no failure.
+// What a handler does belongs to the span of its event, and an event that was handled before is no
+// failure.
 func TestASpanIsThatOfItsHandler(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

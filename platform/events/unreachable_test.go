@@ -42,8 +42,8 @@ func wireTo(t *testing.T, db *postgres.DB) *wire.Wire {
 	return wire.To(t, net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)))
 }
 
-// cutOff returns a database of the listener's that reaches a network which swallows everything, until
-// heal is called.
+// cutOff returns a database of the listener's that reaches a network which swallows everything,
+// until heal is called.
 func (s *shop) cutOff(t *testing.T, connectTimeout time.Duration) (db *postgres.DB, heal func()) {
 	t.Helper()
 	w := wireTo(t, s.listener)
@@ -52,8 +52,8 @@ func (s *shop) cutOff(t *testing.T, connectTimeout time.Duration) (db *postgres.
 	return db, heal
 }
 
-// behindAPooler returns a database of the listener's that reaches PgBouncer and not the server behind
-// it, until heal is called.
+// behindAPooler returns a database of the listener's that reaches PgBouncer and not the server
+// behind it, until heal is called.
 func (s *shop) behindAPooler(t *testing.T) (db *postgres.DB, heal func()) {
 	t.Helper()
 	login, err := url.Parse(s.db.URL("listener"))

@@ -79,9 +79,10 @@ func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok 
 	return answer, err == nil, err
 }
 
-// DoTx runs effect once for those of the keys that are new, which it is given as indexes, and stores its answers in the same
-// transaction. The result of every other key is the answer that is stored already, or why there is none. An error of effect
-// stores nothing: the caller rolls back and the keys may be tried again.
+// DoTx runs effect once for those of the keys that are new, which it is given as indexes, and
+// stores its answers in the same transaction. The result of every other key is the answer that is
+// stored already, or why there is none. An error of effect stores nothing: the caller rolls back
+// and the keys may be tried again.
 func DoTx[T any](ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]T, error)) ([]postgres.Result[T], error) {
 	results := make([]postgres.Result[T], len(keys))
 	stored, err := lockTx(ctx, tx, keys)
@@ -134,9 +135,10 @@ type row struct {
 	hash, answer []byte
 }
 
-// lockTx tries the keys' locks and reads their rows: one round trip, but two statements, because in READ COMMITTED the second has a
-// snapshot of its own, and a holder's row is visible before its lock is free. The text keeps these locks apart from all others in
-// the database, because advisory locks know no schema.
+// lockTx tries the keys' locks and reads their rows: one round trip, but two statements, because in
+// READ COMMITTED the second has a snapshot of its own, and a holder's row is visible before its
+// lock is free. The text keeps these locks apart from all others in the database, because advisory
+// locks know no schema.
 func lockTx(ctx context.Context, tx pgx.Tx, keys []Key) ([]row, error) {
 	scopes, names := make([]string, len(keys)), make([]string, len(keys))
 	for i, k := range keys {

@@ -159,7 +159,8 @@ func (q *Queue[A, R]) call(ctx context.Context, job Job[A]) (result R, err error
 	return q.kind.Do(ctx, job)
 }
 
-// finish deletes jobs whose claim is the last, and is refused, by a division by zero, if one is not.
+// finish deletes jobs whose claim is the last, and is refused, by a division by zero, if one is
+// not.
 const finish = `-- name: FinishJobs
 	WITH finished AS (
 		DELETE FROM jobs USING unnest($1::uuid[], $2::integer[]) AS d (id, tries)
@@ -226,8 +227,8 @@ func (q *Queue[A, R]) WithdrawTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID
 	return withdrawn, nil
 }
 
-// Redrive has dead jobs of the pool's module tried again, starting now, and returns how many it found
-// among ids; without ids it takes them all.
+// Redrive has dead jobs of the pool's module tried again, starting now, and returns how many it
+// found among ids; without ids it takes them all.
 func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, error) {
 	tag, err := pool.Exec(ctx, `
 		UPDATE jobs SET due_at = now(), dead_at = NULL

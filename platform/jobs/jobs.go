@@ -1,8 +1,8 @@
 // Package jobs does a module's work outside of transactions, such as calls to a payment provider or
 // mails.
 //
-// It promises that a job is done at least once if the transaction that enqueued it commits, and that
-// its result is committed once, whatever dies in between:
+// It promises that a job is done at least once if the transaction that enqueued it commits, and
+// that its result is committed once, whatever dies in between:
 //
 //	use case ──┐ one transaction                       one transaction ┌── result
 //	  state    │                                                       │   state, events
@@ -56,8 +56,8 @@ type Kind[A, R any] struct {
 	// Do does the job outside of any transaction, before its context ends with the lease. After an
 	// error the job is tried again, unless it is Dead.
 	Do func(ctx context.Context, job Job[A]) (R, error)
-	// Check, which may be nil, asks the outside what became of earlier tries, before another one. If
-	// it does not know of any, Do follows.
+	// Check, which may be nil, asks the outside what became of earlier tries, before another one.
+	// If it does not know of any, Do follows.
 	Check func(ctx context.Context, job Job[A]) (result R, known bool, err error)
 	// FinishTx commits results. The transaction has deleted the jobs ahead of its first statement.
 	FinishTx func(ctx context.Context, tx pgx.Tx, done []Done[A, R]) error
@@ -111,9 +111,9 @@ func (q *Queue[A, R]) Run(ctx context.Context) error {
 	return err
 }
 
-// EnqueueTx has the job done if tx commits. Its row is written with the commit, and claimed for this
-// process if there is a place for it. Its cause is the context's, and Tries is 0 unless it was tried
-// before it came here.
+// EnqueueTx has the job done if tx commits. Its row is written with the commit, and claimed for
+// this process if there is a place for it. Its cause is the context's, and Tries is 0 unless it was
+// tried before it came here.
 func (q *Queue[A, R]) EnqueueTx(ctx context.Context, tx pgx.Tx, job Job[A]) error {
 	job.Cause = events.CauseOf(ctx)
 	if err := postgres.Carry(q.db, tx, q, &job); err != nil {

@@ -160,7 +160,8 @@ func (o *office) until(what string, holds func() bool) {
 	}
 }
 
-// sent waits until no job is left but the dead, and checks that n results were committed, one for each job.
+// sent waits until no job is left but the dead, and checks that n results were committed, one for
+// each job.
 func (o *office) sent(n int) {
 	o.t.Helper()
 	o.until("all jobs are done", func() bool { return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NULL") == 0 })
@@ -216,7 +217,8 @@ func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	}
 }
 
-// A job is claimed as it is written where the queue runs, and found by the poll where it does not, or where no place was free.
+// A job is claimed as it is written where the queue runs, and found by the poll where it does not,
+// or where no place was free.
 func TestClaim(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -298,8 +300,8 @@ func TestTwoProcessesShareTheJobs(t *testing.T) {
 	}
 }
 
-// The first process is frozen after the call until its lease has gone to the second. That asks first. When the first goes on, neither
-// its result nor its failure counts.
+// The first process is frozen after the call until its lease has gone to the second. That asks
+// first. When the first goes on, neither its result nor its failure counts.
 func TestLeaseRunsOut(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]error{
@@ -326,6 +328,7 @@ func TestLeaseRunsOut(t *testing.T) {
 				},
 				Do: func(context.Context, job) (string, error) {
 					t.Error("called again without asking first")
+					close(asked)
 					return "", nil
 				},
 			}))
@@ -597,7 +600,8 @@ func TestWithdraw(t *testing.T) {
 	o.sent(1)
 }
 
-// Run waits for what is under way, also for a transaction that has just claimed a job, and keeps the results.
+// Run waits for what is under way, also for a transaction that has just claimed a job, and keeps
+// the results.
 func TestRunFinishesWhatItBegan(t *testing.T) {
 	t.Parallel()
 	o := setup(t)

@@ -45,9 +45,9 @@ const (
 	groupLimit   = 10 * time.Second // for a transaction
 )
 
-// NewGroup returns a group whose transactions are run's. Run answers with a result for each call, in
-// their order, of which an error concerns that call alone and does not undo it; its own error undoes
-// the transaction.
+// NewGroup returns a group whose transactions are run's. Run answers with a result for each call,
+// in their order, of which an error concerns that call alone and does not undo it; its own error
+// undoes the transaction.
 func NewGroup[In, Out any](db *DB, run func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)) *Group[In, Out] {
 	return &Group[In, Out]{db: db, run: run, limit: groupLimit}
 }

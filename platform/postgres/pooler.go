@@ -16,10 +16,9 @@ import (
 // lost, or in another client's hands: a prepared statement, a lock, a SET, a LISTEN. So a module's
 // pool prepares no statement by name there, and what needs a session refuses.
 //
-// PgBouncer needs at least three connections to the server for a module's role (default_pool_size)
-// and each process that serves the module. Two relays keep one each until other modules have
-// handled what they publish, and those would have none to handle it with; requests share the third
-// with the consumer, so more are faster. No startup parameter has to be ignored.
+// PgBouncer needs at least two connections to the server for a module's role (default_pool_size)
+// and each process that serves the module: a consumer that waits for its turn keeps one. Relay,
+// requests and jobs share the rest, so more are faster. No startup parameter has to be ignored.
 
 var errPooled = process.Usage(errors.New("this address is a pooler's, and what is to be done needs a session: " +
 	"DATABASE_URL and every MIGRATE_URL must name the PostgreSQL server itself"))

@@ -204,8 +204,8 @@ func (p *pipeline) CopyFrom(ctx context.Context, table pgx.Identifier, columns [
 	return p.Tx.CopyFrom(ctx, table, columns, source)
 }
 
-// Begin sets a savepoint. It is a transaction that the DB did not begin: nothing is queued or carried
-// by it.
+// Begin sets a savepoint. It is a transaction that the DB did not begin: nothing is queued or
+// carried by it.
 func (p *pipeline) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err := p.flush(ctx); err != nil {
 		return nil, err

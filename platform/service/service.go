@@ -135,7 +135,8 @@ func (s *Service) openBus(name string) error {
 // Log is the logger of a module.
 func (s *Service) Log(module string) *slog.Logger { return s.log.With("module", module) }
 
-// Database opens the module's database. The schema must be as new as migrations and must belong to this process's bus.
+// Database opens the module's database. The schema must be as new as migrations and must belong to
+// this process's bus.
 func (s *Service) Database(ctx context.Context, module, url string, migrations fs.FS) (*postgres.DB, error) {
 	db, err := postgres.Open(ctx, module, url, s.cfg.MaxConns, migrations)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 // publishers are the modules with something in their outbox.
 var publishers = []string{"orders", "inventory", "payments"}
 
-// Events come late, twice, and in another order than they were published. Four of ten fail when they are handled before they have a
-// certain age, so that each module handles them later than others; and some are replayed all the time.
+// Events come late, twice, and in another order than they were published. Four of ten fail when
+// they are handled before they have a certain age, so that each module handles them later than
+// others; and some are replayed all the time.
 func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, inbox := range inEach("inbox") {
 		defer s.trigger(t, "BEFORE INSERT", inbox, fmt.Sprintf(tooYoung, r.Perm(10)[:4]))()
@@ -25,8 +26,9 @@ func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)
 	}
 }
 
-// tooYoung refuses the events whose number, which any byte of their id is, ends with one of four digits, for a time that depends on
-// another byte. An id begins with the milliseconds at which it was made (RFC 9562).
+// tooYoung refuses the events whose number, which any byte of their id is, ends with one of four
+// digits, for a time that depends on another byte. An id begins with the milliseconds at which it
+// was made (RFC 9562).
 const tooYoung = `
 	IF strpos('%v', (get_byte(uuid_send(NEW.event_id), 15) %% 10)::text) > 0
 		AND clock_timestamp() < to_timestamp(('x' || translate(left(NEW.event_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)

@@ -18,8 +18,8 @@ import (
 	"example.com/shop/topology"
 )
 
-// failpoints are the moments between two steps that cannot be one, with the module whose process dies
-// there; any when empty.
+// failpoints are the moments between two steps that cannot be one, with the module whose process
+// dies there; any when empty.
 var failpoints = []struct{ name, module string }{
 	{"committed, not published", "orders"}, // nor is the customer answered
 	{"published, not marked", "orders"},
@@ -42,7 +42,8 @@ func ofFailpoints() (rows []fault) {
 	return rows
 }
 
-// dieAt has a process die at the failpoint, on one of its first passings, and starts it again without.
+// dieAt has a process die at the failpoint, on one of its first passings, and starts it again
+// without.
 func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		progress(0.1)

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// faults are the rows of the matrix. Those of the binaries with failpoints stand together, so that the shop is exchanged once.
+// faults are the rows of the matrix. Those of the binaries with failpoints stand together, so that
+// the shop is exchanged once.
 var faults = append([]fault{
 	{name: "nothing", smoke: []string{monolith}, do: nothing},
 	{name: "each process is killed", smoke: []string{monolith, split}, do: killEach},

@@ -12,8 +12,8 @@ import (
 	"example.com/shop/topology"
 )
 
-// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the rules
-// stayed green here, their being green in the matrix would prove nothing.
+// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the
+// rules stayed green here, their being green in the matrix would prove nothing.
 type control struct {
 	without  string // mechanisms, which sabotage takes away
 	sabotage sabotage
@@ -32,8 +32,8 @@ const (
 )
 
 var controls = []control{
-	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped at the
-	// inbox, and again by the rules.
+	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped
+	// at the inbox, and again by the rules.
 	{without: "inbox,once", sabotage: sabotage{moveAgain}, do: disturbForgetful, red: []string{balanced}},
 	{without: "once", sabotage: sabotage{moveAgain}, do: disturbDelivery},
 	{without: "inbox", do: disturbForgetful},

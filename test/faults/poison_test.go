@@ -58,8 +58,8 @@ func poisonEvents(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.bury(t, dead)
 }
 
-// A handler has a bug, which fails what it does with one event. The event is a dead letter until the bug is mended; then an operator
-// redrives it.
+// A handler has a bug, which fails what it does with one event. The event is a dead letter until
+// the bug is mended; then an operator redrives it.
 func mendHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	progress(moments(r, 1)[0])
 	id := uuid.Must(uuid.NewV7()).String()

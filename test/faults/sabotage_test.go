@@ -20,14 +20,15 @@ import (
 )
 
 // sabotage takes mechanisms from a shop without a change to its code: by triggers on the tables, by
-// what the modules' sessions find before PostgreSQL's own, and by what stands between the shop and the
-// broker, the payment provider and the mail server.
+// what the modules' sessions find before PostgreSQL's own, and by what stands between the shop and
+// the broker, the payment provider and the mail server.
 type sabotage []func(t *testing.T, s *shop)
 
 // atCommit is when a trigger runs for what was inserted by a transaction that is about to commit.
 const atCommit = "AFTER INSERT"
 
-// trigger runs the body, in PL/pgSQL, for each row that is written to the table, until undo is called.
+// trigger runs the body, in PL/pgSQL, for each row that is written to the table, until undo is
+// called.
 func (s *shop) trigger(t *testing.T, when, table, body string) (undo func()) {
 	t.Helper()
 	kind, deferred := "TRIGGER", ""
@@ -109,8 +110,8 @@ var (
 	moveConfirmed = confuse("orders", "confirmed", "placed")
 )
 
-// disturbForgetful disturbs the delivery to modules whose inboxes forget every event that was handled,
-// and remember all of them once it is over.
+// disturbForgetful disturbs the delivery to modules whose inboxes forget every event that was
+// handled, and remember all of them once it is over.
 func disturbForgetful(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, m := range topology.Modules {
 		s.exec(t, fmt.Sprintf("CREATE TABLE %[1]s.handled (LIKE %[1]s.inbox)", m))
@@ -208,7 +209,8 @@ func changeMessageIDs(t *testing.T, s *shop) {
 	})
 }
 
-// markUnsent marks a mail as sent when it is enqueued, forgets its job, and has the mail server take its time.
+// markUnsent marks a mail as sent when it is enqueued, forgets its job, and has the mail server
+// take its time.
 func markUnsent(t *testing.T, s *shop) {
 	t.Helper()
 	s.trigger(t, "BEFORE INSERT", "notifications.jobs",

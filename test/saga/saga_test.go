@@ -197,7 +197,8 @@ func (m *model) wait(rt *rapid.T) {
 	m.pass(rapid.SampledFrom([]time.Duration{time.Second, time.Second, 10 * time.Second, deadline}).Draw(rt, "time"))
 }
 
-// heal replays everything that was ever published, and lets everybody do what they have to until nothing is left.
+// heal replays everything that was ever published, and lets everybody do what they have to until
+// nothing is left.
 func (m *model) heal(rt *rapid.T) {
 	for _, module := range modules {
 		if _, err := events.Replay(rt.Context(), m.dbs[module].Pool, time.Time{}, func(int64) {}); err != nil {

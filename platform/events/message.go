@@ -1,0 +1,60 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// messageOf is the event as the bus will get it.
+func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
+	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
+		return nil, fmt.Errorf("the topic is for %s to publish, not for %s", owner, o.db.Module)
+	}
+	payload, err := json.Marshal(ev)
+	if err != nil {
+		return nil, err
+	}
+	if len(payload) > maxPayload {
+		return nil, fmt.Errorf("%w: %d bytes of at most %d", errTooLarge, len(payload), maxPayload)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	m := message.NewMessage(id.String(), payload)
+	m.Metadata = o.headersOf(ctx, m.UUID, ev)
+	return m, nil
+}
+
+// scanMessage reads a row of the outbox, which may have been written by hand. Headers that cannot
+// be read are left out, for otherwise the row would be an error of every poll, and nothing of the
+// module would be published any more.
+func scanMessage(row pgx.CollectableRow) (*message.Message, error) {
+	var id, topic string
+	var payload, headers json.RawMessage
+	var replays int
+	if err := row.Scan(&id, &topic, &payload, &headers, &replays); err != nil {
+		return nil, err
+	}
+	m := message.NewMessage(id, message.Payload(payload))
+	var values map[string]json.RawMessage
+	_ = json.Unmarshal(headers, &values)
+	for name, value := range values {
+		var text *string
+		if json.Unmarshal(value, &text) != nil { // no text, so as it is written
+			m.Metadata[name] = string(value)
+		} else if text != nil {
+			m.Metadata[name] = *text
+		}
+	}
+	m.Metadata[headerTopic] = topic
+	m.Metadata[MetadataReplays] = strconv.Itoa(replays)
+	return m, nil
+}
