@@ -85,7 +85,8 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 			again AS (
 				UPDATE outbox SET replays = replays + 1 WHERE id IN (SELECT id FROM page) RETURNING id, topic, replays),
 			pending AS (
-				INSERT INTO outbox_pending (event_id, topic, replays) SELECT id, topic, replays FROM again
+				INSERT INTO outbox_pending (event_id, topic, replays, created_at)
+				SELECT id, topic, replays, now() - interval '1 second' FROM again -- no process has it in hand: the next poll takes it
 				ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays)
 			SELECT count(*), coalesce(max(created_at), $1), coalesce((SELECT id FROM page ORDER BY created_at DESC, id DESC LIMIT 1), $2)
 			FROM page`, at, last, until, replayBatch).Scan(&n, &at, &last)
