@@ -50,7 +50,7 @@ var errTooLarge = errors.New("the event is larger than a bus takes")
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)
 	if err == nil {
-		err = postgres.Carry(o.db, tx, o, m)
+		err = postgres.Carry(o.db, tx, &o.carrier, m)
 	}
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", ev.Topic(), err)
@@ -58,8 +58,8 @@ func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	return nil
 }
 
-// Insert writes the events of one transaction, as postgres.Carrier asks for.
-func (o *Outbox) Insert(published []*message.Message) (sql string, args []any) {
+// insert writes the events of one transaction.
+func insert(published []*message.Message) (sql string, args []any) {
 	n := len(published)
 	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)
 	payloads, headers := make([]string, n), make([]message.Metadata, n)

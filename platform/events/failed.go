@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/backoff"
 	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/worker"
 )
 
 // recordFailure commits that the event was tried once and failed. From then on it is the retries' and not the bus's.
@@ -123,7 +123,7 @@ func (c *Consumer) logAttempt(ctx context.Context, m *message.Message, attempts 
 }
 
 func (c *Consumer) backoff(attempts int) time.Duration {
-	return worker.Backoff(attempts, c.cfg.RetryBase, c.cfg.RetryMax)
+	return backoff.After(attempts, c.cfg.RetryBase, c.cfg.RetryMax)
 }
 
 // reasonOf keeps the beginning of a message, because a panic's stack can be long.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/backoff"
 	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
@@ -29,14 +30,15 @@ import (
 // the safety net, and the only one. A process that dies before it has deleted the row has the event
 // published again: at least once.
 type Outbox struct {
-	db     *postgres.DB
-	conn   *ownConn
-	bus    message.Publisher
-	cfg    Config
-	log    *slog.Logger
-	poller *worker.Worker
-	marker *worker.Worker
-	pruner *worker.Worker
+	carrier postgres.Carrier[*message.Message]
+	db      *postgres.DB
+	conn    *ownConn
+	bus     message.Publisher
+	cfg     Config
+	log     *slog.Logger
+	poller  *worker.Worker
+	marker  *worker.Worker
+	pruner  *worker.Worker
 
 	mu         sync.Mutex
 	running    bool
@@ -49,6 +51,7 @@ type Outbox struct {
 // NewOutbox returns the outbox of the database's module. Nothing is published before Run.
 func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Logger) *Outbox {
 	o := &Outbox{db: db, conn: newOwnConn(db), bus: bus, cfg: cfg, log: log, queues: map[string]*queue{}, inHand: map[string]struct{}{}}
+	o.carrier = postgres.Carrier[*message.Message]{Insert: insert, Ended: o.ended}
 	o.poller = worker.New("relay", cfg.Poll, o.poll, log)
 	o.marker = worker.New("mark published", time.Hour, o.mark, log)
 	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Gently()
@@ -105,8 +108,8 @@ func (q *queue) room(most int) int {
 // queued bounds each topic's queue, as a multiple of RelayBatch.
 const queued = 10
 
-// Ended queues what a transaction has published, once it is committed.
-func (o *Outbox) Ended(published []*message.Message, committed bool) {
+// ended queues what a transaction has published, once it is committed.
+func (o *Outbox) ended(published []*message.Message, committed bool) {
 	if !committed {
 		return
 	}
@@ -180,7 +183,7 @@ const (
 // caller holds mu.
 func (o *Outbox) refused(topic string, q *queue, batch []*message.Message, cause error) {
 	q.refused++
-	wait := worker.Backoff(q.refused, minRefusal, maxRefusal)
+	wait := backoff.After(q.refused, minRefusal, maxRefusal)
 	q.until = time.Now().Add(wait)
 	time.AfterFunc(wait, o.poller.Wake)
 	o.drop(batch...)

@@ -15,14 +15,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/backoff"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/worker"
 )
 
-// Insert writes the jobs of one transaction, as postgres.Carrier asks for.
-func (q *Queue[A, R]) Insert(jobs []*Job[A]) (sql string, args []any) {
+// insert writes the jobs of one transaction.
+func (q *Queue[A, R]) insert(jobs []*Job[A]) (sql string, args []any) {
 	now, places := q.now().Truncate(time.Microsecond), q.reserve(len(jobs)) // PostgreSQL rounds, up too
 	for i, j := range jobs {
 		j.Lease = now
@@ -36,8 +36,8 @@ func (q *Queue[A, R]) Insert(jobs []*Job[A]) (sql string, args []any) {
 			AS j (id uuid, key text, args jsonb, cause jsonb, tries integer, due_at timestamptz)`, []any{q.kind.Name, jobs}
 }
 
-// Ended begins the jobs that were claimed as they were written.
-func (q *Queue[A, R]) Ended(jobs []*Job[A], committed bool) {
+// ended begins the jobs that were claimed as they were written.
+func (q *Queue[A, R]) ended(jobs []*Job[A], committed bool) {
 	for _, j := range jobs {
 		switch {
 		case j.claimed && committed:
@@ -187,7 +187,7 @@ func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 	if dead {
 		level = slog.LevelError
 	}
-	pause := worker.Backoff(job.Tries, q.cfg.BackoffFirst, q.cfg.BackoffMost)
+	pause := backoff.After(job.Tries, q.cfg.BackoffFirst, q.cfg.BackoffMost)
 	q.log.Log(ctx, level, "job failed", "key", job.Key, "try", job.Tries, "dead", dead, "again_in", pause.String(), "error", cause)
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.Lease)
 	defer cancel()
@@ -217,7 +217,7 @@ func (q *Queue[A, R]) WithdrawTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID
 	if err != nil {
 		return nil, fmt.Errorf("withdraw %s: %w", q.kind.Name, err)
 	}
-	postgres.Uncarry(tx, q, func(j *Job[A]) bool { // those that tx itself has enqueued
+	postgres.Uncarry(tx, &q.carrier, func(j *Job[A]) bool { // those that tx itself has enqueued
 		ours := slices.Contains(ids, j.ID)
 		if ours {
 			withdrawn = append(withdrawn, j.ID)

@@ -81,6 +81,7 @@ func (e deadError) Unwrap() error { return e.error }
 
 // Queue does the jobs of one kind of a module. Any number of processes may run one.
 type Queue[A, R any] struct {
+	carrier postgres.Carrier[*Job[A]]
 	db      *postgres.DB
 	kind    Kind[A, R]
 	cfg     Config
@@ -95,6 +96,7 @@ type Queue[A, R any] struct {
 // NewQueue returns the queue. It does nothing before Run, and takes jobs at any time.
 func NewQueue[A, R any](db *postgres.DB, kind Kind[A, R], cfg Config, log *slog.Logger, now func() time.Time) *Queue[A, R] {
 	q := &Queue[A, R]{db: db, kind: kind, cfg: cfg, log: log.With("job", kind.Name), now: now}
+	q.carrier = postgres.Carrier[*Job[A]]{Insert: q.insert, Ended: q.ended}
 	q.places = make(chan struct{}, cfg.Concurrency)
 	q.poller = worker.New("claim "+kind.Name, cfg.Poll, q.claimDue, log)
 	q.finish = postgres.NewGroup(db, q.finishTx)
@@ -116,7 +118,7 @@ func (q *Queue[A, R]) Run(ctx context.Context) error {
 // tried before it came here.
 func (q *Queue[A, R]) EnqueueTx(ctx context.Context, tx pgx.Tx, job Job[A]) error {
 	job.Cause = events.CauseOf(ctx)
-	if err := postgres.Carry(q.db, tx, q, &job); err != nil {
+	if err := postgres.Carry(q.db, tx, &q.carrier, &job); err != nil {
 		return fmt.Errorf("enqueue %s: %w", q.kind.Name, err)
 	}
 	return nil

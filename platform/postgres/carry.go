@@ -7,18 +7,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Carrier writes what a transaction carries to its commit, all items in one statement.
-type Carrier[T any] interface {
+// Carrier writes what a transaction carries to its commit, all items in one statement. Each value
+// is a carrier of its own.
+type Carrier[T any] struct {
 	// Insert makes the statement that is sent with the commit.
-	Insert(items []T) (sql string, args []any)
+	Insert func(items []T) (sql string, args []any)
 	// Ended is called when the transaction is over. An item that was not committed, or of which
 	// that is not known because the connection was lost, is not committed. It must not block.
-	Ended(items []T, committed bool)
+	Ended func(items []T, committed bool)
 }
 
 // Carry gives the transaction an item, which the carrier writes with the commit. A transaction that
 // the DB did not begin is refused.
-func Carry[T any](db *DB, tx pgx.Tx, c Carrier[T], item T) error {
+func Carry[T any](db *DB, tx pgx.Tx, c *Carrier[T], item T) error {
 	p, ok := tx.(*pipeline)
 	if !ok || p.db != db {
 		return fmt.Errorf("the transaction was not begun by the database of %s", db.Module)
@@ -34,7 +35,7 @@ func Carry[T any](db *DB, tx pgx.Tx, c Carrier[T], item T) error {
 }
 
 // Uncarry takes back the items that drop names, of those that the transaction carries for c.
-func Uncarry[T any](tx pgx.Tx, c Carrier[T], drop func(T) bool) {
+func Uncarry[T any](tx pgx.Tx, c *Carrier[T], drop func(T) bool) {
 	for _, l := range of(tx).loads {
 		if l, ok := l.(*load[T]); ok && l.by == c {
 			l.items = slices.DeleteFunc(l.items, drop)
@@ -44,7 +45,7 @@ func Uncarry[T any](tx pgx.Tx, c Carrier[T], drop func(T) bool) {
 
 // load is what a transaction carries for one carrier.
 type load[T any] struct {
-	by    Carrier[T]
+	by    *Carrier[T]
 	items []T
 }
 

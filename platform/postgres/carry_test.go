@@ -16,8 +16,15 @@ import (
 
 // basket writes marks with the commit, and remembers what became of them.
 type basket struct {
+	postgres.Carrier[string]
 	inserts int
 	ended   []outcome
+}
+
+// carrier is the same at each call.
+func (b *basket) carrier() *postgres.Carrier[string] {
+	b.Insert, b.Ended = b.insert, b.end
+	return &b.Carrier
 }
 
 type outcome struct {
@@ -25,12 +32,12 @@ type outcome struct {
 	Committed bool
 }
 
-func (b *basket) Insert(items []string) (sql string, args []any) {
+func (b *basket) insert(items []string) (sql string, args []any) {
 	b.inserts++
 	return "-- InsertMarks\nINSERT INTO marks (name) SELECT unnest($1::text[])", []any{items}
 }
 
-func (b *basket) Ended(items []string, committed bool) {
+func (b *basket) end(items []string, committed bool) {
 	b.ended = append(b.ended, outcome{items, committed})
 }
 
@@ -46,7 +53,7 @@ func (b *basket) expect(t *testing.T, committed bool, items ...string) {
 func carry(t *testing.T, db *postgres.DB, tx pgx.Tx, b *basket, items ...string) {
 	t.Helper()
 	for _, item := range items {
-		if err := postgres.Carry(db, tx, b, item); err != nil {
+		if err := postgres.Carry(db, tx, b.carrier(), item); err != nil {
 			t.Error(err)
 		}
 	}
@@ -103,7 +110,7 @@ func TestWhatIsCarriedIsTakenBack(t *testing.T) {
 	err := db.InTx(t.Context(), func(tx pgx.Tx) error {
 		carry(t, db, tx, one, "1", "2", "3")
 		carry(t, db, tx, two, "2 of two")
-		postgres.Uncarry(tx, one, func(item string) bool { return strings.HasPrefix(item, "2") })
+		postgres.Uncarry(tx, one.carrier(), func(item string) bool { return strings.HasPrefix(item, "2") })
 		carry(t, db, tx, one, "4")
 		return nil
 	})
@@ -149,7 +156,7 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 		}},
 		"f panics": {f: func(context.Context, *postgres.DB, line, pgx.Tx, *basket) error { panic("mine") }},
 		"the database refuses an item": {f: func(_ context.Context, db *postgres.DB, _ line, tx pgx.Tx, b *basket) error {
-			return postgres.Carry(db, tx, b, "bad")
+			return postgres.Carry(db, tx, b.carrier(), "bad")
 		}},
 		"the commit fails": {f: func(_ context.Context, _ *postgres.DB, _ line, tx pgx.Tx, _ *basket) error {
 			postgres.Queue(tx, queries{tx}.InsertTwin, "same")
@@ -222,7 +229,7 @@ func TestOnlyItsOwnTransactionsCarry(t *testing.T) {
 	marks, other := db.Module(t, "marks"), db.Module(t, "other")
 	b := &basket{}
 	refused := func(tx pgx.Tx) error {
-		err := postgres.Carry(marks, tx, b, "item")
+		err := postgres.Carry(marks, tx, b.carrier(), "item")
 		if err == nil || err.Error() != "the transaction was not begun by the database of marks" {
 			return fmt.Errorf("error %w", err)
 		}

@@ -97,7 +97,7 @@ func TestAQueuedStatementFails(t *testing.T) {
 					basket := &basket{}
 					err := db.InTx(t.Context(), func(tx pgx.Tx) error {
 						queueMark(tx, "good")
-						if err := postgres.Carry(db, tx, basket, "carried"); err != nil {
+						if err := postgres.Carry(db, tx, basket.carrier(), "carried"); err != nil {
 							t.Error(err)
 						}
 						fail(tx)

@@ -8,9 +8,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/debug"
 	"time"
+
+	"example.com/shop/platform/backoff"
 )
 
 // A step that fails is tried again after a pause that doubles from minPause to maxPause.
@@ -71,7 +72,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		switch {
 		case err != nil:
 			failures++
-			pause := Backoff(failures, minPause, maxPause)
+			pause := backoff.After(failures, minPause, maxPause)
 			w.log.ErrorContext(ctx, "step failed", "error", err, "again_in", pause.String())
 			if !sleep(ctx, pause) {
 				return nil
@@ -123,14 +124,4 @@ func sleep(ctx context.Context, pause time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
-}
-
-// Backoff is the pause after the given number of failures: first, doubled with each up to most, and
-// ±50 %, so that what failed together does not come back together.
-func Backoff(failures int, first, most time.Duration) time.Duration {
-	pause := min(first, most)
-	for range min(failures, 64) - 1 { // after so many it is most, however short it began
-		pause = min(2*pause, most)
-	}
-	return pause/2 + rand.N(pause+1)
 }
