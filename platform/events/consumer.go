@@ -93,7 +93,7 @@ func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 		m.UUID = id.String()
 		metadata := message.Metadata{}
 		for name, value := range m.Metadata {
-			metadata[storable(name)] = storable(value)
+			metadata[postgres.Storable(name)] = postgres.Storable(value)
 		}
 		metadata[headerTopic] = topic
 		m.Metadata = metadata

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -32,7 +31,7 @@ func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause 
 			INSERT INTO failed (event_id, topic, key, payload, headers, attempts, reason, next_at, dead_at)
 			VALUES ($1, $2, $3, $4, $5, 1, $6, now() + $7, CASE WHEN $8 THEN now() END)
 			ON CONFLICT DO NOTHING`,
-			m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey], []byte(m.Payload), headers, reasonOf(cause), c.backoff(1), dead)
+			m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey], []byte(m.Payload), headers, postgres.Reason(cause), c.backoff(1), dead)
 		return err
 	})
 	if err != nil {
@@ -104,7 +103,7 @@ func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts in
 		_, err := tx.Exec(ctx, `
 			UPDATE failed SET attempts = $3, reason = $4, next_at = now() + $5, dead_at = CASE WHEN $6 THEN now() END
 			WHERE event_id = $1 AND attempts = $2 AND dead_at IS NULL`,
-			m.UUID, attempts, counted, reasonOf(cause), c.backoff(counted), dead)
+			m.UUID, attempts, counted, postgres.Reason(cause), c.backoff(counted), dead)
 		return err
 	})
 	if err != nil {
@@ -124,19 +123,6 @@ func (c *Consumer) logAttempt(ctx context.Context, m *message.Message, attempts 
 
 func (c *Consumer) backoff(attempts int) time.Duration {
 	return backoff.After(attempts, c.cfg.RetryBase, c.cfg.RetryMax)
-}
-
-// reasonOf keeps the beginning of a message, because a panic's stack can be long.
-func reasonOf(cause error) string {
-	const most = 2000
-	reason := cause.Error()
-	return storable(reason[:min(len(reason), most)])
-}
-
-// storable is what PostgreSQL can store of a text: whole UTF-8 characters and no zero byte. A
-// reason or a header that the table refused would leave the event with the bus for ever.
-func storable(text string) string {
-	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
 }
 
 // Redrive gives dead letters of the pool's module a new life: all their attempts, starting now. It returns how many it found

@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/process"
 )
 
 // Handler is what a module does with the events of a topic.
@@ -60,11 +61,7 @@ func OnBatch[E Event](handle func(ctx context.Context, tx pgx.Tx, batch []Delive
 
 // run makes an error of a panic, so that one event's bug is one dead letter and not the end of the process.
 func (h Handler) run(ctx context.Context, tx pgx.Tx, batch []*message.Message) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer process.Recover(&err)
 	return h.handle(ctx, tx, batch)
 }
 

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +17,7 @@ import (
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 )
 
 // insert writes the jobs of one transaction.
@@ -121,8 +120,8 @@ func (q *Queue[A, R]) do(job Job[A]) {
 	ctx := events.WithCause(context.Background(), job.Cause)
 	failpoint.Here("claimed, not called")
 	result, err := q.call(ctx, job)
-	failpoint.Here("answered, not stored")
 	if err == nil {
+		failpoint.Here("answered, not stored")
 		_, err = q.finish.Do(ctx, Done[A, R]{job, result})
 	}
 	queued, ok := errors.AsType[*postgres.QueuedError](err)
@@ -137,11 +136,7 @@ func (q *Queue[A, R]) do(job Job[A]) {
 
 // call ends with the lease: a process that was frozen must not call late, beside the next claim.
 func (q *Queue[A, R]) call(ctx context.Context, job Job[A]) (result R, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer process.Recover(&err)
 	if job.unreadable != nil {
 		return result, Dead(fmt.Errorf("read its row: %w", job.unreadable))
 	}
@@ -193,18 +188,12 @@ func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 	defer cancel()
 	_, err := q.db.Exec(ctx, `-- name: PostponeJob
 		UPDATE jobs SET due_at = $3, reason = $4, dead_at = CASE WHEN $5 THEN $6::timestamptz END
-		WHERE id = $1 AND tries = $2`, job.ID, job.Tries, now.Add(pause), reasonOf(cause), dead, now)
+		WHERE id = $1 AND tries = $2`, job.ID, job.Tries, now.Add(pause), postgres.Reason(cause), dead, now)
 	if err != nil {
 		q.log.WarnContext(ctx, "job not postponed: it is due when its lease has run out", "key", job.Key, "error", err)
 		return
 	}
 	time.AfterFunc(pause, q.poller.Wake)
-}
-
-// reasonOf is the beginning of an error, as PostgreSQL can store it.
-func reasonOf(err error) string {
-	reason := strings.ReplaceAll(err.Error(), "\x00", "")
-	return strings.ToValidUTF8(reason[:min(len(reason), 2000)], "")
 }
 
 // WithdrawTx takes back those of the jobs that were never claimed, and returns their ids.

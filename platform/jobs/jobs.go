@@ -103,7 +103,7 @@ func NewQueue[A, R any](db *postgres.DB, kind Kind[A, R], cfg Config, log *slog.
 	return q
 }
 
-// Run does jobs until ctx ends, and finishes those under way. Call it once.
+// Run does jobs until ctx ends, and finishes those under way.
 func (q *Queue[A, R]) Run(ctx context.Context) error {
 	q.release(q.cfg.Concurrency)
 	err := q.poller.Run(ctx)

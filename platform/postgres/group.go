@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/process"
 )
 
 // Group has concurrent calls share a transaction (group commit): many cost as many statements, and
@@ -109,11 +110,7 @@ func (g *Group[In, Out]) settle(calls []call[In, Out]) {
 
 // commit runs the calls in one transaction, whose spans belong to the first caller's trace.
 func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer process.Recover(&err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(calls[0].ctx), g.limit)
 	defer cancel()
 	in := make([]In, len(calls))

@@ -6,12 +6,11 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"example.com/shop/platform/backoff"
+	"example.com/shop/platform/process"
 )
 
 // A step that fails is tried again after a pause that doubles from minPause to maxPause.
@@ -90,11 +89,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // once makes an error of a panic, so that one worker's bug does not end every module of the process.
 func (w *Worker) once(ctx context.Context) (more bool, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer process.Recover(&err)
 	step, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
 	defer cancel()
 	return w.step(context.WithValue(step, runKey{}, ctx))
