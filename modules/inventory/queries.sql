@@ -1,4 +1,5 @@
--- Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of the page before.
+-- Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of
+-- the page before.
 -- name: ListProducts :many
 SELECT p.sku, p.name, p.price, p.currency, s.initial, s.restocked, s.on_hand, s.reserved, s.shipped
 FROM products AS p
@@ -14,7 +15,8 @@ FROM products AS p
 JOIN stock AS s ON s.sku = p.sku
 WHERE p.sku = @sku;
 
--- Takes no lock: a quote reserves nothing. In sku order, so that equal questions have equal answers.
+-- Takes no lock: a quote reserves nothing. In sku order, so that equal questions have equal
+-- answers.
 -- name: QuoteProducts :many
 SELECT sku, name, price, currency
 FROM products
@@ -105,7 +107,8 @@ SET reserved = stock.reserved - locked.quantity, shipped = stock.shipped + locke
 FROM locked
 WHERE stock.sku = locked.sku;
 
--- Waits for a reservation that is being made for the same order, so that Release after it sees that one.
+-- Waits for a reservation that is being made for the same order, so that Release after it sees that
+-- one.
 -- name: Entomb :execrows
 INSERT INTO reservations (order_id, status, created_at, updated_at)
 VALUES (@order_id, 'cancelled', @now, @now)
@@ -132,7 +135,8 @@ SET reserved = stock.reserved - locked.quantity, on_hand = stock.on_hand + locke
 FROM locked
 WHERE stock.sku = locked.sku;
 
--- Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with one.
+-- Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with
+-- one.
 -- name: Restock :one
 UPDATE stock
 SET restocked = stock.restocked + @quantity, on_hand = stock.on_hand + @quantity

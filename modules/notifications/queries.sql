@@ -4,8 +4,9 @@ INSERT INTO recipients (order_id, email, created_at)
 SELECT unnest(@order_ids::uuid[]), unnest(@emails::text[]), @now
 ON CONFLICT (order_id) DO NOTHING;
 
--- One message per order and kind, however often the event comes. Those whose address is known need no text here, for their mails
--- are enqueued; the others wait with theirs. With next_at infinity, no process of v0.1.0 ever finds a message due.
+-- One message per order and kind, however often the event comes. Those whose address is known need
+-- no text here, for their mails are enqueued; the others wait with theirs. With next_at infinity,
+-- no process of v0.1.0 ever finds a message due.
 -- name: InsertMessages :many
 WITH given AS (
     SELECT unnest(@ids::uuid[]) AS id, unnest(@order_ids::uuid[]) AS order_id, unnest(@subjects::text[]) AS subject,
@@ -27,8 +28,9 @@ SELECT w.id, r.email
 FROM written AS w
 JOIN recipients AS r ON r.order_id = w.order_id;
 
--- The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that took too long is known by its
--- attempts, and comes to nothing after this. Not status = 'pending', which would let PostgreSQL look among all that is due.
+-- The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that
+-- took too long is known by its attempts, and comes to nothing after this. Not status = 'pending',
+-- which would let PostgreSQL look among all that is due.
 -- name: TakeTexts :many
 WITH waiting AS (
     SELECT m.id, m.order_id, r.email, m.subject, m.body, m.message_id
@@ -44,7 +46,8 @@ FROM waiting AS w
 WHERE m.id = w.id
 RETURNING w.id, w.order_id, w.email, w.subject, w.body, w.message_id;
 
--- What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes look.
+-- What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes
+-- look.
 -- name: ListAbandoned :many
 SELECT m.order_id
 FROM messages AS m
@@ -60,8 +63,8 @@ UPDATE messages
 SET status = 'sent', sent_at = @now::timestamptz
 WHERE id = ANY(@ids::uuid[]);
 
--- Takes no lock. In the order of their making, which is the order in which the customer got them. A mail that was refused for good
--- has left its job dead.
+-- Takes no lock. In the order of their making, which is the order in which the customer got them. A
+-- mail that was refused for good has left its job dead.
 -- name: ListMessages :many
 SELECT m.kind, CASE WHEN j.dead_at IS NULL THEN m.status ELSE 'failed' END::text AS status, m.message_id, m.sent_at
 FROM messages AS m
@@ -69,7 +72,8 @@ LEFT JOIN jobs AS j ON j.id = m.id
 WHERE m.order_id = @order_id
 ORDER BY m.created_at, m.id;
 
--- In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent goes with its message.
+-- In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent
+-- goes with its message.
 -- name: DeleteMessages :execrows
 WITH old AS (
     SELECT m.id

@@ -11,8 +11,9 @@ INSERT INTO lines (order_id, position, sku, name, quantity, unit_price)
 SELECT unnest(@order_ids::uuid[]), unnest(@positions::integer[]), unnest(@skus::text[]), unnest(@names::text[]),
     unnest(@quantities::integer[]), unnest(@unit_prices::bigint[]);
 
--- Moves orders only from where the saga allows it: the row lock makes two movers take turns, and the
--- second does not find the row. The token goes with the deadline: no event of a final order has it.
+-- Moves orders only from where the saga allows it: the row lock makes two movers take turns, and
+-- the second does not find the row. The token goes with the deadline: no event of a final order has
+-- it.
 -- name: MoveOrders :many
 UPDATE orders
 SET status = @to_status, reason = @reason, version = version + 1, updated_at = @now, deadline = sqlc.narg(deadline),
@@ -35,7 +36,8 @@ SELECT id, customer_id, email, payment_token, status, reason, total, currency, v
 FROM orders
 WHERE id = @id AND customer_id = @customer_id;
 
--- Ids are UUIDv7, so their order is that of placing: newest first, and a page begins after the last one of the page before.
+-- Ids are UUIDv7, so their order is that of placing: newest first, and a page begins after the last
+-- one of the page before.
 -- name: ListOrders :many
 SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
 FROM orders

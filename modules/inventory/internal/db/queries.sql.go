@@ -23,7 +23,8 @@ type EntombParams struct {
 	Now     time.Time
 }
 
-// Waits for a reservation that is being made for the same order, so that Release after it sees that one.
+// Waits for a reservation that is being made for the same order, so that Release after it sees that
+// one.
 func (q *Queries) Entomb(ctx context.Context, arg EntombParams) (int64, error) {
 	result, err := q.db.Exec(ctx, entomb, arg.OrderID, arg.Now)
 	if err != nil {
@@ -95,7 +96,8 @@ type ListProductsRow struct {
 	Shipped   int64
 }
 
-// Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of the page before.
+// Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of
+// the page before.
 func (q *Queries) ListProducts(ctx context.Context, arg ListProductsParams) ([]ListProductsRow, error) {
 	rows, err := q.db.Query(ctx, listProducts, arg.After, arg.PageSize)
 	if err != nil {
@@ -183,7 +185,8 @@ WHERE sku = ANY ($1::text[])
 ORDER BY sku
 `
 
-// Takes no lock: a quote reserves nothing. In sku order, so that equal questions have equal answers.
+// Takes no lock: a quote reserves nothing. In sku order, so that equal questions have equal
+// answers.
 func (q *Queries) QuoteProducts(ctx context.Context, skus []string) ([]Product, error) {
 	rows, err := q.db.Query(ctx, quoteProducts, skus)
 	if err != nil {
@@ -306,7 +309,8 @@ type RestockRow struct {
 	Shipped   int64
 }
 
-// Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with one.
+// Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with
+// one.
 func (q *Queries) Restock(ctx context.Context, arg RestockParams) (RestockRow, error) {
 	row := q.db.QueryRow(ctx, restock, arg.Quantity, arg.Sku)
 	var i RestockRow

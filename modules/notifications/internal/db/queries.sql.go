@@ -31,7 +31,8 @@ type DeleteMessagesParams struct {
 	Bite   int32
 }
 
-// In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent goes with its message.
+// In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent
+// goes with its message.
 func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Bite)
 	if err != nil {
@@ -103,8 +104,9 @@ type InsertMessagesRow struct {
 	Email string
 }
 
-// One message per order and kind, however often the event comes. Those whose address is known need no text here, for their mails
-// are enqueued; the others wait with theirs. With next_at infinity, no process of v0.1.0 ever finds a message due.
+// One message per order and kind, however often the event comes. Those whose address is known need
+// no text here, for their mails are enqueued; the others wait with theirs. With next_at infinity,
+// no process of v0.1.0 ever finds a message due.
 func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
 	rows, err := q.db.Query(ctx, insertMessages,
 		arg.Ids,
@@ -166,7 +168,8 @@ type ListAbandonedParams struct {
 	Bite   int32
 }
 
-// What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes look.
+// What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes
+// look.
 func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Bite)
 	if err != nil {
@@ -202,8 +205,8 @@ type ListMessagesRow struct {
 	SentAt    *time.Time
 }
 
-// Takes no lock. In the order of their making, which is the order in which the customer got them. A mail that was refused for good
-// has left its job dead.
+// Takes no lock. In the order of their making, which is the order in which the customer got them. A
+// mail that was refused for good has left its job dead.
 func (q *Queries) ListMessages(ctx context.Context, orderID uuid.UUID) ([]ListMessagesRow, error) {
 	rows, err := q.db.Query(ctx, listMessages, orderID)
 	if err != nil {
@@ -276,8 +279,9 @@ type TakeTextsRow struct {
 	MessageID string
 }
 
-// The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that took too long is known by its
-// attempts, and comes to nothing after this. Not status = 'pending', which would let PostgreSQL look among all that is due.
+// The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that
+// took too long is known by its attempts, and comes to nothing after this. Not status = 'pending',
+// which would let PostgreSQL look among all that is due.
 func (q *Queries) TakeTexts(ctx context.Context, arg TakeTextsParams) ([]TakeTextsRow, error) {
 	rows, err := q.db.Query(ctx, takeTexts, arg.OrderIds, arg.Now)
 	if err != nil {

@@ -154,7 +154,8 @@ type ListOrdersParams struct {
 	Most       int32
 }
 
-// Ids are UUIDv7, so their order is that of placing: newest first, and a page begins after the last one of the page before.
+// Ids are UUIDv7, so their order is that of placing: newest first, and a page begins after the last
+// one of the page before.
 func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order, error) {
 	rows, err := q.db.Query(ctx, listOrders, arg.CustomerID, arg.Before, arg.Most)
 	if err != nil {
@@ -240,8 +241,9 @@ type MoveOrdersParams struct {
 	FromStatuses []string
 }
 
-// Moves orders only from where the saga allows it: the row lock makes two movers take turns, and the
-// second does not find the row. The token goes with the deadline: no event of a final order has it.
+// Moves orders only from where the saga allows it: the row lock makes two movers take turns, and
+// the second does not find the row. The token goes with the deadline: no event of a final order has
+// it.
 func (q *Queries) MoveOrders(ctx context.Context, arg MoveOrdersParams) ([]Order, error) {
 	rows, err := q.db.Query(ctx, moveOrders,
 		arg.ToStatus,

@@ -1,0 +1,271 @@
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/jobs"
+)
+
+// A job is claimed as it is written where the queue runs, and found by the poll where it does not,
+// or where no place was free.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	var atOnce, most atomic.Int64
+	q := o.queueOn(o.db, kind{Do: func(ctx context.Context, j job) (string, error) {
+		most.Store(max(most.Load(), atOnce.Add(1)))
+		defer atOnce.Add(-1)
+		time.Sleep(time.Millisecond)
+		if j.Tries != 1 {
+			t.Errorf("claimed %d times", j.Tries)
+		}
+		return send(ctx, j)
+	}})
+	o.enqueue(o.db, q, many(30)...)
+	if n := o.count("SELECT count(*) FROM jobs WHERE tries = 0"); n != 30 {
+		t.Errorf("%d of 30 jobs wait", n)
+	}
+	o.run(q)
+	o.sent(30)
+	o.enqueue(o.db, q, many(30)...)
+	o.sent(60)
+	if most.Load() > int64(o.cfg.Concurrency) {
+		t.Errorf("%d jobs at a time, and %d are allowed", most.Load(), o.cfg.Concurrency)
+	}
+}
+
+// A job is due at once, also by a clock that stands still between two microseconds.
+func TestDueAtOnce(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	now := time.Now().Truncate(time.Microsecond).Add(900)
+	q := jobs.NewQueue(o.db, kind{Name: "letter", Do: send, FinishTx: note}, o.cfg, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	o.enqueue(o.db, q, "ada")
+	o.run(q)
+	o.sent(1)
+}
+
+func TestSlowJobsHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	release := make(chan struct{})
+	q := o.queueOn(o.db, kind{Do: func(ctx context.Context, j job) (string, error) {
+		if j.Args.To == "slow" {
+			<-release
+		}
+		return send(ctx, j)
+	}})
+	for range o.cfg.Concurrency - 1 {
+		o.enqueue(o.db, q, "slow")
+	}
+	o.run(q)
+	o.until("the slow ones are under way", func() bool { return o.count("SELECT count(*) FROM jobs WHERE tries = 1") == o.cfg.Concurrency-1 })
+	o.enqueue(o.db, q, many(20)...)
+	o.until("the others are done", func() bool { return o.count("SELECT count(*) FROM sent") == 20 })
+	close(release)
+	o.sent(19 + o.cfg.Concurrency)
+}
+
+func TestTwoProcessesShareTheJobs(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	o.cfg.Poll = time.Millisecond
+	var did [2]atomic.Int64
+	ids := o.enqueue(o.db, o.queueOn(o.db, kind{}), many(200)...)
+	o.insert("parcel", `{}`) // is of another kind, which nobody does here
+	for i := range did {
+		o.run(o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
+			did[i].Add(1)
+			time.Sleep(time.Millisecond)
+			return send(ctx, j)
+		}}))
+	}
+	o.until("the letters are sent", func() bool { return o.count("SELECT count(DISTINCT job) FROM sent") == len(ids) })
+	if did[0].Load() == 0 || did[1].Load() == 0 || did[0].Load()+did[1].Load() != int64(len(ids)) {
+		t.Errorf("they did %d and %d of %d jobs", did[0].Load(), did[1].Load(), len(ids))
+	}
+	if n := o.count("SELECT count(*) FROM jobs WHERE kind = 'parcel' AND tries = 0"); n != 1 {
+		t.Error("a job of another kind was claimed")
+	}
+}
+
+// The first process is frozen after the call until its lease has gone to the second. That asks
+// first. When the first goes on, neither its result nor its failure counts.
+func TestLeaseRunsOut(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]error{
+		"with a result": nil, "with a failure": errors.New("no answer"), "with a last word": jobs.Dead(errors.New("no")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := setup(t)
+			called, thaw, asked, answer := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+			frozen := o.queueOn(o.db, kind{Do: func(context.Context, job) (string, error) {
+				close(called)
+				<-thaw
+				return "LATE", late
+			}})
+			o.insert("letter", `{}`)
+			stop := o.run(frozen) // looks once
+			<-called
+			o.ahead.Store(int64(o.cfg.Lease))
+			o.run(o.queue(kind{
+				Check: func(context.Context, job) (string, bool, error) {
+					close(asked)
+					<-answer
+					return "FOUND", true, nil
+				},
+				Do: func(context.Context, job) (string, error) {
+					t.Error("called again without asking first")
+					close(asked)
+					return "", nil
+				},
+			}))
+			<-asked
+			close(thaw)
+			stop()
+			if n := o.count("SELECT count(*) FROM jobs WHERE tries = 2 AND due_at > $1 AND reason = '' AND dead_at IS NULL", o.now()); n != 1 {
+				t.Error("the late one has changed what is another's now")
+			}
+			close(answer)
+			o.sent(1)
+			if n := o.count("SELECT count(*) FROM sent WHERE text = 'FOUND'"); n != 1 {
+				t.Error("the late result was committed")
+			}
+		})
+	}
+}
+
+// A process dies between the call and the commit, and its connections with it.
+func TestProcessDies(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	dying, called := o.pg.Module(t, "office"), make(chan struct{})
+	o.insert("letter", `{}`)
+	stop := o.run(o.queueOn(dying, kind{Do: func(ctx context.Context, j job) (string, error) {
+		close(called)
+		dying.Close()
+		return send(ctx, j)
+	}}))
+	<-called
+	stop()
+	o.ahead.Store(int64(o.cfg.Lease))
+	asked := 0
+	stop = o.run(o.queue(kind{Check: func(context.Context, job) (string, bool, error) {
+		asked++
+		return "", false, nil
+	}}))
+	o.sent(1)
+	if stop(); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// A process that sleeps past its lease before the call must not call at all.
+func TestNoCallAfterTheLease(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	q := jobs.NewQueue(o.db, kind{
+		Name: "letter", FinishTx: note,
+		Do: func(context.Context, job) (string, error) {
+			t.Error("called after the lease")
+			return "", nil
+		},
+	}, o.cfg, slog.New(slog.DiscardHandler), func() time.Time { return time.Now().Add(time.Duration(o.ahead.Add(int64(o.cfg.Lease)))) })
+	stop := o.run(q)
+	o.insert("letter", `{}`)
+	o.enqueue(o.db, q, "ada")
+	o.until("it was given up", func() bool { return o.count("SELECT count(*) FROM jobs WHERE reason LIKE '%lease has run out%'") > 0 })
+	stop()
+}
+
+// Only a job that nobody has claimed can be taken back, also by the transaction that enqueues it.
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	called, release := make(chan struct{}), make(chan struct{})
+	q := o.queueOn(o.db, kind{Do: func(ctx context.Context, j job) (string, error) {
+		close(called)
+		<-release
+		return send(ctx, j)
+	}})
+	unclaimed := o.enqueue(o.db, q, "ada")[0]
+	withdraw := func(ids ...uuid.UUID) (withdrawn []uuid.UUID) {
+		err := o.db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
+			if err := q.EnqueueTx(t.Context(), tx, job{ID: ids[0]}); err != nil {
+				return err
+			}
+			withdrawn, err = q.WithdrawTx(t.Context(), tx, ids)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return withdrawn
+	}
+	own := uuid.New()
+	if diff := cmp.Diff([]uuid.UUID{unclaimed, own}, withdraw(own, unclaimed, uuid.New())); diff != "" {
+		t.Error(diff)
+	}
+	o.run(q)
+	claimed := o.enqueue(o.db, q, "ada")[0]
+	<-called
+	if diff := cmp.Diff([]uuid.UUID{own}, withdraw(own, claimed)); diff != "" {
+		t.Error(diff)
+	}
+	close(release)
+	o.sent(1)
+}
+
+// Run waits for what is under way, also for a transaction that has just claimed a job, and keeps
+// the results.
+func TestRunFinishesWhatItBegan(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	q := o.queueOn(o.db, kind{})
+	stop := o.run(q)
+	o.enqueue(o.db, q, "ada")
+	o.sent(1)
+
+	lock, err := o.pg.Admin(t).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Exec(t.Context(), "LOCK TABLE office.jobs IN SHARE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	committed, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(committed)
+		o.enqueue(o.db, q, "bob")
+	}()
+	o.until("its commit waits", func() bool {
+		return o.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+	})
+	go func() { defer close(stopped); stop() }()
+	select {
+	case <-stopped:
+		t.Error("Run has ended before the job that was claimed")
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := lock.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-committed
+	<-stopped
+	o.sent(2)
+
+	o.enqueue(o.db, q, "eve")
+	if n := o.count("SELECT count(*) FROM jobs WHERE tries = 0"); n != 1 {
+		t.Error("a queue that has ended claims jobs")
+	}
+}
