@@ -8,7 +8,8 @@ import (
 
 // Config holds the windows and sizes of delivery. The defaults suit a laptop and a small production.
 type Config struct {
-	// How many events of a topic the relay gives to the bus at once. Ten times as many of each wait in memory, and more for the poll.
+	// How many events of a topic the relay gives to the bus at once. Ten times as many of each wait
+	// in memory, and more for the poll.
 	RelayBatch int `env:"EVENTS_RELAY_BATCH" envDefault:"100"`
 	// How many events a consumer applies in one transaction.
 	ConsumerBatch int `env:"EVENTS_CONSUMER_BATCH" envDefault:"100"`

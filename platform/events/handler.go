@@ -59,7 +59,8 @@ func OnBatch[E Event](handle func(ctx context.Context, tx pgx.Tx, batch []Delive
 	}}
 }
 
-// run makes an error of a panic, so that one event's bug is one dead letter and not the end of the process.
+// run makes an error of a panic, so that one event's bug is one dead letter and not the end of the
+// process.
 func (h Handler) run(ctx context.Context, tx pgx.Tx, batch []*message.Message) (err error) {
 	defer process.Recover(&err)
 	return h.handle(ctx, tx, batch)

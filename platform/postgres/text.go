@@ -2,8 +2,8 @@ package postgres
 
 import "strings"
 
-// Storable is what PostgreSQL can store of a text: whole UTF-8 characters and no zero byte. A reason
-// or a header that a table refused would leave its event with the bus for ever.
+// Storable is what PostgreSQL can store of a text: whole UTF-8 characters and no zero byte. A
+// reason or a header that a table refused would leave its event with the bus for ever.
 func Storable(text string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
 }

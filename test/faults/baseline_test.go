@@ -24,8 +24,8 @@ type footprint map[string]int
 var slack = map[string]int{"goroutines": 10, "files": 100}
 
 // perProcess is how many connections a process may have to a schema that it serves: its pool's,
-// three for delivery and one for readiness, which may all rest for half an hour.
-const perProcess = 16 + 4
+// two for delivery and one for readiness, which may all rest for half an hour.
+const perProcess = 16 + 3
 
 // givenBack is what a shop promises that has nothing more to do.
 const givenBack = "what was held for the load is given back"
@@ -124,7 +124,7 @@ func (s *shop) footprint(ctx context.Context) (footprint, error) {
 		SELECT 'connections of ' || usename, count(*) FROM pg_stat_activity WHERE usename LIKE '%\_rt' GROUP BY 1
 		UNION ALL
 		SELECT 'transactions of ' || usename, count(*) FROM pg_stat_activity WHERE usename LIKE '%\_rt' AND state LIKE 'idle in transaction%'
-			AND xact_start < now() - interval '10 seconds' GROUP BY 1
+			AND xact_start < now() - interval '5 seconds' GROUP BY 1
 		UNION ALL
 		SELECT 'temporary files of PostgreSQL', count(*) FROM pg_ls_tmpdir()`)
 	if err != nil {

@@ -8,17 +8,20 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/topology"
 )
 
 // publishers are the modules with something in their outbox.
 var publishers = []string{"orders", "inventory", "payments"}
 
 // Events come late, twice, and in another order than they were published. Four of ten fail when
-// they are handled before they have a certain age, so that each module handles them later than
-// others; and some are replayed all the time.
+// they are handled before they have a certain age, and are tried again when they have it, so that
+// each module handles them later than others; and some are replayed all the time.
 func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	for _, inbox := range inEach("inbox") {
-		defer s.trigger(t, "BEFORE INSERT", inbox, fmt.Sprintf(tooYoung, r.Perm(10)[:4]))()
+	for _, module := range topology.Modules {
+		defer s.trigger(t, "BEFORE INSERT", module+".failed", whenOldEnough)()
+		defer s.trigger(t, "BEFORE INSERT", module+".inbox", strings.Replace(tooYoung, "DIGITS", fmt.Sprint(r.Perm(10)[:4]), 1))()
 	}
 	progress(0.2)
 	for until := time.Now().Add(2 * outlasts); time.Now().Before(until); rest(r, 400*time.Millisecond) {
@@ -26,17 +29,25 @@ func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)
 	}
 }
 
-// tooYoung refuses the events whose number, which any byte of their id is, ends with one of four
-// digits, for a time that depends on another byte. An id begins with the milliseconds at which it
-// was made (RFC 9562).
-const tooYoung = `
-	IF strpos('%v', (get_byte(uuid_send(NEW.event_id), 15) %% 10)::text) > 0
-		AND clock_timestamp() < to_timestamp(('x' || translate(left(NEW.event_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)
-			+ interval '100 ms' * (get_byte(uuid_send(NEW.event_id), 14) %% 20)
-	THEN
+// oldEnough is when an event has its age, which depends on a byte of its id: 0 to 6 seconds, longer than an order waits. An id
+// begins with the milliseconds at which it was made (RFC 9562).
+const oldEnough = `(to_timestamp(('x' || translate(left(NEW.event_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)
+	+ interval '300 ms' * (get_byte(uuid_send(NEW.event_id), 14) % 20))`
+
+// tooYoung refuses the events whose number, which another byte of their id is, ends with one of
+// four digits. whenOldEnough keeps them from being tried in vain until they are dead.
+const (
+	tooYoung = `
+	IF strpos('DIGITS', (get_byte(uuid_send(NEW.event_id), 15) % 10)::text) > 0 AND clock_timestamp() < ` + oldEnough + ` THEN
 		RAISE 'not yet';
 	END IF;
 	RETURN NEW;`
+	whenOldEnough = `
+	IF NEW.reason LIKE '%not yet%' THEN
+		NEW.next_at := greatest(NEW.next_at, ` + oldEnough + `);
+	END IF;
+	RETURN NEW;`
+)
 
 // replaySome replays some of the module's events.
 func (s *shop) replaySome(t *testing.T, r *rand.Rand, module string, most int) {
