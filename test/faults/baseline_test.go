@@ -186,11 +186,11 @@ func TestALeakIsSeen(t *testing.T) {
 		leak string
 	}{
 		"as at first":            {now: base},
-		"a pool that is full":    {now: footprint{"goroutines of monolith (0)": 85, "servers of orders_rt": 1, "connections of orders_rt": 20}},
+		"a pool that is full":    {now: footprint{"goroutines of monolith (0)": 85, "servers of orders_rt": 1, "connections of orders_rt": perProcess}},
 		"a process that left":    {now: footprint{}},
 		"goroutines":             {footprint{"goroutines of monolith (0)": 91}, "goroutines of monolith (0): 91, at first 80, at most 90"},
 		"of a later process":     {footprint{"goroutines of payments (2)": 91}, "goroutines of payments (2)"},
-		"connections":            {footprint{"servers of orders_rt": 1, "servers of payments_rt": 1, "connections of orders_rt": 21}, "connections of orders_rt: 21"},
+		"connections":            {footprint{"servers of orders_rt": 1, "servers of payments_rt": 1, "connections of orders_rt": perProcess + 1}, "connections of orders_rt: 20"},
 		"of one that is gone":    {footprint{"servers of payments_rt": 1, "connections of orders_rt": 1}, "connections of orders_rt: 1"},
 		"one file":               {footprint{"temporary files of the processes": 2}, "temporary files of the processes: 2, at first 1, at most 1"},
 		"an endless transaction": {footprint{"transactions of orders_rt": 1}, "transactions of orders_rt: 1"},
