@@ -34,7 +34,9 @@ require (
 	example.com/shop/platform/devkit v0.0.0
 	github.com/cloudevents/sdk-go/protocol/nats_jetstream/v2 v2.16.2
 	github.com/cloudevents/sdk-go/v2 v2.16.2
+	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/nats-io/nats-server/v2 v2.15.2
+	github.com/vgarvardt/pgx-google-uuid/v5 v5.6.0
 )
 
 require (

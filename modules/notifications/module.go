@@ -32,7 +32,7 @@ type Config struct {
 	// Who the mails are from. Its domain ends each Message-ID.
 	From Address `env:"NOTIFICATIONS_FROM" envDefault:"orders@shop.example"`
 	// How many mails are sent at a time, each on a connection that carries one after the other.
-	Concurrency int `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"8"`
+	Concurrency int `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"32"`
 	// How long the mail server may take for one mail. Shorter than the lease.
 	SendTimeout time.Duration `env:"NOTIFICATIONS_SEND_TIMEOUT" envDefault:"20s"`
 	// How long a claimed mail belongs to its process; then the process counts as dead and another

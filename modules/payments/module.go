@@ -26,7 +26,7 @@ type Config struct {
 	// How long one call may take before its outcome counts as unknown.
 	CallTimeout time.Duration `env:"PAYMENTS_CALL_TIMEOUT" envDefault:"2s"`
 	// How many captures, and as many refunds, may be under way in this process.
-	Concurrency int `env:"PAYMENTS_CONCURRENCY" envDefault:"16"`
+	Concurrency int `env:"PAYMENTS_CONCURRENCY" envDefault:"64"`
 	// How long a claim lasts: more than two calls take. It is how long a crash delays a payment.
 	Lease time.Duration `env:"PAYMENTS_LEASE" envDefault:"10s"`
 	// The pause after a first try that brought no answer; it doubles with every further one.

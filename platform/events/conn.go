@@ -69,7 +69,7 @@ func (c *ownConn) connect(ctx context.Context) error {
 	defer cancel()
 	ctx, release := context.WithTimeout(ctx, c.limit)
 	defer release()
-	conn, err := pgx.ConnectConfig(ctx, c.db.Config().ConnConfig)
+	conn, err := c.db.Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}

@@ -61,13 +61,17 @@ func (q *Queue[A, R]) reserve(n int) (places int) {
 	return places
 }
 
+// claimAfter is how long a place that is free again waits for others, so that one claim takes jobs
+// for all of them: under a backlog, places become free one by one.
+const claimAfter = 10 * time.Millisecond
+
 // release gives places back, and has the poller look for jobs that found none.
 func (q *Queue[A, R]) release(places int) {
 	for range places {
 		q.places <- struct{}{}
 	}
 	if q.waiting.Swap(false) {
-		q.poller.Wake()
+		time.AfterFunc(claimAfter, q.poller.Wake)
 	}
 }
 
@@ -111,7 +115,10 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	for _, j := range claimed {
 		go q.do(j)
 	}
-	return len(claimed) == places, nil
+	if len(claimed) == places {
+		q.claimWhenFree()
+	}
+	return false, nil
 }
 
 // do does one claimed job, commits what comes of it, and gives its place back.

@@ -77,3 +77,22 @@ func TestTokensThatFooledOthers(t *testing.T) {
 		}
 	}
 }
+
+// A token that was verified is believed for a while, and no longer than it says.
+func TestAnExpiredTokenIsBelievedNoMore(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Config{})
+	text := b.token(t, jose.EdDSA, b.key, func(claims map[string]any) { claims["exp"] = time.Now().Add(2 * time.Second).Unix() })
+	if answer, p := b.send(t, http.MethodGet, "/v1/things/who", "", "Authorization", "Bearer "+text); answer.StatusCode != http.StatusOK {
+		t.Fatalf("%d %v, before it has expired", answer.StatusCode, p)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		answer, _ := b.send(t, http.MethodGet, "/v1/things/who", "", "Authorization", "Bearer "+text)
+		if answer.StatusCode == http.StatusUnauthorized {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still %d, after it has expired", answer.StatusCode)
+		}
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Auth says whose tokens are believed.
@@ -46,17 +47,36 @@ var (
 )
 
 // Verifier turns a token into a Principal.
-type Verifier struct{ tokens *oidc.IDTokenVerifier }
+type Verifier struct {
+	tokens   *oidc.IDTokenVerifier
+	believed *lru.Cache[string, believed] // tokens that were verified a moment ago
+}
+
+// believed is what a verified token says, and until when it is not verified again: a customer sends
+// the same token with every request, and its signature costs more than all else that is read.
+type believed struct {
+	Principal
+	until time.Time
+}
+
+const (
+	believeFor  = time.Minute // or until it expires; a key that an issuer takes back is asked for no sooner
+	believeMost = 4096        // tokens; those go first that have not been seen for longest
+)
 
 // NewVerifier reads the key or, when there is none, asks the issuer for its keys.
 func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 	accept := &oidc.Config{ClientID: cfg.Audience, SupportedSigningAlgs: algorithms}
+	believed, err := lru.New[string, believed](believeMost)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.PublicKey != "" {
 		keys, err := publicKeys(cfg.PublicKey)
 		if err != nil {
 			return nil, fmt.Errorf("AUTH_PUBLIC_KEY: %w", err)
 		}
-		return &Verifier{oidc.NewVerifier(cfg.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, accept)}, nil
+		return &Verifier{oidc.NewVerifier(cfg.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, accept), believed}, nil
 	}
 	// The library keeps this client for later, when an unknown key id makes it fetch the keys again.
 	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(keysHold, failureHolds)})
@@ -64,7 +84,7 @@ func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set AUTH_PUBLIC_KEY, or AUTH_ISSUER to an issuer that can be reached: %w", err)
 	}
-	return &Verifier{issuer.VerifierContext(ctx, accept)}, nil
+	return &Verifier{issuer.VerifierContext(ctx, accept), believed}, nil
 }
 
 // verify takes an Authorization header. Signature, algorithm, issuer, audience and expiry are the library's to check.
@@ -72,6 +92,10 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 	raw := token(header)
 	if v == nil || raw == "" {
 		return Principal{}, errNoToken
+	}
+	now := time.Now()
+	if b, ok := v.believed.Get(raw); ok && now.Before(b.until) {
+		return b.Principal, nil
 	}
 	verified, err := v.tokens.Verify(ctx, raw)
 	if err != nil {
@@ -101,7 +125,13 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 	if !slices.Contains([]string{"customer", "staff", "service"}, role) {
 		return Principal{}, errRole
 	}
-	return Principal{Subject: subject, Role: role}, nil
+	p := Principal{Subject: subject, Role: role}
+	until := now.Add(believeFor)
+	if verified.Expiry.Before(until) {
+		until = verified.Expiry
+	}
+	v.believed.Add(raw, believed{p, until})
+	return p, nil
 }
 
 // decisive are the claims that a token is judged by. The library matches their names in any casing
