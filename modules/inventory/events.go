@@ -18,8 +18,8 @@ import (
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onOrderPlaced),
-		events.OnBatch(m.onOrderConfirmed),
-		events.On(m.onOrderCancelled),
+		events.OnBatch(m.onOrderConfirmed).Linger(),
+		events.On(m.onOrderCancelled).Linger(),
 	}
 }
 

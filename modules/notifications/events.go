@@ -18,9 +18,9 @@ import (
 // mail sent before the commit could not be taken back.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.OnBatch(m.onOrdersPlaced),
-		events.OnBatch(m.onOrdersConfirmed),
-		events.OnBatch(m.onOrdersCancelled),
+		events.OnBatch(m.onOrdersPlaced).Linger(),
+		events.OnBatch(m.onOrdersConfirmed).Linger(),
+		events.OnBatch(m.onOrdersCancelled).Linger(),
 	}
 }
 

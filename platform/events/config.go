@@ -13,6 +13,8 @@ type Config struct {
 	RelayBatch int `env:"EVENTS_RELAY_BATCH" envDefault:"100"`
 	// How many events a consumer applies in one transaction.
 	ConsumerBatch int `env:"EVENTS_CONSUMER_BATCH" envDefault:"100"`
+	// How long events wait for others, that go to handlers which linger: one transaction for many.
+	Linger time.Duration `env:"EVENTS_LINGER" envDefault:"50ms"`
 	// How often relay and retries look for work that nothing woke them for.
 	Poll time.Duration `env:"EVENTS_POLL" envDefault:"1s"`
 	// How many times an event is tried before it is a dead letter.
@@ -59,6 +61,9 @@ func (c Config) Validate() error {
 		if window.value <= 0 {
 			errs = append(errs, fmt.Errorf("%s must be longer than nothing", window.name))
 		}
+	}
+	if c.Linger < 0 {
+		errs = append(errs, errors.New("EVENTS_LINGER must not be below 0"))
 	}
 	if c.InboxRetention <= c.OutboxRetention {
 		errs = append(errs, errors.New("EVENTS_INBOX_RETENTION must be longer than EVENTS_OUTBOX_RETENTION, or a replay would apply events twice"))

@@ -19,6 +19,7 @@ func TestConfig(t *testing.T) {
 		"EVENTS_RELAY_BATCH":      func(c *events.Config) { c.RelayBatch = 0 },
 		"EVENTS_CONSUMER_BATCH":   func(c *events.Config) { c.ConsumerBatch = -1 },
 		"EVENTS_MAX_ATTEMPTS":     func(c *events.Config) { c.MaxAttempts = 0 },
+		"EVENTS_LINGER":           func(c *events.Config) { c.Linger = -1 },
 		"EVENTS_POLL":             func(c *events.Config) { c.Poll = 0 },
 		"EVENTS_RETRY_BASE":       func(c *events.Config) { c.RetryBase = 0 },
 		"EVENTS_RETRY_MAX":        func(c *events.Config) { c.RetryMax = -time.Second },

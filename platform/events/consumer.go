@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
@@ -122,7 +123,7 @@ func (c *Consumer) receive(ctx context.Context) error {
 			c.giveBack()
 			return nil
 		case first := <-c.incoming:
-			if err := c.consume(ctx, c.collect(first)); errors.Is(err, errUnreachable) {
+			if err := c.consume(ctx, c.collect(ctx, first)); errors.Is(err, errUnreachable) {
 				c.sitOut(ctx, err)
 			}
 		}
@@ -160,18 +161,33 @@ func (c *Consumer) giveBack() {
 	}
 }
 
-// collect takes what has already arrived, and waits for nothing more.
-func (c *Consumer) collect(first *message.Message) []*message.Message {
-	batch := []*message.Message{first}
+// collect takes what has already arrived. If all of it may linger, it waits for more.
+func (c *Consumer) collect(ctx context.Context, first *message.Message) []*message.Message {
+	batch, lingers := []*message.Message{first}, c.lingers(first)
+	enough := time.After(c.cfg.Linger)
 	for len(batch) < c.cfg.ConsumerBatch {
+		var next *message.Message
 		select {
-		case m := <-c.incoming:
-			batch = append(batch, m)
+		case next = <-c.incoming:
 		default:
-			return batch
+			if !lingers {
+				return batch
+			}
+			select {
+			case next = <-c.incoming:
+			case <-enough:
+				return batch
+			case <-ctx.Done():
+				return batch
+			}
 		}
+		batch, lingers = append(batch, next), lingers && c.lingers(next)
 	}
 	return batch
+}
+
+func (c *Consumer) lingers(m *message.Message) bool {
+	return c.handlers[m.Metadata[headerTopic]].lingers
 }
 
 // consume applies the batch in one transaction or, when that fails, each event in one of its own:

@@ -147,19 +147,19 @@ func TestTheEventsOfAProcessThatDiedArePublished(t *testing.T) {
 func TestAFullQueueIsLeftToThePoll(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.cfg.RelayBatch = 2 // of which ten fit
+	s.cfg.RelayBatch = 2 // of which ten wait, and 32 are with the bus
 	s.listen(t, count)
 	s.tell(t)
 	release := s.bus.hold(t, happened{}.Topic())
-	for i := range 100 {
+	for i := range 200 {
 		s.publish(t.Context(), t, fmt.Sprint(i))
 	}
-	expect(t, s.teller, 100, drained)
-	if n := s.outbox.InHand(); n > 11*s.cfg.RelayBatch {
+	expect(t, s.teller, 200, drained)
+	if n := s.outbox.InHand(); n > (10+32)*s.cfg.RelayBatch {
 		t.Errorf("%d events are in memory", n)
 	}
 	release()
-	eventually(t, s.listener, 100, "SELECT count(*) FROM effects WHERE times = 1")
+	eventually(t, s.listener, 200, "SELECT count(*) FROM effects WHERE times = 1")
 	eventually(t, s.teller, 0, drained)
 }
 

@@ -89,12 +89,17 @@ func (o *Outbox) Run(ctx context.Context) error {
 // queue is what waits to be published to one topic. Each topic has its own, so that a slow handler
 // holds up its own topic alone.
 type queue struct {
-	waiting []*message.Message
-	busy    bool      // publish is running
-	short   bool      // the poll has left events out, because there was no room
-	refused int       // how often in a row the bus has refused the topic
-	until   time.Time // no events are taken before
+	waiting    []*message.Message
+	publishers int       // that run publish
+	short      bool      // the poll has left events out, because there was no room
+	refused    int       // how often in a row the bus has refused the topic
+	until      time.Time // no events are taken before
 }
+
+// publishers bounds how many batches of a topic are being published at a time. The memory bus takes
+// as long as the slowest module that listens, and a handler may linger: those that do not get the
+// next events meanwhile.
+const publishers = 32
 
 // room is how many events the queue takes now. What finds none waits for the poll: whoever commits
 // never waits for the bus.
@@ -135,8 +140,10 @@ func (o *Outbox) enqueue(messages []*message.Message) {
 		}
 		o.inHand[m.UUID] = struct{}{}
 		q.waiting = append(q.waiting, m)
-		if !q.busy {
-			q.busy = true
+	}
+	for topic, q := range o.queues {
+		if len(q.waiting) > 0 && q.publishers < publishers {
+			q.publishers++
 			o.publishing.Go(func() { o.publish(topic, q) })
 		}
 	}
@@ -148,7 +155,8 @@ func (o *Outbox) publish(topic string, q *queue) {
 		o.mu.Lock()
 		batch := q.waiting[:min(len(q.waiting), o.cfg.RelayBatch)]
 		q.waiting = q.waiting[len(batch):]
-		if q.busy = len(batch) > 0; !q.busy {
+		if len(batch) == 0 {
+			q.publishers--
 			o.mu.Unlock()
 			return
 		}
@@ -182,11 +190,14 @@ const (
 // refused gives the topic's events back to the poll, and has it look when the pause is over. The
 // caller holds mu.
 func (o *Outbox) refused(topic string, q *queue, batch []*message.Message, cause error) {
+	o.drop(batch...)
+	if time.Now().Before(q.until) { // another batch was refused meanwhile
+		return
+	}
 	q.refused++
 	wait := backoff.After(q.refused, minRefusal, maxRefusal)
 	q.until = time.Now().Add(wait)
 	time.AfterFunc(wait, o.poller.Wake)
-	o.drop(batch...)
 	o.drop(q.waiting...)
 	q.waiting = nil
 	o.log.Error("the bus refused a topic", "topic", topic, "error", cause, "again_in", wait.String())
@@ -205,7 +216,7 @@ const MetadataReplays = "replays"
 
 // markAfter is how long published events may wait for others, to be marked together: the next start
 // publishes again what is not.
-const markAfter = 25 * time.Millisecond
+const markAfter = 100 * time.Millisecond
 
 // lastMark bounds how long a relay that stops waits for a connection to mark what it has published.
 const lastMark = 2 * time.Second

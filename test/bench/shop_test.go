@@ -214,7 +214,7 @@ func (s *shop) settle(t *testing.T) {
 		var settled bool
 		err := s.admin.QueryRow(t.Context(), `SELECT (SELECT sum(reserved) FROM inventory.stock) = 0
 			AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename LIKE '%\_rt'
-				AND (state <> 'idle' OR state_change > clock_timestamp() - interval '60 ms'))`).Scan(&settled)
+				AND (state <> 'idle' OR state_change > clock_timestamp() - interval '150 ms'))`).Scan(&settled)
 		switch {
 		case err != nil:
 			t.Fatal(err)
