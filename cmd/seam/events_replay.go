@@ -86,13 +86,9 @@ func sinceOf(text string, now time.Time, kept time.Duration) (time.Time, error) 
 
 // replay replays the module's events, or only counts them.
 func (s schema) replay(ctx context.Context, since time.Time, dryRun bool) (int64, error) {
-	var all int64
-	err := s.pool.QueryRow(ctx, "SELECT count(*) FROM outbox WHERE created_at >= $1", since).Scan(&all)
-	if err != nil {
-		return 0, fmt.Errorf("count events: %w", err)
-	}
-	if dryRun {
-		return all, nil
+	all, err := events.Replayable(ctx, s.pool, since)
+	if err != nil || dryRun {
+		return all, err
 	}
 	next := time.Now().Add(progressEvery)
 	replayed, err := events.Replay(ctx, s.pool, since, func(replayed int64) {

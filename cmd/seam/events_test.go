@@ -112,7 +112,8 @@ func (o operator) wrote(t *testing.T, module string, count int, written time.Dur
 	t.Helper()
 	o.exec(t, module, `
 		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
-		SELECT gen_random_uuid(), 'some.thing.v1', 'x', '{}', '{}', now() - $2::interval, now() - $3::interval FROM generate_series(1, $1)`,
+		SELECT (lpad(to_hex((extract(epoch FROM now() - $2::interval) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid,
+			'some.thing.v1', 'x', '{}', '{}', now() - $2::interval, now() - $3::interval FROM generate_series(1, $1)`,
 		count, written, published)
 }
 

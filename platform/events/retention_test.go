@@ -41,7 +41,7 @@ CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXEC
 `)}})
 	_, err := s.teller.Exec(t.Context(), `
 		INSERT INTO outbox (id, topic, key, payload, headers, published_at)
-		SELECT gen_random_uuid(), 'nobody.listens.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
+		SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, 'nobody.listens.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	// stays at any age.
 	_, err := s.teller.Exec(t.Context(), `
 		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
-		SELECT gen_random_uuid(), topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES
+		SELECT (lpad(to_hex((extract(epoch FROM now() - age) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES
 			('nobody.listens.v1', 'old', interval '2h', interval '2h'),
 			('nobody.listens.v1', 'old, replayed', '2h', '0s'),
 			('nobody.listens.v1', 'old, of v0.1.0', '2h', NULL), -- which sets no published_at when it writes, nor does the relay
@@ -85,13 +85,13 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	}
 	_, err = s.listener.Exec(t.Context(), `
 		INSERT INTO inbox (event_id, topic, handled_at)
-		SELECT gen_random_uuid(), 't', now() - age FROM unnest(ARRAY[interval '3h', '90min']) AS age`)
+		SELECT (lpad(to_hex((extract(epoch FROM now() - age) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, 't', now() - age FROM unnest(ARRAY[interval '3h', '90min']) AS age`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.listener.Exec(t.Context(), `
 		INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, failed_at, next_at, dead_at)
-		SELECT gen_random_uuid(), 't', '', '{}', 3, kind, now() - interval '9h', now() + next, now() - dead FROM (VALUES
+		SELECT (lpad(to_hex((extract(epoch FROM now() - interval '9h') * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, 't', '', '{}', 3, kind, now() - interval '9h', now() + next, now() - dead FROM (VALUES
 			('long dead', interval '0h', interval '4h'),
 			('just dead', '0h', '2h'),
 			('old, still tried', '1h', NULL)) AS v (kind, next, dead)`)

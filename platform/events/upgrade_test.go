@@ -1,10 +1,10 @@
 package events_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
@@ -27,8 +27,8 @@ const (
 func publishAsV010(t *testing.T, db *postgres.DB, things ...string) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error {
-		for i, thing := range things {
-			id := fmt.Sprintf("0198f000-0000-7000-8000-%012d", i+1)
+		for _, thing := range things {
+			id := uuid.Must(uuid.NewV7()).String()
 			_, err := tx.Exec(t.Context(), publishOfV010, id, happened{}.Topic(), thing, happened{thing}, map[string]string{"id": id})
 			if err != nil {
 				return err

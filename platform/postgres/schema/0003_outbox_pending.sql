@@ -32,10 +32,10 @@ CREATE TRIGGER outbox_published_by_v010 AFTER UPDATE OF published_at ON outbox
 INSERT INTO outbox_pending (event_id, topic, replays, created_at)
 SELECT id, topic, replays, created_at FROM outbox WHERE published_at IS NULL;
 
--- A replay and the pruning read the outbox by the age of its rows.
-CREATE INDEX outbox_created ON outbox (created_at);
+-- Ids begin with the time of their making, so a replay and the pruning find rows by the primary key.
 DROP INDEX outbox_prunable;
 DROP INDEX outbox_published;
+DROP INDEX inbox_handled;
 
 -- The aggregate's id, for whoever handles some aggregates and leaves others to another process.
 ALTER TABLE failed ADD COLUMN key text NOT NULL DEFAULT '';
