@@ -1,12 +1,18 @@
 -- Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of
 -- the page before.
 -- name: ListProducts :many
+WITH page AS (
+    SELECT products.sku, products.name, products.price, products.currency
+    FROM products
+    WHERE products.sku > @after
+    ORDER BY products.sku
+    LIMIT @page_size::bigint
+)
 SELECT p.sku, p.name, p.price, p.currency, s.initial, s.restocked, s.on_hand, s.reserved, s.shipped
-FROM products AS p
+FROM page AS p
 JOIN stock AS s ON s.sku = p.sku
-WHERE p.sku > @after
-ORDER BY p.sku
-LIMIT @page_size::bigint;
+WHERE s.sku = ANY (ARRAY (SELECT page.sku FROM page))
+ORDER BY p.sku;
 
 -- Takes no lock: what is shown is what was committed last.
 -- name: GetProduct :one
@@ -67,7 +73,7 @@ WITH lines AS (
 UPDATE stock
 SET on_hand = stock.on_hand - pieces.quantity, reserved = stock.reserved + pieces.quantity
 FROM pieces
-WHERE stock.sku = pieces.sku;
+WHERE stock.sku = ANY (@skus::text[]) AND stock.sku = pieces.sku;
 
 -- Moves no stock. The same transaction made the rows, so no other can have moved them.
 -- name: Reject :exec
@@ -87,25 +93,24 @@ WITH due AS (
 ), moved AS (
     UPDATE reservations
     SET status = 'shipped', updated_at = @now
-    FROM due
-    WHERE reservations.order_id = due.order_id
+    WHERE reservations.order_id = ANY (ARRAY (SELECT due.order_id FROM due))
     RETURNING reservations.order_id
 ), pieces AS (
     SELECT l.sku, sum(l.quantity)::bigint AS quantity
-    FROM moved
-    JOIN reservation_lines AS l ON l.order_id = moved.order_id
+    FROM reservation_lines AS l
+    WHERE l.order_id = ANY (ARRAY (SELECT moved.order_id FROM moved))
     GROUP BY l.sku
 ), locked AS (
-    SELECT s.sku, pieces.quantity
-    FROM pieces
-    JOIN stock AS s ON s.sku = pieces.sku
+    SELECT s.sku
+    FROM stock AS s
+    WHERE s.sku = ANY (ARRAY (SELECT pieces.sku FROM pieces))
     ORDER BY s.sku
-    FOR NO KEY UPDATE OF s
+    FOR NO KEY UPDATE
 )
 UPDATE stock
-SET reserved = stock.reserved - locked.quantity, shipped = stock.shipped + locked.quantity
-FROM locked
-WHERE stock.sku = locked.sku;
+SET reserved = stock.reserved - pieces.quantity, shipped = stock.shipped + pieces.quantity
+FROM pieces
+WHERE stock.sku = ANY (ARRAY (SELECT locked.sku FROM locked)) AND stock.sku = pieces.sku;
 
 -- Waits for a reservation that is being made for the same order, so that Release after it sees that
 -- one.
@@ -122,18 +127,21 @@ WITH moved AS (
     SET status = 'released', updated_at = @now
     WHERE reservations.order_id = @order_id AND status = 'reserved'
     RETURNING reservations.order_id
+), pieces AS (
+    SELECT l.sku, l.quantity
+    FROM reservation_lines AS l
+    WHERE l.order_id = ANY (ARRAY (SELECT moved.order_id FROM moved))
 ), locked AS (
-    SELECT s.sku, l.quantity
-    FROM moved
-    JOIN reservation_lines AS l ON l.order_id = moved.order_id
-    JOIN stock AS s ON s.sku = l.sku
+    SELECT s.sku
+    FROM stock AS s
+    WHERE s.sku = ANY (ARRAY (SELECT pieces.sku FROM pieces))
     ORDER BY s.sku
-    FOR NO KEY UPDATE OF s
+    FOR NO KEY UPDATE
 )
 UPDATE stock
-SET reserved = stock.reserved - locked.quantity, on_hand = stock.on_hand + locked.quantity
-FROM locked
-WHERE stock.sku = locked.sku;
+SET reserved = stock.reserved - pieces.quantity, on_hand = stock.on_hand + pieces.quantity
+FROM pieces
+WHERE stock.sku = ANY (ARRAY (SELECT locked.sku FROM locked)) AND stock.sku = pieces.sku;
 
 -- Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with
 -- one.

@@ -42,7 +42,7 @@ SET status = moved.status, reference = moved.reference, version = moved.version,
     cancelled_at = coalesce(payments.cancelled_at, sqlc.narg('cancelled_at'))
 FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@statuses::text[]) AS status, unnest(@refs::text[]) AS reference,
         unnest(@versions::bigint[]) AS version) AS moved
-WHERE payments.order_id = moved.order_id;
+WHERE payments.order_id = ANY (@order_ids::uuid[]) AND payments.order_id = moved.order_id;
 
 -- Takes no lock: a cancel that comes later is seen when the result is settled.
 -- name: CancelledAt :one
@@ -63,17 +63,18 @@ WHERE order_id = @order_id AND status <> 'tombstone';
 -- name: TakeAttempts :many
 WITH taken AS (
     DELETE FROM attempts
-    WHERE attempts.id IN (
+    WHERE attempts.id = ANY (ARRAY (
         SELECT pending.id
         FROM attempts AS pending
         WHERE pending.state = 'pending' AND pending.next_at < @before AND coalesce(pending.lease_until < @before, true)
         ORDER BY pending.next_at
         LIMIT 100
         FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempts.cause
 )
 SELECT taken.id, taken.order_id, taken.kind, greatest(taken.tries, 1)::integer AS tries, taken.cause,
     payments.amount, payments.currency, payments.token, payments.reference
 FROM taken
-JOIN payments ON payments.order_id = taken.order_id;
+JOIN payments ON payments.order_id = taken.order_id
+WHERE payments.order_id = ANY (ARRAY (SELECT taken.order_id FROM taken));

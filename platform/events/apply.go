@@ -52,8 +52,8 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 	postgres.QueueSQL(tx, takeTurn)
 	postgres.QueueSQL(tx, `-- name: WriteInbox
 		INSERT INTO inbox (event_id, topic)
-		SELECT e.id, CASE WHEN f.event_id IS NULL THEN e.topic END
-		FROM unnest($1::uuid[], $2::text[]) AS e (id, topic) LEFT JOIN failed AS f ON f.event_id = e.id`, ids, topics)
+		SELECT e.id, CASE WHEN (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL THEN e.topic END
+		FROM unnest($1::uuid[], $2::text[]) AS e (id, topic)`, ids, topics)
 	for _, group := range byTopic(batch) {
 		if err := c.handle(ctx, tx, group); err != nil {
 			return err
@@ -78,7 +78,7 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 	postgres.QueueSQL(tx, takeTurn)
 	rows, err := tx.Query(ctx, `-- name: ReadInbox
 		SELECT e.id::text FROM unnest($1::uuid[]) AS e (id)
-		WHERE NOT EXISTS (SELECT FROM inbox AS i WHERE i.event_id = e.id) AND NOT EXISTS (SELECT FROM failed AS f WHERE f.event_id = e.id)`,
+		WHERE (SELECT event_id FROM inbox WHERE event_id = e.id) IS NULL AND (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL`,
 		slices.Collect(maps.Keys(byID)))
 	if err != nil {
 		return nil, fmt.Errorf("read inbox: %w", err)

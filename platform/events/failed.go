@@ -102,7 +102,7 @@ func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts in
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			UPDATE failed SET attempts = $3, reason = $4, next_at = now() + $5, dead_at = CASE WHEN $6 THEN now() END
-			WHERE event_id = $1 AND attempts = $2 AND dead_at IS NULL`,
+			WHERE event_id = $1 AND attempts = $2`,
 			m.UUID, attempts, counted, postgres.Reason(cause), c.backoff(counted), dead)
 		return err
 	})

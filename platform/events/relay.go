@@ -230,15 +230,17 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	if len(published) == 0 {
 		return false, nil
 	}
-	ids, replays := make([]string, len(published)), make([]string, len(published))
-	for i, m := range published {
-		ids[i], replays[i] = m.UUID, m.Metadata[MetadataReplays]
+	byReplays := map[string][]string{}
+	for _, m := range published {
+		replays := m.Metadata[MetadataReplays]
+		byReplays[replays] = append(byReplays[replays], m.UUID)
 	}
 	err = o.conn.inTx(ctx, func(_ context.Context, tx pgx.Tx) error {
 		postgres.QueueSQL(tx, "SET LOCAL synchronous_commit = off")
-		postgres.QueueSQL(tx, `-- name: MarkPublished
-			DELETE FROM outbox_pending AS p USING unnest($1::uuid[], $2::text[]) AS e (id, replays)
-			WHERE p.event_id = e.id AND p.replays::text = e.replays`, ids, replays)
+		for replays, ids := range byReplays {
+			postgres.QueueSQL(tx, `-- name: MarkPublished
+				DELETE FROM outbox_pending WHERE event_id = ANY ($1::uuid[]) AND replays::text = $2`, ids, replays)
+		}
 		return nil
 	})
 	if err != nil {
@@ -272,10 +274,10 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 				WHERE created_at < now() - interval '1 second' AND topic <> ALL ($1) AND event_id <> ALL ($2::uuid[])
 				ORDER BY event_id LIMIT $3),
 			gone AS ( -- by hand, and a batch of such rows would be all that is ever due
-				DELETE FROM outbox_pending AS p USING due
-				WHERE p.event_id = due.event_id AND NOT EXISTS (SELECT FROM outbox WHERE id = due.event_id))
+				DELETE FROM outbox_pending WHERE event_id = ANY (ARRAY (
+					SELECT event_id FROM due WHERE (SELECT id FROM outbox WHERE id = due.event_id) IS NULL)))
 			SELECT o.id::text, o.topic, o.payload, o.headers, due.replays
-			FROM due JOIN outbox AS o ON o.id = due.event_id`, full, inHand, o.cfg.RelayBatch)
+			FROM due JOIN outbox AS o ON o.id = due.event_id WHERE o.id = ANY (ARRAY (SELECT event_id FROM due))`, full, inHand, o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}

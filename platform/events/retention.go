@@ -24,7 +24,7 @@ const (
 // making (UUIDv7, RFC 9562), so the primary key finds rows by age, and no further index has to be
 // written for each event.
 func idAt(t time.Time) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:], uint64(t.UnixMilli())<<16) //nolint:gosec // no time before 1970
+	binary.BigEndian.PutUint64(id[:], uint64(max(0, t.UnixMilli()))<<16) //nolint:gosec // it is never below 0
 	return id
 }
 
@@ -40,26 +40,26 @@ func oldest(retention time.Duration) uuid.UUID { return idAt(time.Now().Add(skew
 // again and again would else outlive the inbox rows of it.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	return prune(ctx, o.db.Pool, "outbox", `
-		DELETE FROM outbox WHERE id IN (
+		DELETE FROM outbox WHERE id = ANY (ARRAY (
 			SELECT id FROM outbox WHERE id < $3 AND created_at < now() - $2::interval
-			AND NOT EXISTS (SELECT FROM outbox_pending WHERE event_id = id)
-			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)`, o.cfg.OutboxRetention, oldest(o.cfg.OutboxRetention))
+			AND (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NULL
+			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))`, o.cfg.OutboxRetention, oldest(o.cfg.OutboxRetention))
 }
 
 // prune forgets events that were handled longer than InboxRetention ago and dead letters that died longer than DeadRetention ago;
 // failed events that are still tried never.
 func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 	moreHandled, err := prune(ctx, c.db.Pool, "inbox", `
-		DELETE FROM inbox WHERE event_id IN (
+		DELETE FROM inbox WHERE event_id = ANY (ARRAY (
 			SELECT event_id FROM inbox WHERE event_id < $3 AND handled_at < now() - $2::interval
-			ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED)`, c.cfg.InboxRetention, oldest(c.cfg.InboxRetention))
+			ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED))`, c.cfg.InboxRetention, oldest(c.cfg.InboxRetention))
 	if err != nil {
 		return false, err
 	}
 	moreDead, err := prune(ctx, c.db.Pool, "dead letters", `
-		DELETE FROM failed WHERE event_id IN (
+		DELETE FROM failed WHERE event_id = ANY (ARRAY (
 			SELECT event_id FROM failed WHERE dead_at < now() - $2::interval
-			ORDER BY dead_at LIMIT $1 FOR UPDATE SKIP LOCKED)`, c.cfg.DeadRetention)
+			ORDER BY dead_at LIMIT $1 FOR UPDATE SKIP LOCKED))`, c.cfg.DeadRetention)
 	return moreHandled || moreDead, err
 }
 
@@ -98,7 +98,7 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 			WITH page AS (
 				SELECT id FROM outbox WHERE id > $1 AND id <= $2 AND created_at >= $3 ORDER BY id LIMIT $4),
 			again AS (
-				UPDATE outbox SET replays = replays + 1 WHERE id IN (SELECT id FROM page) RETURNING id, topic, replays),
+				UPDATE outbox SET replays = replays + 1 WHERE id = ANY (ARRAY (SELECT id FROM page)) RETURNING id, topic, replays),
 			pending AS (
 				INSERT INTO outbox_pending (event_id, topic, replays, created_at)
 				SELECT id, topic, replays, now() - interval '1 second' FROM again -- no process has it in hand: the next poll takes it

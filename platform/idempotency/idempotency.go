@@ -156,7 +156,8 @@ func lockTx(ctx context.Context, tx pgx.Tx, keys []Key) ([]row, error) {
 			return err
 		})
 	batch.Queue(`SELECT k.n, i.request_hash, i.answer
-		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (scope, key, n) JOIN idempotency_keys AS i ON i.scope = k.scope AND i.key = k.key`,
+		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (scope, key, n), LATERAL (
+			SELECT request_hash, answer FROM idempotency_keys WHERE scope = k.scope AND key = k.key LIMIT 1) AS i`,
 		scopes, names).
 		Query(func(rows pgx.Rows) error {
 			var n int

@@ -28,9 +28,9 @@ func NewPruner(db *postgres.DB, retention time.Duration, log *slog.Logger) *work
 // prune at once.
 func prune(ctx context.Context, db *postgres.DB, retention time.Duration, limit int64) (int64, error) {
 	done, err := db.Exec(ctx, `
-		DELETE FROM idempotency_keys WHERE (scope, key) IN (
-			SELECT scope, key FROM idempotency_keys WHERE created_at < now() - $1::interval
-			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, retention, limit)
+		DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
+			SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval
+			ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, retention, limit)
 	if err != nil {
 		return 0, fmt.Errorf("prune idempotency keys: %w", err)
 	}

@@ -93,11 +93,10 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	now := q.now()
 	lease := now.Add(q.cfg.Lease)
 	rows, err := q.db.Query(ctx, `-- name: ClaimJobs
-		WITH due AS (
+		UPDATE jobs SET tries = tries + 1, due_at = $3 WHERE id = ANY (ARRAY (
 			SELECT id FROM jobs WHERE kind = $1 AND due_at <= $2 AND dead_at IS NULL
-			ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-		UPDATE jobs SET tries = tries + 1, due_at = $3 FROM due WHERE jobs.id = due.id
-		RETURNING jobs.id, jobs.key, jobs.args, jobs.cause, jobs.tries`, q.kind.Name, now, lease, places)
+			ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED))
+		RETURNING id, key, args, cause, tries`, q.kind.Name, now, lease, places)
 	var claimed []Job[A]
 	if err == nil {
 		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job[A], error) {
@@ -161,23 +160,23 @@ func (q *Queue[A, R]) call(ctx context.Context, job Job[A]) (result R, err error
 	return q.kind.Do(ctx, job)
 }
 
-// finish deletes jobs whose claim is the last, and is refused, by a division by zero, if one is
-// not.
+// finish deletes jobs whose claim is the last, of those that were claimed so often, and is refused,
+// by a division by zero, if one is not.
 const finish = `-- name: FinishJobs
-	WITH finished AS (
-		DELETE FROM jobs USING unnest($1::uuid[], $2::integer[]) AS d (id, tries)
-		WHERE jobs.id = d.id AND jobs.tries = d.tries RETURNING 1)
+	WITH finished AS (DELETE FROM jobs WHERE id = ANY ($1) AND tries = $2 RETURNING 1)
 	SELECT 1 / (count(*) = cardinality($1))::integer FROM finished`
 
 const divisionByZero = "22012" // PostgreSQL's code
 
 // finishTx commits results whose jobs have no later claim. If one has, the group tries each alone.
 func (q *Queue[A, R]) finishTx(ctx context.Context, tx pgx.Tx, done []Done[A, R]) ([]postgres.Result[struct{}], error) {
-	ids, tries := make([]string, len(done)), make([]int, len(done))
-	for i, d := range done {
-		ids[i], tries[i] = d.ID.String(), d.Tries
+	byTries := map[int][]uuid.UUID{}
+	for _, d := range done {
+		byTries[d.Tries] = append(byTries[d.Tries], d.ID)
 	}
-	postgres.QueueSQL(tx, finish, ids, tries)
+	for tries, ids := range byTries {
+		postgres.QueueSQL(tx, finish, ids, tries)
+	}
 	return make([]postgres.Result[struct{}], len(done)), q.kind.FinishTx(ctx, tx, done)
 }
 

@@ -208,8 +208,8 @@ func rights(plan Plan, module, password string) []string {
 		// What does read a whole table costs a fantastic sum then, and must not be compiled for that.
 		"ALTER ROLE " + runtime + " SET plan_cache_mode = force_generic_plan",
 		"ALTER ROLE " + runtime + " SET enable_seqscan = off",
-		"ALTER ROLE " + runtime + " SET enable_hashjoin = off",
-		"ALTER ROLE " + runtime + " SET enable_mergejoin = off",
+		"ALTER ROLE " + runtime + " RESET enable_hashjoin",
+		"ALTER ROLE " + runtime + " RESET enable_mergejoin",
 		"ALTER ROLE " + runtime + " SET jit = off",
 		// A process that hangs or is stopped in mid-transaction gives its locks back.
 		"ALTER ROLE " + runtime + " SET statement_timeout = '10s'",

@@ -71,12 +71,18 @@ func (q *Queries) GetProduct(ctx context.Context, sku string) (GetProductRow, er
 }
 
 const listProducts = `-- name: ListProducts :many
+WITH page AS (
+    SELECT products.sku, products.name, products.price, products.currency
+    FROM products
+    WHERE products.sku > $1
+    ORDER BY products.sku
+    LIMIT $2::bigint
+)
 SELECT p.sku, p.name, p.price, p.currency, s.initial, s.restocked, s.on_hand, s.reserved, s.shipped
-FROM products AS p
+FROM page AS p
 JOIN stock AS s ON s.sku = p.sku
-WHERE p.sku > $1
+WHERE s.sku = ANY (ARRAY (SELECT page.sku FROM page))
 ORDER BY p.sku
-LIMIT $2::bigint
 `
 
 type ListProductsParams struct {
@@ -230,18 +236,21 @@ WITH moved AS (
     SET status = 'released', updated_at = $1
     WHERE reservations.order_id = $2 AND status = 'reserved'
     RETURNING reservations.order_id
+), pieces AS (
+    SELECT l.sku, l.quantity
+    FROM reservation_lines AS l
+    WHERE l.order_id = ANY (ARRAY (SELECT moved.order_id FROM moved))
 ), locked AS (
-    SELECT s.sku, l.quantity
-    FROM moved
-    JOIN reservation_lines AS l ON l.order_id = moved.order_id
-    JOIN stock AS s ON s.sku = l.sku
+    SELECT s.sku
+    FROM stock AS s
+    WHERE s.sku = ANY (ARRAY (SELECT pieces.sku FROM pieces))
     ORDER BY s.sku
-    FOR NO KEY UPDATE OF s
+    FOR NO KEY UPDATE
 )
 UPDATE stock
-SET reserved = stock.reserved - locked.quantity, on_hand = stock.on_hand + locked.quantity
-FROM locked
-WHERE stock.sku = locked.sku
+SET reserved = stock.reserved - pieces.quantity, on_hand = stock.on_hand + pieces.quantity
+FROM pieces
+WHERE stock.sku = ANY (ARRAY (SELECT locked.sku FROM locked)) AND stock.sku = pieces.sku
 `
 
 type ReleaseParams struct {
@@ -259,7 +268,7 @@ func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
 const reserve = `-- name: Reserve :exec
 WITH lines AS (
     INSERT INTO reservation_lines (order_id, sku, quantity)
-    SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bigint[])
+    SELECT unnest($2::uuid[]), unnest($1::text[]), unnest($3::bigint[])
     RETURNING sku, quantity
 ), pieces AS (
     SELECT sku, sum(quantity)::bigint AS quantity
@@ -269,18 +278,18 @@ WITH lines AS (
 UPDATE stock
 SET on_hand = stock.on_hand - pieces.quantity, reserved = stock.reserved + pieces.quantity
 FROM pieces
-WHERE stock.sku = pieces.sku
+WHERE stock.sku = ANY ($1::text[]) AND stock.sku = pieces.sku
 `
 
 type ReserveParams struct {
-	OrderIds   []uuid.UUID
 	Skus       []string
+	OrderIds   []uuid.UUID
 	Quantities []int64
 }
 
 // Moves the pieces of all lines, whose rows of stock OpenReservations has locked.
 func (q *Queries) Reserve(ctx context.Context, arg ReserveParams) error {
-	_, err := q.db.Exec(ctx, reserve, arg.OrderIds, arg.Skus, arg.Quantities)
+	_, err := q.db.Exec(ctx, reserve, arg.Skus, arg.OrderIds, arg.Quantities)
 	return err
 }
 
@@ -338,25 +347,24 @@ WITH due AS (
 ), moved AS (
     UPDATE reservations
     SET status = 'shipped', updated_at = $2
-    FROM due
-    WHERE reservations.order_id = due.order_id
+    WHERE reservations.order_id = ANY (ARRAY (SELECT due.order_id FROM due))
     RETURNING reservations.order_id
 ), pieces AS (
     SELECT l.sku, sum(l.quantity)::bigint AS quantity
-    FROM moved
-    JOIN reservation_lines AS l ON l.order_id = moved.order_id
+    FROM reservation_lines AS l
+    WHERE l.order_id = ANY (ARRAY (SELECT moved.order_id FROM moved))
     GROUP BY l.sku
 ), locked AS (
-    SELECT s.sku, pieces.quantity
-    FROM pieces
-    JOIN stock AS s ON s.sku = pieces.sku
+    SELECT s.sku
+    FROM stock AS s
+    WHERE s.sku = ANY (ARRAY (SELECT pieces.sku FROM pieces))
     ORDER BY s.sku
-    FOR NO KEY UPDATE OF s
+    FOR NO KEY UPDATE
 )
 UPDATE stock
-SET reserved = stock.reserved - locked.quantity, shipped = stock.shipped + locked.quantity
-FROM locked
-WHERE stock.sku = locked.sku
+SET reserved = stock.reserved - pieces.quantity, shipped = stock.shipped + pieces.quantity
+FROM pieces
+WHERE stock.sku = ANY (ARRAY (SELECT locked.sku FROM locked)) AND stock.sku = pieces.sku
 `
 
 type ShipParams struct {

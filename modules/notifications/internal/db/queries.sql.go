@@ -21,9 +21,9 @@ WITH old AS (
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), unsent AS (
-    DELETE FROM jobs AS j USING old WHERE j.id = old.id
+    DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT old.id FROM old))
 )
-DELETE FROM messages AS m USING old WHERE m.id = old.id
+DELETE FROM messages WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old))
 `
 
 type DeleteMessagesParams struct {
@@ -43,14 +43,14 @@ func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) 
 
 const deleteRecipients = `-- name: DeleteRecipients :execrows
 DELETE FROM recipients
-WHERE order_id IN (
+WHERE order_id = ANY (ARRAY (
     SELECT r.order_id
     FROM recipients AS r
     WHERE r.created_at < $1
     ORDER BY r.created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
-)
+))
 `
 
 type DeleteRecipientsParams struct {
@@ -71,22 +71,25 @@ const insertMessages = `-- name: InsertMessages :many
 WITH given AS (
     SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS order_id, unnest($3::text[]) AS subject,
         unnest($4::text[]) AS body, unnest($5::text[]) AS message_id
+), addressed AS (
+    SELECT g.id, g.order_id, g.subject, g.body, g.message_id, coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = g.order_id), '')::text AS email
+    FROM given AS g
 ), written AS (
     INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
-    SELECT g.id, g.order_id, $6,
-        CASE WHEN r.email IS NULL THEN g.subject ELSE '' END,
-        CASE WHEN r.email IS NULL THEN g.body ELSE '' END,
-        g.message_id,
-        CASE WHEN r.email IS NULL THEN $7::timestamptz ELSE 'infinity' END,
+    SELECT a.id, a.order_id, $6,
+        CASE WHEN a.email = '' THEN a.subject ELSE '' END,
+        CASE WHEN a.email = '' THEN a.body ELSE '' END,
+        a.message_id,
+        CASE WHEN a.email = '' THEN $7::timestamptz ELSE 'infinity' END,
         $7
-    FROM given AS g
-    LEFT JOIN recipients AS r ON r.order_id = g.order_id
+    FROM addressed AS a
     ON CONFLICT (order_id, kind) DO NOTHING
-    RETURNING id, order_id
+    RETURNING id
 )
-SELECT w.id, r.email
+SELECT a.id::uuid AS id, a.email
 FROM written AS w
-JOIN recipients AS r ON r.order_id = w.order_id
+JOIN addressed AS a ON a.id = w.id
+WHERE a.email <> ''
 `
 
 type InsertMessagesParams struct {
@@ -156,11 +159,11 @@ func (q *Queries) InsertRecipients(ctx context.Context, arg InsertRecipientsPara
 const listAbandoned = `-- name: ListAbandoned :many
 SELECT m.order_id
 FROM messages AS m
-JOIN recipients AS r ON r.order_id = m.order_id
 WHERE m.status = 'pending' AND m.next_at < $1 AND (m.lease_until IS NULL OR m.lease_until < $1)
+    AND (SELECT r.order_id FROM recipients AS r WHERE r.order_id = m.order_id) IS NOT NULL
 ORDER BY m.next_at
 LIMIT $2
-FOR UPDATE OF m SKIP LOCKED
+FOR UPDATE SKIP LOCKED
 `
 
 type ListAbandonedParams struct {
@@ -191,11 +194,15 @@ func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([
 }
 
 const listMessages = `-- name: ListMessages :many
-SELECT m.kind, CASE WHEN j.dead_at IS NULL THEN m.status ELSE 'failed' END::text AS status, m.message_id, m.sent_at
-FROM messages AS m
-LEFT JOIN jobs AS j ON j.id = m.id
-WHERE m.order_id = $1
-ORDER BY m.created_at, m.id
+WITH mine AS MATERIALIZED (
+    SELECT m.id, m.kind, m.message_id, m.sent_at, m.created_at,
+        CASE WHEN (SELECT j.dead_at FROM jobs AS j WHERE j.id = m.id) IS NULL THEN m.status ELSE 'failed' END::text AS status
+    FROM messages AS m
+    WHERE m.order_id = $1
+)
+SELECT mine.kind, mine.status, mine.message_id, mine.sent_at
+FROM mine
+ORDER BY mine.created_at, mine.id
 `
 
 type ListMessagesRow struct {
@@ -251,17 +258,17 @@ func (q *Queries) MarkSent(ctx context.Context, arg MarkSentParams) error {
 
 const takeTexts = `-- name: TakeTexts :many
 WITH waiting AS (
-    SELECT m.id, m.order_id, r.email, m.subject, m.body, m.message_id
+    SELECT m.id, m.order_id, m.subject, m.body, m.message_id,
+        coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id), '')::text AS email
     FROM messages AS m
-    JOIN recipients AS r ON r.order_id = m.order_id
     WHERE m.order_id = ANY($1::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
         AND (m.lease_until IS NULL OR m.lease_until <= $2::timestamptz)
-    FOR UPDATE OF m
+    FOR UPDATE
 )
 UPDATE messages AS m
 SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1
 FROM waiting AS w
-WHERE m.id = w.id
+WHERE m.id = ANY (ARRAY (SELECT waiting.id FROM waiting WHERE waiting.email <> '')) AND m.id = w.id
 RETURNING w.id, w.order_id, w.email, w.subject, w.body, w.message_id
 `
 

@@ -225,7 +225,7 @@ SET status = moved.status, reference = moved.reference, version = moved.version,
     cancelled_at = coalesce(payments.cancelled_at, $2)
 FROM (SELECT unnest($3::uuid[]) AS order_id, unnest($4::text[]) AS status, unnest($5::text[]) AS reference,
         unnest($6::bigint[]) AS version) AS moved
-WHERE payments.order_id = moved.order_id
+WHERE payments.order_id = ANY ($3::uuid[]) AND payments.order_id = moved.order_id
 `
 
 type MovePaymentsParams struct {
@@ -254,20 +254,21 @@ func (q *Queries) MovePayments(ctx context.Context, arg MovePaymentsParams) erro
 const takeAttempts = `-- name: TakeAttempts :many
 WITH taken AS (
     DELETE FROM attempts
-    WHERE attempts.id IN (
+    WHERE attempts.id = ANY (ARRAY (
         SELECT pending.id
         FROM attempts AS pending
         WHERE pending.state = 'pending' AND pending.next_at < $1 AND coalesce(pending.lease_until < $1, true)
         ORDER BY pending.next_at
         LIMIT 100
         FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempts.cause
 )
 SELECT taken.id, taken.order_id, taken.kind, greatest(taken.tries, 1)::integer AS tries, taken.cause,
     payments.amount, payments.currency, payments.token, payments.reference
 FROM taken
 JOIN payments ON payments.order_id = taken.order_id
+WHERE payments.order_id = ANY (ARRAY (SELECT taken.order_id FROM taken))
 `
 
 type TakeAttemptsRow struct {
