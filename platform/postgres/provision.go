@@ -202,10 +202,10 @@ func rights(plan Plan, module, password string) []string {
 		"ALTER ROLE " + migrate + " SET statement_timeout = 0",
 		"ALTER ROLE " + migrate + " SET idle_in_transaction_session_timeout = 0",
 		"ALTER ROLE " + runtime + " SET search_path = " + schema,
-		// A connection plans a statement once, for all values, and by an index: every statement of a module has one. Left to itself it plans
-		// some of them each time, and may keep a plan that reads the whole table, made while the table was empty, until the next ANALYZE.
-		// A plan for all values takes LIMIT $1 for a tenth of the table, and would join so much by reading all of the other side.
-		// What does read a whole table costs a fantastic sum then, and must not be compiled for that.
+		// A connection plans a statement once, for all values: left to itself it plans some of them
+		// each time. It keeps the plan until the next ANALYZE, so one that is made while a table is
+		// empty must not read all of it. A report has to, and does: its scans only cost a fantastic
+		// sum, for which they must not be compiled. What releases before this one set is taken back.
 		"ALTER ROLE " + runtime + " SET plan_cache_mode = force_generic_plan",
 		"ALTER ROLE " + runtime + " SET enable_seqscan = off",
 		"ALTER ROLE " + runtime + " RESET enable_hashjoin",
