@@ -74,6 +74,7 @@ long-topologies: build
 	@deploy/test-compose.sh
 	@echo "Moving modules, cutting networks, and other long tests …"
 	@SHOP_LONG=1 go test -count=1 -timeout 60m -skip '$(MATRIX)' ./test/faults
+	@bin/seam postgres -- go test -count=1 -timeout 60m ./test/saga -rapid.checks=300
 
 # Every fault to the monolith and to the split shop, then a shop without each safeguard.
 .PHONY: long-faults

@@ -18,8 +18,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Half a minute to a minute. The command line may ask for more: -rapid.checks=1000.
-	if err := flag.Set("rapid.checks", "100"); err != nil {
+	// A minute or so. The command line may ask for more: -rapid.checks=1000.
+	if err := flag.Set("rapid.checks", "50"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
