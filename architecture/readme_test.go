@@ -33,7 +33,7 @@ var readme = rule{
 			text: "once the order is paid", want: "between <!-- events --> is not"},
 		{name: "a table is added", file: "migrations/payments/0002_fees.sql", text: "-- +goose Up\nCREATE TABLE fees (id uuid);", want: "between <!-- map --> is not"},
 		{name: "a module loses its process", file: "cmd/payments/", want: "between <!-- map --> is not"},
-		{name: "a handler is removed", file: "modules/notifications/events.go", old: "events.OnBatch(m.onOrdersConfirmed),", text: "", want: "between <!-- map --> is not"},
+		{name: "a handler is removed", file: "modules/notifications/events.go", old: "events.OnBatch(m.onOrdersConfirmed).Linger(),", text: "", want: "between <!-- map --> is not"},
 		{name: "the map was drawn by hand", file: Readme, old: "flowchart LR", text: "flowchart TB", want: "between <!-- map --> is not"},
 		{name: "a marker is lost", file: Readme, old: "<!-- /events -->", text: "", want: "has no place for the events"},
 	},

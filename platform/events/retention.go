@@ -22,7 +22,7 @@ const (
 
 // idAt is the least id that is made at that time or later. Ids begin with the milliseconds of their
 // making (UUIDv7, RFC 9562), so the primary key finds rows by age, and no further index has to be
-// written for each event.
+// written for each event. One with another kind of id is handled as any, and not forgotten.
 func idAt(t time.Time) (id uuid.UUID) {
 	binary.BigEndian.PutUint64(id[:], uint64(max(0, t.UnixMilli()))<<16) //nolint:gosec // it is never below 0
 	return id
