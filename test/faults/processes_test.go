@@ -80,6 +80,17 @@ func killEach(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 }
 
+// The façade is killed again and again: the orders that it waits for are placed, and their customers
+// do not know it.
+func killFacade(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	victims := s.alive()
+	facade := victims[slices.IndexFunc(victims, func(p *topology.Process) bool { return p.Name == "gateway" })]
+	for _, moment := range moments(r, 6) {
+		progress(moment)
+		s.restart(t, facade, func() error { return facade.Signal(os.Kill) })
+	}
+}
+
 // A rolling restart: each process finishes what it has, and the next one goes on.
 func stopEach(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victims := s.alive()
