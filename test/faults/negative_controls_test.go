@@ -51,7 +51,7 @@ var controls = []control{
 		do: dieAt("committed, not published", "orders"), red: []string{answered}},
 	{without: "stored answers", sabotage: sabotage{dropAnswers}, split: true, do: killFacade, red: []string{storedOnce}},
 	{without: "an end of idle transactions", sabotage: sabotage{leaveOpen}, do: nothing, red: []string{givenBack}},
-	{without: "commits on disk", sabotage: sabotage{commitLater}, do: killPostgres, red: []string{storedOnce}},
+	{without: "commits on disk", sabotage: sabotage{commitLater}, do: killPostgresOften, red: []string{storedOnce}},
 	{without: "one key for all tries", sabotage: sabotage{changeKeys}, do: nothing, red: []string{onlyAsked, paidOnce}},
 	{without: "dead letters", sabotage: sabotage{dropFailures}, do: poisonEvents, red: []string{deadLetters, reached}},
 	{without: "full scans", sabotage: sabotage{skipEvents}, do: nothing, red: []string{"every outbox is drained"}},

@@ -27,6 +27,11 @@ func killPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.losePostgres(t, moments(r, 2), progress, s.Server.Kill)
 }
 
+// It is killed so often that it is killed in the moment after an order's commit.
+func killPostgresOften(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+	s.losePostgres(t, moments(r, 6), progress, s.Server.Kill)
+}
+
 func (s *shop) losePostgres(t *testing.T, moments []float64, progress func(float64), end func() error) {
 	t.Helper()
 	for _, moment := range moments {
