@@ -51,5 +51,6 @@ func TestNothingLingersForLong(t *testing.T) {
 	s.cfg.Linger = time.Hour
 	stop = s.runConsumer(t, events.NewConsumer(s.listener, s.bus, []events.Handler{events.OnBatch(insertAll).Linger()}, s.cfg, s.log))
 	s.publish(t.Context(), t, "two")
+	time.Sleep(50 * time.Millisecond) // it has arrived, and lingers
 	stop()
 }

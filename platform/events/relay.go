@@ -97,8 +97,8 @@ type queue struct {
 }
 
 // publishers bounds how many batches of a topic are being published at a time. The memory bus takes
-// as long as the slowest module that listens, and a handler may linger: those that do not get the
-// next events meanwhile.
+// as long as the slowest module that listens, which may linger; meanwhile the others get the next
+// events. So events of one topic may overtake each other.
 const publishers = 32
 
 // room is how many events the queue takes now. What finds none waits for the poll: whoever commits

@@ -9,6 +9,11 @@ import (
 	"example.com/shop/platform/events"
 )
 
+// idMade is SQL for an id that was made at that time, which is SQL, too.
+func idMade(at string) string {
+	return "(lpad(to_hex((extract(epoch FROM " + at + ") * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid"
+}
+
 func TestReplayIsHarmless(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -41,7 +46,7 @@ CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXEC
 `)}})
 	_, err := s.teller.Exec(t.Context(), `
 		INSERT INTO outbox (id, topic, key, payload, headers, published_at)
-		SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, 'nobody.listens.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
+		SELECT `+idMade(`now()`)+`, 'nobody.listens.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +79,7 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	// stays at any age.
 	_, err := s.teller.Exec(t.Context(), `
 		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
-		SELECT (lpad(to_hex((extract(epoch FROM now() - age) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES
+		SELECT `+idMade(`now() - age`)+`, topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES
 			('nobody.listens.v1', 'old', interval '2h', interval '2h'),
 			('nobody.listens.v1', 'old, replayed', '2h', '0s'),
 			('nobody.listens.v1', 'old, of v0.1.0', '2h', NULL), -- which sets no published_at when it writes, nor does the relay
@@ -85,13 +90,13 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	}
 	_, err = s.listener.Exec(t.Context(), `
 		INSERT INTO inbox (event_id, topic, handled_at)
-		SELECT (lpad(to_hex((extract(epoch FROM now() - age) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, 't', now() - age FROM unnest(ARRAY[interval '3h', '90min']) AS age`)
+		SELECT `+idMade(`now() - age`)+`, 't', now() - age FROM unnest(ARRAY[interval '3h', '90min']) AS age`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.listener.Exec(t.Context(), `
 		INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, failed_at, next_at, dead_at)
-		SELECT (lpad(to_hex((extract(epoch FROM now() - interval '9h') * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid, 't', '', '{}', 3, kind, now() - interval '9h', now() + next, now() - dead FROM (VALUES
+		SELECT `+idMade(`now() - interval '9h'`)+`, 't', '', '{}', 3, kind, now() - interval '9h', now() + next, now() - dead FROM (VALUES
 			('long dead', interval '0h', interval '4h'),
 			('just dead', '0h', '2h'),
 			('old, still tried', '1h', NULL)) AS v (kind, next, dead)`)

@@ -60,14 +60,14 @@ type believed struct {
 }
 
 const (
-	believeFor  = time.Minute // or until it expires; a key that an issuer takes back is asked for no sooner
+	believeFor  = time.Minute // or until it expires; for so long a key counts that its issuer has taken back
 	believeMost = 4096        // tokens; those go first that have not been seen for longest
 )
 
 // NewVerifier reads the key or, when there is none, asks the issuer for its keys.
 func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 	accept := &oidc.Config{ClientID: cfg.Audience, SupportedSigningAlgs: algorithms}
-	believed, err := lru.New[string, believed](believeMost)
+	cache, err := lru.New[string, believed](believeMost)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 		if err != nil {
 			return nil, fmt.Errorf("AUTH_PUBLIC_KEY: %w", err)
 		}
-		return &Verifier{oidc.NewVerifier(cfg.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, accept), believed}, nil
+		return &Verifier{oidc.NewVerifier(cfg.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, accept), cache}, nil
 	}
 	// The library keeps this client for later, when an unknown key id makes it fetch the keys again.
 	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(keysHold, failureHolds)})
@@ -84,7 +84,7 @@ func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set AUTH_PUBLIC_KEY, or AUTH_ISSUER to an issuer that can be reached: %w", err)
 	}
-	return &Verifier{issuer.VerifierContext(ctx, accept), believed}, nil
+	return &Verifier{issuer.VerifierContext(ctx, accept), cache}, nil
 }
 
 // verify takes an Authorization header. Signature, algorithm, issuer, audience and expiry are the library's to check.
