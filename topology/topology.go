@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -219,6 +220,9 @@ func (s *Shop) env(more ...string) []string {
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
 	if !s.options.Facade {
 		env = append(env, "DRAIN_AFTER=0s") // these processes stop all together, so nobody has to be sent elsewhere first
+	}
+	if s.Broker != nil && len(s.options.Split)+2 > runtime.NumCPU() {
+		env = append(env, "GOMAXPROCS=1") // more processes than cores: deploy/TUNING.md says why
 	}
 	own := s.Addresses()
 	for _, m := range Modules {
