@@ -23,25 +23,21 @@ type placement struct {
 }
 
 // place stores a new order at the prices that inventory quotes now, once per idempotency key. The
-// answer to a key that was used is looked up before the quote: it stays what it was, whatever the
-// products cost by now.
+// answer to a key that was used stays what it was, whatever the products cost by now, and even
+// while they cannot be priced.
 func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
-	answer, ok, err := idempotency.Stored[*orderOutput](ctx, m.db, key)
-	if err != nil || ok {
-		return answer, err
-	}
-	lines, err := m.price(ctx, p.lines)
+	lines, price, err := m.price(ctx, p.lines)
 	if err != nil {
-		return nil, err
-	}
-	amount, currency, err := total(lines)
-	if err != nil {
+		answer, known, lookupErr := idempotency.Stored[*orderOutput](ctx, m.db, key)
+		if known || lookupErr != nil {
+			return answer, lookupErr
+		}
 		return nil, err
 	}
 	now := m.now().Truncate(time.Microsecond) // as PostgreSQL keeps it, so that the answer is what will be read
 	return m.placing.Do(ctx, newOrder{
 		placement: p, key: key, cause: events.CauseOf(ctx), id: uuid.Must(uuid.NewV7()), priced: lines,
-		total: ordersapi.Money{Amount: amount, Currency: currency}, placedAt: now, deadline: now.Add(m.cfg.Deadline),
+		total: price, placedAt: now, deadline: now.Add(m.cfg.Deadline),
 	})
 }
 

@@ -9,10 +9,10 @@ import (
 	"example.com/shop/modules/orders/ordersapi"
 )
 
-// price asks inventory for the name and the price of every product. It is the one call to another
-// module that a customer waits for; after errNoQuote the same request will do once inventory is
-// back.
-func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, error) {
+// price asks inventory for the name and the price of every product, and returns their total too. It
+// is the one call to another module that a customer waits for; after errNoQuote the same request
+// will do once inventory is back.
+func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, ordersapi.Money, error) {
 	// A sku that is in two lines is asked for twice, which inventory answers once.
 	skus := make([]string, len(lines))
 	for i, l := range lines {
@@ -22,20 +22,21 @@ func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLin
 	switch {
 	case err == nil:
 	case ctx.Err() != nil: // the caller has left or has waited too long, which is not inventory's fault
-		return nil, fmt.Errorf("quote: %w", ctx.Err())
+		return nil, ordersapi.Money{}, fmt.Errorf("quote: %w", ctx.Err())
 	default:
-		return nil, fmt.Errorf("%w: %w", errNoQuote, err)
+		return nil, ordersapi.Money{}, fmt.Errorf("%w: %w", errNoQuote, err)
 	}
 	priced := make([]pricedLine, len(lines))
 	for i, l := range lines {
 		n := slices.IndexFunc(quotes, func(q inventoryapi.Quote) bool { return q.SKU == l.SKU })
 		if n < 0 {
-			return nil, errUnknownSKU
+			return nil, ordersapi.Money{}, errUnknownSKU
 		}
 		priced[i] = pricedLine{
 			sku: l.SKU, name: quotes[n].Name, quantity: int32(l.Quantity),
 			unitPrice: quotes[n].Price.Amount, currency: quotes[n].Price.Currency,
 		}
 	}
-	return priced, nil
+	amount, currency, err := total(priced)
+	return priced, ordersapi.Money{Amount: amount, Currency: currency}, err
 }

@@ -2,11 +2,11 @@
 // answer is written in the transaction of the effect, into the module's own schema: there is never an effect
 // without its answer, nor an answer without its effect, and both move together.
 //
-//	Stored ──found──▶ the same answer           no lock, no quote, no transaction
-//	   │ not found
+//	what comes before, such as a quote ──fails──▶ Stored ──found──▶ the same answer
+//	   │ done                                        └──not found──▶ that failure
 //	DoTx: try the keys' locks ──taken──▶ ErrRunning, at once
 //	   │ ours until commit
-//	look again ──found──▶ the same answer       another committed between Stored and the lock
+//	look for answers ──found──▶ the same answer
 //	   │ not found
 //	effect, insert the answer, commit
 package idempotency
@@ -60,7 +60,7 @@ func NewKey(subject, route, key string, request any) Key {
 	return Key{scope: route + "\n" + subject, key: key, hash: hash[:]}
 }
 
-// Stored returns the answer that was already given. It is asked before anything expensive or external, so that a
+// Stored returns the answer that was already given. It is asked when something fails that comes before DoTx, so that a
 // repetition succeeds even while what it once needed is down.
 func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok bool, err error) {
 	if key.err != nil {
