@@ -16,17 +16,16 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// takeTurn lets one batch of the module run at a time, over all its processes: without it two
-// consumers deadlock on each other's rows and inbox keys.
+// takeTurn takes a lock, so that one batch of the module runs at a time over all its processes.
+// Without it two consumers deadlock on each other's rows and inbox keys.
 const takeTurn = `-- name: TakeTurn
 	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
 
-// apply handles the events that the module has not handled yet, and commits effects and inbox rows
-// together. A process that dies before the commit has done nothing, and one that dies after it has
-// not acknowledged: in either case the events are delivered again.
+// apply handles those events of the batch that the module has not handled yet, and commits their
+// effects together with their inbox rows. A crash before the commit leaves no effect, and one after
+// it leaves the events unacknowledged: in either case they are redelivered.
 //
-// All are taken for new first, as they nearly always are; one that is not fails its inbox row, and
-// then each is looked up.
+// It first takes all for new, as nearly always; if an inbox row is refused, it looks up which are.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
 	if !notFresh(err) {
@@ -41,9 +40,9 @@ func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	})
 }
 
-// applyTx handles the events and writes their inbox rows, which travel with the handlers' first
-// statement. PostgreSQL refuses the row of an event that was handled already, and of one in the
-// failed table, which is the retries', by NOT NULL.
+// applyTx handles the events and inserts their inbox rows, which are sent with the handlers' first
+// statement. The primary key refuses an event that was handled already, and NOT NULL one in the
+// failed table, which is for the retries to handle.
 func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) error {
 	ids, topics := make([]string, len(batch)), make([]string, len(batch))
 	for i, m := range batch {
@@ -62,14 +61,13 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 	return nil
 }
 
-// notFresh says that PostgreSQL has refused an inbox row.
+// notFresh reports whether PostgreSQL refused an inbox row.
 func notFresh(err error) bool {
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && refused.TableName == "inbox"
 }
 
-// freshTx returns the events that are neither handled nor failed, each once: the bus may have
-// delivered one twice.
+// freshTx returns the events that are neither handled nor failed, without duplicates in the batch.
 func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*message.Message, error) {
 	byID := map[string]*message.Message{}
 	for _, m := range batch {
@@ -78,7 +76,8 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 	postgres.QueueSQL(tx, takeTurn)
 	rows, err := tx.Query(ctx, `-- name: ReadInbox
 		SELECT e.id::text FROM unnest($1::uuid[]) AS e (id)
-		WHERE (SELECT event_id FROM inbox WHERE event_id = e.id) IS NULL AND (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL`,
+		WHERE (SELECT event_id FROM inbox WHERE event_id = e.id) IS NULL
+		AND (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL`,
 		slices.Collect(maps.Keys(byID)))
 	if err != nil {
 		return nil, fmt.Errorf("read inbox: %w", err)
@@ -93,8 +92,8 @@ func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*messa
 	return fresh, nil
 }
 
-// handle runs the handler of the group's topic, in a span that belongs to the trace of its event,
-// or is linked to those of all.
+// handle runs the handler of the group's topic, in a span that belongs to the event's trace, or is
+// linked to those of several events.
 func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Message) error {
 	topic := group[0].Metadata[headerTopic]
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
@@ -111,13 +110,13 @@ func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Messa
 	if !ok {
 		return fmt.Errorf("no handler for %s", topic)
 	}
-	// A handler that ignored its time may call it a success, which only the commit would find out, and blame on the database.
+	// A handler may ignore its deadline and return nil: then the commit would fail instead.
 	err := handler.run(ctx, tx, group)
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", errTooSlow, errors.Join(err, ctx.Err()))
 	}
 	if err != nil {
-		if !notFresh(err) { // which is no fault of the handler's
+		if !notFresh(err) { // which is not the handler's fault
 			span.RecordError(err)
 			span.SetStatus(codes.Error, "")
 		}

@@ -18,27 +18,27 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// gate is a fact whose handler waits, so that what comes meanwhile is one batch.
+// gate is an event whose handler blocks, so that what arrives meanwhile is one batch.
 type gate struct{ happened }
 
-func (gate) Topic() string { return "teller.gate.v1" }
+func (gate) Topic() string { return "publisher.gate.v1" }
 
-// changed is a fact of an aggregate.
+// changed is an event of an aggregate.
 type changed struct {
 	ID      string `json:"id"`
 	Version int64  `json:"version"`
 }
 
-func (changed) Topic() string { return "teller.changed.v1" }
+func (changed) Topic() string { return "publisher.changed.v1" }
 
 func (c changed) Aggregate() (id string, version int64) { return c.ID, c.Version }
 
-// removed is another fact of an aggregate.
+// removed is another event of an aggregate.
 type removed struct{ changed }
 
-func (removed) Topic() string { return "teller.removed.v1" }
+func (removed) Topic() string { return "publisher.removed.v1" }
 
-// messageOf is what the bus has of an event, by its cause.
+// messageOf returns the message of an event with a cause.
 func messageOf(t *testing.T, ev events.Event, cause events.Cause) *message.Message {
 	t.Helper()
 	payload, err := json.Marshal(ev)
@@ -55,9 +55,11 @@ func messageOf(t *testing.T, ev events.Event, cause events.Cause) *message.Messa
 	return m
 }
 
-// batch has a consumer take the messages in this order, as one batch, and returns what the bus was
-// answered for each, and the consumer's end.
-func (s *shop) batch(t *testing.T, handlers []events.Handler, messages ...*message.Message) (answers []error, stop func()) {
+// batch delivers the messages to a consumer as one batch, in this order. It returns how each was
+// acknowledged, and stop, which ends the consumer.
+func (s *shop) batch(
+	t *testing.T, handlers []events.Handler, messages ...*message.Message,
+) (answers []error, stop func()) {
 	t.Helper()
 	entered, proceed := make(chan struct{}), make(chan struct{})
 	handlers = append(handlers, events.On(func(context.Context, pgx.Tx, gate) error {
@@ -66,7 +68,7 @@ func (s *shop) batch(t *testing.T, handlers []events.Handler, messages ...*messa
 		return nil
 	}))
 	s.cfg.ConsumerBatch = max(s.cfg.ConsumerBatch, len(messages))
-	consumer := events.NewConsumer(s.listener, s.bus, handlers, s.cfg, s.log)
+	consumer := events.NewConsumer(s.subscriber, s.bus, handlers, s.cfg, s.log)
 	stop = s.runConsumer(t, consumer)
 	open := sync.OnceFunc(func() { close(proceed) })
 	t.Cleanup(open)
@@ -94,7 +96,7 @@ func mustBeAcknowledged(t *testing.T, answers []error) {
 	}
 }
 
-// insertAll is a handler for a batch, in one statement. One thing fails it.
+// insertAll is a batch handler of one statement, which fails for one thing.
 func insertAll(_ context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
 	var things []string
 	for _, d := range batch {
@@ -107,12 +109,12 @@ func insertAll(_ context.Context, tx pgx.Tx, batch []events.Delivery[happened]) 
 	return nil
 }
 
-// A handler for batches has all of one in a call, in their order, each with its cause, and what it
-// publishes for each has that.
+// A batch handler gets all events in one call, in order, each with its cause, which the events that
+// it publishes keep.
 func TestABatchIsOneCall(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
+	answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
 	var mu sync.Mutex
 	var calls [][]string
 	handler := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
@@ -142,17 +144,17 @@ func TestABatchIsOneCall(t *testing.T) {
 	if diff := cmp.Diff([][]string{want}, calls); diff != "" {
 		t.Errorf("calls: %s", diff)
 	}
-	expect(t, s.listener, 12, "SELECT count(*) FROM effects WHERE times = 1")
-	expect(t, s.listener, 12, `SELECT count(*) FROM outbox WHERE topic = 'listener.answered.v1'
+	expect(t, s.subscriber, 12, "SELECT count(*) FROM effects WHERE times = 1")
+	expect(t, s.subscriber, 12, `SELECT count(*) FROM outbox WHERE topic = 'subscriber.answered.v1'
 		AND headers->>'correlationid' = 'request-' || key AND headers->>'actor' = 'customer:' || key
 		AND headers->>'traceparent' LIKE '00-' || lpad(to_hex(key::int + 1), 32, '0') || '-%'`)
 }
 
-// A handler for one event at a time has the cause of each, in a batch, too.
+// In a batch, too, a handler of single events has the cause of each.
 func TestAnEventOfABatchHasItsOwnCause(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
+	answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
 	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
 		return answers.PublishTx(ctx, tx, answered{h})
 	})
@@ -163,11 +165,10 @@ func TestAnEventOfABatchHasItsOwnCause(t *testing.T) {
 	}
 	acknowledged, _ := s.batch(t, []events.Handler{handler}, messages...)
 	mustBeAcknowledged(t, acknowledged)
-	expect(t, s.listener, 5, "SELECT count(*) FROM outbox WHERE headers->>'correlationid' = 'request-' || key")
+	expect(t, s.subscriber, 5, "SELECT count(*) FROM outbox WHERE headers->>'correlationid' = 'request-' || key")
 }
 
-// Each topic has its handler, and those of a batch are called as few times as the order of each
-// aggregate's events allows.
+// Each topic's handler is called as few times as the order of each aggregate's events allows.
 func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ batch, want []string }{
@@ -237,9 +238,9 @@ func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 	}
 }
 
-// A batch with an event that fails is taken apart, and what its handlers had published and queued
-// is not there twice, or for nothing.
-func TestABatchThatFailsIsTakenApart(t *testing.T) {
+// A failed batch is handled one by one, and what its handlers had published and queued is neither
+// there twice nor left over.
+func TestABatchThatFailsIsSplit(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]func(context.Context, pgx.Tx, []events.Delivery[happened]) error{
 		"the handler fails": insertAll,
@@ -258,7 +259,7 @@ func TestABatchThatFailsIsTakenApart(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
 			s.cfg.MaxAttempts = 1
-			answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
+			answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
 			publishing := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
 				for _, d := range batch {
 					if err := answers.PublishTx(events.WithCause(ctx, d.Cause), tx, answered{d.Event}); err != nil {
@@ -273,10 +274,10 @@ func TestABatchThatFailsIsTakenApart(t *testing.T) {
 			}
 			acknowledged, _ := s.batch(t, []events.Handler{publishing}, messages...)
 			mustBeAcknowledged(t, acknowledged)
-			expect(t, s.listener, 4, "SELECT count(*) FROM effects WHERE times = 1")
-			expect(t, s.listener, 4, "SELECT count(*) FROM outbox WHERE key <> 'poison'")
-			expect(t, s.listener, 4, "SELECT count(*) FROM outbox")
-			expect(t, s.listener, 1, `SELECT count(*) FROM failed
+			expect(t, s.subscriber, 4, "SELECT count(*) FROM effects WHERE times = 1")
+			expect(t, s.subscriber, 4, "SELECT count(*) FROM outbox WHERE key <> 'poison'")
+			expect(t, s.subscriber, 4, "SELECT count(*) FROM outbox")
+			expect(t, s.subscriber, 1, `SELECT count(*) FROM failed
 				WHERE dead_at IS NOT NULL AND key = 'poison' AND reason LIKE '%it is broken%'`)
 		})
 	}

@@ -11,13 +11,13 @@ import (
 	"example.com/shop/platform/traceparent"
 )
 
-// Header names of a cause, from W3C Trace Context and CloudEvents. A tenant header is reserved and not set.
+// Header names of a cause (W3C Trace Context, CloudEvents). A tenant header is reserved, not set.
 const (
 	headerCorrelation = "correlationid"
 	headerActor       = "actor"
 )
 
-// Origin is the request that caused an event, however many events lie between.
+// Origin identifies the request that caused an event, directly or through other events.
 type Origin struct {
 	CorrelationID string // the request's id
 	Actor         string // who asked: role:subject, or system
@@ -25,16 +25,16 @@ type Origin struct {
 
 type originKey struct{}
 
-// WithOrigin returns a context whose events carry the origin. The web middleware calls it for each request.
+// WithOrigin returns a context whose events carry the origin.
 func WithOrigin(ctx context.Context, origin Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, origin)
 }
 
-// Cause is why something happens, in a form that a row can keep: the trace, and the origin. An event's headers hold it; an intent that a
-// worker acts on later keeps it as well, so that what the worker publishes still belongs to the request that began it.
+// Cause is a trace and an origin, in a form that a row can store. An event's headers hold it, and
+// so does a job, so that what is published later still belongs to the request that caused it.
 type Cause map[string]string
 
-// CauseOf is the cause of whatever is done under ctx.
+// CauseOf returns the cause of what is done under ctx.
 func CauseOf(ctx context.Context) Cause {
 	origin, ok := ctx.Value(originKey{}).(Origin)
 	if !ok {
@@ -45,19 +45,19 @@ func CauseOf(ctx context.Context) Cause {
 	return cause
 }
 
-// WithCause returns a context in which what is done has the cause that was kept.
+// WithCause returns a context whose events have the stored cause.
 func WithCause(ctx context.Context, cause Cause) context.Context {
 	ctx = traceparent.Propagator{}.Extract(ctx, propagation.MapCarrier(cause))
 	return WithOrigin(ctx, Origin{CorrelationID: cause[headerCorrelation], Actor: cause[headerActor]})
 }
 
-// Names of headers that more than one place reads: watermill's metadata have the same.
+// Header names that several files read. Watermill's metadata has the same names.
 const (
 	headerTopic = "type"
 	headerKey   = "subject" // the aggregate's id
 )
 
-// headersOf describes the event by CloudEvents attributes, and carries on the cause that ctx knows.
+// headersOf returns the event's CloudEvents attributes and the cause of ctx.
 func (o *Outbox) headersOf(ctx context.Context, id string, ev Event) message.Metadata {
 	headers := message.Metadata(CauseOf(ctx))
 	if headers[headerCorrelation] == "" {

@@ -6,33 +6,32 @@ import (
 	"time"
 )
 
-// Config holds the windows and sizes of delivery. The defaults suit a laptop and a small production.
+// Config holds the sizes and times of delivery. The defaults suit a laptop or a small production.
 type Config struct {
-	// How many events of a topic the relay gives to the bus at once. Ten times as many of each wait
-	// in memory, and more for the poll.
+	// How many events of a topic the relay publishes in one call. Ten times as many wait in memory.
 	RelayBatch int `env:"EVENTS_RELAY_BATCH" envDefault:"100"`
-	// How many events a consumer applies in one transaction.
+	// How many events a consumer handles in one transaction.
 	ConsumerBatch int `env:"EVENTS_CONSUMER_BATCH" envDefault:"100"`
-	// How long events wait for others, that go to handlers which linger: one transaction for many.
+	// How long events of handlers that linger wait for others, to share a transaction.
 	Linger time.Duration `env:"EVENTS_LINGER" envDefault:"50ms"`
-	// How often relay and retries look for work that nothing woke them for.
+	// How often relay and retries look for work without being woken.
 	Poll time.Duration `env:"EVENTS_POLL" envDefault:"1s"`
-	// How many times an event is tried before it is a dead letter.
+	// After how many failed attempts an event becomes a dead letter.
 	MaxAttempts int `env:"EVENTS_MAX_ATTEMPTS" envDefault:"8"`
 	// The pause before the first retry; it doubles with each attempt.
 	RetryBase time.Duration `env:"EVENTS_RETRY_BASE" envDefault:"1s"`
 	// The longest pause between two retries.
 	RetryMax time.Duration `env:"EVENTS_RETRY_MAX" envDefault:"5m"`
-	// How long after it was written a published event is kept and can be replayed.
+	// How long a published event is kept after it was written, and can be replayed.
 	OutboxRetention time.Duration `env:"EVENTS_OUTBOX_RETENTION" envDefault:"168h"`
-	// How long handled events are remembered; longer than any outbox keeps them, or a replay would apply them twice. The difference
-	// is also how long a replay may wait for a bus that is down.
+	// How long handled events are remembered: longer than any outbox keeps them, or a replay would
+	// apply them twice. The difference is how long a replay may wait for a bus that is down.
 	InboxRetention time.Duration `env:"EVENTS_INBOX_RETENTION" envDefault:"336h"`
-	// How long a dead letter waits to be redriven. It holds the event as it came, personal data and all, so it may not stay for ever.
+	// How long a dead letter is kept to be redriven, with the personal data in it.
 	DeadRetention time.Duration `env:"EVENTS_DEAD_RETENTION" envDefault:"720h"`
 }
 
-// Validate refuses what would make a loop spin, stand still, or forget what it must still know.
+// Validate refuses values with which a loop would spin or stand still, or a replay apply twice.
 func (c Config) Validate() error {
 	var errs []error
 	for _, size := range []struct {
@@ -59,14 +58,15 @@ func (c Config) Validate() error {
 		{"EVENTS_DEAD_RETENTION", c.DeadRetention},
 	} {
 		if window.value <= 0 {
-			errs = append(errs, fmt.Errorf("%s must be longer than nothing", window.name))
+			errs = append(errs, fmt.Errorf("%s must be greater than 0", window.name))
 		}
 	}
 	if c.Linger < 0 {
 		errs = append(errs, errors.New("EVENTS_LINGER must not be below 0"))
 	}
 	if c.InboxRetention <= c.OutboxRetention {
-		errs = append(errs, errors.New("EVENTS_INBOX_RETENTION must be longer than EVENTS_OUTBOX_RETENTION, or a replay would apply events twice"))
+		errs = append(errs, errors.New("EVENTS_INBOX_RETENTION must be longer than EVENTS_OUTBOX_RETENTION, "+
+			"or a replay would apply events twice"))
 	}
 	return errors.Join(errs...)
 }

@@ -13,21 +13,21 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// txLimit bounds one transaction, so that a loop that is told to stop does stop.
+// txLimit bounds one transaction, so that a loop stops soon after its context ends.
 const txLimit = 30 * time.Second
 
-// errNoConnection says that the database was not reached, or was lost in mid-transaction: no event is to blame for that.
+// errNoConnection means that the database was not reached, or was lost in mid-transaction.
 var errNoConnection = errors.New("no connection to the database")
 
-// errUnreachable says that a new connection could not be made, or that the database has not
-// answered on the one there is. The next try would wait as long and fail as well.
+// errUnreachable means that no new connection could be made, or that the database has not answered
+// on the existing one. The next try would wait as long and fail as well.
 var errUnreachable = fmt.Errorf("%w: it cannot be reached", errNoConnection)
 
-// reachAgain is the pause between two tries to reach a database that is away.
+// reachAgain is the pause between two tries to reach the database.
 const reachAgain = 250 * time.Millisecond
 
-// ownConn is a connection that the delivery of one module keeps to itself, so that requests which exhaust the pool never hold it
-// up. Loops that share one take turns.
+// ownConn is a connection reserved for the delivery of one module, so that requests which exhaust
+// the pool do not delay it. Loops that share it use it one at a time.
 type ownConn struct {
 	db    *postgres.DB
 	limit time.Duration // of one transaction
@@ -37,9 +37,9 @@ type ownConn struct {
 
 func newOwnConn(db *postgres.DB) *ownConn { return &ownConn{db: db, limit: txLimit} }
 
-// inTx runs f in a transaction, connecting first when there is no connection or it was lost. The
-// transaction is rolled back when f fails. It has a time limit of its own, which begins when the
-// connection is free. When ctx ends, connecting is interrupted, and a transaction is not.
+// inTx runs f in a transaction, and rolls it back when f fails. It connects first unless a
+// connection is open. The time limit begins when the connection is free. When ctx ends, connecting
+// is interrupted, and a transaction is not.
 func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,15 +52,15 @@ func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.T
 	switch {
 	case err == nil || !c.conn.IsClosed():
 		return err
-	case ctx.Err() == nil: // what a lost connection looks like depends on the moment, and f may have hidden it
+	case ctx.Err() == nil: // the error of a lost connection varies, and f may have hidden it
 		return fmt.Errorf("%w: %w", errNoConnection, err)
-	case errors.Is(err, postgres.ErrNoAnswer): // the limit closes the connection, too
+	case errors.Is(err, postgres.ErrNoAnswer): // the time limit closes the connection, too
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	return err
 }
 
-// connect makes a connection when there is none or it was lost.
+// connect opens a connection unless one is open.
 func (c *ownConn) connect(ctx context.Context) error {
 	if c.conn != nil && !c.conn.IsClosed() {
 		return nil
@@ -88,7 +88,7 @@ func (c *ownConn) reach(ctx context.Context) {
 	}
 }
 
-// answers asks the server, because a pooler lets its clients in without it.
+// answers pings the server, because a pooler accepts clients without one.
 func (c *ownConn) answers(ctx context.Context) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,12 +19,12 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// transientTries is how often an event is tried at once when PostgreSQL ends its transaction for others' sake.
+// transientTries bounds how often in a row a transiently failing event is tried.
 const transientTries = 5
 
-// Consumer applies the events that a module subscribes to, in batches: one transaction for up to
-// ConsumerBatch events. A batch that fails is taken apart and its events are tried one by one; one
-// that still fails goes to the module's failed table, so that it holds up nobody.
+// Consumer handles the events that a module subscribes to, in batches: one transaction for up to
+// ConsumerBatch events. When a batch fails, its events are handled one by one; one that still fails
+// goes to the module's failed table, so that it does not hold up the others.
 type Consumer struct {
 	conn     *ownConn
 	db       *postgres.DB
@@ -42,8 +42,7 @@ type Consumer struct {
 	forwarding  sync.WaitGroup
 }
 
-// NewConsumer returns the consumer of the database's module. Two handlers for one topic make it
-// panic.
+// NewConsumer returns the consumer of db's module. It panics if two handlers have the same topic.
 func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cfg Config, log *slog.Logger) *Consumer {
 	c := &Consumer{
 		conn: newOwnConn(db), db: db, bus: bus, handlers: map[string]Handler{}, cfg: cfg, log: log,
@@ -53,7 +52,7 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 	}
 	for _, h := range handlers {
 		if _, taken := c.handlers[h.topic]; taken {
-			// A mistake in the code, and one of the two would silently never run. An event has one effect on a module: one handler.
+			// A bug in the code: one of the two would never run.
 			panic("events: two handlers for " + h.topic)
 		}
 		c.handlers[h.topic] = h
@@ -63,11 +62,11 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 	return c
 }
 
-// Subscribe takes the module's place on the bus. Events published before it may pass the module by, so it comes before the first
-// relay runs; Run does the rest.
+// Subscribe subscribes to the handlers' topics. The memory bus does not deliver what was published
+// before it, so call it before the first relay runs. Run handles what arrives.
 func (c *Consumer) Subscribe(ctx context.Context) error {
 	for topic := range c.handlers {
-		// The subscription outlives the signal to stop: the relay still finishes its batch.
+		// The subscription outlives ctx, because the relay still finishes its batch.
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		c.unsubscribe = append(c.unsubscribe, cancel)
 		messages, err := c.bus.Subscribe(ctx, topic)
@@ -79,15 +78,14 @@ func (c *Consumer) Subscribe(ctx context.Context) error {
 	return nil
 }
 
-// forward merges the topics into one queue, from which batches are taken. The inbox knows an event
-// by the value of its id, so another spelling of it, such as upper case, becomes the usual one
-// here. And the metadata become what PostgreSQL can store: a failure keeps them, and an event that
-// a handler publishes keeps the cause.
+// forward merges the topics into one queue, from which batches are taken. It gives each id its
+// canonical spelling, because the inbox compares ids by value. And it drops from the metadata what
+// PostgreSQL cannot store, because failed rows and the events that a handler publishes keep it.
 func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 	for m := range messages {
 		id, err := uuid.Parse(m.UUID)
 		if err != nil {
-			c.log.Error("dropped a message that is no event", "topic", topic, "event_id", m.UUID, "error", err)
+			c.log.Error("dropped a message with an invalid event id", "topic", topic, "event_id", m.UUID, "error", err)
 			m.Ack()
 			continue
 		}
@@ -106,7 +104,7 @@ func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 	}
 }
 
-// Run applies what arrives and retries what failed until ctx ends; a transaction under way is finished.
+// Run handles and retries events until ctx ends; a transaction under way is finished.
 func (c *Consumer) Run(ctx context.Context) error {
 	defer c.conn.close(ctx)
 	g, ctx := errgroup.WithContext(ctx)
@@ -130,10 +128,9 @@ func (c *Consumer) receive(ctx context.Context) error {
 	}
 }
 
-// sitOut gives back what arrives, at once, until the database can be reached: another process of
-// the module may reach it.
+// sitOut nacks what arrives until the database can be reached: another process may reach it.
 func (c *Consumer) sitOut(ctx context.Context, cause error) {
-	c.log.WarnContext(ctx, "events are given back to the bus until the database can be reached", "error", cause)
+	c.log.WarnContext(ctx, "events are nacked until the database can be reached", "error", cause)
 	reached := make(chan struct{})
 	go func() {
 		defer close(reached)
@@ -149,7 +146,7 @@ func (c *Consumer) sitOut(ctx context.Context, cause error) {
 	}
 }
 
-// giveBack ends the subscriptions and refuses what has arrived and was not applied.
+// giveBack ends the subscriptions and nacks what has arrived and was not handled.
 func (c *Consumer) giveBack() {
 	close(c.stopping)
 	for _, cancel := range c.unsubscribe {
@@ -161,7 +158,7 @@ func (c *Consumer) giveBack() {
 	}
 }
 
-// collect takes what has already arrived. If all of it may linger, it waits for more.
+// collect returns a batch of what has already arrived. If all of it may linger, it waits for more.
 func (c *Consumer) collect(ctx context.Context, first *message.Message) []*message.Message {
 	batch, lingers := []*message.Message{first}, c.lingers(first)
 	enough := time.After(c.cfg.Linger)
@@ -190,11 +187,10 @@ func (c *Consumer) lingers(m *message.Message) bool {
 	return c.handlers[m.Metadata[headerTopic]].lingers
 }
 
-// consume applies the batch in one transaction or, when that fails, each event in one of its own:
-// with time of its own, so that a batch that took too long falls apart into events that do not.
-// What is left when ctx ends is given back, and so is what is left when the database or the
-// module's turn cannot be had: each further event would wait in vain, and no other process could
-// have it meanwhile.
+// consume handles the batch in one transaction or, when that fails, each event in one of its own,
+// with its own time limit: so a batch that took too long is split into events that do not. It nacks
+// what is left when ctx ends, when the database cannot be reached, or when the module's lock cannot
+// be had: each further event would wait in vain, and no other process could handle it meanwhile.
 func (c *Consumer) consume(ctx context.Context, batch []*message.Message) error {
 	err := c.apply(ctx, batch...)
 	alone := err != nil && len(batch) > 1
@@ -214,9 +210,8 @@ func (c *Consumer) consume(ctx context.Context, batch []*message.Message) error 
 	return err
 }
 
-// settle acknowledges an event once its effect or its failure is committed, and gives it back to
-// the bus otherwise: a database that is away cannot even keep the failure, and the bus is the one
-// that can wait. It returns why it gave the event back.
+// settle acknowledges an event once its effect or its failure is committed, and otherwise nacks it
+// and returns why: without a database not even a failure can be recorded, and the bus redelivers.
 func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) error {
 	for try := 1; transient(err) && !holdsUpAll(err) && ctx.Err() == nil && try < transientTries; try++ {
 		err = c.apply(ctx, m)
@@ -225,7 +220,7 @@ func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) er
 		err = c.recordFailure(ctx, m, err)
 	}
 	if err != nil {
-		c.log.WarnContext(ctx, "event given back to the bus", "event_id", m.UUID, "topic", m.Metadata[headerTopic], "error", err)
+		c.log.WarnContext(ctx, "event nacked", "event_id", m.UUID, "topic", m.Metadata[headerTopic], "error", err)
 		m.Nack()
 		return err
 	}

@@ -1,8 +1,8 @@
-// Package events delivers facts from one module to others: a transactional outbox, a relay, a bus,
+// Package events delivers events from one module to others: a transactional outbox, a relay, a bus,
 // and a consumer with an inbox.
 //
-// It promises that an event whose transaction committed is delivered to every subscribed module,
-// and that a handler's effect on its own database happens once per event, whatever dies in between:
+// It promises that an event whose transaction commits is delivered to every subscribed module, and
+// that a handler's effect on its own database happens once per event, whatever crashes in between:
 //
 //	use case ──┐ one transaction                 one transaction ┌── handler
 //	  state    │                                                 │   effect
@@ -10,7 +10,7 @@
 //	            at least once        at least once         once
 //
 // The bus may lose everything: published rows stay in the outbox and can be replayed, and the inbox
-// makes that harmless. Order is not promised; an event names its aggregate's version. (Patterns:
+// makes that harmless. Order is not promised; an event has its aggregate's version. (Patterns:
 // transactional outbox and idempotent consumer, Richardson, Microservices Patterns, chapter 3.
 // Header names: CloudEvents 1.0.)
 package events
@@ -26,26 +26,25 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// Event is a fact that a module publishes. The structs of the contract packages satisfy it without
-// importing it.
+// Event is a fact that a module publishes. Contract packages implement it without importing it.
 type Event interface {
-	// Topic is the wire name, a literal with a version: orders.placed.v1.
+	// Topic returns the wire name, a literal with a version: orders.placed.v1.
 	Topic() string
-	// Aggregate is what the fact is about, and its version when the fact became true.
+	// Aggregate returns what the fact is about, and its version when the fact became true.
 	Aggregate() (id string, version int64)
 }
 
-// maxPayload leaves room in the 1 MiB that a broker takes by default, for headers and for
-// PostgreSQL's way of writing JSON, which is longer. An event that the bus always refuses would
-// hold up all later ones of its topic, so it is refused before it is written.
+// maxPayload bounds an event's JSON, in bytes. It leaves room in the 1 MiB that a broker takes by
+// default, for headers and for PostgreSQL's way of writing JSON, which is longer. An event that the
+// bus always refuses would hold up its topic, so it is refused before it is written.
 const maxPayload = 512 << 10
 
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
 // PublishTx publishes the event if and only if tx commits: its rows in outbox and outbox_pending
-// are written with the commit, and then the relay has it at once, in memory. After a kill -9 the
-// row in outbox_pending is still there, and the next poll of any process of the module publishes
-// the event, within three seconds, perhaps once more. The topic must be one of the module's own,
+// are written with the commit, and then the relay publishes it from memory. After a crash the row
+// in outbox_pending is still there, and the next poll of any process of the module publishes the
+// event, within three seconds, perhaps a second time. The topic must be one of the module's own,
 // orders.something.v1 for orders, and tx one of its database's transactions.
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)
@@ -58,7 +57,7 @@ func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	return nil
 }
 
-// insert writes the events of one transaction.
+// insert returns the statement that writes the events of one transaction.
 func insert(published []*message.Message) (sql string, args []any) {
 	n := len(published)
 	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)
@@ -71,7 +70,8 @@ func insert(published []*message.Message) (sql string, args []any) {
 		WITH published AS (
 			INSERT INTO outbox (id, topic, key, payload, headers, published_at)
 			SELECT id, topic, key, payload, headers, now()
-			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[]) AS e (id, topic, key, payload, headers)
+			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])
+				AS e (id, topic, key, payload, headers)
 			RETURNING id, topic)
 		INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM published`,
 		[]any{ids, topics, keys, payloads, headers}

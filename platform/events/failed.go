@@ -18,20 +18,21 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// recordFailure commits that the event was tried once and failed. From then on it is the retries' and not the bus's.
+// recordFailure records an event's first failure. From then on the retries handle it, not the bus.
 func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause error) error {
 	headers, err := json.Marshal(m.Metadata)
 	if err != nil {
 		return fmt.Errorf("record failure: %w", err)
 	}
 	dead := c.cfg.MaxAttempts <= 1
-	// Another process that received the event too may have recorded its own failure: the first one counts.
+	// Another process may have received and recorded it too: the first failure counts.
 	err = c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO failed (event_id, topic, key, payload, headers, attempts, reason, next_at, dead_at)
 			VALUES ($1, $2, $3, $4, $5, 1, $6, now() + $7, CASE WHEN $8 THEN now() END)
 			ON CONFLICT DO NOTHING`,
-			m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey], []byte(m.Payload), headers, postgres.Reason(cause), c.backoff(1), dead)
+			m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey], []byte(m.Payload), headers, postgres.Reason(cause),
+			c.backoff(1), dead)
 		return err
 	})
 	if err != nil {
@@ -41,8 +42,8 @@ func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause 
 	return nil
 }
 
-// retryOne tries the failed event that has been due for longest, and commits its effect. What comes of a try that failed is
-// committed apart from it, because such a try can end with its connection.
+// retryOne retries the failed event that has been due for longest. A failed attempt is recorded in
+// a transaction of its own, because it can end with its connection.
 func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 	var m *message.Message
 	var attempts int
@@ -54,11 +55,11 @@ func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return fmt.Errorf("read failed: %w", err)
 		}
-		if _, err := tx.Exec(ctx, "DELETE FROM failed WHERE event_id = $1", m.UUID); err != nil { // it is back when this fails
+		if _, err := tx.Exec(ctx, "DELETE FROM failed WHERE event_id = $1", m.UUID); err != nil {
 			return fmt.Errorf("take from failed: %w", err)
 		}
 		fresh, err := freshTx(ctx, tx, []*message.Message{m})
-		if err != nil || len(fresh) == 0 { // handled meanwhile, by a process to which it was delivered too
+		if err != nil || len(fresh) == 0 { // handled meanwhile, by another process that received it too
 			return err
 		}
 		return c.applyTx(ctx, tx, fresh)
@@ -72,8 +73,9 @@ func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// dueTx locks the failed event whose turn it is, skipping those that another process is trying. The row is locked before the module's
-// turn is taken, and nobody who holds the turn waits for such a row, so the two cannot deadlock.
+// dueTx locks and returns the failed event that has been due for longest, skipping those that
+// another process is retrying. The row is locked before the module's lock is taken, and no holder
+// of that lock waits for such a row, so the two cannot deadlock.
 func dueTx(ctx context.Context, tx pgx.Tx) (*message.Message, int, error) {
 	var id uuid.UUID
 	var payload []byte
@@ -91,8 +93,8 @@ func dueTx(ctx context.Context, tx pgx.Tx) (*message.Message, int, error) {
 	return m, attempts, nil
 }
 
-// postpone commits when the event is tried again, so that those behind it get their turn, and that this was an attempt unless the
-// cause is transient. Another process that has tried the event since has counted for both.
+// postpone records when the event is tried again, and counts the attempt unless the cause is
+// transient. Another process that has tried the event since has counted for both.
 func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts int, cause error) error {
 	counted := attempts
 	if !transient(cause) {
@@ -118,15 +120,16 @@ func (c *Consumer) logAttempt(ctx context.Context, m *message.Message, attempts 
 	if dead {
 		level, text = slog.LevelError, "event is a dead letter"
 	}
-	c.log.Log(ctx, level, text, "event_id", m.UUID, "topic", m.Metadata[headerTopic], "attempts", attempts, "error", cause)
+	c.log.Log(ctx, level, text,
+		"event_id", m.UUID, "topic", m.Metadata[headerTopic], "attempts", attempts, "error", cause)
 }
 
 func (c *Consumer) backoff(attempts int) time.Duration {
 	return backoff.After(attempts, c.cfg.RetryBase, c.cfg.RetryMax)
 }
 
-// Redrive gives dead letters of the pool's module a new life: all their attempts, starting now. It returns how many it found
-// among ids; without ids it takes them all.
+// Redrive makes dead letters of the pool's module due now, with all their attempts again. It
+// returns how many it found among ids; without ids it redrives all.
 func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, error) {
 	tag, err := pool.Exec(ctx, `
 		UPDATE failed SET attempts = 0, next_at = now(), dead_at = NULL
@@ -137,13 +140,13 @@ func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, 
 	return tag.RowsAffected(), nil
 }
 
-// errTooSlow is the fault of a handler that used up the time of its transaction, unlike time that
-// was lost waiting for the turn.
+// errTooSlow means that a handler used up the time of its transaction. Time spent waiting for the
+// module's lock is reported otherwise: see holdsUpAll.
 var errTooSlow = errors.New("the handler took too long")
 
-// transient says that the database, not the event, is why it failed: trying again is no attempt. A
-// doubtful cause is not transient: an attempt too many ends in a dead letter that can be redriven,
-// an event that is never counted comes back from the bus for ever.
+// transient reports whether the database, and not the event, caused err, so that it does not count
+// as an attempt. A doubtful cause is not transient: an attempt too many ends in a dead letter that
+// can be redriven, an event that is never counted is redelivered forever.
 func transient(err error) bool {
 	switch {
 	case err == nil:
@@ -156,13 +159,13 @@ func transient(err error) bool {
 		return true
 	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pgErr.Code != "57014" && postgres.Transient(pgErr) // query_canceled: the handler's own statement is too slow
+		return pgErr.Code != "57014" && postgres.Transient(pgErr) // query_canceled: the handler's statement is too slow
 	}
 	return pgconn.SafeToRetry(err)
 }
 
-// holdsUpAll says that any other event would wait as long and fail as well: the database cannot be
-// reached, or another process of the module keeps the turn, such as one that was frozen.
+// holdsUpAll reports whether any other event would wait as long and fail as well: the database
+// cannot be reached, or another process of the module, such as a frozen one, holds the lock.
 func holdsUpAll(err error) bool {
 	queued, ok := errors.AsType[*postgres.QueuedError](err)
 	return errors.Is(err, errUnreachable) || ok && queued.SQL == takeTurn && postgres.HasCode(err, postgres.LockTimeout)

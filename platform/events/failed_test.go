@@ -15,7 +15,7 @@ import (
 	"example.com/shop/platform/events"
 )
 
-func TestAFailingEventHoldsUpNobody(t *testing.T) {
+func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(context.Context, pgx.Tx) error{
 		"error": func(context.Context, pgx.Tx) error { return errors.New("it is broken") },
@@ -36,7 +36,7 @@ func TestAFailingEventHoldsUpNobody(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
 			healed := make(chan struct{})
-			s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+			s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 				if err := count(ctx, tx, h); err != nil || h.Thing != "poison" {
 					return err
 				}
@@ -47,21 +47,22 @@ func TestAFailingEventHoldsUpNobody(t *testing.T) {
 					return fail(ctx, tx)
 				}
 			})
-			s.tell(t)
+			s.runOutbox(t)
 			s.publish(t.Context(), t, "before", "poison", "after")
-			eventually(t, s.listener, 2, "SELECT count(*) FROM effects WHERE times = 1")
-			eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
-			eventually(t, s.teller, 0, drained)
+			eventually(t, s.subscriber, 2, "SELECT count(*) FROM effects WHERE times = 1")
+			eventually(t, s.subscriber, 1,
+				"SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%is broken%'")
+			eventually(t, s.publisher, 0, drained)
 			s.publish(t.Context(), t, "later")
-			eventually(t, s.listener, 3, "SELECT count(*) FROM effects WHERE times = 1")
+			eventually(t, s.subscriber, 3, "SELECT count(*) FROM effects WHERE times = 1")
 
 			close(healed)
-			if n, err := events.Redrive(t.Context(), s.listener.Pool); err != nil || n != 1 {
+			if n, err := events.Redrive(t.Context(), s.subscriber.Pool); err != nil || n != 1 {
 				t.Fatalf("redrive: %d, %v", n, err)
 			}
-			eventually(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'poison' AND times = 1")
-			eventually(t, s.listener, 0, "SELECT count(*) FROM failed")
-			eventually(t, s.listener, 4, "SELECT count(*) FROM inbox")
+			eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE thing = 'poison' AND times = 1")
+			eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
+			eventually(t, s.subscriber, 4, "SELECT count(*) FROM inbox")
 		})
 	}
 }
@@ -69,15 +70,15 @@ func TestAFailingEventHoldsUpNobody(t *testing.T) {
 func TestWhatCannotBeDecodedIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.listen(t, count)
+	s.subscribe(t, count)
 	bad := message.NewMessage("0198f000-0000-7000-8000-000000000001", []byte(`{"thing":`))
-	if err := s.bus.Publish("teller.happened.v1", bad); err != nil {
+	if err := s.bus.Publish("publisher.happened.v1", bad); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND reason LIKE '%decode%'")
+	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND reason LIKE '%decode%'")
 }
 
-// PostgreSQL refuses a text with a zero byte or with half a character; a reason may hold both.
+// PostgreSQL refuses a text with a zero byte or invalid UTF-8; a reason may have both.
 func TestAnyReasonCanBeKept(t *testing.T) {
 	t.Parallel()
 	for name, reason := range map[string]string{
@@ -89,21 +90,21 @@ func TestAnyReasonCanBeKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			s.listen(t, func(context.Context, pgx.Tx, happened) error { return errors.New(reason) })
-			s.tell(t)
+			s.subscribe(t, func(context.Context, pgx.Tx, happened) error { return errors.New(reason) })
+			s.runOutbox(t)
 			s.publish(t.Context(), t, "poison")
-			eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
+			eventually(t, s.subscriber, 1,
+				"SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%is broken%'")
 		})
 	}
 }
 
-// PostgreSQL keeps no zero byte: a handler passes on the event's cause, and a failure keeps all the
-// headers.
+// PostgreSQL stores no zero byte: a handler keeps the event's cause, and a failure all its headers.
 func TestAnyHeaderCanBeKept(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	answers := events.NewOutbox(s.listener, s.bus, s.cfg, s.log)
-	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+	answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
+	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if h.Thing == "poison" {
 			return errors.New("it is broken")
 		}
@@ -116,12 +117,12 @@ func TestAnyHeaderCanBeKept(t *testing.T) {
 			t.Errorf("%s: %v", thing, err)
 		}
 	}
-	expect(t, s.listener, 1, "SELECT count(*) FROM outbox WHERE headers->>'actor' = 'ab'")
-	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND headers->>'actor' = 'ab'")
+	expect(t, s.subscriber, 1, "SELECT count(*) FROM outbox WHERE headers->>'actor' = 'ab'")
+	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND headers->>'actor' = 'ab'")
 }
 
-// With MaxAttempts 1 an event is a dead letter at its first failure, on another path than at a
-// later one.
+// With MaxAttempts 1 the first failure makes an event a dead letter, by another path than a later
+// one.
 func TestADeadLetterIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int{1, 3} {
@@ -131,8 +132,8 @@ func TestADeadLetterIsLogged(t *testing.T) {
 			s.cfg.MaxAttempts = most
 			var logged logBuffer
 			s.log = slog.New(slog.NewTextHandler(&logged, nil))
-			s.listen(t, func(context.Context, pgx.Tx, happened) error { return errors.New("it is broken") })
-			s.tell(t)
+			s.subscribe(t, func(context.Context, pgx.Tx, happened) error { return errors.New("it is broken") })
+			s.runOutbox(t)
 			s.publish(t.Context(), t, "poison")
 			line := logged.await(t, `level=ERROR msg="event is a dead letter"`)
 			if want := fmt.Sprintf("attempts=%d ", most); !strings.Contains(line, want) {

@@ -11,8 +11,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// flakyBus fails after delivery as often as it is told to, like a process that dies between
-// publishing and marking, takes nothing of one topic, and is slow with another.
+// flakyBus returns that many errors after delivery, as when a process dies between publishing and
+// marking. It refuses one topic and holds another.
 type flakyBus struct {
 	*events.MemoryBus
 	mu       sync.Mutex
@@ -20,11 +20,11 @@ type flakyBus struct {
 	refused  string
 	held     string
 	release  chan struct{}
-	asked    chan struct{} // for what is held
+	asked    chan struct{} // when a held topic is published
 	given    []given
 }
 
-// given is a message that the bus was given.
+// given is a message that was published.
 type given struct{ id, topic, replays string }
 
 func (b *flakyBus) refuse(topic string) {
@@ -33,8 +33,8 @@ func (b *flakyBus) refuse(topic string) {
 	b.refused = topic
 }
 
-// hold makes the bus wait with a topic until release is called, at the end of the test at the
-// latest. An outbox that runs before it is called then ends after that.
+// hold blocks the topic until release is called, or the test ends. Outboxes that run before it end
+// after that.
 func (b *flakyBus) hold(t *testing.T, topic string) (release func()) {
 	t.Helper()
 	b.mu.Lock()
@@ -50,7 +50,7 @@ func (b *flakyBus) hold(t *testing.T, topic string) (release func()) {
 	return release
 }
 
-// all is what the bus was given so far.
+// all returns what was published so far.
 func (b *flakyBus) all() []given {
 	b.mu.Lock()
 	defer b.mu.Unlock()

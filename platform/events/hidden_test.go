@@ -8,20 +8,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A handler that ignores its errors neither takes an event for handled that is not, nor for one to
-// blame.
+// When a handler ignores its errors, its event is neither handled nor blamed.
 func TestAHandlerThatHidesErrors(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	db, heal := s.takeTurn(t, 200*time.Millisecond)
-	s.listener, db = db, s.listener
+	db, heal := s.lockModule(t, 200*time.Millisecond)
+	s.subscriber, db = db, s.subscriber
 	m := messageOf(t, happened{"one"}, nil)
-	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 		_ = count(ctx, tx, h)
 		return nil
 	})
 	if err := s.bus.Publish(happened{}.Topic(), m); err == nil {
-		t.Error("the bus believes that the event is handled")
+		t.Error("the event is acknowledged")
 	}
 	expect(t, db, 0, "SELECT count(*) FROM failed")
 	heal()

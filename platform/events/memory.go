@@ -10,15 +10,15 @@ import (
 )
 
 // MemoryBus connects the modules of one process. It is a watermill Publisher and Subscriber that
-// keeps nothing: Publish returns once every subscriber has acknowledged, so the outbox stays the
-// only place where an event can wait.
+// stores nothing: Publish returns once every subscriber has acknowledged, so events wait only in
+// the outbox.
 //
 // A topic never forgets a subscriber. Publishing to one that has gone is an error, because the
 // event would be lost for it; so subscribe before the first relay runs.
 //
 // Publishing to a topic without subscribers succeeds, and the event counts as published. So a
-// process that does not know of a subscriber yet publishes nothing to it: after a rolling restart
-// that adds one, Replay what was written since it began.
+// process of an older release publishes nothing to a new subscriber: after a rolling restart that
+// adds one, Replay what was written since it began.
 type MemoryBus struct {
 	mu     sync.RWMutex
 	topics map[string][]*subscription
@@ -30,9 +30,9 @@ var errBusClosed = errors.New("the bus is closed")
 // NewMemoryBus returns an open bus without subscribers.
 func NewMemoryBus() *MemoryBus { return &MemoryBus{topics: map[string][]*subscription{}} }
 
-// subscription is one subscriber's channel. It is closed only when nobody is sending.
+// subscription is one subscriber's channel. It is closed only when nothing sends to it any more.
 type subscription struct {
-	ctx     context.Context //nolint:containedctx // watermill hands the subscriber's context to each message
+	ctx     context.Context //nolint:containedctx // watermill gives each message its subscriber's context
 	out     chan *message.Message
 	gone    chan struct{}
 	once    sync.Once
@@ -40,8 +40,8 @@ type subscription struct {
 	mu      sync.Mutex // orders sending.Add before sending.Wait
 }
 
-// Publish hands every message to every subscriber of the topic and returns when all have acknowledged all of them. An error
-// means that at least one subscriber may have missed at least one message: publish them again.
+// Publish returns when every subscriber of the topic has acknowledged every message. An error means
+// that at least one may have missed at least one message: publish them again.
 func (b *MemoryBus) Publish(topic string, messages ...*message.Message) error {
 	b.mu.RLock()
 	closed, subscriptions := b.closed, b.topics[topic]
@@ -63,7 +63,7 @@ func (b *MemoryBus) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// Subscribe returns the channel of a new subscriber, closed when ctx ends or the bus closes.
+// Subscribe returns a new subscriber's channel, which is closed when ctx ends or the bus closes.
 func (b *MemoryBus) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +77,7 @@ func (b *MemoryBus) Subscribe(ctx context.Context, topic string) (<-chan *messag
 	return s.out, nil
 }
 
-// Close ends every subscription and refuses what comes later. A Publish under way returns an error.
+// Close ends every subscription. A Publish under way, and every later call, returns an error.
 func (b *MemoryBus) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,7 +90,7 @@ func (b *MemoryBus) Close() error {
 	return nil
 }
 
-// deliver sends all messages before it waits for the first answer, so that the subscriber can take them as one batch.
+// deliver sends all messages before it awaits acknowledgements, so that they can be one batch.
 func (s *subscription) deliver(messages []*message.Message) error {
 	if !s.beginSending() {
 		return errors.New("a subscriber is gone")
@@ -113,7 +113,7 @@ func (s *subscription) deliver(messages []*message.Message) error {
 		select {
 		case <-c.Acked():
 		case <-c.Nacked():
-			return fmt.Errorf("a subscriber refused event %s", c.UUID)
+			return fmt.Errorf("a subscriber nacked event %s", c.UUID)
 		case <-s.gone:
 			return errors.New("a subscriber is gone")
 		}

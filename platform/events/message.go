@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// messageOf is the event as the bus will get it.
+// messageOf returns the message that is published for the event.
 func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
 	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
-		return nil, fmt.Errorf("the topic is for %s to publish, not for %s", owner, o.db.Module)
+		return nil, fmt.Errorf("the topic belongs to %s, not to %s", owner, o.db.Module)
 	}
 	payload, err := json.Marshal(ev)
 	if err != nil {
@@ -34,8 +34,7 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 }
 
 // scanMessage reads a row of the outbox, which may have been written by hand. Headers that cannot
-// be read are left out, for otherwise the row would be an error of every poll, and nothing of the
-// module would be published any more.
+// be read are left out, because an error would end every poll, and stop the module's publishing.
 func scanMessage(row pgx.CollectableRow) (*message.Message, error) {
 	var id, topic string
 	var payload, headers json.RawMessage
@@ -48,7 +47,7 @@ func scanMessage(row pgx.CollectableRow) (*message.Message, error) {
 	_ = json.Unmarshal(headers, &values)
 	for name, value := range values {
 		var text *string
-		if json.Unmarshal(value, &text) != nil { // no text, so as it is written
+		if json.Unmarshal(value, &text) != nil { // not a string, so as JSON
 			m.Metadata[name] = string(value)
 		} else if text != nil {
 			m.Metadata[name] = *text

@@ -19,16 +19,15 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// Outbox publishes what its module's transactions have written. Any number of processes may run one
-// for the same schema.
+// Outbox publishes the events that its module's transactions have written. Any number of processes
+// may run one for the same schema.
 //
 //	commit ──▶ in memory, by topic ──▶ bus ──▶ deleted from outbox_pending, many at a time
 //	              ▲
-//	poll ─────────┘ what no memory holds: of a process that died, a replay, or more than fits
+//	poll ─────────┘ what is in no memory: after a crash or a replay, or more than fits
 //
-// What a transaction published is in memory when it commits, so nothing is read back. The poll is
-// the safety net, and the only one. A process that dies before it has deleted the row has the event
-// published again: at least once.
+// What a transaction published is in memory when it commits, so nothing is read back. The poll
+// finds the rest. If a process dies before it deletes the row, the event is published again.
 type Outbox struct {
 	carrier postgres.Carrier[*message.Message]
 	db      *postgres.DB
@@ -48,9 +47,10 @@ type Outbox struct {
 	publishing sync.WaitGroup
 }
 
-// NewOutbox returns the outbox of the database's module. Nothing is published before Run.
+// NewOutbox returns the outbox of the database's module. It publishes nothing before Run.
 func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Logger) *Outbox {
-	o := &Outbox{db: db, conn: newOwnConn(db), bus: bus, cfg: cfg, log: log, queues: map[string]*queue{}, inHand: map[string]struct{}{}}
+	o := &Outbox{db: db, conn: newOwnConn(db), bus: bus, cfg: cfg, log: log}
+	o.queues, o.inHand = map[string]*queue{}, map[string]struct{}{}
 	o.carrier = postgres.Carrier[*message.Message]{Insert: insert, Ended: o.ended}
 	o.poller = worker.New("relay", cfg.Poll, o.poll, log)
 	o.marker = worker.New("mark published", time.Hour, o.mark, log)
@@ -58,8 +58,7 @@ func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Log
 	return o
 }
 
-// Run publishes and prunes until ctx ends; what is being published then is finished, and marked.
-// Call it once.
+// Run publishes and prunes until ctx ends, then finishes and marks what is under way. Call it once.
 func (o *Outbox) Run(ctx context.Context) error {
 	o.mu.Lock()
 	o.running = true
@@ -80,29 +79,29 @@ func (o *Outbox) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastMark)
 	defer cancel()
 	if _, err := o.mark(ctx); err != nil {
-		o.log.WarnContext(ctx, "events are published and not marked: they will be published again", "error", err)
+		o.log.WarnContext(ctx, "published events are not marked, and will be published again", "error", err)
 	}
 	o.conn.close(ctx)
 	return err
 }
 
-// queue is what waits to be published to one topic. Each topic has its own, so that a slow handler
-// holds up its own topic alone.
+// queue holds a topic's events that wait to be published. Each topic has its own, so that a slow
+// handler holds up only its own topic.
 type queue struct {
 	waiting    []*message.Message
-	publishers int       // that run publish
-	short      bool      // the poll has left events out, because there was no room
+	publishers int       // goroutines that run publish
+	short      bool      // the poll has skipped the topic, because there was no room
 	refused    int       // how often in a row the bus has refused the topic
-	until      time.Time // no events are taken before
+	until      time.Time // nothing is queued before
 }
 
-// publishers bounds how many batches of a topic are being published at a time. The memory bus takes
-// as long as the slowest module that listens, which may linger; meanwhile the others get the next
+// publishers bounds how many batches of a topic are published concurrently. The memory bus takes as
+// long as the topic's slowest subscriber, which may linger; meanwhile the others get the next
 // events. So events of one topic may overtake each other.
 const publishers = 32
 
-// room is how many events the queue takes now. What finds none waits for the poll: whoever commits
-// never waits for the bus.
+// room returns how many events the queue takes now. What finds none is left to the poll, so that a
+// commit never waits for the bus.
 func (q *queue) room(most int) int {
 	if time.Now().Before(q.until) {
 		return 0
@@ -113,7 +112,7 @@ func (q *queue) room(most int) int {
 // queued bounds each topic's queue, as a multiple of RelayBatch.
 const queued = 10
 
-// ended queues what a transaction has published, once it is committed.
+// ended queues a transaction's events once it is committed.
 func (o *Outbox) ended(published []*message.Message, committed bool) {
 	if !committed {
 		return
@@ -149,7 +148,7 @@ func (o *Outbox) enqueue(messages []*message.Message) {
 	}
 }
 
-// publish publishes what waits for the topic, batch by batch, until nothing does.
+// publish publishes the topic's queue, batch by batch, until it is empty.
 func (o *Outbox) publish(topic string, q *queue) {
 	for {
 		o.mu.Lock()
@@ -181,14 +180,13 @@ func (o *Outbox) publish(topic string, q *queue) {
 	}
 }
 
-// A topic that the bus refuses is left to the poll, for a pause between minRefusal and maxRefusal.
+// After the bus has refused a topic, its events are left to the poll, for a pause in this range.
 const (
 	minRefusal = 50 * time.Millisecond
-	maxRefusal = 2 * time.Second // what has waited for the bus waits this long more, and up to half as long again, once it is back
+	maxRefusal = 2 * time.Second // and up to half as long again: the delay once the bus is back
 )
 
-// refused gives the topic's events back to the poll, and has it look when the pause is over. The
-// caller holds mu.
+// refused leaves the topic's events to the poll, and wakes it after the pause. The caller holds mu.
 func (o *Outbox) refused(topic string, q *queue, batch []*message.Message, cause error) {
 	o.drop(batch...)
 	if time.Now().Before(q.until) { // another batch was refused meanwhile
@@ -203,26 +201,26 @@ func (o *Outbox) refused(topic string, q *queue, batch []*message.Message, cause
 	o.log.Error("the bus refused a topic", "topic", topic, "error", cause, "again_in", wait.String())
 }
 
-// drop lets go of events. The caller holds mu.
+// drop forgets events, so that the poll finds them again. The caller holds mu.
 func (o *Outbox) drop(messages ...*message.Message) {
 	for _, m := range messages {
 		delete(o.inHand, m.UUID)
 	}
 }
 
-// MetadataReplays tells a bus how often the event was replayed. A broker that drops repetitions by
+// MetadataReplays is the metadata that counts an event's replays. A broker that drops duplicates by
 // message id must not drop these.
 const MetadataReplays = "replays"
 
-// markAfter is how long published events may wait for others, to be marked together: the next start
-// publishes again what is not.
+// markAfter is how long published events wait for others, to be marked together. After a crash
+// those that are not marked are published again.
 const markAfter = 100 * time.Millisecond
 
 // lastMark bounds how long a relay that stops waits for a connection to mark what it has published.
 const lastMark = 2 * time.Second
 
-// mark deletes the rows of what is published. An event that was replayed meanwhile has another row,
-// which stays. The commit need not be on the disk: a row that comes back is published again.
+// mark deletes the outbox_pending rows of published events, but not of those replayed meanwhile.
+// The commit need not be on disk: a row that comes back is published again.
 func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
 	published := o.published
@@ -253,11 +251,11 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	return len(o.published) > 0, nil
 }
 
-// poll queues pending events that this process does not have in hand, the oldest first. It skips
-// what is younger than a second: the process that committed it has that in hand, in all likelihood.
+// poll queues pending events that this process does not have in memory, the oldest first. It skips
+// those younger than a second, which the process that committed them most likely has in memory.
 func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
-	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // never nil: nothing differs from every element of NULL
+	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // not nil: <> ALL (NULL) is never true
 	full := []string{}
 	for topic, q := range o.queues {
 		if q.room(queued*o.cfg.RelayBatch) < o.cfg.RelayBatch {
@@ -273,11 +271,12 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 				SELECT event_id, replays FROM outbox_pending
 				WHERE created_at < now() - interval '1 second' AND topic <> ALL ($1) AND event_id <> ALL ($2::uuid[])
 				ORDER BY event_id LIMIT $3),
-			gone AS ( -- by hand, and a batch of such rows would be all that is ever due
+			gone AS ( -- deleted by hand: a batch of such rows would block the poll
 				DELETE FROM outbox_pending WHERE event_id = ANY (ARRAY (
 					SELECT event_id FROM due WHERE (SELECT id FROM outbox WHERE id = due.event_id) IS NULL)))
 			SELECT o.id::text, o.topic, o.payload, o.headers, due.replays
-			FROM due JOIN outbox AS o ON o.id = due.event_id WHERE o.id = ANY (ARRAY (SELECT event_id FROM due))`, full, inHand, o.cfg.RelayBatch)
+			FROM due JOIN outbox AS o ON o.id = due.event_id WHERE o.id = ANY (ARRAY (SELECT event_id FROM due))`,
+			full, inHand, o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}

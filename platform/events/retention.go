@@ -14,30 +14,30 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// pruneEvery and pruneBatch keep each deletion short, and between two of them the pruners rest, so that pruning never holds up delivery.
+// pruneEvery and pruneBatch keep deletions short and apart, so that none holds up delivery.
 const (
 	pruneEvery = time.Minute
 	pruneBatch = 1000
 )
 
-// idAt is the least id that is made at that time or later. Ids begin with the milliseconds of their
-// making (UUIDv7, RFC 9562), so the primary key finds rows by age, and no further index has to be
-// written for each event. One with another kind of id is handled as any, and not forgotten.
+// idAt returns the least id that can be made at that time or later. Ids begin with their time in
+// milliseconds (UUIDv7, RFC 9562), so the primary key finds rows by age, without another index. An
+// event with another kind of id is handled as any, and may never be pruned.
 func idAt(t time.Time) (id uuid.UUID) {
 	binary.BigEndian.PutUint64(id[:], uint64(max(0, t.UnixMilli()))<<16) //nolint:gosec // it is never below 0
 	return id
 }
 
-// skew bounds how far the clocks of processes, which make the ids, are from the database's, which
-// says how old a row is.
+// skew bounds the difference between the clocks of the processes, which make the ids, and the
+// database's, which dates the rows.
 const skew = time.Hour
 
-// oldest is greater than the ids of all rows that are older than the retention.
+// oldest returns an id greater than those of all rows older than the retention.
 func oldest(retention time.Duration) uuid.UUID { return idAt(time.Now().Add(skew - retention)) }
 
-// prune forgets published events that were written longer than OutboxRetention ago; unpublished
-// ones never. The age counts from the writing, which no replay renews: an event that was replayed
-// again and again would else outlive the inbox rows of it.
+// prune deletes published events that were written longer than OutboxRetention ago, and never
+// unpublished ones. A replay does not renew the age: an event that was replayed again and again
+// would otherwise outlive its inbox rows.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	return prune(ctx, o.db.Pool, "outbox", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
@@ -46,8 +46,8 @@ func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))`, o.cfg.OutboxRetention, oldest(o.cfg.OutboxRetention))
 }
 
-// prune forgets events that were handled longer than InboxRetention ago and dead letters that died longer than DeadRetention ago;
-// failed events that are still tried never.
+// prune deletes inbox rows older than InboxRetention and dead letters older than DeadRetention. It
+// never deletes failed events that are still retried.
 func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 	moreHandled, err := prune(ctx, c.db.Pool, "inbox", `
 		DELETE FROM inbox WHERE event_id = ANY (ARRAY (
@@ -73,19 +73,18 @@ func prune(ctx context.Context, pool *pgxpool.Pool, what, statement string, args
 	return tag.RowsAffected() == pruneBatch, nil
 }
 
-// replayBatch keeps each statement of a replay far below the role's statement_timeout, however much
-// there is to replay.
+// replayBatch keeps each statement of a replay far below the role's statement_timeout.
 const replayBatch = 1000
 
 // Replay publishes every event written at or after since once more, and returns how many. Use it
-// after the bus has lost what it was given: modules that did handle them ignore them. An event may
-// have waited for the bus, so begin earlier than the loss. It works in batches, and calls progress
-// after each with the count so far; one that ended with an error has replayed that many.
+// after the bus has lost messages: modules that have handled an event ignore its replay. An event
+// may have waited for the bus, so begin earlier than the loss. It works in batches, and calls
+// progress after each with the count so far, which it returns also with an error.
 //
 // What was written longer than OutboxRetention ago may be gone, and a since before that silently
 // replays less than it asks for.
 func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress func(replayed int64)) (int64, error) {
-	// What is written from here on is not replayed, and so the loop ends.
+	// What is written from here on is not replayed, so the loop ends.
 	var until, last uuid.UUID
 	err := pool.QueryRow(ctx, "SELECT id FROM outbox ORDER BY id DESC LIMIT 1").Scan(&until)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -98,10 +97,11 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 			WITH page AS (
 				SELECT id FROM outbox WHERE id > $1 AND id <= $2 AND created_at >= $3 ORDER BY id LIMIT $4),
 			again AS (
-				UPDATE outbox SET replays = replays + 1 WHERE id = ANY (ARRAY (SELECT id FROM page)) RETURNING id, topic, replays),
+				UPDATE outbox SET replays = replays + 1 WHERE id = ANY (ARRAY (SELECT id FROM page))
+				RETURNING id, topic, replays),
 			pending AS (
 				INSERT INTO outbox_pending (event_id, topic, replays, created_at)
-				SELECT id, topic, replays, now() - interval '1 second' FROM again -- no process has it in hand: the next poll takes it
+				SELECT id, topic, replays, now() - interval '1 second' FROM again -- old enough for the next poll
 				ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays)
 			SELECT count(*), coalesce((SELECT id FROM page ORDER BY id DESC LIMIT 1), $1) FROM page`,
 			last, until, since, replayBatch).Scan(&n, &last)
@@ -116,7 +116,7 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 	}
 }
 
-// Replayable is how many events Replay would publish.
+// Replayable returns how many events Replay would publish.
 func Replayable(ctx context.Context, pool *pgxpool.Pool, since time.Time) (n int64, err error) {
 	const count = "SELECT count(*) FROM outbox WHERE id > $1 AND created_at >= $2"
 	if err := pool.QueryRow(ctx, count, idAt(since.Add(-skew)), since).Scan(&n); err != nil {

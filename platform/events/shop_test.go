@@ -27,48 +27,48 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	otel.SetTracerProvider(trace.NewTracerProvider(trace.WithSpanProcessor(spans)))
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the server stays
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // PostgreSQL keeps running
 }
 
-// happened is the fact that the teller module publishes and the listener module counts.
+// happened is the event that the module publisher publishes and the module subscriber counts.
 type happened struct {
 	Thing string `json:"thing"`
 }
 
-func (happened) Topic() string { return "teller.happened.v1" }
+func (happened) Topic() string { return "publisher.happened.v1" }
 
 func (h happened) Aggregate() (id string, version int64) { return h.Thing, 1 }
 
-var listenerSchema = fstest.MapFS{"0001_effects.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
+var subscriberSchema = fstest.MapFS{"0001_effects.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
 CREATE TABLE effects (thing text PRIMARY KEY, times integer NOT NULL);
 `)}}
 
-// shop is a teller and a listener on a database of their own.
+// shop is a publisher and a subscriber on a database of their own.
 type shop struct {
-	db               *pgtest.DB
-	teller, listener *postgres.DB
-	outbox           *events.Outbox // the teller's
-	bus              *flakyBus
-	cfg              events.Config
-	log              *slog.Logger
+	db                    *pgtest.DB
+	publisher, subscriber *postgres.DB
+	outbox                *events.Outbox // the publisher's
+	bus                   *flakyBus
+	cfg                   events.Config
+	log                   *slog.Logger
 }
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	return newShopOn(t, listenerSchema)
+	return newShopOn(t, subscriberSchema)
 }
 
-// newShopOn gives the teller another schema than usual.
-func newShopOn(t *testing.T, tellerSchema fs.FS) *shop {
+// newShopOn is newShop with another schema of the publisher.
+func newShopOn(t *testing.T, publisherSchema fs.FS) *shop {
 	t.Helper()
 	db := pgtest.New(t,
-		pgtest.Schema{Module: "teller", Migrations: tellerSchema},
-		pgtest.Schema{Module: "listener", Migrations: listenerSchema})
+		pgtest.Schema{Module: "publisher", Migrations: publisherSchema},
+		pgtest.Schema{Module: "subscriber", Migrations: subscriberSchema})
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() { _ = bus.Close() })
 	s := &shop{
-		db:     db,
-		teller: db.Module(t, "teller"), listener: db.Module(t, "listener"),
+		db:        db,
+		publisher: db.Module(t, "publisher"), subscriber: db.Module(t, "subscriber"),
 		bus: &flakyBus{MemoryBus: bus},
 		cfg: events.Config{
 			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
@@ -77,19 +77,19 @@ func newShopOn(t *testing.T, tellerSchema fs.FS) *shop {
 		},
 		log: slog.New(slog.DiscardHandler),
 	}
-	s.outbox = events.NewOutbox(s.teller, s.bus, s.cfg, s.log) // does not run
+	s.outbox = events.NewOutbox(s.publisher, s.bus, s.cfg, s.log) // not running
 	return s
 }
 
-// other is a fact of another topic.
+// other is an event of another topic.
 type other struct{ happened }
 
-func (other) Topic() string { return "teller.other.v1" }
+func (other) Topic() string { return "publisher.other.v1" }
 
-// answered is a fact that the listener publishes.
+// answered is an event that the subscriber publishes.
 type answered struct{ happened }
 
-func (answered) Topic() string { return "listener.answered.v1" }
+func (answered) Topic() string { return "subscriber.answered.v1" }
 
 // publish commits one event for each thing.
 func (s *shop) publish(ctx context.Context, t *testing.T, things ...string) {
@@ -98,7 +98,7 @@ func (s *shop) publish(ctx context.Context, t *testing.T, things ...string) {
 	for i, thing := range things {
 		all[i] = happened{thing}
 	}
-	commit(ctx, t, s.teller, s.outbox, all...)
+	commit(ctx, t, s.publisher, s.outbox, all...)
 }
 
 // commit publishes the events in one transaction.
@@ -117,19 +117,19 @@ func commit(ctx context.Context, t *testing.T, db *postgres.DB, outbox *events.O
 	}
 }
 
-// replay publishes once more what the teller has published, and that is so much.
+// replay replays all events, and checks how many they are.
 func (s *shop) replay(t *testing.T, want int64) {
 	t.Helper()
-	n, err := events.Replay(t.Context(), s.teller.Pool, time.Now().Add(-time.Minute), func(int64) {})
+	n, err := events.Replay(t.Context(), s.publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
 	if err != nil || n != want {
 		t.Fatalf("replay: %d, %v, want %d", n, err, want)
 	}
 }
 
-// listen runs a consumer with the handler until the test ends, or until stop is called.
-func (s *shop) listen(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
+// subscribe runs a consumer with the handler until the test ends, or until stop is called.
+func (s *shop) subscribe(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
 	t.Helper()
-	return s.runConsumer(t, events.NewConsumer(s.listener, s.bus, []events.Handler{events.On(handle)}, s.cfg, s.log))
+	return s.runConsumer(t, events.NewConsumer(s.subscriber, s.bus, []events.Handler{events.On(handle)}, s.cfg, s.log))
 }
 
 func (s *shop) runConsumer(t *testing.T, consumer *events.Consumer) (stop func()) {
@@ -140,17 +140,17 @@ func (s *shop) runConsumer(t *testing.T, consumer *events.Consumer) (stop func()
 	return run(t, consumer.Run)
 }
 
-// tell runs the teller's outbox until the test ends, or until stop is called.
-func (s *shop) tell(t *testing.T) (stop func()) {
+// runOutbox runs the publisher's outbox until the test ends, or until stop is called.
+func (s *shop) runOutbox(t *testing.T) (stop func()) {
 	t.Helper()
-	s.outbox, stop = s.tellOn(t, s.bus)
+	s.outbox, stop = s.runOutboxOn(t, s.bus)
 	return stop
 }
 
-// tellOn runs another outbox of the teller's, on another bus.
-func (s *shop) tellOn(t *testing.T, bus message.Publisher) (outbox *events.Outbox, stop func()) {
+// runOutboxOn runs another outbox of the publisher, on another bus.
+func (s *shop) runOutboxOn(t *testing.T, bus message.Publisher) (outbox *events.Outbox, stop func()) {
 	t.Helper()
-	outbox = events.NewOutbox(s.teller, bus, s.cfg, s.log)
+	outbox = events.NewOutbox(s.publisher, bus, s.cfg, s.log)
 	stop = run(t, outbox.Run)
 	await(t, outbox.Running)
 	return outbox, stop
@@ -171,14 +171,14 @@ func run(t *testing.T, part func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// count is a handler whose effect shows how often it was applied.
+// count is a handler that counts how often each event was applied.
 func count(ctx context.Context, tx pgx.Tx, h happened) error {
 	_, err := tx.Exec(ctx, `INSERT INTO effects (thing, times) VALUES ($1, 1)
 		ON CONFLICT (thing) DO UPDATE SET times = effects.times + 1`, h.Thing)
 	return err
 }
 
-// eventually asks until the query answers want.
+// eventually polls until the query returns want.
 func eventually(t *testing.T, db *postgres.DB, want int64, query string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -197,7 +197,7 @@ func eventually(t *testing.T, db *postgres.DB, want int64, query string) {
 	}
 }
 
-// expect asks once.
+// expect checks that the query returns want.
 func expect(t *testing.T, db *postgres.DB, want int64, query string) {
 	t.Helper()
 	var got int64
@@ -208,7 +208,7 @@ func expect(t *testing.T, db *postgres.DB, want int64, query string) {
 
 const drained = "SELECT count(*) FROM outbox_pending"
 
-// logBuffer keeps what is logged, for a test that waits for a line.
+// logBuffer keeps log lines.
 type logBuffer struct {
 	mu    sync.Mutex
 	lines []string
@@ -221,7 +221,7 @@ func (b *logBuffer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// count is how many lines hold text.
+// count returns how many lines contain text.
 func (b *logBuffer) count(text string) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -233,7 +233,7 @@ func (b *logBuffer) count(text string) (n int) {
 	return n
 }
 
-// await returns the first line that holds text.
+// await waits for a line that contains text, and returns it.
 func (b *logBuffer) await(t *testing.T, text string) string {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
@@ -244,6 +244,6 @@ func (b *logBuffer) await(t *testing.T, text string) string {
 			return lines[i]
 		}
 	}
-	t.Fatalf("nothing says %s", text)
+	t.Fatalf("no line contains %s", text)
 	return ""
 }

@@ -20,10 +20,10 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// spans has those of all tests of the package; TestMain installs it.
+// spans records the spans of all tests of the package; TestMain installs it.
 var spans = tracetest.NewSpanRecorder()
 
-// handled are the ended spans of the trace that are about handling.
+// handled returns the ended handler spans of the trace.
 func handled(id oteltrace.TraceID) (handled []trace.ReadOnlySpan) {
 	for _, span := range spans.Ended() {
 		if span.SpanContext().TraceID() == id && span.Name() == "handle "+(happened{}).Topic() {
@@ -33,25 +33,27 @@ func handled(id oteltrace.TraceID) (handled []trace.ReadOnlySpan) {
 	return handled
 }
 
-// A handler that fails is a span with its error, and one that does not is a span without.
+// A failed handler's span has its error, and another's has none.
 func TestASpanSaysWhyItsHandlerFailed(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.cfg.MaxAttempts = 1
-	stop := s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+	stop := s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if h.Thing == "poison" {
 			return errors.New("it is broken")
 		}
 		return count(ctx, tx, h)
 	})
-	s.tell(t)
+	s.runOutbox(t)
 	ids := map[string]oteltrace.TraceID{"poison": {1, 9}, "fine": {2, 9}}
 	for thing, id := range ids {
-		parent := oteltrace.SpanContextConfig{TraceID: id, SpanID: oteltrace.SpanID{4}, TraceFlags: oteltrace.FlagsSampled}
+		parent := oteltrace.SpanContextConfig{
+			TraceID: id, SpanID: oteltrace.SpanID{4}, TraceFlags: oteltrace.FlagsSampled,
+		}
 		s.publish(oteltrace.ContextWithSpanContext(t.Context(), oteltrace.NewSpanContext(parent)), t, thing)
 	}
-	eventually(t, s.listener, 1, "SELECT count(*) FROM effects")
-	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL")
+	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects")
+	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL")
 	stop()
 	for thing, id := range ids {
 		found := handled(id)
@@ -59,7 +61,8 @@ func TestASpanSaysWhyItsHandlerFailed(t *testing.T) {
 			t.Errorf("%s: no span", thing)
 		}
 		for _, span := range found {
-			broken := span.Status().Code == codes.Error && len(span.Events()) == 1 && strings.Contains(attributesOf(span), "it is broken")
+			broken := span.Status().Code == codes.Error && len(span.Events()) == 1 &&
+				strings.Contains(attributesOf(span), "it is broken")
 			if broken != (thing == "poison") {
 				t.Errorf("%s: status %v, events %v", thing, span.Status(), span.Events())
 			}
@@ -77,13 +80,12 @@ func attributesOf(span trace.ReadOnlySpan) string {
 	return all.String()
 }
 
-// What a handler does belongs to the span of its event, and an event that was handled before is no
-// failure.
+// What a handler does belongs to its event's span, and a duplicate event is no failure.
 func TestASpanIsThatOfItsHandler(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	var under oteltrace.SpanID
-	stop := s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+	stop := s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if !under.IsValid() {
 			under = oteltrace.SpanContextFromContext(ctx).SpanID()
 		}
@@ -108,7 +110,7 @@ func TestASpanIsThatOfItsHandler(t *testing.T) {
 	}
 }
 
-// A batch is one span, which is linked to the traces of its events.
+// A batch is one span, linked to the traces of its events.
 func TestABatchIsOneSpan(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -23,13 +23,14 @@ func TestAnEventIsAppliedOnceHoweverItsIDIsWritten(t *testing.T) {
 		t.Run(spelling, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			s.listen(t, count)
+			s.subscribe(t, count)
 			for _, again := range append([]string{spelling}, spellings("0198f000-0000-7000-8000-00000000abcd")...) {
-				if err := s.bus.Publish(happened{}.Topic(), message.NewMessage(again, []byte(`{"thing":"one"}`))); err != nil {
+				m := message.NewMessage(again, []byte(`{"thing":"one"}`))
+				if err := s.bus.Publish(happened{}.Topic(), m); err != nil {
 					t.Errorf("%s: %v", again, err)
 				}
-				expect(t, s.listener, 1, "SELECT count(*) FROM effects WHERE times = 1")
-				expect(t, s.listener, 1, "SELECT count(*) FROM inbox")
+				expect(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE times = 1")
+				expect(t, s.subscriber, 1, "SELECT count(*) FROM inbox")
 			}
 		})
 	}
@@ -47,12 +48,13 @@ func TestAnEventThatIsTwiceInABatchIsAppliedOnce(t *testing.T) {
 		}
 		return count(ctx, tx, h)
 	})
-	s.runConsumer(t, events.NewConsumer(s.listener, bus, []events.Handler{handler}, s.cfg, s.log))
+	s.runConsumer(t, events.NewConsumer(s.subscriber, bus, []events.Handler{handler}, s.cfg, s.log))
 	const thing = `{"thing":"twice"}`
 	id := uuid.NewString()
 	published := make(chan error, 2)
 	go func() {
-		published <- s.bus.Publish(happened{}.Topic(), message.NewMessage(uuid.NewString(), []byte(`{"thing":"first"}`)))
+		published <- s.bus.Publish(happened{}.Topic(),
+			message.NewMessage(uuid.NewString(), []byte(`{"thing":"first"}`)))
 	}()
 	<-bus.taken
 	go func() {
@@ -72,19 +74,19 @@ func TestAnEventThatIsTwiceInABatchIsAppliedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expect(t, s.listener, 3, "SELECT count(*) FROM effects WHERE times = 1")
-	expect(t, s.listener, 3, "SELECT count(*) FROM inbox")
+	expect(t, s.subscriber, 3, "SELECT count(*) FROM effects WHERE times = 1")
+	expect(t, s.subscriber, 3, "SELECT count(*) FROM inbox")
 }
 
-// What no inbox can keep the id of is in no event's way.
+// A message whose id the inbox cannot store blocks no event.
 func TestAMessageWithoutAnIDIsDropped(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.listen(t, count)
+	s.subscribe(t, count)
 	no := message.NewMessage("hello", []byte(`{"thing":"no"}`))
 	yes := message.NewMessage(uuid.NewString(), []byte(`{"thing":"yes"}`))
 	if err := s.bus.Publish(happened{}.Topic(), no, yes); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, s.listener, 1, "SELECT count(*) FROM effects WHERE thing = 'yes' OR times > 1 OR thing = 'no'")
+	expect(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE thing = 'yes' OR times > 1 OR thing = 'no'")
 }

@@ -19,7 +19,7 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// through returns a database like the given one that connects by way of the wire.
+// through returns db with connections that go through the wire.
 func through(t *testing.T, w *wire.Wire, db *postgres.DB, connectTimeout time.Duration) *postgres.DB {
 	t.Helper()
 	cfg := db.Config()
@@ -35,35 +35,35 @@ func through(t *testing.T, w *wire.Wire, db *postgres.DB, connectTimeout time.Du
 	return &postgres.DB{Pool: pool, Module: db.Module}
 }
 
-// wireTo is a wire to the server of a database.
+// wireTo returns a wire to the server of a database.
 func wireTo(t *testing.T, db *postgres.DB) *wire.Wire {
 	t.Helper()
 	cfg := db.Config().ConnConfig
 	return wire.To(t, net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)))
 }
 
-// cutOff returns a database of the listener's that reaches a network which swallows everything,
-// until heal is called.
+// cutOff returns the subscriber's database through a network that drops everything, until heal is
+// called.
 func (s *shop) cutOff(t *testing.T, connectTimeout time.Duration) (db *postgres.DB, heal func()) {
 	t.Helper()
-	w := wireTo(t, s.listener)
-	db, heal = through(t, w, s.listener, connectTimeout), w.Freeze()
+	w := wireTo(t, s.subscriber)
+	db, heal = through(t, w, s.subscriber, connectTimeout), w.Freeze()
 	t.Cleanup(heal)
 	return db, heal
 }
 
-// behindAPooler returns a database of the listener's that reaches PgBouncer and not the server
-// behind it, until heal is called.
-func (s *shop) behindAPooler(t *testing.T) (db *postgres.DB, heal func()) {
+// behindAPooler returns the subscriber's database through a PgBouncer that cannot reach the server,
+// until heal is called.
+func (s *shop) behindAPooler(t *testing.T, _ time.Duration) (db *postgres.DB, heal func()) {
 	t.Helper()
-	login, err := url.Parse(s.db.URL("listener"))
+	login, err := url.Parse(s.db.URL("subscriber"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := wire.To(t, login.Host)
 	login.Host = w.Address()
 	p := pooler.New(t, login.String())
-	db, err = postgres.Open(t.Context(), "listener", p.Through(login.String()), 5, listenerSchema)
+	db, err = postgres.Open(t.Context(), "subscriber", p.Through(login.String()), 5, subscriberSchema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,15 +73,15 @@ func (s *shop) behindAPooler(t *testing.T) (db *postgres.DB, heal func()) {
 	return db, heal
 }
 
-// watchedBus tells when a subscriber has taken a message and when it has given one back.
+// watchedBus reports when a subscriber takes a message, and when it nacks one.
 type watchedBus struct {
 	*flakyBus
-	taken     chan struct{}
-	givenBack chan struct{}
+	taken  chan struct{}
+	nacked chan struct{}
 }
 
 func watch(bus *flakyBus) watchedBus {
-	return watchedBus{flakyBus: bus, taken: make(chan struct{}, 10000), givenBack: make(chan struct{}, 10000)}
+	return watchedBus{flakyBus: bus, taken: make(chan struct{}, 10000), nacked: make(chan struct{}, 10000)}
 }
 
 func (b watchedBus) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
@@ -99,7 +99,7 @@ func (b watchedBus) Subscribe(ctx context.Context, topic string) (<-chan *messag
 				select {
 				case <-m.Acked():
 				case <-m.Nacked():
-					b.givenBack <- struct{}{}
+					b.nacked <- struct{}{}
 				}
 			}()
 		}
@@ -108,19 +108,19 @@ func (b watchedBus) Subscribe(ctx context.Context, topic string) (<-chan *messag
 }
 
 // A consumer that waited for each event would hold a batch for minutes, and no other process could
-// have it. It logs the events that it has waited for.
-func TestWhoCannotApplyABatchGivesAllOfItBackAtOnce(t *testing.T) {
+// handle it. It logs the events that it has waited for.
+func TestABatchThatCannotBeHandledIsNackedAtOnce(t *testing.T) {
 	t.Parallel()
 	const all, wait = 20, 500 * time.Millisecond
-	for name, obstruct := range map[string]func(t *testing.T, s *shop) (db *postgres.DB, heal func()){
-		"the database cannot be reached": func(t *testing.T, s *shop) (*postgres.DB, func()) { return s.cutOff(t, wait) },
-		"nor behind a pooler":            func(t *testing.T, s *shop) (*postgres.DB, func()) { return s.behindAPooler(t) },
-		"another process has the turn":   func(t *testing.T, s *shop) (*postgres.DB, func()) { return s.takeTurn(t, wait) },
+	for name, obstruct := range map[string]func(*shop, *testing.T, time.Duration) (db *postgres.DB, heal func()){
+		"the database cannot be reached": (*shop).cutOff,
+		"nor behind a pooler":            (*shop).behindAPooler,
+		"another process has the lock":   (*shop).lockModule,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			db, heal := obstruct(t, s)
+			db, heal := obstruct(s, t, wait)
 			bus := watch(s.bus)
 			var logged logBuffer
 			consumer := events.NewConsumer(db, bus, []events.Handler{events.On(count)}, s.cfg,
@@ -132,37 +132,37 @@ func TestWhoCannotApplyABatchGivesAllOfItBackAtOnce(t *testing.T) {
 				batch[i] = message.NewMessage(uuid.NewString(), fmt.Appendf(nil, `{"thing":"%d"}`, i))
 			}
 			if err := bus.Publish(happened{}.Topic(), batch...); err == nil {
-				t.Error("the bus believes that they are handled")
+				t.Error("they are acknowledged")
 			}
 			for range all {
-				<-bus.givenBack
+				<-bus.nacked
 			}
-			if waits := logged.count("event given back to the bus"); waits > 2 { // the first may have come alone
-				t.Errorf("it has waited %d times until it had given %d events back", waits, all)
+			if waits := logged.count("event nacked"); waits > 2 { // the first may have been alone
+				t.Errorf("it waited %d times until it had nacked %d events", waits, all)
 			}
 			heal()
 			for bus.Publish(happened{}.Topic(), batch...) != nil { // as a relay does
 				time.Sleep(20 * time.Millisecond)
 			}
-			expect(t, s.listener, all, "SELECT count(*) FROM effects WHERE times = 1")
-			expect(t, s.listener, 0, "SELECT count(*) FROM failed")
+			expect(t, s.subscriber, all, "SELECT count(*) FROM effects WHERE times = 1")
+			expect(t, s.subscriber, 0, "SELECT count(*) FROM failed")
 		})
 	}
 }
 
-// Who stops need not wait for a connection that cannot be made.
+// Stopping does not wait for a connection that cannot be made.
 func TestStoppingInterruptsConnecting(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	w := wireTo(t, s.listener)
+	w := wireTo(t, s.subscriber)
 	t.Cleanup(w.Freeze())
-	listener, teller := through(t, w, s.listener, time.Hour), through(t, w, s.teller, time.Hour)
-	consumer := events.NewConsumer(listener, s.bus, []events.Handler{events.On(count)}, s.cfg, s.log)
+	subscriber, publisher := through(t, w, s.subscriber, time.Hour), through(t, w, s.publisher, time.Hour)
+	consumer := events.NewConsumer(subscriber, s.bus, []events.Handler{events.On(count)}, s.cfg, s.log)
 	consumer.SetTxLimit(time.Hour)
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	outbox := events.NewOutbox(teller, s.bus, s.cfg, s.log)
+	outbox := events.NewOutbox(publisher, s.bus, s.cfg, s.log)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
 	go func() { ended <- consumer.Run(ctx) }()
@@ -180,11 +180,11 @@ func TestStoppingInterruptsConnecting(t *testing.T) {
 				t.Error(err)
 			}
 		case <-time.After(20 * time.Second): // a transaction, or a step of a worker, may take 30
-			t.Fatal("it goes on connecting")
+			t.Fatal("it still connects")
 		}
 	}
 	if <-published == nil {
-		t.Error("the bus believes that the event is handled")
+		t.Error("the event is acknowledged")
 	}
 }
 
@@ -192,33 +192,33 @@ func await(t *testing.T, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it does not come about")
+			t.Fatal("timed out")
 		}
 	}
 }
 
-// takeTurn returns a database of the listener's that waits for locks for that long, and has another
-// process keep the turn until heal.
-func (s *shop) takeTurn(t *testing.T, lockTimeout time.Duration) (db *postgres.DB, heal func()) {
+// lockModule returns the subscriber's database with that lock_timeout, and has another process hold
+// the module's lock until heal is called.
+func (s *shop) lockModule(t *testing.T, lockTimeout time.Duration) (db *postgres.DB, heal func()) {
 	t.Helper()
-	other, err := s.listener.Acquire(t.Context())
+	other, err := s.subscriber.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const turn = "(hashtextextended('seam.consumer.' || current_schema(), 0))"
-	if _, err := other.Exec(t.Context(), "SELECT pg_advisory_lock"+turn); err != nil {
+	const lock = "(hashtextextended('seam.consumer.' || current_schema(), 0))"
+	if _, err := other.Exec(t.Context(), "SELECT pg_advisory_lock"+lock); err != nil {
 		t.Fatal(err)
 	}
-	cfg := s.listener.Config()
+	cfg := s.subscriber.Config()
 	cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(lockTimeout.Milliseconds())
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return &postgres.DB{Pool: pool, Module: "listener"}, func() {
+	return &postgres.DB{Pool: pool, Module: "subscriber"}, func() {
 		defer other.Release()
-		if _, err := other.Exec(t.Context(), "SELECT pg_advisory_unlock"+turn); err != nil {
+		if _, err := other.Exec(t.Context(), "SELECT pg_advisory_unlock"+lock); err != nil {
 			t.Error(err)
 		}
 	}
