@@ -20,7 +20,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// insert writes the jobs of one transaction.
+// insert returns the statement that writes a transaction's jobs, and claims them for free places.
 func (q *Queue[A, R]) insert(jobs []*Job[A]) (sql string, args []any) {
 	now, places := q.now().Truncate(time.Microsecond), q.reserve(len(jobs)) // PostgreSQL rounds, up too
 	for i, j := range jobs {
@@ -31,11 +31,11 @@ func (q *Queue[A, R]) insert(jobs []*Job[A]) (sql string, args []any) {
 	}
 	return `-- name: EnqueueJobs
 		INSERT INTO jobs (id, kind, key, args, cause, tries, due_at)
-		SELECT id, $1, key, args, cause, tries, due_at FROM jsonb_to_recordset($2)
-			AS j (id uuid, key text, args jsonb, cause jsonb, tries integer, due_at timestamptz)`, []any{q.kind.Name, jobs}
+		SELECT id, $1, key, args, cause, tries, due_at FROM jsonb_to_recordset($2) AS j
+			(id uuid, key text, args jsonb, cause jsonb, tries integer, due_at timestamptz)`, []any{q.kind.Name, jobs}
 }
 
-// ended begins the jobs that were claimed as they were written.
+// ended starts the jobs that were claimed when they were written.
 func (q *Queue[A, R]) ended(jobs []*Job[A], committed bool) {
 	for _, j := range jobs {
 		switch {
@@ -49,7 +49,7 @@ func (q *Queue[A, R]) ended(jobs []*Job[A], committed bool) {
 	}
 }
 
-// reserve takes up to n places for jobs.
+// reserve takes up to n free places and returns how many it took.
 func (q *Queue[A, R]) reserve(n int) (places int) {
 	for ; places < n; places++ {
 		select {
@@ -61,11 +61,11 @@ func (q *Queue[A, R]) reserve(n int) (places int) {
 	return places
 }
 
-// claimAfter is how long a place that is free again waits for others, so that one claim takes jobs
-// for all of them: under a backlog, places become free one by one.
+// claimAfter is how long the poller waits for more free places, so that one claim fills several:
+// under a backlog they become free one by one.
 const claimAfter = 10 * time.Millisecond
 
-// release gives places back, and has the poller look for jobs that found none.
+// release frees places, and wakes the poller if jobs may wait for them.
 func (q *Queue[A, R]) release(places int) {
 	for range places {
 		q.places <- struct{}{}
@@ -82,8 +82,7 @@ func (q *Queue[A, R]) claimWhenFree() {
 	}
 }
 
-// claimDue claims as many due jobs as there are places, those first that have been due for longest,
-// and begins them.
+// claimDue claims as many due jobs as there are places, the longest due first, and starts them.
 func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	places := q.reserve(q.cfg.Concurrency)
 	if places == 0 {
@@ -108,7 +107,7 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 		})
 	}
 	q.release(places - len(claimed))
-	if err != nil { // what was claimed all the same is due when the lease has run out
+	if err != nil { // a job claimed all the same is due again after the lease
 		return false, fmt.Errorf("claim %s: %w", q.kind.Name, err)
 	}
 	for _, j := range claimed {
@@ -120,7 +119,7 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	return false, nil
 }
 
-// do does one claimed job, commits what comes of it, and gives its place back.
+// do does one claimed job, commits its result, and frees its place.
 func (q *Queue[A, R]) do(job Job[A]) {
 	defer q.release(1)
 	ctx := events.WithCause(context.Background(), job.Cause)
@@ -134,13 +133,13 @@ func (q *Queue[A, R]) do(job Job[A]) {
 	switch {
 	case err == nil:
 	case ok && queued.SQL == finish && postgres.HasCode(err, divisionByZero):
-		q.log.InfoContext(ctx, "result dropped: a later claim's counts", "key", job.Key, "try", job.Tries)
+		q.log.InfoContext(ctx, "result dropped: the job has a later claim", "key", job.Key, "try", job.Tries)
 	default:
 		q.postpone(ctx, job, err)
 	}
 }
 
-// call ends with the lease: a process that was frozen must not call late, beside the next claim.
+// call runs Check and Do within the lease: a frozen process must not call beside the next claim.
 func (q *Queue[A, R]) call(ctx context.Context, job Job[A]) (result R, err error) {
 	defer process.Recover(&err)
 	if job.unreadable != nil {
@@ -155,20 +154,20 @@ func (q *Queue[A, R]) call(ctx context.Context, job Job[A]) (result R, err error
 		}
 	}
 	if ctx.Err() != nil {
-		return result, fmt.Errorf("not begun: the lease has run out: %w", ctx.Err())
+		return result, fmt.Errorf("not started: the lease has run out: %w", ctx.Err())
 	}
 	return q.kind.Do(ctx, job)
 }
 
-// finish deletes jobs whose claim is the last, of those that were claimed so often, and is refused,
-// by a division by zero, if one is not.
+// finish deletes jobs whose last claim has this number of tries, and fails by a division by zero if
+// one has a later claim.
 const finish = `-- name: FinishJobs
 	WITH finished AS (DELETE FROM jobs WHERE id = ANY ($1) AND tries = $2 RETURNING 1)
 	SELECT 1 / (count(*) = cardinality($1))::integer FROM finished`
 
-const divisionByZero = "22012" // PostgreSQL's code
+const divisionByZero = "22012" // SQLSTATE
 
-// finishTx commits results whose jobs have no later claim. If one has, the group tries each alone.
+// finishTx commits results of jobs without a later claim. Otherwise the group runs each alone.
 func (q *Queue[A, R]) finishTx(ctx context.Context, tx pgx.Tx, done []Done[A, R]) ([]postgres.Result[struct{}], error) {
 	byTries := map[int][]uuid.UUID{}
 	for _, d := range done {
@@ -180,8 +179,7 @@ func (q *Queue[A, R]) finishTx(ctx context.Context, tx pgx.Tx, done []Done[A, R]
 	return make([]postgres.Result[struct{}], len(done)), q.kind.FinishTx(ctx, tx, done)
 }
 
-// postpone ends the claim and writes down why, and when the job is tried again. A claim that is not
-// the last changes nothing.
+// postpone ends the claim and records the failure and when to retry, unless there is a later claim.
 func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 	_, dead := errors.AsType[deadError](cause)
 	level, now := slog.LevelWarn, q.now()
@@ -189,7 +187,8 @@ func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 		level = slog.LevelError
 	}
 	pause := backoff.After(job.Tries, q.cfg.BackoffFirst, q.cfg.BackoffMost)
-	q.log.Log(ctx, level, "job failed", "key", job.Key, "try", job.Tries, "dead", dead, "again_in", pause.String(), "error", cause)
+	q.log.Log(ctx, level, "job failed",
+		"key", job.Key, "try", job.Tries, "dead", dead, "again_in", pause.String(), "error", cause)
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.Lease)
 	defer cancel()
 	_, err := q.db.Exec(ctx, `-- name: PostponeJob
@@ -202,7 +201,7 @@ func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 	time.AfterFunc(pause, q.poller.Wake)
 }
 
-// WithdrawTx takes back those of the jobs that were never claimed, and returns their ids.
+// WithdrawTx deletes those of the jobs that were never claimed, and returns their ids.
 func (q *Queue[A, R]) WithdrawTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (withdrawn []uuid.UUID, err error) {
 	rows, err := tx.Query(ctx, `-- name: WithdrawJobs
 		DELETE FROM jobs WHERE id = ANY ($1) AND tries = 0 RETURNING id`, ids)
@@ -212,7 +211,7 @@ func (q *Queue[A, R]) WithdrawTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID
 	if err != nil {
 		return nil, fmt.Errorf("withdraw %s: %w", q.kind.Name, err)
 	}
-	postgres.Uncarry(tx, &q.carrier, func(j *Job[A]) bool { // those that tx itself has enqueued
+	postgres.Uncarry(tx, &q.carrier, func(j *Job[A]) bool { // those that tx has enqueued
 		ours := slices.Contains(ids, j.ID)
 		if ours {
 			withdrawn = append(withdrawn, j.ID)
@@ -222,8 +221,8 @@ func (q *Queue[A, R]) WithdrawTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID
 	return withdrawn, nil
 }
 
-// Redrive has dead jobs of the pool's module tried again, starting now, and returns how many it
-// found among ids; without ids it takes them all.
+// Redrive makes dead jobs of the pool's module due now, and returns how many it found among ids;
+// without ids it redrives all.
 func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, error) {
 	tag, err := pool.Exec(ctx, `
 		UPDATE jobs SET due_at = now(), dead_at = NULL

@@ -15,8 +15,7 @@ import (
 	"example.com/shop/platform/jobs"
 )
 
-// A job is claimed as it is written where the queue runs, and found by the poll where it does not,
-// or where no place was free.
+// A job is claimed when it is written if its queue runs and has a free place, and else by the poll.
 func TestClaim(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -43,12 +42,13 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// A job is due at once, also by a clock that stands still between two microseconds.
+// A job is due immediately, also by a clock that stands still between two microseconds.
 func TestDueAtOnce(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
 	now := time.Now().Truncate(time.Microsecond).Add(900)
-	q := jobs.NewQueue(o.db, kind{Name: "letter", Do: send, FinishTx: note}, o.cfg, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	letters := kind{Name: "letter", Do: send, FinishTx: note}
+	q := jobs.NewQueue(o.db, letters, o.cfg, slog.New(slog.DiscardHandler), func() time.Time { return now })
 	o.enqueue(o.db, q, "ada")
 	o.run(q)
 	o.sent(1)
@@ -68,7 +68,9 @@ func TestSlowJobsHoldUpNoOther(t *testing.T) {
 		o.enqueue(o.db, q, "slow")
 	}
 	o.run(q)
-	o.until("the slow ones are under way", func() bool { return o.count("SELECT count(*) FROM jobs WHERE tries = 1") == o.cfg.Concurrency-1 })
+	o.until("the slow ones are under way", func() bool {
+		return o.count("SELECT count(*) FROM jobs WHERE tries = 1") == o.cfg.Concurrency-1
+	})
 	o.enqueue(o.db, q, many(20)...)
 	o.until("the others are done", func() bool { return o.count("SELECT count(*) FROM sent") == 20 })
 	close(release)
@@ -81,7 +83,7 @@ func TestTwoProcessesShareTheJobs(t *testing.T) {
 	o.cfg.Poll = time.Millisecond
 	var did [2]atomic.Int64
 	ids := o.enqueue(o.db, o.queueOn(o.db, kind{}), many(200)...)
-	o.insert("parcel", `{}`) // is of another kind, which nobody does here
+	o.insert("parcel", `{}`) // of another kind, which has no queue here
 	for i := range did {
 		o.run(o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
 			did[i].Add(1)
@@ -98,24 +100,25 @@ func TestTwoProcessesShareTheJobs(t *testing.T) {
 	}
 }
 
-// The first process is frozen after the call until its lease has gone to the second. That asks
-// first. When the first goes on, neither its result nor its failure counts.
+// The first process is frozen after the call until the second has claimed the job, which begins
+// with Check. When the first continues, neither its result nor its failure counts.
 func TestLeaseRunsOut(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]error{
-		"with a result": nil, "with a failure": errors.New("no answer"), "with a last word": jobs.Dead(errors.New("no")),
+		"with a result": nil, "with a failure": errors.New("no answer"), "with Dead": jobs.Dead(errors.New("no")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := setup(t)
-			called, thaw, asked, answer := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+			called, thaw := make(chan struct{}), make(chan struct{})
+			asked, answer := make(chan struct{}), make(chan struct{})
 			frozen := o.queueOn(o.db, kind{Do: func(context.Context, job) (string, error) {
 				close(called)
 				<-thaw
 				return "LATE", late
 			}})
 			o.insert("letter", `{}`)
-			stop := o.run(frozen) // looks once
+			stop := o.run(frozen) // polls once
 			<-called
 			o.ahead.Store(int64(o.cfg.Lease))
 			o.run(o.queue(kind{
@@ -125,7 +128,7 @@ func TestLeaseRunsOut(t *testing.T) {
 					return "FOUND", true, nil
 				},
 				Do: func(context.Context, job) (string, error) {
-					t.Error("called again without asking first")
+					t.Error("called again without Check")
 					close(asked)
 					return "", nil
 				},
@@ -133,8 +136,9 @@ func TestLeaseRunsOut(t *testing.T) {
 			<-asked
 			close(thaw)
 			stop()
-			if n := o.count("SELECT count(*) FROM jobs WHERE tries = 2 AND due_at > $1 AND reason = '' AND dead_at IS NULL", o.now()); n != 1 {
-				t.Error("the late one has changed what is another's now")
+			const held = "SELECT count(*) FROM jobs WHERE tries = 2 AND due_at > $1 AND reason = '' AND dead_at IS NULL"
+			if n := o.count(held, o.now()); n != 1 {
+				t.Error("the late process has changed a job that it no longer holds")
 			}
 			close(answer)
 			o.sent(1)
@@ -145,7 +149,7 @@ func TestLeaseRunsOut(t *testing.T) {
 	}
 }
 
-// A process dies between the call and the commit, and its connections with it.
+// A process and its connections die between the call and the commit.
 func TestProcessDies(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -166,11 +170,11 @@ func TestProcessDies(t *testing.T) {
 	}}))
 	o.sent(1)
 	if stop(); asked != 1 {
-		t.Errorf("asked %d times", asked)
+		t.Errorf("checked %d times", asked)
 	}
 }
 
-// A process that sleeps past its lease before the call must not call at all.
+// A process that sleeps past its lease before the call does not call at all.
 func TestNoCallAfterTheLease(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -180,15 +184,19 @@ func TestNoCallAfterTheLease(t *testing.T) {
 			t.Error("called after the lease")
 			return "", nil
 		},
-	}, o.cfg, slog.New(slog.DiscardHandler), func() time.Time { return time.Now().Add(time.Duration(o.ahead.Add(int64(o.cfg.Lease)))) })
+	}, o.cfg, slog.New(slog.DiscardHandler), func() time.Time {
+		return time.Now().Add(time.Duration(o.ahead.Add(int64(o.cfg.Lease))))
+	})
 	stop := o.run(q)
 	o.insert("letter", `{}`)
 	o.enqueue(o.db, q, "ada")
-	o.until("it was given up", func() bool { return o.count("SELECT count(*) FROM jobs WHERE reason LIKE '%lease has run out%'") > 0 })
+	o.until("it has failed", func() bool {
+		return o.count("SELECT count(*) FROM jobs WHERE reason LIKE '%lease has run out%'") > 0
+	})
 	stop()
 }
 
-// Only a job that nobody has claimed can be taken back, also by the transaction that enqueues it.
+// Only a job that was never claimed is withdrawn, also by the transaction that enqueues it.
 func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -226,8 +234,7 @@ func TestWithdraw(t *testing.T) {
 	o.sent(1)
 }
 
-// Run waits for what is under way, also for a transaction that has just claimed a job, and keeps
-// the results.
+// Run waits for jobs under way, also for one that an unfinished transaction has claimed.
 func TestRunFinishesWhatItBegan(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -249,7 +256,8 @@ func TestRunFinishesWhatItBegan(t *testing.T) {
 		o.enqueue(o.db, q, "bob")
 	}()
 	o.until("its commit waits", func() bool {
-		return o.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+		return o.count(`SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
 	})
 	go func() { defer close(stopped); stop() }()
 	select {

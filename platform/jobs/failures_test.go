@@ -36,7 +36,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// Each of these ends as a failure of its own job, with a reason, and holds up no other.
+// Each of these fails its own job, with a reason, and delays no other.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -48,8 +48,9 @@ func TestFailures(t *testing.T) {
 		"an error": {
 			kind: kind{Do: fail(func() error { return errors.New("no\x00answer \xff") })}, reason: "noanswer ",
 		},
-		"an error that stays": {
-			kind: kind{Do: fail(func() error { return jobs.Dead(errors.New("no such address")) })}, dead: true, reason: "no such address",
+		"a permanent error": {
+			kind: kind{Do: fail(func() error { return jobs.Dead(errors.New("no such address")) })},
+			dead: true, reason: "no such address",
 		},
 		"a panic": {
 			kind: kind{Do: fail(func() error { panic("a bug") })}, reason: "panic: a bug",
@@ -57,7 +58,7 @@ func TestFailures(t *testing.T) {
 		"arguments of another shape": {
 			args: `"text"`, dead: true, reason: "read its row: json: cannot unmarshal string",
 		},
-		"a result that is refused": {
+		"a result that FinishTx refuses": {
 			kind: kind{FinishTx: func(ctx context.Context, tx pgx.Tx, all []done) error {
 				for _, d := range all {
 					if d.Args.To == "hell" {
@@ -92,12 +93,14 @@ func TestFailures(t *testing.T) {
 			}
 			stop := o.run(o.queueOn(o.db, test.kind))
 			o.until("it has failed and the others are done", func() bool {
-				return o.count(`SELECT (SELECT count(*) FROM sent) + (SELECT count(*) FROM jobs WHERE id = $1 AND reason <> '')`, id) == 4
+				return o.count(`SELECT (SELECT count(*) FROM sent)
+					+ (SELECT count(*) FROM jobs WHERE id = $1 AND reason <> '')`, id) == 4
 			})
 			stop()
 			var reason string
 			var dead bool
-			err := o.db.QueryRow(t.Context(), "SELECT reason, dead_at IS NOT NULL FROM jobs WHERE id = $1", id).Scan(&reason, &dead)
+			err := o.db.QueryRow(t.Context(), "SELECT reason, dead_at IS NOT NULL FROM jobs WHERE id = $1", id).
+				Scan(&reason, &dead)
 			if err != nil || dead != test.dead || !strings.HasPrefix(reason, test.reason) {
 				t.Errorf("dead: %v, reason: %s (%v)", dead, reason, err)
 			}
@@ -133,18 +136,18 @@ func TestRedrive(t *testing.T) {
 	}
 	o.sent(1)
 	if dead() != 2 {
-		t.Errorf("%d are dead yet", dead())
+		t.Errorf("%d are still dead", dead())
 	}
 	if n, err := jobs.Redrive(t.Context(), o.db.Pool); n != 2 || err != nil {
 		t.Errorf("redrove %d: %v", n, err)
 	}
 	o.sent(3)
 	if asked.Load() != 3 {
-		t.Errorf("asked about %d of 3 that had been tried", asked.Load())
+		t.Errorf("checked %d of 3 retried jobs", asked.Load())
 	}
 }
 
-// fail does as usual, but for one address.
+// fail returns send, failing for one address.
 func fail(how func() error) func(context.Context, job) (string, error) {
 	return func(ctx context.Context, j job) (string, error) {
 		if j.Args.To == "hell" {

@@ -1,19 +1,18 @@
-// Package jobs does a module's work outside of transactions, such as calls to a payment provider or
-// mails.
+// Package jobs does a module's work outside of transactions, such as calling a payment provider.
 //
 // It promises that a job is done at least once if the transaction that enqueued it commits, and
-// that its result is committed once, whatever dies in between:
+// that its result is committed once, whatever crashes in between:
 //
 //	use case ──┐ one transaction                       one transaction ┌── result
 //	  state    │                                                       │   state, events
-//	  job ─────┘──▶ claimed under a lease ──▶ Do, outside ──▶ finished ┴── job deleted, if the claim
-//	                   ▲                          │                        is still the last
+//	  job ─────┘──▶ claimed under a lease ──▶ Do, outside ──▶ finished ┴── job deleted, if its
+//	                   ▲                          │                        claim is the last
 //	                   └── when due: back-off ◀───┴── failed, or the lease ran out
 //
-// Work outside is not exactly-once: a process may die between the call and the commit. So a job has
-// one id for all its tries, which is the idempotency key outside, and from the second try on the
-// outside is asked first. (Pattern: a queue with visibility timeouts and fencing tokens; Kleppmann,
-// Designing Data-Intensive Applications, chapter 8.)
+// An external call is not exactly-once: a process may die between the call and the commit. So a job
+// has one id for all its tries, to be the call's idempotency key, and a retry begins with Check.
+// (Pattern: a queue with visibility timeouts and fencing tokens; Kleppmann, Designing
+// Data-Intensive Applications, chapter 8.)
 package jobs
 
 import (
@@ -33,53 +32,53 @@ import (
 
 // Job is one piece of work.
 type Job[A any] struct {
-	ID    uuid.UUID    `json:"id"`  // the idempotency key outside
+	ID    uuid.UUID    `json:"id"`  // the idempotency key of external calls
 	Key   string       `json:"key"` // the aggregate's id
 	Args  A            `json:"args"`
 	Cause events.Cause `json:"cause"`  // of what is published because of it
 	Tries int          `json:"tries"`  // claims, this one included
-	Lease time.Time    `json:"due_at"` // when the claim ends: nothing is begun after it
+	Lease time.Time    `json:"due_at"` // when the claim ends: no call begins after it
 
-	claimed    bool  // by this process, as it was written
-	unreadable error // is why its row says something else
+	claimed    bool  // by this process, when it was written
+	unreadable error // why its row cannot be decoded
 }
 
-// Done is a job with its result.
+// Done is a job and its result.
 type Done[A, R any] struct {
 	Job[A]
 	Result R
 }
 
-// Kind says how jobs of one kind are done.
+// Kind defines how jobs of one kind are done.
 type Kind[A, R any] struct {
 	Name string
-	// Do does the job outside of any transaction, before its context ends with the lease. After an
-	// error the job is tried again, unless it is Dead.
+	// Do does the job outside of any transaction; its context ends with the lease. After an error
+	// the job is retried, unless the error is Dead.
 	Do func(ctx context.Context, job Job[A]) (R, error)
-	// Check, which may be nil, asks the outside what became of earlier tries, before another one.
-	// If it does not know of any, Do follows.
+	// Check, which may be nil, asks the external system for the result of earlier tries before a
+	// retry. If none is known, Do follows.
 	Check func(ctx context.Context, job Job[A]) (result R, known bool, err error)
-	// FinishTx commits results. The transaction has deleted the jobs ahead of its first statement.
+	// FinishTx writes results in a transaction that deletes the jobs before its first statement.
 	FinishTx func(ctx context.Context, tx pgx.Tx, done []Done[A, R]) error
 }
 
-// Config is how many jobs are done at a time, and when.
+// Config holds the concurrency and times of a queue.
 type Config struct {
 	Concurrency  int           // jobs under way in this process
 	Lease        time.Duration // of a claim: how long a crash delays a job
 	BackoffFirst time.Duration // the pause after a first failure, which doubles with each
 	BackoffMost  time.Duration
-	Poll         time.Duration // how often due jobs are looked for that this process does not know of
+	Poll         time.Duration // how often the table is polled for due jobs
 }
 
-// Dead marks an error after which no later try will do better: the job waits for a person.
+// Dead marks err as permanent: the job is not retried until it is redriven.
 func Dead(err error) error { return deadError{err} }
 
 type deadError struct{ error }
 
 func (e deadError) Unwrap() error { return e.error }
 
-// Queue does the jobs of one kind of a module. Any number of processes may run one.
+// Queue does a module's jobs of one kind. Any number of processes may run one.
 type Queue[A, R any] struct {
 	carrier postgres.Carrier[*Job[A]]
 	db      *postgres.DB
@@ -89,12 +88,14 @@ type Queue[A, R any] struct {
 	now     func() time.Time
 	poller  *worker.Worker
 	finish  *postgres.Group[Done[A, R], struct{}]
-	places  chan struct{} // those that are free; none before Run, and none after it
-	waiting atomic.Bool   // there may be due jobs that found no place
+	places  chan struct{} // free ones, one per concurrent job; none before and after Run
+	waiting atomic.Bool   // due jobs may have found no place
 }
 
-// NewQueue returns the queue. It does nothing before Run, and takes jobs at any time.
-func NewQueue[A, R any](db *postgres.DB, kind Kind[A, R], cfg Config, log *slog.Logger, now func() time.Time) *Queue[A, R] {
+// NewQueue returns the queue. Jobs may be enqueued at any time, and are done during Run.
+func NewQueue[A, R any](
+	db *postgres.DB, kind Kind[A, R], cfg Config, log *slog.Logger, now func() time.Time,
+) *Queue[A, R] {
 	q := &Queue[A, R]{db: db, kind: kind, cfg: cfg, log: log.With("job", kind.Name), now: now}
 	q.carrier = postgres.Carrier[*Job[A]]{Insert: q.insert, Ended: q.ended}
 	q.places = make(chan struct{}, cfg.Concurrency)
@@ -113,9 +114,9 @@ func (q *Queue[A, R]) Run(ctx context.Context) error {
 	return err
 }
 
-// EnqueueTx has the job done if tx commits. Its row is written with the commit, and claimed for
-// this process if there is a place for it. Its cause is the context's, and Tries is 0 unless it was
-// tried before it came here.
+// EnqueueTx enqueues the job if tx commits. Its row is written with the commit, and claimed for
+// this process if there is a free place. Its cause is ctx's, and Tries is 0 unless it was tried
+// before it came here. It fails if tx is not the module's.
 func (q *Queue[A, R]) EnqueueTx(ctx context.Context, tx pgx.Tx, job Job[A]) error {
 	job.Cause = events.CauseOf(ctx)
 	if err := postgres.Carry(q.db, tx, &q.carrier, &job); err != nil {

@@ -26,10 +26,10 @@ func TestMain(m *testing.M) {
 	if err := pgtest.Start(); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the server stays
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // PostgreSQL keeps running
 }
 
-// letter is the work of these tests. Its result, the address in upper case, goes to the table sent.
+// letter is the tests' job. Its result, the address in upper case, is inserted into the table sent.
 type letter struct {
 	To string `json:"to"`
 }
@@ -45,7 +45,7 @@ var schema = fstest.MapFS{"0001_sent.sql": &fstest.MapFile{Data: []byte(`-- +goo
 CREATE TABLE sent (job uuid NOT NULL, text text NOT NULL CHECK (text <> 'HELL'));
 `)}}
 
-// office is a module's schema, and a clock for all its processes.
+// office is a module's database, and a clock for all its processes.
 type office struct {
 	t     *testing.T
 	pg    *pgtest.DB
@@ -54,20 +54,21 @@ type office struct {
 	ahead atomic.Int64
 }
 
-// setup polls so rarely that nothing may wait for it.
+// setup polls so rarely that no test may wait for it.
 func setup(t *testing.T) *office {
 	t.Helper()
 	o := &office{t: t, pg: pgtest.New(t, pgtest.Schema{Module: "office", Migrations: schema})}
 	o.db = o.pg.Module(t, "office")
 	o.cfg = jobs.Config{
-		Concurrency: 4, Lease: time.Minute, BackoffFirst: time.Millisecond, BackoffMost: 20 * time.Millisecond, Poll: time.Hour,
+		Concurrency: 4, Lease: time.Minute, Poll: time.Hour,
+		BackoffFirst: time.Millisecond, BackoffMost: 20 * time.Millisecond,
 	}
 	return o
 }
 
 func (o *office) now() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }
 
-// queue is one of a process of its own. What the kind does not say is done as usual.
+// queue returns a queue with connections of its own, like another process's, and defaults for k.
 func (o *office) queue(k kind) *queue {
 	o.t.Helper()
 	return o.queueOn(o.pg.Module(o.t, "office"), k)
@@ -95,7 +96,7 @@ func note(_ context.Context, tx pgx.Tx, all []done) error {
 	return nil
 }
 
-// run runs the queue until the test ends or stop is called, which waits for its end.
+// run runs the queue until the test ends, or until stop is called, which waits for its end.
 func (o *office) run(q *queue) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -110,7 +111,7 @@ func (o *office) run(q *queue) (stop func()) {
 	return stop
 }
 
-// enqueue commits a letter to each address in one transaction on the queue's own database.
+// enqueue enqueues a letter to each address in one transaction.
 func (o *office) enqueue(db *postgres.DB, q *queue, to ...string) (ids []uuid.UUID) {
 	o.t.Helper()
 	err := db.InTx(o.t.Context(), func(tx pgx.Tx) error {
@@ -128,12 +129,12 @@ func (o *office) enqueue(db *postgres.DB, q *queue, to ...string) (ids []uuid.UU
 	return ids
 }
 
-// insert writes a job as another process would have left it.
+// insert writes a due job.
 func (o *office) insert(kind, args string) (id uuid.UUID) {
 	o.t.Helper()
 	id = uuid.Must(uuid.NewV7())
-	_, err := o.db.Exec(o.t.Context(), `INSERT INTO jobs (id, kind, key, args, cause, tries, due_at) VALUES ($1, $2, 'ada', $3, '{}', 0, $4)`,
-		id, kind, args, o.now())
+	_, err := o.db.Exec(o.t.Context(), `INSERT INTO jobs (id, kind, key, args, cause, tries, due_at)
+		VALUES ($1, $2, 'ada', $3, '{}', 0, $4)`, id, kind, args, o.now())
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -155,13 +156,12 @@ func (o *office) until(what string, holds func() bool) {
 		select {
 		case <-time.After(2 * time.Millisecond):
 		case <-deadline:
-			o.t.Fatalf("waited too long until %s", what)
+			o.t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
-// sent waits until no job is left but the dead, and checks that n results were committed, one for
-// each job.
+// sent waits until all jobs but the dead are done, and checks that n jobs have one result each.
 func (o *office) sent(n int) {
 	o.t.Helper()
 	o.until("all jobs are done", func() bool { return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NULL") == 0 })
@@ -180,10 +180,10 @@ func many(n int) (to []string) {
 func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	o.cfg.Concurrency = 1 // a place that is not given back would stop everything
+	o.cfg.Concurrency = 1 // a place that is not released would stop everything
 	q := o.queueOn(o.db, kind{})
 	o.run(q)
-	o.enqueue(o.db, q, "ada") // it runs
+	o.enqueue(o.db, q, "ada") // the queue runs
 	o.sent(1)
 
 	changed := errors.New("changed my mind")
@@ -211,13 +211,15 @@ func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	o.enqueue(o.db, q, "bob")
 	o.sent(2)
 
-	err := pgx.BeginFunc(t.Context(), o.db, func(tx pgx.Tx) error { return q.EnqueueTx(t.Context(), tx, job{ID: uuid.New()}) })
+	err := pgx.BeginFunc(t.Context(), o.db, func(tx pgx.Tx) error {
+		return q.EnqueueTx(t.Context(), tx, job{ID: uuid.New()})
+	})
 	if err == nil || !strings.Contains(err.Error(), "not begun by the database of office") {
-		t.Errorf("a transaction of something else: %v", err)
+		t.Errorf("a transaction that db did not begin: %v", err)
 	}
 }
 
-// What was tried before it came here is asked about as well, and again after an error.
+// Check is called for a job that was tried before it was enqueued, and again after its error.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -249,7 +251,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What is done because of a job belongs to the request that enqueued it.
+// What a job does has the cause of the request that enqueued it.
 func TestCause(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
@@ -274,7 +276,7 @@ func TestCause(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	enqueue() // is claimed by the poll, and the next as it is written
+	enqueue() // claimed by the poll, and the next when it is written
 	o.run(q)
 	o.sent(1)
 	enqueue()
