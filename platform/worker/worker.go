@@ -1,7 +1,7 @@
-// Package worker runs a step of background work again and again, until it is told to stop.
+// Package worker runs a step of background work repeatedly until its context ends.
 //
-// Every background loop of the shop has this shape: claim some rows, act on them, say whether there are more. Work that
-// waits is in the database, so a worker may be killed at any moment and several may run.
+// Every background loop of the shop has this shape: claim some rows, act on them, report whether
+// there are more. The waiting work is in the database, so a worker may be killed at any moment.
 package worker
 
 import (
@@ -13,13 +13,13 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// A step that fails is tried again after a pause that doubles from minPause to maxPause.
+// A step that fails is retried after a pause that doubles from minPause to maxPause.
 const (
 	minPause = 50 * time.Millisecond
-	maxPause = 2 * time.Second // the work waits this long more, and up to half as long again, once the cause is gone
+	maxPause = 2 * time.Second // and up to half as long again: the delay once the cause is gone
 )
 
-// stepLimit bounds one step, so that a worker that is told to stop does stop.
+// stepLimit bounds one step, so that a worker stops soon after its context ends.
 const stepLimit = 30 * time.Second
 
 // Worker is one background loop.
@@ -27,25 +27,27 @@ type Worker struct {
 	name  string
 	every time.Duration
 	step  func(ctx context.Context) (more bool, err error)
-	rest  int // after a step that reports more: how many times as long as the step
+	rest  int // after a step that reports more, in step durations
 	log   *slog.Logger
 	wake  chan struct{}
 }
 
-// New returns a worker that does nothing before Run. Step is called again at once while it reports more, else when
-// woken, and after every at the latest.
-func New(name string, every time.Duration, step func(ctx context.Context) (more bool, err error), log *slog.Logger) *Worker {
+// New returns a worker that does nothing before Run. It calls step again immediately while step
+// reports more, else when woken, and at the latest after every.
+func New(
+	name string, every time.Duration, step func(ctx context.Context) (more bool, err error), log *slog.Logger,
+) *Worker {
 	return &Worker{name: name, every: every, step: step, log: log.With("worker", name), wake: make(chan struct{}, 1)}
 }
 
-// Gently makes the worker rest after a step that reports more, nine times as long as the step took. Work that nobody waits for, such as pruning
-// after a long time, then uses a tenth of a connection, however much there is to do and however slow it is.
+// Gently makes the worker rest after a step that reports more, nine times as long as the step took.
+// So work without urgency, such as pruning, uses a tenth of a connection at most.
 func (w *Worker) Gently() *Worker {
 	w.rest = 9
 	return w
 }
 
-// Wake makes the worker look for work now. It never blocks, and a wake during a step is not lost: the step runs again.
+// Wake makes the worker run a step now. It never blocks. During a step it makes the step run again.
 func (w *Worker) Wake() {
 	select {
 	case w.wake <- struct{}{}:
@@ -53,8 +55,8 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run works until ctx ends and returns nil. A step under way when ctx ends is finished, not interrupted. Each Run of several at the same
-// time is a loop of its own, and a wake reaches one of them that is idle, or the first that will be.
+// Run works until ctx ends and returns nil. A step under way then is finished, not interrupted.
+// Several Runs at a time are loops of their own, and a wake reaches one of them.
 func (w *Worker) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -87,7 +89,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 }
 
-// once makes an error of a panic, so that one worker's bug does not end every module of the process.
+// once turns a panic into an error, so that one worker's bug does not end the process.
 func (w *Worker) once(ctx context.Context) (more bool, err error) {
 	defer process.Recover(&err)
 	step, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepLimit)
@@ -97,8 +99,8 @@ func (w *Worker) once(ctx context.Context) (more bool, err error) {
 
 type runKey struct{}
 
-// UntilStop returns a step's context that ends also when the worker is to stop, for what a step may
-// leave undone, such as connecting. Any other context ends as it does.
+// UntilStop returns a step's context that also ends when the worker is to stop, for what a step may
+// leave undone, such as connecting. Without a worker it ends only with ctx.
 func UntilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	run, ok := ctx.Value(runKey{}).(context.Context)

@@ -14,7 +14,7 @@ import (
 
 var silent = slog.New(slog.DiscardHandler)
 
-// begin runs the worker and returns what stops it and waits for that.
+// begin runs the worker and returns stop, which waits for its end.
 func begin(t *testing.T, w *worker.Worker) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -75,8 +75,8 @@ func TestAWakeDuringAStepIsNotLost(t *testing.T) {
 	}, silent)
 	stop := begin(t, w)
 	first := <-steps
-	w.Wake() // what it is about came too late for the first step
-	w.Wake() // and never blocks
+	w.Wake() // too late for the first step
+	w.Wake() // which never blocks
 	close(first)
 	close(<-steps)
 	stop()
@@ -115,7 +115,7 @@ func TestAFailureIsTriedAgain(t *testing.T) {
 	stop()
 }
 
-// The pauses double from 50 ms to 2 s, each ±50 %, and begin anew after a step that went well.
+// The pauses double from 50 ms to 2 s, each ±50 %, and start over after a step that succeeds.
 func TestTheMoreAStepFailsTheLongerItRests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestTheMoreAStepFailsTheLongerItRests(t *testing.T) {
 			}
 		}
 		if slices.Equal(pauses[6:8], []time.Duration{2000 * ms, 2000 * ms}) {
-			t.Error("no jitter: workers that failed together come back together")
+			t.Error("no jitter: workers that failed together retry together")
 		}
 	})
 }
