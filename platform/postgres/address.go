@@ -17,17 +17,16 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// connectTimeout bounds one attempt to reach the server, unless the address has a connect_timeout,
-// so that a start against a dead address fails soon and says so.
+// connectTimeout bounds one attempt to connect, unless the address has a connect_timeout, so that a
+// start with a wrong address fails soon.
 const connectTimeout = 5 * time.Second
 
-// pingTimeout bounds the question whether a connection that rested in the pool is still alive; then
-// the next one is tried.
+// pingTimeout bounds the ping of an idle pooled connection; after it the next one is tried.
 const pingTimeout = time.Second
 
 // addressKeys are the parameters that an address may have: where the server is, who logs in, and
-// how. What a session is like belongs to the role (options, search_path and so on), and how many
-// connections there are to a setting (pool_max_conns).
+// how. The session's settings belong to the role (options, search_path and so on), and the number
+// of connections to a setting (pool_max_conns).
 var addressKeys = []string{
 	"host", "port", "dbname", "user", "password", "passfile", "connect_timeout", "application_name",
 	"target_session_attrs",
@@ -44,8 +43,9 @@ var (
 		"with the special characters of a password percent-encoded, or keyword=value pairs")
 )
 
-// withoutAddress keeps what pgx says of an address, and drops the address: it hides a password only
-// where it recognizes it. In one that cannot be parsed, any part may belong to the password.
+// withoutAddress returns pgx's message about an address without the address, in which pgx hides a
+// password only where it recognizes one. In one that does not parse, any part may be the
+// password's.
 func withoutAddress(err error) error {
 	text := err.Error()
 	text = strings.TrimPrefix(text[strings.LastIndex(text, "`: ")+1:], ": ")
@@ -58,8 +58,8 @@ func withoutAddress(err error) error {
 	return errors.New("the address of a database: " + text)
 }
 
-// parse reads an address into what every connection of the product is made from. libpq's
-// environment variables fill in what it leaves open, but for those that say what a session is like.
+// parse reads an address into the configuration of a connection. libpq's environment variables fill
+// in what it leaves out, except session settings.
 func parse(address string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfigWithOptions(address, pgx.ParseConfigOptions{
 		ParseConfigOptions: pgconn.ParseConfigOptions{ConnStringAllowedKeys: addressKeys},
@@ -83,7 +83,7 @@ func parse(address string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// parsePool is parse for a pool. Its connections call themselves name.
+// parsePool is parse for a pool, with name as the application_name of its connections.
 func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
 	conn, err := parse(address)
 	if err != nil {
@@ -99,14 +99,13 @@ func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// prepare has a connection send and read a uuid.UUID as the bytes that it is. Otherwise it would be
-// text on the way, which took a twentieth of the shop's time.
+// prepare makes a connection send a uuid.UUID in binary form: text took 5 % of the shop's time.
 func prepare(_ context.Context, conn *pgx.Conn) error {
 	pgxuuid.Register(conn.TypeMap())
 	return nil
 }
 
-// Connect opens a connection like those of the pool, and outside of it.
+// Connect opens a connection like those of the pool, outside of the pool.
 func (db *DB) Connect(ctx context.Context) (*pgx.Conn, error) {
 	cfg := db.Config()
 	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
@@ -125,17 +124,16 @@ func Connect(ctx context.Context, address string) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
-// WithDatabase is the URL with another database.
+// WithDatabase returns the URL with another database.
 func WithDatabase(address, database string) string { return rewrite(address, nil, database) }
 
-// roleURL is the URL with another login.
+// roleURL returns the URL with another login.
 func roleURL(address, role, password string) string {
 	return rewrite(address, url.UserPassword(role, password), "")
 }
 
-// rewrite exchanges a URL's login, its database, or both, wherever they are, and keeps everything
-// else as it is. It reads PostgreSQL's URLs, which net/url does not: they may have several hosts,
-// and folders for hosts.
+// rewrite replaces a URL's login, its database, or both, wherever they are, and keeps the rest.
+// net/url does not do, because PostgreSQL's URLs may have several hosts, and folders for hosts.
 func rewrite(address string, login *url.Userinfo, database string) string {
 	scheme, rest, _ := strings.Cut(address, "://")
 	had := ""
@@ -153,7 +151,7 @@ func rewrite(address string, login *url.Userinfo, database string) string {
 	var kept []string
 	for parameter := range strings.SplitSeq(query, "&") {
 		key, _, _ := strings.Cut(parameter, "=")
-		// Spaces around a key do not count. What is wrong with it is said when the address is used.
+		// Spaces around a key do not count. An invalid key is reported when the address is used.
 		key, _ = url.PathUnescape(strings.Trim(key, " "))
 		isLogin := key == "user" || key == "password" || key == "passfile"
 		replaced := isLogin && login != nil || key == "dbname" && database != ""

@@ -9,7 +9,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Whatever is wrong with an address, no part of its password is printed.
+// No error about an address contains a part of its password.
 func TestNoPasswordIsPrinted(t *testing.T) {
 	t.Parallel()
 	for address, says := range map[string]string{

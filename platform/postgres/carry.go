@@ -7,18 +7,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Carrier writes what a transaction carries to its commit, all items in one statement. Each value
-// is a carrier of its own.
+// Carrier writes the items that a transaction carries to its commit, all in one statement.
 type Carrier[T any] struct {
-	// Insert makes the statement that is sent with the commit.
+	// Insert returns the statement that is sent with the commit.
 	Insert func(items []T) (sql string, args []any)
-	// Ended is called when the transaction is over. An item that was not committed, or of which
-	// that is not known because the connection was lost, is not committed. It must not block.
+	// Ended is called when the transaction is over. If the connection was lost, so that the outcome
+	// is unknown, committed is false. It must not block.
 	Ended func(items []T, committed bool)
 }
 
-// Carry gives the transaction an item, which the carrier writes with the commit. A transaction that
-// the DB did not begin is refused.
+// Carry adds an item to tx, which c writes with the commit. It fails if db did not begin tx.
 func Carry[T any](db *DB, tx pgx.Tx, c *Carrier[T], item T) error {
 	p, ok := tx.(*pipeline)
 	if !ok || p.db != db {
@@ -34,7 +32,7 @@ func Carry[T any](db *DB, tx pgx.Tx, c *Carrier[T], item T) error {
 	return nil
 }
 
-// Uncarry takes back the items that drop names, of those that the transaction carries for c.
+// Uncarry removes the transaction's items of c for which drop returns true.
 func Uncarry[T any](tx pgx.Tx, c *Carrier[T], drop func(T) bool) {
 	for _, l := range of(tx).loads {
 		if l, ok := l.(*load[T]); ok && l.by == c {
@@ -43,7 +41,7 @@ func Uncarry[T any](tx pgx.Tx, c *Carrier[T], drop func(T) bool) {
 	}
 }
 
-// load is what a transaction carries for one carrier.
+// load holds a transaction's items for one carrier.
 type load[T any] struct {
 	by    *Carrier[T]
 	items []T

@@ -14,14 +14,13 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// basket writes marks with the commit, and remembers what became of them.
+// basket carries marks and records their outcome.
 type basket struct {
 	postgres.Carrier[string]
 	inserts int
 	ended   []outcome
 }
 
-// carrier is the same at each call.
 func (b *basket) carrier() *postgres.Carrier[string] {
 	b.Insert, b.Ended = b.insert, b.end
 	return &b.Carrier
@@ -41,7 +40,7 @@ func (b *basket) end(items []string, committed bool) {
 	b.ended = append(b.ended, outcome{items, committed})
 }
 
-// expect says how the one transaction that carried the items should have ended.
+// expect checks the outcome of the one transaction that carried the items.
 func (b *basket) expect(t *testing.T, committed bool, items ...string) {
 	t.Helper()
 	want := []outcome{{Items: items, Committed: committed}}
@@ -59,9 +58,9 @@ func carry(t *testing.T, db *postgres.DB, tx pgx.Tx, b *basket, items ...string)
 	}
 }
 
-// All items of a carrier are one statement, which travels with the commit, and each carrier has its
+// All items of a carrier are one statement, which is sent with the commit. Each carrier has its
 // own.
-func TestWhatIsCarriedTravelsWithTheCommit(t *testing.T) {
+func TestItemsAreSentWithTheCommit(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
 	var one, two *basket
@@ -102,8 +101,8 @@ func TestWhatIsCarriedTravelsWithTheCommit(t *testing.T) {
 	}
 }
 
-// What a transaction carries can be taken back, from one carrier and not from another.
-func TestWhatIsCarriedIsTakenBack(t *testing.T) {
+// Items can be removed, from one carrier and not from another.
+func TestUncarry(t *testing.T) {
 	t.Parallel()
 	db, _ := counted(t)
 	one, two := &basket{}, &basket{}
@@ -126,7 +125,7 @@ func TestWhatIsCarriedIsTakenBack(t *testing.T) {
 	}
 }
 
-// A transaction that carries something and does nothing else is one round trip.
+// A transaction that only carries items is one round trip.
 func TestCarryingAloneIsOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
@@ -143,19 +142,19 @@ func TestCarryingAloneIsOneRoundTrip(t *testing.T) {
 	}
 }
 
-// What was not committed, or of which that is not known, is reported so, and once.
+// Items that were not committed, or whose outcome is unknown, are reported as such, once.
 func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		f     func(ctx context.Context, db *postgres.DB, l line, tx pgx.Tx, b *basket) error
-		stays int // because PostgreSQL has committed, and its answer was lost
+		stays int // marks: PostgreSQL has committed, and its answer was lost
 	}{
 		"f fails": {f: func(context.Context, *postgres.DB, line, pgx.Tx, *basket) error { return errors.New("mine") }},
 		"f fails after a statement": {f: func(ctx context.Context, _ *postgres.DB, _ line, tx pgx.Tx, _ *basket) error {
 			return errors.Join(queries{tx}.InsertMark(ctx, "good"), errors.New("mine"))
 		}},
 		"f panics": {f: func(context.Context, *postgres.DB, line, pgx.Tx, *basket) error { panic("mine") }},
-		"the database refuses an item": {f: func(_ context.Context, db *postgres.DB, _ line, tx pgx.Tx, b *basket) error {
+		"PostgreSQL refuses an item": {f: func(_ context.Context, db *postgres.DB, _ line, tx pgx.Tx, b *basket) error {
 			return postgres.Carry(db, tx, b.carrier(), "bad")
 		}},
 		"the commit fails": {f: func(_ context.Context, _ *postgres.DB, _ line, tx pgx.Tx, _ *basket) error {
@@ -171,7 +170,7 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 			_, _ = tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
 			return nil
 		}},
-		"the commit's answer is lost": {stays: 2, f: func(_ context.Context, _ *postgres.DB, l line, _ pgx.Tx, _ *basket) error {
+		"the answer is lost": {stays: 2, f: func(_ context.Context, _ *postgres.DB, l line, _ pgx.Tx, _ *basket) error {
 			l.lost.Store(true)
 			return nil
 		}},
@@ -179,7 +178,7 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db, l := counted(t)
-			err := db.InTx(t.Context(), func(tx pgx.Tx) error { // so that all is prepared
+			err := db.InTx(t.Context(), func(tx pgx.Tx) error { // prepares all statements
 				carry(t, db, tx, &basket{}, "before")
 				return nil
 			})
@@ -210,7 +209,7 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 			if len(b.ended) != 1 || b.ended[0].Committed || len(b.ended[0].Items) < 2 {
 				t.Errorf("ended: %v", b.ended)
 			}
-			await(t, func() bool { // for the server need not have noticed yet
+			await(t, func() bool { // the server may not have noticed yet
 				var n int
 				if err := db.QueryRow(t.Context(), countMarks).Scan(&n); err != nil {
 					t.Fatal(err)
@@ -221,11 +220,12 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 	}
 }
 
-// Only the database's own transactions carry something: no other has it written, or says when it
-// ends.
+// Only the database's own transactions carry items: another would neither write them nor report its
+// end.
 func TestOnlyItsOwnTransactionsCarry(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema}, pgtest.Schema{Module: "other", Migrations: schema})
+	db := pgtest.New(t,
+		pgtest.Schema{Module: "marks", Migrations: schema}, pgtest.Schema{Module: "other", Migrations: schema})
 	marks, other := db.Module(t, "marks"), db.Module(t, "other")
 	b := &basket{}
 	refused := func(tx pgx.Tx) error {

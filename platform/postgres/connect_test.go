@@ -19,7 +19,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// own is a database with roles of its own, which a test may change: pgtest's are shared.
+// own is a database with its own roles, which a test may change, unlike pgtest's.
 type own struct {
 	url            *url.URL // the admin's
 	password, name string
@@ -45,7 +45,7 @@ func newOwn(t *testing.T) *own {
 	return o
 }
 
-// exec is the admin's.
+// exec runs statements as admin.
 func (o *own) exec(t *testing.T, statements ...string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -61,8 +61,8 @@ func (o *own) exec(t *testing.T, statements ...string) {
 	}
 }
 
-// open is what setup, migrate and serve do with an admin connection, and answers what sessions of
-// the serving process are.
+// open does what setup, migrate and serve do with an admin connection, and returns the session of
+// the serving process.
 func (o *own) open(t *testing.T, admin string) (session string, err error) {
 	t.Helper()
 	ctx := t.Context()
@@ -83,11 +83,12 @@ func (o *own) serve(t *testing.T, url string) (session string, err error) {
 	}
 	defer marks.Close()
 	err = marks.QueryRow(t.Context(), `SELECT format('%s in %s.%s', session_user, current_database(), nspname)
-		FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE pg_class.oid = 'marks'::regclass`).Scan(&session)
+		FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+		WHERE pg_class.oid = 'marks'::regclass`).Scan(&session)
 	return session, err
 }
 
-// listen is a folder with a UNIX socket that leads to the server.
+// listen returns a folder with a UNIX socket that leads to the server.
 func (o *own) listen(t *testing.T) (folder string) {
 	t.Helper()
 	folder, err := os.MkdirTemp("/tmp", "seam-socket-")
@@ -117,7 +118,8 @@ func (o *own) listen(t *testing.T) (folder string) {
 	return folder
 }
 
-// Whatever form an address has, each process gets to the module's schema on the module's own role.
+// With every form of an address each process connects to the module's schema with the module's
+// role.
 func TestEveryFormOfAnAddress(t *testing.T) {
 	t.Parallel()
 	o := newOwn(t)
@@ -143,7 +145,7 @@ func TestEveryFormOfAnAddress(t *testing.T) {
 			}
 		}
 	}
-	// A module's own connection may also be words.
+	// A module's own connection may also be keyword=value pairs.
 	words := fmt.Sprintf(`host=%s port=5433 dbname=%s user=%s_marks_rt password='%s'`,
 		folder, o.name, o.name, strings.ReplaceAll(o.plan.Password, `'`, `\'`))
 	if _, err := o.serve(t, words); err != nil {
@@ -151,9 +153,8 @@ func TestEveryFormOfAnAddress(t *testing.T) {
 	}
 }
 
-// What an address says beyond where, who and how is refused before anything is made, and so is
-// another's role.
-func TestWhatAnAddressCannotSay(t *testing.T) {
+// Session settings in an address, and another's role, are refused before anything is created.
+func TestAddressesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	o := newOwn(t)
 	admin := o.url.String()
@@ -173,7 +174,7 @@ func TestWhatAnAddressCannotSay(t *testing.T) {
 		address string
 		says    string
 	}{
-		"options":               {open, runtime + "&options=-c%20search_path%3Dpublic", `must not have the parameter "options"`},
+		"options":               {open, runtime + "&options=-c%20search_path%3Dpublic", `the parameter "options"`},
 		"a search path":         {open, runtime + "&search_path=public", `"search_path"`},
 		"a service":             {open, runtime + "&service=shop", `"service"`},
 		"the pool's size":       {open, runtime + "&pool_max_conns=3", `"pool_max_conns"`},
@@ -181,7 +182,7 @@ func TestWhatAnAddressCannotSay(t *testing.T) {
 		"options of the admin":  {provision, admin + "&options=-c%20role%3Dnone", `"options"`},
 		"a time zone":           {provision, admin + "&timezone=Asia/Tokyo", `"timezone"`},
 		"words of the admin":    {provision, "host=localhost dbname=shop", "must be a URL with a database"},
-		"a serving admin":       {open, as(runtime), `leads to the schema "public": name the runtime connection of marks`},
+		"a serving admin":       {open, as(runtime), `leads to the schema "public": name the runtime connection`},
 		"a serving migrate":     {open, migrate, "name the role marks_rt"},
 		"a migrating admin":     {up, as(migrate), "name a module's role, such as orders_migrate"},
 		"a migrating runtime":   {up, runtime, "name a module's role, such as orders_migrate"},
@@ -201,12 +202,12 @@ func TestWhatAnAddressCannotSay(t *testing.T) {
 	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_roles WHERE rolname LIKE $1) +
 		(SELECT count(*) FROM pg_tables WHERE schemaname = 'public')`, o.name+"_fresh%").Scan(&made)
 	if err != nil || made > 0 {
-		t.Errorf("%d roles and tables were made all the same; %v", made, err)
+		t.Errorf("%d roles and tables were created; %v", made, err)
 	}
 }
 
-// The server's defaults are for others. What was set for this very role and database is refused at
-// the start, in words.
+// A role's settings override the server's defaults. A setting for this role and database is refused
+// at the start, with a message that says what to do.
 func TestTheServersDefaults(t *testing.T) {
 	t.Parallel()
 	o := newOwn(t)
@@ -221,7 +222,8 @@ func TestTheServersDefaults(t *testing.T) {
 	if _, err := o.open(t, o.url.String()); err != nil {
 		t.Fatal(err)
 	}
-	for _, role := range []string{o.plan.RuntimeURL(o.url.String(), "marks"), o.plan.MigrateURL(o.url.String(), "marks")} {
+	admin := o.url.String()
+	for _, role := range []string{o.plan.RuntimeURL(admin, "marks"), o.plan.MigrateURL(admin, "marks")} {
 		conn, err := pgx.Connect(t.Context(), role)
 		if err != nil {
 			t.Fatal(err)
@@ -254,7 +256,7 @@ func TestTheServersDefaults(t *testing.T) {
 	refused("run seam setup again")
 	err := postgres.Migrate(t.Context(), o.plan.MigrateURL(o.url.String(), "marks"), schema)
 	if err == nil || !strings.Contains(err.Error(), "run seam setup again") || !errors.Is(err, process.ErrUsage) {
-		t.Errorf("migrating without a schema answers %v", err)
+		t.Errorf("migrating without a schema: %v", err)
 	}
 	if _, err := o.open(t, o.url.String()); err != nil {
 		t.Errorf("after a setup: %v", err)

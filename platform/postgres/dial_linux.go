@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall has no name for.
+// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall does not define.
 const tcpUserTimeout = 18
 
-// limitSilence bounds how long what was sent may stay unacknowledged; keepalive is silent
-// meanwhile. A UNIX socket has no network to be silent, and no such option.
+// limitSilence bounds how long sent data may stay unacknowledged, when keepalive does not probe. A
+// UNIX socket needs no such limit, and has no such option.
 func limitSilence(network, _ string, conn syscall.RawConn) (err error) {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

@@ -4,5 +4,5 @@ package postgres
 
 import "syscall"
 
-// limitSilence has no counterpart here: what was sent is waited for until the statement's own time is over.
+// limitSilence does nothing: without the option, a statement waits for its own timeout.
 func limitSilence(_, _ string, _ syscall.RawConn) error { return nil }

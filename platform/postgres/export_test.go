@@ -2,5 +2,5 @@ package postgres
 
 import "time"
 
-// SetLimit shortens the transactions of a group that has no calls yet.
+// SetLimit sets the time limit of transactions. Call it before Do.
 func (g *Group[In, Out]) SetLimit(limit time.Duration) { g.limit = limit }

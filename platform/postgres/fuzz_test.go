@@ -13,14 +13,17 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// An admin address is refused, or leads each module to the same place with a role and a password of
-// its own.
+// An admin address is refused, or leads each module to the same database with its own role and
+// password.
 func FuzzURL(f *testing.F) {
 	for _, address := range []string{
-		"", "postgres://", "postgres:///shop", "postgres://postgres:secret@127.0.0.1:5432/shop", "postgresql://postgres@localhost/shop?sslmode=disable",
-		"postgres://postgres:p%40ss%2Fword@[::1]:5432/shop", "postgres://postgres@h1:1,h2:2/shop?target_session_attrs=any", "postgres://postgres@db:5432/sh%2Fop",
-		"postgres://postgres@db/shop?connect_timeout=3&application_name=x", "host=/tmp user=postgres dbname=shop", "mysql://postgres@db/shop", "postgres://postgres@db:port/shop",
-		"postgres://%zz@db/shop", "postgres://postgres@db/", "postgres:shop", "postgres://db/shop#fragment", "postgresXX://postgres@db/shop", " postgres://postgres@db/shop",
+		"", "postgres://", "postgres:///shop", "postgres://postgres:secret@127.0.0.1:5432/shop",
+		"postgresql://postgres@localhost/shop?sslmode=disable", "postgres://postgres:p%40ss%2Fword@[::1]:5432/shop",
+		"postgres://postgres@h1:1,h2:2/shop?target_session_attrs=any", "postgres://postgres@db:5432/sh%2Fop",
+		"postgres://postgres@db/shop?connect_timeout=3&application_name=x", "host=/tmp user=postgres dbname=shop",
+		"mysql://postgres@db/shop", "postgres://postgres@db:port/shop", "postgres://%zz@db/shop",
+		"postgres://postgres@db/", "postgres:shop", "postgres://db/shop#fragment", "postgresXX://postgres@db/shop",
+		" postgres://postgres@db/shop",
 	} {
 		f.Add(address, "s3cret")
 	}
@@ -33,7 +36,7 @@ func FuzzURL(f *testing.F) {
 			return
 		}
 		if strings.Contains(address, "[") && net.ParseIP(admin.Host) == nil {
-			return // what is in brackets and no IP address leads nowhere
+			return // brackets without an IP address lead nowhere
 		}
 		nowhere, cancel := context.WithCancel(t.Context())
 		cancel() // so that it connects nowhere
@@ -43,16 +46,17 @@ func FuzzURL(f *testing.F) {
 		for role, url := range map[string]string{"p_orders_rt": runtime, "p_orders_migrate": migrate} {
 			cfg, err := pgx.ParseConfig(url)
 			if err != nil {
-				t.Fatalf("%q was taken, and the address of %s is refused: %v", address, role, err)
+				t.Fatalf("%q was accepted, and the address of %s is refused: %v", address, role, err)
 			}
 			if cfg.User != role || cfg.Password != password {
 				t.Errorf("%q: %s logs in as %q with %q", address, role, cfg.User, cfg.Password)
 			}
-			if cfg.Host != admin.Host || cfg.Port != admin.Port || cfg.Database != admin.Database || len(cfg.Fallbacks) != len(admin.Fallbacks) {
+			if cfg.Host != admin.Host || cfg.Port != admin.Port || cfg.Database != admin.Database ||
+				len(cfg.Fallbacks) != len(admin.Fallbacks) {
 				t.Errorf("%q: %s is led to %s:%d/%s, and the admin to %s:%d/%s", address, role,
 					cfg.Host, cfg.Port, cfg.Database, admin.Host, admin.Port, admin.Database)
 			}
-			// What a role is set to when it logs in, an address must not set anew.
+			// An address must not override the settings of its role.
 			options := strings.NewReplacer(`\`, "", "-", "_").Replace(strings.ToLower(cfg.RuntimeParams["options"]))
 			for _, own := range []string{"role", "search_path", "session_authorization"} {
 				if cfg.RuntimeParams[own] != "" || strings.Contains(options, own) {

@@ -13,11 +13,11 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Group has concurrent calls share a transaction (group commit): many cost as many statements, and
-// as many syncs of the disk, as one. A call that comes alone waits for no other.
+// Group runs concurrent calls in a shared transaction (group commit), for the statements and the
+// disk syncs of one. A call that comes alone does not wait for others.
 //
-// The calls do not know of each other. Each gets its own result; a transaction that fails is run
-// again for each of its calls alone; and a caller that leaves does not end what it began.
+// The calls are independent: each gets its own result, a transaction that fails is run again for
+// each call alone, and a caller that leaves does not end what it began.
 type Group[In, Out any] struct {
 	db    *DB
 	run   func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)
@@ -28,7 +28,7 @@ type Group[In, Out any] struct {
 	running int
 }
 
-// Result is what comes of one call.
+// Result is the outcome of one call.
 type Result[Out any] struct {
 	Value Out
 	Err   error
@@ -41,20 +41,22 @@ type call[In, Out any] struct {
 }
 
 const (
-	groupSize    = 64               // calls of a transaction
-	groupsAtOnce = 2                // while one waits for the disk, the other gathers
-	groupLimit   = 10 * time.Second // for a transaction
+	groupSize    = 64               // calls per transaction
+	groupsAtOnce = 2                // while one waits for the disk, the other collects
+	groupLimit   = 10 * time.Second // per transaction
 )
 
-// NewGroup returns a group whose transactions are run's. Run answers with a result for each call,
-// in their order, of which an error concerns that call alone and does not undo it; its own error
-// undoes the transaction.
-func NewGroup[In, Out any](db *DB, run func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error)) *Group[In, Out] {
+// NewGroup returns a group of transactions of run, which returns a result per call, in their order.
+// A result's error concerns that call alone and undoes nothing; run's own rolls the transaction
+// back.
+func NewGroup[In, Out any](
+	db *DB, run func(ctx context.Context, tx pgx.Tx, calls []In) ([]Result[Out], error),
+) *Group[In, Out] {
 	return &Group[In, Out]{db: db, run: run, limit: groupLimit}
 }
 
-// Do returns the call's result, once its transaction is committed. When ctx ends first it returns
-// the context's error, and the call may have been committed all the same.
+// Do returns the call's result once its transaction is committed. When ctx ends first, it returns
+// ctx's error, and the call may be committed all the same.
 func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	c := call[In, Out]{ctx, in, make(chan Result[Out], 1)}
 	g.mu.Lock()
@@ -73,7 +75,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	}
 }
 
-// work runs what waits, until nothing does.
+// work runs the waiting calls until there are none.
 func (g *Group[In, Out]) work() {
 	for {
 		g.mu.Lock()
@@ -89,7 +91,7 @@ func (g *Group[In, Out]) work() {
 	}
 }
 
-// settle answers each of the calls whose callers are there.
+// settle runs the calls whose callers have not left, and sends them their results.
 func (g *Group[In, Out]) settle(calls []call[In, Out]) {
 	calls = slices.DeleteFunc(calls, func(c call[In, Out]) bool { return c.ctx.Err() != nil })
 	if len(calls) == 0 {
@@ -100,7 +102,7 @@ func (g *Group[In, Out]) settle(calls []call[In, Out]) {
 		switch {
 		case err == nil:
 			c.done <- results[i]
-		case len(calls) == 1 || errors.Is(err, ErrNoAnswer): // each of them would wait as long
+		case len(calls) == 1 || errors.Is(err, ErrNoAnswer): // each alone would wait as long
 			c.done <- Result[Out]{Err: err}
 		default:
 			g.settle(calls[i : i+1])

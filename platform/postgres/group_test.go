@@ -17,8 +17,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// marker is a group whose calls insert a mark each and are answered with its name. A transaction
-// waits, once it has begun, while the gate is shut.
+// marker is a group whose calls insert a mark each and return its name. Transactions that have
+// begun wait while the gate is shut.
 type marker struct {
 	*postgres.Group[string, string]
 	db           *postgres.DB
@@ -34,12 +34,13 @@ func newMarker(t *testing.T) *marker {
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
 	m := &marker{db: db.Module(t, "marks"), begun: make(chan []string, 1000), gate: make(chan struct{})}
 	close(m.gate)
-	m.Group = postgres.NewGroup(m.db, func(_ context.Context, tx pgx.Tx, calls []string) ([]postgres.Result[string], error) {
+	type result = postgres.Result[string]
+	m.Group = postgres.NewGroup(m.db, func(_ context.Context, tx pgx.Tx, calls []string) ([]result, error) {
 		m.transactions.Add(1)
 		gate := m.gate
 		m.begun <- calls
 		<-gate
-		results := make([]postgres.Result[string], len(calls))
+		results := make([]result, len(calls))
 		for i, name := range calls {
 			switch kind, _, _ := strings.Cut(name, " "); kind {
 			case "refused": // this one alone
@@ -62,7 +63,7 @@ func newMarker(t *testing.T) *marker {
 	return m
 }
 
-// shut has transactions wait from now on, until the gate is opened.
+// shut makes transactions wait until open is called.
 func (m *marker) shut(t *testing.T) (open func()) {
 	gate := make(chan struct{})
 	m.gate = gate
@@ -71,7 +72,7 @@ func (m *marker) shut(t *testing.T) (open func()) {
 	return open
 }
 
-// fill occupies the group until the gate is opened: whoever calls now waits for others.
+// fill occupies the group until open is called: later calls wait.
 func (m *marker) fill(t *testing.T) (open func(), filled *sync.WaitGroup) {
 	t.Helper()
 	open, filled = m.shut(t), &sync.WaitGroup{}
@@ -108,7 +109,7 @@ func TestConcurrentCallsShareATransaction(t *testing.T) {
 		done.Go(func() { calling.Done(); m.call(t, fmt.Sprint(i)) })
 	}
 	calling.Wait()
-	time.Sleep(50 * time.Millisecond) // for the last to have come in
+	time.Sleep(50 * time.Millisecond) // until the last call waits
 	open()
 	done.Wait()
 	filled.Wait()
@@ -125,7 +126,7 @@ func TestConcurrentCallsShareATransaction(t *testing.T) {
 	}
 }
 
-// A call that fails, in whatever way, has an error of its own, and the others their results.
+// A call that fails returns its own error, and the others their results.
 func TestACallThatFailsFailsNoOther(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{
@@ -141,7 +142,8 @@ func TestACallThatFailsFailsNoOther(t *testing.T) {
 				done.Go(func() { m.call(t, fmt.Sprint(i)) })
 			}
 			done.Go(func() {
-				if got, err := m.Do(t.Context(), kind); err == nil || !strings.Contains(err.Error(), want) || got != "" {
+				got, err := m.Do(t.Context(), kind)
+				if err == nil || !strings.Contains(err.Error(), want) || got != "" {
 					t.Errorf("%s: %q, %v", kind, got, err)
 				}
 			})
@@ -157,7 +159,7 @@ func TestACallThatFailsFailsNoOther(t *testing.T) {
 	}
 }
 
-// A caller that leaves ends no transaction, not even its own.
+// A caller that leaves does not end a transaction, not even its own.
 func TestACallerLeaves(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
@@ -171,14 +173,13 @@ func TestACallerLeaves(t *testing.T) {
 	<-m.begun
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("it left with %v", err)
+		t.Errorf("it returned %v", err)
 	}
 	open()
 	await(t, func() bool { return m.marks(t) == 1 })
 }
 
-// What a caller has left before it was begun need not be done: after a stall that would be
-// everything that came meanwhile.
+// Calls whose callers have left are not begun: after a stall that would be all that had waited.
 func TestACallerLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
@@ -188,12 +189,12 @@ func TestACallerLeavesTheQueue(t *testing.T) {
 	for i := range 3 {
 		done.Go(func() {
 			if _, err := m.Do(ctx, fmt.Sprint("left ", i)); !errors.Is(err, context.Canceled) {
-				t.Errorf("it left with %v", err)
+				t.Errorf("it returned %v", err)
 			}
 		})
 		done.Go(func() { m.call(t, fmt.Sprint("stayed ", i)) })
 	}
-	time.Sleep(50 * time.Millisecond) // for the last to have come in
+	time.Sleep(50 * time.Millisecond) // until the last call waits
 	leave()
 	open()
 	done.Wait()
@@ -203,8 +204,8 @@ func TestACallerLeavesTheQueue(t *testing.T) {
 	}
 }
 
-// Calls that get no connection, or no answer, all have their error when the transaction has: each
-// would wait as long again.
+// Calls without a connection or an answer all fail with their transaction: each would wait as long
+// again.
 func TestCallsThatGetNoConnectionWaitOnce(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
@@ -227,12 +228,12 @@ func TestCallsThatGetNoConnectionWaitOnce(t *testing.T) {
 		})
 	}
 	done.Wait()
-	if took := time.Since(began); took > 10*limit { // the first two wait for no others, and the others for them
+	if took := time.Since(began); took > 10*limit { // two limits, one after the other, and slack
 		t.Errorf("it took %s", took)
 	}
 }
 
-// A call runs at once while another's transaction is under way, and no timer holds it up.
+// A call runs immediately beside another's transaction, and no timer delays it.
 func TestALoneCallWaitsForNoOther(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
@@ -246,7 +247,7 @@ func TestALoneCallWaitsForNoOther(t *testing.T) {
 	open()
 	first.Wait()
 
-	least := time.Hour // of transactions that do nothing, so that the call is all that takes time
+	least := time.Hour // of calls that do nothing
 	for range 20 {
 		time.Sleep(10 * time.Millisecond) // until the group is idle
 		began := time.Now()
@@ -258,8 +259,7 @@ func TestALoneCallWaitsForNoOther(t *testing.T) {
 	}
 }
 
-// A group that has nothing to do is no goroutine. (The test is not parallel, as other groups' would
-// count.)
+// An idle group has no goroutine. (Not parallel: other groups' would count.)
 func TestAnIdleGroupIsNoGoroutine(t *testing.T) {
 	m := newMarker(t)
 	open, filled := m.fill(t)
@@ -271,7 +271,7 @@ func TestAnIdleGroupIsNoGoroutine(t *testing.T) {
 	await(t, func() bool { return working() == 0 })
 }
 
-// working is how many goroutines run groups' transactions.
+// working returns how many goroutines run groups' transactions.
 func working() int {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]

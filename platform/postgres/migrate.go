@@ -20,19 +20,19 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// platformSchema holds the tables that every module's schema has: outbox, inbox, failed, bus, idempotency_keys.
+// platformSchema holds the migrations of the tables that every module's schema has.
 //
 //go:embed schema/*.sql
 var platformSchema embed.FS
 
-// Each schema counts the platform's versions and the module's own apart, so that neither waits for the other's numbers.
+// Each schema has two version tables, so that platform and module count independently.
 const (
 	platformVersions = "platform_version"
 	moduleVersions   = "module_version"
 )
 
-// Migrate brings the schema of the login's module up to date: the platform's tables first, then the module's own
-// migrations. Several replicas may call it at once: they take turns.
+// Migrate migrates the schema of the login's module: the platform's tables first, then the module's
+// own. Replicas may call it at the same time; a lock makes them take turns.
 func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	cfg, err := parse(migrateURL)
 	if err != nil {
@@ -42,7 +42,7 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	if err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}
-	defer turn.Close(context.WithoutCancel(ctx)) // and so give the lock back
+	defer turn.Close(context.WithoutCancel(ctx)) // which releases the lock
 	if err := requireSession(ctx, turn); err != nil {
 		return fmt.Errorf("migrate as %s: %w", cfg.User, err)
 	}
@@ -67,7 +67,7 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	if err := up(ctx, db, moduleVersions, migrations); err != nil {
 		return fmt.Errorf("migrate module tables: %w", err)
 	}
-	// Which version a schema has is not for the serving process to say, though it may write all other tables.
+	// A serving process may write all tables but these.
 	runtime := quote(strings.TrimSuffix(cfg.User, "_migrate") + "_rt")
 	_, err = turn.Exec(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+platformVersions+", "+moduleVersions+" FROM "+runtime)
 	if err != nil {
@@ -76,13 +76,14 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	return nil
 }
 
-// takeTurn holds a lock of the schema until the connection closes. It asks every 100 ms instead of waiting inside
-// PostgreSQL, because a waiting statement keeps a snapshot that CREATE INDEX CONCURRENTLY would wait for in turn. (goose's own
-// locker asks once a second at the most, which adds up over four modules.)
+// takeTurn locks the schema until the connection closes. It tries every 100 ms instead of waiting
+// inside PostgreSQL, where CREATE INDEX CONCURRENTLY would wait in turn for the waiting statement's
+// snapshot. (goose's own locker tries once a second, which adds up over four modules.)
 func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		var mine bool
-		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended('seam.migrate.' || current_schema(), 0))").Scan(&mine)
+		err := conn.QueryRow(ctx,
+			"SELECT pg_try_advisory_lock(hashtextextended('seam.migrate.' || current_schema(), 0))").Scan(&mine)
 		if mine || err != nil {
 			return err
 		}
@@ -94,8 +95,8 @@ func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// refuseInvalidIndexes finds what a CREATE INDEX CONCURRENTLY left that failed. IF NOT EXISTS would
-// take it for the index that it wants, and the migration for done.
+// refuseInvalidIndexes fails if a CREATE INDEX CONCURRENTLY that failed has left its index. IF NOT
+// EXISTS would accept it, and the migration would count as done.
 func refuseInvalidIndexes(ctx context.Context, conn *pgx.Conn) error {
 	var invalid []string
 	err := conn.QueryRow(ctx, `
@@ -128,18 +129,19 @@ func up(ctx context.Context, db *sql.DB, table string, migrations fs.FS) error {
 			late = s.Source.Path
 		case s.State == goose.StateApplied && late != "":
 			// goose refuses it, too, and does not say what to do.
-			return process.Usage(fmt.Errorf("%s is numbered below %s, which is applied already: give it a higher number", late, s.Source.Path))
+			return process.Usage(fmt.Errorf("%s is numbered below %s, which is applied already: "+
+				"give it a higher number", late, s.Source.Path))
 		}
 	}
 	_, err = provider.Up(ctx)
 	return err
 }
 
-// ErrOutdated says that a schema is older than the code that wants to use it.
+// ErrOutdated means that a schema is older than the code needs.
 var ErrOutdated = process.Usage(errors.New("the schema is too old"))
 
-// check answers ErrOutdated unless the schema has at least the versions that this binary was built with. A newer schema is
-// fine: migrations are readable by the code before them.
+// check returns ErrOutdated unless the schema has every migration of this binary. A newer schema is
+// fine: the code before a migration can read it.
 func check(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
 	platform, err := fs.Sub(platformSchema, "schema")
 	if err != nil {
@@ -151,8 +153,8 @@ func check(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
 	return checkVersion(ctx, pool, moduleVersions, migrations)
 }
 
-// checkVersion wants every migration of this binary to be applied, and not only the last: one that
-// was numbered below others which are applied already is missing, too.
+// checkVersion requires every migration of this binary, not only the last: one that is numbered
+// below applied ones may be missing, too.
 func checkVersion(ctx context.Context, pool *pgxpool.Pool, table string, migrations fs.FS) error {
 	want, err := versions(migrations)
 	if err != nil {
@@ -168,12 +170,12 @@ func checkVersion(ctx context.Context, pool *pgxpool.Pool, table string, migrati
 		return fmt.Errorf("read %s: %w", table, err)
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: %s lacks %v, which this binary needs; run its migrate verb first", ErrOutdated, table, missing)
+		return fmt.Errorf("%w: %s lacks %v, which this binary needs: run its migrate verb", ErrOutdated, table, missing)
 	}
 	return nil
 }
 
-// versions are the numbers of files named 0001_what.sql.
+// versions returns the numbers of files named 0001_what.sql.
 func versions(migrations fs.FS) ([]int64, error) {
 	files, err := fs.Glob(migrations, "*.sql")
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Open returns the module's database. It answers ErrOutdated when the schema is older than the
-// migrations that the binary was built with.
+// Open returns the module's database, or ErrOutdated if its schema lacks one of the migrations.
 func Open(ctx context.Context, module, url string, maxConns int32, migrations fs.FS) (*DB, error) {
 	pool, err := OpenAnyVersion(ctx, module, module, url, maxConns)
 	if err != nil {
@@ -23,8 +22,8 @@ func Open(ctx context.Context, module, url string, maxConns int32, migrations fs
 	return &DB{pool, module}, nil
 }
 
-// OpenAnyVersion is Open for a tool, which does not mind how old the schema is. Its connections
-// call themselves name.
+// OpenAnyVersion is Open for a tool, without the check of the schema's version. name is the
+// application_name of its connections.
 func OpenAnyVersion(ctx context.Context, name, module, url string, maxConns int32) (*pgxpool.Pool, error) {
 	cfg, err := parsePool(name, url, maxConns)
 	if err != nil {

@@ -18,8 +18,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Transactions that outnumber the connections to the server keep what they set and lock to
-// themselves, and each has its role.
+// Transactions that outnumber the server connections keep their settings and locks to themselves.
 func TestTransactionsThroughAPooler(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
@@ -38,9 +37,10 @@ func TestTransactionsThroughAPooler(t *testing.T) {
 			err := marks.InTx(t.Context(), func(tx pgx.Tx) error {
 				postgres.QueueSQL(tx, "SELECT pg_advisory_xact_lock(1)")
 				postgres.QueueSQL(tx, "SET LOCAL work_mem = '1MB'")
-				// A sum that is read before it is written: without the lock, one would be lost.
+				// Read, then write: without the lock an update would be lost.
 				var name, schema string
-				err := tx.QueryRow(t.Context(), "SELECT max(name), current_schema()::text FROM marks WHERE $1::jsonb ? 'k'",
+				err := tx.QueryRow(t.Context(),
+					"SELECT max(name), current_schema()::text FROM marks WHERE $1::jsonb ? 'k'",
 					map[string]string{"k": "v"}).Scan(&name, &schema)
 				if err != nil {
 					return err
@@ -58,7 +58,8 @@ func TestTransactionsThroughAPooler(t *testing.T) {
 	}
 	all.Wait()
 	var name, memory string
-	if err := marks.QueryRow(t.Context(), "SELECT name, current_setting('work_mem') FROM marks").Scan(&name, &memory); err != nil {
+	err = marks.QueryRow(t.Context(), "SELECT name, current_setting('work_mem') FROM marks").Scan(&name, &memory)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if name != "12" || memory == "1MB" {
@@ -66,7 +67,7 @@ func TestTransactionsThroughAPooler(t *testing.T) {
 	}
 }
 
-// Who gives up on a statement through a pooler ends it on the server, too.
+// A statement that is cancelled through a pooler ends on the server.
 func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
@@ -79,7 +80,8 @@ func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 	admin := db.Admin(t)
 	running := func() (n int) {
 		err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep(%' AND pid <> pg_backend_pid()`).Scan(&n)
+			WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep(%'
+			AND pid <> pg_backend_pid()`).Scan(&n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,12 +108,12 @@ func await(t *testing.T, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it does not come about")
+			t.Fatal("timed out")
 		}
 	}
 }
 
-// PgBouncer lets its clients in although it cannot reach the server.
+// PgBouncer accepts clients although it cannot reach the server.
 func TestAProbeAsksTheServerBehindAPooler(t *testing.T) {
 	t.Parallel()
 	for name, obstruct := range map[string]func(*wire.Wire){
@@ -141,36 +143,38 @@ func TestAProbeAsksTheServerBehindAPooler(t *testing.T) {
 			obstruct(w)
 			for range 3 {
 				if probe.Check(t.Context()) == nil {
-					t.Error("the probe has an answer from nowhere")
+					t.Error("the probe succeeds without a server")
 				}
 			}
 		})
 	}
 }
 
-// What needs a session refuses before it has changed anything.
-func TestASessionIsNotTheirsThroughAPooler(t *testing.T) {
+// What needs a session is refused before it changes anything.
+func TestWhatNeedsASessionIsRefusedThroughAPooler(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
 	p := pooler.New(t, db.AdminURL(), db.MigrateURL("marks"))
 	fresh := strings.Replace(p.Through(db.AdminURL()), "/"+db.Name, "/"+db.Name+"_fresh", 1)
 	for name, err := range map[string]error{
-		"migrate":              postgres.Migrate(t.Context(), p.Through(db.MigrateURL("marks")), schema),
-		"provision":            postgres.Provision(t.Context(), p.Through(db.AdminURL()), postgres.Plan{Modules: []string{"marks"}}),
+		"migrate": postgres.Migrate(t.Context(), p.Through(db.MigrateURL("marks")), schema),
+		"provision": postgres.Provision(t.Context(), p.Through(db.AdminURL()),
+			postgres.Plan{Modules: []string{"marks"}}),
 		"provision a database": postgres.Provision(t.Context(), fresh, postgres.Plan{Modules: []string{"marks"}}),
 	} {
-		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "must name the PostgreSQL server itself") {
+		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "name the PostgreSQL server itself") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var made bool
-	err := db.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", db.Name+"_fresh").Scan(&made)
+	err := db.Admin(t).QueryRow(t.Context(),
+		"SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", db.Name+"_fresh").Scan(&made)
 	if err != nil || made {
-		t.Errorf("the database was made: %v, error %v", made, err)
+		t.Errorf("the database was created: %v, error %v", made, err)
 	}
 }
 
-// An address that would fail one statement in two fails the start.
+// An address with which every second statement would fail, fails the start.
 func TestAnAddressThatCannotSendEveryStatement(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
@@ -183,7 +187,8 @@ func TestAnAddressThatCannotSendEveryStatement(t *testing.T) {
 		"default_query_exec_mode=describe_exec":   "",
 	} {
 		marks, err := postgres.Open(t.Context(), "marks", db.URL("marks")+"&"+parameter, 1, schema)
-		if says == "" && err != nil || says != "" && (!errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says)) {
+		if says == "" && err != nil ||
+			says != "" && (!errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says)) {
 			t.Errorf("%s: %v", parameter, err)
 		}
 		if err == nil {

@@ -8,23 +8,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Probe asks whether the server of a pool answers, on a connection that is not the pool's. In the
-// pool its question would wait behind the module's own: one locked table, and sixteen requests to
-// it, would make a module unready that answers all others. What the pool's last use said is no
-// answer either, because an idle module has no recent use.
+// Probe checks whether a pool's server answers, on a connection of its own. In the pool its query
+// would wait behind the module's: one locked table, and sixteen requests to it, would make a module
+// unready that answers all others. An idle pool's last use, on the other hand, is too old.
 type Probe struct {
-	cfg *pgconn.Config // of the pool's connections, so that what is judged is what they would meet
+	cfg *pgconn.Config // that of the pool's connections
 
 	mu   sync.Mutex
-	conn *pgconn.PgConn // nil before the first question, and after it was lost
+	conn *pgconn.PgConn // nil before the first check, and after it was lost
 }
 
 // NewProbe returns a probe that has not connected yet.
 func NewProbe(pool *pgxpool.Pool) *Probe { return &Probe{cfg: &pool.Config().ConnConfig.Config} }
 
-// Check asks on the connection that there is, and on a new one when there is none or it has died,
-// as a restarted server's have. To be let in is no answer: a pooler lets its clients in without the
-// server. It may take as long as a connection of the pool, through all hosts that the URL names.
+// Check pings the server, on a new connection if there is none or it has died, as after a restart
+// of the server. To connect proves nothing: a pooler accepts clients without a server. It may take
+// as long as a connection of the pool, through all hosts that the URL names.
 func (p *Probe) Check(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -39,7 +38,7 @@ func (p *Probe) Check(ctx context.Context) error {
 	return p.ask(ctx)
 }
 
-// ask drops a connection that gives no answer.
+// ask pings, and drops a connection that does not answer.
 func (p *Probe) ask(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -50,7 +49,7 @@ func (p *Probe) ask(ctx context.Context) error {
 	return err
 }
 
-// Close waits for a check under way.
+// Close closes the connection, after a check under way.
 func (p *Probe) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

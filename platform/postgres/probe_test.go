@@ -8,8 +8,7 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// A probe needs none of the pool's connections, and one of its own that is lost is made anew within
-// the same question.
+// A probe uses no connection of the pool, and replaces a lost one within the same check.
 func TestAProbeNeedsNoConnectionOfThePool(t *testing.T) {
 	t.Parallel()
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
@@ -45,6 +44,6 @@ func TestAProbeNeedsNoConnectionOfThePool(t *testing.T) {
 		}
 	}
 	if seen[0] == seen[1] {
-		t.Error("the connection that was ended is still there")
+		t.Error("the terminated connection still exists")
 	}
 }

@@ -1,11 +1,10 @@
-// Package postgres gives each module a schema of its own in PostgreSQL, three roles that can reach nothing else, and one pool.
-//
-// It promises that a module cannot touch another module's data, not even by mistake: PostgreSQL refuses it, so that a
-// schema can be moved to another server at any time.
+// Package postgres gives each module its own schema in PostgreSQL, three roles that can access
+// nothing else, and one pool. It promises that a module cannot touch another module's data, not
+// even by mistake, so that a schema can be moved to another server at any time.
 //
 //	<m>_owner    NOLOGIN        owns the schema and everything in it
-//	<m>_migrate  LOGIN          becomes the owner at login; used by the migrate verb and by nothing else
-//	<m>_rt       LOGIN          reads and writes rows, changes no definition; what a serving process uses
+//	<m>_migrate  LOGIN          becomes the owner at login; used only by the migrate verb
+//	<m>_rt       LOGIN          reads and writes rows, changes no definition; used to serve
 package postgres
 
 import (
@@ -23,8 +22,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Plan says which modules a database serves. Role names are cluster-wide, so a cluster with several such databases gives
-// each a Prefix.
+// Plan lists the modules of a database. Role names are cluster-wide, so if a cluster has several
+// such databases, each needs its own Prefix.
 type Plan struct {
 	Modules  []string
 	Prefix   string
@@ -35,27 +34,27 @@ func (p Plan) owner(module string) string   { return p.Prefix + module + "_owner
 func (p Plan) migrate(module string) string { return p.Prefix + module + "_migrate" }
 func (p Plan) runtime(module string) string { return p.Prefix + module + "_rt" }
 
-// RuntimeURL is what a serving process of the module connects to.
+// RuntimeURL returns the URL that a serving process of the module connects to.
 func (p Plan) RuntimeURL(adminURL, module string) string {
 	return roleURL(adminURL, p.runtime(module), p.Password)
 }
 
-// MigrateURL is what the module's migrate verb connects to.
+// MigrateURL returns the URL that the module's migrate verb connects to.
 func (p Plan) MigrateURL(adminURL, module string) string {
 	return roleURL(adminURL, p.migrate(module), p.Password)
 }
 
-// Provision creates what is missing: the database itself, then roles and schemas. A database that
-// it creates gives PUBLIC nothing, not even CONNECT; one that it finds keeps the grants it has.
-// Doing it again gives the roles of an older version what this one wants of them, and changes
-// nothing else.
+// Provision creates the database, roles and schemas that are missing. A database that it creates
+// grants PUBLIC nothing, not even CONNECT; an existing one keeps its grants. It may be repeated:
+// roles of an older version get this version's settings, and nothing else changes.
 func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	cfg, err := parse(adminURL)
 	if err != nil {
 		return fmt.Errorf("read the admin connection: %w", err)
 	}
 	if !strings.Contains(adminURL, "://") || cfg.Database == "" {
-		return process.Usage(errors.New("the admin connection must be a URL with a database, such as postgres://user:password@host:5432/shop"))
+		return process.Usage(errors.New("the admin connection must be a URL with a database, " +
+			"such as postgres://user:password@host:5432/shop"))
 	}
 	if err := createDatabase(ctx, cfg); err != nil {
 		return fmt.Errorf("create database: %w", err)
@@ -84,13 +83,14 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	return nil
 }
 
-// raceTries is how often Provision begins again when somebody else makes the same roles at the same time. Roles belong to the
-// cluster, so a lock, which belongs to a database, cannot keep two databases' provisioning apart; nor is there a CREATE ROLE IF NOT
-// EXISTS. The loser sees unique_violation, duplicate_object, duplicate_schema or "tuple concurrently updated".
+// raceTries bounds the attempts of Provision when another process creates the same roles. Roles
+// belong to the cluster and locks to a database, so no lock prevents that, nor a CREATE ROLE IF NOT
+// EXISTS. The loser gets unique_violation, duplicate_object, duplicate_schema or "tuple
+// concurrently updated".
 const raceTries = 10
 
-// Grant gives the roles their rights on the database itself, which CREATE DATABASE … TEMPLATE does not copy, and takes
-// PUBLIC's away.
+// Grant grants the roles CONNECT, which CREATE DATABASE … TEMPLATE does not copy, and PUBLIC
+// nothing.
 func Grant(ctx context.Context, adminURL string, plan Plan) error {
 	cfg, err := parse(adminURL)
 	if err != nil {
@@ -109,20 +109,20 @@ func Grant(ctx context.Context, adminURL string, plan Plan) error {
 	})
 }
 
-// createDatabase makes the database that cfg names when the server does not have it.
+// createDatabase creates the database that cfg names if the server does not have it.
 func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err == nil {
 		return conn.Close(ctx)
 	}
-	if HasCode(err, "08P01") { // protocol_violation: so PgBouncer refuses, whatever for
+	if HasCode(err, "08P01") { // protocol_violation: PgBouncer's code for any refusal
 		return fmt.Errorf("%w; %w", errPooled, err)
 	}
-	if !HasCode(err, "3D000") { // invalid_catalog_name: everything else is the caller's to solve
+	if !HasCode(err, "3D000") { // invalid_catalog_name: there is no such database
 		return err
 	}
 	server := cfg.Copy()
-	server.Database, server.AfterConnect = "postgres", nil // that one may have any encoding
+	server.Database, server.AfterConnect = "postgres", nil // greet: it may have any encoding
 	if conn, err = connectAdmin(ctx, server); err != nil {
 		return err
 	}
@@ -134,10 +134,10 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	if !fits { // nor does its locale; C goes with every encoding
+	if !fits { // nor does its locale; C fits every encoding
 		create += " LC_COLLATE 'C' LC_CTYPE 'C'"
 	}
-	// 42P04 and 23505: another process was first; both mean that it is there.
+	// 42P04 and 23505: another process has created it.
 	if _, err = conn.Exec(ctx, create); err != nil && !HasCode(err, "42P04", "23505") {
 		return err
 	}
@@ -149,7 +149,7 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	return pgx.BeginFunc(ctx, fresh, func(tx pgx.Tx) error { return lockDownTx(ctx, tx) })
 }
 
-// lockDownTx leaves PUBLIC nothing in the current database: no CONNECT, no TEMP, no schema.
+// lockDownTx revokes all of PUBLIC's rights on the current database and the schema public.
 func lockDownTx(ctx context.Context, tx pgx.Tx) error {
 	return execAll(ctx, tx,
 		"REVOKE ALL ON DATABASE "+currentDatabase(tx)+" FROM PUBLIC",
@@ -159,7 +159,8 @@ func lockDownTx(ctx context.Context, tx pgx.Tx) error {
 func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string) error {
 	for _, role := range []string{plan.owner(module), plan.migrate(module), plan.runtime(module)} {
 		var exists bool
-		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).Scan(&exists); err != nil {
+		err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).Scan(&exists)
+		if err != nil {
 			return err
 		}
 		if exists {
@@ -179,7 +180,7 @@ func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string)
 	return setFixed(ctx, tx, plan.migrate(module), plan.runtime(module))
 }
 
-// rights are the statements that make a module's roles and schema what they are. Each may be repeated.
+// rights returns the statements that define a module's roles and schema. Each may be repeated.
 func rights(plan Plan, module, password string) []string {
 	owner, migrate, runtime := quote(plan.owner(module)), quote(plan.migrate(module)), quote(plan.runtime(module))
 	schema := quote(module)
@@ -188,34 +189,33 @@ func rights(plan Plan, module, password string) []string {
 		"ALTER ROLE " + migrate + " LOGIN PASSWORD '" + password + "'",
 		"ALTER ROLE " + runtime + " LOGIN PASSWORD '" + password + "'",
 		"GRANT " + owner + " TO " + migrate,
-		"GRANT " + owner + " TO CURRENT_USER", // an admin who is no superuser may otherwise not create the schema
+		"GRANT " + owner + " TO CURRENT_USER", // an admin who is no superuser needs it to create the schema
 		"CREATE SCHEMA IF NOT EXISTS " + schema + " AUTHORIZATION " + owner,
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + runtime,
 		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema +
 			" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + runtime,
-		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema + " GRANT USAGE ON SEQUENCES TO " + runtime,
+		"ALTER DEFAULT PRIVILEGES FOR ROLE " + owner + " IN SCHEMA " + schema +
+			" GRANT USAGE ON SEQUENCES TO " + runtime,
 		"ALTER ROLE " + migrate + " SET role = " + owner,
 		"ALTER ROLE " + migrate + " SET search_path = " + schema,
-		// A migration that waits for a lock makes everybody wait behind it. Otherwise it takes the
-		// time that it needs.
+		// A migration may run long, but not wait long for a lock: others queue behind it.
 		"ALTER ROLE " + migrate + " SET lock_timeout = '5s'",
 		"ALTER ROLE " + migrate + " SET statement_timeout = 0",
 		"ALTER ROLE " + migrate + " SET idle_in_transaction_session_timeout = 0",
 		"ALTER ROLE " + runtime + " SET search_path = " + schema,
-		// A connection plans a statement once, for all values: left to itself it plans some of them
-		// each time. It keeps the plan until the next ANALYZE, so one that is made while a table is
-		// empty must not read all of it. A report has to, and does: its scans only cost a fantastic
-		// sum, for which they must not be compiled. What releases before this one set is taken back.
+		// A connection plans each statement once, for all values, and keeps the plan until the next
+		// ANALYZE. So one made while a table is empty must not scan it. A report still does, at a
+		// cost that would start the JIT compiler. The RESETs undo what earlier releases set.
 		"ALTER ROLE " + runtime + " SET plan_cache_mode = force_generic_plan",
 		"ALTER ROLE " + runtime + " SET enable_seqscan = off",
 		"ALTER ROLE " + runtime + " RESET enable_hashjoin",
 		"ALTER ROLE " + runtime + " RESET enable_mergejoin",
 		"ALTER ROLE " + runtime + " SET jit = off",
-		// A process that hangs or is stopped in mid-transaction gives its locks back.
+		// They end the locks of a process that hangs or is stopped in mid-transaction.
 		"ALTER ROLE " + runtime + " SET statement_timeout = '10s'",
 		"ALTER ROLE " + runtime + " SET lock_timeout = '5s'",
 		"ALTER ROLE " + runtime + " SET idle_in_transaction_session_timeout = '30s'",
-		// And one that cannot be reached any more does so before it connects anew, or it would wait for itself.
+		// And of one that cannot be reached, before it reconnects and would wait for itself.
 		"ALTER ROLE " + runtime + " SET tcp_user_timeout = '" + silence.String() + "'",
 		"ALTER ROLE " + runtime + " SET tcp_keepalives_idle = '" + keepAlive.Idle.String() + "'",
 		"ALTER ROLE " + runtime + " SET tcp_keepalives_interval = '" + keepAlive.Interval.String() + "'",
@@ -223,15 +223,15 @@ func rights(plan Plan, module, password string) []string {
 	}
 }
 
-// Fingerprint changes whenever Provision or Migrate would do something else, apart from the modules' own migrations. Whoever keeps a
-// prepared database keeps it under this.
+// Fingerprint changes whenever Provision or Migrate would do something else, apart from the
+// modules' own migrations. It identifies a prepared database that is kept.
 func Fingerprint() string {
 	hash := sha256.New()
 	for _, statement := range rights(Plan{}, "module", "") {
 		fmt.Fprintln(hash, statement)
 	}
 	fmt.Fprintln(hash, fixed)
-	_ = fs.WalkDir(platformSchema, ".", func(name string, entry fs.DirEntry, _ error) error { // embedded: it cannot fail
+	_ = fs.WalkDir(platformSchema, ".", func(name string, entry fs.DirEntry, _ error) error { // embedded: cannot fail
 		if text, err := platformSchema.ReadFile(name); err == nil {
 			fmt.Fprintln(hash, entry.Name(), string(text))
 		}

@@ -14,7 +14,7 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// queries are made as sqlc makes them.
+// queries are like sqlc's.
 type queries struct {
 	db interface {
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
@@ -43,8 +43,8 @@ func (q queries) InsertNowhere(ctx context.Context, name string) error {
 
 func queueMark(tx pgx.Tx, name string) { postgres.Queue(tx, queries{tx}.InsertMark, name) }
 
-// An error of a statement that was only queued comes with the next one that waits, or with the
-// commit, and says which it was, whatever f makes of it. Nothing of the transaction stays.
+// The error of a queued statement is returned by the next statement that waits, or by the commit,
+// with its name, whatever f returns. The transaction is rolled back.
 func TestAQueuedStatementFails(t *testing.T) {
 	t.Parallel()
 	db, _ := counted(t)
@@ -69,7 +69,8 @@ func TestAQueuedStatementFails(t *testing.T) {
 			return err
 		},
 		"a copy": func(tx pgx.Tx) error {
-			_, err := tx.CopyFrom(t.Context(), pgx.Identifier{"marks"}, []string{"name"}, pgx.CopyFromRows([][]any{{"other"}}))
+			_, err := tx.CopyFrom(t.Context(), pgx.Identifier{"marks"}, []string{"name"},
+				pgx.CopyFromRows([][]any{{"other"}}))
 			return err
 		},
 	}
@@ -104,7 +105,8 @@ func TestAQueuedStatementFails(t *testing.T) {
 						return treat(wait(tx))
 					})
 					queued, ok := errors.AsType[*postgres.QueuedError](err)
-					if !ok || !strings.HasPrefix(queued.Error(), "-- name: Insert") || strings.Contains(queued.Error(), "\n") {
+					if !ok || !strings.HasPrefix(queued.Error(), "-- name: Insert") ||
+						strings.Contains(queued.Error(), "\n") {
 						t.Errorf("error %v, want one that begins with the statement's name", err)
 					}
 					if ok && (queued.SQL == insertMark) == (why == "has an unknown table") {
@@ -121,8 +123,7 @@ func TestAQueuedStatementFails(t *testing.T) {
 	}
 }
 
-// A statement that is queued is one of its own transaction. Any other is refused, and not carried
-// out.
+// A queued statement must be of its own transaction; any other is refused and not run.
 func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
@@ -182,7 +183,10 @@ func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 			})
 		},
 		"of the platform in pgx's own": func(t *testing.T) {
-			_ = pgx.BeginFunc(t.Context(), marks, func(tx pgx.Tx) error { postgres.QueueSQL(tx, insertMark, "pgx"); return nil })
+			_ = pgx.BeginFunc(t.Context(), marks, func(tx pgx.Tx) error {
+				postgres.QueueSQL(tx, insertMark, "pgx")
+				return nil
+			})
 		},
 		"in a savepoint": func(t *testing.T) {
 			inTx(t, func(tx pgx.Tx) {

@@ -23,19 +23,18 @@ var relied = []setting{
 	{"standard_conforming_strings", "on"},
 }
 
-// fixed are the settings that both roles of a module get. A role's settings win over those of its
-// database and of the server, so what those say is for others. Values travel in binary form; the
-// formats of text are for a person who reads.
+// fixed are the settings of both roles of a module. A role's settings override those of its
+// database and of the server. The text formats are only for a person: values travel in binary form.
 var fixed = append([]setting{
 	{"timezone", "UTC"},
 	{"datestyle", "ISO, MDY"},
 	{"intervalstyle", "postgres"},
 	{"bytea_output", "hex"},
-	{"idle_session_timeout", "0"}, // a pool's connections rest
-	{"transaction_timeout", "0"},  // each statement has its time; PostgreSQL 17 is the first to know it
+	{"idle_session_timeout", "0"}, // a pool's connections may be idle
+	{"transaction_timeout", "0"},  // statement_timeout limits instead; new in PostgreSQL 17
 }, relied...)
 
-// setFixed sets them on the roles, but for those that this server does not know.
+// setFixed sets them on the roles, except those that this server does not know.
 func setFixed(ctx context.Context, tx pgx.Tx, roles ...string) error {
 	for _, s := range fixed {
 		var known bool
@@ -54,7 +53,7 @@ func setFixed(ctx context.Context, tx pgx.Tx, roles ...string) error {
 	return nil
 }
 
-// connectAdmin connects for Provision, whose session is what the server makes it.
+// connectAdmin connects for Provision, and sets what the admin's role may not have set.
 func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
@@ -73,18 +72,18 @@ func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// greet refuses a database that cannot keep every character, and a server that takes no writes
-// until it is promoted. The server says both with its greeting, so this costs nothing; before
-// PostgreSQL 14 it did not say the second.
+// greet refuses a database that cannot store every character, and a standby, which is read-only
+// until it is promoted. The server reports both when a connection starts, so this costs nothing;
+// before PostgreSQL 14 it does not report the second.
 func greet(ctx context.Context, conn *pgconn.PgConn) error {
 	if encoding := conn.ParameterStatus("server_encoding"); encoding != "UTF8" {
 		return process.Usage(fmt.Errorf("the database has the encoding %s and the shop needs UTF8: "+
-			"name a database that is not there yet, and seam setup makes it", encoding))
+			"name a database that does not exist yet, and seam setup creates it", encoding))
 	}
 	if conn.ParameterStatus("in_hot_standby") != "on" {
 		return nil
 	}
-	// A pooler goes on saying so when the server has been promoted.
+	// A pooler still reports a standby after its promotion, so ask the server.
 	answers, err := conn.Exec(ctx, "SHOW in_hot_standby").ReadAll()
 	if err == nil && string(answers[0].Rows[0][0]) == "on" {
 		err = errStandby
@@ -95,8 +94,8 @@ func greet(ctx context.Context, conn *pgconn.PgConn) error {
 var errStandby = errors.New("the server is a standby, which takes no writes: name the primary, " +
 	"or several servers with target_session_attrs=read-write")
 
-// inspect refuses a connection that is not on the module's own role, of the given kind, or whose
-// session is not what the product relies on. A module of "" is whichever the connection leads to.
+// inspect refuses a connection whose role is not the module's own of that kind, or whose session
+// lacks the settings that statements rely on. An empty module allows any.
 func inspect(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, module, kind string) error {
@@ -112,7 +111,7 @@ func inspect(ctx context.Context, db interface {
 	}
 	switch {
 	case schema == "":
-		return process.Usage(fmt.Errorf("it logs in as %s, whose schema is not there: run seam setup again, "+
+		return process.Usage(fmt.Errorf("it logs in as %s, whose schema does not exist: run seam setup again, "+
 			"or name a module's role", role))
 	case module == "" && !strings.HasSuffix(role, schema+kind):
 		return process.Usage(fmt.Errorf("it logs in as %s: name a module's role, such as orders%s", role, kind))
@@ -124,7 +123,7 @@ func inspect(ctx context.Context, db interface {
 	for i, s := range relied {
 		if found[i] != s.value {
 			return process.Usage(fmt.Errorf("%s is %q for the role %s, and must be %q: run seam setup again, "+
-				"or take back what sets it for this role and database", s.name, found[i], role, s.value))
+				"or remove what sets it for this role and database", s.name, found[i], role, s.value))
 		}
 	}
 	return nil

@@ -14,8 +14,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// A standby reads and does not write, so it is as good as a server that is away, until it is
-// promoted.
+// A standby is read-only, so until it is promoted it counts as a server that is down.
 func TestAStandbyIsNoServer(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -75,15 +74,16 @@ func TestAStandbyIsNoServer(t *testing.T) {
 		"setup": postgres.Provision(ctx, admin, plan), "readiness": probe.Check(ctx),
 		"a request": marks.InTx(ctx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "DELETE FROM marks"); return err }),
 	} {
-		if err == nil || !strings.Contains(err.Error(), "standby") || !postgres.Transient(err) || errors.Is(err, process.ErrUsage) {
+		if err == nil || !strings.Contains(err.Error(), "standby") ||
+			!postgres.Transient(err) || errors.Is(err, process.ErrUsage) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 
 	t.Run("promoted", func(t *testing.T) {
-		p := pooler.New(t, runtime) // which goes on saying that the server is a standby
+		p := pooler.New(t, runtime) // which still reports a standby
 		if err := open(p.Through(runtime)); err == nil {
-			t.Error("through a pooler it serves on a standby")
+			t.Error("opened a standby through a pooler")
 		}
 		ask("SELECT pg_promote()::text")
 		for name, err := range map[string]error{

@@ -2,14 +2,13 @@ package postgres
 
 import "strings"
 
-// Storable is what PostgreSQL can store of a text: whole UTF-8 characters and no zero byte. A
-// reason or a header that a table refused would leave its event with the bus for ever.
+// Storable removes from text what PostgreSQL cannot store: invalid UTF-8 and zero bytes. An event
+// whose reason or header a table refused would be redelivered forever.
 func Storable(text string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")
 }
 
-// Reason is the beginning of an error's message, as PostgreSQL can store it: a panic's stack can be
-// long.
+// Reason returns the beginning of an error's message in storable form: a panic's stack can be long.
 func Reason(cause error) string {
 	const most = 2000
 	reason := cause.Error()

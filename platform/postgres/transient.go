@@ -10,22 +10,21 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// LockTimeout is PostgreSQL's code for a statement that has waited for a lock for too long.
+// LockTimeout is the SQLSTATE of a statement that has waited for a lock for too long.
 const LockTimeout = "55P03"
 
-// readOnly is PostgreSQL's code for a write to a server that takes none, such as a standby.
+// readOnly is the SQLSTATE of a write to a read-only server, such as a standby.
 const readOnly = "25006"
 
-// HasCode says whether PostgreSQL answered with one of the codes (appendix A of its documentation).
+// HasCode reports whether PostgreSQL answered with one of these SQLSTATEs.
 func HasCode(err error, codes ...string) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && slices.Contains(codes, pgErr.Code)
 }
 
-// Transient says that the database could not do it now and may do it later: it was not reached or
-// was lost, has no room, shuts down, or ended the statement for the sake of others. Whether a
-// statement that was under way took effect is unknown then. (SQLSTATE classes: PostgreSQL's
-// documentation, appendix A.) What an HTTP client says, in a *url.Error, is another service's.
+// Transient reports whether the database may succeed later: it was not reached or was lost, is out
+// of resources, shuts down, or ended the statement for the sake of others. Whether a statement
+// under way took effect is then unknown. A *url.Error is another service's failure.
 func Transient(err error) bool {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code[:min(2, len(pgErr.Code))] {

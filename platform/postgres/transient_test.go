@@ -16,8 +16,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// What another service's client says is not the database's, whatever it is about.
-func TestWhatIsTheDatabases(t *testing.T) {
+// An error of another service's client is never the database's.
+func TestTransient(t *testing.T) {
 	t.Parallel()
 	reset := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	elsewhere := func(err error) error { return &url.Error{Op: "Get", URL: "https://provider", Err: err} }

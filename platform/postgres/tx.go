@@ -11,33 +11,31 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// DB is the database of one module: a pool of connections on the module's runtime role, every
-// query traced, and the transactions that the module begins.
+// DB is the database of one module: a pool of traced connections on its role, and its transactions.
 type DB struct {
 	*pgxpool.Pool
 	Module string
 }
 
 // InTx runs f in a transaction, commits when f returns nil, and rolls back otherwise. It costs no
-// round trips of its own: BEGIN travels with the first statement, and COMMIT with what is queued.
+// round trips of its own: BEGIN is sent with the first statement, and COMMIT with what is queued.
 //
-//	BEGIN, SELECT … ──▶ one round trip      Query, QueryRow, Exec and SendBatch wait for their answer
-//	INSERT, INSERT                          sent with Queue: they wait for nothing
-//	UPDATE … RETURNING ─▶ one round trip    takes the two with it, and sees what they wrote
+//	BEGIN, SELECT … ──▶ one round trip      Query, QueryRow, Exec and SendBatch wait for an answer
+//	INSERT, INSERT                          by Queue, which does not wait
+//	UPDATE … RETURNING ─▶ one round trip    sends the two first, and sees what they wrote
 //	INSERT, COMMIT ────▶ one round trip
 //
-// On one machine a round trip costs as much as the statement in it, and between two machines much
-// more.
+// A round trip costs as much as its statement on one machine, and much more between two.
 func (db *DB) InTx(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return db.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return db.InTxOn(ctx, c.Conn(), f) })
 }
 
-// InTxOn is InTx on a connection that is not from the pool.
+// InTxOn is InTx on a connection outside of the pool.
 func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) error) error {
 	p := &pipeline{db: db, conn: conn}
 	committed := false
 	defer func() {
-		_ = p.Rollback(context.WithoutCancel(ctx)) // nothing is left to roll back after a commit
+		_ = p.Rollback(context.WithoutCancel(ctx)) // does nothing after a commit
 		for _, l := range p.loads {
 			l.ended(committed)
 		}
@@ -51,7 +49,7 @@ func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) erro
 		return nil
 	}
 	if p.failed != nil && !errors.Is(err, p.failed) {
-		err = fmt.Errorf("%w: %w", err, p.failed) // what f made of it may hide the cause
+		err = fmt.Errorf("%w: %w", err, p.failed) // f's error may hide the cause
 	}
 	if !p.answered && p.conn.IsClosed() {
 		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
@@ -59,11 +57,11 @@ func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) erro
 	return err
 }
 
-// ErrNoAnswer says that a transaction failed before the database had answered anything.
+// ErrNoAnswer means that a transaction failed before the database had answered anything.
 var ErrNoAnswer = errors.New("no answer from the database")
 
-// Queue adds a statement of sqlc's kind :exec to the transaction and does not wait for it: it is
-// sent with the next statement that waits, or with the commit, and a failure is theirs.
+// Queue adds a statement of sqlc's kind :exec to the transaction and does not wait for it. It is
+// sent with the next statement that waits, or with the commit, which returns its error.
 //
 //	postgres.Queue(tx, db.New(tx).InsertOrder, params)
 //
@@ -72,7 +70,7 @@ func Queue[P any](tx pgx.Tx, statement func(ctx context.Context, params P) error
 	p := of(tx)
 	queued := p.queued.Len()
 	over, cancel := context.WithCancel(context.Background())
-	cancel() // or a statement of the pool would be carried out before it is refused
+	cancel() // or a statement of the pool would run before it is refused
 	p.queueing = true
 	err := statement(over, params)
 	p.queueing = false
@@ -92,13 +90,13 @@ func of(tx pgx.Tx) *pipeline {
 	return p
 }
 
-// QueuedError says which queued statement has failed.
+// QueuedError is the error of a queued statement.
 type QueuedError struct {
 	SQL string
 	error
 }
 
-// Error begins with the first line of the statement: sqlc begins each with its name.
+// Error begins with the statement's first line, in which sqlc writes its name.
 func (e *QueuedError) Error() string {
 	line, _, _ := strings.Cut(strings.TrimSpace(e.SQL), "\n")
 	return line + ": " + e.error.Error()
@@ -122,17 +120,16 @@ type pipeline struct {
 	over bool
 }
 
-// SendBatch sends what is queued ahead of the batch. An error of any of it is the error of
-// everything behind.
+// SendBatch sends what is queued, and then b. An error of what is queued is returned for all of b.
 func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	all := &pgx.Batch{}
 	switch {
-	case p.failed != nil: // and with it what was queued behind: nothing of this may be committed
+	case p.failed != nil: // a queued statement has failed: nothing may be committed
 		return pgx.FailedBatchResults(b, p.failed)
 	case p.Tx == nil:
-		// Whatever the session's defaults are.
+		// Independent of the session's defaults.
 		all.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
-	case p.conn.PgConn().TxStatus() == idle: // it failed before it began, and f went on: nothing may be done outside of it
+	case p.conn.PgConn().TxStatus() == idle: // BEGIN failed, and f went on: nothing may run outside
 		return pgx.FailedBatchResults(b, pgx.ErrTxClosed)
 	}
 	all.QueuedQueries = append(all.QueuedQueries, p.queued.QueuedQueries...)
@@ -150,7 +147,7 @@ func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 		if err != nil {
 			sql := q.SQL
 			if unsent, ok := errors.AsType[pgx.ErrPreprocessingBatch](err); ok {
-				sql = unsent.SQL() // because of which nothing was sent
+				sql = unsent.SQL() // which kept the batch from being sent
 			}
 			p.failed = &QueuedError{sql, end(results, err)}
 			return pgx.FailedBatchResults(b, p.failed)
@@ -159,8 +156,7 @@ func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	return results
 }
 
-// What a connection's status is without a transaction, and in one that has failed (PostgreSQL's
-// protocol, ReadyForQuery).
+// A connection's status without a transaction, and in a failed one (protocol: ReadyForQuery).
 const (
 	idle    = 'I'
 	aborted = 'E'
@@ -196,16 +192,17 @@ func (p *pipeline) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 	return &rows{Rows: answer, results: results}, nil
 }
 
-// CopyFrom sends what is queued first, as everything does that waits.
-func (p *pipeline) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, source pgx.CopyFromSource) (int64, error) {
+// CopyFrom sends what is queued first, like everything that waits.
+func (p *pipeline) CopyFrom(
+	ctx context.Context, table pgx.Identifier, columns []string, source pgx.CopyFromSource,
+) (int64, error) {
 	if err := p.flush(ctx); err != nil {
 		return 0, err
 	}
 	return p.Tx.CopyFrom(ctx, table, columns, source)
 }
 
-// Begin sets a savepoint. It is a transaction that the DB did not begin: nothing is queued or
-// carried by it.
+// Begin sets a savepoint. The transaction that it returns can neither queue nor carry.
 func (p *pipeline) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err := p.flush(ctx); err != nil {
 		return nil, err
@@ -226,7 +223,7 @@ func (p *pipeline) Commit(ctx context.Context) error {
 		l.queue(&p.queued)
 	}
 	if p.Tx == nil && p.queued.Len() == 0 {
-		return nil // nothing was asked for
+		return nil // nothing to send
 	}
 	_, err := p.Exec(ctx, "commit")
 	p.over = err == nil
@@ -241,7 +238,7 @@ func (p *pipeline) Rollback(ctx context.Context) error {
 	return p.Tx.Rollback(ctx)
 }
 
-// row and rows end the batch whose last answer they are.
+// row and rows close the batch when their result is read.
 type row struct {
 	pgx.Row
 	results pgx.BatchResults
@@ -259,7 +256,7 @@ func (r *rows) Close() {
 	_ = r.results.Close() // its error, if any, is the rows'
 }
 
-// end closes the results, which may say only now what went wrong.
+// end closes the results, which may report an error only then.
 func end(results pgx.BatchResults, err error) error {
 	if closeErr := results.Close(); err == nil {
 		return closeErr

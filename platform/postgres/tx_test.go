@@ -28,7 +28,7 @@ CREATE TABLE marks (name text PRIMARY KEY CHECK (name <> 'bad'));
 CREATE TABLE twins (name text, UNIQUE (name) DEFERRABLE INITIALLY DEFERRED);
 `)}}
 
-// line counts what a connection sends, each time a round trip, and can lose what it is answered.
+// line counts the round trips of a connection, and can lose the answers.
 type line struct {
 	net.Conn
 	sent *atomic.Int64
@@ -48,7 +48,7 @@ func (l line) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// counted is a database on one connection, and the line that this is on.
+// counted returns a database with one connection, and its line.
 func counted(t *testing.T) (*postgres.DB, line) {
 	t.Helper()
 	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
@@ -77,9 +77,9 @@ const (
 	insertAgain = `INSERT INTO marks (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING name`
 )
 
-// What the statements of a transaction say they did is what they did, whichever of them waited, and
-// COMMIT costs nothing.
-func TestStatementsTravelTogether(t *testing.T) {
+// Statements report and do the same whether they wait or are queued, and COMMIT costs no round
+// trip.
+func TestStatementsShareRoundTrips(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
 	work := func(name string) (before, after int) {
@@ -98,7 +98,7 @@ func TestStatementsTravelTogether(t *testing.T) {
 			}
 			tag, err := tx.Exec(t.Context(), insertMark, name+"3")
 			if tag.RowsAffected() != 1 {
-				t.Errorf("a statement that was waited for reports %q", tag)
+				t.Errorf("a statement that waits reports %q", tag)
 			}
 			queueMark(tx, name+"4") // with COMMIT
 			return err
@@ -116,12 +116,12 @@ func TestStatementsTravelTogether(t *testing.T) {
 	if before, after := work("counted "); before != 4 || after != 8 {
 		t.Errorf("%d marks, then %d, want 4 and 8", before, after)
 	}
-	if trips := l.sent.Load() - already; trips != 4+1 { // and the count afterwards
+	if trips := l.sent.Load() - already; trips != 4+1 { // and the last count
 		t.Errorf("8 statements took %d round trips, want 4", trips-1)
 	}
 }
 
-// An error that f hides does not commit half of its work.
+// A transaction in which f hides an error is not committed.
 func TestAHiddenError(t *testing.T) {
 	t.Parallel()
 	db, _ := counted(t)
@@ -137,7 +137,7 @@ func TestAHiddenError(t *testing.T) {
 	nothingStays(t, db)
 }
 
-// A transaction that fails before it has begun takes what comes after it down, too.
+// When a transaction fails to begin, its later statements fail, too.
 func TestAnErrorBeforeTheBeginning(t *testing.T) {
 	t.Parallel()
 	db, _ := counted(t)
@@ -158,7 +158,7 @@ func TestAnErrorBeforeTheBeginning(t *testing.T) {
 	}
 }
 
-// What fails in Go, or panics, is rolled back, and the connection serves the next one.
+// An error or a panic of f rolls back, and the connection can be used again.
 func TestRolledBack(t *testing.T) {
 	t.Parallel()
 	db, _ := counted(t)

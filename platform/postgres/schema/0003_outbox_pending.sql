@@ -9,8 +9,8 @@ CREATE TABLE outbox_pending (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- For one release, processes of v0.1.0 may write and publish beside those that know the table. They
--- say with published_at what is pending; the others set it when they write, and never again.
+-- For one release, processes of v0.1.0 may run beside those that know the table. Their events are
+-- pending while published_at is NULL; the others set it when they write, and never again.
 -- +goose StatementBegin
 CREATE FUNCTION outbox_of_v010() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
@@ -32,10 +32,10 @@ CREATE TRIGGER outbox_published_by_v010 AFTER UPDATE OF published_at ON outbox
 INSERT INTO outbox_pending (event_id, topic, replays, created_at)
 SELECT id, topic, replays, created_at FROM outbox WHERE published_at IS NULL;
 
--- Ids begin with the time of their making, so a replay and the pruning find rows by the primary key.
+-- Ids begin with the time, so a replay and the pruning find rows by the primary key.
 DROP INDEX outbox_prunable;
 DROP INDEX outbox_published;
 DROP INDEX inbox_handled;
 
--- The aggregate's id, for whoever handles some aggregates and leaves others to another process.
+-- The aggregate's id, for a module whose processes handle different aggregates.
 ALTER TABLE failed ADD COLUMN key text NOT NULL DEFAULT '';

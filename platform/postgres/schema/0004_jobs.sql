@@ -1,15 +1,15 @@
 -- +goose Up
 
 -- What the module has to do outside of a transaction. A row is written with the change that needs it
--- and deleted with the result. One with dead_at is for a person to look at.
+-- and deleted with the result. One with dead_at is not tried again until it is redriven.
 CREATE TABLE jobs (
-    id         uuid PRIMARY KEY,     -- the idempotency key outside, the same for every try
+    id         uuid PRIMARY KEY,     -- the idempotency key of external calls, the same for every try
     kind       text NOT NULL,
     key        text NOT NULL,        -- the aggregate's id
     args       jsonb NOT NULL,
     cause      jsonb NOT NULL,       -- of what the job publishes
     tries      integer NOT NULL,     -- how often it was claimed; a result counts only from the last claim
-    due_at     timestamptz NOT NULL, -- nobody may claim it before: the end of a lease or of a pause
+    due_at     timestamptz NOT NULL, -- not claimed before: the end of a lease or of a pause
     reason     text NOT NULL DEFAULT '', -- why the last try failed
     created_at timestamptz NOT NULL DEFAULT now(),
     dead_at    timestamptz
