@@ -13,19 +13,20 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 )
 
-// A key is refused, or a request that it is sent with is carried out once, and another request
-// never in its name.
+// A key is refused, or its request is done once, and another request with it never.
 func FuzzKey(f *testing.F) {
-	for _, key := range []string{"", "k", " ", strings.Repeat("k", 255), strings.Repeat("k", 256), "a\x00b", "a\nb", "a\xff", "ü", "%00", `\`, "' OR 1=1 --", "\x7f"} {
+	for _, key := range []string{"", "k", " ", strings.Repeat("k", 255), strings.Repeat("k", 256), "a\x00b", "a\nb",
+		"a\xff", "ü", "%00", `\`, "' OR 1=1 --", "\x7f"} {
 		f.Add("ann", key, "mug", "cup")
 	}
 	f.Add("ü\u2028", "k", "a\\u0000", "a\u0000")
 	f.Add("ann\nPOST /others", "k", "<>&", "\\u003c\\u003e\\u0026")
-	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);")}}
+	const table = "-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);"
+	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte(table)}}
 	pool := pgtest.New(f, pgtest.Schema{Module: "alpha", Migrations: migrations}).Module(f, "alpha")
 	runs := 0
 	f.Fuzz(func(t *testing.T, subject, key, sku, otherSKU string) {
-		// What a token's subject and a body's text never are.
+		// A token's subject and a body's text never are.
 		if strings.ContainsRune(subject, 0) || len(subject) > 255 || !utf8.ValidString(subject+sku+otherSKU) {
 			return
 		}
@@ -44,7 +45,8 @@ func FuzzKey(f *testing.F) {
 		}
 		first, again := fmt.Sprintf("%d-first", runs), fmt.Sprintf("%d-again", runs)
 		got, err := place(sku, first)
-		if valid := printable.MatchString(key); errors.Is(err, ErrKey) == valid || valid && (err != nil || got != answerOf(first)) {
+		if valid := printable.MatchString(key); errors.Is(err, ErrKey) == valid ||
+			valid && (err != nil || got != answerOf(first)) {
 			t.Fatalf("%q: %+v, %v", key, got, err)
 		} else if !valid {
 			return

@@ -1,11 +1,11 @@
-// Package idempotency answers a repeated request with the answer of the first (Idempotency-Key, IETF draft). The
-// answer is written in the transaction of the effect, into the module's own schema: there is never an effect
-// without its answer, nor an answer without its effect, and both move together.
+// Package idempotency answers a repeated request with the answer of the first (Idempotency-Key,
+// IETF draft). The answer is written in the transaction of the effect, into the module's schema, so
+// that neither is ever stored without the other.
 //
-//	what comes before, such as a quote ──fails──▶ Stored ──found──▶ the same answer
-//	   │ done                                        └──not found──▶ that failure
-//	DoTx: try the keys' locks ──taken──▶ ErrRunning, at once
-//	   │ ours until commit
+//	work before DoTx, such as a quote ──fails──▶ Stored ──found──▶ the same answer
+//	   │ succeeds                                   └──not found──▶ that failure
+//	DoTx: try the keys' locks ──held──▶ ErrRunning, without waiting
+//	   │ held until commit
 //	look for answers ──found──▶ the same answer
 //	   │ not found
 //	effect, insert the answer, commit
@@ -24,14 +24,14 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// What a caller has to know; an operation maps them to 400, 409 and 422.
+// Errors that an operation maps to 400, 409 and 422.
 var (
 	ErrKey     = errors.New("idempotency key is not 1 to 255 printable characters")
 	ErrRunning = errors.New("a request with this idempotency key is still running")
 	ErrReused  = errors.New("idempotency key was used for another request")
 )
 
-// Header is embedded in the input of an operation that needs a key. A missing or invalid one is answered with 400.
+// Header is embedded in the input of an operation that needs a key; without one it answers 400.
 type Header struct {
 	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]*$" patternDescription:"printable ASCII" doc:"A new unique value for each new request, the same for a repetition."`
 }
@@ -45,9 +45,9 @@ type Key struct {
 	err        error
 }
 
-// NewKey scopes a key by who asks and by route, such as "POST /v1/orders": two callers may choose the same key. The
-// request is compared by its JSON, so a new optional field needs omitempty, or the keys in use during a deployment
-// would look reused.
+// NewKey returns the key of one caller's request to a route, such as "POST /v1/orders": two callers
+// may choose the same key. Requests are compared by their JSON, so a new optional field needs
+// omitempty, or the keys in use during a deployment would look reused.
 func NewKey(subject, route, key string, request any) Key {
 	if !printable.MatchString(key) {
 		return Key{err: ErrKey}
@@ -60,15 +60,15 @@ func NewKey(subject, route, key string, request any) Key {
 	return Key{scope: route + "\n" + subject, key: key, hash: hash[:]}
 }
 
-// Stored returns the answer that was already given. It is asked when something fails that comes before DoTx, so that a
-// repetition succeeds even while what it once needed is down.
+// Stored returns the answer that was already given, if any. Call it when work before DoTx fails, so
+// that a repetition succeeds even while what it once needed is down.
 func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok bool, err error) {
 	if key.err != nil {
 		return answer, false, key.err
 	}
 	var stored row
-	err = db.QueryRow(ctx, `SELECT request_hash, answer FROM idempotency_keys WHERE scope = $1 AND key = $2`, key.scope, key.key).
-		Scan(&stored.hash, &stored.answer)
+	err = db.QueryRow(ctx, `SELECT request_hash, answer FROM idempotency_keys WHERE scope = $1 AND key = $2`,
+		key.scope, key.key).Scan(&stored.hash, &stored.answer)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return answer, false, nil
 	}
@@ -79,18 +79,19 @@ func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok 
 	return answer, err == nil, err
 }
 
-// DoTx runs effect once for those of the keys that are new, which it is given as indexes, and
-// stores its answers in the same transaction. The result of every other key is the answer that is
-// stored already, or why there is none. An error of effect stores nothing: the caller rolls back
-// and the keys may be tried again.
-func DoTx[T any](ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]T, error)) ([]postgres.Result[T], error) {
+// DoTx runs effect once with the indexes of the keys that are new, and stores the answers that it
+// returns in the same transaction. For every other key it returns the stored answer, or ErrRunning,
+// ErrReused or ErrKey. An error of effect stores nothing: the caller rolls back, and may try again.
+func DoTx[T any](
+	ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]T, error),
+) ([]postgres.Result[T], error) {
 	results := make([]postgres.Result[T], len(keys))
 	stored, err := lockTx(ctx, tx, keys)
 	if err != nil {
 		return nil, err
 	}
 	var fresh []int
-	taken := map[[2]string]bool{} // a lock that this transaction has already would be given again
+	taken := map[[2]string]bool{} // PostgreSQL grants a transaction the same lock twice
 	for i, k := range keys {
 		id := [2]string{k.scope, k.key}
 		switch {
@@ -129,16 +130,15 @@ func DoTx[T any](ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh [
 	return results, nil
 }
 
-// row is what is known of a key: whether its lock is ours, and its answer, if there is one.
+// row is the state of a key: whether this transaction holds its lock, and its answer, if any.
 type row struct {
 	locked       bool
 	hash, answer []byte
 }
 
-// lockTx tries the keys' locks and reads their rows: one round trip, but two statements, because in
-// READ COMMITTED the second has a snapshot of its own, and a holder's row is visible before its
-// lock is free. The text keeps these locks apart from all others in the database, because advisory
-// locks know no schema.
+// lockTx tries the keys' locks and reads their rows: in one round trip, but two statements, because
+// in READ COMMITTED the second has a snapshot of its own, and a holder's row is visible before its
+// lock is free. The prefix and the schema keep these locks apart from all others of the database.
 func lockTx(ctx context.Context, tx pgx.Tx, keys []Key) ([]row, error) {
 	scopes, names := make([]string, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
@@ -146,7 +146,8 @@ func lockTx(ctx context.Context, tx pgx.Tx, keys []Key) ([]row, error) {
 	}
 	found := make([]row, len(keys))
 	batch := &pgx.Batch{}
-	batch.Queue(`SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(E'\n', 'idempotency', current_schema(), k.scope, k.key), 0))
+	batch.Queue(`SELECT pg_try_advisory_xact_lock(hashtextextended(
+			concat_ws(E'\n', 'idempotency', current_schema(), k.scope, k.key), 0))
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (scope, key, n) ORDER BY k.n`, scopes, names).
 		Query(func(rows pgx.Rows) error {
 			locked, err := pgx.CollectRows(rows, pgx.RowTo[bool])

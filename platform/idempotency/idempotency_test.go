@@ -18,15 +18,16 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// setup returns the pools of two modules in one database. A module of the tests owns one table, effects.
+// setup returns the databases of two modules, each with a table effects.
 func setup(t *testing.T) (pool, other *postgres.DB) {
 	t.Helper()
-	migrations := fstest.MapFS{"0001_effects.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);")}}
-	db := pgtest.New(t, pgtest.Schema{Module: "alpha", Migrations: migrations}, pgtest.Schema{Module: "beta", Migrations: migrations})
+	const table = "-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);"
+	schema := pgtest.Schema{Module: "alpha", Migrations: fstest.MapFS{"0001_effects.sql": {Data: []byte(table)}}}
+	db := pgtest.New(t, schema, pgtest.Schema{Module: "beta", Migrations: schema.Migrations})
 	return db.Module(t, "alpha"), db.Module(t, "beta")
 }
 
-// answer has the shape of an operation's output: status, a header and the body are what is stored.
+// answer is like an operation's output: status, header and body are stored.
 type answer struct {
 	Status   int
 	Location string `header:"Location"`
@@ -48,7 +49,7 @@ type order struct {
 
 func keyOf(key string) Key { return NewKey("ann", "POST /things", key, order{"mug"}) }
 
-// place is a use case: one row, and the answer, in one transaction.
+// place writes one row and its answer in one transaction.
 func place(t *testing.T, pool *postgres.DB, key Key, id string) (got answer, err error) {
 	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
 		got, err = doTx(t.Context(), tx, key, func() (answer, error) {
@@ -164,14 +165,12 @@ func TestFailedEffectFreesTheKey(t *testing.T) {
 		return err
 	})
 	if !errors.Is(err, failure) {
-		t.Errorf("the effect's error became %v", err)
+		t.Errorf("the effect's error: %v", err)
 	}
-	// Nor does an answer survive a transaction that fails later.
+	// A transaction that fails later stores no answer either.
 	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
-		if _, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answerOf("lost"), nil }); err != nil {
-			return err
-		}
-		return failure
+		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answerOf("lost"), nil })
+		return errors.Join(err, failure)
 	})
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
@@ -181,7 +180,7 @@ func TestFailedEffectFreesTheKey(t *testing.T) {
 	}
 }
 
-// Many at once: one effect, and everybody has its answer or is told to wait.
+// Of many concurrent requests one has the effect; the others get its answer or ErrRunning.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
@@ -246,8 +245,8 @@ func TestPrune(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := pool.Exec(t.Context(), "UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key <> 'new'")
-	if err != nil {
+	const age = "UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key <> 'new'"
+	if _, err := pool.Exec(t.Context(), age); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []int64{2, 1, 0} {
@@ -260,14 +259,15 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// Keys that come together are decided each by itself, and one that comes twice counts once.
+// Each of several keys is decided on its own, and one that occurs twice counts once.
 func TestSeveralKeys(t *testing.T) {
 	t.Parallel()
 	db, _ := setup(t)
 	if _, err := place(t, db, keyOf("stored"), "old"); err != nil {
 		t.Fatal(err)
 	}
-	keys := []Key{keyOf("stored"), keyOf("new"), keyOf("new"), NewKey("ann", "POST /things", "stored", order{"cup"}), keyOf(""), keyOf("newer")}
+	reused := NewKey("ann", "POST /things", "stored", order{"cup"})
+	keys := []Key{keyOf("stored"), keyOf("new"), keyOf("new"), reused, keyOf(""), keyOf("newer")}
 	var fresh []int
 	var results []postgres.Result[answer]
 	err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
@@ -281,14 +281,14 @@ func TestSeveralKeys(t *testing.T) {
 		return err
 	})
 	if err != nil || !slices.Equal(fresh, []int{1, 5}) {
-		t.Fatalf("the effect was given %v: %v", fresh, err)
+		t.Fatalf("fresh keys %v: %v", fresh, err)
 	}
 	for i, want := range []error{nil, nil, ErrRunning, ErrReused, ErrKey, nil} {
 		if !errors.Is(results[i].Err, want) {
 			t.Errorf("key %d: %v, want %v", i, results[i].Err, want)
 		}
 	}
-	if results[0].Value != answerOf("old") || results[1].Value != answerOf("fresh") || results[5].Value != answerOf("fresh") {
+	if results[0].Value != answerOf("old") || results[1] != results[5] || results[5].Value != answerOf("fresh") {
 		t.Errorf("the answers are %+v", results)
 	}
 	for _, key := range []string{"new", "newer"} {

@@ -10,13 +10,13 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// pruneEvery and pruneBatch spread the deleting of old answers, so that it is never felt.
+// pruneEvery and pruneBatch keep each deletion short.
 const (
 	pruneEvery = 10 * time.Minute
 	pruneBatch = 1000
 )
 
-// NewPruner returns the worker that forgets answers older than retention. A module that takes keys runs it.
+// NewPruner returns the worker that deletes answers older than retention.
 func NewPruner(db *postgres.DB, retention time.Duration, log *slog.Logger) *worker.Worker {
 	return worker.New("prune idempotency keys", pruneEvery, func(ctx context.Context) (more bool, err error) {
 		forgotten, err := prune(ctx, db, retention, pruneBatch)
@@ -24,8 +24,8 @@ func NewPruner(db *postgres.DB, retention time.Duration, log *slog.Logger) *work
 	}, log).Gently()
 }
 
-// prune forgets at most limit answers older than retention and says how many they were. SKIP LOCKED lets several replicas
-// prune at once.
+// prune deletes at most limit answers older than retention and returns how many. SKIP LOCKED lets
+// several replicas prune at the same time.
 func prune(ctx context.Context, db *postgres.DB, retention time.Duration, limit int64) (int64, error) {
 	done, err := db.Exec(ctx, `
 		DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
