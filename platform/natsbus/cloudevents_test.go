@@ -17,17 +17,17 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// attributes are those that the outbox writes, one with what no header may hold.
+// attributes returns those that the outbox writes, one of them with what no header may hold.
 func attributes(id string) message.Metadata {
 	return message.Metadata{
-		"specversion": "1.0", "id": id, "source": "/teller", "type": topic, "subject": "50 % \"Zoë\"",
+		"specversion": "1.0", "id": id, "source": "/publisher", "type": topic, "subject": "50 % \"Zoë\"",
 		"time": "2026-11-30T10:11:12.123456789Z", "datacontenttype": "application/json", "aggregateversion": "7",
 		"correlationid": "request-7", "actor": "customer:ada",
 		"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1,b=2",
 	}
 }
 
-// The SDK of CloudEvents reads from the stream what the bus writes to it.
+// The CloudEvents SDK reads from the stream what the bus writes to it.
 func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
@@ -39,7 +39,8 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	event, err := binding.ToEvent(t.Context(), nats_jetstream.NewMessage(&nats.Msg{Header: stored.Header, Data: stored.Data}))
+	event, err := binding.ToEvent(t.Context(),
+		nats_jetstream.NewMessage(&nats.Msg{Header: stored.Header, Data: stored.Data}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("the attributes are %v, want %v", got, want)
 	}
-	if event.Subject() != "50%20%25%20%22Zo%C3%AB%22" { // this SDK leaves the decoding to its user
+	if event.Subject() != "50%20%25%20%22Zo%C3%AB%22" { // this SDK does not decode
 		t.Errorf("the subject is %s", event.Subject())
 	}
 	var data happened
@@ -67,7 +68,7 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 	}
 }
 
-// An event comes out of the bus as it went in, whatever wrote it.
+// The bus reads an event as it was published, by this release, the last one, or another client.
 func TestHowAnEventIsRead(t *testing.T) {
 	t.Parallel()
 	id := uuid.NewString()
@@ -116,7 +117,7 @@ func TestHowAnEventIsRead(t *testing.T) {
 	}
 }
 
-// Of an attribute that is there twice nothing says which one counts, and chance must not.
+// An attribute with two values is refused: nothing says which one counts.
 func TestAnAttributeIsThereOnce(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
@@ -136,7 +137,7 @@ func TestAnAttributeIsThereOnce(t *testing.T) {
 	receive(t, messages, message.NewMessage(good, []byte("{}"))).Ack()
 }
 
-// A process of release v0.1.0 knows the attributes by their bare names.
+// A process of release v0.1.0 reads the attributes by their names without the prefix.
 func TestTheReleaseBeforeReadsWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")

@@ -24,12 +24,13 @@ func TestBus(t *testing.T) {
 	})
 }
 
-// TestWatermill runs watermill's own suite for what connects to a broker.
+// TestWatermill runs watermill's test suite for brokers.
 func TestWatermill(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	provisioned(t, cfg)
-	// A consumer group is a module. Publisher and subscriber have a connection each, because the suite closes one and goes on with the other.
+	// A consumer group is a module. Publisher and subscriber have a connection each, because the
+	// suite closes one and goes on with the other.
 	connect := func(t *testing.T, module string) (message.Publisher, message.Subscriber) {
 		return open(t, cfg), open(t, cfg).Subscriber(module)
 	}
@@ -38,7 +39,7 @@ func TestWatermill(t *testing.T) {
 		ConsumerGroups: true,
 
 		ExactlyOnceDelivery:                 false, // at least once: the inbox makes it once
-		GuaranteedOrder:                     false, // many messages are held at once, and one that failed comes back later
+		GuaranteedOrder:                     false, // a nacked message is redelivered after later ones
 		GuaranteedOrderWithSingleSubscriber: false, // as above
 		RestartServiceCommand:               nil,   // TestTheBrokerIsKilled does more than restart
 		RequireSingleInstance:               false, // any number of processes

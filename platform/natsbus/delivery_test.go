@@ -20,7 +20,7 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// happened is the fact that the teller publishes and the listener counts.
+// happened is the event that the publisher publishes and the subscriber counts.
 type happened struct {
 	Thing string `json:"thing"`
 }
@@ -33,41 +33,46 @@ var effects = fstest.MapFS{"0001_effects.sql": &fstest.MapFile{Data: []byte(`-- 
 CREATE TABLE effects (thing text PRIMARY KEY, times integer NOT NULL);
 `)}}
 
-// shop is a teller and a listener on a database and a broker of their own, with a connection each like two processes.
+// shop is a publisher and a subscriber with a database, a broker, and a connection each, like two
+// processes.
 type shop struct {
-	broker           *broker.Broker
-	bus              natsbus.Config
-	events           events.Config
-	teller, listener *postgres.DB
-	outbox           *events.Outbox // the teller's
+	broker                *broker.Broker
+	bus                   natsbus.Config
+	events                events.Config
+	publisher, subscriber *postgres.DB
+	outbox                *events.Outbox // the publisher's
 }
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: effects}, pgtest.Schema{Module: "listener", Migrations: effects})
+	db := pgtest.New(t, pgtest.Schema{Module: "publisher", Migrations: effects},
+		pgtest.Schema{Module: "subscriber", Migrations: effects})
 	b := startBroker(t)
 	s := &shop{
-		broker: b, bus: newConfig(t, b.URL()), teller: db.Module(t, "teller"), listener: db.Module(t, "listener"),
+		broker: b, bus: newConfig(t, b.URL()),
+		publisher: db.Module(t, "publisher"), subscriber: db.Module(t, "subscriber"),
 		events: events.Config{
 			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
-			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond, OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour,
+			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond,
+			OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour,
 		},
 	}
-	s.outbox = events.NewOutbox(s.teller, open(t, s.bus), s.events, slog.New(slog.DiscardHandler))
+	s.outbox = events.NewOutbox(s.publisher, open(t, s.bus), s.events, slog.New(slog.DiscardHandler))
 	return s
 }
 
-// tell runs the teller's relay until the test ends.
-func (s *shop) tell(t *testing.T) {
+// runOutbox runs the publisher's outbox until the test ends.
+func (s *shop) runOutbox(t *testing.T) {
 	t.Helper()
 	start(t, s.outbox.Run)
 }
 
-// listen runs the listener's consumer until the test ends or stop is called.
-func (s *shop) listen(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
+// subscribe runs the subscriber's consumer until the test ends, or until stop is called.
+func (s *shop) subscribe(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
 	t.Helper()
-	subscriber := open(t, s.bus).Subscriber("listener")
-	consumer := events.NewConsumer(s.listener, subscriber, []events.Handler{events.On(handle)}, s.events, slog.New(slog.DiscardHandler))
+	subscriber := open(t, s.bus).Subscriber("subscriber")
+	consumer := events.NewConsumer(s.subscriber, subscriber, []events.Handler{events.On(handle)},
+		s.events, slog.New(slog.DiscardHandler))
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +97,7 @@ func start(t *testing.T, part func(context.Context) error) (stop func()) {
 // publish commits an event for each number from first to last.
 func (s *shop) publish(t *testing.T, first, last int) {
 	t.Helper()
-	err := s.teller.InTx(t.Context(), func(tx pgx.Tx) error {
+	err := s.publisher.InTx(t.Context(), func(tx pgx.Tx) error {
 		for i := first; i <= last; i++ {
 			if err := s.outbox.PublishTx(t.Context(), tx, happened{fmt.Sprint(i)}); err != nil {
 				return err
@@ -105,14 +110,14 @@ func (s *shop) publish(t *testing.T, first, last int) {
 	}
 }
 
-// count is a handler whose effect shows how often it was applied.
+// count is a handler that counts how often each event was applied.
 func count(ctx context.Context, tx pgx.Tx, h happened) error {
 	_, err := tx.Exec(ctx, `INSERT INTO effects (thing, times) VALUES ($1, 1)
 		ON CONFLICT (thing) DO UPDATE SET times = effects.times + 1`, h.Thing)
 	return err
 }
 
-// eventually asks until the query answers want.
+// eventually polls until the query returns want.
 func eventually(t *testing.T, pool *postgres.DB, want int64, query string) {
 	t.Helper()
 	deadline := time.Now().Add(2 * patience)
@@ -137,12 +142,12 @@ const (
 	twice   = "SELECT count(*) FROM effects WHERE times > 1"
 )
 
-// The broker is killed again and again in the middle of publishing and of consuming.
+// The broker is killed repeatedly during publishing and consuming.
 func TestTheBrokerIsKilled(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.listen(t, count)
-	s.tell(t)
+	s.subscribe(t, count)
+	s.runOutbox(t)
 	const all, kills = 6000, 4
 	placed := make(chan struct{})
 	go func() {
@@ -152,28 +157,28 @@ func TestTheBrokerIsKilled(t *testing.T) {
 		}
 	}()
 	for kill := range kills {
-		eventuallyAtLeast(t, s.listener, int64((kill+1)*all/(kills+2)), once)
+		eventuallyAtLeast(t, s.subscriber, int64((kill+1)*all/(kills+2)), once)
 		mustKill(t, s.broker)
 		mustRestart(t, s.broker)
 	}
 	<-placed
-	eventually(t, s.teller, 0, waiting)
-	eventually(t, s.listener, all, once)
-	eventually(t, s.listener, 0, twice)
-	eventually(t, s.listener, 0, "SELECT count(*) FROM failed")
+	eventually(t, s.publisher, 0, waiting)
+	eventually(t, s.subscriber, all, once)
+	eventually(t, s.subscriber, 0, twice)
+	eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
 }
 
-func TestTheBrokerForgets(t *testing.T) {
+func TestTheBrokerLosesItsStore(t *testing.T) {
 	t.Parallel()
 	for name, older := range map[string]bool{"everything": false, "what came after a copy of its store": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
 			began := time.Now().Add(-time.Minute)
-			s.tell(t)
-			stop := s.listen(t, count)
+			s.runOutbox(t)
+			stop := s.subscribe(t, count)
 			s.publish(t, 1, 50)
-			eventually(t, s.listener, 50, once)
+			eventually(t, s.subscriber, 50, once)
 			stop()
 
 			var store string
@@ -187,47 +192,48 @@ func TestTheBrokerForgets(t *testing.T) {
 				}
 			}
 			mustRestart(t, s.broker)
-			s.publish(t, 51, 100) // only the broker and the outbox ever know these
-			eventually(t, s.teller, 0, waiting)
+			s.publish(t, 51, 100) // these are only on the broker and in the outbox
+			eventually(t, s.publisher, 0, waiting)
 			mustKill(t, s.broker)
 			exchangeStore(t, s.broker, store)
 			mustRestart(t, s.broker)
 
 			s.publish(t, 101, 150)
-			s.listen(t, count)
-			eventually(t, s.listener, 100, once) // the bus works again, and 50 events are lost
-			eventually(t, s.teller, 0, waiting)
-			if n, err := events.Replay(t.Context(), s.teller.Pool, began, func(int64) {}); err != nil || n != 150 {
+			s.subscribe(t, count)
+			eventually(t, s.subscriber, 100, once) // the bus works again, without 50 events
+			eventually(t, s.publisher, 0, waiting)
+			if n, err := events.Replay(t.Context(), s.publisher.Pool, began, func(int64) {}); err != nil || n != 150 {
 				t.Fatalf("replay: %d, %v", n, err)
 			}
-			eventually(t, s.listener, 150, once)
-			eventually(t, s.teller, 0, waiting)
+			eventually(t, s.subscriber, 150, once)
+			eventually(t, s.publisher, 0, waiting)
 			marker := 151
 			s.publish(t, marker, marker)
-			eventually(t, s.listener, 151, once)
-			eventually(t, s.listener, 0, twice)
+			eventually(t, s.subscriber, 151, once)
+			eventually(t, s.subscriber, 0, twice)
 		})
 	}
 }
 
-func TestPoisonEndsAsADeadLetterAndHoldsUpNobody(t *testing.T) {
+func TestPoisonEndsAsADeadLetterAndHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.listen(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if h.Thing == "2" {
 			return errors.New("it is broken")
 		}
 		return count(ctx, tx, h)
 	})
-	s.tell(t)
+	s.runOutbox(t)
 	s.publish(t, 1, 3)
-	eventually(t, s.listener, 2, once)
-	eventually(t, s.listener, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%it is broken%'")
+	eventually(t, s.subscriber, 2, once)
+	eventually(t, s.subscriber, 1,
+		"SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%is broken%'")
 	s.publish(t, 4, 4)
-	eventually(t, s.listener, 3, once)
+	eventually(t, s.subscriber, 3, once)
 }
 
-// eventuallyAtLeast asks until the query answers want or more.
+// eventuallyAtLeast polls until the query returns want or more.
 func eventuallyAtLeast(t *testing.T, pool *postgres.DB, want int64, query string) {
 	t.Helper()
 	eventually(t, pool, 1, fmt.Sprintf("SELECT count(*) FROM (%s) AS asked (n) WHERE n >= %d", query, want))

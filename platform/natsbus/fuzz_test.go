@@ -22,13 +22,13 @@ import (
 )
 
 // FuzzEnvelope publishes a message twice, as a replay does. It is handled once, or kept once as a
-// dead letter with its reason, or dropped with a line in the log; and what comes behind it is
-// handled.
+// dead letter with its reason, or dropped and logged; and a later message is handled.
 func FuzzEnvelope(f *testing.F) {
 	const thing = `{"thing":"a"}`
 	for _, seed := range []struct{ id, headers, payload string }{
 		{"<id>", "", thing},
-		{"<id>", "type: another\nid: x\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nactor: customer:ann", thing},
+		{"<id>", "type: another\nid: x\nactor: customer:ann\n" +
+			"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", thing},
 		{"", "", thing},
 		{"<id>/", "", thing},
 		{"no-id", "", ""},
@@ -47,22 +47,23 @@ func FuzzEnvelope(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, headers string, payload []byte) {
 		fresh := strings.NewReplacer("<id>", uuid.NewString(), "<ID>", strings.ToUpper(uuid.NewString()))
 		id, headers = fresh.Replace(id), fresh.Replace(headers)
-		e.settled(t) // a run that has ended early leaves a message behind
+		e.settled(t) // a run that ended early leaves a message
 		e.log.dropped()
 		e.forget(t)
 		for _, replay := range []string{"0", "1"} {
 			m := nats.NewMsg(e.cfg.Stream + "." + topic)
 			m.Data = payload
 			for line := range strings.SplitSeq(headers, "\n") {
-				// The broker's own are not what an event says of itself.
-				if name, value, ok := strings.Cut(line, ": "); ok && !strings.HasPrefix(strings.ToLower(name), "nats-") {
+				// The broker's own headers are no attributes.
+				name, value, ok := strings.Cut(line, ": ")
+				if ok && !strings.HasPrefix(strings.ToLower(name), "nats-") {
 					m.Header.Set(name, value)
 				}
 			}
 			m.Header.Set(jetstream.MsgIDHeader, topic+"/"+replay+"/"+id)
 			ack, err := e.js.PublishMsg(t.Context(), m)
 			if err != nil || ack.Duplicate {
-				return // the broker has not taken it, or has known it since an earlier run
+				return // the broker refuses it, or has it from an earlier run
 			}
 			e.last = ack.Sequence
 		}
@@ -75,12 +76,13 @@ func FuzzEnvelope(f *testing.F) {
 		}
 		dropped := e.log.dropped()
 		if once := handled+dead == 1 && dropped == 0; !once && (handled+dead != 0 || dropped != 2) {
-			t.Errorf("id %q with %q and %q, published twice: %d handled, %d dead letters, %d dropped", id, headers, payload, handled, dead, dropped)
+			t.Errorf("id %q with %q and %q, published twice: %d handled, %d dead letters, %d dropped",
+				id, headers, payload, handled, dead, dropped)
 		}
 	})
 }
 
-// envelopes is a listener on a stream that anybody publishes to.
+// envelopes is a subscriber to a stream to which other clients publish.
 type envelopes struct {
 	cfg     natsbus.Config
 	js      jetstream.JetStream
@@ -98,7 +100,7 @@ func newEnvelopes(f *testing.F) *envelopes {
 	}
 	e := &envelopes{
 		log:  &droppings{},
-		pool: pgtest.New(f, pgtest.Schema{Module: "listener", Migrations: effects}).Module(f, "listener"),
+		pool: pgtest.New(f, pgtest.Schema{Module: "subscriber", Migrations: effects}).Module(f, "subscriber"),
 		cfg: natsbus.Config{
 			URL: broker.URL(), Stream: "fuzz-" + uuid.NewString()[:8], Replicas: 1, MaxAge: time.Hour,
 			AckWait: time.Minute, MaxAckPending: 256, NakDelay: 10 * time.Millisecond, PublishTimeout: 5 * time.Second,
@@ -109,7 +111,7 @@ func newEnvelopes(f *testing.F) *envelopes {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { bus.Close() })
-	if err := bus.Provision(f.Context(), map[string][]string{"listener": {topic}}); err != nil {
+	if err := bus.Provision(f.Context(), map[string][]string{"subscriber": {topic}}); err != nil {
 		f.Fatal(err)
 	}
 	conn, err := nats.Connect(e.cfg.URL)
@@ -123,10 +125,11 @@ func newEnvelopes(f *testing.F) *envelopes {
 	names := e.stream(f).ConsumerNames(f.Context())
 	e.durable = <-names.Name()
 	cfg := events.Config{
-		RelayBatch: 50, ConsumerBatch: 20, Poll: time.Hour, MaxAttempts: 1, RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond,
+		RelayBatch: 50, ConsumerBatch: 20, Poll: time.Hour, MaxAttempts: 1,
+		RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond,
 		OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: time.Hour,
 	}
-	consumer := events.NewConsumer(e.pool, bus.Subscriber("listener"), []events.Handler{events.On(
+	consumer := events.NewConsumer(e.pool, bus.Subscriber("subscriber"), []events.Handler{events.On(
 		func(ctx context.Context, tx pgx.Tx, h happened) error {
 			if h.Thing == "poison" {
 				return errors.New("poison")
@@ -157,7 +160,7 @@ func (e *envelopes) stream(tb testing.TB) jetstream.Stream {
 	return stream
 }
 
-// forget lets an id that was used before be a new one.
+// forget deletes an id, so that it counts as new.
 func (e *envelopes) forget(t *testing.T) {
 	t.Helper()
 	if err := e.stream(t).Purge(t.Context()); err != nil {
@@ -170,8 +173,7 @@ func (e *envelopes) forget(t *testing.T) {
 	}
 }
 
-// settled waits until the broker has an answer for every message. One that has none would hold up
-// those behind it for ever.
+// settled waits until every message is acknowledged or terminated, and so blocks no later one.
 func (e *envelopes) settled(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(8 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -184,12 +186,12 @@ func (e *envelopes) settled(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d messages wait and %d have no answer", info.NumPending, info.NumAckPending)
+			t.Fatalf("%d messages are pending and %d unacknowledged", info.NumPending, info.NumAckPending)
 		}
 	}
 }
 
-// droppings counts what is logged of messages that were dropped.
+// droppings counts log lines about dropped messages.
 type droppings struct {
 	mu    sync.Mutex
 	count int
@@ -202,7 +204,7 @@ func (d *droppings) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// dropped is how many there were since it was last asked.
+// dropped returns how many there were since the last call.
 func (d *droppings) dropped() (count int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 	"example.com/shop/platform/natsbus"
 )
 
-// TestMain makes the test binary play the broker, too, so that a test can kill one without building another program.
+// TestMain lets the test binary also run as the broker, so that a test can kill one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "broker" {
 		if err := playBroker(os.Args[2:]); err != nil {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if err := pgtest.Start(); err != nil {
 		panic(err)
 	}
-	before := goleak.IgnoreCurrent() // the database's server stays
+	before := goleak.IgnoreCurrent() // PostgreSQL keeps running
 	code := m.Run()
 	if shared, err := sharedBroker(); err == nil {
 		shared.Stop()
@@ -67,12 +67,12 @@ func startBroker(t *testing.T) *broker.Broker {
 	return b
 }
 
-// sharedBroker is for all tests that leave it alone. Each has a stream of its own.
+// sharedBroker is for all tests that do not stop it. Each has its own stream.
 var sharedBroker = sync.OnceValues(func() (*broker.Broker, error) {
 	return broker.Start(context.Background(), broker.Options{Command: []string{os.Args[0], "broker"}})
 })
 
-// newConfig is a configuration with a stream of its own on the broker at url, or on the shared one.
+// newConfig returns a configuration with its own stream on the broker at url, or on the shared one.
 func newConfig(t *testing.T, url string) natsbus.Config {
 	t.Helper()
 	if url == "" {
@@ -88,7 +88,7 @@ func newConfig(t *testing.T, url string) natsbus.Config {
 	}
 }
 
-// open returns a connection of its own, like that of another process, closed with the test.
+// open returns a connection of its own, like another process's, which closes with the test.
 func open(t *testing.T, cfg natsbus.Config) *natsbus.Bus {
 	t.Helper()
 	bus, err := natsbus.Open(cfg, slog.New(slog.DiscardHandler))
@@ -99,7 +99,7 @@ func open(t *testing.T, cfg natsbus.Config) *natsbus.Bus {
 	return bus
 }
 
-// provisioned is an open bus whose stream exists.
+// provisioned returns an open bus whose stream exists.
 func provisioned(t *testing.T, cfg natsbus.Config) *natsbus.Bus {
 	t.Helper()
 	bus := open(t, cfg)

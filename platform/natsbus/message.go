@@ -15,9 +15,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// On the broker an event is a CloudEvent in the binary mode of the NATS binding (CloudEvents 1.0,
-// NATS protocol binding, section 3.1): the data is the payload, and each attribute is a header of
-// its own. The metadata of a message are the attributes.
+// On the broker an event is a CloudEvent in binary mode (CloudEvents 1.0, NATS protocol binding,
+// section 3.1): the data is the payload, and the attributes, a message's metadata, are headers.
 const (
 	attributePrefix = "ce-"
 	attributeID     = "id"
@@ -28,19 +27,19 @@ var (
 	attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
 	quotedPair    = regexp.MustCompile(`\\(.)`)
 	errNotUTF8    = errors.New("not UTF-8")
-	errTwice      = errors.New("there more than once")
+	errTwice      = errors.New("set more than once")
 )
 
-// encode makes headers of the metadata. It makes a new message each time, because a batch adds headers of its own.
+// encode returns the message for the broker, a new one each time, because a batch adds headers.
 //
-// Each attribute is written without the prefix as well, for processes of release v0.1.0, which know
-// no other headers. The release after the next may leave that out.
+// Each attribute is also written without the prefix, for processes of release v0.1.0, which know no
+// other headers. The release after the next may leave that out.
 func (b *Bus) encode(topic string, m *message.Message) *nats.Msg {
 	encoded := nats.NewMsg(b.subject(topic))
 	encoded.Data = m.Payload
 	for name, value := range m.Metadata {
 		encoded.Header.Set(name, value)
-		if name != events.MetadataReplays && attributeName.MatchString(name) { // the broker's number, and no attribute
+		if name != events.MetadataReplays && attributeName.MatchString(name) { // replays is no attribute
 			encoded.Header.Set(attributePrefix+name, percentEncode(value))
 		}
 	}
@@ -49,15 +48,15 @@ func (b *Bus) encode(topic string, m *message.Message) *nats.Msg {
 	return encoded
 }
 
-// messageID is topic/replays/id. The broker drops a message whose id it has seen lately, also when it has lost or purged that message;
-// so an event that is told again on purpose is a new message to it. And to watermill the same id on two topics is two messages.
+// messageID returns topic/replays/id. The broker drops a message whose id it has seen lately, even
+// if it has lost or purged that message, so a replayed event needs another id. And watermill may
+// publish one id to two topics.
 func messageID(topic string, m *message.Message) string {
 	return topic + "/" + m.Metadata.Get(events.MetadataReplays) + "/" + m.UUID
 }
 
 // decode reads what encode writes, what release v0.1.0 writes, and what others write by the
-// binding. It refuses an attribute that is there twice, in two spellings or with two values:
-// nothing says which one counts.
+// binding. It refuses an attribute that occurs twice, because nothing says which one counts.
 func decode(m jetstream.Msg) (*message.Message, error) {
 	plain, attributes := message.Metadata{}, message.Metadata{}
 	for name, values := range m.Headers() {
@@ -81,15 +80,15 @@ func decode(m jetstream.Msg) (*message.Message, error) {
 		messageID := m.Headers().Get(jetstream.MsgIDHeader)
 		id = messageID[strings.LastIndex(messageID, "/")+1:]
 	}
-	decoded := message.NewMessage(id, m.Data()) // the consumer refuses what is no id
+	decoded := message.NewMessage(id, m.Data()) // the consumer drops an invalid id
 	decoded.Metadata = plain
-	for name, value := range attributes { // which say exactly what the plain ones can only say in part
+	for name, value := range attributes { // which are exact, unlike the plain ones
 		decoded.Metadata.Set(name, value)
 	}
 	return decoded, nil
 }
 
-// percentEncode encodes what a header's value may not hold, and no more (section 3.1.3.2).
+// percentEncode encodes only what a header's value may not hold (section 3.1.3.2).
 func percentEncode(value string) string {
 	var encoded strings.Builder
 	for i := range len(value) {
@@ -102,7 +101,7 @@ func percentEncode(value string) string {
 	return encoded.String()
 }
 
-// percentDecode also takes a value in quotes, as an older version of the binding had it.
+// percentDecode also accepts a value in quotes, as in an older version of the binding.
 func percentDecode(value string) (string, error) {
 	if quoted, ok := strings.CutPrefix(value, `"`); ok {
 		value = quotedPair.ReplaceAllString(strings.TrimSuffix(quoted, `"`), "$1")

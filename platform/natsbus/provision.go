@@ -9,15 +9,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// dedupeWindow is how long the broker drops a message id that it has seen. It saves repetitions when the relay died between publishing
-// and marking; nothing depends on it.
+// dedupeWindow is how long the broker drops repeated message ids. It saves duplicates when a relay
+// died between publishing and marking; nothing depends on it.
 const dedupeWindow = 2 * time.Minute
 
-// Provision makes the stream, and for each module and topic in listeners the durable that keeps the module's position, or adjusts their
-// settings to the configuration. It may run at any time and as often as one likes: a position is never lost and never moved.
+// Provision creates the stream, and for each module and topic in listeners the durable that keeps
+// the module's position, or updates their settings. It may run at any time and be repeated: a
+// position is never lost or moved.
 //
-// There is one durable per module and topic, and not one per module: during a canary two versions of a module share its durables, and
-// none of them is given a topic that it does not know.
+// There is one durable per module and topic, not one per module: during a canary two versions of a
+// module share its durables, and neither gets a topic that it does not know.
 func (b *Bus) Provision(ctx context.Context, listeners map[string][]string) error {
 	if err := b.Check(ctx); err != nil {
 		return fmt.Errorf("provision: %w", err)
@@ -28,8 +29,7 @@ func (b *Bus) Provision(ctx context.Context, listeners map[string][]string) erro
 		Subjects:    []string{b.cfg.Stream + ".>"},
 		Storage:     jetstream.FileStorage,
 		Replicas:    b.cfg.Replicas,
-		// Kept also when nobody listens yet. JetStream's other policies drop what has no durable, so a durable made too late would
-		// miss events; this way it hears them all the same.
+		// JetStream's other policies drop what no durable waits for: a late one would miss it.
 		Retention:          jetstream.LimitsPolicy,
 		MaxAge:             b.cfg.MaxAge,
 		Duplicates:         min(dedupeWindow, b.cfg.MaxAge),
@@ -56,15 +56,14 @@ func (b *Bus) durable(module, topic string) jetstream.ConsumerConfig {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       b.cfg.AckWait,
 		MaxAckPending: b.cfg.MaxAckPending,
-		// For ever. JetStream drops a message in silence after its last delivery; here the consumer counts attempts, and keeps the
-		// event as a dead letter.
+		// Unlimited. JetStream would drop a message silently; the consumer keeps dead letters.
 		MaxDeliver: -1,
 	}
 }
 
 func (b *Bus) subject(topic string) string { return b.cfg.Stream + "." + topic }
 
-// durableName has dashes because a durable's name may hold no dots: inventory-orders-placed-v1.
+// durableName returns inventory-orders-placed-v1: a durable's name may hold no dots.
 func durableName(module, topic string) string {
 	return module + "-" + strings.ReplaceAll(topic, ".", "-")
 }

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// publishAtOnce is how many messages wait for their acknowledgement side by side when they are published one by one.
+// publishAtOnce bounds how many single messages wait for their acknowledgements concurrently.
 const publishAtOnce = 64
 
-// Publish returns nil once the broker has every message on its disk. An error means that it may lack some: publish them again.
+// Publish returns nil once the broker has all messages on disk. On an error publish them all again.
 func (b *Bus) Publish(topic string, messages ...*message.Message) error {
 	ctx, done := b.answerable()
 	defer done()
@@ -35,11 +35,11 @@ func (b *Bus) Publish(topic string, messages ...*message.Message) error {
 }
 
 var (
-	errLost     = errors.New("lost the broker before it answered")
+	errLost     = errors.New("lost the connection before the broker answered")
 	errNoAnswer = errors.New("the broker does not answer in time")
 )
 
-// answerable is a context that ends with the connection, because an answer comes over no other, or with the relay's patience.
+// answerable returns a context that ends with the connection, or after PublishTimeout.
 func (b *Bus) answerable() (context.Context, context.CancelFunc) {
 	ctx, stop := context.WithTimeoutCause(context.Background(), b.cfg.PublishTimeout, errNoAnswer)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -55,15 +55,15 @@ func (b *Bus) answerable() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// batchFrom is the number of messages from which a batch is faster than as many single ones. With a sync for each, a broker on a small
-// machine takes 3,000 messages a second one by one; a batch costs it 5 ms and then next to nothing per message, so batches of 200 make
-// 16,000 and batches of 1,000 make 30,000.
+// batchFrom is the number of messages from which a batch is faster than single messages: a broker
+// on a small machine takes 3,000 single messages a second, with a sync for each, 16,000 in batches
+// of 200, and 30,000 in batches of 1,000.
 const batchFrom = 16
 
-// publish uses an atomic batch for its speed; nothing here depends on its being atomic. So when the broker refuses one, for whatever
-// reason, the messages are published one by one: the broker is older than 2.12, the batch is too large, too many are under way, or the
-// broker has one of the messages already, because an acknowledgement was lost. That one would fail the others again and again, for as
-// long as the broker remembers it; alone it is acknowledged as a duplicate.
+// publish uses an atomic batch only because it is fast. When the broker refuses one, the messages
+// are published one by one: the broker is older than 2.12, the batch is too large, too many are
+// under way, or it has one of the messages already, after a lost acknowledgement. That one would
+// fail the batch for as long as the broker remembers it; alone it is acknowledged as a duplicate.
 func (b *Bus) publish(ctx context.Context, topic string, messages []*message.Message) error {
 	if len(messages) >= batchFrom {
 		if err := b.publishBatch(ctx, topic, messages); !errors.Is(err, errRefused) {
@@ -73,17 +73,17 @@ func (b *Bus) publish(ctx context.Context, topic string, messages []*message.Mes
 	return b.publishEach(ctx, topic, messages)
 }
 
-// Headers of an atomic batch (NATS architecture decision record 50). The client has no call for it.
+// Headers of an atomic batch (NATS ADR-50), which the client does not implement.
 const (
 	headerBatchID       = "Nats-Batch-Id"
 	headerBatchSequence = "Nats-Batch-Sequence"
 	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
-// errRefused says that the broker took nothing of a batch, or not as a batch.
+// errRefused means that the broker stored nothing of a batch, or not as a batch.
 var errRefused = errors.New("the broker refused the batch")
 
-// publishBatch sends all messages and waits for one answer, to the last, which commits them.
+// publishBatch sends all messages and waits for the answer to the last, which commits them.
 func (b *Bus) publishBatch(ctx context.Context, topic string, messages []*message.Message) error {
 	id := uuid.NewString()
 	var answer *nats.Msg
@@ -113,13 +113,13 @@ func (b *Bus) publishBatch(ctx context.Context, topic string, messages []*messag
 	if ack.Error != nil {
 		return fmt.Errorf("%w: %w", errRefused, ack.Error)
 	}
-	if ack.Count != len(messages) { // an older broker knows no batches and answers for the last message alone
+	if ack.Count != len(messages) { // an older broker acknowledges only the last message
 		return errRefused
 	}
 	return nil
 }
 
-// publishEach fails as a whole when one fails: the relay then publishes all again, and the broker knows the others.
+// publishEach fails as a whole: the relay publishes all again, and the broker drops duplicates.
 func (b *Bus) publishEach(ctx context.Context, topic string, messages []*message.Message) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
@@ -132,7 +132,7 @@ func (b *Bus) publishEach(ctx context.Context, topic string, messages []*message
 	return group.Wait()
 }
 
-// explain says what the client's words mean here.
+// explain adds what the client's error means here.
 func explain(err error) error {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return fmt.Errorf("the broker has no stream of that name, or no JetStream: %w", err)

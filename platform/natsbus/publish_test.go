@@ -13,14 +13,14 @@ import (
 	"example.com/shop/platform/events"
 )
 
-func TestWhatIsToldAgainOnPurposeIsDelivered(t *testing.T) {
+func TestAReplayIsDelivered(t *testing.T) {
 	t.Parallel()
 	bus := provisioned(t, newConfig(t, ""))
 	messages := subscribe(t, bus)
 	first, next := newMessage("first"), newMessage("next")
 	publish(t, bus, first)
 	receive(t, messages, first).Ack()
-	publish(t, bus, first) // the relay died before it had marked it: a repetition that the broker can spare us
+	publish(t, bus, first) // not marked, because the relay died: the broker drops the duplicate
 	publish(t, bus, next)
 	receive(t, messages, next).Ack()
 	first.Metadata.Set(events.MetadataReplays, "1")
@@ -34,11 +34,11 @@ func TestABatchIsPublishedAtOnce(t *testing.T) {
 	publish(t, provisioned(t, cfg), newMessages(50)...)
 	last, err := streamOf(t, cfg).GetMsg(t.Context(), 50)
 	if err != nil || last.Header.Get("Nats-Batch-Commit") != "1" {
-		t.Errorf("the broker was not told of a batch: %v, %v", last, err)
+		t.Errorf("it was not published as a batch: %v, %v", last, err)
 	}
 }
 
-// A refused batch must not be refused for ever, or the relay would never get past it.
+// A batch must not be refused forever, or it would hold up its topic.
 func TestABatchThatTheBrokerRefusesIsPublishedAllTheSame(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -71,8 +71,8 @@ func TestABatchThatTheBrokerRefusesIsPublishedAllTheSame(t *testing.T) {
 	}
 }
 
-// A broker before 2.12 takes a batch for single messages, and acknowledges only the one that asks for it.
-func TestAnOlderBrokerIsToldOneByOne(t *testing.T) {
+// A broker before 2.12 takes a batch for single messages, and acknowledges only the last.
+func TestAnOlderBrokerGetsSingleMessages(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	bus := open(t, cfg)
@@ -103,11 +103,12 @@ func TestAnOlderBrokerIsToldOneByOne(t *testing.T) {
 	}
 }
 
-// A broker that takes less than an event may have is refused at once, and not by the first large
-// event.
+// A broker that accepts less than an event's size is refused immediately, not with a large event.
 func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
 	t.Parallel()
-	small, err := server.NewServer(&server.Options{Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 64 << 10, NoSigs: true})
+	small, err := server.NewServer(&server.Options{
+		Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 64 << 10, NoSigs: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,10 @@ func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
 		t.Fatal("the broker does not start")
 	}
 	bus := open(t, newConfig(t, small.ClientURL()))
-	for what, err := range map[string]error{"provision": bus.Provision(t.Context(), nil), "publish": bus.Publish(topic, newMessage("small"))} {
+	for what, err := range map[string]error{
+		"provision": bus.Provision(t.Context(), nil),
+		"publish":   bus.Publish(topic, newMessage("small")),
+	} {
 		if err == nil || !strings.Contains(err.Error(), "max_payload") {
 			t.Errorf("%s: %v", what, err)
 		}

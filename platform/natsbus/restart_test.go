@@ -11,13 +11,13 @@ import (
 	"example.com/shop/platform/natsbus"
 )
 
-// watermill-nats delivers the whole stream again here.
+// watermill-nats redelivers the whole stream here.
 func TestARestartRedeliversNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	cfg := newConfig(t, b.URL())
 	bus := provisioned(t, cfg)
-	subscriber := bus.Subscriber("listener")
+	subscriber := bus.Subscriber("subscriber")
 	messages, err := subscriber.Subscribe(context.Background(), topic)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,8 @@ func TestARestartRedeliversNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// A broker that lost its store counts from one again: the number of a message that is still held is another message's now.
+// A broker that lost its store counts from one again, so that another message gets the number of
+// one that is still held.
 func TestAnAcknowledgementIsForNoOtherMessage(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
@@ -62,10 +63,10 @@ func TestAnAcknowledgementIsForNoOtherMessage(t *testing.T) {
 	keeper, keeps, next := two, subscribe(t, two), messages
 	select {
 	case <-keeps:
-	case <-messages: // the first process has subscribed anew, and was faster
+	case <-messages: // the first process has renewed its subscription first
 		keeper, next = one, keeps
 	case <-time.After(patience):
-		t.Fatal("nobody hears it")
+		t.Fatal("it is not delivered")
 	}
 	eventuallyNil(t, func() error { return one.Check(t.Context()) })
 	held.Ack()
@@ -74,7 +75,7 @@ func TestAnAcknowledgementIsForNoOtherMessage(t *testing.T) {
 	receive(t, next, precious).Ack()
 }
 
-func TestABrokerThatIsAway(t *testing.T) {
+func TestABrokerThatIsDown(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	mustKill(t, b)
@@ -92,21 +93,21 @@ func TestABrokerThatIsAway(t *testing.T) {
 
 	mustRestart(t, b)
 	m := newMessage("in time")
-	eventuallyNil(t, func() error { return bus.Publish(topic, m) }) // the subscription makes the stream
+	eventuallyNil(t, func() error { return bus.Publish(topic, m) }) // the subscription creates the stream
 	receive(t, messages, m).Ack()
 
 	closeAnother := closing(t, bus)
 	mustKill(t, b)
 	quick(t, closeAnother) // which does not wait for the broker to come back
 	quick(t, bus.Close)
-	for range messages { // it is closed
+	for range messages { // until it is closed
 	}
 	if err := bus.Ready(t.Context()); err != nil {
-		t.Errorf("a process that lost the broker takes no orders: %v", err)
+		t.Errorf("a process that lost the broker is not ready: %v", err)
 	}
 }
 
-// closing subscribes and returns what ends the subscription.
+// closing subscribes and returns the subscriber's Close.
 func closing(t *testing.T, bus *natsbus.Bus) func() error {
 	t.Helper()
 	subscriber := bus.Subscriber("another")
@@ -128,7 +129,7 @@ func quick(t *testing.T, end func() error) {
 	}
 }
 
-// The broker comes back with an empty store under running processes.
+// The broker restarts with an empty store under running processes.
 func TestASubscriptionOutlivesItsDurable(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
@@ -158,7 +159,7 @@ func mustRestart(t *testing.T, b *broker.Broker) {
 	}
 }
 
-// exchangeStore puts what copyOf holds, or nothing, in the place of the store.
+// exchangeStore replaces the store by a copy of copyOf, or empties it.
 func exchangeStore(t *testing.T, b *broker.Broker, copyOf string) {
 	t.Helper()
 	if err := os.RemoveAll(filepath.Join(b.StoreDir(), "jetstream")); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Subscriber hears for one module. All processes of a module share its messages: each goes to one of them.
+// Subscriber subscribes for one module. Each message goes to one of the module's processes.
 type Subscriber struct {
 	bus    *Bus
 	module string
@@ -23,11 +23,11 @@ type Subscriber struct {
 	running sync.WaitGroup
 }
 
-// Subscriber returns the subscriber of the module. It holds nothing before Subscribe.
+// Subscriber returns the module's subscriber. It does nothing before Subscribe.
 func (b *Bus) Subscriber(module string) *Subscriber { return &Subscriber{bus: b, module: module} }
 
-// Subscribe returns the module's messages of a topic, until ctx ends or the subscriber closes. Many come before the first is answered.
-// It does not wait for the broker: it makes the durable if nobody has, as soon as it can.
+// Subscribe returns the module's messages of a topic, until ctx ends or the subscriber closes. Many
+// come before the first is acknowledged. If the broker is down, it subscribes when it is back.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return l.out, nil
 }
 
-// Close ends the subscriptions and gives back what was not answered, so that another process has it at once.
+// Close ends the subscriptions and nacks what is unacknowledged, for another process to have it.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -56,29 +56,28 @@ func (s *Subscriber) Close() error {
 	return nil
 }
 
-// Broken subscriptions are noticed after two missed heartbeats of the broker, and made anew after a pause.
-//
-// The broker delivers to a process that it cannot reach for as long as it has its pull, and each message then waits for its AckWait to
-// pass. So a pull is short, and asked for again all the time: soon after a cut the broker has nobody to deliver to, and keeps what comes.
+// A broken subscription is noticed after two missed heartbeats, and renewed after a pause. Until
+// its pull expires the broker delivers to a process that it cannot reach, and each of those
+// messages then waits for AckWait. So pulls are short, and repeated.
 const (
 	heartbeat  = 2 * time.Second
 	pullExpiry = 5 * time.Second // more than two heartbeats, or the client refuses
 	pause      = 500 * time.Millisecond
 )
 
-// listener is one subscription: a loop that pulls, and a goroutine for each message that is not answered yet. So nothing that was
-// pulled ever waits in a buffer where its time runs out, and how much is held is the broker's to limit, by MaxAckPending.
+// listener is one subscription: a loop that pulls, and a goroutine for each unacknowledged message.
+// So none waits in a buffer while its AckWait runs out, and MaxAckPending bounds how many are held.
 type listener struct {
 	bus           *Bus
 	module, topic string
 	log           *slog.Logger
-	known         bool // to the broker, at least once
+	known         bool // the broker had the durable, at least once
 	out           chan *message.Message
 	holding       sync.WaitGroup
 }
 
 func (l *listener) run(ctx context.Context, stop context.CancelFunc) {
-	defer close(l.out) // when nobody can send any more
+	defer close(l.out) // when nothing sends to it any more
 	defer l.holding.Wait()
 	defer stop()
 	for ctx.Err() == nil && !l.bus.conn.IsClosed() {
@@ -105,7 +104,7 @@ func (l *listener) receive(ctx context.Context) error {
 	}
 	defer context.AfterFunc(ctx, func() {
 		if l.bus.conn.IsConnected() {
-			messages.Drain() // what has arrived still comes out of Next, and is given back
+			messages.Drain() // Next still returns what has arrived, to be nacked
 		} else {
 			messages.Stop() // draining would wait for the broker
 		}
@@ -116,12 +115,12 @@ func (l *listener) receive(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			messages.Stop() // what is discarded comes again after AckWait
+			messages.Stop() // what is discarded is redelivered after AckWait
 			return fmt.Errorf("pull: %w", err)
 		}
 		decoded, err := decode(m)
 		if err != nil {
-			l.log.ErrorContext(ctx, "dropped a message that is no event", "subject", m.Subject(), "error", err)
+			l.log.ErrorContext(ctx, "dropped a message with invalid headers", "subject", m.Subject(), "error", err)
 			_ = m.TermWithReason(err.Error())
 			continue
 		}
@@ -129,8 +128,8 @@ func (l *listener) receive(ctx context.Context) error {
 	}
 }
 
-// durable finds the module's position and gives it this process's settings, by which hold keeps its messages. A broker that does not
-// know it is new, or has lost everything.
+// durable returns the module's durable, with this process's settings, on which hold relies. A
+// broker that does not know it is new, or has lost everything.
 func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	if err := l.bus.Check(ctx); err != nil {
 		return nil, err
@@ -142,7 +141,7 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 		if l.known || l.bus.hasHeld(ctx) {
 			level = slog.LevelWarn
 		}
-		l.log.Log(ctx, level, "the broker does not know this listener; if it ever did, replay the outboxes", "durable", name)
+		l.log.Log(ctx, level, "the broker has no such durable: if it had, replay the outboxes", "durable", name)
 		if err := l.bus.Provision(ctx, map[string][]string{l.module: {l.topic}}); err != nil {
 			return nil, err
 		}
@@ -156,34 +155,35 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	if is.AckWait == want.AckWait && is.MaxAckPending == want.MaxAckPending {
 		return durable, nil
 	}
-	l.log.InfoContext(ctx, "the durable gets other settings", "ack_wait", want.AckWait.String(), "max_ack_pending", want.MaxAckPending)
+	l.log.InfoContext(ctx, "updating the durable's settings",
+		"ack_wait", want.AckWait.String(), "max_ack_pending", want.MaxAckPending)
 	if durable, err = l.bus.js.UpdateConsumer(ctx, l.bus.cfg.Stream, want); err != nil {
 		return nil, fmt.Errorf("adjust durable %s: %w", name, err)
 	}
 	return durable, nil
 }
 
-// hasHeld says whether the stream was ever given a message. A stream that was not is new, most likely because the shop is.
+// hasHeld reports whether the stream ever had a message. One that had none is most likely new.
 func (b *Bus) hasHeld(ctx context.Context) bool {
 	stream, err := b.js.Stream(ctx, b.cfg.Stream)
 	return err == nil && stream.CachedInfo().State.LastSeq > 0
 }
 
-// hold offers a message, keeps the broker from giving it to anybody else meanwhile, and brings the answer back.
+// hold delivers a message, extends its AckWait meanwhile, and sends the broker its Ack or Nack.
 //
-//	pulled ──▶ offered ──▶ in a batch ──▶ Ack, its effect is committed ──▶ never again
-//	 └── InProgress, three times  │  └──▶ Nack, the database is away ────▶ again after NakDelay
-//	     in each AckWait          ├────── the subscription ends: Nak ────▶ again at once
-//	                              └────── the process dies ──────────────▶ again after AckWait
+//	pulled ──▶ offered ──▶ in a batch ──▶ Ack, its effect is committed
+//	 └── InProgress, three times  │  └──▶ Nack, the database is down ──▶ again after NakDelay
+//	     in each AckWait          ├────── the subscription ends: Nak ──▶ again at once
+//	                              └────── the process dies ────────────▶ again after AckWait
 func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.Message) {
-	id := decoded.UUID // which the consumer writes anew
+	id := decoded.UUID // which the consumer overwrites
 	messageCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	decoded.SetContext(messageCtx)
 	connection := l.bus.conn.Stats().Reconnects
 	ack := func() error {
-		// An acknowledgement names the message by its number. After a reconnect the broker may have been restored from a copy, and
-		// have given that number to another message, which would then be lost. To ask for it again is harmless in any case.
+		// An acknowledgement names the message by its number. After a reconnect the broker may be
+		// one restored from a copy, and lose another message of that number: a Nak is harmless.
 		if l.bus.conn.Stats().Reconnects != connection {
 			return m.Nak()
 		}
@@ -191,7 +191,7 @@ func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.M
 	}
 	working := time.NewTicker(l.bus.cfg.AckWait / 3)
 	defer working.Stop()
-	out := l.out // nil once the message is taken, so that it is not offered twice
+	out := l.out // nil once the message is delivered
 	for {
 		var err error
 		done := true
@@ -206,14 +206,14 @@ func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.M
 			err = m.NakWithDelay(l.bus.cfg.NakDelay)
 		case <-ctx.Done():
 			select {
-			case <-decoded.Acked(): // both were ready, and the answer counts
+			case <-decoded.Acked(): // both were ready, and Ack counts
 				err = ack()
 			default:
 				err = m.Nak()
 			}
 		}
-		if err != nil { // the broker gives it again after AckWait, and the inbox knows it
-			l.log.DebugContext(ctx, "no answer to the broker", "event_id", id, "error", err)
+		if err != nil { // redelivered after AckWait, and the inbox knows it
+			l.log.DebugContext(ctx, "message not acknowledged", "event_id", id, "error", err)
 		}
 		if done {
 			return

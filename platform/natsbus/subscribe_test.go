@@ -16,7 +16,7 @@ import (
 	"example.com/shop/platform/natsbus"
 )
 
-const topic = "teller.happened.v1"
+const topic = "publisher.happened.v1"
 
 // patience is how long the tests wait for what must happen.
 const patience = 20 * time.Second
@@ -44,7 +44,7 @@ func publish(t *testing.T, bus *natsbus.Bus, messages ...*message.Message) {
 
 func subscribe(t *testing.T, bus *natsbus.Bus) <-chan *message.Message {
 	t.Helper()
-	subscriber := bus.Subscriber("listener")
+	subscriber := bus.Subscriber("subscriber")
 	t.Cleanup(func() { subscriber.Close() })
 	messages, err := subscriber.Subscribe(context.Background(), topic)
 	if err != nil {
@@ -60,17 +60,17 @@ func receive(t *testing.T, messages <-chan *message.Message, want *message.Messa
 		if !ok {
 			t.Fatal("the subscription has ended")
 		}
-		if !strings.EqualFold(m.UUID, want.UUID) { // the consumer settles the spelling
+		if !strings.EqualFold(m.UUID, want.UUID) { // the consumer makes the spelling canonical
 			t.Fatalf("received %s, want %s", m.Payload, want.Payload)
 		}
 		return m
 	case <-time.After(patience):
-		t.Fatalf("%s does not come", want.Payload)
+		t.Fatalf("%s is not delivered", want.Payload)
 	}
 	return nil
 }
 
-// silence fails when anything comes within d.
+// silence fails if a message is delivered within d.
 func silence(t *testing.T, d time.Duration, messages <-chan *message.Message) {
 	t.Helper()
 	select {
@@ -80,8 +80,8 @@ func silence(t *testing.T, d time.Duration, messages <-chan *message.Message) {
 	}
 }
 
-// JetStream's own limit of deliveries would drop the message in silence.
-func TestNothingIsDroppedHoweverOftenItIsRefused(t *testing.T) {
+// JetStream's own limit of deliveries would drop the message silently.
+func TestNothingIsDroppedHoweverOftenItIsNacked(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	cfg.NakDelay = time.Millisecond
@@ -105,7 +105,7 @@ func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	first := subscribe(t, one)
 	held := receive(t, first, m)
 	second := subscribe(t, two)
-	silence(t, 4*cfg.AckWait, second) // the first says that it is working
+	silence(t, 4*cfg.AckWait, second) // the first sends InProgress
 	held.Ack()
 	silence(t, 2*cfg.AckWait, second)
 
@@ -113,23 +113,24 @@ func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	publish(t, two, other)
 	select {
 	case <-first:
-		one.Close() // as if its process was killed: nothing is given back
+		one.Close() // as if its process was killed: nothing is nacked
 		receive(t, second, other).Ack()
 	case got := <-second:
 		two.Close()
 		got.Ack()
 		receive(t, first, other).Ack()
 	case <-time.After(patience):
-		t.Error("no process has it")
+		t.Error("it is not delivered")
 	}
 }
 
-// The durable is older than this process, and was made with settings by which a living process would lose what it holds.
+// The durable is older, with settings by which a running process would lose the messages that it
+// holds.
 func TestADurableTakesTheSettingsOfItsProcesses(t *testing.T) {
 	t.Parallel()
 	older := newConfig(t, "")
 	older.AckWait, older.MaxAckPending = 500*time.Millisecond, 2
-	if err := provisioned(t, older).Provision(t.Context(), map[string][]string{"listener": {topic}}); err != nil {
+	if err := provisioned(t, older).Provision(t.Context(), map[string][]string{"subscriber": {topic}}); err != nil {
 		t.Fatal(err)
 	}
 	cfg := older
@@ -140,7 +141,7 @@ func TestADurableTakesTheSettingsOfItsProcesses(t *testing.T) {
 	held := receive(t, subscribe(t, one), m)
 	silence(t, 4*older.AckWait, subscribe(t, two))
 	held.Ack()
-	durable, err := streamOf(t, cfg).Consumer(t.Context(), "listener-teller-happened-v1")
+	durable, err := streamOf(t, cfg).Consumer(t.Context(), "subscriber-publisher-happened-v1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,14 +150,14 @@ func TestADurableTakesTheSettingsOfItsProcesses(t *testing.T) {
 	}
 }
 
-func TestWhatASubscriberGivesBackComesAtOnce(t *testing.T) {
+func TestANackedMessageIsRedeliveredAtOnce(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	cfg.AckWait = time.Minute
 	bus := provisioned(t, cfg)
-	m := newMessage("given back")
+	m := newMessage("nacked")
 	publish(t, bus, m)
-	leaving := bus.Subscriber("listener")
+	leaving := bus.Subscriber("subscriber")
 	messages, err := leaving.Subscribe(context.Background(), topic)
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +167,8 @@ func TestWhatASubscriberGivesBackComesAtOnce(t *testing.T) {
 	receive(t, subscribe(t, bus), m).Ack()
 }
 
-// A message on our subjects may have an attribute that cannot be read.
-func TestWhatIsNoEventIsInNobodysWay(t *testing.T) {
+// A message on our subjects may have an attribute that cannot be decoded.
+func TestAnInvalidMessageHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	bus := provisioned(t, cfg)
@@ -181,7 +182,7 @@ func TestWhatIsNoEventIsInNobodysWay(t *testing.T) {
 	publish(t, bus, m)
 	receive(t, messages, m).Ack()
 	eventuallyNil(t, func() error {
-		durable, err := streamOf(t, cfg).Consumer(t.Context(), "listener-teller-happened-v1")
+		durable, err := streamOf(t, cfg).Consumer(t.Context(), "subscriber-publisher-happened-v1")
 		if err == nil && durable.CachedInfo().AckFloor.Stream != 2 {
 			err = fmt.Errorf("the durable is %+v", durable.CachedInfo())
 		}
@@ -202,17 +203,19 @@ func TestProvisioningMovesNoPosition(t *testing.T) {
 	cfg.AckWait, cfg.MaxAge = time.Second, 2*time.Hour
 	again := provisioned(t, cfg)
 	for range 2 {
-		if err := again.Provision(t.Context(), map[string][]string{"listener": {topic}, "another": {topic}}); err != nil {
+		err := again.Provision(t.Context(), map[string][]string{"subscriber": {topic}, "another": {topic}})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	silence(t, 2*cfg.AckWait, messages)
-	durable, err := streamOf(t, cfg).Consumer(t.Context(), "listener-teller-happened-v1")
+	durable, err := streamOf(t, cfg).Consumer(t.Context(), "subscriber-publisher-happened-v1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	info := durable.CachedInfo()
-	if info.AckFloor.Stream != 3 || info.NumPending != 0 || info.Config.AckWait != cfg.AckWait || info.Config.MaxDeliver != -1 {
+	if info.AckFloor.Stream != 3 || info.NumPending != 0 ||
+		info.Config.AckWait != cfg.AckWait || info.Config.MaxDeliver != -1 {
 		t.Errorf("the durable is %+v", info)
 	}
 	if info := streamOf(t, cfg).CachedInfo(); info.Config.MaxAge != cfg.MaxAge || !info.Config.AllowAtomicPublish {
@@ -220,7 +223,7 @@ func TestProvisioningMovesNoPosition(t *testing.T) {
 	}
 }
 
-// eventuallyNil asks until there is no error.
+// eventuallyNil polls until check returns nil.
 func eventuallyNil(t *testing.T, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -236,7 +239,7 @@ func eventuallyNil(t *testing.T, check func() error) {
 	}
 }
 
-// connect is the client without our bus, for looking behind it.
+// connect returns a plain client, to look behind the bus.
 func connect(t *testing.T, cfg natsbus.Config) jetstream.JetStream {
 	t.Helper()
 	conn, err := nats.Connect(cfg.URL)
