@@ -1,4 +1,4 @@
-// Package backoff says how long to wait before something that has failed is tried again.
+// Package backoff computes the pause before a retry.
 package backoff
 
 import (
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// After is the pause after the given number of failures: first, doubled with each up to most, and
-// ±50 %, so that what failed together does not come back together.
+// After returns the pause after the given number of failures: first, doubled with each up to most,
+// and ±50 %, so that what failed together is not retried together.
 func After(failures int, first, most time.Duration) time.Duration {
 	pause := min(first, most)
-	for range min(failures, 64) - 1 { // after so many it is most, however short it began
+	for range min(failures, 64) - 1 { // more doublings would exceed any most
 		pause = min(2*pause, most)
 	}
 	return pause/2 + rand.N(pause+1)
