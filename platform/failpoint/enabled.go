@@ -16,10 +16,10 @@ var (
 	passings       atomic.Int64
 )
 
-// Here kills this process, with SIGKILL, on the nth passing of the moment that FAILPOINT names.
+// Here kills this process with SIGKILL the nth time that it passes the moment named by FAILPOINT.
 func Here(moment string) {
 	if moment == chosen && strconv.FormatInt(passings.Add(1), 10) == nth {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal may take a moment, and nothing may happen in it
+		select {} // until the signal arrives
 	}
 }
