@@ -1,4 +1,4 @@
-// Package bustest holds what every bus promises, as tests: whatever connects the modules, a process in memory or a broker, passes them.
+// Package bustest tests what every bus promises, the one in memory and the broker alike.
 package bustest
 
 import (
@@ -15,30 +15,29 @@ import (
 // Bus is a bus under test, open and empty.
 type Bus struct {
 	Publisher message.Publisher
-	// Subscriber returns the subscriber of a module. Each module hears every message.
+	// Subscriber returns the subscriber of a module. Each module gets every message.
 	Subscriber func(t *testing.T, module string) message.Subscriber
-	// Waits says that Publish returns only when every subscriber has acknowledged.
+	// Waits reports whether Publish returns only when every subscriber has acknowledged.
 	Waits bool
 }
 
-// patience is how long the suite waits for what must happen, before it calls it lost.
+// patience is how long the tests wait for what must happen.
 const patience = 20 * time.Second
 
-// topic is what the suite publishes; the name has the form of a real one.
 const topic = "bustest.happened.v1"
 
 // Run checks the promises against a fresh bus each.
 func Run(t *testing.T, open func(t *testing.T) Bus) {
 	tests := map[string]func(t *testing.T, bus Bus){
-		"every module hears every message":              everyModule,
-		"a batch arrives without waiting for answers":   batch,
-		"a refused message is not lost":                 refused,
-		"publish returns after the acknowledgements":    waits,
-		"closing in mid-publish hangs nobody":           closing,
-		"many publishers at once lose nothing":          concurrent,
-		"a closed bus refuses":                          closed,
-		"what one subscriber changes no other can see":  copies,
-		"a message without a subscriber is no obstacle": nobody,
+		"every module gets every message":            everyModule,
+		"a batch arrives without acknowledgements":   batch,
+		"a nacked message is not lost":               nacked,
+		"publish returns after the acknowledgements": waits,
+		"closing ends a publish under way":           closing,
+		"concurrent publishers lose nothing":         concurrent,
+		"a closed bus returns errors":                closed,
+		"each subscriber has its own copy":           copies,
+		"publishing without a subscriber succeeds":   withoutSubscriber,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -49,16 +48,17 @@ func Run(t *testing.T, open func(t *testing.T) Bus) {
 }
 
 func everyModule(t *testing.T, bus Bus) {
-	heard := map[string]<-chan *message.Message{}
+	received := map[string]<-chan *message.Message{}
 	for _, module := range []string{"one", "two", "three"} {
-		heard[module] = subscribe(t, bus, module)
+		received[module] = subscribe(t, bus, module)
 	}
 	sent := newMessage()
 	published := publish(bus, sent)
-	for module, messages := range heard {
+	for module, messages := range received {
 		got := receive(t, messages)
-		if got.UUID != sent.UUID || string(got.Payload) != string(sent.Payload) || got.Metadata.Get("subject") != "order-1" {
-			t.Errorf("%s heard %s %s %v", module, got.UUID, got.Payload, got.Metadata)
+		if got.UUID != sent.UUID || string(got.Payload) != string(sent.Payload) ||
+			got.Metadata.Get("subject") != "order-1" {
+			t.Errorf("%s received %s %s %v", module, got.UUID, got.Payload, got.Metadata)
 		}
 		got.Ack()
 	}
@@ -82,8 +82,8 @@ func batch(t *testing.T, bus Bus) {
 	mustBeNil(t, published)
 }
 
-// refused publishes as the relay does: again after an error.
-func refused(t *testing.T, bus Bus) {
+// nacked publishes as the relay does: again after an error.
+func nacked(t *testing.T, bus Bus) {
 	messages := subscribe(t, bus, "one")
 	sent := newMessage()
 	published := make(chan error, 1)
@@ -97,7 +97,7 @@ func refused(t *testing.T, bus Bus) {
 	receive(t, messages).Nack()
 	again := receive(t, messages)
 	if again.UUID != sent.UUID {
-		t.Errorf("heard %s, want %s again", again.UUID, sent.UUID)
+		t.Errorf("received %s, want %s again", again.UUID, sent.UUID)
 	}
 	again.Ack()
 	mustBeNil(t, published)
@@ -105,7 +105,7 @@ func refused(t *testing.T, bus Bus) {
 
 func waits(t *testing.T, bus Bus) {
 	if !bus.Waits {
-		t.Skip("this bus keeps what it was given, and returns when it has it")
+		t.Skip("this bus stores messages, and Publish returns then")
 	}
 	messages := subscribe(t, bus, "one")
 	published := publish(bus, newMessage())
@@ -126,7 +126,7 @@ func closing(t *testing.T, bus Bus) {
 		t.Fatal(err)
 	}
 	published := publish(bus, newMessage(), newMessage())
-	receive(t, messages) // and never answer
+	receive(t, messages) // and never acknowledge
 	for _, c := range []interface{ Close() error }{subscriber, bus.Publisher} {
 		if err := c.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -140,16 +140,16 @@ func closing(t *testing.T, bus Bus) {
 	case <-time.After(patience):
 		t.Fatal("publish hangs after close")
 	}
-	for range messages { // the channel is closed
+	for range messages { // until the channel is closed
 	}
 }
 
 func concurrent(t *testing.T, bus Bus) {
 	const publishers, each = 16, 100
 	var mu sync.Mutex
-	heard := map[string]map[string]bool{"one": {}, "two": {}}
+	received := map[string]map[string]bool{"one": {}, "two": {}}
 	var done sync.WaitGroup
-	for module, ids := range heard {
+	for module, ids := range received {
 		messages := subscribe(t, bus, module)
 		done.Go(func() {
 			for {
@@ -179,9 +179,9 @@ func concurrent(t *testing.T, bus Bus) {
 		})
 	}
 	done.Wait()
-	for module, ids := range heard {
+	for module, ids := range received {
 		if len(ids) != publishers*each {
-			t.Errorf("%s heard %d messages, want %d", module, len(ids), publishers*each)
+			t.Errorf("%s received %d messages, want %d", module, len(ids), publishers*each)
 		}
 	}
 }
@@ -216,7 +216,7 @@ func copies(t *testing.T, bus Bus) {
 	mustBeNil(t, published)
 }
 
-func nobody(t *testing.T, bus Bus) { mustBeNil(t, publish(bus, newMessage())) }
+func withoutSubscriber(t *testing.T, bus Bus) { mustBeNil(t, publish(bus, newMessage())) }
 
 func subscribe(t *testing.T, bus Bus, module string) <-chan *message.Message {
 	t.Helper()
@@ -244,7 +244,7 @@ func receive(t *testing.T, messages <-chan *message.Message) *message.Message {
 		}
 		return m
 	case <-time.After(patience):
-		t.Fatal("no message came")
+		t.Fatal("no message was delivered")
 	}
 	return nil
 }
