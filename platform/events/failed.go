@@ -101,8 +101,9 @@ func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts in
 		counted++
 	}
 	dead := counted > attempts && counted >= c.cfg.MaxAttempts
-	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `
+	var tag pgconn.CommandTag
+	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		tag, err = tx.Exec(ctx, `
 			UPDATE failed SET attempts = $3, reason = $4, next_at = now() + $5, dead_at = CASE WHEN $6 THEN now() END
 			WHERE event_id = $1 AND attempts = $2`,
 			m.UUID, attempts, counted, postgres.Reason(cause), c.backoff(counted), dead)
@@ -111,7 +112,9 @@ func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts in
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("postpone event: %w", err))
 	}
-	c.logAttempt(ctx, m, counted, dead, cause)
+	if tag.RowsAffected() > 0 {
+		c.logAttempt(ctx, m, counted, dead, cause)
+	}
 	return nil
 }
 

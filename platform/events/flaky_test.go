@@ -11,8 +11,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// flakyBus returns that many errors after delivery, as when a process dies between publishing and
-// marking. It refuses one topic and holds another.
+// flakyBus fails that often after delivery, by an error or a panic, as when a process dies between
+// publishing and marking. It refuses one topic and holds another.
 type flakyBus struct {
 	*events.MemoryBus
 	mu       sync.Mutex
@@ -76,6 +76,9 @@ func (b *flakyBus) Publish(topic string, messages ...*message.Message) error {
 	defer b.mu.Unlock()
 	if b.failures > 0 {
 		b.failures--
+		if b.failures%2 == 1 {
+			panic("a bug in the bus")
+		}
 		return errors.New("died before marking")
 	}
 	return err

@@ -16,6 +16,7 @@ import (
 	"example.com/shop/platform/backoff"
 	"example.com/shop/platform/failpoint"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 	"example.com/shop/platform/worker"
 )
 
@@ -164,7 +165,7 @@ func (o *Outbox) publish(topic string, q *queue) {
 			o.poller.Wake()
 		}
 		o.mu.Unlock()
-		err := o.bus.Publish(topic, batch...)
+		err := o.send(topic, batch)
 		o.mu.Lock()
 		if err != nil {
 			o.refused(topic, q, batch, err)
@@ -178,6 +179,11 @@ func (o *Outbox) publish(topic string, q *queue) {
 		}
 		o.mu.Unlock()
 	}
+}
+
+func (o *Outbox) send(topic string, batch []*message.Message) (err error) {
+	defer process.Recover(&err)
+	return o.bus.Publish(topic, batch...)
 }
 
 // After the bus has refused a topic, its events are left to the poll, for a pause in this range.

@@ -226,7 +226,7 @@ func (q *Queue[A, R]) WithdrawTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID
 func Redrive(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, error) {
 	tag, err := pool.Exec(ctx, `
 		UPDATE jobs SET due_at = now(), dead_at = NULL
-		WHERE dead_at <= now() AND ($1::uuid[] IS NULL OR id = ANY ($1))`, ids)
+		WHERE dead_at IS NOT NULL AND ($1::uuid[] IS NULL OR id = ANY ($1))`, ids)
 	if err != nil {
 		return 0, fmt.Errorf("redrive jobs: %w", err)
 	}

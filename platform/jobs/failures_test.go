@@ -130,6 +130,9 @@ func TestRedrive(t *testing.T) {
 	o.run(q)
 	dead := func() int { return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NOT NULL AND tries = 1") }
 	o.until("they are dead", func() bool { return dead() == 3 })
+	if _, err := o.db.Exec(t.Context(), "UPDATE jobs SET dead_at = dead_at + interval '1 minute'"); err != nil { // a clock that is ahead
+		t.Fatal(err)
+	}
 	mended.Store(true)
 	if n, err := jobs.Redrive(t.Context(), o.db.Pool, ids[0], uuid.New()); n != 1 || err != nil {
 		t.Errorf("redrove %d: %v", n, err)

@@ -54,8 +54,8 @@ type Config struct {
 // Limits: below minAckWait messages would be redelivered on their way, and a relay that stops waits
 // for PublishTimeout.
 const (
-	minAckWait = 100 * time.Millisecond
-	relayLimit = 30 * time.Second
+	minAckWait   = 100 * time.Millisecond
+	publishLimit = 30 * time.Second
 )
 
 // streamName matches what JetStream accepts as a name, and in a subject as a word.
@@ -74,8 +74,8 @@ func (c Config) Validate() error {
 		{c.AckWait >= minAckWait, "NATS_ACK_WAIT must be at least " + minAckWait.String()},
 		{c.MaxAckPending >= 1, "NATS_MAX_ACK_PENDING must be at least 1"},
 		{c.NakDelay > 0, "NATS_NAK_DELAY must be greater than 0"},
-		{c.PublishTimeout > 0 && c.PublishTimeout < relayLimit,
-			"NATS_PUBLISH_TIMEOUT must be greater than 0 and shorter than " + relayLimit.String()},
+		{c.PublishTimeout > 0 && c.PublishTimeout < publishLimit,
+			"NATS_PUBLISH_TIMEOUT must be greater than 0 and shorter than " + publishLimit.String()},
 	} {
 		if !setting.valid {
 			errs = append(errs, errors.New(setting.must))

@@ -6,6 +6,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -71,6 +72,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		began := time.Now()
 		more, err := w.once(ctx)
 		switch {
+		case ctx.Err() != nil && errors.Is(err, context.Canceled): // by UntilStop
+			return nil
 		case err != nil:
 			failures++
 			pause := backoff.After(failures, minPause, maxPause)

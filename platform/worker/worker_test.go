@@ -3,8 +3,10 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,5 +163,21 @@ func TestAStepUnderWayIsFinished(t *testing.T) {
 	}, silent)
 	if err := w.Run(ctx); err != nil || !finished {
 		t.Errorf("finished %v, %v", finished, err)
+	}
+}
+
+func TestAStopIsNoFailure(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var logged strings.Builder
+	w := worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
+		ctx, release := worker.UntilStop(ctx)
+		defer release()
+		cancel()
+		<-ctx.Done()
+		return false, fmt.Errorf("connect: %w", ctx.Err())
+	}, slog.New(slog.NewTextHandler(&logged, nil)))
+	if err := w.Run(ctx); err != nil || logged.Len() > 0 {
+		t.Errorf("run: %v; logged %s", err, logged.String())
 	}
 }
