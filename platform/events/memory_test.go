@@ -6,7 +6,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/events/bustest"
+	"example.com/shop/platform/devkit/bustest"
 )
 
 func TestMemoryBus(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 
-	"example.com/shop/platform/events/bustest"
+	"example.com/shop/platform/devkit/bustest"
 )
 
 func TestBus(t *testing.T) {
