@@ -226,7 +226,8 @@ const markAfter = 100 * time.Millisecond
 const lastMark = 2 * time.Second
 
 // mark deletes the outbox_pending rows of published events, but not of those replayed meanwhile.
-// The commit need not be on disk: a row that comes back is published again.
+// The commit need not be on disk: a row that comes back is published again. A locked row is being
+// replayed, or marked by another process, and waiting for it could deadlock: it is left to them.
 func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
 	published := o.published
@@ -243,7 +244,9 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 		postgres.QueueSQL(tx, "SET LOCAL synchronous_commit = off")
 		for replays, ids := range byReplays {
 			postgres.QueueSQL(tx, `-- name: MarkPublished
-				DELETE FROM outbox_pending WHERE event_id = ANY ($1::uuid[]) AND replays::text = $2`, ids, replays)
+				DELETE FROM outbox_pending WHERE event_id = ANY (ARRAY (
+					SELECT event_id FROM outbox_pending WHERE event_id = ANY ($1::uuid[]) AND replays::text = $2
+					FOR UPDATE SKIP LOCKED))`, ids, replays)
 		}
 		return nil
 	})

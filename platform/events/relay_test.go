@@ -151,6 +151,31 @@ func TestASlowTopicHoldsUpNoOther(t *testing.T) {
 	eventually(t, s.publisher, 0, drained)
 }
 
+// A replay locks rows in another order than they are marked in.
+func TestMarkingWaitsForNoReplay(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.runOutbox(t)
+	release := s.bus.hold(t, happened{}.Topic())
+	s.publish(t.Context(), t, "one", "two")
+	<-s.bus.asked
+	replay, err := s.publisher.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer replay.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it is over
+	_, err = replay.Exec(t.Context(), "SELECT event_id FROM outbox_pending ORDER BY event_id LIMIT 1 FOR UPDATE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	eventually(t, s.publisher, 1, drained)
+	if err := replay.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, s.publisher, 0, drained)
+}
+
 // The poll finds the event of a process that died past more events in memory than a queue holds.
 func TestASlowTopicDoesNotBlockThePoll(t *testing.T) {
 	t.Parallel()
