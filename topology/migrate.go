@@ -15,8 +15,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// migrate brings the schemas up to date, each by the verb of the process that will serve it: the monolith may not know any more what was
-// split off. Then it stocks the shelves, the first time.
+// migrate migrates each schema with the command that will serve it, since the monolith may no
+// longer link a module that was split off. Then it seeds inventory.
 func (s *Shop) migrate(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, m := range s.options.Split {
@@ -45,12 +45,12 @@ func (s *Shop) runMigrate(ctx context.Context, command string, env ...string) er
 	return nil
 }
 
-// rest are the modules that are not split off.
+// rest returns the modules that are not split off.
 func (s *Shop) rest() []string {
 	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(s.options.Split, m) })
 }
 
-// Seed stocks the shelves. What is there already stays as it is.
+// Seed inserts the sample products. Those that exist already stay as they are.
 func Seed(ctx context.Context, inventoryMigrateURL string) error {
 	conn, err := postgres.Connect(ctx, inventoryMigrateURL)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"example.com/shop/platform/devkit/paysim"
 )
 
-// Outside is the world that the shop talks to but does not own. It lives in the process that started the shop, so that a shop which is
-// killed finds it as it was.
+// Outside runs the external systems: the payment provider and the mail server. They run in the
+// process that started the shop, so that a shop that is killed finds them as they were.
 type Outside struct {
-	ProviderURL string // the payment provider; GET /ledger tells what it did
+	ProviderURL string // the payment provider; GET /ledger lists what it did
 	MailURL     string // what arrived by mail, at GET /messages
 	SMTPAddr    string
 
@@ -43,7 +43,7 @@ func startOutside(ctx context.Context, options Options) (*Outside, error) {
 	return o, nil
 }
 
-// serve answers on any free port of the loopback.
+// serve listens on any free port of the loopback.
 func (o *Outside) serve(ctx context.Context, handler http.Handler) (url string, err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// freePort returns the port if nobody listens there, and any free one for 0.
+// freePort returns the port if it is free, and any free one for 0.
 func freePort(ctx context.Context, port int) (int, error) {
 	if port == 0 {
 		return freeport.Find(ctx)

@@ -12,13 +12,13 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// stopGrace is how long a process may take to finish what it has under way: longer than its own STOP_GRACE, the façade's above all.
+// stopGrace is how long a process may take to stop: longer than its own STOP_GRACE.
 const stopGrace = 40 * time.Second
 
 // readyLimit is how long a process may take to become ready.
 const readyLimit = 60 * time.Second
 
-// Process is one of the shop's own processes, ready when it was started.
+// Process is one of the shop's own processes.
 type Process struct {
 	*child.Process
 	Name   string   // of its command
@@ -26,11 +26,11 @@ type Process struct {
 	URL    string   // of its routes
 	OpsURL string   // of /livez and /readyz
 
-	Env []string // its own settings; what is appended holds from the next Restart on
+	Env []string // its own settings; a change takes effect at the next Restart
 }
 
-// StartMonolith starts one more process of the modules that are not split off, on the port or any free one for 0, and waits until it is
-// ready.
+// StartMonolith starts one more process of the modules that are not split off and waits until it is
+// ready. Port 0 is any free one.
 func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
 	rest := s.rest()
 	bus := service.Memory
@@ -55,7 +55,7 @@ func (s *Shop) StartService(ctx context.Context, module string) (*Process, error
 	return p, p.waitReady(ctx)
 }
 
-// start starts a command on the port, any free one for 0.
+// start starts a command on the port; 0 is any free one.
 func (s *Shop) start(ctx context.Context, name string, port int, env ...string) (*Process, error) {
 	port, err := freePort(ctx, port)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Shop) start(ctx context.Context, name string, port int, env ...string) 
 	return p, nil
 }
 
-// Restart starts a process that has ended again, at the same addresses, and waits until it is ready.
+// Restart starts an ended process again, at the same addresses, and waits until it is ready.
 func (s *Shop) Restart(ctx context.Context, p *Process) error {
 	if err := s.begin(p); err != nil {
 		return err
@@ -92,8 +92,7 @@ func (s *Shop) begin(p *Process) (err error) {
 	return err
 }
 
-// waitReady returns when the process and each of its modules are ready, or says why that will not
-// happen.
+// waitReady waits until the process and each of its modules are ready.
 func (p *Process) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -116,7 +115,7 @@ func (p *Process) ready(ctx context.Context) bool {
 		return false
 	}
 	for _, m := range p.Serves {
-		// 404 is the answer of a release without this page.
+		// A release without this page answers 404.
 		if status := p.ask(ctx, "/readyz/"+m); status != http.StatusOK && status != http.StatusNotFound {
 			return false
 		}
@@ -124,7 +123,7 @@ func (p *Process) ready(ctx context.Context) bool {
 	return true
 }
 
-// ask returns the status of a page of the process's operations, 0 for none.
+// ask returns the status of a page on OPS_ADDR, 0 for no answer.
 func (p *Process) ask(ctx context.Context, page string) (status int) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.OpsURL+page, nil)
 	if err != nil {
@@ -137,7 +136,7 @@ func (p *Process) ask(ctx context.Context, page string) (status int) {
 	return response.StatusCode
 }
 
-// Stop asks the process to finish, and returns nil if it did or had ended before.
+// Stop stops the process gracefully. It returns nil if the process had ended before.
 func (p *Process) Stop() error {
 	select {
 	case <-p.Done():

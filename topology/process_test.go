@@ -10,7 +10,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// A process is ready once each of its modules is. One of a release before knows of itself alone.
+// A process is ready once each of its modules is. An earlier release has no probe of modules.
 func TestAProcessIsReadyWithAllItsModules(t *testing.T) {
 	t.Parallel()
 	operations := func(stock error) http.Handler {
@@ -27,7 +27,7 @@ func TestAProcessIsReadyWithAllItsModules(t *testing.T) {
 	}{
 		"all are":            {operations(nil), true},
 		"one is not":         {operations(errors.New("no database")), false},
-		"a release before":   {before, true},
+		"an earlier release": {before, true},
 		"nothing is there":   {http.NotFoundHandler(), false},
 		"without any module": {process.NewOperations(t.Context(), "").Handler(), false},
 	} {

@@ -15,8 +15,8 @@ import (
 	"example.com/shop/routes"
 )
 
-// startSplit starts what a shop of several processes needs, in the order in which each can find the others: the broker, then the
-// services and the monolith with what is left to it, then the façade, which the clients know.
+// startSplit starts a shop of several processes: the broker, then the services and the monolith
+// with the other modules, then the façade.
 func (s *Shop) startSplit(ctx context.Context, port int) error {
 	if err := s.StartBroker(ctx); err != nil {
 		return err
@@ -53,7 +53,7 @@ func (s *Shop) startSplit(ctx context.Context, port int) error {
 	return gateway.waitReady(ctx)
 }
 
-// StartBroker starts the broker beside whatever runs already. Processes that are started from now on are told where it is.
+// StartBroker starts the broker. Processes that start from now on get its URL.
 func (s *Shop) StartBroker(ctx context.Context) (err error) {
 	s.say("Starting the broker …")
 	s.Broker, err = broker.Start(ctx, broker.Options{
@@ -67,7 +67,7 @@ func (s *Shop) StartBroker(ctx context.Context) (err error) {
 	return nil
 }
 
-// writeRoutes sends each module's paths to the process that serves it; to the first, when the canary serves it too.
+// writeRoutes routes each module's paths to its first process; a canary gets weight 0.
 func (s *Shop) writeRoutes() error {
 	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
 	for _, p := range s.processes {
@@ -83,15 +83,17 @@ func (s *Shop) writeRoutes() error {
 	return routes.Create(s.Routes, file)
 }
 
-// useBus records the bus in every schema while no process of the shop runs. What the broker had not delivered when the shop was stopped is told
-// again, and as nobody knows what that was, so is all that the outboxes keep: those who heard it ignore it. The memory bus keeps nothing back: what
-// it has told was heard.
+// useBus records the bus in every schema while no process of the shop runs. A switch away from the
+// broker first replays all events that the outboxes keep, because it is unknown which ones the
+// broker had not delivered; modules ignore those that they have handled. A switch to the broker
+// needs no replay: what the memory bus has published was handled.
 func (s *Shop) useBus(ctx context.Context, bus string) error {
 	cfg, err := process.Config[events.Config]()
 	if err != nil {
 		return err
 	}
-	// Not what is older and only still there because the shop did not run: the listeners may be about to forget that they heard it.
+	// Older events are only there because nothing pruned them while the shop was down. They are not
+	// replayed, for their inbox rows may be pruned, too.
 	kept := time.Now().Add(-cfg.OutboxRetention)
 	for _, m := range Modules {
 		pool, err := postgres.OpenAnyVersion(ctx, "seam", m, s.Plan.RuntimeURL(s.AdminURL, m), 2)
@@ -101,7 +103,7 @@ func (s *Shop) useBus(ctx context.Context, bus string) error {
 		err = events.RecordBus(ctx, pool, bus)
 		if errors.Is(err, events.ErrOtherBus) {
 			err = nil
-			if bus == service.Memory { // first, so that whoever is interrupted in between replays the next time
+			if bus == service.Memory { // first: an interrupted start replays the next time
 				var again int64
 				if again, err = events.Replay(ctx, pool, kept, func(int64) {}); again > 0 {
 					s.say("Leaving the broker: %d events of %s are replayed, before what is new …", again, m)

@@ -1,5 +1,6 @@
-// Package topology runs the shop on one machine: PostgreSQL, the world outside (a payment provider and a mail server), and the
-// shop's own processes. The seam command and the tests use it, so what is tested is what a person starts.
+// Package topology runs the shop on one machine: PostgreSQL, the external systems (a payment
+// provider and a mail server), and the shop's own processes. The seam command and the tests use it,
+// so what is tested is what a person starts.
 //
 // Everything it starts ends with the process that started it, even when that is killed.
 package topology
@@ -31,24 +32,25 @@ import (
 // Modules are the bounded contexts, each with a schema of its own.
 var Modules = []string{"orders", "inventory", "payments", "notifications"}
 
-// Left are those that the monolith no longer has, because deploy/extractions.yaml has decommissioned them: they are split off in every mix.
+// Left are the modules that the monolith no longer links, because deploy/extractions.yaml has
+// decommissioned them: they are always split off.
 var Left = []string{}
 
-// Options say where and how to run the shop. The zero value of each is usable, but for Bin.
+// Options say where and how to run the shop. All but Bin may be left zero.
 type Options struct {
 	Bin         string        // the folder of the built commands
-	State       string        // where data and the signing key are kept between runs; a temporary folder when empty
+	State       string        // of data and the signing key; a temporary folder when empty
 	Port        int           // of the shop; any free one when 0
-	Split       []string      // the modules that run as processes of their own; the monolith serves the others
-	Canary      string        // the module that runs beside a monolith that serves it too, with no weight yet
-	Facade      bool          // for processes that come and go behind it: a façade and a broker even when nothing is split off yet
-	DatabaseURL string        // an admin connection; a PostgreSQL of our own is started when empty
-	RolePrefix  string        // of the roles, which belong to the whole server
-	Pooler      string        // a PgBouncer, program or image, between the shop's processes and their schemas; none when empty
-	Host        string        // where PostgreSQL and the broker listen: the loopback when empty, or 0.0.0.0
+	Split       []string      // the modules that run as processes of their own
+	Canary      string        // the module that also runs as a process, with weight 0
+	Facade      bool          // a façade and a broker even when nothing is split off
+	DatabaseURL string        // an admin connection; a PostgreSQL is started when empty
+	RolePrefix  string        // of the roles' names: roles belong to the whole server
+	Pooler      string        // a PgBouncer, program or image, before PostgreSQL; none when empty
+	Host        string        // where PostgreSQL and the broker listen; the loopback when empty
 	Env         []string      // settings of the shop's processes, as NAME=value
 	Out         io.Writer     // progress and the processes' logs
-	SlowPayment time.Duration // how long the provider takes for tok_slow; its own default when 0
+	SlowPayment time.Duration // the provider's time for tok_slow; its own default when 0
 }
 
 // Shop is a running shop.
@@ -58,8 +60,8 @@ type Shop struct {
 	Plan     postgres.Plan
 	Key      *tokens.Key
 	Outside  *Outside
-	Server   *pgserver.Server // nil when the database is not ours
-	Broker   *broker.Broker   // nil while the bus is in memory
+	Server   *pgserver.Server // nil for an existing database
+	Broker   *broker.Broker   // nil while the bus is memory
 	Routes   string           // the façade's file; "" without a façade
 
 	options   Options
@@ -68,7 +70,7 @@ type Shop struct {
 	closers   []func() error
 }
 
-// Start brings the shop up and returns when it is ready. On an error nothing is left running.
+// Start starts the shop and waits until it is ready. After an error nothing is left running.
 func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 	s := &Shop{}
 	defer func() {
@@ -104,7 +106,7 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 		return nil, err
 	}
 	if s.Outside, err = startOutside(ctx, s.options); err != nil {
-		return nil, fmt.Errorf("start the world outside: %w", err)
+		return nil, fmt.Errorf("start the external systems: %w", err)
 	}
 	s.closers = append(s.closers, s.Outside.close)
 	if s.Key, err = tokens.LoadOrCreate(filepath.Join(s.options.State, "key.pem")); err != nil {
@@ -124,7 +126,7 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 	return s, s.startSplit(ctx, port)
 }
 
-// Stop ends everything in the reverse order of its start.
+// Stop stops everything in the reverse order of its start.
 func (s *Shop) Stop() error {
 	var errs []error
 	for _, p := range slices.Backward(s.processes) {
@@ -137,17 +139,17 @@ func (s *Shop) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Processes are the shop's own, in the order in which they were started.
+// Processes returns the shop's own processes in the order of their start.
 func (s *Shop) Processes() []*Process { return s.processes }
 
-// State is where data and the signing key are kept.
+// State returns the folder of data and the signing key.
 func (s *Shop) State() string { return s.options.State }
 
 func (s *Shop) say(format string, args ...any) { fmt.Fprintf(s.options.Out, format+"\n", args...) }
 
 func (s *Shop) prepareState() error {
 	if s.options.State != "" {
-		return os.MkdirAll(s.options.State, 0o755) //nolint:gosec // PostgreSQL's own user has to enter it
+		return os.MkdirAll(s.options.State, 0o755) //nolint:gosec // PostgreSQL's user enters it
 	}
 	dir, err := os.MkdirTemp("", "seam-")
 	if err != nil {
@@ -155,10 +157,10 @@ func (s *Shop) prepareState() error {
 	}
 	s.options.State = dir
 	s.closers = append(s.closers, func() error { return os.RemoveAll(dir) })
-	return os.Chmod(dir, 0o755) //nolint:gosec // PostgreSQL's own user has to enter it
+	return os.Chmod(dir, 0o755) //nolint:gosec // PostgreSQL's user enters it
 }
 
-// startDatabase finds or starts PostgreSQL and makes the shop's database, roles and schemas in it.
+// startDatabase finds or starts PostgreSQL and creates the shop's database, roles and schemas.
 func (s *Shop) startDatabase(ctx context.Context) error {
 	password, err := Password(s.options.State, "password")
 	if err != nil {
@@ -193,7 +195,7 @@ func (s *Shop) startDatabase(ctx context.Context) error {
 	return nil
 }
 
-// Password is one that is made once, and kept in a file beside the data.
+// Password returns the password in this file beside the data, and creates it the first time.
 func Password(state, name string) (string, error) {
 	path := filepath.Join(state, name)
 	kept, err := os.ReadFile(path) //nolint:gosec // our own folder
@@ -207,19 +209,19 @@ func Password(state, name string) (string, error) {
 	return strings.TrimRight(string(kept), "\r\n"), nil // which an editor adds
 }
 
-// ServiceToken is what the shop's own processes show each other. It lives longer than a development shop runs.
+// ServiceToken returns a token for calls between the shop's processes, good for 30 days.
 func ServiceToken(key *tokens.Key) string {
 	return key.Mint(tokens.Claims{Role: "service", Subject: "shop", TTL: 30 * 24 * time.Hour})
 }
 
-// env is the environment of the shop's processes. A later entry wins: what this shop offers, our own environment, where this
-// shop is, and what the caller insists on.
+// env returns the environment of the shop's processes. A later entry wins: the shop's defaults, our
+// own environment, the shop's addresses, and the caller's settings.
 func (s *Shop) env(more ...string) []string {
 	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
 		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
 	if !s.options.Facade {
-		env = append(env, "DRAIN_AFTER=0s") // these processes stop all together, so nobody has to be sent elsewhere first
+		env = append(env, "DRAIN_AFTER=0s") // all stop together: nothing to route requests to
 	}
 	if s.Broker != nil && len(s.options.Split)+2 > runtime.NumCPU() {
 		env = append(env, "GOMAXPROCS=1") // more processes than cores: deploy/TUNING.md says why
@@ -231,7 +233,8 @@ func (s *Shop) env(more ...string) []string {
 	return slices.Concat(env, os.Environ(), own, s.options.Env, more)
 }
 
-// Addresses are the settings that lead to the shop's broker and schemas. Our own environment may have those of an earlier run.
+// Addresses returns the settings of the shop's broker and schemas. Our own environment may have
+// those of an earlier run.
 func (s *Shop) Addresses() (env []string) {
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())
@@ -246,8 +249,8 @@ func (s *Shop) Addresses() (env []string) {
 	return env
 }
 
-// DefaultState is .seam in the current folder. PostgreSQL refuses to run as root, and the user that it runs as instead may not be
-// able to enter this folder, so root's state is outside of it.
+// DefaultState returns .seam in the current folder, or for root a folder below /var/lib/seam: there
+// PostgreSQL runs as another user, who may not be able to enter this folder.
 func DefaultState() string {
 	dir, err := filepath.Abs(".seam")
 	if err != nil || os.Geteuid() != 0 {
@@ -256,7 +259,8 @@ func DefaultState() string {
 	return filepath.Join("/var/lib/seam", strings.ReplaceAll(strings.Trim(filepath.Dir(dir), "/"), "/", "-"))
 }
 
-// Wait returns nil when ctx ends, or an error that says what has ended by itself: one of the shop's processes, the broker or PostgreSQL.
+// Wait waits until ctx ends, or returns an error once a process of the shop, the broker or
+// PostgreSQL has ended by itself.
 func (s *Shop) Wait(ctx context.Context) error {
 	died := make(chan error, len(s.processes)+2)
 	watch := func(name string, p interface {

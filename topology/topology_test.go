@@ -13,10 +13,11 @@ import (
 func TestASplitThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for says, split := range map[string][]string{
-		"no module \"billing\"":              {"billing"},
-		"payments cannot be split off twice": {"orders", "inventory", "payments", "payments"}, // nobody would serve notifications
+		"no module \"billing\"": {"billing"},
+		// Nothing would serve notifications.
+		"payments cannot be split off twice": {"orders", "inventory", "payments", "payments"},
 	} {
-		// There is nothing in the folder to start, and nobody answers at the database.
+		// There is no binary to start, and no database.
 		shop, err := topology.Start(t.Context(), topology.Options{
 			Bin: t.TempDir(), Out: io.Discard, Split: split, DatabaseURL: "postgres://nobody@127.0.0.1:1/none",
 		})
