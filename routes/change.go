@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Load reads the file at a path.
+// Load reads and checks the routes file at a path.
 func Load(path string) (File, error) {
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err != nil {
@@ -28,7 +28,7 @@ func Load(path string) (File, error) {
 	return file, nil
 }
 
-// Create begins a file anew. No version before it is kept: what an earlier run served is not there any more.
+// Create writes a new file and removes its previous version, whose processes no longer serve.
 func Create(path string, file File) error {
 	text, err := yaml.Marshal(file)
 	if err != nil {
@@ -40,8 +40,8 @@ func Create(path string, file File) error {
 	return os.WriteFile(path, text, 0o644) //nolint:gosec // no secrets: it says who serves what
 }
 
-// SetWeights gives sides of a route other weights. Only the numbers in the file are replaced: its comments and its layout belong
-// to the people who wrote them, and no YAML encoder keeps those.
+// SetWeights changes the weights of a route's sides. It replaces only the numbers in the text,
+// because no YAML encoder keeps comments and layout.
 func SetWeights(path, route string, weights map[string]int) error {
 	return change(path, func(_ string, data []byte) ([]byte, error) { return setWeights(data, route, weights) })
 }
@@ -55,16 +55,15 @@ func setWeights(data []byte, route string, weights map[string]int) ([]byte, erro
 	if found == nil {
 		return nil, fmt.Errorf("there is no route %s", route)
 	}
-	// The parser tells where each number stands; there the text is replaced.
 	lines := strings.SplitAfter(string(data), "\n")
 	unknown := maps.Clone(weights)
-	for _, side := range slices.Backward(found.Content) { // from behind: a number's length moves what follows on its line
+	for _, side := range slices.Backward(found.Content) { // a longer number moves what follows
 		name, weight := lookup(side, "upstream"), lookup(side, "weight")
 		if name == nil || weight == nil {
 			return nil, fmt.Errorf("a side of %s has no upstream or no weight written down", route)
 		}
 		if percent, wanted := weights[name.Value]; wanted {
-			line, at := []rune(lines[weight.Line-1]), weight.Column-1 // yaml counts characters, not bytes
+			line, at := []rune(lines[weight.Line-1]), weight.Column-1 // in characters
 			lines[weight.Line-1] = string(line[:at]) + strconv.Itoa(percent) + string(line[at+len(weight.Value):])
 			delete(unknown, name.Value)
 		}
@@ -75,7 +74,7 @@ func setWeights(data []byte, route string, weights map[string]int) ([]byte, erro
 	return []byte(strings.Join(lines, "")), nil
 }
 
-// lookup follows keys through mappings; nil if one is not there.
+// lookup follows keys through mappings. It returns nil if one is missing.
 func lookup(node *yaml.Node, keys ...string) *yaml.Node {
 	if node.Kind == yaml.DocumentNode {
 		node = node.Content[0]
@@ -95,7 +94,7 @@ func lookup(node *yaml.Node, keys ...string) *yaml.Node {
 	return node
 }
 
-// Rollback puts the previous version back. Done twice, it is undone.
+// Rollback swaps the file with its previous version. A second rollback undoes the first.
 func Rollback(path string) error {
 	return change(path, func(path string, _ []byte) ([]byte, error) {
 		earlier, err := os.ReadFile(previous(path))
@@ -106,16 +105,17 @@ func Rollback(path string) error {
 	})
 }
 
-// previous is kept beside the file, where it survives whatever wrote it and an operator finds it without being told.
+// previous returns the path of the previous version, beside the file, where an operator finds it.
 func previous(path string) string { return path + ".previous" }
 
-// change checks the next version, keeps the present one beside it, and only then lets the next one take its place.
+// change edits the file: it checks the next version, keeps the present one as the previous, and
+// then replaces the file.
 func change(path string, edit func(path string, present []byte) (next []byte, err error)) error {
 	path, err := filepath.EvalSymlinks(path) // a link stays one
 	if err != nil {
 		return err
 	}
-	// One at a time, or the second of two would undo the first. The folder is locked, because the file is exchanged.
+	// Changes take turns, or one would undo another. The folder is locked: the file is replaced.
 	folder, err := os.Open(filepath.Dir(path)) //nolint:gosec // the operator names it
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func change(path string, edit func(path string, present []byte) (next []byte, er
 	if err != nil {
 		return fmt.Errorf("nothing is changed: %w", err)
 	}
-	if bytes.Equal(present, next) { // then the version before is still the one to go back to
+	if bytes.Equal(present, next) { // keep the previous version
 		return nil
 	}
 	if err := Replace(previous(path), path, present); err != nil {
@@ -144,7 +144,7 @@ func change(path string, edit func(path string, present []byte) (next []byte, er
 	return Replace(path, path, next)
 }
 
-// allowed refuses what the gateway would refuse.
+// allowed returns an error if the gateway would refuse the change.
 func allowed(present, next []byte) error {
 	to, err := Parse(next)
 	if err != nil {
@@ -152,7 +152,7 @@ func allowed(present, next []byte) error {
 	}
 	from, err := Parse(present)
 	if err != nil {
-		return nil //nolint:nilerr // no gateway has taken the present one, so nothing is compared with it
+		return nil //nolint:nilerr // no gateway serves the present one
 	}
 	for _, name := range slices.Sorted(maps.Keys(to.Routes)) {
 		before, after := from.Routes[name].Home(), to.Routes[name].Home()
@@ -163,8 +163,8 @@ func allowed(present, next []byte) error {
 	return nil
 }
 
-// Replace writes a file by renaming, so that a program that reads it meanwhile sees the old version
-// or the new one, and never half. The same users may read it as may read the file like.
+// Replace replaces a file by renaming, so that a reader sees the old version or the new one, never
+// half. It gets the mode of the file like, and for root its owner.
 func Replace(path, like string, data []byte) error {
 	known, err := os.Stat(like)
 	if err != nil {
@@ -176,7 +176,7 @@ func Replace(path, like string, data []byte) error {
 	}
 	defer os.Remove(temporary.Name()) // in vain after the rename
 	if owner, ok := known.Sys().(*syscall.Stat_t); ok {
-		_ = temporary.Chown(int(owner.Uid), int(owner.Gid)) // only root may, and only root has to
+		_ = temporary.Chown(int(owner.Uid), int(owner.Gid)) // only root may, and has to
 	}
 	_, err = temporary.Write(data)
 	err = errors.Join(err, temporary.Chmod(known.Mode().Perm()), temporary.Sync(), temporary.Close())

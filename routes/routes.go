@@ -1,5 +1,6 @@
-// Package routes is the façade's table: which process answers under which path, and how much of it. The gateway serves it and
-// seam route changes it, so both refuse the same mistakes, above all this one: writes that go to two databases at once.
+// Package routes reads, checks and changes the façade's table: which process serves which share of
+// which path. The gateway and seam route both use it, so they refuse the same mistakes, above all a
+// route that writes to two databases at once.
 package routes
 
 import (
@@ -16,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// File is a whole routes file.
+// File is a routes file.
 type File struct {
 	Upstreams map[string]Upstream `yaml:"upstreams" json:"upstreams"`
 	Routes    map[string]Route    `yaml:"routes" json:"routes"`
@@ -25,16 +26,15 @@ type File struct {
 // Upstream is a process that serves requests.
 type Upstream struct {
 	URL string `yaml:"url" json:"url"`
-	// Probe says whether the process is ready; without it only the answers to requests do. A route
-	// asks it for the module of its prefix, as in /readyz/payments. A 404 comes from an
-	// earlier release, which is asked for /readyz.
+	// Probe is the URL of the readiness probe, if there is one. A route appends the module of its
+	// prefix, as in /readyz/payments; an earlier release answers 404, and is asked for /readyz.
 	Probe string `yaml:"probe,omitempty" json:"probe,omitempty"`
 }
 
-// Route is what happens to all paths under a prefix.
+// Route says how requests under a prefix are shared.
 type Route struct {
 	Prefix string `yaml:"prefix" json:"prefix"`
-	// Sides share the requests; the last one is the new one. With all weights 0 the route is paused.
+	// Sides share the requests; the last one is the new one. If all weights are 0, it is paused.
 	Sides  []Side  `yaml:"sides" json:"sides"`
 	Shadow *Shadow `yaml:"shadow,omitempty" json:"shadow,omitempty"`
 }
@@ -47,16 +47,15 @@ type Side struct {
 	Home string `yaml:"home" json:"home"`
 }
 
-// Shadow sends copies of answered reads to an upstream and compares the answers. The client never notices.
+// Shadow sends copies of answered reads to an upstream and compares the answers.
 type Shadow struct {
 	Upstream string `yaml:"upstream" json:"upstream"`
 	Percent  int    `yaml:"percent" json:"percent"`
-	// Ignore has the JSON pointers that may differ; a * stands for any one step, as in /items/*/created_at.
+	// Ignore has the JSON pointers that may differ; * is any one step, as in /items/*/created_at.
 	Ignore []string `yaml:"ignore,omitempty" json:"ignore,omitempty"`
 }
 
-// Module is whose path the prefix is at or below, as in /v1/payments: "" if it is no module's
-// alone.
+// Module returns the module that the prefix names, as in /v1/payments, or "" if it names none.
 func (r Route) Module() string {
 	if parts := strings.Split(r.Prefix, "/"); len(parts) > 2 && url.PathEscape(parts[2]) == parts[2] {
 		return parts[2]
@@ -64,7 +63,7 @@ func (r Route) Module() string {
 	return ""
 }
 
-// Home is the one database that is written to at the moment, "" while the route is paused.
+// Home returns the database that the route writes to, "" while it is paused.
 func (r Route) Home() string {
 	for _, s := range r.Sides {
 		if s.Weight > 0 {
@@ -74,10 +73,10 @@ func (r Route) Home() string {
 	return ""
 }
 
-// ErrMove refuses to open a route with another home than it has now. Requests that were let in before still write to the old one.
+// ErrMove refuses an open route another home: requests under way still write to the old one.
 var ErrMove = errors.New("its home would change while it is open: pause it first (all weights 0), wait until GET /routes has 0 under_way, then open it with the new home")
 
-// Parse reads and checks a routes file. A word that it does not know is an error: a misspelt weight would be 0.
+// Parse parses and checks a routes file. An unknown key is an error: a misspelt weight would be 0.
 func Parse(data []byte) (File, error) {
 	var file File
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -91,7 +90,7 @@ func Parse(data []byte) (File, error) {
 	return file, file.check()
 }
 
-// check goes through the names in order, so that the same file always has the same first error.
+// check checks the file in the order of names, so that a file always has the same first error.
 func (f File) check() error {
 	if len(f.Routes) == 0 {
 		return errors.New("there are no routes")
@@ -115,7 +114,7 @@ func (f File) check() error {
 	return nil
 }
 
-// check allows no path in the URL: an upstream sees the path that the client has sent, so that links and logs agree.
+// check allows no path in the URL: an upstream gets the client's path unchanged.
 func (u Upstream) check() error {
 	if target, err := httpURL(u.URL); err != nil || target.Path != "" || target.RawQuery != "" {
 		return errors.New("url must be like http://host:port, without a path")
@@ -126,7 +125,7 @@ func (u Upstream) check() error {
 	return nil
 }
 
-// Target is where the upstream's requests go. In a file that is right every URL can be parsed.
+// Target returns the upstream's URL. A checked file has no URL that cannot be parsed.
 func (u Upstream) Target() *url.URL {
 	target, _ := url.Parse(u.URL)
 	return target
@@ -140,8 +139,8 @@ func httpURL(text string) (*url.URL, error) {
 	return u, err
 }
 
-// checkRoute refuses a canary across two homes. It could send one order's writes to both databases, and no rollback of the routes
-// would bring them together again. Sides of another home wait at weight 0 until the data has moved.
+// checkRoute refuses a canary across two homes: an order's writes could go to both databases, and
+// no rollback of the routes would merge them. Sides of another home wait at weight 0.
 func (f File) checkRoute(r Route) error {
 	if !strings.HasPrefix(r.Prefix, "/") || path.Clean(r.Prefix) != r.Prefix {
 		return errors.New("prefix must be like /v1/payments, without a slash at the end")

@@ -72,7 +72,7 @@ func TestMistakesAreRefused(t *testing.T) {
 	}
 }
 
-// place writes the file to a folder of its own.
+// place writes the example to a folder of its own.
 func place(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "routes.yaml")
@@ -110,7 +110,7 @@ func TestWeightsChangeAndNothingElseDoes(t *testing.T) {
 	}
 }
 
-func TestAWrongChangeIsNone(t *testing.T) {
+func TestAWrongChangeIsRefused(t *testing.T) {
 	t.Parallel()
 	path := place(t)
 	for route, weights := range map[string]map[string]int{
@@ -153,7 +153,7 @@ func TestAHomeChangesOnlyInAPause(t *testing.T) {
 	}
 }
 
-// The file stays where it is and as readable as it is, also behind a link.
+// The file keeps its place and its mode, also behind a symbolic link.
 func TestOnlyTheTextChanges(t *testing.T) {
 	t.Parallel()
 	path := place(t)
@@ -180,7 +180,7 @@ func TestChangesAtOnceAreAllKept(t *testing.T) {
 	var group sync.WaitGroup
 	for route, weights := range map[string]map[string]int{"orders": {"monolith": 0}, "payments": {"monolith": 0, "payments": 100}} {
 		group.Go(func() {
-			for range 20 { // there and back, and in the end there
+			for range 20 {
 				for _, w := range []map[string]int{weights, {"monolith": 100, "payments": 0}, weights} {
 					if route == "orders" {
 						w = map[string]int{"monolith": w["monolith"]}
@@ -202,7 +202,7 @@ func TestChangesAtOnceAreAllKept(t *testing.T) {
 func TestRollback(t *testing.T) {
 	t.Parallel()
 	path := place(t)
-	for range 2 { // the second time changes nothing, and must not become what is gone back to
+	for range 2 { // the second time changes nothing, and must keep the previous version
 		if err := SetWeights(path, "payments", map[string]int{"monolith": 0, "payments": 100}); err != nil {
 			t.Fatal(err)
 		}
@@ -222,8 +222,8 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// What an earlier run served is nothing to go back to: nobody listens there any more.
-func TestAFileBegunAnewHasNoVersionBefore(t *testing.T) {
+// There is no rollback to an earlier run's routes: its processes no longer serve.
+func TestANewFileHasNoPreviousVersion(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	file, err := Parse([]byte(good))
