@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// rawServer answers every request with these bytes, and is no HTTP server then.
+// rawServer answers every request with these bytes.
 func rawServer(t *testing.T, answer string) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,8 +38,7 @@ func rawServer(t *testing.T, answer string) (url string) {
 	return "http://" + listener.Addr().String()
 }
 
-// What is not an answer of HTTP is not passed on: a write gets a 502, and a read the other side's
-// answer.
+// An invalid answer is not passed on: a write gets a 502, and a read the other side's answer.
 func TestInvalidAnswers(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{
@@ -67,7 +66,7 @@ func TestInvalidAnswers(t *testing.T) {
 	}
 }
 
-// A read may carry a body. The shadow is asked without it, and so as a request of its own.
+// A read may have a body. The shadow gets the request without it.
 func TestReadsWithABodyAreShadowed(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)

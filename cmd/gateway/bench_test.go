@@ -21,14 +21,14 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// upstreamServer is a real process's stand-in: it counts what reaches it and answers as the test wants.
+// upstreamServer is a fake process: it counts requests and answers as the test wants.
 type upstreamServer struct {
 	*httptest.Server
 	hits   atomic.Int64
 	answer atomic.Pointer[http.HandlerFunc]
 }
 
-// newServer answers 200 until it is told otherwise.
+// newServer starts a fake process that answers 200 until the test sets another answer.
 func newServer(t testing.TB) *upstreamServer {
 	t.Helper()
 	s := &upstreamServer{}
@@ -47,13 +47,13 @@ func (s *upstreamServer) answersStatus(status int) {
 	s.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 }
 
-// cut reads the whole request, as a process does that acts on it, and then goes away without an answer.
+// cut reads the whole request, as if to execute it, and closes the connection.
 func cut(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	panic(http.ErrAbortHandler)
 }
 
-// deadURL is an address at which nobody listens.
+// deadURL returns an address at which nothing listens.
 func deadURL(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,14 +64,14 @@ func deadURL(t *testing.T) string {
 	return "http://" + listener.Addr().String()
 }
 
-// bench is a gateway that serves on a port of its own.
+// bench is a running gateway and its client.
 type bench struct {
 	*gateway
 	url    string
 	client *http.Client
 }
 
-// table2 is a file with the route things and two sides that have one home; more is added to the route.
+// table2 returns a file with the route things and two sides of one home; more is appended.
 func table2(oldURL, newURL string, newWeight int, more string) string {
 	return fmt.Sprintf(`
 upstreams:
@@ -88,7 +88,8 @@ routes:
 
 func start(t testing.TB, file string, change ...func(*config)) *bench {
 	t.Helper()
-	cfg, err := env.ParseAsWithOptions[config](env.Options{Environment: map[string]string{}}) // the defaults
+	// The defaults.
+	cfg, err := env.ParseAsWithOptions[config](env.Options{Environment: map[string]string{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,11 +137,11 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-// replace changes the routes file and waits until it is served.
+// replace replaces the routes file and waits until it is applied.
 func (b *bench) replace(t *testing.T, file string) {
 	t.Helper()
 	write(t, b.cfg.Routes, file)
-	eventually(t, "the file is served", func() bool { return string(b.current.Load().source) == file })
+	eventually(t, "the file is applied", func() bool { return string(b.current.Load().source) == file })
 }
 
 // reply is an answer that was read to its end.
@@ -150,10 +151,10 @@ type reply struct {
 	body   string
 }
 
-// side is who answered.
+// side returns the side that answered.
 func (r reply) side() string { return r.header.Get(sideHeader) }
 
-// problem is the last word of the problem's type; the test fails if the answer is none.
+// problem returns the last part of the problem's type; the test fails if the answer is no problem.
 func (r reply) problem(t *testing.T) string {
 	t.Helper()
 	var p struct {
@@ -204,7 +205,7 @@ func (b *bench) get(t *testing.T, path string, headers ...string) reply {
 	return b.send(t, http.MethodGet, path, "", headers...)
 }
 
-// dial makes a connection that lasts no longer than the test, and a minute.
+// dial opens a connection that lasts at most a minute.
 func (b *bench) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
@@ -216,7 +217,7 @@ func (b *bench) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// page is what GET /routes says.
+// page returns the body of GET /routes.
 func (b *bench) page(t *testing.T) (page statusPage) {
 	t.Helper()
 	recorder := httptest.NewRecorder()
@@ -227,7 +228,7 @@ func (b *bench) page(t *testing.T) (page statusPage) {
 	return page
 }
 
-// health is what the page says about a side of the route things.
+// health returns the status of a side of the route things.
 func (b *bench) health(t *testing.T, upstream string) sideStatus {
 	t.Helper()
 	for _, s := range b.page(t).Routes["things"].Sides {
@@ -243,7 +244,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("it never came about that %s", what)
+			t.Fatalf("not within 20 s: %s", what)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -18,7 +18,7 @@ func TestWeightsHold(t *testing.T) {
 	for c := range clients {
 		group.Go(func() {
 			for i := range requests / clients {
-				// A third by cookie, a third by key, and a third that nobody has seen before.
+				// A third has a cookie, a third a key, and a third is unknown.
 				headers := [][]string{
 					{"Cookie", fmt.Sprintf("%s=%d-%d", canaryCookie, c, i)}, {"Idempotency-Key", fmt.Sprintf("key-%d-%d", c, i)}, nil,
 				}[i%3]
@@ -52,7 +52,8 @@ func TestAClientStaysAsTheNewSideGrows(t *testing.T) {
 		b.replace(t, table2(older.URL, newer.URL, weight, fmt.Sprintf("# %d\n", len(moved))))
 		for i := range clients {
 			for _, headers := range [][]string{
-				{"Cookie", fmt.Sprintf("%s=client-%d", canaryCookie, i), "Idempotency-Key", fmt.Sprintf("%d-%d", weight, i)}, // the cookie wins
+				// The cookie wins.
+				{"Cookie", fmt.Sprintf("%s=client-%d", canaryCookie, i), "Idempotency-Key", fmt.Sprintf("%d-%d", weight, i)},
 				{"Idempotency-Key", fmt.Sprintf("client-%d", i)},
 			} {
 				client := fmt.Sprint(headers[0], i)
@@ -107,7 +108,7 @@ func TestAKeyAndItsCookieAgree(t *testing.T) {
 		first := b.get(t, "/v1/things", "Idempotency-Key", key)
 		cookie, _, _ := strings.Cut(first.header.Get("Set-Cookie"), ";")
 		if strings.Contains(cookie, key) {
-			t.Fatalf("the cookie tells the key: %s", cookie)
+			t.Fatalf("the cookie contains the key: %s", cookie)
 		}
 		for _, headers := range [][]string{{"Idempotency-Key", key}, {"Idempotency-Key", key, "Cookie", cookie}, {"Cookie", cookie}, {"Idempotency-Key", "another", "Cookie", cookie}} {
 			if side := b.get(t, "/v1/things", headers...).side(); side != first.side() {
@@ -135,7 +136,7 @@ func TestASideCanBeForced(t *testing.T) {
 	}
 }
 
-func TestNobodyCanForceAWriteToAnotherHome(t *testing.T) {
+func TestAWriteCannotBeForcedToAnotherHome(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
 	const file = `

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// differences returns the JSON pointers (RFC 6901) at which two bodies differ, but for those that match a pattern in ignore and what
-// lies below them. Bodies that are not JSON differ as a whole, at "".
+// differences returns the JSON pointers (RFC 6901) at which two bodies differ, without those at or
+// below a pattern in ignore. Bodies that are not JSON differ as a whole, at "".
 func differences(a, b []byte, ignore []string) (found []string) {
 	if bytes.Equal(a, b) {
 		return nil
@@ -22,11 +22,11 @@ func differences(a, b []byte, ignore []string) (found []string) {
 	}
 	both := maps.Clone(left)
 	maps.Copy(both, right)
-	// In order, so that the same difference always reads the same.
+	// In order, so that the result is always the same.
 	for _, pointer := range slices.Sorted(maps.Keys(both)) {
 		l, inLeft := left[pointer]
 		r, inRight := right[pointer]
-		within := len(found) > 0 && strings.HasPrefix(pointer, found[len(found)-1]+"/") // what lies below a difference adds nothing to it
+		within := len(found) > 0 && strings.HasPrefix(pointer, found[len(found)-1]+"/")
 		if !within && (l != r || inLeft != inRight) {
 			found = append(found, pointer)
 		}
@@ -34,13 +34,14 @@ func differences(a, b []byte, ignore []string) (found []string) {
 	return found
 }
 
-// flatten has every value of a document by its pointer, of an object or array only that it is one; nil if the body is not JSON.
+// flatten returns a document's values by pointer, for an object or array only that it is one, and
+// nil for a body that is not JSON.
 func flatten(body []byte, ignore []string) map[string]any {
 	if !json.Valid(body) {
 		return nil
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber() // as floats, large amounts would be equal that are not
+	decoder.UseNumber() // as floats, different large numbers could be equal
 	var document any
 	_ = decoder.Decode(&document) // it is valid
 	flat := map[string]any{}
@@ -68,5 +69,5 @@ func flatten(body []byte, ignore []string) map[string]any {
 	return flat
 }
 
-// escape is the order of RFC 6901: both at once, or a ~ that comes from a slash would be escaped again.
+// escape escapes both characters of RFC 6901 in one pass, so that the ~ of an escaped slash stays.
 var escape = strings.NewReplacer("~", "~0", "/", "~1")

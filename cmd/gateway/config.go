@@ -7,36 +7,36 @@ import (
 	"example.com/shop/platform/telemetry"
 )
 
-// config is everything that the gateway can be told by its environment; where requests go is in the routes file.
+// config is all of the gateway's settings; where requests go is in the routes file.
 type config struct {
-	// Where clients connect.
+	// The address for clients.
 	Addr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080"`
-	// The routes file, which is watched.
+	// The routes file; a change is applied while the gateway runs.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
-	// Where /livez, /readyz and /routes listen, apart from the clients.
+	// The address of /livez, /readyz and /routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
-	// How long requests under way may take to finish when the process stops.
+	// How long requests under way may take when the process stops.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"35s"`
-	// How long the process serves on after /readyz says that it stops, so that whoever sends requests has seen it.
+	// How long the process serves on after /readyz fails, so that callers notice the stop.
 	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s"`
 
-	// For one request to arrive, headers and body.
+	// The time for a request to arrive, headers and body.
 	ReadTimeout time.Duration `env:"GATEWAY_READ_TIMEOUT" envDefault:"10s"`
-	// For an upstream to begin its answer. It exceeds the deadline of the shop's own handlers, so that these answer first.
+	// The time for an upstream to begin its answer; the shop's handlers have less.
 	AnswerTimeout time.Duration `env:"GATEWAY_ANSWER_TIMEOUT" envDefault:"20s"`
-	// For everything: both attempts, and the whole answer.
+	// The time for a whole request: both attempts and all of the answer.
 	Timeout time.Duration `env:"GATEWAY_TIMEOUT" envDefault:"30s"`
-	// How long a client's connection may rest.
+	// How long a client's connection may be idle.
 	IdleTimeout time.Duration `env:"GATEWAY_IDLE_TIMEOUT" envDefault:"2m"`
-	// The most requests under way at once on one route; more are answered with 503. All routes together have no limit, or orders that
-	// take every place could get no quote: orders asks for it through this same façade.
+	// The most requests under way on one route; more get 503. There is no limit for all routes:
+	// orders could exhaust it, and calls inventory through the façade.
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
-	// How often every upstream's probe is asked; the routes file is read twice as often.
+	// How often the upstreams are probed; the routes file is read twice as often.
 	Interval time.Duration `env:"GATEWAY_INTERVAL" envDefault:"1s"`
-	// An upstream that fails this often in a row is left alone …
+	// After this many failures in a row an upstream is ejected …
 	EjectAfter int `env:"GATEWAY_EJECT_AFTER" envDefault:"5"`
-	// … for so long; then one request tries it again.
+	// … for this time. Then one request tries it again.
 	EjectFor time.Duration `env:"GATEWAY_EJECT_FOR" envDefault:"5s"`
 	// How long a shadow may take to answer.
 	ShadowTimeout time.Duration `env:"GATEWAY_SHADOW_TIMEOUT" envDefault:"2s"`
@@ -45,10 +45,10 @@ type config struct {
 	Telemetry telemetry.Config
 }
 
-// Limits that nobody should have to set. They match those of the shop's own server, so the façade neither hides nor adds any.
+// Limits that are not settings. They are the same as those of the shop's own server.
 const (
 	maxHeader = 16 << 10
 	maxBody   = 1 << 20
-	// A body up to this size is kept until the answer is there, in case that it has to be sent again.
+	// The largest body that is kept, so that it can be sent again.
 	maxReplay = 64 << 10
 )

@@ -62,8 +62,7 @@ func TestForgedHeadersAreReplaced(t *testing.T) {
 	}
 }
 
-// An answer passes through as it is: the façade asks for no encoding that the client did not ask
-// for, and undoes none.
+// An answer passes through unchanged: the façade neither requests nor decodes an encoding.
 func TestAnswersPassThroughAsTheyAre(t *testing.T) {
 	t.Parallel()
 	var packed bytes.Buffer
@@ -116,7 +115,7 @@ func TestLimits(t *testing.T) {
 		c.AnswerTimeout, c.ReadTimeout = 200*time.Millisecond, 500*time.Millisecond
 	})
 	size := func(n int) *strings.Reader { return strings.NewReader(strings.Repeat("x", n)) }
-	chunked := func(n int) io.Reader { return io.MultiReader(size(n)) } // of a type whose length is not known
+	chunked := func(n int) io.Reader { return io.MultiReader(size(n)) } // without a length
 	for _, c := range []struct {
 		name, path string
 		body       io.Reader
@@ -143,7 +142,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 
-	// A client that stops in the middle of its body is told so, and the upstream is not blamed.
+	// A client that stops in the middle of its body gets 408, and it is not the upstream's failure.
 	conn := b.dial(t)
 	fmt.Fprint(conn, "POST /v1/things HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\nhalf")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -151,11 +150,11 @@ func TestLimits(t *testing.T) {
 		t.Errorf("half a body: %v %v", response, err)
 	}
 	if health := b.health(t, "old"); health.Failures > 0 || health.Ejected {
-		t.Errorf("the upstream is blamed: %+v", health)
+		t.Errorf("it is recorded as the upstream's failure: %+v", health)
 	}
 }
 
-// Only a body that did not arrive is worth sending again.
+// A malformed body gets 400, not 408, which would invite a retry.
 func TestMalformedChunksAreRefused(t *testing.T) {
 	t.Parallel()
 	older := newServer(t)
@@ -179,7 +178,7 @@ func TestMalformedChunksAreRefused(t *testing.T) {
 	}
 }
 
-func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
+func TestTooManyAtOnceAreRefused(t *testing.T) {
 	t.Parallel()
 	older := newServer(t)
 	entered, release := make(chan bool), make(chan bool)
@@ -196,7 +195,7 @@ func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
 	if second.status != http.StatusServiceUnavailable || second.problem(t) != "overloaded" || second.header.Get("Retry-After") == "" {
 		t.Errorf("the second got %d", second.status)
 	}
-	// The first may need an answer from another route before it can end.
+	// The first request may depend on another route.
 	if answer := b.get(t, "/v1/quotes"); answer.status != http.StatusOK {
 		t.Errorf("another route got %d", answer.status)
 	}
@@ -244,7 +243,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	}()
 	<-entered
 	stop()
-	eventually(t, "nobody is let in any more", func() bool {
+	eventually(t, "no connection is accepted any more", func() bool {
 		conn, err := net.Dial("tcp", listener.Addr().String())
 		if err == nil {
 			conn.Close()

@@ -18,23 +18,23 @@ import (
 	"example.com/shop/platform/traceparent"
 )
 
-// gateway answers every request with the table that was current when the request came.
+// gateway routes each request by the table that was current when the request arrived.
 //
 //	client ──▶ match the route ──▶ choose a side ──▶ rewrite headers ──▶ send, perhaps again ──▶ upstream
 //	            404 no route        by cookie, key     nothing forged       (resend.go)
 //	            503 paused, full    or chance, past    gets through              └─ copies of some reads ──▶ shadow
-//	                                who is out                                      (shadow.go)
+//	                                ejected ones                                    (shadow.go)
 type gateway struct {
 	cfg     config
 	log     *slog.Logger
 	current atomic.Pointer[table]
-	refused atomic.Pointer[string] // why the file as it is now was not taken; nil if it was
+	refused atomic.Pointer[string] // why the present file was refused; nil if it was not
 	proxy   *httputil.ReverseProxy
 	direct  http.RoundTripper // to one upstream, once
 	shadows *shadows
 }
 
-// newGateway reads the routes file for the first time; then it must be right.
+// newGateway reads the routes file, which must be valid at the start.
 func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
 	if cfg.MaxRequests < 1 || cfg.EjectAfter < 1 || min(cfg.Interval, cfg.EjectFor, cfg.ReadTimeout, cfg.AnswerTimeout, cfg.Timeout, cfg.IdleTimeout, cfg.ShadowTimeout) <= 0 {
 		return nil, errors.New("no GATEWAY_ setting may be 0 or less: there would be no limit")
@@ -48,7 +48,7 @@ func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
 		return nil, fmt.Errorf("GATEWAY_ROUTES %s: %w", cfg.Routes, err)
 	}
 	g := &gateway{cfg: cfg, log: log, direct: newTransport(cfg.AnswerTimeout)}
-	// Shadows have connections of their own, so that a slow one takes none away from clients.
+	// A slow shadow must not take connections from clients.
 	g.shadows = &shadows{newTransport(cfg.ShadowTimeout), cfg.ShadowTimeout, make(chan struct{}, shadowSlots)}
 	g.current.Store(first)
 	g.proxy = &httputil.ReverseProxy{
@@ -58,7 +58,7 @@ func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
 	return g, nil
 }
 
-// newTransport has no Proxy: the environment's is for the outside world, and upstreams are inside.
+// newTransport returns a transport without a proxy: the environment's is for external hosts.
 func newTransport(answer time.Duration) *http.Transport {
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
@@ -66,23 +66,23 @@ func newTransport(answer time.Duration) *http.Transport {
 		ResponseHeaderTimeout:  answer,
 		MaxResponseHeaderBytes: 4 * maxHeader,
 		MaxIdleConnsPerHost:    256,
-		// Well below what an upstream allows: a POST on a connection that it is just closing fails and is not sent again.
+		// Shorter than the upstreams': a POST on a connection that an upstream closes would fail.
 		IdleConnTimeout:    30 * time.Second,
 		DisableCompression: true, // an answer passes through as it is
 	}
 }
 
-// plan is what was decided about one request before it is sent.
+// plan is the routing decision for one request.
 type plan struct {
 	route  *route
-	side   *side // where it goes first, and in the end who answered
+	side   *side // where it goes, and at the end which side answered
 	forced bool
-	cookie *http.Cookie // for a client that could not be recognized
+	cookie *http.Cookie // for a client that has none yet
 }
 
 type planKey struct{}
 
-// planOf is how httputil's hooks, which see nothing but the request, find what was decided about it.
+// planOf returns the plan of a request's context, for httputil's hooks.
 func planOf(ctx context.Context) *plan { return ctx.Value(planKey{}).(*plan) }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -100,10 +100,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if route.home != "" {
 		p.side, p.cookie = route.choose(r)
 	}
-	// Whatever is refused here has reached no upstream, so a client may send it again without a thought.
+	// A request refused here has reached no upstream, so the client may safely retry.
 	switch {
 	case underWay > int64(g.cfg.MaxRequests):
-		// Turned away and not queued: a queue would only make everybody wait until they no longer want the answer.
+		// Not queued: in a queue all requests would wait until their clients give up.
 		writeProblem(w, r, http.StatusServiceUnavailable, "overloaded", "Too many requests are under way. Try again in a moment.")
 	case p.forced && p.side == nil:
 		writeProblem(w, r, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
@@ -111,7 +111,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
 	case p.side == nil:
 		writeProblem(w, r, http.StatusServiceUnavailable, "paused", "This part of the shop is paused for a moment. Try again.")
-	case r.Method == http.MethodConnect: // httputil sends none, and would say that its outcome is unknown
+	case r.Method == http.MethodConnect: // which httputil does not send
 		writeProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "Use another method.")
 	case r.ContentLength > maxBody:
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
@@ -119,16 +119,16 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), g.cfg.Timeout)
 		defer cancel()
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		// Nothing here speaks another protocol, and after a switch none of the limits would hold. httputil
-		// refuses one that is no word, as if the upstream had failed.
+		// After a switch of protocols no limit would hold. And for httputil a malformed Upgrade is
+		// the upstream's failure.
 		r.Header.Del("Upgrade")
 		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, planKey{}, p)))
 	}
 }
 
-// enter finds the route of a path, nil for none, and counts the request in unless the route is paused: those that are only refused must
-// not hold up the move. It looks again after it has counted, so that whoever is let in by a table that is just being replaced is either
-// seen in under_way or goes by the new table.
+// enter returns the route of a path, nil for none, and counts the request as under way unless the
+// route is paused. It checks the table again after counting, so that a request admitted by a table
+// that is just being replaced is either counted or uses the new table.
 func (g *gateway) enter(path string) (r *route, underWay int64) {
 	for {
 		t := g.current.Load()
@@ -143,15 +143,15 @@ func (g *gateway) enter(path string) (r *route, underWay int64) {
 	}
 }
 
-// sideHeader in a request forces a side, and in an answer says who gave it.
+// sideHeader forces a side in a request, and names it in an answer.
 const sideHeader = "X-Seam-Upstream"
 
-// safe requests change nothing, so they may be sent anywhere, and twice.
+// safe reports whether a request changes nothing, so that it may go to any side, and twice.
 func safe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-// rewrite removes what only a proxy may say and then says it. httputil has removed hop-by-hop headers already.
+// rewrite replaces forwarding headers. httputil has removed hop-by-hop headers already.
 func rewrite(r *httputil.ProxyRequest) {
-	// The trace that the client began, or that begins here, and nothing else that came with it.
+	// The client's trace, or a new one, without state and baggage.
 	r.Out.Header.Del("Tracestate")
 	r.Out.Header.Del("Baggage")
 	traceparent.Propagator{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))
@@ -160,16 +160,16 @@ func rewrite(r *httputil.ProxyRequest) {
 			r.Out.Header.Del(name)
 		}
 	}
-	r.Out.Header.Del("Expect") // answered here when the body is read; a second 100 Continue would confuse the client
+	r.Out.Header.Del("Expect") // answered here when the body is read
 	r.SetXForwarded()
-	r.Out.URL.RawQuery = r.In.URL.RawQuery // httputil drops what it cannot parse; refusing it is the module's business
+	r.Out.URL.RawQuery = r.In.URL.RawQuery // unchanged: httputil drops what it cannot parse
 }
 
-// answered is called when an upstream's answer has begun.
+// answered counts an upstream's answer, sets its headers and may copy it for the shadow.
 func (g *gateway) answered(response *http.Response) error {
 	p := planOf(response.Request.Context())
 	p.side.served.Add(1)
-	// Set and not added: what an upstream says about itself here is not to be believed.
+	// Set, not Add: the upstream's own value is not trusted.
 	response.Header.Set(sideHeader, p.side.Upstream)
 	if p.cookie != nil {
 		response.Header.Add("Set-Cookie", p.cookie.String())
@@ -178,19 +178,18 @@ func (g *gateway) answered(response *http.Response) error {
 	return nil
 }
 
-// fail answers for an upstream that did not. What went wrong in detail is for the log: it names hosts.
+// fail answers a request that got no answer. The error is only logged, because it names hosts.
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 		return
 	case errors.As(err, new(uploadError)) && r.Context().Err() == nil:
-		// It did arrive, and is wrong: to send it again, as a timeout invites to, would change
-		// nothing.
+		// Not 408, which would invite the client to send the malformed body again.
 		writeProblem(w, r, http.StatusBadRequest, "malformed-request", "Send a body in well-formed chunks.")
 		return
 	case errors.As(err, new(uploadError)), errors.Is(r.Context().Err(), context.Canceled):
-		// The client has stopped sending, or has gone. The server reports both by ending the context, and for the first it still listens.
+		// The client stopped sending, or disconnected. The server ends the context in both cases.
 		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout", "The body did not arrive whole in time. Send the request again.")
 		return
 	case isDial(err):

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestAFailingSideIsLeftAloneAndTriedAgain(t *testing.T) {
+func TestAFailingSideIsEjectedAndTriedAgain(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
 	newer.answersStatus(http.StatusServiceUnavailable)
@@ -41,7 +41,7 @@ func TestAFailingSideIsLeftAloneAndTriedAgain(t *testing.T) {
 	}
 }
 
-func TestTheLastSideIsNeverLeftAlone(t *testing.T) {
+func TestEjectedSidesServeWhereThereIsNoOther(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
 	b := start(t, table2(older.URL, newer.URL, 50, ""), func(c *config) { c.EjectAfter, c.EjectFor = 1, time.Hour })
@@ -54,7 +54,7 @@ func TestTheLastSideIsNeverLeftAlone(t *testing.T) {
 		t.Errorf("%d of 50 writes reached an upstream", hits)
 	}
 	older.answersStatus(http.StatusOK)
-	eventually(t, "the old side serves everybody", func() bool { return b.get(t, "/v1/things").side() == "old" })
+	eventually(t, "the old side serves all requests", func() bool { return b.get(t, "/v1/things").side() == "old" })
 	before := newer.hits.Load()
 	for range 50 {
 		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
@@ -94,9 +94,8 @@ func TestConnectionErrorsEject(t *testing.T) {
 	}
 }
 
-// A process that is restarted between two probes was never seen to be unready. Left out for the whole pause, it would be missing when
-// the next one is restarted.
-func TestAQuickRestartIsForgiven(t *testing.T) {
+// A restart may fall between two probes. The process must be back when the next one restarts.
+func TestAQuickRestartDoesNotEject(t *testing.T) {
 	t.Parallel()
 	older, newer, ops := newServer(t), newServer(t), newServer(t)
 	addr := newer.Listener.Addr().String()
@@ -118,13 +117,13 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 	go again.Serve(listener)
 	t.Cleanup(func() { again.Close() })
 	eventually(t, "it serves again", func() bool { return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() == "new" })
-	// Who answers, but badly, has to sit it out, however ready it says it is.
+	// A side that answers with errors stays ejected, also when its probe succeeds.
 	newer.answersStatus(http.StatusBadGateway)
 	eventually(t, "it is out", func() bool { b.get(t, "/v1/things"); return b.health(t, "new").Ejected })
 	asked := ops.hits.Load()
 	eventually(t, "it is probed", func() bool { return ops.hits.Load() > asked+2 })
 	if !b.health(t, "new").Ejected {
-		t.Error("a probe has taken back who answers badly")
+		t.Error("a probe has ended the ejection of a failing side")
 	}
 }
 
@@ -141,7 +140,7 @@ func TestOnlyOneTriesAfterAPause(t *testing.T) {
 	}
 	u.until = time.Now() // the pause is over
 	if !u.admits() || u.admits() {
-		t.Error("not exactly one may try, while nobody knows how that went")
+		t.Error("want exactly one trial while its result is unknown")
 	}
 	u.record(false, false)
 	for range 2 {

@@ -1,8 +1,9 @@
-// Command gateway is the façade: clients talk to it alone, so a module can move to another process behind its back. It looks at a
-// request's path and headers and at nothing else, owns no data and knows no module; what it does is written in its routes file.
+// Command gateway is the façade: it routes clients' requests to the process that serves the path,
+// so that a module can move to another one. It reads only a request's path and headers, owns no
+// data and knows no module.
 //
-// It promises that a change of that file fails no request, that no request without an Idempotency-Key is carried out twice because
-// of it, and that a mistake in the file changes nothing.
+// It promises that a change of its routes file fails no request, that it causes no request without
+// an Idempotency-Key to be executed twice, and that a mistake in the file changes nothing.
 package main
 
 import "example.com/shop/platform/process"

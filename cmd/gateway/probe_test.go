@@ -28,7 +28,7 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 	side := func() string { return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() }
 	eventually(t, "the new side serves", func() bool { return side() == "new" })
 	ops.answersStatus(http.StatusServiceUnavailable)
-	eventually(t, "a side that is not ready is spared", func() bool { return side() == "old" })
+	eventually(t, "a side that is not ready gets no requests", func() bool { return side() == "old" })
 	if b.health(t, "new").Ready {
 		t.Error("the page says that it is ready")
 	}
@@ -36,7 +36,7 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 	eventually(t, "the new side serves again", func() bool { return side() == "new" })
 }
 
-// A module of a monolith that cannot serve takes its own route out and no other.
+// A module of a monolith that cannot serve takes out its own route and no other.
 func TestEachRouteAsksForItself(t *testing.T) {
 	t.Parallel()
 	older, newer, ops := newServer(t), newServer(t), newServer(t)
@@ -64,10 +64,10 @@ routes:
 	expect("both are ready", "new")
 	goods.Store(http.StatusServiceUnavailable)
 	expect("goods is not", "old")
-	// An upstream of a release before knows of itself alone.
+	// An upstream of an earlier release has no probes of modules.
 	goods.Store(http.StatusNotFound)
 	expect("it has no such probe", "new")
-	// Nor do answers that say that one route cannot be served count against another.
+	// Failures of one route do not count for another.
 	newer.answers(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/goods") {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -75,13 +75,13 @@ routes:
 	})
 	expect("goods fails", "old")
 	if b.health(t, "new").Ejected || b.health(t, "new").Failures > 0 {
-		t.Errorf("the other route's side is blamed: %+v", b.health(t, "new"))
+		t.Errorf("they count for the other route's side: %+v", b.health(t, "new"))
 	}
 }
 
-// A process that has let go of a module is spared, while one of a release before, which knows of
-// itself alone, is not.
-func TestAProcessWithoutTheModuleIsSpared(t *testing.T) {
+// A process that no longer serves a module gets no requests for it. One of an earlier release,
+// without probes of modules, does.
+func TestAProcessWithoutTheModuleGetsNoRequests(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
 	older.answersStatus(http.StatusNotFound)
@@ -101,7 +101,7 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 50, hom
 	}
 }
 
-// Probes come every second for as long as the process lives: they share a connection.
+// Probes, one each second, reuse their connection.
 func TestProbesKeepTheirConnection(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int64
@@ -125,7 +125,7 @@ func TestProbesKeepTheirConnection(t *testing.T) {
 	}
 }
 
-// Whichever of a probe's pages says no, the log names the probe as the file does, and the status.
+// The log has the probe's URL as in the file, and its status, whichever page failed.
 func TestTheLogNamesTheProbe(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusNotFound, http.StatusServiceUnavailable} {

@@ -20,7 +20,7 @@ func TestWhatIsSentTwice(t *testing.T) {
 		method  string
 		headers []string
 		body    string
-		failure http.HandlerFunc // nil: nobody listens there
+		failure http.HandlerFunc // nil: no connection
 		want    int              // how often the good side is reached
 	}{
 		{"a read, no connection", "GET", nil, "", nil, 1},
@@ -35,7 +35,7 @@ func TestWhatIsSentTwice(t *testing.T) {
 		{"a write with a key and no body, cut off", "POST", key, "", cut, 1},
 		{"a write with a key, unavailable", "POST", key, small, unavailable, 1},
 		{"a large write with a key, cut off", "POST", key, large, cut, 0},
-		// The upstream never sees that key, so it justifies nothing.
+		// The upstream does not get this key, so there is no retry.
 		{"a key that is hop-by-hop, cut off", "POST", append(key, "Connection", "Idempotency-Key"), "{}", cut, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestWhatIsSentTwice(t *testing.T) {
 			} else {
 				bad.answers(c.failure)
 			}
-			// All weight but a percent on the bad side, and a client that belongs there.
+			// The bad side has 99 percent, and this client is among them.
 			b := start(t, table2(badURL, good.URL, 1, ""))
 			answer := b.send(t, c.method, "/v1/things", c.body, append(c.headers, "Cookie", canaryCookie+"=ada")...)
 			if got := int(good.hits.Load()); got != c.want {
@@ -75,7 +75,7 @@ func TestWhatIsSentTwice(t *testing.T) {
 	}
 }
 
-func TestWithoutAnotherSideTheSameIsAskedAgain(t *testing.T) {
+func TestWithoutAnotherSideTheRetryGoesToTheSame(t *testing.T) {
 	t.Parallel()
 	only := newServer(t)
 	var once sync.Once
@@ -84,23 +84,23 @@ func TestWithoutAnotherSideTheSameIsAskedAgain(t *testing.T) {
 	if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK || only.hits.Load() != 2 {
 		t.Errorf("%d after %d attempts", answer.status, only.hits.Load())
 	}
-	only.answersStatus(http.StatusServiceUnavailable) // it is there and says no: asking again would only add to its load
+	only.answersStatus(http.StatusServiceUnavailable) // a retry would only add to its load
 	if answer := b.get(t, "/v1/things"); answer.status != http.StatusServiceUnavailable || only.hits.Load() != 3 {
 		t.Errorf("%d after %d attempts", answer.status, only.hits.Load())
 	}
 }
 
-// Upstreams cut connections at random, also those that are kept alive, which the standard library's transport repeats by its own rules.
-func TestAWriteWithoutAKeyIsNeverCarriedOutTwice(t *testing.T) {
+// Upstreams cut connections at random, also idle ones, where net/http's transport may retry.
+func TestAWriteWithoutAKeyIsNeverExecutedTwice(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	carriedOut := map[string]int{}
+	executed := map[string]int{}
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.RawQuery, "-2") != (r.Header.Get("X-Idempotency-Key") == "k") {
 			t.Errorf("%s came with %v", r.URL.RawQuery, r.Header)
 		}
 		mu.Lock()
-		carriedOut[r.URL.RawQuery]++
+		executed[r.URL.RawQuery]++
 		mu.Unlock()
 		if rand.IntN(4) == 0 {
 			cut(w, r)
@@ -119,9 +119,9 @@ func TestAWriteWithoutAKeyIsNeverCarriedOutTwice(t *testing.T) {
 				switch i % 4 {
 				case 0:
 					body = strings.NewReader("{}")
-				case 1: // a key that is none
+				case 1: // an empty key
 					headers = []string{"Idempotency-Key", ""}
-				case 2: // a key to the transport, and to nobody else
+				case 2: // a key to the transport alone
 					headers = []string{"X-Idempotency-Key", "k"}
 				}
 				answer, err := b.try(http.MethodPost, fmt.Sprintf("/v1/things?%d-%d-%d", c, i, i%4), body, headers...)
@@ -134,12 +134,12 @@ func TestAWriteWithoutAKeyIsNeverCarriedOutTwice(t *testing.T) {
 	group.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	for id, times := range carriedOut {
+	for id, times := range executed {
 		if times > 1 {
-			t.Errorf("%s was carried out %d times", id, times)
+			t.Errorf("%s was executed %d times", id, times)
 		}
 	}
-	if len(carriedOut) != 2000 {
-		t.Errorf("%d requests of 2000 came through", len(carriedOut))
+	if len(executed) != 2000 {
+		t.Errorf("%d requests of 2000 came through", len(executed))
 	}
 }

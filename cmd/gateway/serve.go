@@ -33,7 +33,7 @@ func serve(ctx context.Context, _ []string) error {
 	}
 	operations := process.NewOperations(ctx, cfg.OpsAddr)
 	operations.Handle("GET /routes", g.status())
-	// The requests drain first: they still need the health of their upstreams, and whoever runs this still wants to look.
+	// Requests drain first, while the probes and the operator's pages still run.
 	return process.Run(ctx, log, cfg.StopGrace,
 		process.Stage{operations.Run},
 		process.Stage{g.watch, g.probe, g.shadows.run},
@@ -41,12 +41,12 @@ func serve(ctx context.Context, _ []string) error {
 		process.Stage{operations.Linger(cfg.DrainAfter)})
 }
 
-// run serves until ctx is done and then lets the requests under way finish; none of them lasts longer than the write timeout.
+// run serves until ctx is done and then finishes the requests under way.
 func (g *gateway) run(ctx, stopping context.Context, listener net.Listener) error {
 	return process.ServeHTTP(ctx, stopping, g.log, &http.Server{
 		Handler:        otelhttp.NewHandler(g, "façade"),
 		ReadTimeout:    g.cfg.ReadTimeout,
-		WriteTimeout:   g.cfg.Timeout + time.Second, // the second is for the problem that says so
+		WriteTimeout:   g.cfg.Timeout + time.Second, // time to write the timeout problem
 		IdleTimeout:    g.cfg.IdleTimeout,
 		MaxHeaderBytes: maxHeader,
 	}, listener, g.cfg.Timeout+time.Second)

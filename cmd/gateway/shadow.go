@@ -14,30 +14,30 @@ import (
 	"example.com/shop/routes"
 )
 
-// shadow is where copies of a route's reads go.
+// shadow is the upstream that gets copies of a route's reads.
 type shadow struct {
 	routes.Shadow
 	target *url.URL
 }
 
-// shadows sends copies and compares answers in the background, no more than it has slots for: a shadow that is slow or dead costs its
-// own numbers, and no client anything.
+// shadows sends copies and compares answers in the background. A slow or dead shadow fills its
+// slots, and delays no client.
 type shadows struct {
 	transport http.RoundTripper
 	timeout   time.Duration
-	slots     chan struct{} // one taken for each answer that is being kept or compared
+	slots     chan struct{} // one for each answer that is being copied or compared
 }
 
 const (
 	shadowSlots = 32
-	// Answers that are larger than this are not compared.
+	// Larger answers are not compared.
 	maxShadowBody = 256 << 10
-	// The latest mismatches are kept, and of each the first pointers.
+	// The latest mismatches are kept, each with its first pointers.
 	maxMismatches = 10
 	maxPointers   = 20
 )
 
-// counted is a tally that many comparisons write to.
+// counted is a tally for concurrent use.
 type counted struct {
 	mu    sync.Mutex
 	tally routes.Tally
@@ -57,7 +57,7 @@ func (c *counted) read() *routes.Tally {
 	return &t
 }
 
-// run ends when ctx does and the last comparison is over, which the timeout sees to.
+// run waits until ctx is done and the last comparison has ended.
 func (s *shadows) run(ctx context.Context) error {
 	<-ctx.Done()
 	for range cap(s.slots) {
@@ -66,7 +66,7 @@ func (s *shadows) run(ctx context.Context) error {
 	return nil
 }
 
-// follow takes note of some of the answers to reads while the client receives them.
+// follow copies a sample of the answers to reads while the client receives them.
 func (s *shadows) follow(p *plan, response *http.Response) {
 	to := p.route.shadow
 	if to == nil || !safe(response.Request) || to.Upstream == p.side.Upstream || rand.IntN(100) >= to.Percent {
@@ -80,7 +80,7 @@ func (s *shadows) follow(p *plan, response *http.Response) {
 	}
 }
 
-// recorder keeps a copy of a body that passes through, and has it compared if it was read to its end.
+// recorder copies a body while it is read, and compares it if it was read to its end.
 type recorder struct {
 	io.ReadCloser
 	*shadows
@@ -100,13 +100,14 @@ func (r *recorder) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close also comes when the client has gone in the middle.
+// Close starts the comparison. It is also called when the client disconnects early.
 func (r *recorder) Close() error {
 	r.once.Do(func() { go r.compare() })
 	return r.ReadCloser.Close()
 }
 
-// compare asks the shadow only now: at the same time it could see a state before the client's own last write.
+// compare sends the request to the shadow and compares the answers. It runs after the first answer,
+// or the shadow could see an earlier state.
 func (r *recorder) compare() {
 	defer func() { <-r.slots }()
 	if !r.whole {
@@ -117,7 +118,7 @@ func (r *recorder) compare() {
 		return
 	}
 	status, body, err := r.ask(r.response.Request, r.route.shadow.target)
-	if err != nil { // counted only: a log line for each would be the one thing about a dead shadow that hurts
+	if err != nil { // counted, not logged: a dead shadow would flood the log
 		r.route.shadowed.count(func(t *routes.Tally) { t.Failed++ })
 		return
 	}
@@ -135,11 +136,11 @@ func (r *recorder) compare() {
 	})
 }
 
-// ask sends the copy, in a context of its own: the client's request is over.
+// ask sends the copy, in a context of its own, because the client's request is over.
 func (s *shadows) ask(original *http.Request, target *url.URL) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
-	// It carries the client's own token, or it would be refused where the client was not. Only reads get this far.
+	// It has the client's token, so that the shadow authorizes it in the same way.
 	request := original.Clone(ctx)
 	request.URL.Scheme, request.URL.Host = target.Scheme, target.Host
 	request.Host, request.Body, request.ContentLength = target.Host, nil, 0

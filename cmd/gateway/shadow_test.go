@@ -63,7 +63,7 @@ func TestShadowsAreCompared(t *testing.T) {
 	}
 }
 
-func TestAShadowDelaysNobody(t *testing.T) {
+func TestAShadowDelaysNoClient(t *testing.T) {
 	t.Parallel()
 	older, slow := newServer(t), newServer(t)
 	release := make(chan struct{})
@@ -76,7 +76,7 @@ func TestAShadowDelaysNobody(t *testing.T) {
 	let := sync.OnceFunc(func() { close(release) })
 	for name, url := range map[string]string{"slow": slow.URL, "dead": deadURL(t)} {
 		b := start(t, table2(older.URL, url, 0, shadowed), func(c *config) { c.ShadowTimeout = time.Hour })
-		t.Cleanup(let) // before the gateway stops, which waits for its comparisons
+		t.Cleanup(let) // before the gateway waits for its comparisons
 		const requests = 500
 		began := time.Now()
 		for range requests {
@@ -84,7 +84,7 @@ func TestAShadowDelaysNobody(t *testing.T) {
 				t.Fatalf("%s: %d by %s", name, answer.status, answer.side())
 			}
 		}
-		if took := time.Since(began); took > 20*time.Second { // a fraction of a second, were it not for other people's load
+		if took := time.Since(began); took > 20*time.Second { // much less on an idle machine
 			t.Errorf("%s: %d requests took %s", name, requests, took)
 		}
 		tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
@@ -100,7 +100,7 @@ func TestAShadowDelaysNobody(t *testing.T) {
 	}
 }
 
-// An answer is kept while its client reads it, so as many clients as there are would otherwise keep as many answers.
+// An answer is kept while its client reads it, so without slots every client could keep one.
 func TestNoMoreAnswersAreKeptThanThereAreSlots(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
@@ -114,7 +114,7 @@ func TestNoMoreAnswersAreKeptThanThereAreSlots(t *testing.T) {
 	})
 	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
 	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
-	for range 2 * shadowSlots { // those that break off in the middle give their slots back
+	for range 2 * shadowSlots { // answers that are cut off release their slots
 		b.try(http.MethodGet, "/v1/things?cut", nil)
 		eventually(t, "no slot is taken", func() bool { return len(b.shadows.slots) == 0 })
 	}

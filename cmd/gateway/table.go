@@ -16,7 +16,7 @@ import (
 	"example.com/shop/routes"
 )
 
-// table is the routes file as it was when it was read. It never changes: a request that holds one is not affected by the next.
+// table is one version of the routes file. It is immutable: a request keeps it to its end.
 type table struct {
 	source []byte
 	since  time.Time
@@ -27,11 +27,10 @@ type route struct {
 	name    string
 	prefix  string
 	home    string // "" while it is paused
-	written string // the home, or while it is paused the one before
+	written string // the home; while it is paused, the last one
 	sides   []*side
 	shadow  *shadow // nil for none
-	// underWay counts requests over all tables. Before a paused route's data moves to its new home it has to be 0: what was let in
-	// earlier may still write to the old one.
+	// underWay counts requests over all tables. It must be 0 before a paused route changes home.
 	underWay *atomic.Int64
 	shadowed *counted // over all tables, too
 }
@@ -43,9 +42,8 @@ type side struct {
 	served *atomic.Int64
 }
 
-// newTable builds the table of a file that is right and may follow the table before. Counters are
-// carried over, and so is an upstream's health, unless its address has changed: then it is another
-// process.
+// newTable builds the table of a valid file that may follow the table before. It keeps counters and
+// the health of upstreams with the same address and probe.
 func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
 	if err != nil {
@@ -54,7 +52,7 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 	t := &table{source: source, since: time.Now()}
 	for name, r := range file.Routes {
 		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64), shadowed: &counted{}}
-		known := before.at(r.Prefix) // and not by its name: requests know nothing but the path
+		known := before.at(r.Prefix) // not by name: requests have only a path
 		if known != nil {
 			next.written = cmp.Or(next.home, known.written)
 			next.underWay, next.shadowed = known.underWay, known.shadowed
@@ -78,10 +76,9 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 	return t, t.follows(before)
 }
 
-// follows says why t may not take the place of the table before: a path would be written to in a new home while requests may still write
-// to it in the old one.
+// follows returns an error if t gives a path a new home while requests may write to the old one.
 func (t *table) follows(before *table) error {
-	// The prefixes of both: by a route that comes or goes, a path can change its home as well.
+	// The prefixes of both: an added or removed route can change a path's home, too.
 	for _, r := range slices.Concat(before.routes, t.routes) {
 		was, is := before.match(r.prefix), t.match(r.prefix)
 		if was != nil && is != nil && is.home != "" && is.home != was.written && (was.home != "" || was.underWay.Load() > 0) {
@@ -108,9 +105,9 @@ func (r *route) side(upstream string) *side {
 	return nil
 }
 
-// match finds the route of a path: /v1/payments has /v1/payments and /v1/payments/x, but not /v1/payments2.
+// match returns the route of a path. /v1/payments matches /v1/payments/x, not /v1/payments2.
 func (t *table) match(path string) *route {
-	// A handful of routes: going through them is faster than any tree, and the order of the file never matters.
+	// For a handful of routes a loop is faster than a tree.
 	for _, r := range t.routes {
 		if rest, ok := strings.CutPrefix(path, strings.TrimSuffix(r.prefix, "/")); ok && (rest == "" || rest[0] == '/') {
 			return r
@@ -119,28 +116,28 @@ func (t *table) match(path string) *route {
 	return nil
 }
 
-// canaryCookie recognizes a client, and says nothing about it.
+// canaryCookie keeps a client on its side, and says nothing about the client.
 const canaryCookie = "seam_canary"
 
-// buckets is how finely clients are spread: 100 for each percent.
+// buckets is how many groups of clients there are: 100 for each percent.
 const buckets = 10_000
 
-// choose picks the side for a request and, if its client could not be recognized, a cookie for the next time. A client stays on its
-// side because that is pleasant, and nothing depends on it: both sides write to one home.
+// choose picks the side for a request, and a cookie if the client has none. Clients stay on their
+// side for convenience only: all sides with a weight write to one home.
 func (r *route) choose(request *http.Request) (*side, *http.Cookie) {
 	if first := r.choice(0); first.Weight == 100 {
-		return r.usable(first), nil // nobody has to be recognized
+		return r.usable(first), nil // no cookie is needed
 	}
 	var fresh *http.Cookie
-	known, err := request.Cookie(canaryCookie) // comes first, since a browser sends a new key with every order
+	known, err := request.Cookie(canaryCookie) // before the key, which is new with every order
 	if err != nil {
-		// From the key, so that a client that keeps no cookies stays with its key, and one that does stays where its key was.
+		// Of the key, so that its retries stay on one side with or without the cookie.
 		client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))
-		//nolint:gosec // not Secure: TLS ends before the façade, and the value is worth nothing to a thief
+		//nolint:gosec // not Secure: TLS ends before the façade, and the value is no secret
 		fresh = &http.Cookie{Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		known = fresh
 	}
-	bucket := hash(r.name+" "+known.Value) % buckets // with the route, or the same clients would be first in every canary
+	bucket := hash(r.name+" "+known.Value) % buckets // other clients first in each route's canary
 	return r.usable(r.choice(int(bucket))), fresh
 }
 
@@ -150,7 +147,8 @@ func hash(text string) uint64 {
 	return h.Sum64()
 }
 
-// choice gives the last side the lowest buckets, so that raising its weight only ever adds clients to it:
+// choice returns the side of a bucket. The last side has the lowest ones, so that more weight only
+// adds clients to it:
 //
 //	bucket   0         1000                                   9999
 //	10 %     |── new ──|──────────────────── old ───────────────|
@@ -166,8 +164,8 @@ func (r *route) choice(bucket int) *side {
 	return nil // not while the weights add up to 100
 }
 
-// usable is the wanted side, or another one with a weight while that one is out. When all are out it is the wanted one after all:
-// an upstream that may fail is better than none.
+// usable returns the wanted side, or another one with a weight while that one is out. If all are
+// out it returns the wanted one.
 func (r *route) usable(wanted *side) *side {
 	if wanted.admits() {
 		return wanted
@@ -175,8 +173,8 @@ func (r *route) usable(wanted *side) *side {
 	return r.other(wanted, false)
 }
 
-// other is where to turn when a side is out or has failed: to one that is in or, if everything else is hopeless, to any that has a weight;
-// to the same side if there is none.
+// other returns a side that is in, instead of one that is out or has failed; if hopeless, any other
+// with a weight; else the same one.
 func (r *route) other(failed *side, hopeless bool) *side {
 	last := failed
 	for _, s := range r.sides {

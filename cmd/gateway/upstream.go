@@ -14,34 +14,33 @@ import (
 	"example.com/shop/routes"
 )
 
-// upstream is a process as one route has it, and what is known about its health. One module of a
-// process may fail while the others serve, so each route has its own. It outlives the tables that
-// name it.
+// upstream is a process with its health. Each route has its own, since one module of a process may
+// fail while the others serve. It outlives the tables that name it.
 //
 //	in ──ejectAfter failures in a row──────────▶ out for ejectFor ──▶ one request tries it: in, or out once more
-//	in ──no connection, or not ready by probe──▶ out until the probe says ready: in
+//	in ──no connection, or the probe fails─────▶ out until the probe succeeds: in
 type upstream struct {
 	spec       routes.Upstream
 	target     *url.URL
-	probe      string // whether the process can serve the route's module, if spec has a probe
+	probe      string // of the route's module, if spec has a probe
 	ejectAfter int
 	ejectFor   time.Duration
 
 	mu       sync.Mutex
-	unready  bool      // the probe's last word, or no connection came about since
-	logged   bool      // that it is not ready
+	unready  bool      // by the last probe, or by a failed connection since
+	logged   bool      // that it is unready
 	failures int       // in a row
 	until    time.Time // out until then; the zero time when in
 }
 
-// newUpstream is for a file that is right, so every URL in it can be parsed.
+// newUpstream returns a new upstream of a valid file, whose URLs can all be parsed.
 func newUpstream(cfg config, module string, spec routes.Upstream) *upstream {
-	probe, _ := url.JoinPath(spec.Probe, module) // which may be ""
+	probe, _ := url.JoinPath(spec.Probe, module)
 	return &upstream{spec: spec, target: spec.Target(), probe: probe, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
 }
 
-// admits says whether the upstream should be sent a request now. After a pause the one who asks first is the one who tries: the
-// pause begins anew for all others, so there is nothing to give back when that request is never answered.
+// admits reports whether the upstream may get a request now. After an ejection the first caller
+// tries it, and the ejection starts anew for all others.
 func (u *upstream) admits() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -55,13 +54,14 @@ func (u *upstream) admits() bool {
 	return true
 }
 
-// record takes note of how a request went, and whether it failed because no connection came about. Then the probe will tell when it is
-// back, which is sooner than a pause ends: after a quick restart nobody may be left out when the next one is restarted.
-func (u *upstream) record(failed, unheard bool) {
+// record records the result of a request. After a failed connection an upstream with a probe is out
+// until that succeeds, which is sooner than an ejection ends: in a rolling restart it must be back
+// when the next process restarts.
+func (u *upstream) record(failed, unconnected bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
-	case unheard && u.spec.Probe != "":
+	case unconnected && u.spec.Probe != "":
 		u.unready = true
 	case !failed:
 		u.failures, u.until = 0, time.Time{}
@@ -72,19 +72,18 @@ func (u *upstream) record(failed, unheard bool) {
 	}
 }
 
-// unavailable are the answers by which an upstream, or what stands before it, says that it cannot
-// serve: 502, 503 and 504.
+// unavailable reports whether an answer says that the upstream cannot serve: 502, 503 or 504.
 func unavailable(response *http.Response) bool {
 	return http.StatusBadGateway <= response.StatusCode && response.StatusCode <= http.StatusGatewayTimeout
 }
 
-// isDial says that no connection came about, so the request was not sent.
+// isDial reports whether the connection failed, so that nothing was sent.
 func isDial(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// probe asks all upstreams whether they are ready, again and again.
+// probe probes all upstreams at each interval.
 func (g *gateway) probe(ctx context.Context) error {
 	tick := time.NewTicker(g.cfg.Interval)
 	defer tick.Stop()
@@ -106,17 +105,17 @@ func (g *gateway) probe(ctx context.Context) error {
 	}
 }
 
-// check asks the probe once. Each answer counts by itself, unlike those to requests: it says
-// whether the process wants any, as when it is about to stop.
+// check probes the upstream once. One failed probe is enough to take it out, unlike a failed
+// request: a process that is about to stop says so.
 func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	status := ask(ctx, transport, u.probe)
-	if status == http.StatusNotFound { // from a release before: later ones answer 503 for a module that they do not serve
+	if status == http.StatusNotFound { // an earlier release, without probes of modules
 		status = ask(ctx, transport, u.spec.Probe)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return // not its fault: this process stops
+		return // this process stops
 	}
 	ready := status == http.StatusOK
 	u.mu.Lock()
@@ -128,16 +127,15 @@ func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *
 		log.WarnContext(ctx, "the upstream is not ready", "probe", u.spec.Probe, "status", status)
 	}
 	u.logged = !ready
-	if ready && u.unready { // it was away and has come back: nothing is held against it, unlike a process that answers badly
+	if ready && u.unready { // a restarted process: forget earlier failures
 		u.failures, u.until = 0, time.Time{}
 	}
 	u.unready = !ready
 }
 
-// ask returns the status of the answer, 0 for none. What else the answer says is thrown away: only
-// then is its connection used again.
+// ask returns the status of an answer, 0 for none. It reads the body to reuse the connection.
 func ask(ctx context.Context, transport http.RoundTripper, probe string) (status int) {
-	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, probe, nil) // of an address that the file's check has parsed
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, probe, nil) // a checked URL
 	if response, err := transport.RoundTrip(request); err == nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 4<<10))
 		_ = response.Body.Close()

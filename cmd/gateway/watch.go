@@ -11,10 +11,10 @@ import (
 	"example.com/shop/routes"
 )
 
-// watch takes changes of the routes file. It compares contents: a time of change can stay the same, and a mounted file may be a link
-// whose target was exchanged, which is also why no notification of the file system is used.
+// watch applies changes of the routes file. It compares contents: a modification time can stay the
+// same, and notifications miss a mounted link that gets a new target.
 func (g *gateway) watch(ctx context.Context) error {
-	tick := time.NewTicker(g.cfg.Interval / 2) // it takes two to take a change
+	tick := time.NewTicker(g.cfg.Interval / 2) // a change is read twice before it is applied
 	defer tick.Stop()
 	var seen []byte
 	for {
@@ -27,10 +27,10 @@ func (g *gateway) watch(ctx context.Context) error {
 	}
 }
 
-// reload puts the file's table in the place of the current one. A file that is wrong changes nothing, nor does one that is not what was
-// seen the last time: somebody may be writing it, and half a file can be a right one.
+// reload replaces the current table with the file's. It ignores an invalid file, and one that
+// differs from what was read the last time: it may be half written, and still valid.
 func (g *gateway) reload(ctx context.Context, seen []byte) (read []byte) {
-	current := g.current.Load() // nobody else stores one, so it is the latest
+	current := g.current.Load() // only this goroutine stores one
 	data, err := os.ReadFile(g.cfg.Routes)
 	if !bytes.Equal(data, seen) {
 		return data
@@ -45,8 +45,8 @@ func (g *gateway) reload(ctx context.Context, seen []byte) (read []byte) {
 	}
 	if err != nil {
 		reason := err.Error()
-		if before := g.refused.Swap(&reason); before == nil || *before != reason { // said once
-			g.log.ErrorContext(ctx, "the routes file is not taken, the routes stay as they were", "error", reason)
+		if before := g.refused.Swap(&reason); before == nil || *before != reason { // log it once
+			g.log.ErrorContext(ctx, "the routes file is refused, the routes stay as they were", "error", reason)
 		}
 		return data
 	}
@@ -56,11 +56,11 @@ func (g *gateway) reload(ctx context.Context, seen []byte) (read []byte) {
 	return data
 }
 
-// statusPage is what GET /routes tells those who run the gateway.
+// statusPage is the body of GET /routes, for operators.
 type statusPage struct {
 	File    string                 `json:"file"`
-	Since   time.Time              `json:"since"`             // when these routes were taken
-	Refused *string                `json:"refused,omitempty"` // why the file as it is now was not
+	Since   time.Time              `json:"since"`             // when these routes were applied
+	Refused *string                `json:"refused,omitempty"` // why the present file was not
 	Routes  map[string]routeStatus `json:"routes"`
 }
 
@@ -76,8 +76,8 @@ type sideStatus struct {
 	routes.Side
 	URL      string `json:"url"` // of the upstream
 	Served   int64  `json:"served"`
-	Ready    bool   `json:"ready"`   // the probe says so, and a connection came about since; or there is no probe
-	Ejected  bool   `json:"ejected"` // its requests have failed, and it is used only where there is no other
+	Ready    bool   `json:"ready"`   // by the probe and connections since; true without a probe
+	Ejected  bool   `json:"ejected"` // after failed requests; used only if no other side is in
 	Failures int    `json:"failures_in_a_row"`
 }
 

@@ -79,7 +79,7 @@ func TestABadFileChangesNothing(t *testing.T) {
 	}
 }
 
-// Data may be moved once the route is paused and nothing is under way that was let in before.
+// Data may be moved once the route is paused and no request is under way.
 func TestARouteMovesWhenNothingIsUnderWay(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
@@ -111,22 +111,22 @@ routes: { %s: { prefix: /v1/things, sides: [{ upstream: old, weight: %d, home: s
 	if answer := b.get(t, "/v1/things"); answer.status != http.StatusServiceUnavailable || b.page(t).Routes["renamed"].UnderWay != 1 {
 		t.Errorf("got %d, and %+v is under way", answer.status, b.page(t).Routes["renamed"])
 	}
-	refuses(table(0, 100, "renamed")) // the request that was let in may still write to the old home
+	refuses(table(0, 100, "renamed")) // the request under way may still write to the old home
 	let()
 	if status := <-answered; status != http.StatusOK {
-		t.Errorf("the request that was let in got %d", status)
+		t.Errorf("the request under way got %d", status)
 	}
-	// Nobody has to ask a second time.
+	// The file is applied without another change.
 	eventually(t, "the route has moved", func() bool { return b.get(t, "/v1/things").side() == "new" })
 	if page := b.page(t).Routes["renamed"]; page.UnderWay != 0 || older.hits.Load() != 1 {
 		t.Errorf("%+v, and the old side was reached %d times", page, older.hits.Load())
 	}
 }
 
-// Whoever waits until nothing is under way must not be overtaken by a request that has read the old table and was not counted yet.
-func TestNobodyIsOnTheWayUnseen(t *testing.T) {
+// A request that has read the old table is counted before under_way can be seen as 0.
+func TestEveryAdmittedRequestIsCounted(t *testing.T) {
 	t.Parallel()
-	// So many routes that a request can be met between its look at the table and its being counted.
+	// So many routes that the table can change between a request's match and its count.
 	open, paused := &table{routes: make([]*route, 1_000_000)}, &table{}
 	for i := range open.routes {
 		open.routes[i] = &route{prefix: "/other"}
@@ -147,7 +147,7 @@ func TestNobodyIsOnTheWayUnseen(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		g.current.Store(paused)
 		if underWay := counter.Load(); underWay == 0 && (<-let).home != "" {
-			t.Error("it was let in, and nothing was under way")
+			t.Error("it was admitted, and nothing was under way")
 		} else if underWay > 0 {
 			<-let
 			counter.Store(0)
@@ -155,8 +155,8 @@ func TestNobodyIsOnTheWayUnseen(t *testing.T) {
 	}
 }
 
-// Half a file can be a right one: here its second route is still to come.
-func TestAFileThatIsBeingWrittenIsNotTaken(t *testing.T) {
+// A half-written file can be valid: this one only lacks its second route.
+func TestAFileThatIsBeingWrittenIsNotApplied(t *testing.T) {
 	t.Parallel()
 	older := newServer(t)
 	half := table2(older.URL, older.URL, 0, "")
@@ -167,17 +167,17 @@ func TestAFileThatIsBeingWrittenIsNotTaken(t *testing.T) {
 		write(t, b.cfg.Routes, text)
 		seen = b.reload(t.Context(), seen)
 		if len(b.current.Load().routes) != 2 {
-			t.Fatalf("it was taken at first sight: %s", text)
+			t.Fatalf("it was applied after one reading: %s", text)
 		}
 	}
 	b.reload(t.Context(), seen)
 	if len(b.current.Load().routes) != 1 {
-		t.Error("it is not taken when it stays as it is")
+		t.Error("it is not applied when it stays the same")
 	}
 }
 
-// What is known about an upstream outlives a change of its weight, but not of its address.
-func TestHealthOutlivesAChange(t *testing.T) {
+// An upstream's health survives a change of its weight, but not of its address.
+func TestHealthSurvivesAChange(t *testing.T) {
 	t.Parallel()
 	older, newer := newServer(t), newServer(t)
 	newer.answersStatus(http.StatusBadGateway)
@@ -185,11 +185,11 @@ func TestHealthOutlivesAChange(t *testing.T) {
 	b.get(t, "/v1/things", sideHeader, "new")
 	b.replace(t, table2(older.URL, newer.URL, 99, ""))
 	if !b.health(t, "new").Ejected {
-		t.Error("a change of weight has healed it")
+		t.Error("a change of weight has reset its health")
 	}
 	other := newServer(t)
 	b.replace(t, table2(older.URL, other.URL, 99, fmt.Sprintln("# elsewhere")))
 	if b.health(t, "new").Ejected {
-		t.Error("another process pays for the old one")
+		t.Error("a new process has the health of the old one")
 	}
 }
