@@ -1,9 +1,9 @@
-// Package load places orders with a shop, as its customers do, and tells how long each of them waited. It knows the public HTTP API and
-// nothing behind it, so it runs against any base URL.
+// Package load places orders as customers do and measures how long each takes. It uses only the
+// public HTTP API, so it runs against any base URL.
 //
-// It promises that no slow answer hides another one. At a rate, an order's time counts from the moment at which it was due, not from when
-// somebody came round to sending it: a shop that stalls for a second has kept every customer of that second waiting, and each of them counts.
-// (Coordinated omission: Gil Tene, "How NOT to Measure Latency".)
+// It promises that no slow answer hides another one. At a rate, an order's time counts from when it
+// was due, not from when it was sent: a shop that stalls for a second delays every customer of that
+// second. (Coordinated omission: Gil Tene, "How NOT to Measure Latency".)
 package load
 
 import (
@@ -26,16 +26,16 @@ import (
 type Plan struct {
 	URL     string        // of the shop
 	Tokens  []string      // of customers, who order in turn
-	SKUs    []string      // what they order, in turn: two of them at a time, if there are two
-	Clients int           // who order at the same time: each sends its next order when it has its answer
-	Rate    int           // orders a second, whatever the answers do, from as many clients as that takes; 0 leaves the pace to Clients
+	SKUs    []string      // what they order, in turn: two at a time, if there are two
+	Clients int           // how many order at once, each waiting for its answer
+	Rate    int           // orders a second, whatever the answers do; 0 leaves the pace to Clients
 	For     time.Duration // how long
-	// Admit is asked before each order is sent, and may wait: for a limit on the orders that are under way, say. False ends the run.
-	// Everybody is admitted when it is nil.
+	// Admit, unless nil, is called before each order is sent. It may wait, to limit the orders that
+	// are under way, or return false to end the run.
 	Admit func() bool
 }
 
-// Order is what became of one order.
+// Order is the result of one order.
 type Order struct {
 	ID   string        // the shop's name for it; empty when it was refused
 	Due  time.Time     // when it was to be sent
@@ -46,14 +46,14 @@ type Order struct {
 // timeout is how long a client waits for one answer.
 const timeout = 20 * time.Second
 
-// Run places orders until the time is over or ctx ends, and waits for the answers that are then still to come. It tells done of each order in
-// the order of the answers, one at a time.
+// Run places orders until the time is over or ctx ends, and then waits for the answers under way.
+// It calls done for each order, one at a time, in the order of the answers.
 func (p Plan) Run(ctx context.Context, done func(Order)) error {
 	if len(p.Tokens) == 0 || len(p.SKUs) == 0 || p.Clients < 1 && p.Rate < 1 {
 		return errors.New("place orders: there must be a customer, a product, and a number of clients or a rate")
 	}
 	options := []func(*vegeta.Attacker){vegeta.Timeout(timeout)}
-	limit := time.Duration(0) // at a rate there is a last order, which is sent however late
+	limit := time.Duration(0) // at a rate pace ends the run, with its last order
 	if p.Rate == 0 {
 		options = append(options, vegeta.Workers(uint64(p.Clients)), vegeta.MaxWorkers(uint64(p.Clients)))
 		limit = p.For
@@ -75,7 +75,7 @@ func (p Plan) Run(ctx context.Context, done func(Order)) error {
 
 func (p Plan) interval() time.Duration { return time.Second / time.Duration(p.Rate) }
 
-// pace says when the next order is sent. At a rate that is a fixed time for each, so that what is late makes nothing after it late.
+// pace says when the next order is sent. At a rate, a late order does not delay the others.
 func (p Plan) pace(ctx context.Context) vegeta.Pacer {
 	return pacer(func(elapsed time.Duration, sent uint64) (wait time.Duration, stop bool) {
 		if ctx.Err() != nil || p.Admit != nil && !p.Admit() {
@@ -96,7 +96,7 @@ func (f pacer) Pace(elapsed time.Duration, sent uint64) (time.Duration, bool) {
 	return f(elapsed, sent)
 }
 
-// Rate is asked by vegeta's plots, which nobody draws here.
+// Rate is for vegeta's plots, which are not used.
 func (f pacer) Rate(time.Duration) float64 { return 0 }
 
 type line struct {
@@ -124,7 +124,7 @@ func (p Plan) target() vegeta.Targeter {
 	}
 }
 
-// lines are of different products, as a customer's are.
+// lines returns an order's lines, of different products.
 func (p Plan) lines(n int) []line {
 	lines := []line{{p.SKUs[n%len(p.SKUs)], 1}}
 	if len(p.SKUs) > 1 {
@@ -133,7 +133,7 @@ func (p Plan) lines(n int) []line {
 	return lines
 }
 
-// answered reads the order's id, which is the end of its address, or why there is none.
+// answered returns the order's id, the end of its address, or why there is none.
 func answered(hit *vegeta.Result) (id string, err error) {
 	if hit.Code == http.StatusCreated {
 		return path.Base(hit.Headers.Get("Location")), nil
@@ -142,8 +142,8 @@ func answered(hit *vegeta.Result) (id string, err error) {
 	if json.NewDecoder(bytes.NewReader(hit.Body)).Decode(&problem) == nil && problem.Title != "" {
 		return "", fmt.Errorf("%d %s: %s", hit.Code, problem.Title, problem.Detail)
 	}
-	if hit.Code == 0 {
-		return "", errors.New(hit.Error) // nobody answered
+	if hit.Code == 0 { // no answer
+		return "", errors.New(hit.Error)
 	}
 	return "", fmt.Errorf("%d %s", hit.Code, http.StatusText(int(hit.Code)))
 }

@@ -16,18 +16,18 @@ import (
 	"example.com/shop/load"
 )
 
-// shop answers like the shop, once it has waited.
+// shop is a fake shop that waits before it answers.
 type shop struct {
 	*httptest.Server
 	mu   sync.Mutex
-	keys map[string]string // who used them
+	keys map[string]string // the token by key
 	most int               // requests at the same time
 	now  int
 }
 
 type line struct{ SKU string }
 
-// different says that no two lines are of the same product.
+// different reports whether no two lines are of the same product.
 func different(lines []line) bool {
 	return len(lines) == 1 || len(lines) == 2 && lines[0] != lines[1]
 }
@@ -100,7 +100,7 @@ func TestClientsWaitForTheirAnswers(t *testing.T) {
 	}
 }
 
-// One answer that takes long does not keep the others from being sent, and who is sent late has waited since they were due.
+// A slow answer delays no other order, and a late order counts from when it was due.
 func TestAtARateEveryOrderCountsFromWhenItWasDue(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -110,7 +110,7 @@ func TestAtARateEveryOrderCountsFromWhenItWasDue(t *testing.T) {
 		}
 	})
 	plan := load.Plan{URL: s.URL, Tokens: []string{"a"}, SKUs: []string{"tea"}, Rate: 200, For: 300 * time.Millisecond}
-	// The clock of the run stands still for a while, as on a machine that is busy elsewhere.
+	// The run stalls for a while, as on a busy machine.
 	stalled := false
 	plan.Admit = func() bool {
 		if !stalled {
@@ -139,7 +139,7 @@ func TestAtARateEveryOrderCountsFromWhenItWasDue(t *testing.T) {
 	}
 }
 
-func TestItEndsWhenItIsTold(t *testing.T) {
+func TestRunEndsEarly(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, func(int) {})
 	ctx, stop := context.WithCancel(t.Context())
@@ -158,7 +158,7 @@ func TestItEndsWhenItIsTold(t *testing.T) {
 	}
 	plan.Tokens = nil
 	if err := plan.Run(t.Context(), func(load.Order) {}); err == nil {
-		t.Error("orders of nobody")
+		t.Error("it ran without a customer")
 	}
 }
 
@@ -175,7 +175,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// What answers is a shop that knows its customer, or it is said what else.
+// Check tells a shop that accepts the token from everything else.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -183,15 +183,15 @@ func TestCheck(t *testing.T) {
 		body string
 		want error // io.EOF stands for another one
 	}{
-		"a shop":             {http.StatusOK, `{"items":[],"next":null}`, nil},
-		"a token too old":    {http.StatusUnauthorized, `{"title":"Unauthorized"}`, load.ErrToken},
-		"a token of staff":   {http.StatusForbidden, `{"title":"Forbidden"}`, load.ErrToken},
-		"another API":        {http.StatusNotFound, `{}`, load.ErrNoShop},
-		"a page":             {http.StatusOK, `<html>Welcome</html>`, load.ErrNoShop},
-		"nothing":            {http.StatusOK, ``, load.ErrNoShop},
-		"JSON of all sorts":  {http.StatusOK, `{"status":"ok"}`, load.ErrNoShop},
-		"a list of all":      {http.StatusOK, `["ok"]`, load.ErrNoShop},
-		"a shop that is ill": {http.StatusServiceUnavailable, `{}`, io.EOF},
+		"a shop":            {http.StatusOK, `{"items":[],"next":null}`, nil},
+		"a token too old":   {http.StatusUnauthorized, `{"title":"Unauthorized"}`, load.ErrToken},
+		"a token of staff":  {http.StatusForbidden, `{"title":"Forbidden"}`, load.ErrToken},
+		"another API":       {http.StatusNotFound, `{}`, load.ErrNoShop},
+		"a page":            {http.StatusOK, `<html>Welcome</html>`, load.ErrNoShop},
+		"nothing":           {http.StatusOK, ``, load.ErrNoShop},
+		"JSON of all sorts": {http.StatusOK, `{"status":"ok"}`, load.ErrNoShop},
+		"a list of all":     {http.StatusOK, `["ok"]`, load.ErrNoShop},
+		"a failing shop":    {http.StatusServiceUnavailable, `{}`, io.EOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -212,7 +212,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Each product is restocked once, under a key of its own, whatever its name is.
+// Each product is restocked once, under a key of its own, whatever its SKU is.
 func TestRestock(t *testing.T) {
 	t.Parallel()
 	keys := map[string]bool{}

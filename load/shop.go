@@ -15,24 +15,24 @@ import (
 	"github.com/google/uuid"
 )
 
-// Shop asks what any customer can ask, and restocks if it may.
+// Shop is a client of the shop's API.
 type Shop struct {
 	URL   string
 	Token string // of a customer, or of staff for Restock
 }
 
-// What keeps a run from beginning, and whoever begins it can mend.
+// Errors that the user can fix before a run.
 var (
 	ErrNoShop  = errors.New("this is no shop")
 	ErrToken   = errors.New("the shop refuses the token")
 	ErrSoldOut = fmt.Errorf("no product of the shop has %d pieces on hand", enough)
 )
 
-// enough pieces of a product are on hand for a run not to sell it out at once.
+// enough is how many pieces must be on hand for a run not to sell out at once.
 const enough = 100
 
-// Check asks for the customer's orders, which only a shop has and only a customer may see. A shop that is ill is a shop still: its 5xx is
-// neither ErrNoShop nor ErrToken.
+// Check lists the customer's orders, which only a shop has and only a customer may see. A failing
+// shop is still a shop: its 5xx is neither ErrNoShop nor ErrToken.
 func (s Shop) Check(ctx context.Context) error {
 	var page struct{ Items []json.RawMessage }
 	err := s.ask(ctx, http.MethodGet, "/v1/orders?limit=1", nil, &page)
@@ -46,7 +46,7 @@ func (s Shop) Check(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("%w (%w)", ErrNoShop, err)
 	case page.Items == nil:
-		return fmt.Errorf("%w (it tells no orders)", ErrNoShop)
+		return fmt.Errorf("%w (it lists no orders)", ErrNoShop)
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ type product struct {
 	OnHand int64  `json:"on_hand"`
 }
 
-// products are those of the first page.
+// products returns the first page of products.
 func (s Shop) products(ctx context.Context) ([]product, error) {
 	var page struct{ Items []product }
 	if err := s.ask(ctx, http.MethodGet, "/v1/inventory/products?limit=100", nil, &page); err != nil {
@@ -68,7 +68,7 @@ func (s Shop) products(ctx context.Context) ([]product, error) {
 	return page.Items, nil
 }
 
-// SKUs are products that can be ordered in numbers. Its error is ErrSoldOut if there are others only.
+// SKUs returns the products with enough pieces on hand. It returns ErrSoldOut if there are none.
 func (s Shop) SKUs(ctx context.Context) (skus []string, err error) {
 	products, err := s.products(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s Shop) SKUs(ctx context.Context) (skus []string, err error) {
 	return skus, nil
 }
 
-// Restock adds so many pieces to each product that SKUs chooses from, and returns how many products these are.
+// Restock adds pieces to each product of the first page, and returns how many products these are.
 func (s Shop) Restock(ctx context.Context, pieces int) (restocked int, err error) {
 	products, err := s.products(ctx)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s Shop) Restock(ctx context.Context, pieces int) (restocked int, err error
 	return restocked, nil
 }
 
-// Follow asks for the order again and again, with the pause in between, until it has ended, and returns how: confirmed or cancelled.
+// Follow polls the order until it has ended, and returns its status: confirmed or cancelled.
 func (s Shop) Follow(ctx context.Context, id string, pause time.Duration) (status string, err error) {
 	for {
 		var order struct{ Status string }
@@ -129,7 +129,7 @@ func (e statusError) Error() string { return e.asked + ": " + e.status }
 
 var client = &http.Client{Timeout: timeout}
 
-// ask sends one request, with the body as JSON unless it is nil, under a key of its own if it changes something.
+// ask sends one request, with the body as JSON unless it is nil, and a new key unless it is a GET.
 func (s Shop) ask(ctx context.Context, method, path string, body, answer any) error {
 	var sent bytes.Buffer
 	if body != nil {

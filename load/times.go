@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// Times are how long each of many things took. All are kept: an average of percentiles, or a histogram's rounding, would hide the worst.
+// Times are measured durations. All are kept: an average of percentiles, or a histogram's rounding,
+// would hide the worst.
 type Times []time.Duration
 
-// At is the time that so many percent of them did not exceed, by the nearest rank; 0 if there are none.
+// At returns the percentile by the nearest rank, 0 without any times.
 func (t Times) At(percent float64) time.Duration {
 	if len(t) == 0 {
 		return 0
