@@ -5,7 +5,7 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// config is everything that serving can be told, and comes from the environment alone.
+// config is all settings of the verb serve.
 type config struct {
 	// The connection on the runtime role inventory_rt.
 	DatabaseURL string `env:"INVENTORY_DATABASE_URL,required,notEmpty"`
@@ -14,7 +14,7 @@ type config struct {
 	Module  inventory.Config
 }
 
-// migrateConfig is what migrating needs: the role inventory_migrate, which serving never sees.
+// migrateConfig is all settings of the verb migrate: a connection on the role inventory_migrate.
 type migrateConfig struct {
 	URL string `env:"INVENTORY_MIGRATE_URL,required,notEmpty"`
 }

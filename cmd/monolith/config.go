@@ -14,17 +14,17 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// modules are all that the monolith can serve.
+// modules are the modules that the monolith can serve.
 var modules = []string{"orders", "inventory", "payments", "notifications"}
 
-// Selection says which modules this process serves and consumes for, so that an extraction can be taken back by configuration.
+// Selection says which modules this process serves: an extraction is a matter of configuration.
 type Selection struct {
 	Modules []string `env:"MODULES" envDefault:"orders,inventory,payments,notifications"`
 }
 
 func (s Selection) serves(module string) bool { return slices.Contains(s.Modules, module) }
 
-// Validate refuses modules that there are not, and a list that looks longer than it is.
+// Validate refuses unknown modules, duplicates and an empty list.
 func (s Selection) Validate() error {
 	for i, m := range s.Modules {
 		if !slices.Contains(modules, m) {
@@ -40,7 +40,7 @@ func (s Selection) Validate() error {
 	return nil
 }
 
-// require refuses to begin without the setting <MODULE>_<what> of a module that is served.
+// require returns an error if a served module has no setting <MODULE>_<what>.
 func (s Selection) require(what string, settings map[string]string) error {
 	for _, m := range s.Modules {
 		if settings[m] == "" {
@@ -50,7 +50,7 @@ func (s Selection) require(what string, settings map[string]string) error {
 	return nil
 }
 
-// config is everything that serving can be told, and comes from the environment alone.
+// config is all settings of the verb serve.
 type config struct {
 	Selection
 	// memory when this process serves every module, nats in any other mix.
@@ -60,7 +60,7 @@ type config struct {
 	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
 	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
 	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
-	// Where inventory is asked when this process does not serve it: the façade.
+	// The façade, to call inventory when this process does not serve it.
 	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
 
 	Service service.Config
@@ -72,7 +72,7 @@ type config struct {
 	Notifications notifications.Config
 }
 
-// Validate refuses a process that could not reach its modules' data, or the other modules.
+// Validate refuses a process that could not reach its modules' data or the other modules.
 func (c config) Validate() error {
 	if c.Bus == service.Memory && len(c.Modules) < len(modules) {
 		return errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them")
@@ -86,7 +86,7 @@ func (c config) Validate() error {
 	})
 }
 
-// migrateConfig is what migrating needs: the roles <module>_migrate, which serving never sees.
+// migrateConfig is all settings of the verb migrate: connections on the roles <module>_migrate.
 type migrateConfig struct {
 	Selection
 	OrdersMigrateURL        string `env:"ORDERS_MIGRATE_URL"`

@@ -16,7 +16,7 @@ func TestConfig(t *testing.T) {
 		"all on memory":                {"orders,inventory,payments,notifications", "memory", "", ""},
 		"some on nats":                 {"inventory,payments", "nats", "", ""},
 		"orders apart from inventory":  {"orders,payments", "nats", "token", ""},
-		"nobody to quote to it":        {"orders,payments", "nats", "", "SERVICE_TOKEN"},
+		"orders without a token":       {"orders,payments", "nats", "", "SERVICE_TOKEN"},
 		"some on memory":               {"orders,inventory,payments", "memory", "", "BUS"},
 		"one twice, and one forgotten": {"orders,inventory,payments,payments", "memory", "", "MODULES names payments twice"},
 		"one that there is not":        {"orders,stock", "nats", "token", "MODULES"},

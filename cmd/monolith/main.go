@@ -1,4 +1,4 @@
-// Command monolith runs all modules in one process, or those that MODULES names.
+// Command monolith runs all modules in one process, or those in MODULES.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	)
 }
 
-// serve is the composition root: which modules there are, and what each of them is given.
+// serve is the composition root: it opens and connects the modules.
 func serve(ctx context.Context, _ []string) error {
 	cfg, err := process.Config[config]()
 	if err != nil {
@@ -52,7 +52,7 @@ func serve(ctx context.Context, _ []string) error {
 		if err := s.Serve(ctx, db, m); err != nil {
 			return err
 		}
-		stock = m // the same question, without the network
+		stock = m // without the network
 	}
 	if cfg.serves("orders") {
 		db, err := s.Database(ctx, "orders", cfg.OrdersDatabaseURL, ordersmigrations.FS)
@@ -87,7 +87,7 @@ func serve(ctx context.Context, _ []string) error {
 	return s.Run(ctx)
 }
 
-// migrate brings the schemas up to date side by side; any number of replicas may do it at once.
+// migrate migrates all schemas concurrently; any number of replicas may do it at once.
 func migrate(ctx context.Context, _ []string) error {
 	cfg, err := process.Config[migrateConfig]()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// config is everything that serving can be told, and comes from the environment alone.
+// config is all settings of the verb serve.
 type config struct {
 	// The connection on the runtime role notifications_rt.
 	DatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL,required,notEmpty"`
@@ -14,7 +14,8 @@ type config struct {
 	Module  notifications.Config
 }
 
-// migrateConfig is what migrating needs: the role notifications_migrate, which serving never sees.
+// migrateConfig is all settings of the verb migrate: a connection on the role
+// notifications_migrate.
 type migrateConfig struct {
 	URL string `env:"NOTIFICATIONS_MIGRATE_URL,required,notEmpty"`
 }

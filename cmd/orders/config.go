@@ -8,11 +8,11 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// config is everything that serving can be told, and comes from the environment alone.
+// config is all settings of the verb serve.
 type config struct {
 	// The connection on the runtime role orders_rt.
 	DatabaseURL string `env:"ORDERS_DATABASE_URL,required,notEmpty"`
-	// Where inventory is asked for quotes: the façade.
+	// The façade, to get quotes from inventory.
 	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
 
 	Service service.Config
@@ -20,7 +20,7 @@ type config struct {
 	Module  orders.Config
 }
 
-// Validate refuses a process that could take no order.
+// Validate refuses a process that could accept no order.
 func (c config) Validate() error {
 	if c.Client.Token == "" {
 		return errors.New("SERVICE_TOKEN is not set: inventory quotes no prices without it")
@@ -28,7 +28,7 @@ func (c config) Validate() error {
 	return nil
 }
 
-// migrateConfig is what migrating needs: the role orders_migrate, which serving never sees.
+// migrateConfig is all settings of the verb migrate: a connection on the role orders_migrate.
 type migrateConfig struct {
 	URL string `env:"ORDERS_MIGRATE_URL,required,notEmpty"`
 }

@@ -8,7 +8,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Without a token it would start, be ready, and refuse every order.
+// Without a token it would start, become ready, and refuse every order.
 func TestConfigNeedsAToken(t *testing.T) {
 	t.Setenv("ORDERS_DATABASE_URL", "postgres://localhost/shop")
 	t.Setenv("SERVICE_TOKEN", "")

@@ -5,7 +5,7 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// config is everything that serving can be told, and comes from the environment alone.
+// config is all settings of the verb serve.
 type config struct {
 	// The connection on the runtime role payments_rt.
 	DatabaseURL string `env:"PAYMENTS_DATABASE_URL,required,notEmpty"`
@@ -14,7 +14,7 @@ type config struct {
 	Module  payments.Config
 }
 
-// migrateConfig is what migrating needs: the role payments_migrate, which serving never sees.
+// migrateConfig is all settings of the verb migrate: a connection on the role payments_migrate.
 type migrateConfig struct {
 	URL string `env:"PAYMENTS_MIGRATE_URL,required,notEmpty"`
 }

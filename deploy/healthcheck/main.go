@@ -1,11 +1,11 @@
-// Command healthcheck asks a container's own process how it is, since an image from scratch has no curl:
+// Command healthcheck checks addresses, since an image from scratch has no curl:
 //
 //	healthcheck http://127.0.0.1:8081/readyz     wants 200
 //	healthcheck tcp://127.0.0.1:4222             wants a connection
 //
-// Of several addresses it wants all.
+// It fails unless all addresses answer so.
 //
-// It is a program of its own, and no verb of seam, so that no production image holds the development kit.
+// It is not a verb of seam, so that production images do not contain the development kit.
 package main
 
 import (
@@ -41,7 +41,7 @@ func check(address string) error {
 		}
 		return conn.Close()
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil) //nolint:gosec // asking what it is told to is its purpose
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil) //nolint:gosec // its purpose
 	if err != nil {
 		return err
 	}
