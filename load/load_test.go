@@ -175,7 +175,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// Check tells a shop that accepts the token from everything else.
+// Check distinguishes a shop that accepts the token from everything else.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -22,19 +22,19 @@ the first hundred, as staff, and says so. Ctrl-C ends the run and shows what it 
 After --for, it waits half a minute at most for what is still to come.`
 
 const (
-	// mostClients is more than one machine can play well, and less than what takes all its ports.
+	// mostClients is more than one machine simulates well, and fewer than its ports.
 	mostClients = 10000
-	// restockBy is what one request may add, and lasts for hours.
+	// restockBy is the most that one request may add.
 	restockBy = 1_000_000
 )
 
-// runBench is make bench's load for any shop, and nothing to compare with.
+// runBench measures any shop under the load of make bench.
 func runBench(ctx context.Context, args []string) error {
 	plan, token, err := readBench(args)
 	if err != nil {
 		return err
 	}
-	var key *tokens.Key // none if the customer's token is given: then nobody said that we may be staff
+	var key *tokens.Key // nil if a token is given: then there is no staff token either
 	if token == "" {
 		if key, err = developmentKey(); err != nil {
 			return fmt.Errorf("%w, or give a --token", err)
@@ -52,7 +52,7 @@ func runBench(ctx context.Context, args []string) error {
 	return placeAndShow(ctx, plan, shop)
 }
 
-// readBench reads the plan from the command line, without what only the shop knows, and the token if there is one.
+// readBench reads the plan, without tokens and SKUs, and the token from the command line.
 func readBench(args []string) (plan load.Plan, token string, err error) {
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.IntVar(&plan.Clients, "clients", 8, "how many order at the same time, unless there is a rate")
@@ -96,7 +96,7 @@ func readBench(args []string) (plan load.Plan, token string, err error) {
 	return plan, token, nil
 }
 
-// checkShop says what is wrong with the URL or the token before thousands of orders say it.
+// checkShop checks the URL and the token before the run.
 func checkShop(ctx context.Context, shop load.Shop, minted bool) error {
 	err := shop.Check(ctx)
 	_, silent := errors.AsType[*url.Error](err)
@@ -115,7 +115,7 @@ func checkShop(ctx context.Context, shop load.Shop, minted bool) error {
 	return fmt.Errorf("ask the shop for orders: %w", err)
 }
 
-// findStock finds what can be ordered. If everything is sold out it restocks, when it has the key to make staff's token with.
+// findStock returns the SKUs to order. If all are sold out and it has the key, it restocks.
 func findStock(ctx context.Context, shop load.Shop, key *tokens.Key) (skus []string, err error) {
 	skus, err = shop.SKUs(ctx)
 	soldOut := errors.Is(err, load.ErrSoldOut)

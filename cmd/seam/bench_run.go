@@ -12,41 +12,41 @@ import (
 	"example.com/shop/load"
 )
 
-// followPause is the pause between two questions about the order that is followed: its time is too long by up to that, and the shop has
-// 200 requests a second more at the most.
+// followPause is how often the followed order is polled. Its time is too long by up to that, and
+// the shop gets at most 200 requests a second more.
 const followPause = 5 * time.Millisecond
 
-// After a run, orders that were due are sent for so long at the most, and the one that is followed has so long to end.
+// How long after a run due orders are sent, and how long the followed one may take to end.
 const (
 	sendUntil   = 5 * time.Second
 	followUntil = 30 * time.Second
 )
 
 const (
-	// hopeless is how long every order may be refused before the run ends: a shop that is down is not helped by more of them.
+	// hopeless is how long every order may be refused before the run ends.
 	hopeless = 2 * time.Second
-	// quiet is how long a person waits without being told for what.
+	// quiet is how long the run may wait before it says for what.
 	quiet = 2 * time.Second
 )
 
-// measured is what a run has come to so far. The follower and the clock read it while it goes on.
+// measured has the results so far, for concurrent use.
 type measured struct {
 	mu        sync.Mutex
 	placed    load.Times
 	refused   int
 	refusal   error     // the last one
-	since     time.Time // the first refusal after the last order that was placed; zero if there is none
-	hopeless  bool      // nothing but refusals, for too long
+	since     time.Time // the first refusal after the last placed order; zero if there is none
+	hopeless  bool      // only refusals, for too long
 	confirmed load.Times
 	cancelled int
 	lost      int   // of those followed
 	loss      error // the last one
 }
 
-// placeAndShow places the orders, tells every second how far it has come, and shows everything at the end.
+// placeAndShow places the orders, prints progress every second, and all results at the end.
 func placeAndShow(ctx context.Context, plan load.Plan, shop load.Shop) error {
 	m := &measured{}
-	newest := make(chan load.Order) // unbuffered: an order that had to wait for its follower would seem to have taken longer
+	newest := make(chan load.Order) // unbuffered: waiting for the follower would add to its time
 	ended := make(chan struct{})
 	following, giveUp := context.WithTimeout(ctx, plan.For+followUntil)
 	defer giveUp()
@@ -54,13 +54,13 @@ func placeAndShow(ctx context.Context, plan load.Plan, shop load.Shop) error {
 	defer stop()
 	due, done := context.WithTimeout(sending, plan.For)
 	defer done()
-	var follower, teller sync.WaitGroup
+	var follower, reporter sync.WaitGroup
 	follower.Go(func() { m.follow(following, shop, newest) })
 	began := time.Now()
-	teller.Go(func() { m.progress(began, due.Done(), ended) })
+	reporter.Go(func() { m.progress(began, due.Done(), ended) })
 	err := plan.Run(sending, func(o load.Order) {
 		m.add(o)
-		if m.hopeless { // only add writes it, here
+		if m.hopeless { // only add writes it, in this goroutine
 			stop()
 			giveUp()
 		}
@@ -75,7 +75,7 @@ func placeAndShow(ctx context.Context, plan load.Plan, shop load.Shop) error {
 	close(newest)
 	follower.Wait()
 	close(ended)
-	teller.Wait()
+	reporter.Wait()
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (m *measured) add(o load.Order) {
 	m.placed = append(m.placed, o.Took)
 }
 
-// follow follows one order after the other. An order that is not settled when the run is interrupted does not count.
+// follow follows one order at a time. One that an interrupt cuts off does not count.
 func (m *measured) follow(ctx context.Context, shop load.Shop, newest <-chan load.Order) {
 	for o := range newest {
 		status, err := shop.Follow(ctx, o.ID, followPause)
@@ -120,7 +120,7 @@ func (m *measured) follow(ctx context.Context, shop load.Shop, newest <-chan loa
 	}
 }
 
-// progress tells every second how far it has come, while orders are due. After that it says once that it waits, if it does.
+// progress prints a line every second while orders are due, and then once what it waits for.
 func (m *measured) progress(began time.Time, over, ended <-chan struct{}) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -158,7 +158,7 @@ func (m *measured) show(took time.Duration) error {
 		return err
 	}
 	if m.cancelled > 0 {
-		fmt.Printf("%d of those followed were cancelled; when the stock is gone, they all are\n", m.cancelled)
+		fmt.Printf("%d of those followed were cancelled; when the stock runs out, all are\n", m.cancelled)
 	}
 	if m.lost > 0 {
 		fmt.Printf("%d of those followed were not seen to end, the last because of: %v\n", m.lost, m.loss)
@@ -176,7 +176,7 @@ func (m *measured) show(took time.Duration) error {
 	return nil
 }
 
-// at is a percentile, or "-" where there is none: the worst of fewer than a hundred is no p99.
+// at returns a percentile, or "-" if there is none: fewer than a hundred have no p99.
 func at(t load.Times, percent float64) string {
 	if len(t) == 0 || percent == 99 && len(t) < 100 {
 		return "-"
@@ -184,7 +184,7 @@ func at(t load.Times, percent float64) string {
 	return short(t.At(percent))
 }
 
-// short is a time to three digits or so.
+// short rounds a time for printing.
 func short(d time.Duration) string {
 	if d < time.Second {
 		return d.Round(10 * time.Microsecond).String()

@@ -21,7 +21,7 @@ import (
 	"example.com/shop/platform/devkit/tokens"
 )
 
-// playShop is a shop whose answers are the test's: a code and a body for each method and path, and 404 for all others.
+// playShop starts a fake shop with an answer for each method and path, and 404 for all others.
 func playShop(t *testing.T, answers map[string]func(r *http.Request) (code int, body string)) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func always(code int, body string) func(*http.Request) (int, string) {
 
 const aPage = `{"items":[{"sku":"tea","on_hand":1000}],"next":null}`
 
-// What cannot become a run is said in one line, and no order is sent.
+// An error before the run is one line, and no order is sent.
 func TestBenchAsksFirst(t *testing.T) {
 	t.Parallel()
 	key, err := tokens.LoadOrCreate(filepath.Join(state(t), "key.pem"))
@@ -68,7 +68,7 @@ func TestBenchAsksFirst(t *testing.T) {
 		"another server":      {http.StatusNotFound, `{}`, aPage, 2, "this is no shop (GET /v1/orders?limit=1: 404 Not Found): name the URL of one"},
 		"a page":              {http.StatusOK, `<html>`, aPage, 2, "this is no shop"},
 		"another API":         {http.StatusOK, `{"orders":[]}`, aPage, 2, "this is no shop"},
-		"a shop that is ill":  {http.StatusServiceUnavailable, `{}`, aPage, 1, "ask the shop for orders: GET /v1/orders?limit=1: 503"},
+		"a failing shop":      {http.StatusServiceUnavailable, `{}`, aPage, 1, "ask the shop for orders: GET /v1/orders?limit=1: 503"},
 		"nothing to order": {http.StatusOK, aPage, `{"items":[{"sku":"tea","on_hand":99}]}`, 2,
 			"no product of the shop has 100 pieces on hand: restock some, as staff, with POST /v1/inventory/products/{sku}/restock"},
 	} {
@@ -90,7 +90,7 @@ func TestBenchAsksFirst(t *testing.T) {
 	}
 }
 
-// Whoever has the key is staff, too. The fake shop sells nothing before it was restocked.
+// With the key seam bench is staff, too. The fake shop sells nothing before it was restocked.
 func TestBenchRestocks(t *testing.T) {
 	t.Parallel()
 	dir := state(t)
@@ -140,7 +140,7 @@ func TestBenchRestocks(t *testing.T) {
 	if said, code := bench(); code != 0 || said != "" || onHand.Load() != 1_000_000 {
 		t.Errorf("with stock: exit code %d, said %q, %d on hand", code, said, onHand.Load())
 	}
-	refuse.Store(true) // the key that is here is not its own
+	refuse.Store(true) // another shop's key
 	if said, code := bench(); code != 2 || !strings.Contains(said, "give a --token of one of its customers") || strings.Count(said, "\n") != 1 {
 		t.Errorf("of another shop: exit code %d, said %q", code, said)
 	}
@@ -168,7 +168,7 @@ func TestBenchEndsAtADeadShop(t *testing.T) {
 	}
 }
 
-// One order in between keeps the run going.
+// One placed order in between keeps the run going.
 func TestHopeless(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
@@ -227,12 +227,12 @@ func TestAt(t *testing.T) {
 	}
 }
 
-// It says what it waits for, where it would be silent until the order that is followed ends.
+// It prints what it waits for before it goes quiet.
 func TestBenchSaysThatItWaits(t *testing.T) {
 	t.Parallel()
 	url := fakeShop(t, http.StatusOK, `{"status":"placed"}`)
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms", "--token", "x", url)
-	told, err := command.StderrPipe()
+	stderr, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestBenchSaysThatItWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	lines := bufio.NewScanner(told)
+	lines := bufio.NewScanner(stderr)
 	want := "no more orders; waiting for answers, or for the order that is followed to end, 28s at most"
 	if !lines.Scan() || lines.Text() != want || time.Since(began) < quiet {
 		t.Errorf("after %s it said %q", time.Since(began), lines.Text())

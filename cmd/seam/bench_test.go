@@ -25,12 +25,12 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		"two URLs":             {[]string{"http://one", "http://two"}, "name one URL"},
 		"no scheme":            {[]string{"localhost:8080"}, "name one URL"},
 		"no place for a path":  {[]string{"http://one?"}, "name one URL"},
-		"a pace and a crowd":   {[]string{"--rate", "5", "--clients", "5", "http://one"}, "say --clients or --rate, not both"},
-		"fewer than none":      {[]string{"--clients", "-1", "http://one"}, "--clients must be 1 or more"},
-		"nobody":               {[]string{"--clients", "0", "http://one"}, "--clients must be 1 or more"},
-		"a city":               {[]string{"--clients", "10001", "http://one"}, "--clients must be 10000 or fewer"},
-		"no pace":              {[]string{"--rate", "0", "http://one"}, "--rate must be 1 order a second or more"},
-		"a pace backwards":     {[]string{"--rate", "-1", "http://one"}, "--rate must be 1 order a second or more"},
+		"a rate and clients":   {[]string{"--rate", "5", "--clients", "5", "http://one"}, "say --clients or --rate, not both"},
+		"negative clients":     {[]string{"--clients", "-1", "http://one"}, "--clients must be 1 or more"},
+		"no clients":           {[]string{"--clients", "0", "http://one"}, "--clients must be 1 or more"},
+		"too many clients":     {[]string{"--clients", "10001", "http://one"}, "--clients must be 10000 or fewer"},
+		"no rate":              {[]string{"--rate", "0", "http://one"}, "--rate must be 1 order a second or more"},
+		"a negative rate":      {[]string{"--rate", "-1", "http://one"}, "--rate must be 1 order a second or more"},
 		"five of what":         {[]string{"--for", "5", "http://one"}, "say a number and its unit, as in 500ms, 5s"},
 		"no time":              {[]string{"--for", "0s", "http://one"}, "--for must be longer"},
 		"no key to sign with":  {[]string{"http://one"}, "run seam up first, or give a --token"},
@@ -46,7 +46,7 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	}
 }
 
-func TestBenchOfNobody(t *testing.T) {
+func TestBenchWithoutAShop(t *testing.T) {
 	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,7 +59,7 @@ func TestBenchOfNobody(t *testing.T) {
 	}
 }
 
-// fakeShop takes every order. Whoever asks what became of one gets this code and body.
+// fakeShop accepts every order. It answers reads of one with this code and body.
 func fakeShop(t *testing.T, code int, body string) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,14 +9,14 @@ import (
 	"example.com/shop/platform/devkit/broker"
 )
 
-// runBroker runs a NATS broker in this process. seam starts itself with this verb, so that the broker can be killed alone.
+// runBroker runs a NATS broker. seam up starts it as a process of its own.
 func runBroker(ctx context.Context, args []string) error {
 	s, err := readSettings()
 	if err != nil {
 		return err
 	}
 	set := flag.NewFlagSet("broker", flag.ContinueOnError)
-	host := set.String("host", "127.0.0.1", "the address that it listens on; it asks nobody for a password")
+	host := set.String("host", "127.0.0.1", "the address that it listens on; there is no password")
 	port := set.Int("port", 4222, "the port that it listens on")
 	store := set.String("store", filepath.Join(s.State, "broker"), "the folder that it keeps messages and positions in")
 	if err := parseOnly(set, "seam broker runs a NATS broker with JetStream that syncs each message to disk; Ctrl-C stops it.", args); err != nil {

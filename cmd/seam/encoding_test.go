@@ -12,9 +12,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// A server whose own encoding is another gets a database in UTF8 all the same. One that is there
-// already cannot be changed, and is refused before anything is made in it, by setup and by what
-// would serve.
+// On a server with another encoding the new database is UTF8. An existing one cannot be changed,
+// and is refused before anything is created in it, by setup, migrate and serve.
 func TestOnlyUTF8(t *testing.T) {
 	t.Parallel()
 	if !pgserver.Installed() {

@@ -58,10 +58,10 @@ func makeEnv(_ context.Context, args []string) error {
 	return writeEnv(*path, text)
 }
 
-// plain is what stands for itself in a URL, to a shell and to Compose.
+// plain matches text that needs no quoting in a URL, in a shell and in Compose.
 var plain = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
-// composePassword is a kept password with which the compose files work: they write it into URLs.
+// composePassword returns a kept password, if the compose files can write it into URLs.
 func composePassword(state, name string) (string, error) {
 	password, err := topology.Password(state, name)
 	if err == nil && !plain.MatchString(password) {
@@ -72,16 +72,16 @@ func composePassword(state, name string) (string, error) {
 }
 
 var (
-	// replaced is a line that sets what seam env sets, and what it sets it to.
+	// replaced matches a line that sets what seam env sets, with the value.
 	replaced = regexp.MustCompile(`^\s*(?:export\s+)?(AUTH_PUBLIC_KEY|SERVICE_TOKEN|POSTGRES_PASSWORD|SEAM_ROLE_PASSWORD)\s*=(.*)`)
-	// whole is a value that does not go on in the next line.
+	// whole matches a value that ends on its line.
 	whole = regexp.MustCompile(`^([^'"\\]|\\.|'[^']*'|"([^"\\]|\\.)*")*$`)
 )
 
-// writeEnv replaces the lines of the file that set the same names. A new file takes its place, so
-// that a program that has the old one open reads nothing of it.
+// writeEnv replaces the lines of the file that set the same names. It writes a new file, so that a
+// program that has the old one open cannot read the new text.
 func writeEnv(path, text string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600) //nolint:gosec // the operator names it
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600) //nolint:gosec // operator's file
 	if err != nil {
 		return process.Usage(err)
 	}

@@ -19,11 +19,11 @@ import (
 	"example.com/shop/topology"
 )
 
-// names are what seam env sets.
+// names are the settings that seam env writes.
 var names = []string{"AUTH_PUBLIC_KEY", "SERVICE_TOKEN", "POSTGRES_PASSWORD", "SEAM_ROLE_PASSWORD"}
 
-// writeEnvFile has seam write the settings over a file that others can read, and which has another
-// setting, without an end of line.
+// writeEnvFile has seam write the settings to a file that others can read, and that ends with
+// another setting without an end of line.
 func writeEnvFile(t *testing.T, state string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), ".env")
@@ -47,8 +47,7 @@ func writeEnvFile(t *testing.T, state string) (path string) {
 	return path
 }
 
-// What seam env writes means the same to a shell and to Compose, also when SEAM_STATE keeps a
-// password that a person has chosen.
+// A shell and Compose read the same from the file, also with a password that a person has chosen.
 func TestEnvIsReadAlike(t *testing.T) {
 	t.Parallel()
 	dir := state(t)
@@ -75,7 +74,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 		t.Log("docker-compose is not installed, so sh alone reads the file")
 	}
 	for name, reader := range readers {
-		command := exec.CommandContext(t.Context(), reader[0], reader[1:]...) //nolint:gosec // as above
+		command := exec.CommandContext(t.Context(), reader[0], reader[1:]...) //nolint:gosec
 		command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/root"}
 		printed, err := command.Output()
 		if err != nil {
@@ -99,7 +98,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 	}
 }
 
-// seam env --write changes a regular file, and refuses whatever else the path names.
+// seam env --write writes a regular file, and refuses anything else.
 func TestEnvWritesToAFileAlone(t *testing.T) {
 	t.Parallel()
 	dir, folder := state(t), t.TempDir()
@@ -130,7 +129,7 @@ func TestEnvWritesToAFileAlone(t *testing.T) {
 	}
 }
 
-// What seam env replaces is gone, however it was written, and nothing else is.
+// seam env replaces its own lines, however they are written, and no others.
 func TestEnvReplacesItsOwnLines(t *testing.T) {
 	t.Parallel()
 	dir, path := state(t), filepath.Join(t.TempDir(), ".env")
@@ -158,7 +157,7 @@ func TestEnvReplacesItsOwnLines(t *testing.T) {
 	}
 }
 
-// composeOf is a file for Compose that asks for all settings of an .env file beside it.
+// composeOf writes a Compose file that uses all settings of an .env file beside it.
 func composeOf(t *testing.T) string {
 	t.Helper()
 	text := "version: '3'\nservices:\n  x:\n    image: x\n    environment:\n"
@@ -172,7 +171,7 @@ func composeOf(t *testing.T) string {
 	return path
 }
 
-// A shop that a shell starts with these settings believes the tokens of seam token.
+// A shop that a shell starts with these settings accepts tokens of the key.
 func TestAShopStartsFromAnEnvFile(t *testing.T) {
 	t.Parallel()
 	dir := state(t)

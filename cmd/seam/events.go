@@ -21,13 +21,13 @@ import (
 )
 
 const aboutEvents = `seam events lag                    what waits in each module: unpublished events, failed ones, dead letters
-seam events dead                   the dead letters, and why they died
-seam events redrive ID… | --all    give dead letters all their attempts again
-seam events replay --since 2h      tell again what was published since then
+seam events dead                   the dead letters, and their reasons
+seam events redrive ID… | --all    retry dead letters
+seam events replay --since 2h      replay the events that were written since then
 seam events bus [memory|nats]      which bus the events travel on; with a name, record another one
 It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
 
-// runEvents is for those who operate the shop. It talks to no process of it: everything that delivery knows is in the schemas.
+// runEvents shows and changes the state of delivery, all of which is in the schemas.
 func runEvents(ctx context.Context, args []string) error {
 	verbs := map[string]func(context.Context, []string) error{
 		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive, "replay": eventsReplay, "bus": eventsBus,
@@ -48,14 +48,14 @@ func runVerb(
 	return process.Usage(fmt.Errorf("say %s; seam %s --help explains them", say, command))
 }
 
-// operatorSettings are what seam events and seam jobs read.
+// operatorSettings are the settings of seam events and seam jobs.
 type operatorSettings struct {
-	// One connection for each module, on its runtime role <module>_rt. Modules whose connection is not set are not asked.
+	// A connection for each module, on its role <module>_rt. Modules without one are left out.
 	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL"`
 	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
 	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
 	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
-	// The windows of delivery, as the shop's processes have them: a replay reaches back as far as they keep events.
+	// The same as the processes': a replay reaches back as far as they keep events.
 	Events events.Config
 }
 
@@ -66,7 +66,7 @@ func (s operatorSettings) urls() map[string]string {
 	}
 }
 
-// operatorCall is what all verbs of seam events and seam jobs take, beside the flags of their own.
+// operatorCall has the flags and settings that all verbs of seam events and seam jobs share.
 type operatorCall struct {
 	*flag.FlagSet
 	json    bool
@@ -82,7 +82,7 @@ func newCall(name string) *operatorCall {
 	return c
 }
 
-// read takes flags before, between and after at most so many words, and the settings.
+// read parses the flags, at most mostWords words, and the settings.
 func (c *operatorCall) read(about string, args []string, mostWords int) (err error) {
 	if c.words, err = parseAnywhere(c.FlagSet, about, args); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (c *operatorCall) read(about string, args []string, mostWords int) (err err
 	return err
 }
 
-// readList is read for a verb that lists, with the flag that says how much.
+// readList is read for a verb that lists, with the flag --limit.
 func (c *operatorCall) readList(about string, args []string) (limit int, err error) {
 	c.IntVar(&limit, "limit", 20, "list at most so many of each module")
 	if err := c.read(about, args, 0); err != nil {
@@ -106,7 +106,7 @@ func (c *operatorCall) readList(about string, args []string) (limit int, err err
 	return limit, nil
 }
 
-// selected are the modules to ask. Those left out for want of a setting are told, or nobody would miss their dead letters.
+// selected returns the modules to ask, and prints those that are left out for lack of a setting.
 func (c *operatorCall) selected() (selected []string, err error) {
 	wanted := topology.Modules
 	if c.modules != "" {
@@ -135,14 +135,14 @@ func (c *operatorCall) selected() (selected []string, err error) {
 
 func setting(module string) string { return strings.ToUpper(module) + "_DATABASE_URL" }
 
-// schema is a module's part of the database as its runtime role sees it. No verb ever asks one about another.
+// schema is a module's schema, on its runtime role.
 type schema struct {
 	module string
 	pool   *pgxpool.Pool
 }
 
-// open connects to the selected modules. What it returns besides an error can be used, and is for a verb that only reads: in an outage
-// the modules that can be reached are what one wants to know about. A verb that changes something begins only when all can be.
+// open connects to the selected modules. With an error it still returns those that can be reached,
+// which is enough for a verb that only reads.
 func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll func(), err error) {
 	closeAll = func() {
 		for _, s := range schemas {
@@ -154,7 +154,7 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 		return nil, closeAll, err
 	}
 	schemas, err = forEach(selected, func(m string) (schema, error) {
-		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, c.urls()[m], 2) // one for the work, one to watch it
+		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, c.urls()[m], 2)
 		if down, ok := errors.AsType[*pgconn.ConnectError](err); ok && ctx.Err() == nil {
 			err = fmt.Errorf("%s; start it, or correct its address", strings.Join(strings.Fields(down.Error()), " "))
 		}
@@ -166,7 +166,7 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 	return schemas, closeAll, err
 }
 
-// report asks the selected modules, and shows the answers of those that can be reached.
+// report asks the selected modules, and prints the answers of those that can be reached.
 func report[T any](ctx context.Context, c *operatorCall, ask func(schema) (T, error), write func(table *tabwriter.Writer, all []T)) error {
 	schemas, closeAll, unreachable := c.open(ctx)
 	defer closeAll()
@@ -178,7 +178,7 @@ func report[T any](ctx context.Context, c *operatorCall, ask func(schema) (T, er
 	return both(both(unreachable, err), shown)
 }
 
-// forEach asks one after the other, also when one fails, and returns the answers and everything that failed.
+// forEach calls ask for each, also after an error, and returns the answers and all errors.
 func forEach[T, R any](all []T, ask func(T) (R, error)) ([]R, error) {
 	answers := []R{} // in JSON, none are [] and not null
 	var failed error
@@ -193,7 +193,7 @@ func forEach[T, R any](all []T, ask func(T) (R, error)) ([]R, error) {
 	return answers, failed
 }
 
-// both is one error on one line.
+// both joins two errors on one line.
 func both(a, b error) error {
 	if a == nil || b == nil {
 		return errors.Join(a, b)

@@ -16,16 +16,16 @@ import (
 
 const aboutEventsBus = `seam events bus                which bus each schema's events travel on: a process of another bus refuses to start
 seam events bus nats|memory    records another one, and says what to do next
-The schemas of all modules must have the same: a listener only hears those that are on its own bus.`
+All schemas must have the same bus: a subscriber gets no events from another one.`
 
-// leftBehind is how far before a switch away from nats a replay begins. Listeners that kept up had acknowledged what is older.
+// leftBehind is how far before a switch from nats a replay begins: longer than a usual backlog.
 const leftBehind = time.Hour
 
 // recordedBus is the bus of one module's schema.
 type recordedBus struct {
 	Module string `json:"module"`
 	Bus    string `json:"bus"` // "" before the first process started
-	Was    string `json:"was"` // the same unless it was changed now
+	Was    string `json:"was"` // the bus before this call
 }
 
 func eventsBus(ctx context.Context, args []string) error {
@@ -42,7 +42,7 @@ func eventsBus(ctx context.Context, args []string) error {
 	}
 	schemas, closeAll, err := c.open(ctx)
 	defer closeAll()
-	if len(schemas) == 0 || next != "" && err != nil { // one schema alone on another bus would hear nobody
+	if len(schemas) == 0 || next != "" && err != nil { // all schemas change, or none
 		return err
 	}
 	buses, failed := forEach(schemas, func(s schema) (recordedBus, error) { return s.bus(ctx, next) })
@@ -57,7 +57,7 @@ func eventsBus(ctx context.Context, args []string) error {
 	return both(both(err, failed), both(shown, differ(buses)))
 }
 
-// bus reads which bus the schema has, and records the next one unless that is "".
+// bus reads the recorded bus, and records the next one unless that is "".
 func (s schema) bus(ctx context.Context, next string) (recordedBus, error) {
 	b := recordedBus{Module: s.module}
 	if err := s.pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus), '')").Scan(&b.Was); err != nil {
@@ -85,7 +85,7 @@ func describe(b recordedBus) string {
 	return b.Bus + " (was " + b.Was + ")"
 }
 
-// differ is an error when a listener and the one that it listens to are on different buses.
+// differ returns an error if the schemas are on different buses.
 func differ(buses []recordedBus) error {
 	var names []string
 	for _, b := range buses {
@@ -96,13 +96,13 @@ func differ(buses []recordedBus) error {
 	if len(names) < 2 {
 		return nil
 	}
-	return process.Usage(fmt.Errorf("the modules are on different buses (%s) and do not hear each other: record one for all", strings.Join(names, ", ")))
+	return process.Usage(fmt.Errorf("the modules are on different buses (%s), so events do not reach every subscriber: record one for all", strings.Join(names, ", ")))
 }
 
-// nextSteps is what the operator does after recording the bus.
+// nextSteps returns what the operator does after recording the bus.
 //
-// One by one is safe towards nats because a process on memory serves every module: what it marks as published, all listeners have
-// handled. And the stream keeps what is published before a listener has subscribed.
+// One by one is safe towards nats because a process on memory serves every module: what it marks as
+// published, all subscribers have handled. And the stream keeps events for later ones.
 func nextSteps(bus string, buses []recordedBus, now time.Time, kept time.Duration) string {
 	var text strings.Builder
 	if others := len(topology.Modules) - len(buses); others > 0 {
@@ -112,21 +112,21 @@ func nextSteps(bus string, buses []recordedBus, now time.Time, kept time.Duratio
 		text.WriteString(`
 Next, with the same version of everything:
   1. Restart the processes one by one with BUS=nats, one that serves every module first. From now on none starts with BUS=memory.
-  2. A durable exists once its listener has subscribed; until then the stream keeps the events. Wait for each process's /readyz.
+  2. A durable exists once its module has subscribed; until then the stream keeps the events. Wait for each process's /readyz.
   3. Only when none is left on memory, run modules as processes of their own.
 `)
 		return text.String()
 	}
-	// Not since the switch itself: what a listener had not yet acknowledged by then stays behind in nats.
+	// From before the switch: nats still has what a subscriber had not acknowledged by then.
 	since := now.Add(-min(leftBehind, kept/2)).UTC().Format(time.RFC3339)
 	fmt.Fprintf(&text, `
 Next, with the same version of everything:
   1. Restart the processes one by one with BUS=memory, serving every module: memory reaches no other process. From now on none starts
      with BUS=nats.
   2. Let the façade send everything to these, and stop the processes that serve only some modules.
-  3. When none is left on nats, tell again what stayed behind there, from before the switch:
+  3. When none is left on nats, replay what was not delivered there, from before the switch:
        seam events replay --since %s
-     Go back further if a listener had fallen behind; too much does no harm.
+     Go back further if a subscriber had a backlog; too much does no harm.
 `, since)
 	return text.String()
 }

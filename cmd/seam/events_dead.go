@@ -14,8 +14,8 @@ import (
 )
 
 const aboutEventsDead = `seam events dead lists the dead letters of each module, those first that have been dead for longest, with the first line of the reason.
-What the events say is personal data and is only printed with --payload: mind where it goes.
-When the reason is mended, seam events redrive tries them again.`
+Payloads are personal data, and only printed with --payload: mind where they go.
+When the reason is fixed, seam events redrive retries them.`
 
 // deadLetters are the dead letters of one module.
 type deadLetters struct {
@@ -35,7 +35,7 @@ type deadLetter struct {
 
 func eventsDead(ctx context.Context, args []string) error {
 	c := newCall("events dead")
-	payload := c.Bool("payload", false, "print also what the events say: personal data")
+	payload := c.Bool("payload", false, "print payloads, too: personal data")
 	limit, err := c.readList(aboutEventsDead, args)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func printMore(table *tabwriter.Writer, module string, more int64) {
 	}
 }
 
-// printable keeps what came from elsewhere from moving the cursor of a terminal, and from breaking the table.
+// printable replaces control characters, which could move the cursor or break the table.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -88,7 +88,7 @@ func (s schema) dead(ctx context.Context, limit int, withPayload bool) (deadLett
 		var payload []byte
 		err = row.Scan(&l.EventID, &l.Topic, &l.Attempts, &l.DeadSince, &l.Reason, &payload, &d.Dead)
 		l.Payload = payload
-		if payload != nil && !json.Valid(payload) { // which may be why it is dead
+		if payload != nil && !json.Valid(payload) { // perhaps the reason why it is dead
 			l.Payload, _ = json.Marshal(string(payload)) // a string always can be
 		}
 		return l, err

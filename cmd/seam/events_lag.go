@@ -8,14 +8,14 @@ import (
 )
 
 const aboutEventsLag = `seam events lag says for each module what waits:
-  UNPUBLISHED  events in its outbox that the bus has not been given yet
+  UNPUBLISHED  events in its outbox that are not published yet
   OLDEST       how long the oldest of them has waited
   REPLAYED     how many of them are replayed
-  RETRYING     events that were delivered to it, that it failed to handle, and that it will try again
-  DEAD         events that it has given up: see seam events dead
+  RETRYING     events that it failed to handle, and will retry
+  DEAD         dead letters: see seam events dead
 A module that cannot be reached is named, and the exit code is 1.`
 
-// lag is what waits in one module.
+// lag counts what waits in one module.
 type lag struct {
 	Module        string  `json:"module"`
 	Unpublished   int64   `json:"unpublished"`
@@ -44,7 +44,7 @@ func eventsLag(ctx context.Context, args []string) error {
 
 func (s schema) lag(ctx context.Context) (lag, error) {
 	l := lag{Module: s.module}
-	// The age is never negative: after a move, the server's clock may be behind the rows.
+	// The age is never negative: after a move to another server, its clock may be behind the rows.
 	err := s.pool.QueryRow(ctx, `
 		SELECT o.unpublished, o.oldest, o.replayed, f.retrying, f.dead
 		FROM (

@@ -14,12 +14,12 @@ import (
 
 const aboutEventsReplay = `seam events replay --since 2h                      replays every event that was written in the last two hours
 seam events replay --since 2026-01-31T09:00:00Z    since then
-It is for a bus that lost what it was given. Modules ignore what they have handled already, so too much does no harm; an event may have
-waited before it was published, so begin some time before the loss.
+It is for a bus that lost events. Modules ignore events that they have handled, so too many do no harm; an event may have waited
+before it was published, so begin some time before the loss.
 Running processes publish the events, as they do new ones; seam events lag shows how many remain.
 It reaches as far back as the outboxes are kept: EVENTS_OUTBOX_RETENTION, which must be set here as it is for the processes.`
 
-// replayed is how many events of a module are replayed, or would be.
+// replayed counts the events of a module that are replayed, or would be.
 type replayed struct {
 	Module string `json:"module"`
 	Events int64  `json:"events"`
@@ -59,7 +59,7 @@ func eventsReplay(ctx context.Context, args []string) error {
 	}))
 }
 
-// sinceOf reads --since. What is older than the outboxes keep may be gone, and nobody would notice what was left out.
+// sinceOf parses --since. It refuses a time before which events may have been pruned.
 func sinceOf(text string, now time.Time, kept time.Duration) (time.Time, error) {
 	const examples = "--since 2h or --since 2026-01-31T09:00:00Z"
 	if text == "" {
@@ -78,7 +78,7 @@ func sinceOf(text string, now time.Time, kept time.Duration) (time.Time, error) 
 		return now, fmt.Errorf("--since %s is in the future", text)
 	}
 	if age > kept {
-		return now, fmt.Errorf("published events are kept for %[1]s, and what is older may be gone: ask for --since %[1]s at most, "+
+		return now, fmt.Errorf("published events are kept for %[1]s, and older ones may have been deleted: ask for --since %[1]s at most, "+
 			"or set EVENTS_OUTBOX_RETENTION if the processes keep them for longer", kept)
 	}
 	return since, nil
@@ -97,11 +97,11 @@ func (s schema) replay(ctx context.Context, since time.Time, dryRun bool) (int64
 			next = time.Now().Add(progressEvery)
 		}
 	})
-	if err != nil && replayed > 0 { // also when it was interrupted, which is no error to the caller
+	if err != nil && replayed > 0 { // also after an interrupt
 		fmt.Fprintf(os.Stderr, "%s: stopped after %d events; run it again for the rest\n", s.module, replayed)
 	}
 	return replayed, err
 }
 
-// progressEvery is how often a replay says how far it has come.
+// progressEvery is how often a replay prints its progress.
 const progressEvery = 2 * time.Second

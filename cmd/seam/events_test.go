@@ -22,7 +22,7 @@ import (
 	"example.com/shop/topology"
 )
 
-// operator is somebody with the runtime connections of some modules.
+// operator has the runtime connections of some modules.
 type operator struct {
 	db  *pgtest.DB
 	env []string
@@ -87,7 +87,7 @@ func (o operator) expect(t *testing.T, args string, wanted ...string) {
 	}
 }
 
-// ask is what a call prints with --json.
+// ask returns what a call prints with --json.
 func ask[R any](t *testing.T, o operator, args string) (answers []R) {
 	t.Helper()
 	printed, said, code := o.run(t, args+" --json")
@@ -107,7 +107,7 @@ func (o operator) exec(t *testing.T, module, sql string, args ...any) {
 	}
 }
 
-// wrote puts events into an outbox that were written, and published unless that is nil, so long ago.
+// wrote inserts events of this age into an outbox, published so long ago or, for nil, not yet.
 func (o operator) wrote(t *testing.T, module string, count int, written time.Duration, published *time.Duration) {
 	t.Helper()
 	o.exec(t, module, `
@@ -117,7 +117,7 @@ func (o operator) wrote(t *testing.T, module string, count int, written time.Dur
 		count, written, published)
 }
 
-// died puts a letter among those that failed; it is dead unless it is still retried.
+// died inserts a failed event, which is dead unless it is still retried.
 func (o operator) died(t *testing.T, module string, retried bool, payload string) (id uuid.UUID) {
 	t.Helper()
 	id = uuid.New()
@@ -148,7 +148,7 @@ func TestEventsBadUse(t *testing.T) {
 		"an admin's connection": {stranger, "lag --module payments", `PAYMENTS_DATABASE_URL: it leads to the schema "public"`},
 		"no URL":                {stranger, "bus --module inventory", "INVENTORY_DATABASE_URL"},
 		"a bad setting":         {operator{env: append([]string{"EVENTS_POLL=often"}, o.env...)}, "lag", "EVENTS_POLL"},
-		"no letters":            {o, "dead --limit 0", "--limit must be at least 1"},
+		"a limit of 0":          {o, "dead --limit 0", "--limit must be at least 1"},
 		"redrive of nothing":    {o, "redrive", "name either ids, which seam events dead lists"},
 		"redrive of all and":    {o, "redrive --all " + uuid.NewString(), "or --all"},
 		"redrive of a name":     {o, "redrive the-first", "is no id; seam events dead"},
@@ -167,7 +167,7 @@ func TestEventsBadUse(t *testing.T) {
 				t.Errorf("exit code %d, said %q, printed %q; want 2 and %q", code, said, printed, test.says)
 			}
 			if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
-				t.Errorf("it needs %d lines to say so:\n%s", lines, said)
+				t.Errorf("the error has %d lines:\n%s", lines, said)
 			}
 		})
 	}

@@ -38,7 +38,7 @@ func TestEventsLag(t *testing.T) {
 	}
 }
 
-// Whatever can be reached is looked at, and only that is changed which can be reached altogether.
+// Verbs that read show the modules that can be reached. Verbs that change something need all.
 func TestEventsOfSomeModules(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, "inventory")
@@ -77,7 +77,7 @@ func TestEventsDeadAndRedrive(t *testing.T) {
 
 	printed, _, _ := o.run(t, "dead")
 	if strings.Contains(printed, "ada@") || strings.Contains(printed, "goroutine") || strings.Contains(printed, "\x1b") || strings.Contains(printed, retried.String()) {
-		t.Errorf("dead tells too much:\n%s", printed)
+		t.Errorf("dead prints too much:\n%s", printed)
 	}
 	o.expect(t, "dead", "orders "+ids[0].String()+" some.thing.v1 8 20", "no such [2Jtea", "inventory "+ids[0].String())
 	o.expect(t, "dead --limit 1", "orders has 2 more")
@@ -92,7 +92,7 @@ func TestEventsDeadAndRedrive(t *testing.T) {
 		t.Errorf("none are %+v", got)
 	}
 
-	// An event is dead in each module by itself, and goes on in each.
+	// An event is dead, and redriven, in each module by itself.
 	o.expect(t, "redrive "+ids[0].String(), "orders 1 redriven inventory 1 redriven payments 0 redriven")
 	if _, said, code := o.run(t, "redrive "+ids[0].String()); code != 2 || !strings.Contains(said, "not dead in any module that was asked") {
 		t.Errorf("again: exit code %d, said %q", code, said)
@@ -131,7 +131,7 @@ func TestEventsReplay(t *testing.T) {
 	}
 }
 
-// A replay that takes long says how far it is.
+// A long replay prints its progress.
 func TestEventsReplayProgress(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, "orders")
@@ -176,7 +176,7 @@ func TestEventsBus(t *testing.T) {
 		}
 	}
 	o.expect(t, "bus", "orders memory inventory memory payments memory notifications memory")
-	o.expect(t, "bus nats", "orders nats (was memory)", "one by one with BUS=nats", "durable exists once its listener has subscribed")
+	o.expect(t, "bus nats", "orders nats (was memory)", "one by one with BUS=nats", "durable exists once its module has subscribed")
 	if err := events.RecordBus(t.Context(), o.db.Module(t, "orders").Pool, "memory"); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("a process in memory starts all the same: %v", err)
 	}
@@ -184,7 +184,7 @@ func TestEventsBus(t *testing.T) {
 	if _, said, code := o.run(t, "bus"); code != 2 || !strings.Contains(said, "different buses") {
 		t.Errorf("of a mix: exit code %d, said %q", code, said)
 	}
-	// The replay that it recommends is one that it takes, and reaches back before the switch.
+	// The recommended replay is accepted, and reaches back before the switch.
 	printed, _, _ := o.run(t, "bus memory")
 	_, recommended, _ := strings.Cut(printed, "seam events replay ")
 	recommended, _, _ = strings.Cut(recommended, "\n")

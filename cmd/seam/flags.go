@@ -10,9 +10,9 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// parse reads a verb's flags; --help explains them by about and is no error.
+// parse parses a verb's flags. For --help it prints about and the flags, and returns flag.ErrHelp.
 func parse(set *flag.FlagSet, about string, args []string) error {
-	set.SetOutput(io.Discard) // an error is told once, by Main
+	set.SetOutput(io.Discard) // Main prints the error
 	err := set.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Println(about)
@@ -34,7 +34,7 @@ func parseOnly(set *flag.FlagSet, about string, args []string) error {
 	return err
 }
 
-// parseAnywhere takes flags before, between and after words, which it returns.
+// parseAnywhere parses flags before, between and after words, and returns the words.
 func parseAnywhere(set *flag.FlagSet, about string, args []string) (words []string, err error) {
 	for {
 		if err := parse(set, about, args); err != nil || set.NArg() == 0 {

@@ -12,11 +12,11 @@ import (
 )
 
 const aboutJobs = `seam jobs unfinished             payment calls and mails that are not done yet, and why the last try failed
-seam jobs dead                   those that have been given up, and why
-seam jobs redrive ID… | --all    try dead ones again
+seam jobs dead                   those that failed for good, and why
+seam jobs redrive ID… | --all    retry dead ones
 It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
 
-// runJobs is for those who operate the shop: what its modules do outside of transactions.
+// runJobs shows and retries jobs: what the modules do outside of transactions.
 func runJobs(ctx context.Context, args []string) error {
 	return runVerb(ctx, "jobs", "unfinished, dead or redrive", aboutJobs, map[string]func(context.Context, []string) error{
 		"unfinished": jobsUnfinished, "dead": jobsDead, "redrive": jobsRedrive,
@@ -24,10 +24,10 @@ func runJobs(ctx context.Context, args []string) error {
 }
 
 const aboutJobsUnfinished = `seam jobs unfinished lists the jobs of each module that are neither done nor dead, the oldest first, with the first line of the reason
-for which the last try failed. They are tried again by themselves when they are due. What a job says, such as an address, is never printed.`
+why the last try failed. They are retried when they are due. A job's arguments, such as an address, are never printed.`
 
-const aboutJobsDead = `seam jobs dead lists the jobs of each module that no later try could do, the oldest first, with the first line of the reason.
-When the reason is mended, seam jobs redrive tries them again. What a job says, such as an address, is never printed.`
+const aboutJobsDead = `seam jobs dead lists the jobs of each module that failed for good, the oldest first, with the first line of the reason.
+When the reason is fixed, seam jobs redrive retries them. A job's arguments, such as an address, are never printed.`
 
 func jobsUnfinished(ctx context.Context, args []string) error {
 	return listJobs(ctx, newCall("jobs unfinished"), aboutJobsUnfinished, args, false)
@@ -37,7 +37,7 @@ func jobsDead(ctx context.Context, args []string) error {
 	return listJobs(ctx, newCall("jobs dead"), aboutJobsDead, args, true)
 }
 
-// moduleJobs are jobs of one module.
+// moduleJobs are the jobs of one module.
 type moduleJobs struct {
 	Module string `json:"module"`
 	Count  int64  `json:"count"` // all of them, listed or not

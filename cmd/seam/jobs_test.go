@@ -73,7 +73,7 @@ func TestJobsListAndRedrive(t *testing.T) {
 	if got := list("unfinished")[1]; got.Count != 2 || got.Jobs[0].ID != first || got.Jobs[0].Due.After(time.Now()) || got.Jobs[0].Tries != 7 {
 		t.Errorf("after that: %+v", got)
 	}
-	// Those that cannot be are named, and the others redriven; flags may stand after ids.
+	// Ids that are not dead are named, and the others redriven; flags may follow ids.
 	ids := []string{first.String(), second.String(), uuid.NewString(), second.String()}
 	printed, said, code := o.jobs(t, "redrive "+strings.Join(ids, " ")+" --json")
 	if code != 2 || !strings.Contains(printed, `"redriven":1`) || !strings.Contains(said, ids[0]+", "+ids[2]+";") || strings.Contains(said, ids[1]) {
@@ -110,7 +110,7 @@ func TestJobsBadUse(t *testing.T) {
 	if _, said, code := (operator{}).jobs(t, "unfinished"); code != 2 || !strings.Contains(said, "NOTIFICATIONS_DATABASE_URL") {
 		t.Errorf("without its settings: exit code %d, said %q", code, said)
 	}
-	// What can be reached is listed, and only all together is changed.
+	// Lists show what can be reached. A redrive needs all.
 	down := operator{env: append([]string{"PAYMENTS_DATABASE_URL=postgres://u:p@127.0.0.1:1/x"}, o.env...)}
 	for _, verb := range []string{"unfinished", "dead", "redrive --all"} {
 		printed, said, code := down.jobs(t, verb)
@@ -129,7 +129,7 @@ func TestJobsBadUse(t *testing.T) {
 	}
 }
 
-// PostgreSQL shows what a connection is for: here, of one that waits for a lock.
+// PostgreSQL shows the verb as a connection's name: here, while it waits for a lock.
 func TestJobsNamesItsConnections(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, "notifications")

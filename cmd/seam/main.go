@@ -1,4 +1,4 @@
-// Command seam is for those who develop and operate the shop: it starts everything on one machine, and prints what they need.
+// Command seam starts the shop and everything it needs on one machine, and operates a running shop.
 package main
 
 import "example.com/shop/platform/process"
@@ -9,8 +9,8 @@ func main() {
 		process.Verb{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
 		process.Verb{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
 		process.Verb{Name: "route", Args: "show|set|rollback|check [--help]", Help: "read and change which process answers under which path", Run: route},
-		process.Verb{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "see what delivery waits for and has given up, and try it again", Run: runEvents},
-		process.Verb{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "see which payment calls and mails are not done, and try dead ones again", Run: runJobs},
+		process.Verb{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
+		process.Verb{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show unfinished payment calls and mails, and retry dead ones", Run: runJobs},
 		process.Verb{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
 		process.Verb{Name: "map", Args: "[--format mermaid|svg|json] [--write]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
 		process.Verb{Name: "bench", Args: "[--clients N | --rate N] [--for 10s] URL", Help: "place orders with a shop, and show how long that takes", Run: runBench},

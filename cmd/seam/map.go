@@ -14,12 +14,12 @@ import (
 )
 
 const aboutMap = `seam map draws the shop from the code of the repository it stands in: modules and their tables, events, calls, and which
-processes run. Nothing runs for that, and nothing is asked but the files.
+processes run. It needs no running shop.
   seam map | pbcopy                  Mermaid, for https://mermaid.live or any page on GitHub
   seam map --format svg >map.svg     a picture of its own
   seam map --write                   brings the generated parts of architecture/README.md up to date`
 
-// drawMap draws what is; architecture/contextmap.yaml says what may be, and the architecture tests compare the two.
+// drawMap draws what the code does; architecture/contextmap.yaml says what it may do.
 func drawMap(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("map", flag.ContinueOnError)
 	format := set.String("format", "mermaid", "mermaid, svg or json")
@@ -47,17 +47,17 @@ func drawMap(_ context.Context, args []string) error {
 	return nil
 }
 
-// shopModule is the line of a go.mod by which the root of a Seam repository is known.
+// shopModule matches the line of a go.mod that marks the root of a Seam repository.
 var shopModule = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(architecture.Shop) + `\s*$`)
 
-// repository is the root of the repository around the current folder.
+// repository returns the root of the repository around the current folder.
 func repository() (string, error) {
 	here, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for dir := here; ; dir = filepath.Dir(dir) {
-		text, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // it is only looked at
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // a local file
 		switch {
 		case err == nil && shopModule.Match(text):
 			return dir, nil
@@ -68,7 +68,7 @@ func repository() (string, error) {
 	}
 }
 
-// writeReadme replaces what the page has between its markers, and says whether that changed anything.
+// writeReadme replaces the generated parts of the page, and prints whether that changed anything.
 func writeReadme(root string, tree architecture.Tree) error {
 	page := tree[architecture.Readme]
 	for name, text := range tree.Model().Generated() {
@@ -82,7 +82,8 @@ func writeReadme(root string, tree architecture.Tree) error {
 		fmt.Println(architecture.Readme, "is up to date")
 		return nil
 	}
-	err := os.WriteFile(filepath.Join(root, filepath.FromSlash(architecture.Readme)), []byte(page), 0o644) //nolint:gosec // a page for everybody
+	path := filepath.Join(root, filepath.FromSlash(architecture.Readme))
+	err := os.WriteFile(path, []byte(page), 0o644) //nolint:gosec // a public page
 	if err == nil {
 		fmt.Println(architecture.Readme, "is written")
 	}

@@ -9,7 +9,7 @@ import (
 	"example.com/shop/architecture"
 )
 
-// Measures of the picture, in pixels. Widths of letters are guessed, generously: no font comes with it.
+// Measures of the picture, in pixels. The width of a letter is an upper estimate, for any font.
 const (
 	svgMargin = 24
 	svgColumn = 210 // from one module to the next
@@ -19,7 +19,7 @@ const (
 	svgLetter = 8
 )
 
-// svg is a picture while it is drawn, from the top down.
+// svg is the picture while it is drawn, from the top down.
 type svg struct {
 	strings.Builder
 	x     map[string]int // the middle of each column, by its module
@@ -27,13 +27,13 @@ type svg struct {
 	width int
 }
 
-// mapSVG draws a column for each module, which begins as a box with its tables; every event and every call is an arrow between columns.
-// It stays readable with any number of both, since nothing has to be placed cleverly. Below it is a row for each topology.
+// mapSVG draws a column for each module, with its tables, an arrow for each event and call, and
+// below a row for each topology.
 func mapSVG(m architecture.Model) string {
 	p := &svg{x: map[string]int{}, y: svgMargin}
 	columns := m.Modules
 	if slices.ContainsFunc(m.Events, func(e architecture.Fact) bool { return len(e.HeardBy) == 0 }) {
-		columns = append(slices.Clip(columns), architecture.Module{}) // for whoever may listen and is not here
+		columns = append(slices.Clip(columns), architecture.Module{}) // external subscribers
 	}
 	most := 0
 	for i, c := range columns {
@@ -79,7 +79,7 @@ const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[2]
   text { font-family: system-ui, "DejaVu Sans", Arial, sans-serif; font-size: 12px; fill: #1f2328 }
   .name, .heading { font-size: 14px; font-weight: bold } .name, .table, .process { text-anchor: middle } .table { fill: #57606a }
   .label { stroke: #fff; stroke-width: 5px; paint-order: stroke } .label.right { text-anchor: end }
-  .box { fill: #f6f8fa; stroke: #57606a } .life { stroke: #d0d7de } .world { stroke-dasharray: 2 3; fill: #fff }
+  .box { fill: #f6f8fa; stroke: #57606a } .life { stroke: #d0d7de } .external { stroke-dasharray: 2 3; fill: #fff }
   .event { stroke: #0550ae; fill: #0550ae } .call { stroke: #bc4c00; fill: #bc4c00; stroke-dasharray: 6 4 }
 </style>
 <defs>
@@ -93,11 +93,11 @@ func (p *svg) text(x, y int, class, text string) {
 	fmt.Fprintf(p, "<text x=\"%d\" y=\"%d\" class=\"%s\">%s</text>\n", x, y, class, html.EscapeString(text))
 }
 
-// column is a module's box, and the line below it on which its arrows begin and end.
+// column draws a module's box, and the line below it for its arrows.
 func (p *svg) column(c architecture.Module, tall, foot int) {
 	x, class, name := p.x[c.Name], "box", c.Name
 	if name == "" {
-		class, name = "box world", "nobody here"
+		class, name = "box external", "external"
 	}
 	fmt.Fprintf(p, "<line x1=\"%[1]d\" y1=\"%[2]d\" x2=\"%[1]d\" y2=\"%[3]d\" class=\"life\"/>\n", x, p.y+tall, foot)
 	fmt.Fprintf(p, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" class=\"%s\"/>\n", x-svgBox/2, p.y, svgBox, tall, class)
@@ -107,7 +107,7 @@ func (p *svg) column(c architecture.Module, tall, foot int) {
 	}
 }
 
-// arrow goes from one column to others. Its label stands at its beginning, on the side on which it goes farther.
+// arrow draws an arrow from one column to others. Its label is at its start, on the longer side.
 func (p *svg) arrow(class, from string, to []string, label string) {
 	p.y += svgRow
 	start, farthest := p.x[from], p.x[from]
@@ -129,7 +129,7 @@ func (p *svg) arrow(class, from string, to []string, label string) {
 
 func distance(a, b int) int { return max(a-b, b-a) }
 
-// topology is a row of boxes from x on, a process each.
+// topology draws a row of boxes from x on, one for each process.
 func (p *svg) topology(t architecture.Topology, x int) {
 	p.y += svgRow
 	p.text(svgMargin, p.y, "label", t.Name)

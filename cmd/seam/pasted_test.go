@@ -19,8 +19,7 @@ func find(t *testing.T, text, pattern string) string {
 	return found[1]
 }
 
-// checkPasted gives a real shell, in a folder that has bin/seam, the lines that seam prints to be
-// pasted into one.
+// checkPasted runs the lines that seam prints for a shell in a real one, in a folder with bin/seam.
 func checkPasted(t *testing.T, greeting, dir, database string) {
 	t.Helper()
 	home := t.TempDir()

@@ -12,8 +12,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// withPostgres runs a command beside a throwaway PostgreSQL that TEST_DATABASE_URL names, so that all packages of a test run share
-// one server. When the environment names a server already, or Docker, the command runs with that.
+// withPostgres runs a command with a temporary PostgreSQL as TEST_DATABASE_URL, unless the
+// environment already names a server or Docker. So all packages of a test run share one server.
 func withPostgres(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("postgres", flag.ContinueOnError)
 	if err := parse(set, "seam postgres -- COMMAND [ARG…] runs the command with TEST_DATABASE_URL naming a PostgreSQL that ends with it.", args); err != nil {
@@ -32,7 +32,7 @@ func withPostgres(ctx context.Context, args []string) error {
 		defer func() { _ = server.Stop(context.WithoutCancel(ctx)) }() // it is thrown away
 		own = []string{"TEST_DATABASE_URL=" + server.URL()}
 	}
-	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // running what the caller names is the verb's whole purpose
+	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // its purpose
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.Env = append(os.Environ(), own...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -15,11 +15,11 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutEventsRedrive = `seam events redrive ID…      gives the dead letters of these event ids all their attempts again, in every module where they are dead
+const aboutEventsRedrive = `seam events redrive ID…      retries the dead letters of these events, in every module where they are dead
 seam events redrive --all    all dead letters of the modules that are asked
-Running processes try them within a second or so; what fails again ends as a dead letter again.`
+They get all their attempts again, from running processes, within a second or so; what still fails is a dead letter again.`
 
-const aboutJobsRedrive = `seam jobs redrive ID…      tries the dead jobs of these ids again
+const aboutJobsRedrive = `seam jobs redrive ID…      retries the dead jobs of these ids
 seam jobs redrive --all    all dead jobs of the modules that are asked
 Running processes do them within a second or so; what is refused for good again is dead again.`
 
@@ -31,13 +31,13 @@ func jobsRedrive(ctx context.Context, args []string) error {
 	return redrive(ctx, newCall("jobs redrive"), "seam jobs dead", aboutJobsRedrive, args, jobs.Redrive)
 }
 
-// redriven is how much of what is dead in a module is tried again.
+// redriven counts what is retried in one module.
 type redriven struct {
 	Module   string `json:"module"`
 	Redriven int64  `json:"redriven"`
 }
 
-// redrive has dead things tried again that another verb lists.
+// redrive retries dead letters or dead jobs, which lister, another verb, lists.
 func redrive(
 	ctx context.Context, c *operatorCall, lister, about string, args []string,
 	inModule func(ctx context.Context, pool *pgxpool.Pool, ids ...uuid.UUID) (int64, error),
@@ -64,7 +64,7 @@ func redrive(
 	}
 	batches := [][]uuid.UUID{nil} // all
 	if !*all {
-		batches = slices.Collect(slices.Chunk(ids, 1)) // each by itself, to know which are dead nowhere
+		batches = slices.Collect(slices.Chunk(ids, 1)) // one by one, to know which are not dead
 	}
 	var done []uuid.UUID
 	counts, err := forEach(schemas, func(s schema) (redriven, error) {

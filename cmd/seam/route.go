@@ -19,12 +19,12 @@ import (
 
 const aboutRoute = `seam route show                              which upstream serves how much of each route
 seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set payments monolith=90 payments=10
-seam route rollback                          put the version before the last change back; again undoes that
+seam route rollback                          restore the version before the last change; a second time undoes that
 seam route check                             say whether the gateway would take the file
-The file is the one that GATEWAY_ROUTES names (deploy/routes.yaml). A gateway that serves it takes a change within a second.
+The file is the one that GATEWAY_ROUTES names (deploy/routes.yaml). A gateway that serves it applies a change within a second.
 For a route with a shadow, show asks the gateway at GATEWAY_OPS_URL (http://127.0.0.1:8081) how the answers compare.`
 
-// route reads and changes the routes file. For that it talks to no gateway: any number of them may watch the same file.
+// route reads and changes the routes file, which any number of gateways may watch.
 func route(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("route", flag.ContinueOnError)
 	asJSON := set.Bool("json", false, "print JSON")
@@ -47,7 +47,7 @@ func route(ctx context.Context, args []string) error {
 	if slices.Equal(words, []string{"show"}) {
 		shown.askGateway(ctx, s.GatewayOps)
 	}
-	// Every verb ends by showing what is now in the file, so that nobody has to ask whether a change was taken.
+	// Every verb ends by showing what is now in the file.
 	if *asJSON {
 		return json.NewEncoder(os.Stdout).Encode(shown)
 	}
@@ -56,7 +56,7 @@ func route(ctx context.Context, args []string) error {
 	return nil
 }
 
-// changeRoutes does what the words say; showing and checking change nothing, since each verb ends by reading the file.
+// changeRoutes changes the file. Show and check only read it, as every verb does in the end.
 func changeRoutes(path string, words []string) error {
 	switch {
 	case slices.Equal(words, []string{"show"}), slices.Equal(words, []string{"check"}):

@@ -12,7 +12,7 @@ import (
 	"example.com/shop/routes"
 )
 
-// shownFile is the routes file and what is known of its shadows.
+// shownFile is the routes file with the results of its shadows.
 type shownFile struct {
 	Upstreams map[string]routes.Upstream `json:"upstreams"`
 	Routes    map[string]shownRoute      `json:"routes"`
@@ -24,7 +24,7 @@ type shownRoute struct {
 	Unknown  string        `json:"shadowed_unknown,omitempty"`
 }
 
-// newShownFile knows nothing of the shadows yet.
+// newShownFile returns the file without results.
 func newShownFile(file routes.File) shownFile {
 	shown := shownFile{Upstreams: file.Upstreams, Routes: map[string]shownRoute{}}
 	for name, r := range file.Routes {
@@ -33,7 +33,7 @@ func newShownFile(file routes.File) shownFile {
 	return shown
 }
 
-// askGateway adds what a gateway has counted. The file is shown without it all the same, and says why: the gateway need not run here.
+// askGateway adds the results that a gateway has counted, or why there are none.
 func (f shownFile) askGateway(ctx context.Context, ops string) {
 	var page struct {
 		Routes map[string]struct {
@@ -51,7 +51,7 @@ func (f shownFile) askGateway(ctx context.Context, ops string) {
 		}
 		switch r.Shadowed = page.Routes[name].Shadow; {
 		case err != nil:
-			r.Unknown = fmt.Sprintf("the gateway does not tell, set GATEWAY_OPS_URL to its OPS_ADDR: %v", err)
+			r.Unknown = fmt.Sprintf("no answer from the gateway, set GATEWAY_OPS_URL to its OPS_ADDR: %v", err)
 		case r.Shadowed == nil:
 			r.Unknown = "the gateway that was asked does not shadow this route"
 		}
@@ -77,7 +77,7 @@ func getPage(ctx context.Context, url string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-// printShadowed tells in a line or two how the shadow does. The values by which answers differ are nowhere to be had.
+// printShadowed prints the results of the shadow. They have no values of the answers.
 func printShadowed(out io.Writer, r shownRoute) {
 	switch t := r.Shadowed; {
 	case r.Unknown != "":

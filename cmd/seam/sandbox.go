@@ -19,10 +19,10 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutSandbox = `seam sandbox runs the world outside at fixed addresses, for shops that seam up did not start; Ctrl-C stops it.
+const aboutSandbox = `seam sandbox runs the external systems at fixed addresses, for shops that seam up did not start; Ctrl-C stops it.
 The payment provider shows what it did at /ledger, and keeps it in SEAM_STATE; the mail server shows what arrived at /messages.`
 
-// sandbox runs what seam up runs in its own process: a payment provider and a mail server that move no money and deliver to nobody.
+// sandbox runs the payment provider and the mail server of seam up. Neither is real.
 func sandbox(ctx context.Context, args []string) error {
 	s, err := readSettings()
 	if err != nil {
@@ -38,7 +38,7 @@ func sandbox(ctx context.Context, args []string) error {
 		return err
 	}
 	at := func(port int) string { return net.JoinHostPort(*host, strconv.Itoa(port)) }
-	if err := os.MkdirAll(s.State, 0o755); err != nil { //nolint:gosec // as seam up makes it, which shares it with PostgreSQL's user
+	if err := os.MkdirAll(s.State, 0o755); err != nil { //nolint:gosec // for PostgreSQL's user
 		return err
 	}
 	provider, err := paysim.New(paysim.Options{Journal: filepath.Join(s.State, "provider.jsonl"), SlowDelay: *slow})
@@ -50,7 +50,7 @@ func sandbox(ctx context.Context, args []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
-	defer mail.Close() //nolint:errcheck // what it got is forgotten anyway
+	defer mail.Close() //nolint:errcheck // it stores nothing
 	listen := new(net.ListenConfig)
 	atProvider, err := listen.Listen(ctx, "tcp", at(*providerPort))
 	if err != nil {
@@ -67,7 +67,7 @@ func sandbox(ctx context.Context, args []string) error {
 	return group.Wait()
 }
 
-// serveUntil serves until ctx ends. Who is waiting for a slow answer then gets none, as with a provider that breaks down.
+// serveUntil serves until ctx ends, and cuts off slow answers, like a provider that fails.
 func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// state is a folder for a shop that PostgreSQL's own user can enter.
+// state returns a folder for a shop that PostgreSQL's own user can enter.
 func state(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "seam-test-")
@@ -57,7 +57,7 @@ func state(t *testing.T) string {
 // run runs a command to its end and returns what it said on standard error and its exit code.
 func run(t *testing.T, env []string, name string, args ...string) (said string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // one that does not refuse would serve for ever
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it might serve
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 	command.Env = append(os.Environ(), env...)
@@ -90,7 +90,7 @@ func TestBadUse(t *testing.T) {
 		"no verb":               {nil, []string{"seam"}, "say which of these to do"},
 		"unknown verb":          {nil, []string{"seam", "dance"}, "dance is nothing it can do"},
 		"unknown flag":          {nil, []string{"seam", "up", "--fast"}, "flag provided but not defined"},
-		"token for nobody":      {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
+		"token without a name":  {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
 		"token of no role":      {nil, []string{"seam", "token", "--sub", "ada", "--role", "owner"}, "--role must be customer, staff or service"},
 		"token of no shop":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "token", "--sub", "ada", "--role", "staff"}, "run seam up first"},
 		"up with an argument":   {nil, []string{"seam", "up", "fast"}, "is more than seam up takes"},
@@ -124,13 +124,13 @@ func TestBadUse(t *testing.T) {
 				t.Errorf("exit code %d, said %q; want 2 and %q", code, said, test.says)
 			}
 			if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
-				t.Errorf("it needs %d lines to say so:\n%s", lines, said)
+				t.Errorf("the error has %d lines:\n%s", lines, said)
 			}
 		})
 	}
 }
 
-// outdated is the environment of an orders whose schema is older than it.
+// outdated returns the environment of an orders process whose schema is too old.
 func outdated(t *testing.T, db *pgtest.DB) []string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.MigrateURL("orders"))
@@ -183,8 +183,8 @@ func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, greeting 
 	return seam, greeting
 }
 
-// gone waits until nothing listens there any more.
-func gone(t *testing.T, what, addr string) {
+// closed waits until nothing listens there any more.
+func closed(t *testing.T, what, addr string) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
@@ -198,15 +198,15 @@ func gone(t *testing.T, what, addr string) {
 	}
 }
 
-// elsewhere is a shell that is set up for another PostgreSQL than seam's own.
+// elsewhere is an environment with the settings of another PostgreSQL than seam's own.
 var elsewhere = []string{
 	"PGSERVICE=nosuch", "PGSSLROOTCERT=system", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby",
 	"PGHOST=db.invalid", "PGPORT=1", "PGUSER=stranger", "PGPASSWORD=wrong", "PGDATABASE=none",
 	"PGOPTIONS=-c search_path=public", "PGCONNECT_TIMEOUT=never", "PGREQUIREAUTH=none",
 }
 
-// The life of a development shop: stopped, started again with its data, killed without a chance to
-// clean up, started again. What the shell says about another PostgreSQL is nothing to it.
+// A development shop is stopped, started again with its data, killed, and started again. The
+// environment's settings of another PostgreSQL do not matter.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	dir := state(t) + " of b's $HOME \"`date`\" \\" // whatever a folder may be called
@@ -253,7 +253,7 @@ func TestUp(t *testing.T) {
 		if signal != os.Kill && err != nil {
 			t.Errorf("after %s: %v", signal, err)
 		}
-		gone(t, "the monolith", strings.TrimPrefix(url, "http://"))
-		gone(t, "PostgreSQL", server)
+		closed(t, "the monolith", strings.TrimPrefix(url, "http://"))
+		closed(t, "PostgreSQL", server)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"example.com/shop/topology"
 )
 
-const aboutSetup = `seam setup makes what is missing of the shop's database: the database that DATABASE_URL (an admin connection) names, and for
+const aboutSetup = `seam setup creates what is missing of the shop's database: the database that DATABASE_URL (an admin connection) names, and for
 each module a schema and its roles. SEAM_ROLE_PASSWORD is the password of all of them, SEAM_ROLE_PREFIX begins their names.
 Doing it again gives the roles the password and the settings of this version, and changes nothing else. Each process's migrate verb comes next.`
 
@@ -30,7 +30,7 @@ func setup(ctx context.Context, args []string) error {
 	return postgres.Provision(ctx, s.DatabaseURL, postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Password: s.RolePassword})
 }
 
-// seedConfig is on the role of migrations, as in the monolith: the runtime role is for the module's own code.
+// seedConfig has a connection on the migration role: the runtime role is the module's alone.
 type seedConfig struct {
 	URL string `env:"INVENTORY_MIGRATE_URL,required,notEmpty"`
 }

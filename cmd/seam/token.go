@@ -17,7 +17,7 @@ import (
 // tokenLife is long enough for a day's work, and no more.
 const tokenLife = 12 * time.Hour
 
-// token prints a token signed with the development key, so that it can be used inside a curl line.
+// token prints a token that is signed with the development key.
 func token(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("token", flag.ContinueOnError)
 	role := set.String("role", "", "customer, staff or service")
@@ -40,7 +40,7 @@ func token(_ context.Context, args []string) error {
 	return nil
 }
 
-// developmentKey is what signs the tokens of the shop that seam up starts here.
+// developmentKey returns the signing key of the shop that seam up starts here.
 func developmentKey() (*tokens.Key, error) {
 	s, err := readSettings()
 	if err != nil {

@@ -15,25 +15,25 @@ import (
 	"example.com/shop/topology"
 )
 
-// settings are what seam itself reads; the shop's processes inherit the whole environment, so their settings can be given too.
+// settings are seam's own settings. The shop's processes inherit the environment, and so theirs.
 type settings struct {
 	// Where the shop listens on the loopback.
 	Port int `env:"PORT" envDefault:"8080"`
 	// The modules that run as processes of their own, separated by commas, or all.
 	Split []string `env:"SPLIT"`
-	// The module that also runs as a process of its own, for a canary by hand: the monolith serves it too, and has all of its weight.
+	// The module that also runs as a process of its own, with weight 0, for a canary by hand.
 	Canary string `env:"CANARY"`
-	// An admin connection, such as postgres://user:password@host:5432/shop. Without it seam finds or starts a PostgreSQL.
+	// An admin connection, as in postgres://user:password@host/shop; seam up can do without.
 	DatabaseURL string `env:"DATABASE_URL"`
-	// Begins the names of the roles that seam makes, when the server has others of these names: roles belong to the whole server.
+	// A prefix of the roles' names, if the server has other roles of these names.
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
-	// The password that seam setup gives to all roles; seam up makes its own.
+	// The password of all roles for seam setup; seam up creates its own.
 	RolePassword string `env:"SEAM_ROLE_PASSWORD"`
-	// Where PostgreSQL's data and the signing key are kept between runs.
+	// The folder of PostgreSQL's data and the signing key.
 	State string `env:"SEAM_STATE"`
-	// The façade's routes file, under the name that the gateway knows it by.
+	// The façade's routes file, as for the gateway.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
-	// Where the gateway tells what its shadows have found: its OPS_ADDR, as a URL.
+	// The gateway's OPS_ADDR, as a URL, for the results of shadows.
 	GatewayOps string `env:"GATEWAY_OPS_URL" envDefault:"http://127.0.0.1:8081"`
 }
 
@@ -55,7 +55,7 @@ func readSettings() (settings, error) {
 	return s, nil
 }
 
-// split are the modules to split off.
+// split returns the modules to split off.
 func (s settings) split() []string {
 	if len(s.Split) == 1 && s.Split[0] == "all" {
 		return topology.Modules
@@ -98,7 +98,7 @@ func up(ctx context.Context, args []string) error {
 	return errors.Join(died, shop.Stop())
 }
 
-// writeOperate writes the settings of seam route and seam events to a file for a shell to read. They hold passwords.
+// writeOperate writes the settings of seam route and seam events, with passwords, to a shell file.
 func writeOperate(shop *topology.Shop) (path string, err error) {
 	env := shop.Addresses()
 	for _, p := range shop.Processes() {
@@ -117,10 +117,10 @@ func writeOperate(shop *topology.Shop) (path string, err error) {
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
 }
 
-// quoted is the text as one word for a shell, whatever is in it.
+// quoted returns the text as one word for a shell.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// greet prints where everything is, and one line to try.
+// greet prints all addresses and commands to try.
 func greet(shop *topology.Shop, operate string) {
 	fmt.Println("\nWho serves what:")
 	for _, p := range shop.Processes() {
@@ -128,7 +128,7 @@ func greet(shop *topology.Shop, operate string) {
 	}
 	customer := shop.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
 	where := ""
-	if os.Getenv("SEAM_STATE") != "" { // the shell that this is pasted into may not have it
+	if os.Getenv("SEAM_STATE") != "" { // another shell may not have it
 		where = "SEAM_STATE=" + quoted(filepath.Dir(operate)) + " "
 	}
 	fmt.Printf(`
