@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Times are measured durations. All are kept: an average of percentiles, or a histogram's rounding,
-// would hide the worst.
+// Times are measured durations. All are kept: averages and histograms hide the worst.
 type Times []time.Duration
 
 // At returns the percentile by the nearest rank, 0 without any times.

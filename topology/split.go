@@ -85,8 +85,8 @@ func (s *Shop) writeRoutes() error {
 
 // useBus records the bus in every schema while no process of the shop runs. A switch away from the
 // broker first replays all events that the outboxes keep, because it is unknown which ones the
-// broker had not delivered; modules ignore those that they have handled. A switch to the broker
-// needs no replay: what the memory bus has published was handled.
+// broker had not delivered; modules ignore those that they have handled. Towards the broker there
+// is no replay: what the memory bus published was handled.
 func (s *Shop) useBus(ctx context.Context, bus string) error {
 	cfg, err := process.Config[events.Config]()
 	if err != nil {

@@ -233,8 +233,7 @@ func (s *Shop) env(more ...string) []string {
 	return slices.Concat(env, os.Environ(), own, s.options.Env, more)
 }
 
-// Addresses returns the settings of the shop's broker and schemas. Our own environment may have
-// those of an earlier run.
+// Addresses returns the settings that lead to the shop's broker and schemas.
 func (s *Shop) Addresses() (env []string) {
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())

@@ -34,8 +34,7 @@ func differences(a, b []byte, ignore []string) (found []string) {
 	return found
 }
 
-// flatten returns a document's values by pointer, for an object or array only that it is one, and
-// nil for a body that is not JSON.
+// flatten returns a document's values by pointer, nil for a body that is not JSON.
 func flatten(body []byte, ignore []string) map[string]any {
 	if !json.Valid(body) {
 		return nil

@@ -14,7 +14,7 @@ type config struct {
 	Module  inventory.Config
 }
 
-// migrateConfig is all settings of the verb migrate: a connection on the role inventory_migrate.
+// migrateConfig is all settings of the verb migrate, on the role inventory_migrate.
 type migrateConfig struct {
 	URL string `env:"INVENTORY_MIGRATE_URL,required,notEmpty"`
 }

@@ -86,7 +86,7 @@ func (c config) Validate() error {
 	})
 }
 
-// migrateConfig is all settings of the verb migrate: connections on the roles <module>_migrate.
+// migrateConfig is all settings of the verb migrate, on the roles <module>_migrate.
 type migrateConfig struct {
 	Selection
 	OrdersMigrateURL        string `env:"ORDERS_MIGRATE_URL"`

@@ -14,8 +14,7 @@ type config struct {
 	Module  notifications.Config
 }
 
-// migrateConfig is all settings of the verb migrate: a connection on the role
-// notifications_migrate.
+// migrateConfig is all settings of the verb migrate, on the role notifications_migrate.
 type migrateConfig struct {
 	URL string `env:"NOTIFICATIONS_MIGRATE_URL,required,notEmpty"`
 }

@@ -28,7 +28,7 @@ func (c config) Validate() error {
 	return nil
 }
 
-// migrateConfig is all settings of the verb migrate: a connection on the role orders_migrate.
+// migrateConfig is all settings of the verb migrate, on the role orders_migrate.
 type migrateConfig struct {
 	URL string `env:"ORDERS_MIGRATE_URL,required,notEmpty"`
 }

@@ -14,7 +14,7 @@ type config struct {
 	Module  payments.Config
 }
 
-// migrateConfig is all settings of the verb migrate: a connection on the role payments_migrate.
+// migrateConfig is all settings of the verb migrate, on the role payments_migrate.
 type migrateConfig struct {
 	URL string `env:"PAYMENTS_MIGRATE_URL,required,notEmpty"`
 }

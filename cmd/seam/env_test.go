@@ -74,7 +74,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 		t.Log("docker-compose is not installed, so sh alone reads the file")
 	}
 	for name, reader := range readers {
-		command := exec.CommandContext(t.Context(), reader[0], reader[1:]...) //nolint:gosec
+		command := exec.CommandContext(t.Context(), reader[0], reader[1:]...) //nolint:gosec // ours
 		command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/root"}
 		printed, err := command.Output()
 		if err != nil {
