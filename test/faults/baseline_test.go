@@ -15,22 +15,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// footprint counts what the shop holds, by what and whose it is.
+// footprint counts the resources that the shop holds, by kind and owner.
 type footprint map[string]int
 
-// slack is how much more than at first a process may have. Nothing is timed here, so what rests and is closed only later must not count:
-// idle connections of the pools (half an hour), to the provider and between processes (30 seconds), each of them a file. A leak grows with
-// every load that the shop has had.
+// slack is how many more than at first a process may have: idle connections, each a file, are
+// closed only later (pools: half an hour; to the provider and between processes: 30 seconds). A
+// leak grows with every load.
 var slack = map[string]int{"goroutines": 10, "files": 100}
 
-// perProcess is how many connections a process may have to a schema that it serves: its pool's,
-// two for delivery and one for readiness, which may all rest for half an hour.
+// perProcess is how many connections a process may have to a schema that it serves: its pool's, two
+// for delivery and one for readiness.
 const perProcess = 16 + 3
 
-// givenBack is what a shop promises that has nothing more to do.
-const givenBack = "what was held for the load is given back"
+// resourcesFreed is the rule of an idle shop.
+const resourcesFreed = "what was held for the load is released"
 
-// baseline notes what the shop holds before its first load: what each of many loads leaves behind adds up.
+// baseline records the footprint before the first load: what each load leaks adds up.
 func (s *shop) baseline(t *testing.T) {
 	t.Helper()
 	if s.base != nil {
@@ -46,7 +46,7 @@ func (s *shop) baseline(t *testing.T) {
 func (s *shop) returnsToBase(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		client.CloseIdleConnections() // the clients have gone
+		client.CloseIdleConnections()
 		now, err := s.footprint(t.Context())
 		leaks := now.beyond(s.base)
 		if err == nil && len(leaks) == 0 {
@@ -54,13 +54,13 @@ func (s *shop) returnsToBase(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.finds(givenBack, "%s (%v)", strings.Join(leaks, ", "), err)
+			s.finds(resourcesFreed, "%s (%v)", strings.Join(leaks, ", "), err)
 			return
 		}
 	}
 }
 
-// beyond names what is held too much of. A temporary file or a transaction that nobody ends is one too much.
+// beyond returns what the shop holds too many of: of temporary files and old transactions, any.
 func (f footprint) beyond(base footprint) (leaks []string) {
 	usual := map[string]int{} // for a process that was not there at first
 	for what, count := range base {
@@ -76,7 +76,7 @@ func (f footprint) beyond(base footprint) (leaks []string) {
 		switch kind {
 		case "connections":
 			most = perProcess * f["servers of "+owner]
-		case "servers": // which are no leak
+		case "servers": // not a resource
 			continue
 		}
 		if f[what] > most {
@@ -99,13 +99,13 @@ func (f footprint) beside(base footprint) string {
 	return strings.Join(each, ", ")
 }
 
-// footprint asks every process, and PostgreSQL about them.
+// footprint asks every process, and PostgreSQL.
 func (s *shop) footprint(ctx context.Context) (footprint, error) {
 	held := footprint{}
 	for i, p := range s.Processes() {
 		select {
 		case <-p.Done():
-			continue // it has ended, and holds nothing
+			continue // it has ended
 		default:
 		}
 		name := fmt.Sprintf("of %s (%d)", p.Name, i)
@@ -113,7 +113,7 @@ func (s *shop) footprint(ctx context.Context) (footprint, error) {
 		if held["goroutines "+name], err = goroutines(ctx, p.OpsURL); err != nil {
 			return nil, fmt.Errorf("goroutines %s: %w", name, err)
 		}
-		if files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID())); err == nil { // there is none but on Linux
+		if files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID())); err == nil { // on Linux
 			held["files "+name] = len(files)
 		}
 		for _, m := range p.Serves {
@@ -144,7 +144,7 @@ func (s *shop) footprint(ctx context.Context) (footprint, error) {
 	return held, err
 }
 
-// goroutines counts those of a process, without the ones that only watch over a connection that rests.
+// goroutines counts the goroutines of a process, without those of idle connections.
 func goroutines(ctx context.Context, opsURL string) (count int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL+"/debug/pprof/goroutine?debug=1", http.NoBody)
 	if err != nil {
@@ -162,7 +162,8 @@ func goroutines(ctx context.Context, opsURL string) (count int, err error) {
 	return busy(string(profile))
 }
 
-// busy reads a profile: "goroutine profile: total 42", then for each stack how many goroutines have it, "7 @", and its functions.
+// busy parses a profile: "goroutine profile: total 42", then each stack with its number of
+// goroutines, "7 @", and its functions.
 func busy(profile string) (count int, err error) {
 	_, stacks, _ := strings.Cut(profile, "\n")
 	for stack := range strings.SplitSeq(strings.TrimSpace(stacks), "\n\n") {
@@ -191,7 +192,7 @@ func TestALeakIsSeen(t *testing.T) {
 		"goroutines":             {footprint{"goroutines of monolith (0)": 91}, "goroutines of monolith (0): 91, at first 80, at most 90"},
 		"of a later process":     {footprint{"goroutines of payments (2)": 91}, "goroutines of payments (2)"},
 		"connections":            {footprint{"servers of orders_rt": 1, "servers of payments_rt": 1, "connections of orders_rt": perProcess + 1}, "connections of orders_rt: 20"},
-		"of one that is gone":    {footprint{"servers of payments_rt": 1, "connections of orders_rt": 1}, "connections of orders_rt: 1"},
+		"of one that has ended":  {footprint{"servers of payments_rt": 1, "connections of orders_rt": 1}, "connections of orders_rt: 1"},
 		"one file":               {footprint{"temporary files of the processes": 2}, "temporary files of the processes: 2, at first 1, at most 1"},
 		"an endless transaction": {footprint{"transactions of orders_rt": 1}, "transactions of orders_rt: 1"},
 	} {

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// The broker is killed. What it had acknowledged it still has, and what it had not waits in the outboxes.
+// killBroker kills the broker. It still has what it acknowledged, and the outboxes have the rest.
 func killBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.loseBroker(t, moments(r, 2), progress, s.Broker.Kill)
 }
 
-// It is restarted in good order, as for an upgrade.
+// restartBroker restarts it gracefully, as for an upgrade.
 func restartBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.loseBroker(t, moments(r, 2), progress, func() error { return nil }) // Restart ends what runs
 }
@@ -31,7 +31,7 @@ func (s *shop) loseBroker(t *testing.T, moments []float64, progress func(float64
 	}
 }
 
-// It is frozen for longer than anybody waits for an answer, and then acknowledges what it was given before.
+// freezeBroker freezes it for longer than every timeout. Then it acknowledges what it had received.
 func freezeBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	progress(moments(r, 1)[0])
 	if err := syscall.Kill(s.Broker.PID(), syscall.SIGSTOP); err != nil {
@@ -43,7 +43,7 @@ func freezeBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 }
 
-// The way to it is slow, then silent, then cut.
+// slowBroker has the connection slow, then silent, then cut.
 func slowBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	p := startProxy(t, hostOf(t, s.Broker.URL()))
 	undo := s.set(t, []string{"NATS_URL=" + p.instead(t, s.Broker.URL())}, s.modules()...)
@@ -57,8 +57,9 @@ func slowBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	undo()
 }
 
-// It loses everything, and later comes back as it was once before. Both times a listener was away that no customer waits for, so that much
-// was on its way. It is still in the outboxes, where an operator has it told again; those who had heard it apply nothing twice.
+// emptyBroker deletes the broker's data, and later restores an earlier state. Both times a
+// subscriber is down, so that many events are undelivered. An operator replays them from the
+// outboxes, and those that were handled are applied once.
 func emptyBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	away, store, earlier := s.serving(t, []string{"payments", "notifications"}[r.IntN(2)]), s.Broker.StoreDir(), filepath.Join(t.TempDir(), "earlier")
 	exchange := func(share float64, exchange func() error) {
@@ -73,7 +74,7 @@ func emptyBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 	exchange(0.2, func() error { return os.CopyFS(earlier, os.DirFS(store)) })
 	exchange(0.5, func() error { return os.RemoveAll(store) })
-	t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
+	t.Logf("replayed:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
 	exchange(0.8, func() error { return errors.Join(os.RemoveAll(store), os.CopyFS(store, os.DirFS(earlier))) })
-	t.Logf("told again:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
+	t.Logf("replayed:\n%s", s.seam(t, "events", "replay", "--since", "1h"))
 }

@@ -20,8 +20,9 @@ import (
 	"example.com/shop/topology"
 )
 
-// The bus changes from memory to nats while orders come in, in an operator's order: the broker is started, every listener gets its
-// durable, every schema is switched, and two monoliths are restarted in turn. For a while one of them is on each bus.
+// The bus changes from memory to nats under load, with an operator's steps: the broker is started,
+// every subscriber gets its durable, every schema is switched, and two monoliths are restarted in
+// turn. For a while one of them is on each bus.
 func TestTheBusChangesUnderLoad(t *testing.T) {
 	long(t)
 	s := start(t)
@@ -48,20 +49,20 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 		}
 		progress(0.9)
 	})
-	var told uint64
+	var published uint64
 	err = s.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM orders.outbox WHERE created_at > $1) +
-		(SELECT count(*) FROM inventory.outbox WHERE created_at > $1) + (SELECT count(*) FROM payments.outbox WHERE created_at > $1)`, changed).Scan(&told)
+		(SELECT count(*) FROM inventory.outbox WHERE created_at > $1) + (SELECT count(*) FROM payments.outbox WHERE created_at > $1)`, changed).Scan(&published)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stream := s.stream(t)
-	t.Logf("%d events are in the stream, %d were published after both processes had changed", stream, told)
-	if told == 0 || stream < told {
+	t.Logf("%d events are in the stream, %d were published after both processes had changed", stream, published)
+	if published == 0 || stream < published {
 		t.Error("events were published after the change, and not on nats")
 	}
 }
 
-// provision makes the durable of every listener.
+// provision creates the durables of all subscribers.
 func (s *shop) provision(t *testing.T) {
 	t.Helper()
 	cfg, err := process.Config[natsbus.Config]()
@@ -79,7 +80,7 @@ func (s *shop) provision(t *testing.T) {
 	}
 }
 
-// seam runs the operator's command against this shop.
+// seam runs the command seam on this shop.
 func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
@@ -104,7 +105,7 @@ func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 	return string(out)
 }
 
-// stream is how many events the broker has.
+// stream returns how many events the broker has.
 func (s *shop) stream(t *testing.T) uint64 {
 	t.Helper()
 	conn, err := nats.Connect(s.Broker.URL())

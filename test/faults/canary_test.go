@@ -17,23 +17,23 @@ import (
 	"example.com/shop/topology"
 )
 
-// A module leaves the monolith and comes back while clients order without a pause: two monoliths are restarted in turn, the
-// façade moves weight step by step, and for some of the time both sides consume for the same schema. No request fails, and every
-// invariant holds.
+// A module leaves the monolith and comes back under load: two monoliths are restarted in turn, the
+// façade moves weight step by step, and for some time both sides consume for the same schema. No
+// request fails, and every invariant holds.
 func TestPaymentsGoesOutAndComesBack(t *testing.T) {
 	outAndBack(t, "payments", "/v1/payments?order_id="+uuid.NewString(), "staff")
 }
 
-// The same for the module that others ask while the client waits.
+// The same for the module that orders calls while the client waits.
 func TestInventoryGoesOutAndComesBack(t *testing.T) {
 	long(t)
 	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
 }
 
-// brisk is a façade that looks twice as often as it does for people. Who leaves waits half as long for it, so nobody has more time to notice.
+// brisk halves the façade's probe interval, and also how long a stopping process serves on.
 var brisk = []string{"GATEWAY_INTERVAL=500ms", "DRAIN_AFTER=1s"}
 
-// noticed is how long it takes such a façade to see what has changed.
+// noticed is how long such a façade takes to apply a change.
 const noticed = 1250 * time.Millisecond
 
 func outAndBack(t *testing.T, module, path, role string) {
@@ -63,9 +63,9 @@ func outAndBack(t *testing.T, module, path, role string) {
 		c.route(t, weight)
 		c.measure(t, weight)
 	}
-	c.serve(t, others(module)...) // the monoliths let go: the service alone serves and consumes
+	c.serve(t, others(module)...) // the service alone serves and consumes
 	c.measure(t, 100)
-	c.serve(t, topology.Modules...) // and take it back
+	c.serve(t, topology.Modules...) // both again
 	for _, weight := range []int{50, 0} {
 		c.route(t, weight)
 		c.measure(t, weight)
@@ -90,11 +90,11 @@ type canary struct {
 	module    string
 	monoliths []*topology.Process
 	service   *topology.Process
-	path      string // what is asked to see who serves
+	path      string // of a request to see which side answers
 	token     string
 }
 
-// order places orders, one after the other, until stop. Nothing may fail and nothing is repeated.
+// order places orders, one after the other, until stop is closed. None may fail.
 func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) {
 	customer := fmt.Sprintf("customer-%d", client)
 	token := c.shop.token("customer", customer)
@@ -104,7 +104,7 @@ func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) 
 			return
 		case <-time.After(20 * time.Millisecond):
 		}
-		o, err := placeTelling(t.Context(), c.URL, token, i, func(why string) { t.Errorf("order %d failed: %s", i, why) })
+		o, err := placeReporting(t.Context(), c.URL, token, i, func(why string) { t.Errorf("order %d failed: %s", i, why) })
 		if err != nil {
 			t.Errorf("order %d: %v", i, err)
 			return
@@ -116,7 +116,7 @@ func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) 
 	}
 }
 
-// route gives the service its weight and shares the rest between the monoliths, and returns when the façade does so.
+// route gives the service its weight, the rest to the monoliths, and waits for the façade.
 func (c *canary) route(t *testing.T, weight int) {
 	t.Helper()
 	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
@@ -144,10 +144,10 @@ func (c *canary) route(t *testing.T, weight int) {
 	if err := os.WriteFile(c.Routes, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(noticed) // what counts is measured, not assumed
+	time.Sleep(noticed) // measure checks that it was enough
 }
 
-// measure asks as many new clients would and compares who served them with the weight.
+// measure sends requests of new clients and compares the service's share with its weight.
 func (c *canary) measure(t *testing.T, weight int) {
 	t.Helper()
 	const asked = 700 // enough for 8 points to be more than four standard deviations
@@ -178,13 +178,13 @@ func (c *canary) measure(t *testing.T, weight int) {
 	}
 }
 
-// serve restarts the monoliths in turn, so that they serve and consume for these modules.
+// serve restarts the monoliths in turn with these modules.
 func (c *canary) serve(t *testing.T, modules ...string) {
 	t.Helper()
 	for _, p := range c.monoliths {
 		p.Serves, p.Env = modules, append(p.Env, "MODULES="+strings.Join(modules, ","))
 		c.restart(t, p, p.Stop)
-		time.Sleep(noticed) // that it is back
+		time.Sleep(noticed)
 	}
 }
 

@@ -12,11 +12,13 @@ import (
 	"example.com/shop/topology"
 )
 
-// A service cannot reach PostgreSQL, or the broker, for twenty seconds: its packets vanish, in both directions and without a word, also on
-// the connections that it has. Ten seconds after the network is whole again it works as before, and nothing is lost.
+// A service cannot reach PostgreSQL, or the broker, for cutLasts: packets are dropped in both
+// directions, also on open connections. At most recoveryLimit after that it works as before, and
+// nothing is lost.
 //
-// What makes this hard is that nobody is told. The service goes on waiting for answers on dead connections; its transactions, and their
-// locks, stay open in PostgreSQL; and the broker goes on delivering to a process that does not hear it.
+// Neither end gets an error. The service goes on waiting for answers on dead connections; its
+// transactions, and their locks, stay open in PostgreSQL; and the broker goes on delivering to a
+// process that does not receive anything.
 const cutLasts, recoveryLimit = 20 * time.Second, 10 * time.Second
 
 func TestPaymentsCannotReachPostgres(t *testing.T) { cutFromPostgres(t, "payments") }
@@ -35,14 +37,14 @@ func cutFromBroker(t *testing.T, module string) {
 	cutOff(t, module, true, "NATS_URL", func(s *shop) string { return s.Broker.URL() })
 }
 
-// cutOff cuts the module off from what its setting names. Without its database it is not ready; without the broker it stays so, because
-// it takes orders as before and tells of them later.
+// cutOff cuts the module off from what its setting names. Without its database it is not ready;
+// without the broker it stays ready, because it accepts orders and publishes their events later.
 func cutOff(t *testing.T, module string, staysReady bool, setting string, url func(*shop) string) {
 	long(t)
 	if !inOwnNetwork(t) {
 		return
 	}
-	// The time after which the broker delivers again is the one that people run with: a short one would hide deliveries to the dead.
+	// The default redelivery timeout: a short one would hide deliveries to dead connections.
 	s := startWith(t, topology.Options{Split: topology.Modules, Host: "0.0.0.0", Env: []string{"NATS_ACK_WAIT=10s"}})
 	p := s.process(t, module)
 	p.Env = append(p.Env, setting+"="+strings.Replace(url(s), "127.0.0.1", aside, 1))
@@ -65,9 +67,9 @@ func cutOff(t *testing.T, module string, staysReady bool, setting string, url fu
 		noticed := until(t, "it is not ready", cutLasts, func() bool { return !isReady(t, p) })
 		t.Logf("%s was not ready %s after the cut", module, noticed.Round(time.Millisecond))
 	}
-	time.Sleep(time.Until(began.Add(cutLasts))) // it lasts that long, whatever happens
+	time.Sleep(time.Until(began.Add(cutLasts)))
 	if staysReady && !isReady(t, p) {
-		t.Errorf("%s is not ready, and could take orders without the broker", module)
+		t.Errorf("%s is not ready, and could accept orders without the broker", module)
 	}
 	acknowledged, waiting := l.done.Load()-before, s.undelivered(t, uuid.Max)
 	t.Logf("%d orders were acknowledged meanwhile and %d deliveries wait", acknowledged, waiting)
@@ -83,15 +85,15 @@ func cutOff(t *testing.T, module string, staysReady bool, setting string, url fu
 	s.summarize(t)
 }
 
-// recovers measures how long it takes until everything is as before: the process is ready, an order that is placed now is confirmed,
-// and whatever was to be delivered before now is.
+// recovers measures how long it takes until the process is ready, a new order is confirmed, and all
+// older events are delivered.
 func (s *shop) recovers(t *testing.T, l *load, p *topology.Process, usually time.Duration) {
 	t.Helper()
 	healed := uuid.Must(uuid.NewV7()) // events have such ids, so older ones are lower
 	var all sync.WaitGroup
 	for _, sign := range []struct {
 		what string
-		work bool // it takes the machine's time, and not only the network's
+		work bool // takes processor time, too
 		done func() bool
 	}{
 		{p.Name + " is ready", false, func() bool { return isReady(t, p) }},
@@ -102,7 +104,7 @@ func (s *shop) recovers(t *testing.T, l *load, p *topology.Process, usually time
 		all.Go(func() {
 			took := until(t, sign.what, time.Minute, sign.done)
 			t.Logf("%s %s after healing", sign.what, took.Round(time.Millisecond))
-			// A machine that needs half a second for one order when all is well is too busy to tell how long much work takes.
+			// A machine that usually needs half a second for an order is too busy to measure this.
 			if took > recoveryLimit && (!sign.work || usually < time.Second/2) {
 				t.Errorf("%s %s after healing, want %s at most", sign.what, took.Round(time.Millisecond), recoveryLimit)
 			}
@@ -111,7 +113,7 @@ func (s *shop) recovers(t *testing.T, l *load, p *topology.Process, usually time
 	all.Wait()
 }
 
-// newOrder places one, insisting on it as any client, and returns whether it is through yet.
+// newOrder places an order, with retries, and returns a function that reports whether it has ended.
 func (s *shop) newOrder(t *testing.T, l *load) (through func() bool) {
 	t.Helper()
 	token := s.token("customer", "ada")
@@ -130,7 +132,7 @@ func (s *shop) newOrder(t *testing.T, l *load) (through func() bool) {
 		case order = <-id:
 		default:
 		}
-		// Cancelled it can only be because it has expired, which takes longer than the limit and is told from the time.
+		// It is cancelled only if it expires, which takes longer than the limit.
 		err := s.admin.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM orders.orders WHERE id::text = $1 AND status IN ('confirmed', 'cancelled'))", order).Scan(&over)
 		if err != nil {
 			t.Error(err)
@@ -139,7 +141,7 @@ func (s *shop) newOrder(t *testing.T, l *load) (through func() bool) {
 	}
 }
 
-// deliveries returns whether the module has handled any event since.
+// deliveries returns a function that reports whether the module has handled an event since.
 func (s *shop) deliveries(t *testing.T, module string) (goOn func() bool) {
 	t.Helper()
 	handled := func() (count int) {
@@ -152,18 +154,18 @@ func (s *shop) deliveries(t *testing.T, module string) (goOn func() bool) {
 	return func() bool { return handled() > before }
 }
 
-// undelivered counts the events before this one that some listener has not handled or the bus does not even have.
+// undelivered counts earlier events that are unpublished or not handled by some subscriber.
 func (s *shop) undelivered(t *testing.T, before uuid.UUID) (count int) {
 	t.Helper()
 	err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM ("+finally["every outbox is drained"]+" UNION "+
-		finally["every event reached every listener"]+") AS waiting WHERE id < $1", before).Scan(&count)
+		finally["every subscriber handled every event"]+") AS waiting WHERE id < $1", before).Scan(&count)
 	if err != nil {
 		t.Error(err)
 	}
 	return count
 }
 
-// isReady asks a process of one module as the façade does.
+// isReady probes a process of one module as the façade does.
 func isReady(t *testing.T, p *topology.Process) bool {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.OpsURL+"/readyz/"+p.Serves[0], nil)
@@ -178,7 +180,7 @@ func isReady(t *testing.T, p *topology.Process) bool {
 	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
-// until waits for something that nothing announces and returns how long it took.
+// until polls until done, and returns how long that took.
 func until(t *testing.T, what string, limit time.Duration, done func() bool) time.Duration {
 	t.Helper()
 	began := time.Now()

@@ -12,12 +12,11 @@ import (
 	"example.com/shop/topology"
 )
 
-// publishers are the modules with something in their outbox.
+// publishers are the modules that publish events.
 var publishers = []string{"orders", "inventory", "payments"}
 
-// Events come late, twice, and in another order than they were published. Four of ten fail when
-// they are handled before they have a certain age, and are tried again when they have it, so that
-// each module handles them later than others; and some are replayed all the time.
+// disturbDelivery has events delivered late, twice and in another order. In each module four of ten
+// fail before they have a certain age, and are retried then; and some are replayed all the time.
 func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, module := range topology.Modules {
 		defer s.trigger(t, "BEFORE INSERT", module+".failed", whenOldEnough)()
@@ -29,13 +28,13 @@ func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)
 	}
 }
 
-// oldEnough is when an event has its age, which depends on a byte of its id: 0 to 6 seconds, longer than an order waits. An id
-// begins with the milliseconds at which it was made (RFC 9562).
+// oldEnough is when an event has its age, which depends on a byte of its id: 0 to 6 seconds, more
+// than the orders' deadline. An id begins with its time in milliseconds (RFC 9562).
 const oldEnough = `(to_timestamp(('x' || translate(left(NEW.event_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)
 	+ interval '300 ms' * (get_byte(uuid_send(NEW.event_id), 14) % 20))`
 
-// tooYoung refuses the events whose number, which another byte of their id is, ends with one of
-// four digits. whenOldEnough keeps them from being tried in vain until they are dead.
+// tooYoung refuses events by another byte of their id: those whose last digit is one of four.
+// whenOldEnough delays their retries, or they would become dead letters.
 const (
 	tooYoung = `
 	IF strpos('DIGITS', (get_byte(uuid_send(NEW.event_id), 15) % 10)::text) > 0 AND clock_timestamp() < ` + oldEnough + ` THEN
@@ -59,7 +58,7 @@ func (s *shop) replaySome(t *testing.T, r *rand.Rand, module string, most int) {
 		ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays`, "m.", module+"."), ids[:min(most, len(ids))])
 }
 
-// shuffled is the query's one column in an order of r's: PostgreSQL's own random() would not follow the seed.
+// shuffled returns the query's column in a random order by r, which follows the seed.
 func (s *shop) shuffled(t *testing.T, r *rand.Rand, query string) []string {
 	t.Helper()
 	rows, err := s.admin.Query(t.Context(), query)
@@ -75,7 +74,7 @@ func (s *shop) shuffled(t *testing.T, r *rand.Rand, query string) []string {
 	return all
 }
 
-// An operator who knows of no reason has everything replayed, twice.
+// replay replays all events, twice.
 func replay(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 2) {
 		progress(moment)
@@ -83,7 +82,7 @@ func replay(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 }
 
-// Customers want to cancel what is confirmed already. They are too late.
+// regret has customers cancel confirmed orders, which is too late.
 func regret(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 3) {
 		progress(moment)

@@ -18,10 +18,10 @@ import (
 	"example.com/shop/topology"
 )
 
-// failpoints are the moments between two steps that cannot be one, with the module whose process
-// dies there; any when empty.
+// failpoints are between two steps that cannot be atomic, with the module whose process is killed
+// there; any when empty.
 var failpoints = []struct{ name, module string }{
-	{"committed, not published", "orders"}, // nor is the customer answered
+	{"committed, not published", "orders"}, // and before the answer
 	{"published, not marked", "orders"},
 	{"published, not marked", "inventory"},
 	{"committed, not acknowledged", ""},
@@ -30,7 +30,7 @@ var failpoints = []struct{ name, module string }{
 	{"mailed, not marked", "notifications"},
 }
 
-// ofFailpoints are the matrix's rows for them.
+// ofFailpoints returns the matrix's rows for them.
 func ofFailpoints() (rows []fault) {
 	for _, f := range failpoints {
 		name := "dies: " + f.name
@@ -42,8 +42,7 @@ func ofFailpoints() (rows []fault) {
 	return rows
 }
 
-// dieAt has a process die at the failpoint, on one of its first passings, and starts it again
-// without.
+// dieAt has a process killed at the failpoint, one of the first times, and restarts it without.
 func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		progress(0.1)
@@ -57,12 +56,12 @@ func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progre
 		if err := victim.Stop(); err != nil {
 			t.Errorf("stop %s: %v", victim.Name, err)
 		}
-		// It may die before anybody sees it ready.
+		// It may be killed before it is ready.
 		_ = s.Restart(t.Context(), victim)
 		select {
 		case <-victim.Done():
 		case <-time.After(time.Minute):
-			t.Errorf("%s never came to the point %q", victim.Name, name)
+			t.Errorf("%s never reached the failpoint %q", victim.Name, name)
 			_ = victim.Stop()
 		}
 		var end *child.ExitError
@@ -74,7 +73,7 @@ func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progre
 	}
 }
 
-// failpointBin is the folder of the binaries with failpoints, which are built once.
+// failpointBin returns the folder of the binaries with failpoints, which are built once.
 func failpointBin(t *testing.T) string {
 	t.Helper()
 	folder, err := buildWithFailpoints()
@@ -89,8 +88,8 @@ var buildWithFailpoints = sync.OnceValues(func() (string, error) {
 })
 
 // dieInCommit kills a process while PostgreSQL is about to commit a transaction that has inserted a
-// row into the table for which the condition holds, and has the transaction end with the process.
-// The module is any when empty.
+// row into the table for which the condition holds, and rolls the transaction back. The module is
+// any when empty.
 func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		progress(moments(r, 1)[0])
@@ -102,7 +101,7 @@ func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r 
 			sleeps := "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"
 			err := s.admin.QueryRow(t.Context(), sleeps).Scan(&about)
 			if err != nil || time.Now().After(deadline) {
-				t.Fatalf("%s never came to commit to %s.%s: %v", victim.Name, module, table, err)
+				t.Fatalf("%s never reached the commit of %s.%s: %v", victim.Name, module, table, err)
 			}
 		}
 		s.restart(t, victim, func() error {
@@ -115,8 +114,8 @@ func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r 
 	}
 }
 
-// What is shipped has no failpoints, not even their names.
-func TestWhatIsShippedHasNoFailpoints(t *testing.T) {
+// Shipped binaries have no failpoints, not even their names.
+func TestShippedBinariesHaveNoFailpoints(t *testing.T) {
 	texts := []string{"FAILPOINT"}
 	for _, f := range failpoints {
 		texts = append(texts, f.name)

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// faults are the rows of the matrix. Those of the binaries with failpoints stand together, so that
-// the shop is exchanged once.
+// faults are the rows of the matrix. Those with failpoints, and other binaries, are last.
 var faults = append([]fault{
 	{name: "nothing", smoke: []string{monolith}, do: nothing},
 	{name: "each process is killed", smoke: []string{monolith, split}, do: killEach},
@@ -27,7 +26,7 @@ var faults = append([]fault{
 	{name: "the way to the broker is slow and cut", only: split, do: slowBroker},
 	{name: "the broker forgets", only: split, do: emptyBroker},
 	{name: "events are late, twice and in disorder", do: disturbDelivery},
-	{name: "everything is told again", do: replay},
+	{name: "all events are replayed", do: replay},
 	{name: "customers change their minds", do: regret},
 	{name: "the provider loses answers", do: moodyProvider},
 	{name: "PostgreSQL's disk is full", alone: onSmallDisk, needs: canMount, do: fillDisk},

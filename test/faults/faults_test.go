@@ -1,5 +1,5 @@
-// Package faults runs the real processes under load, ends some of them at the worst moment, and checks that nothing was lost and
-// nothing was done twice.
+// Package faults runs the real processes under load, injects faults, and checks that nothing was
+// lost and nothing was done twice.
 package faults
 
 import (
@@ -24,7 +24,7 @@ var bin string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		if bin = os.Getenv("SHOP_BIN"); bin != "" { // this is a test that another one runs in a network of its own
+		if bin = os.Getenv("SHOP_BIN"); bin != "" { // see inOwnNetwork
 			return m.Run()
 		}
 		remove, err := inOneFolder()
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// long leaves a test to make long SUITE=topologies and make long SUITE=faults, which have more time.
+// long skips a test outside of make long SUITE=topologies and make long SUITE=faults.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SHOP_LONG") == "" {
@@ -48,15 +48,15 @@ func long(t *testing.T) {
 	}
 }
 
-// shop is a running shop and an admin's view into its database.
+// shop is a running shop with an admin connection to its database.
 type shop struct {
 	*topology.Shop
 	admin   *pgxpool.Pool
 	base    footprint     // before the first load
 	clients int           // how many place orders at once
 	pause   time.Duration // of a client between two orders
-	seed    uint64        // of what the clients of the history choose
-	quiet   time.Duration // how long nothing must change until what is not settled counts as broken
+	seed    uint64        // of the history's clients
+	quiet   time.Duration // without a change for so long, unsettled rules are broken
 	taken   []placed      // every order that was acknowledged, by all loads so far
 	temp    string        // where its processes make their temporary files
 
@@ -64,7 +64,7 @@ type shop struct {
 	found []string
 }
 
-// orders is the least size of each run, from so many clients.
+// The load of a test that is no cell: at least so many orders, from so many clients.
 const orders, clients = 2000, 32
 
 func start(t *testing.T, split ...string) *shop {
@@ -83,7 +83,7 @@ func startWith(t *testing.T, mix topology.Options) *shop {
 	return s
 }
 
-// open starts a shop whose windows are short, so that faults outlast them. It lives until it is closed.
+// open starts a shop with short windows, so that faults outlast them.
 func open(ctx context.Context, mix topology.Options) (*shop, error) {
 	temp, err := os.MkdirTemp("", "shop-temp-")
 	if err != nil {
@@ -110,7 +110,7 @@ func open(ctx context.Context, mix topology.Options) (*shop, error) {
 	return &shop{Shop: running, admin: admin, clients: clients, quiet: time.Minute, temp: temp}, nil
 }
 
-// close may be called again.
+// close stops the shop. It may be called again.
 func (s *shop) close(t *testing.T) {
 	if err := s.end(); err != nil {
 		t.Errorf("stop: %v", err)
@@ -126,14 +126,14 @@ func (s *shop) token(role, subject string) string {
 	return s.Key.Mint(tokens.Claims{Role: role, Subject: subject, TTL: time.Hour})
 }
 
-// underLoad runs the load while fault does its worst, and checks everything afterwards. Fault is told how far the load has come, and
-// the load does not end before fault has.
+// underLoad runs fault under load, and then checks all rules. Fault's argument waits until a share
+// of the load is done; the load does not end before fault has.
 func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(share float64))) {
 	t.Helper()
 	report(t, s.underLoadOf(t, orders, urls, fault))
 }
 
-// underLoadOf returns what is broken: each line begins with the name of the rule, and a colon.
+// underLoadOf returns what is broken: each line begins with the name of a rule, and a colon.
 func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) (broken []string) {
 	t.Helper()
 	l := &load{}
@@ -151,7 +151,7 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 		for l.done.Load() < int64(share*float64(orders)) {
 			select {
 			case <-loaded:
-				return // every client has given up, and has said why
+				return // every client has given up and reported why
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
@@ -172,7 +172,7 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	return broken
 }
 
-// finds notes that a rule is broken, for whoever judges the run: a negative control wants to see it.
+// finds records that a rule is broken. It fails no test, since a negative control expects that.
 func (s *shop) finds(rule, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,7 +187,7 @@ func report(t *testing.T, broken []string) {
 	}
 }
 
-// summarize logs how the orders ended, so that a run that tested nothing shows.
+// summarize logs how the orders ended.
 func (s *shop) summarize(t *testing.T) {
 	t.Helper()
 	rows, err := s.admin.Query(t.Context(), "SELECT status || ' ' || reason, count(*) FROM orders.orders GROUP BY 1 ORDER BY 1")

@@ -16,8 +16,8 @@ import (
 	"example.com/shop/topology"
 )
 
-// What a cut costs on this machine, which the clients, the shop and PostgreSQL share. Nothing is asserted: a figure means something only
-// beside the others of the same run.
+// TestFigures logs what a split costs on this machine, which the clients, the shop and PostgreSQL
+// share. It asserts nothing: figures are comparable only within one run.
 func TestFigures(t *testing.T) {
 	long(t)
 	var report strings.Builder
@@ -55,14 +55,14 @@ func compare(table *tabwriter.Writer, what string, base, other time.Duration) {
 	fmt.Fprintf(table, "%s\t%s\t%s\t%.2f\t\n", what, base, other, float64(other)/float64(base))
 }
 
-// measured is how long each request took, and all of them together.
+// measured has the time of each request, and of all together.
 type measured struct {
 	each     []time.Duration
 	took     time.Duration
-	repeated int64 // how often a client had to ask again
+	repeated int64 // retries
 }
 
-// at is the time that so many percent of the requests stayed below.
+// at returns a percentile.
 func (m measured) at(percent int) time.Duration {
 	slices.Sort(m.each)
 	return m.each[(len(m.each)-1)*percent/100].Round(10 * time.Microsecond)
@@ -70,7 +70,7 @@ func (m measured) at(percent int) time.Duration {
 
 func (m measured) rate() float64 { return float64(len(m.each)) / m.took.Seconds() }
 
-// placing places orders from clients at once. The sagas of all are under way meanwhile, as they are in a shop.
+// placing measures placing orders from several clients, while the orders' sagas run.
 func (s *shop) placing(t *testing.T, clients, count int) measured {
 	t.Helper()
 	all := make([]time.Duration, count)
@@ -82,7 +82,7 @@ func (s *shop) placing(t *testing.T, clients, count int) measured {
 			token := s.token("customer", fmt.Sprintf("customer-%d", c))
 			for i := c; i < count; i += clients {
 				began := time.Now()
-				if _, err := placeTelling(t.Context(), s.URL, token, i, func(string) { repeated.Add(1) }); err != nil {
+				if _, err := placeReporting(t.Context(), s.URL, token, i, func(string) { repeated.Add(1) }); err != nil {
 					t.Errorf("order %d: %v", i, err)
 				}
 				all[i] = time.Since(began)
@@ -95,7 +95,7 @@ func (s *shop) placing(t *testing.T, clients, count int) measured {
 	return measured{all, took, repeated.Load()}
 }
 
-// drain waits until every order has ended, so that the sagas of one measurement do not burden the next.
+// drain waits until every order has ended, so that no saga disturbs the next measurement.
 func (s *shop) drain(t *testing.T) {
 	t.Helper()
 	const rule = "every order is confirmed or cancelled"
@@ -110,7 +110,7 @@ func (s *shop) drain(t *testing.T) {
 	}
 }
 
-// overhead asks the service of inventory itself and through the façade alternately, so that both see the same machine.
+// overhead measures inventory directly and through the façade, alternately.
 func (s *shop) overhead(t *testing.T, count int) (direct, through measured) {
 	t.Helper()
 	i := slices.IndexFunc(s.Processes(), func(p *topology.Process) bool { return p.Name == "inventory" })
@@ -128,21 +128,21 @@ func (s *shop) overhead(t *testing.T, count int) (direct, through measured) {
 	return direct, through
 }
 
-// recovery kills the process, starts it again at once, as whatever watches over it would, and asks until it has answered.
+// recovery kills and restarts the process, as a supervisor would, and polls until it answers.
 func (s *shop) recovery(t *testing.T, p *topology.Process) time.Duration {
 	t.Helper()
 	module := p.Name
-	if len(p.Serves) != 1 { // the monolith and the façade stand before them all
+	if len(p.Serves) != 1 { // the monolith or the façade
 		module = "inventory"
 	}
-	gone := p.Done()
+	exited := p.Done()
 	restarted := make(chan struct{})
 	began := time.Now()
 	go func() {
 		defer close(restarted)
 		s.restart(t, p, func() error { return p.Signal(os.Kill) })
 	}()
-	<-gone // what it still had answered does not count
+	<-exited // an answer before that does not count
 	for !s.answers(t, s.URL, module) {
 		if time.Since(began) > time.Minute {
 			t.Fatalf("%s does not answer a minute after it was killed", p.Name)
@@ -154,7 +154,7 @@ func (s *shop) recovery(t *testing.T, p *topology.Process) time.Duration {
 	return took
 }
 
-// answers says whether the module answers under the URL.
+// answers reports whether the module answers at the URL.
 func (s *shop) answers(t *testing.T, url, module string) bool {
 	t.Helper()
 	path, role := "/v1/"+module+"?order_id=0198f000-0000-7000-8000-000000000000", "staff"

@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// history is what four clients did beside the load, at a person's pace, and what they were answered: the shop from outside, with no look
-// into its database. Two watch their orders with three hands at once, two buy from shelves that nobody else knows.
+// history records what four slow clients beside the load did, and the answers that they got. Two
+// place orders and access each with three goroutines at once, two buy from shelves of their own.
 type history struct {
 	*shop
 	load    *load
@@ -35,18 +35,18 @@ type history struct {
 	unanswered int
 }
 
-// purchase is an order of a shelf's pieces, from the POST's call until its client saw how it ended.
+// purchase is an order from a shelf, from the POST until its client saw how it ended.
 type purchase struct {
 	sku, id, token, state string
 	quantity, call, seen  int64
 }
 
-// recordHistory lets the clients begin. Their orders are among the load's, so that whatever is asked of those is asked of these.
+// recordHistory starts the clients. All rules apply to their orders, too, which are the load's.
 func (s *shop) recordHistory(t *testing.T, l *load, urls []string) *history {
 	t.Helper()
 	h := &history{shop: s, load: l, urls: urls, began: time.Now(), resting: make(chan struct{}),
 		orders: map[string][]porcupine.Operation{}, stock: map[string][]porcupine.Operation{}}
-	for range 3 { // so few that they are often empty
+	for range 3 { // few, so that they are often empty
 		sku := "shelf-" + uuid.NewString()
 		h.shelves = append(h.shelves, sku)
 		_, err := s.admin.Exec(t.Context(), `WITH p AS (INSERT INTO inventory.products (sku, name, price, currency) VALUES ($1, 'Shelf', 100, 'EUR') RETURNING sku)
@@ -64,16 +64,16 @@ func (s *shop) recordHistory(t *testing.T, l *load, urls []string) *history {
 	return h
 }
 
-// rest lets the clients finish what they are at.
+// rest waits until the clients have finished.
 func (h *history) rest() {
 	close(h.resting)
 	h.clients.Wait()
 }
 
-// least is how many rounds each client makes, however soon it may rest.
+// least is how many rounds each client makes at least.
 const least = 25
 
-// goesOn paces the rounds as a person would; it is false once the client may rest, or the test is over.
+// goesOn pauses between rounds. It returns false once the client may rest, or the test is over.
 func (h *history) goesOn(t *testing.T, r *rand.Rand, round int) bool {
 	time.Sleep(20 * time.Millisecond)
 	rest(r, 60*time.Millisecond)
@@ -89,19 +89,21 @@ func (h *history) goesOn(t *testing.T, r *rand.Rand, round int) bool {
 
 func (h *history) now() int64 { return time.Since(h.began).Nanoseconds() }
 
-// final says that an order stays as it is.
+// final reports whether the state is final.
 func final(state string) bool { return state == "confirmed" || strings.HasPrefix(state, "cancelled") }
 
-// watch places orders, one after the other, and has three hands look at each, and sometimes cancel it, until it has ended.
+// watch places one order after the other. Three goroutines read it, and sometimes cancel it, until
+// it has ended.
 func (h *history) watch(t *testing.T, r *rand.Rand, customer string) {
 	token := h.token("customer", customer)
 	for i := 0; h.goesOn(t, r, i); i++ {
 		id := h.place(t, customer, token, skus[r.IntN(len(skus))], mix[r.IntN(len(mix))], 1)
 		var hands sync.WaitGroup
 		for range 3 {
-			r := rand.New(rand.NewPCG(r.Uint64(), 0)) // its own
+			r := rand.New(rand.NewPCG(r.Uint64(), 0))
 			hands.Go(func() {
-				for step, state := 0, ""; id != "" && !final(state) && h.goesOn(t, r, least-2+step); step++ { // two more when it may rest
+				// Two more rounds when it may rest.
+				for step, state := 0, ""; id != "" && !final(state) && h.goesOn(t, r, least-2+step); step++ {
 					what := read
 					if r.IntN(4) == 0 {
 						what = cancelling
@@ -114,7 +116,7 @@ func (h *history) watch(t *testing.T, r *rand.Rand, customer string) {
 	}
 }
 
-// buy orders from the shelves, restocks them and looks at them.
+// buy orders from the shelves, restocks and reads them.
 func (h *history) buy(t *testing.T, r *rand.Rand, customer string) {
 	token := h.token("customer", customer)
 	for i := 0; h.goesOn(t, r, i); i++ {
@@ -139,7 +141,7 @@ func (h *history) buy(t *testing.T, r *rand.Rand, customer string) {
 	}
 }
 
-// place returns the id of an order of one line; its client insists, so it was placed once.
+// place places an order of one line, with retries, and returns its id.
 func (h *history) place(t *testing.T, customer, token, sku, paymentToken string, quantity int64) (id string) {
 	body := fmt.Sprintf(`{"email":"%s@example.com","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, customer, paymentToken, sku, quantity)
 	id, err := insist(t.Context(), h.url(), token, uuid.NewString(), []byte(body), func(string) {})
@@ -151,7 +153,7 @@ func (h *history) place(t *testing.T, customer, token, sku, paymentToken string,
 	return id
 }
 
-// ask reads or cancels an order and returns what its state was then.
+// ask reads or cancels an order and returns its state.
 func (h *history) ask(t *testing.T, token, id, what string) (state string) {
 	call, method, path := h.now(), http.MethodGet, "/v1/orders/"+id
 	if what == cancelling {
@@ -161,7 +163,7 @@ func (h *history) ask(t *testing.T, token, id, what string) (state string) {
 	status, known := h.send(t, method, path, token, "", "", &order)
 	op := one(call, h.now(), what, strings.TrimSpace(order.Status+" "+order.Reason))
 	switch {
-	case !known && what == read: // it has changed nothing
+	case !known && what == read: // no effect
 		return noAnswer
 	case !known:
 		op.Output, op.Return = noAnswer, end
@@ -177,7 +179,7 @@ func (h *history) ask(t *testing.T, token, id, what string) (state string) {
 	return op.Output.(string)
 }
 
-// product is what the public sees of one.
+// product is a product in the public API.
 type product struct {
 	OnHand    int64 `json:"on_hand"`
 	Reserved  int64 `json:"reserved"`
@@ -186,7 +188,7 @@ type product struct {
 	Restocked int64 `json:"restocked"`
 }
 
-// saw records what an answer showed of a shelf.
+// saw records an operation on a shelf and its answer.
 func (h *history) saw(sku string, call int64, op stockOp, p product) {
 	back := h.now()
 	if p.OnHand+p.Reserved+p.Shipped != p.Initial+p.Restocked {
@@ -205,7 +207,7 @@ func (h *history) look(t *testing.T, sku string) {
 	}
 }
 
-// restock insists as well: how often it has to ask, the shelf must not show.
+// restock restocks a shelf once, with retries.
 func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	var p product
 	call, key, token := h.now(), uuid.NewString(), h.token("staff", "grace")
@@ -219,7 +221,7 @@ func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	h.finds(answered, "%s was not restocked within %s", sku, patience)
 }
 
-// send asks the processes in turn. An answer that says that the fault is theirs is none: what was asked for may have happened, or not.
+// send sends a request to the processes in turn. After a 5xx its effect is unknown.
 func (h *history) send(t *testing.T, method, path, token, key, body string, into any) (status int, known bool) {
 	request, err := http.NewRequestWithContext(t.Context(), method, h.url()+path, bytes.NewReader([]byte(body)))
 	if err != nil {

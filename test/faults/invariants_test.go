@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// always are true in every committed state, however wild the load: the sampler asks again and again while it runs.
+// always are the invariants of every committed state, which the sampler checks during the load.
 var always = map[string]string{
 	"what came in is on hand, reserved or shipped, and none is negative": `
 		SELECT sku FROM inventory.stock
@@ -29,7 +29,7 @@ var always = map[string]string{
 			OR p.amount <> o.total OR p.currency <> o.currency)`,
 }
 
-// finally are true once everything has settled.
+// finally are the invariants of a settled shop.
 var finally = map[string]string{
 	"every order is confirmed or cancelled": `SELECT id FROM orders.orders WHERE status NOT IN ('confirmed', 'cancelled')`,
 	"a confirmed order is shipped": `
@@ -41,17 +41,17 @@ var finally = map[string]string{
 	"a cancelled order holds no money": `
 		SELECT o.id FROM orders.orders o JOIN payments.payments p ON p.order_id = o.id
 		WHERE o.status = 'cancelled' AND p.status NOT IN ('tombstone', 'declined', 'cancelled', 'refunded')`,
-	"every order was told of once": `
+	"every order has exactly one notification": `
 		SELECT o.id FROM orders.orders o LEFT JOIN notifications.messages m ON m.order_id = o.id
 		GROUP BY o.id, o.status HAVING count(m.id) <> 1 OR min(m.status) <> 'sent' OR min(m.kind) <> o.status`,
 	"every outbox is drained": `
 		SELECT event_id FROM orders.outbox_pending UNION ALL SELECT event_id FROM inventory.outbox_pending
 		UNION ALL SELECT event_id FROM payments.outbox_pending`,
-	"every event reached every listener": missing(),
+	"every subscriber handled every event": missing(),
 	"nothing is a dead letter": `
 		SELECT event_id FROM orders.failed UNION ALL SELECT event_id FROM inventory.failed
 		UNION ALL SELECT event_id FROM payments.failed UNION ALL SELECT event_id FROM notifications.failed`,
-	"what is told of a confirmed order has the trace and the correlation of the request that placed it": `
+	"the events of a confirmed order have the trace and the correlation of the request that placed it": `
 		SELECT o.id FROM orders.orders o JOIN (
 			SELECT key, headers FROM orders.outbox UNION ALL SELECT key, headers FROM inventory.outbox UNION ALL SELECT key, headers FROM payments.outbox
 		) e ON e.key = o.id::text
@@ -60,10 +60,10 @@ var finally = map[string]string{
 	"nothing deadlocked": `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0`,
 }
 
-// rules are all that every load is judged by.
+// rules are the names of all invariants.
 var rules = slices.Concat(slices.Sorted(maps.Keys(always)), slices.Sorted(maps.Keys(finally)), compared)
 
-// listens is what each module listens to. A topic begins with the module that tells it.
+// listens has the topics that each module listens to. A topic begins with its publisher.
 var listens = map[string][]string{
 	"orders":        {"inventory.reserved.v1", "inventory.rejected.v1", "payments.captured.v1", "payments.declined.v1"},
 	"inventory":     {"orders.placed.v1", "orders.confirmed.v1", "orders.cancelled.v1"},
@@ -71,20 +71,20 @@ var listens = map[string][]string{
 	"notifications": {"orders.placed.v1", "orders.confirmed.v1", "orders.cancelled.v1"},
 }
 
-// missing finds events that a listener has not handled.
+// missing returns a query for the events that a subscriber has not handled.
 func missing() string {
 	var each []string
-	for listener, topics := range listens {
+	for subscriber, topics := range listens {
 		for _, topic := range topics {
-			teller, _, _ := strings.Cut(topic, ".")
+			publisher, _, _ := strings.Cut(topic, ".")
 			each = append(each, fmt.Sprintf("SELECT e.id FROM %s.outbox e WHERE e.topic = '%s' AND NOT EXISTS (SELECT FROM %s.inbox i WHERE i.event_id = e.id)",
-				teller, topic, listener))
+				publisher, topic, subscriber))
 		}
 	}
 	return strings.Join(each, " UNION ALL ")
 }
 
-// violations names each invariant that does not hold, with some of the rows that break it.
+// violations returns each broken invariant, with some of the rows that break it.
 func violations(ctx context.Context, pool *pgxpool.Pool, invariants map[string]string) (broken []string, err error) {
 	for name, query := range invariants {
 		var rows []string
@@ -101,8 +101,8 @@ func violations(ctx context.Context, pool *pgxpool.Pool, invariants map[string]s
 	return broken, nil
 }
 
-// sample asks for what is always true until stop is called, which returns what was not: each rule once, as it was first seen. A
-// database that is down cannot answer; its silence is not counted.
+// sample checks the invariants always until stop is called, which returns the broken ones, each as
+// first seen. Failed queries do not count: the database may be down.
 func (s *shop) sample(t *testing.T) (stop func() (broken []string)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -132,13 +132,13 @@ func (s *shop) sample(t *testing.T) (stop func() (broken []string)) {
 		cancel()
 		<-finished
 		if samples < 5 {
-			t.Errorf("what is always true was looked at only %d times", samples)
+			t.Errorf("the invariants were sampled only %d times", samples)
 		}
 		return slices.AppendSeq(broken, maps.Values(seen))
 	}
 }
 
-// counts are the findings without the rows, which are examples and other ones each time.
+// counts returns the findings without the example rows, which differ each time.
 func counts(broken []string) (counts []string) {
 	for _, b := range broken {
 		count, _, _ := strings.Cut(b, ", such as")
@@ -147,8 +147,8 @@ func counts(broken []string) (counts []string) {
 	return counts
 }
 
-// settle waits until what is true in the end is true, checks all other rules too, and returns those that are broken. As long as anything
-// changes it goes on waiting: how long it takes says more about the machine than about the shop.
+// settle waits until the final invariants hold, checks all other rules, and returns the broken
+// ones. It goes on waiting while anything changes, because the time depends on the machine.
 func (s *shop) settle(t *testing.T, l *load) (broken []string) {
 	t.Helper()
 	s.taken = append(s.taken, l.orders...)

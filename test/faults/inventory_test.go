@@ -17,16 +17,16 @@ import (
 	"example.com/shop/topology"
 )
 
-// quoteLimit is what orders gives inventory to answer, all repetitions included (CLIENT_TIMEOUT), and time for a busy machine on top. A
-// handler without an answer would be cut off only after 15 seconds.
+// quoteLimit is how long orders waits for a quote, with all retries (CLIENT_TIMEOUT), and more for
+// a busy machine. A handler is cut off only after 15 seconds.
 const quoteLimit = 2*time.Second + 5*time.Second
 
 const someTea = `{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`
 
-// Inventory is frozen, then killed, and stays away. Who places an order is told at once to come back later, the orders that were taken
-// before stay as they are, and both go on when it returns.
+// Inventory is frozen, then killed, and stays down. New orders are refused quickly with 503,
+// earlier ones wait, and both go on when it is back.
 func TestInventoryIsAway(t *testing.T) {
-	// The deadline is out of the way: an order that expires would hide one that was forgotten.
+	// A long deadline, because an order that expires would hide one that is stuck.
 	s := startWith(t, topology.Options{Split: topology.Modules, Env: []string{"ORDERS_DEADLINE=2m"}})
 	l := &load{}
 	stopSampling := s.sample(t)
@@ -39,7 +39,7 @@ func TestInventoryIsAway(t *testing.T) {
 		l.acknowledged(placed{id: id, customer: "ada", paymentToken: "tok_ok"})
 	}
 
-	release := s.holdConsumer(t, "inventory") // it still quotes, but reserves nothing
+	release := s.holdConsumer(t, "inventory") // it quotes, but reserves nothing
 	for range 20 {
 		insisting(uuid.NewString())
 	}
@@ -89,8 +89,8 @@ func TestInventoryIsAway(t *testing.T) {
 	if err := s.Restart(context.WithoutCancel(t.Context()), inventory); err != nil {
 		t.Fatal(err)
 	}
-	insisting(refusedKey) // a refusal takes nothing from its key
-	t.Logf("an order was taken again %s after inventory's return began", time.Since(began).Round(time.Millisecond))
+	insisting(refusedKey) // a refusal does not use up its key
+	t.Logf("an order was accepted again %s after inventory's return began", time.Since(began).Round(time.Millisecond))
 	report(t, s.settle(t, l))
 	report(t, stopSampling())
 	var confirmed int
@@ -100,7 +100,7 @@ func TestInventoryIsAway(t *testing.T) {
 	s.summarize(t)
 }
 
-// process finds a process of the shop by the name of its command.
+// process returns the process of a command.
 func (s *shop) process(t *testing.T, name string) *topology.Process {
 	t.Helper()
 	i := slices.IndexFunc(s.Processes(), func(p *topology.Process) bool { return p.Name == name })
@@ -110,7 +110,7 @@ func (s *shop) process(t *testing.T, name string) *topology.Process {
 	return s.Processes()[i]
 }
 
-// holdConsumer keeps the module's consumers waiting for their turn until release is called.
+// holdConsumer takes the lock of the module's consumers until release is called.
 func (s *shop) holdConsumer(t *testing.T, module string) (release func()) {
 	t.Helper()
 	tx, err := s.admin.Begin(t.Context())
@@ -121,11 +121,11 @@ func (s *shop) holdConsumer(t *testing.T, module string) (release func()) {
 		t.Fatal(err)
 	}
 	release = sync.OnceFunc(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
-	t.Cleanup(release) // a test that fails early would wait for it with the pool
+	t.Cleanup(release) // or closing the pool would wait for it
 	return release
 }
 
-// isRefused places an order that cannot be priced and checks what the customer is told. It returns how long that took.
+// isRefused places an order that cannot be priced, checks the problem, and returns its time.
 func (s *shop) isRefused(t *testing.T, token, key string) time.Duration {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders", bytes.NewReader([]byte(someTea)))

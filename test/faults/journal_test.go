@@ -2,7 +2,7 @@ package faults
 
 import "sync"
 
-// journal keeps the end of what the shop's processes log: enough to see why a cell failed, and nothing when it did not.
+// journal keeps the end of the processes' logs, to show it when a cell has failed.
 type journal struct {
 	mu   sync.Mutex
 	text []byte

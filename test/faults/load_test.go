@@ -16,20 +16,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// placed is what a client knows of an order: it was acknowledged with this id.
+// placed is an order that was acknowledged to a client.
 type placed struct {
 	id, customer, paymentToken string
 }
 
-// load places orders from several clients at once. A client does not give up: it repeats a request with the same Idempotency-Key until
-// it has an answer, as a client must that wants to know whether it has ordered.
+// load places orders from several clients at once. A client retries a request with the same
+// Idempotency-Key until it has an answer.
 type load struct {
 	mu     sync.Mutex
 	orders []placed
 	done   atomic.Int64
 }
 
-// mix is how the clients pay: mostly well, and in every other way too.
+// mix has the clients' payment tokens: mostly good ones.
 var mix = []string{
 	"tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_ok",
 	"tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_declined", "tok_declined", "tok_flaky", "tok_timeout", "tok_slow", "tok_ok",
@@ -40,10 +40,10 @@ var skus = []string{
 	"cup-celadon", "mug-speckled", "kettle-gooseneck", "strainer-steel", "honey-linden",
 }
 
-// answered is what a client expects that does not give up.
+// answered is the rule for a client that retries.
 const answered = "a client gets its answer in the end"
 
-// run places count orders against urls, and more until enough is closed. It cancels some of them at once.
+// run places count orders, and more until enough is closed. It cancels some of them at once.
 func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, urls ...string) {
 	t.Helper()
 	var next atomic.Int64
@@ -86,8 +86,8 @@ func (l *load) acknowledged(o placed) {
 	l.done.Add(1)
 }
 
-// keep places orders for one client until stop is closed. Its pace is a person's: what piles up meanwhile is little work for a slow machine,
-// so that how long it takes says something about the shop.
+// keep places orders for one client until stop is closed. It is slow, so that the backlog after a
+// cut is small and its time depends on the shop more than on the machine.
 func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
 	t.Helper()
 	customer := fmt.Sprintf("customer-%d", client)
@@ -108,15 +108,15 @@ func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
 	}
 }
 
-// patience is how long a client repeats itself.
+// patience is how long a client retries.
 const patience = 2 * time.Minute
 
 func place(ctx context.Context, url, token string, i int) (placed, error) {
-	return placeTelling(ctx, url, token, i, func(string) {})
+	return placeReporting(ctx, url, token, i, func(string) {})
 }
 
-// placeTelling tells why a try had to be repeated.
-func placeTelling(ctx context.Context, url, token string, i int, repeated func(why string)) (placed, error) {
+// placeReporting is place with a callback for each retry.
+func placeReporting(ctx context.Context, url, token string, i int, repeated func(why string)) (placed, error) {
 	type line struct {
 		SKU      string `json:"sku"`
 		Quantity int    `json:"quantity"`
@@ -135,7 +135,7 @@ func placeTelling(ctx context.Context, url, token string, i int, repeated func(w
 	return placed{id: id, paymentToken: paymentToken}, err
 }
 
-// insist sends an order until it is acknowledged.
+// insist retries an order until it is acknowledged.
 func insist(ctx context.Context, url, token, key string, body []byte, repeated func(why string)) (id string, err error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
@@ -160,7 +160,7 @@ func insist(ctx context.Context, url, token, key string, body []byte, repeated f
 	}
 }
 
-// cancel tries once: whether it comes in time is part of the load.
+// cancel cancels an order once, in time or too late.
 func cancel(ctx context.Context, url, token, id string) {
 	_, _, _ = post(ctx, url+"/v1/orders/"+id+"/cancel", token, "", nil)
 }

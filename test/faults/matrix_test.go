@@ -23,32 +23,32 @@ const (
 	split    = "split" // a process for each module
 )
 
-// fault is a row of the matrix: what is done to a running shop while customers order. When it is over, the shop has to be as if it had
-// never been, and every rule has to hold.
+// fault is a row of the matrix: what is done to a running shop under load. After that the shop must
+// recover, and every rule must hold.
 type fault struct {
 	name     string
-	only     string                              // the topology that it is possible in; both when empty
-	smoke    []string                            // the topologies that make test runs it in; make long SUITE=faults runs it in all
-	tagged   bool                                // it needs the binaries with failpoints
-	replicas int                                 // how many processes more serve the same schemas
-	clients  int                                 // how many more of them than usual, who do not rest
-	alone    func(t *testing.T) topology.Options // it needs a shop of its own, such as this
-	needs    func() error                        // says why it cannot be done here
+	only     string                              // the only topology; both when empty
+	smoke    []string                            // the topologies of make test
+	tagged   bool                                // needs the binaries with failpoints
+	replicas int                                 // how many more processes serve the same schemas
+	clients  int                                 // clients without pauses; 0 for the usual ones
+	alone    func(t *testing.T) topology.Options // the options of a shop of its own
+	needs    func() error                        // returns why it cannot run here
 	do       func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
 }
 
-// Each cell has at least so many orders, from so many clients who rest for so long between two orders.
+// The load of a cell: at least so many orders, from so many clients with this pause between orders.
 const (
 	cellOrders  = 300
 	cellClients = 16
 	cellPause   = 50 * time.Millisecond
 )
 
-// tired is how many orders a shop may have before the next cell gets a new one: what asks for all of them again and again gets slow.
+// tired is how many orders a shop may have before the next cell gets a new one, for speed.
 const tired = 4000
 
-// cellWindows are the shortest that the modules allow: a fault of three seconds outlasts every lease and every wait for an
-// acknowledgement, and what can only be waited for does not take long.
+// cellWindows are the shortest windows that the modules allow, so that a fault of three seconds
+// outlasts every lease and every acknowledgement timeout.
 var cellWindows = []string{
 	"ORDERS_DEADLINE=4s", "PAYMENTS_LEASE=1s", "PAYMENTS_QUIET=1500ms", "PAYMENTS_BACKOFF_MOST=500ms",
 	"NATS_ACK_WAIT=1s", "NATS_NAK_DELAY=200ms", "NOTIFICATIONS_SEND_TIMEOUT=1s", "NOTIFICATIONS_LEASE=2s",
@@ -57,11 +57,12 @@ var cellWindows = []string{
 // outlasts is longer than all of them, but for the deadline.
 const outlasts = 3 * time.Second
 
-// TestMatrix does every fault to every topology.
+// TestMatrix runs every fault on every topology.
 //
-// SEED decides the moments, as shares of the load, how long each wait is, the victims, and what the clients of the history choose; the load
-// orders the same in every run. It does not decide who runs when: what a process is doing at such a moment, and which orders, events and
-// sessions there are, is the machine's. So a seed repeats the plan of a run, and a failure only as far as that depends on it.
+// SEED determines the moments, as shares of the load, the pauses, the victims, and what the clients
+// of the history choose; the load places the same orders in every run. It does not determine the
+// scheduling: what a process is doing at such a moment, and which orders, events and sessions there
+// are. So a seed repeats the plan of a run, and not always its failure.
 func TestMatrix(t *testing.T) {
 	seed := seedOf(t)
 	var report strings.Builder
@@ -83,7 +84,7 @@ func TestMatrix(t *testing.T) {
 	t.Logf("SEED=%d\n%s", seed, report.String())
 }
 
-// numberCells gives each cell of this run its number, by its topology and name. What -run leaves out keeps its own.
+// numberCells numbers the cells of this run, by topology and name, with those that -run leaves out.
 func numberCells() map[[2]string]int {
 	numbers := map[[2]string]int{}
 	for _, where := range []string{monolith, split} {
@@ -96,15 +97,15 @@ func numberCells() map[[2]string]int {
 	return numbers
 }
 
-// numbered is the beginning of the line that closes a cell or a control, such as [ 3/61].
+// numbered returns a progress prefix such as [ 3/61].
 func numbered(number, total int) string {
 	return fmt.Sprintf("[%*d/%d]", len(strconv.Itoa(total)), number, total)
 }
 
-// anySeed is the same for all of a run.
+// anySeed is the random seed of this run.
 var anySeed = rand.Uint64N(1_000_000)
 
-// seedOf is SEED, or any number.
+// seedOf returns SEED, or anySeed.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
 	seed := anySeed
@@ -118,14 +119,14 @@ func seedOf(t *testing.T) uint64 {
 	return seed
 }
 
-// chance is what the cell chooses by. Cells that are added or left out change nothing for the others.
+// chance returns the cell's random numbers. They depend on the seed and the cell's name alone.
 func chance(seed uint64, cell string) *rand.Rand {
 	name := fnv.New64a()
 	_, _ = name.Write([]byte(cell))
 	return rand.New(rand.NewPCG(seed, name.Sum64()))
 }
 
-// matrix runs the cells of a topology, one after the other, on one shop for as long as that stays healthy.
+// matrix runs the cells of a topology in order, on one shop for as long as that is healthy.
 type matrix struct {
 	where   string
 	seed    uint64
@@ -164,12 +165,12 @@ func (m *matrix) run(t *testing.T, f fault) {
 	}
 }
 
-// enter writes the cell's line, also when the cell was given up.
+// enter writes the cell's line, also after t.Fatal.
 func (m *matrix) enter(t *testing.T, f fault, orders int, took time.Duration) {
 	verdict := fmt.Sprintf("%d held", len(rules))
 	if t.Failed() {
 		verdict = "BROKEN"
-		t.Logf("SEED=%d; the shop's log ends so:\n%s", m.seed, m.logs.end())
+		t.Logf("SEED=%d; the end of the shop's log:\n%s", m.seed, m.logs.end())
 	}
 	fmt.Fprintf(m.table, "%s\t%s\t%d\t%s\t%.1f\n", f.name, m.where, orders, verdict, took.Seconds())
 	t.Logf("%s %s, %s: %d orders, rules: %s, %.1f s", m.number(f), m.where, f.name, orders, verdict, took.Seconds())
@@ -182,7 +183,7 @@ func (m *matrix) number(f fault) string {
 	return numbered(m.numbers[[2]string{m.where, f.name}], len(m.numbers))
 }
 
-// open returns the shop of the cell before, or a new one.
+// open returns the shop of the previous cell, or a new one.
 func (m *matrix) open(t *testing.T, f fault) *shop {
 	t.Helper()
 	if s := m.shop; s != nil && f.alone == nil && m.tagged == f.tagged && len(s.taken) < tired {
@@ -206,7 +207,8 @@ func (m *matrix) open(t *testing.T, f fault) *shop {
 	return m.shop
 }
 
-// openForCell starts a shop of short windows and full shelves. One product stays scarce, so that some orders are rejected.
+// openForCell starts a shop with short windows and much stock. One product stays scarce, so that
+// some orders are rejected.
 func openForCell(ctx context.Context, where string, mix topology.Options) (*shop, error) {
 	if where == split {
 		mix.Split = topology.Modules
@@ -225,11 +227,11 @@ func openForCell(ctx context.Context, where string, mix topology.Options) (*shop
 	return s, nil
 }
 
-// crowd chooses how many clients there are: so many who do not rest, or for 0 the usual ones.
-func (s *shop) crowd(restless int) {
+// crowd sets the clients: so many without pauses, or the usual ones for 0.
+func (s *shop) crowd(clients int) {
 	s.clients, s.pause = cellClients, cellPause
-	if restless > 0 {
-		s.clients, s.pause = restless, 0
+	if clients > 0 {
+		s.clients, s.pause = clients, 0
 	}
 }
 
@@ -241,7 +243,7 @@ func (m *matrix) close(t *testing.T) {
 	}
 }
 
-// replicate starts so many replicas more, of the monolith or of services, and returns where clients may order then.
+// replicate starts replicas, of the monolith or of services, and returns the clients' URLs.
 func (s *shop) replicate(t *testing.T, where string, count int, r *rand.Rand) (replicas []*topology.Process, urls []string) {
 	t.Helper()
 	urls = []string{s.URL}
@@ -258,7 +260,7 @@ func (s *shop) replicate(t *testing.T, where string, count int, r *rand.Rand) (r
 			t.Fatal(err)
 		}
 		replicas = append(replicas, p)
-		if where == monolith { // a service's replica is behind nobody's route, and only consumes
+		if where == monolith { // a service's replica has no route, and only consumes
 			urls = append(urls, p.URL)
 		}
 	}

@@ -15,11 +15,11 @@ import (
 	"example.com/shop/topology"
 )
 
-// A shop that was stopped while the broker had an event under way comes back as one process, on the memory bus. The first try is interrupted
-// while it tells again what the broker may have kept; the next one does it all the same. The way out again tells nothing twice: the memory bus
-// keeps nothing.
+// A shop that was stopped while the broker had an undelivered event starts as one process, on the
+// memory bus. The first start is interrupted during the replay, which the next one repeats. A later
+// switch to the broker replays nothing.
 func TestAnotherMixLosesNothing(t *testing.T) {
-	server, err := pgserver.Start(t.Context(), pgserver.Options{}) // not the shop's, for it is needed while the shop is down
+	server, err := pgserver.Start(t.Context(), pgserver.Options{}) // runs on without the shop
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,8 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hold.Exec(t.Context(), "LOCK TABLE orders.outbox IN SHARE MODE"); err != nil { // what interrupts: it cannot be written
+	// The replay cannot write to the outbox.
+	if _, err := hold.Exec(t.Context(), "LOCK TABLE orders.outbox IN SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := topology.Start(t.Context(), mix); err == nil || !strings.Contains(err.Error(), "choose the bus of orders") {
@@ -70,15 +71,15 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		var heard int
+		var handled int
 		err := admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM inventory.inbox WHERE event_id = $1) +
-			(SELECT count(*) FROM payments.inbox WHERE event_id = $1) + (SELECT count(*) FROM notifications.inbox WHERE event_id = $1)`, event).Scan(&heard)
-		if err == nil && heard == 3 {
+			(SELECT count(*) FROM payments.inbox WHERE event_id = $1) + (SELECT count(*) FROM notifications.inbox WHERE event_id = $1)`, event).Scan(&handled)
+		if err == nil && handled == 3 {
 			break
 		}
 		if time.Now().After(deadline) {
 			_ = inMemory.Stop()
-			t.Fatalf("%d of 3 listeners heard the event (%v)", heard, err)
+			t.Fatalf("%d of 3 subscribers handled the event (%v)", handled, err)
 		}
 	}
 	if err := inMemory.Stop(); err != nil {
@@ -92,12 +93,12 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 	t.Cleanup(func() { _ = onBroker.Stop() })
 	var replays int
 	if err := admin.QueryRow(t.Context(), "SELECT max(replays) FROM orders.outbox").Scan(&replays); err != nil || replays != 1 {
-		t.Errorf("the event was told again %d times, want once (%v)", replays, err)
+		t.Errorf("the event was replayed %d times, want once (%v)", replays, err)
 	}
 }
 
-// Whatever the shop stands on may die, and the one who started it is told.
-func TestTheShopSaysWhatDied(t *testing.T) {
+// Wait returns an error that names what died: the broker, PostgreSQL or a process of the shop.
+func TestWaitNamesWhatDied(t *testing.T) {
 	logs, err := os.Create(filepath.Join(t.TempDir(), "logs"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,16 +12,17 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// The two models say which histories of clients a correct shop can give. Porcupine searches for an order of the operations, each
-// somewhere between its call and its return, in which every answer is what the model would have said (linearizability).
+// The two models define which histories of clients are possible with a correct shop. Porcupine
+// searches for an order of the operations, each between its call and its return, in which every
+// answer is what the model would answer (linearizability).
 
-// later is where the saga may have taken an order since it was last seen, by itself. What is not here is final.
+// later has the states that the saga may take an order to by itself. Other states are final.
 var later = map[string][]string{
 	"placed":           {"awaiting_payment", "confirmed", "cancelled out_of_stock", "cancelled declined", "cancelled expired"},
 	"awaiting_payment": {"confirmed", "cancelled declined", "cancelled expired"},
 }
 
-// linear is the rule.
+// linear is the name of the rule.
 const linear = "what clients were answered does not contradict itself"
 
 const (
@@ -29,13 +30,14 @@ const (
 	cancelling       = "cancel"
 	byCustomer       = "cancelled customer"
 	noAnswer         = "no answer"
-	end        int64 = math.MaxInt64 // when an operation returns of which nobody knows when
+	end        int64 = math.MaxInt64 // when an operation without an answer returns
 )
 
-// orderModel is one order. Its state is the status (and reason) that was seen last, for between two operations the order moves by
-// itself; only a cancellation by its customer needs a cancel that somebody has called. A cancel without an answer may have come or not.
+// orderModel is one order. Its state is the status (and reason) that was seen last, because the
+// order moves by itself between operations; only a cancellation by its customer needs a cancel
+// operation. A cancel without an answer may have been executed or not.
 //
-// It is weak where nobody looks: a step that no client saw, or a state that went back and forth between two reads, does not show.
+// It cannot find a step that no client saw, or a state that went back and forth between two reads.
 var orderModel = (&porcupine.NondeterministicModel{
 	Init: func() []any { return []any{"placed"} },
 	Step: func(state, input, output any) []any {
@@ -53,28 +55,29 @@ var orderModel = (&porcupine.NondeterministicModel{
 	},
 }).ToModel()
 
-// stocked is how many pieces a shelf of the history has at first.
+// stocked is how many pieces a shelf has at first.
 const stocked = 6
 
-// shelf is one product. Pieces that were taken are reserved or shipped; which of the two, the model does not follow.
+// shelf is one product. The model does not distinguish reserved from shipped pieces.
 type shelf struct {
 	onHand, restocked int64
-	held, over        uint64 // the cancelled orders that hold pieces, and those that never will
+	held, over        uint64 // bits of cancelled orders that hold pieces, and that no longer can
 }
 
 // maxBorrowed is how many cancelled orders a shelf has bits for.
 const maxBorrowed = 64
 
-// stockOp is something that a client did to a shelf, or that an order of a client did.
+// stockOp is an operation on a shelf, by a client or by an order.
 type stockOp struct {
 	what     string
 	quantity int64
 	order    int // of the cancelled ones
 }
 
-// What an order did to its shelf, known once it has ended. A confirmed one has taken its pieces between the POST and the moment when its
-// client saw it end, a refused one has found too few in that time. One that was cancelled for another reason may have held its pieces
-// for some time, which may begin and end after its client saw the cancellation: two operations, open until the end of the run.
+// The operations on a shelf. A confirmed order took its pieces between the POST and the moment when
+// its client saw it end, a refused one found too few in that time. One that was cancelled for
+// another reason may have held its pieces for some time, which may begin and end after its client
+// saw the cancellation: two operations, open until the end of the run.
 const (
 	restock  = "restock"
 	sold     = "sold"
@@ -83,7 +86,7 @@ const (
 	returned = "returned"
 )
 
-// stockModel is one shelf, seen as the public sees it. It knows no lines: each order of the history has one product.
+// stockModel is one shelf, as the public API shows it. Each order of the history has one product.
 var stockModel = (&porcupine.NondeterministicModel{
 	Init: func() []any { return []any{shelf{onHand: stocked}} },
 	Step: func(state, input, output any) []any {
@@ -124,7 +127,7 @@ var stockModel = (&porcupine.NondeterministicModel{
 	},
 }).ToModel()
 
-// check looks once more, at a shop that has settled, and has the whole history judged.
+// check reads everything once more, in the settled shop, and checks the whole history.
 func (h *history) check(t *testing.T) {
 	t.Helper()
 	settled := h.now()
@@ -170,7 +173,7 @@ func (h *history) check(t *testing.T) {
 	}
 }
 
-// judge asks porcupine, and shows a history that no correct shop can give, or for which a minute is too short to tell.
+// judge checks a history, and reports it if it is impossible, or too long to decide in a minute.
 func (h *history) judge(t *testing.T, of string, model porcupine.Model, ops []porcupine.Operation) {
 	t.Helper()
 	verdict := porcupine.CheckOperationsTimeout(model, ops, time.Minute)
@@ -178,19 +181,19 @@ func (h *history) judge(t *testing.T, of string, model porcupine.Model, ops []po
 		return
 	}
 	slices.SortFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
-	var told strings.Builder
+	var text strings.Builder
 	for _, op := range ops {
-		fmt.Fprintf(&told, "\n  %12s to %12s  %+v: %+v", time.Duration(op.Call), time.Duration(op.Return), op.Input, op.Output)
+		fmt.Fprintf(&text, "\n  %12s to %12s  %+v: %+v", time.Duration(op.Call), time.Duration(op.Return), op.Input, op.Output)
 	}
-	h.finds(linear, "the history of %s is %s:%s", of, verdict, &told)
+	h.finds(linear, "the history of %s is %s:%s", of, verdict, &text)
 }
 
-// one is an operation of a written history, from call to back.
+// one returns an operation, from call to back.
 func one(call, back int64, input, output any) porcupine.Operation {
 	return porcupine.Operation{Input: input, Call: call, Output: output, Return: back}
 }
 
-// The checker is only as good as the histories that it refuses.
+// The model accepts possible histories and refuses impossible ones.
 func TestOrderModel(t *testing.T) {
 	for name, test := range map[string]struct {
 		history []porcupine.Operation
@@ -198,9 +201,9 @@ func TestOrderModel(t *testing.T) {
 	}{
 		"all the way": {right: true, history: []porcupine.Operation{
 			one(1, 2, read, "placed"), one(3, 4, read, "awaiting_payment"), one(5, 6, read, "confirmed"), one(7, 8, cancelling, "confirmed")}},
-		"a step that nobody saw": {right: true, history: []porcupine.Operation{one(1, 2, read, "placed"), one(3, 4, read, "cancelled declined")}},
-		"two reads at once":      {right: true, history: []porcupine.Operation{one(1, 4, read, "confirmed"), one(2, 5, read, "placed")}},
-		"cancelled twice":        {right: true, history: []porcupine.Operation{one(1, 2, cancelling, byCustomer), one(3, 4, cancelling, byCustomer)}},
+		"a step that was not seen": {right: true, history: []porcupine.Operation{one(1, 2, read, "placed"), one(3, 4, read, "cancelled declined")}},
+		"two reads at once":        {right: true, history: []porcupine.Operation{one(1, 4, read, "confirmed"), one(2, 5, read, "placed")}},
+		"cancelled twice":          {right: true, history: []porcupine.Operation{one(1, 2, cancelling, byCustomer), one(3, 4, cancelling, byCustomer)}},
 		"a cancel without an answer, which came": {right: true, history: []porcupine.Operation{
 			one(1, end, cancelling, noAnswer), one(2, 3, read, "placed"), one(4, 5, read, byCustomer)}},
 		"a cancel without an answer, too late": {right: true, history: []porcupine.Operation{one(1, end, cancelling, noAnswer), one(2, 3, read, "confirmed")}},
@@ -210,7 +213,7 @@ func TestOrderModel(t *testing.T) {
 		"cancelled, then confirmed":      {history: []porcupine.Operation{one(1, 2, cancelling, byCustomer), one(3, 4, read, "confirmed")}},
 		"cancelled after it was shipped": {history: []porcupine.Operation{one(1, 2, read, "confirmed"), one(3, 4, cancelling, byCustomer)}},
 		"out of stock after all":         {history: []porcupine.Operation{one(1, 2, read, "awaiting_payment"), one(3, 4, read, "cancelled out_of_stock")}},
-		"cancelled by nobody":            {history: []porcupine.Operation{one(1, 2, read, byCustomer)}},
+		"cancelled without a cancel":     {history: []porcupine.Operation{one(1, 2, read, byCustomer)}},
 		"cancelled before it was called": {history: []porcupine.Operation{one(1, 2, read, byCustomer), one(3, end, cancelling, noAnswer)}},
 		"another reason":                 {history: []porcupine.Operation{one(1, 2, read, "cancelled expired"), one(3, 4, cancelling, byCustomer)}},
 	} {
@@ -225,7 +228,7 @@ func TestStockModel(t *testing.T) {
 	sell := func(quantity int64) stockOp { return stockOp{what: sold, quantity: quantity} }
 	refuse := func(quantity int64) stockOp { return stockOp{what: refused, quantity: quantity} }
 	add := func(quantity int64) stockOp { return stockOp{what: restock, quantity: quantity} }
-	borrow, giveBack, look := stockOp{what: borrowed, quantity: 2}, stockOp{what: returned, quantity: 2}, stockOp{what: read}
+	borrow, release, look := stockOp{what: borrowed, quantity: 2}, stockOp{what: returned, quantity: 2}, stockOp{what: read}
 	for name, test := range map[string]struct {
 		history []porcupine.Operation
 		right   bool
@@ -234,8 +237,8 @@ func TestStockModel(t *testing.T) {
 			one(1, 2, sell(5), nil), one(3, 4, refuse(2), nil), one(5, 6, add(3), seen(4, 3)), one(7, 8, sell(4), nil), one(9, 10, look, seen(0, 3))}},
 		"seen before its client knew": {right: true, history: []porcupine.Operation{one(1, 9, sell(2), nil), one(2, 3, look, seen(4, 0))}},
 		"held for some time": {right: true, history: []porcupine.Operation{
-			one(1, end, borrow, nil), one(1, end, giveBack, nil), one(2, 3, look, seen(4, 0)), one(4, 5, look, seen(6, 0))}},
-		"never held": {right: true, history: []porcupine.Operation{one(1, end, borrow, nil), one(1, end, giveBack, nil), one(2, 3, look, seen(6, 0))}},
+			one(1, end, borrow, nil), one(1, end, release, nil), one(2, 3, look, seen(4, 0)), one(4, 5, look, seen(6, 0))}},
+		"never held": {right: true, history: []porcupine.Operation{one(1, end, borrow, nil), one(1, end, release, nil), one(2, 3, look, seen(6, 0))}},
 
 		"below zero":                     {history: []porcupine.Operation{one(1, 2, sell(4), nil), one(3, 4, sell(4), nil)}},
 		"refused while there was plenty": {history: []porcupine.Operation{one(1, 2, look, seen(6, 0)), one(3, 4, refuse(1), nil)}},
@@ -243,9 +246,9 @@ func TestStockModel(t *testing.T) {
 		"sold and still there":           {history: []porcupine.Operation{one(1, 2, sell(1), nil), one(3, 4, look, seen(6, 0))}},
 		"sold after it was seen":         {history: []porcupine.Operation{one(1, 2, look, seen(5, 0)), one(3, 4, sell(1), nil)}},
 		"restocked twice":                {history: []porcupine.Operation{one(1, 2, add(3), seen(9, 3)), one(3, 4, look, seen(12, 6))}},
-		"held by one that is over":       {history: []porcupine.Operation{one(1, 2, giveBack, nil), one(3, end, borrow, nil), one(4, 5, look, seen(4, 0))}},
+		"held by one that is over":       {history: []porcupine.Operation{one(1, 2, release, nil), one(3, end, borrow, nil), one(4, 5, look, seen(4, 0))}},
 		"held for ever": {history: []porcupine.Operation{
-			one(1, end, borrow, nil), one(1, 3, giveBack, nil), one(4, 5, look, seen(4, 0))}},
+			one(1, end, borrow, nil), one(1, 3, release, nil), one(4, 5, look, seen(4, 0))}},
 	} {
 		if got := porcupine.CheckOperations(stockModel, test.history); got != test.right {
 			t.Errorf("%s: right is %t, want %t", name, got, test.right)

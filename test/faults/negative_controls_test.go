@@ -12,58 +12,58 @@ import (
 	"example.com/shop/topology"
 )
 
-// control is a shop that lacks a mechanism, under a fault that the mechanism is there for. If the
-// rules stayed green here, their being green in the matrix would prove nothing.
+// control is a shop without a mechanism, under a fault that needs it. If the rules stayed green
+// here, green rules in the matrix would prove nothing.
 type control struct {
-	without  string // mechanisms, which sabotage takes away
+	without  string // the mechanisms that sabotage disables
 	sabotage sabotage
 	split    bool
 	env      []string
 	clients  int
 	replicas int
 	do       func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
-	red      []string // the rules that must be found broken; none when another mechanism is still there
+	red      []string // the rules that must break; none if another mechanism is left
 }
 
-// reached and its like are rules that several controls break.
+// Rules that several controls break.
 const (
-	reached  = "every event reached every listener"
-	balanced = "what is reserved and shipped is what the reservations say"
+	allHandled = "every subscriber handled every event"
+	balanced   = "what is reserved and shipped is what the reservations say"
 )
 
 var controls = []control{
-	// Each of these two makes the other harmless, on purpose: an event that comes twice is stopped
-	// at the inbox, and again by the rules.
-	{without: "inbox,once", sabotage: sabotage{moveAgain}, do: disturbForgetful, red: []string{balanced}},
-	{without: "once", sabotage: sabotage{moveAgain}, do: disturbDelivery},
+	// Each of these two mechanisms is enough: the inbox stops an event that is delivered twice, and
+	// so do the status checks.
+	{without: "inbox,status checks", sabotage: sabotage{moveAgain}, do: disturbForgetful, red: []string{balanced}},
+	{without: "status checks", sabotage: sabotage{moveAgain}, do: disturbDelivery},
 	{without: "inbox", do: disturbForgetful},
-	{without: "publish before mark", sabotage: sabotage{markUnpublished}, do: killEach, red: []string{reached}},
+	{without: "publish before mark", sabotage: sabotage{markUnpublished}, do: killEach, red: []string{allHandled}},
 	{without: "commit before acknowledgement", sabotage: sabotage{acknowledgeEarly}, split: true,
 		do:  dieInCommit("inventory", "inbox", "NEW.topic = 'orders.confirmed.v1'"),
-		red: []string{reached, "a confirmed order is shipped"}},
+		red: []string{allHandled, "a confirmed order is shipped"}},
 	{without: "commit before acknowledgement,deadlines", split: true,
 		sabotage: sabotage{acknowledgeEarly, postponeDeadlines},
 		do:       dieInCommit("inventory", "inbox", "NEW.topic = 'orders.placed.v1'"),
 		red:      []string{"every order is confirmed or cancelled"}},
 	{without: "tombstones", sabotage: sabotage{dropTombstones}, do: disturbDelivery,
 		red: []string{"a cancelled order holds no stock", "a cancelled order holds no money", paidOnce}},
-	{without: "repetitions", sabotage: sabotage{forgetRequest},
+	{without: "request hashes", sabotage: sabotage{forgetRequest},
 		do: dieAt("committed, not published", "orders"), red: []string{answered}},
 	{without: "stored answers", sabotage: sabotage{dropAnswers}, split: true, do: killFacade, red: []string{storedOnce}},
-	{without: "an end of idle transactions", sabotage: sabotage{leaveOpen}, do: nothing, red: []string{givenBack}},
+	{without: "an end of idle transactions", sabotage: sabotage{leaveOpen}, do: nothing, red: []string{resourcesFreed}},
 	{without: "commits on disk", sabotage: sabotage{commitLater}, do: killPostgresOften, red: []string{storedOnce}},
 	{without: "one key for all tries", sabotage: sabotage{changeKeys}, do: nothing, red: []string{onlyAsked, paidOnce}},
-	{without: "dead letters", sabotage: sabotage{dropFailures}, do: poisonEvents, red: []string{deadLetters, reached}},
+	{without: "dead letters", sabotage: sabotage{dropFailures}, do: poisonEvents, red: []string{deadLetters, allHandled}},
 	{without: "full scans", sabotage: sabotage{skipEvents}, do: nothing, red: []string{"every outbox is drained"}},
-	{without: "where a move starts", sabotage: sabotage{moveConfirmed}, do: regret,
-		red: []string{"every order was told of once"}},
-	{without: "the difference between yes and no", sabotage: sabotage{confirmDeclined}, do: nothing,
+	{without: "status checks of orders", sabotage: sabotage{moveConfirmed}, do: regret,
+		red: []string{"every order has exactly one notification"}},
+	{without: "the payment's outcome", sabotage: sabotage{confirmDeclined}, do: nothing,
 		red: []string{"a confirmed order is reserved or shipped, and paid", declinedEnd, paidOnce}},
-	{without: "causes", sabotage: sabotage{dropCauses}, do: nothing,
-		red: []string{"what is told of a confirmed order has the trace and the correlation of the request that placed it"}},
-	{without: "turns", sabotage: sabotage{lockNothing}, clients: 5 * cellClients, replicas: 2, do: fiveTimes,
+	{without: "correlation ids", sabotage: sabotage{dropCauses}, do: nothing,
+		red: []string{"the events of a confirmed order have the trace and the correlation of the request that placed it"}},
+	{without: "the consumers' lock", sabotage: sabotage{lockNothing}, clients: 5 * cellClients, replicas: 2, do: fiveTimes,
 		red: []string{"nothing deadlocked"}},
-	{without: "excuses", sabotage: sabotage{failAtRandom}, env: []string{"EVENTS_MAX_ATTEMPTS=1"}, do: nothing,
+	{without: "successful handlers", sabotage: sabotage{failAtRandom}, env: []string{"EVENTS_MAX_ATTEMPTS=1"}, do: nothing,
 		red: []string{"nothing is a dead letter"}},
 	{without: "one Message-ID for all tries", sabotage: sabotage{changeMessageIDs}, do: nothing,
 		red: []string{mailedOnce}},
@@ -72,10 +72,10 @@ var controls = []control{
 		red: []string{"what came in is on hand, reserved or shipped, and none is negative", linear}},
 }
 
-// judged are the rules that somebody can break. The dead letters are only looked at where poison is told.
+// judged are the rules that can break. The dead letters are only checked where poison is published.
 var judged = slices.Concat(rules, []string{deadLetters})
 
-// TestNegativeControls shows that every rule can turn red, and that it is the mechanism which keeps it green.
+// TestNegativeControls shows that every rule can turn red, and which mechanism keeps it green.
 func TestNegativeControls(t *testing.T) {
 	long(t)
 	seed := seedOf(t)
@@ -127,17 +127,17 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 		t.Fatalf("%v\n%s", err, logs.end())
 	}
 	t.Cleanup(func() { s.close(t) })
-	s.quiet = 10 * time.Second // longer than anything that has a deadline, and short, for most of these never settle
+	s.quiet = 10 * time.Second // most controls never settle
 	s.crowd(c.clients)
-	for _, takeAway := range c.sabotage {
-		takeAway(t, s)
+	for _, disable := range c.sabotage {
+		disable(t, s)
 	}
 	r := chance(seed, t.Name())
 	s.seed = r.Uint64()
 	_, urls := s.replicate(t, where, c.replicas, r)
-	wanted := "red, as is wanted here"
+	wanted := "red, as it should be"
 	if len(c.red) == 0 {
-		wanted = "red, and green is wanted here"
+		wanted = "red, and should be green"
 	}
 	for _, b := range s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { c.do(t, s, r, progress) }) {
 		rule, _, _ := strings.Cut(b, ":")
@@ -146,27 +146,27 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 			red = append(red, rule)
 		}
 		if !slices.Contains(judged, rule) {
-			t.Errorf("this is in no list of rules: %s", rule)
+			t.Errorf("this is not in the list of rules: %s", rule)
 		}
 	}
 	if t.Failed() {
-		t.Logf("the shop's log ends so:\n%s", logs.end())
+		t.Logf("the end of the shop's log:\n%s", logs.end())
 	}
 	return red
 }
 
-// judge says what has come of it.
+// judge returns the result of the control.
 func (c control) judge(t *testing.T, red []string) string {
 	switch {
 	case t.Failed():
-		return "NOT as it must be"
+		return "NOT as it should be"
 	case len(c.red) == 0:
-		return "green as it must be, for another mechanism is still there"
+		return "green as it should be: another mechanism is left"
 	case len(red) == 1:
-		return "red as it must be: 1 rule"
+		return "red as it should be: 1 rule"
 	}
-	return fmt.Sprintf("red as it must be: %d rules", len(red))
+	return fmt.Sprintf("red as it should be: %d rules", len(red))
 }
 
-// fiveTimes is five times the load.
+// fiveTimes waits for five times the load.
 func fiveTimes(_ *testing.T, _ *shop, _ *rand.Rand, progress func(float64)) { progress(5) }

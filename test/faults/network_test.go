@@ -14,19 +14,19 @@ import (
 	"example.com/shop/platform/devkit/pgserver"
 )
 
-// aside is the address at which the one service that is to be cut off looks for what it is to be cut off from. All others use the
-// loopback's usual one. In a network of our own it belongs to us, and it is there without being added: lo has all of 127.0.0.0/8.
+// aside is the address of PostgreSQL or the broker for the service that will be cut off; all others
+// use 127.0.0.1. It needs no setup: lo has all of 127.0.0.0/8.
 const aside = "127.0.0.2"
 
-// blackHole lets every packet from and to aside vanish on arrival, so that neither end is told: no RST, no ICMP, no error from the sender's
-// own firewall. Established connections are not spared.
+// blackHole drops every packet from and to aside on arrival, also of open connections, so that
+// neither end gets an error: no RST, no ICMP, none from the sender's own firewall.
 const blackHole = `iptables -A INPUT -s ` + aside + ` -j DROP && iptables -A INPUT -d ` + aside + ` -j DROP`
 
 // ownNetwork is set for a test that runs in a network of its own.
 const ownNetwork = "SHOP_OWN_NETWORK"
 
-// inOwnNetwork runs the test once more, as a process in a network namespace of its own, where cutting the network cuts nobody else off. It
-// returns true there, and false here once that is over.
+// inOwnNetwork runs the test again, as a process in a network namespace of its own, where a cut
+// affects nothing else. It returns true there, and false here once that is over.
 func inOwnNetwork(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(ownNetwork) != "" {
@@ -37,7 +37,7 @@ func inOwnNetwork(t *testing.T) bool {
 	}
 	limit := 10 * time.Minute
 	if deadline, ok := t.Deadline(); ok {
-		limit = time.Until(deadline) - 5*time.Second // it ends first and says where it was
+		limit = time.Until(deadline) - 5*time.Second // so that it ends first, with its own report
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -58,7 +58,7 @@ func inOwnNetwork(t *testing.T) bool {
 	return false
 }
 
-// cannotCut says what is missing to cut a network, by trying it out.
+// cannotCut tries to cut a network, and returns why that is impossible.
 func cannotCut(t *testing.T) error {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -82,7 +82,7 @@ func cannotCut(t *testing.T) error {
 	return nil
 }
 
-// cut begins the silence, and heal ends it. It is called in a network of our own alone.
+// cut begins to drop packets, and heal ends it. Only call it in a network of our own.
 func cut(t *testing.T) { t.Helper(); firewall(t, blackHole) }
 
 func heal(t *testing.T) { t.Helper(); firewall(t, "iptables -F INPUT") }

@@ -18,14 +18,14 @@ import (
 // deadLetters is the rule of the sixth promise.
 const deadLetters = "the dead letters are the poison, and nothing else"
 
-// poison is an event that somebody cannot digest.
+// poison is an event that cannot be handled.
 type poison struct {
-	teller, topic, payload string
-	dies                   []string // where it becomes a dead letter
+	publisher, topic, payload string
+	dies                      []string // where it becomes a dead letter
 }
 
-// poisons are bad in every way that an outbox can hold. The last two are only strange: nobody listens to the one, and the other is as large
-// as a broker takes it.
+// poisons returns all kinds of bad events that an outbox can hold. The last two are only unusual:
+// one has no subscriber, and the other is as large as the broker accepts.
 func poisons() []poison {
 	return []poison{
 		{"orders", "orders.cancelled.v1", `{"order_id": "no uuid", "reason": "poison"}`, []string{"inventory", "payments", "notifications"}},
@@ -35,7 +35,8 @@ func poisons() []poison {
 	}
 }
 
-// Poison is told among the orders. It ends as dead letters, everything else goes on meanwhile, and to redrive it does no harm.
+// poisonEvents publishes poison among the orders' events. It becomes dead letters, delays nothing
+// else, and may be redriven.
 func poisonEvents(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	all := poisons()
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -43,41 +44,41 @@ func poisonEvents(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for i, moment := range moments(r, len(all)) {
 		progress(moment)
 		id := uuid.Must(uuid.NewV7()).String()
-		s.tell(t, id, all[i])
+		s.publish(t, id, all[i])
 		for _, m := range all[i].dies {
 			dead[m] = append(dead[m], id)
 		}
 	}
 	if s.Broker != nil {
-		dead["orders"] = append(dead["orders"], s.tellTheBroker(t, "payments.captured.v1", "{no JSON"))
+		dead["orders"] = append(dead["orders"], s.publishToBroker(t, "payments.captured.v1", "{no JSON"))
 	}
 	s.awaitDead(t, dead)
 	s.seam(t, "events", "redrive", "--all")
-	time.Sleep(time.Second) // some attempts, or the dead of before would do
+	time.Sleep(time.Second) // for new attempts
 	s.awaitDead(t, dead)
 	s.bury(t, dead)
 }
 
-// A handler has a bug, which fails what it does with one event. The event is a dead letter until
-// the bug is mended; then an operator redrives it.
+// mendHandler has a handler fail for one event, which is a dead letter until the bug is fixed and
+// an operator redrives it.
 func mendHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	progress(moments(r, 1)[0])
 	id := uuid.Must(uuid.NewV7()).String()
 	mend := s.trigger(t, atCommit, "orders.inbox", "IF NEW.event_id = '"+id+"' THEN RAISE 'a bug'; END IF; RETURN NULL;")
-	s.tell(t, id, poison{teller: "payments", topic: "payments.declined.v1", payload: fmt.Sprintf(`{"order_id": %q}`, uuid.New())})
+	s.publish(t, id, poison{publisher: "payments", topic: "payments.declined.v1", payload: fmt.Sprintf(`{"order_id": %q}`, uuid.New())})
 	s.awaitDead(t, map[string][]string{"orders": {id}})
 	mend()
 	s.seam(t, "events", "redrive", "--all")
 	s.awaitDead(t, nil)
 }
 
-func (s *shop) tell(t *testing.T, id string, p poison) {
+func (s *shop) publish(t *testing.T, id string, p poison) {
 	t.Helper()
-	s.exec(t, "INSERT INTO "+p.teller+".outbox (id, topic, key, payload, headers) VALUES ($1, $2, 'poison', $3, '{}')", id, p.topic, p.payload)
+	s.exec(t, "INSERT INTO "+p.publisher+".outbox (id, topic, key, payload, headers) VALUES ($1, $2, 'poison', $3, '{}')", id, p.topic, p.payload)
 }
 
-// tellTheBroker publishes what no outbox could hold, as a mistaken neighbour might.
-func (s *shop) tellTheBroker(t *testing.T, topic, payload string) (id string) {
+// publishToBroker publishes what no outbox could hold, as a faulty external service might.
+func (s *shop) publishToBroker(t *testing.T, topic, payload string) (id string) {
 	t.Helper()
 	conn, err := nats.Connect(s.Broker.URL())
 	if err != nil {
@@ -98,8 +99,8 @@ func (s *shop) tellTheBroker(t *testing.T, topic, payload string) (id string) {
 	return id
 }
 
-// awaitDead waits until these events, and no others, are dead letters of their modules, each with all its attempts and a reason, and nothing
-// else has failed. It gives up when that is not so for long.
+// awaitDead waits until these events, and no others, are dead letters of their modules, each with
+// all its attempts and a reason, and nothing else has failed.
 func (s *shop) awaitDead(t *testing.T, want map[string][]string) {
 	t.Helper()
 	var wrong string
@@ -123,7 +124,7 @@ func (s *shop) awaitDead(t *testing.T, want map[string][]string) {
 	s.finds(deadLetters, "%s", wrong)
 }
 
-// bury does with the poison what an operator does who has read it: it counts as handled.
+// bury marks the dead letters as handled, as an operator might.
 func (s *shop) bury(t *testing.T, dead map[string][]string) {
 	t.Helper()
 	for m, ids := range dead {

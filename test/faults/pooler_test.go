@@ -13,9 +13,9 @@ import (
 	"example.com/shop/topology"
 )
 
-// The shop works through a PgBouncer that has fewer connections for each module than the module
-// itself has, and gives every transaction whichever is free: every order is placed at the first
-// try, and confirmed. So do the operator's verbs.
+// The shop and the operator's verbs work through a PgBouncer in transaction mode, with fewer
+// connections for each module than the module's own: every order is placed at the first try, and
+// confirmed.
 func TestThroughAPooler(t *testing.T) {
 	program := cmp.Or(os.Getenv("TEST_POOLER"), pooler.Program())
 	if program == "" {
@@ -33,7 +33,7 @@ func TestThroughAPooler(t *testing.T) {
 			token := s.token("customer", "ada")
 			for i := c; i < orders; i += clients {
 				paid := i*len(mix) + len(mix) - 1 // an order whose payment is no trouble
-				if _, err := placeTelling(t.Context(), s.URL, token, paid, func(why string) { t.Error(why) }); err != nil {
+				if _, err := placeReporting(t.Context(), s.URL, token, paid, func(why string) { t.Error(why) }); err != nil {
 					t.Error(err)
 					return
 				}
@@ -52,7 +52,7 @@ func TestThroughAPooler(t *testing.T) {
 			t.Fatalf("%d of %d orders were confirmed (error %v)", confirmed, orders, err)
 		}
 	}
-	for range 2 { // the second would meet what the first had prepared
+	for range 2 { // the second would find the first one's prepared statements
 		command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "events", "dead")
 		command.Env = append(os.Environ(), s.Addresses()...)
 		if out, err := command.CombinedOutput(); err != nil {

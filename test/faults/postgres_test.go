@@ -17,17 +17,17 @@ import (
 	"example.com/shop/topology"
 )
 
-// PostgreSQL stops without a word to anybody, and recovers from its log.
+// stopPostgres stops PostgreSQL without a checkpoint, so that it recovers from its log.
 func stopPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.losePostgres(t, moments(r, 2), progress, s.Server.Immediate)
 }
 
-// Its postmaster is killed; the sessions notice by themselves.
+// killPostgres kills the postmaster; the sessions notice by themselves.
 func killPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.losePostgres(t, moments(r, 2), progress, s.Server.Kill)
 }
 
-// It is killed so often that it is killed in the moment after an order's commit.
+// killPostgresOften kills it often enough to hit the moment after an order's commit.
 func killPostgresOften(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.losePostgres(t, moments(r, 6), progress, s.Server.Kill)
 }
@@ -42,7 +42,7 @@ func (s *shop) losePostgres(t *testing.T, moments []float64, progress func(float
 	}
 }
 
-// Connections are ended in the middle of whatever they do: some, most or all of them.
+// terminateBackends ends some, most or all connections at any moment.
 func terminateBackends(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 8) {
 		progress(moment)
@@ -53,7 +53,7 @@ func terminateBackends(t *testing.T, s *shop, r *rand.Rand, progress func(float6
 	}
 }
 
-// The way to PostgreSQL is slow for everybody.
+// slowPostgres delays all traffic with PostgreSQL.
 func slowPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	p, undo := s.behindDatabaseProxy(t, s.modules()...)
 	progress(0.3)
@@ -63,8 +63,8 @@ func slowPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	undo()
 }
 
-// What a process sends to PostgreSQL disappears, and so do the answers. Once the network is back, half of the time everything arrives late,
-// and half of the time nothing ever does.
+// blackHolePostgres holds back everything between a process and PostgreSQL. After that, half of the
+// time everything arrives late, and half of the time the connections are cut.
 func blackHolePostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victims := s.modules()
 	p, undo := s.behindDatabaseProxy(t, victims[r.IntN(len(victims))])
@@ -80,10 +80,10 @@ func blackHolePostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float6
 	undo()
 }
 
-// smallDisk is where PostgreSQL keeps everything in the cell that fills its disk.
+// smallDisk is the size of PostgreSQL's disk in the cell that fills it.
 const smallDisk = "256m"
 
-// canMount says why no disk can be made.
+// canMount returns an error if no tmpfs can be mounted.
 func canMount() error {
 	if os.Geteuid() != 0 {
 		return errors.New("only root may mount a tmpfs")
@@ -102,7 +102,7 @@ func canMount() error {
 	return syscall.Unmount(dir, 0)
 }
 
-// onSmallDisk has PostgreSQL's folder on a disk that is easily filled.
+// onSmallDisk puts PostgreSQL's folder on a small disk.
 func onSmallDisk(t *testing.T) topology.Options {
 	t.Helper()
 	state, err := os.MkdirTemp("", "seam-") // not t.TempDir, which PostgreSQL's user cannot enter
@@ -126,7 +126,8 @@ func onSmallDisk(t *testing.T) topology.Options {
 
 func diskOf(state string) string { return filepath.Join(state, "postgres") }
 
-// The disk is full for a while. PostgreSQL gives up when it cannot write its log; somebody makes room, and starts it again.
+// fillDisk fills the disk for a while. PostgreSQL stops when it cannot write its log; then there is
+// room again, and it is restarted.
 func fillDisk(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	progress(0.2 + 0.3*r.Float64())
 	file := filepath.Join(diskOf(s.State()), "filler")
@@ -136,7 +137,7 @@ func fillDisk(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 	block := make([]byte, 1<<20)
 	full := time.Now().Add(outlasts)
-	for time.Now().Before(full) { // what is freed meanwhile is taken, too
+	for time.Now().Before(full) { // also what is freed meanwhile
 		if _, err := filler.Write(block); err != nil {
 			time.Sleep(10 * time.Millisecond)
 		}

@@ -17,12 +17,12 @@ import (
 	"example.com/shop/topology"
 )
 
-// marker is planted wherever a customer gives personal data: the address, the token of their card, and the name that they log in with. It
-// is of letters and digits alone, so that no encoding of text changes it.
+// marker is in all personal data of the customers: the address, the card's token and the subject.
+// It has only letters and digits, so that no encoding changes it.
 const marker = "quagga7093"
 
-// What a customer tells the shop stays in its tables: it is in no log line, no span and no answer about an error, however much goes wrong.
-// Metrics do not exist yet.
+// Personal data stays in the shop's tables: it is in no log line, span or problem, whatever fails.
+// There are no metrics yet.
 func TestPersonalDataIsNowhereElse(t *testing.T) {
 	for name, split := range map[string][]string{"in one process": nil, "all split": topology.Modules} {
 		t.Run(name, func(t *testing.T) { checkPrivacy(t, split) })
@@ -35,7 +35,8 @@ func checkPrivacy(t *testing.T, split []string) {
 	t.Cleanup(collector.Close)
 	s := startWith(t, topology.Options{Split: split, Out: io.MultiWriter(logs, t.Output()), Env: []string{
 		"LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "EVENTS_MAX_ATTEMPTS=2",
-		"NOTIFICATIONS_SEND_TIMEOUT=3s", "NOTIFICATIONS_LEASE=5s", // mails that are under way when PostgreSQL stops wait for it
+		// A mail that is under way when PostgreSQL stops waits for its lease.
+		"NOTIFICATIONS_SEND_TIMEOUT=3s", "NOTIFICATIONS_LEASE=5s",
 	}})
 	l, token := &load{}, s.token("customer", marker)
 	var clients sync.WaitGroup
@@ -64,21 +65,21 @@ func checkPrivacy(t *testing.T, split []string) {
 	s.plantRefused(t, token)
 	close(enough)
 	clients.Wait()
-	until(t, "every order was told of", time.Minute, func() bool {
-		broken, err := violations(t.Context(), s.admin, map[string]string{"": finally["every order was told of once"]})
+	until(t, "every order has its notification", time.Minute, func() bool {
+		broken, err := violations(t.Context(), s.admin, map[string]string{"": finally["every order has exactly one notification"]})
 		return err == nil && len(broken) == 0
 	})
 
 	s.checkOperations(t)
-	if err := s.Stop(); err != nil { // what is not told yet, spans above all, is told now
+	if err := s.Stop(); err != nil { // flushes logs and spans
 		t.Errorf("stop: %v", err)
 	}
-	// What has nothing in it proves nothing: these are from the worst moments.
+	// The records must have something in them: these are from the faults.
 	logs.check(t, "log", "http request", "step failed", "event is a dead letter", "level=DEBUG")
 	spans.check(t, "spans", "POST /v1/orders", "handle orders.placed.v1", "INSERT INTO", "invalid UUID")
 }
 
-// plantOrder places one whose every field that can is marked.
+// plantOrder places an order with the marker in every field that can have it.
 func (s *shop) plantOrder(t *testing.T, token string, i int) (id string) {
 	body := fmt.Sprintf(`{"email":"%s@example.com","payment_token":%q,"lines":[{"sku":"tea-assam","quantity":1}]}`,
 		marker, []string{"tok_ok", "tok_timeout", "tok_" + marker, marker}[i])
@@ -89,15 +90,15 @@ func (s *shop) plantOrder(t *testing.T, token string, i int) (id string) {
 	return id
 }
 
-// plantPoison tells events that no handler can digest, and waits until each is a dead letter of every listener. The event itself is kept, as
-// it came; the reason, which people and tools read, must not quote it.
+// plantPoison publishes events that no handler can decode, and waits until each is a dead letter of
+// every subscriber. A dead letter keeps the payload; its reason must not quote it.
 func (s *shop) plantPoison(t *testing.T) {
 	t.Helper()
 	for topic, payload := range map[string]string{
-		"orders.placed.v1":      `{"order_id":"nobody","email":"%[1]s@example.com","customer_id":"%[1]s"}`,
-		"orders.payment_due.v1": `{"order_id":"nobody","payment_token":"%[1]s"}`,
+		"orders.placed.v1":      `{"order_id":"no uuid","email":"%[1]s@example.com","customer_id":"%[1]s"}`,
+		"orders.payment_due.v1": `{"order_id":"no uuid","payment_token":"%[1]s"}`,
 		"orders.cancelled.v1":   `{"order_id":"%[1]s-%[1]s-%[1]s-%[1]s","reason":"%[1]s"}`,
-		"orders.confirmed.v1":   `{"order_id":"nobody","total":"%[1]s"}`,
+		"orders.confirmed.v1":   `{"order_id":"no uuid","total":"%[1]s"}`,
 	} {
 		_, err := s.admin.Exec(t.Context(), "INSERT INTO orders.outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, '{}')",
 			uuid.Must(uuid.NewV7()), topic, marker, fmt.Sprintf(payload, marker))
@@ -117,7 +118,7 @@ func (s *shop) plantPoison(t *testing.T) {
 	}
 }
 
-// plantRefused asks for what is refused, each time for another reason. No answer repeats what was sent.
+// plantRefused sends requests that are refused. No problem repeats what was sent.
 func (s *shop) plantRefused(t *testing.T, token string) {
 	t.Helper()
 	for name, body := range map[string]string{
@@ -141,7 +142,7 @@ func (s *shop) plantRefused(t *testing.T, token string) {
 	}
 }
 
-// checkOperations reads every page for those who run the process.
+// checkOperations reads every page for operators.
 func (s *shop) checkOperations(t *testing.T) {
 	t.Helper()
 	pages := 0
@@ -170,7 +171,7 @@ func (s *shop) checkOperations(t *testing.T) {
 	}
 }
 
-// record keeps what it is given, as a log or as a collector of spans (OTLP/HTTP, whose protobuf has strings as they are).
+// record stores a log, or spans as an OTLP/HTTP collector, whose protobuf has strings as they are.
 type record struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -190,7 +191,7 @@ func (r *record) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_, _ = io.Copy(r, request.Body) // a batch that is cut off is sent again
 }
 
-// check fails if the marker is in the record, or if something is not that should be.
+// check fails if the marker is in the record, or if one of the parts is not.
 func (r *record) check(t *testing.T, name string, has ...string) {
 	t.Helper()
 	r.mu.Lock()
@@ -205,7 +206,7 @@ func (r *record) check(t *testing.T, name string, has ...string) {
 	}
 }
 
-// leaks returns the marker's first surroundings, or nothing.
+// leaks returns the text around the first marker, if there is one.
 func leaks(text []byte) string {
 	at := bytes.Index(text, []byte(marker))
 	if at < 0 {
@@ -214,7 +215,7 @@ func leaks(text []byte) string {
 	return fmt.Sprintf("%q", text[max(0, at-300):min(len(text), at+100)])
 }
 
-// A line that says too much is found among others, also when it comes in pieces.
+// The marker is found also if it was written in pieces.
 func TestALeakOfPersonalDataIsFound(t *testing.T) {
 	r := &record{}
 	fmt.Fprintf(r, "level=INFO msg=\"http request\" status=201\n")

@@ -15,7 +15,7 @@ import (
 	"example.com/shop/topology"
 )
 
-// alive are the shop's processes that run.
+// alive returns the shop's running processes.
 func (s *shop) alive() (alive []*topology.Process) {
 	for _, p := range s.Processes() {
 		select {
@@ -27,23 +27,23 @@ func (s *shop) alive() (alive []*topology.Process) {
 	return alive
 }
 
-// modules are those of them that serve modules; the others are the façade.
+// modules returns the running processes without the façade.
 func (s *shop) modules() []*topology.Process {
 	return slices.DeleteFunc(s.alive(), func(p *topology.Process) bool { return len(p.Serves) == 0 })
 }
 
-// serving is the first process that serves the module.
+// serving returns the first running process of the module.
 func (s *shop) serving(t *testing.T, module string) *topology.Process {
 	t.Helper()
 	all := s.alive()
 	i := slices.IndexFunc(all, func(p *topology.Process) bool { return slices.Contains(p.Serves, module) })
 	if i < 0 {
-		t.Fatalf("nobody serves %s", module)
+		t.Fatalf("no process serves %s", module)
 	}
 	return all[i]
 }
 
-// restart ends a process by stop and starts it again in its place.
+// restart ends a process with stop and starts it again.
 func (s *shop) restart(t *testing.T, p *topology.Process, stop func() error) {
 	t.Helper()
 	if err := stop(); err != nil {
@@ -55,7 +55,7 @@ func (s *shop) restart(t *testing.T, p *topology.Process, stop func() error) {
 	}
 }
 
-// moments are so many shares of the load, in order, with room before, between and behind them.
+// moments returns so many shares of the load, in order, with gaps before, between and after them.
 func moments(r *rand.Rand, count int) (shares []float64) {
 	for i := range count {
 		shares = append(shares, 0.1+0.7*(float64(i)+r.Float64())/float64(count))
@@ -63,10 +63,10 @@ func moments(r *rand.Rand, count int) (shares []float64) {
 	return shares
 }
 
-// rest waits up to so long: what a share of the load does not choose is where in an order's few milliseconds a fault strikes.
+// rest sleeps up to so long, so that a fault hits any point of an order's processing.
 func rest(r *rand.Rand, most time.Duration) { time.Sleep(time.Duration(r.Int64N(int64(most)))) }
 
-// Every process is killed, in any order, and the only one three times: whatever it was doing, it does again or not at all.
+// killEach kills every process, in a random order; a single one three times.
 func killEach(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victims := s.alive()
 	r.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
@@ -80,8 +80,7 @@ func killEach(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 }
 
-// The façade is killed again and again: the orders that it waits for are placed, and their customers
-// do not know it.
+// killFacade kills the façade several times, so that clients get no answer for placed orders.
 func killFacade(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victims := s.alive()
 	facade := victims[slices.IndexFunc(victims, func(p *topology.Process) bool { return p.Name == "gateway" })]
@@ -91,7 +90,7 @@ func killFacade(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 }
 
-// A rolling restart: each process finishes what it has, and the next one goes on.
+// stopEach is a rolling restart: each process stops gracefully and is started again.
 func stopEach(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victims := s.alive()
 	for i, moment := range moments(r, len(victims)) {
@@ -100,8 +99,8 @@ func stopEach(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 }
 
-// A process is frozen for longer than anybody waits for it, and then goes on as if nothing had happened: what it held others may have
-// taken over by then.
+// freeze freezes a process for longer than every timeout and lease, so that others may have taken
+// over its work when it goes on.
 func freeze(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victims := s.modules()
 	r.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
@@ -118,7 +117,7 @@ func freeze(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	}
 }
 
-// All processes, replicas among them, die at once and are started again at once.
+// startTogether kills all processes and replicas at once and restarts them at once.
 func startTogether(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 2) {
 		progress(moment)
@@ -136,8 +135,8 @@ func startTogether(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) 
 	}
 }
 
-// The replica that the cell started becomes one of the last release: both versions serve and consume for the same schemas, as in a
-// rolling upgrade, and the old one dies in the middle of it.
+// twoVersions replaces the cell's replica by one of the last release: both versions serve and
+// consume for the same schemas, as in a rolling upgrade, and the old one is killed in the middle.
 func twoVersions(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	replicas := s.alive()
 	old := replicas[len(replicas)-1]
@@ -154,8 +153,8 @@ func twoVersions(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.restart(t, old, old.Stop)
 }
 
-// adopted has the attempts of v0.1.0 that today's processes have made jobs of: their ids are keys at
-// the provider, and nothing else keeps them when the jobs are done.
+// The table adopted has the attempts of v0.1.0 that today's processes turned into jobs: their ids
+// are keys at the provider, and nothing else keeps them when the jobs are done.
 const (
 	makeAdopted     = "CREATE TABLE IF NOT EXISTS public.adopted (id uuid, order_id uuid)"
 	rememberAdopted = `
@@ -168,10 +167,10 @@ const (
 			FOR EACH ROW EXECUTE FUNCTION public.remember_adopted();`
 )
 
-// released is the folder in bin of the last release's binaries.
+// released is the folder, in bin, of the last release's binaries.
 const released = "released"
 
-// buildReleased says why there are none.
+// buildReleased builds them once.
 var buildReleased = sync.OnceValue(func() error {
 	folder := filepath.Join(bin, released)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -182,8 +181,8 @@ var buildReleased = sync.OnceValue(func() error {
 	return command.Run()
 })
 
-// More customers than ever, and two connections to the database for each module: who finds none is told to come back, and nobody whose order
-// was acknowledged is forgotten.
+// overload adds many clients, and leaves two database connections for each module: some requests
+// are refused, and no acknowledged order is lost.
 func overload(t *testing.T, s *shop, _ *rand.Rand, progress func(float64)) {
 	undo := s.set(t, []string{"DATABASE_MAX_CONNS=2"}, s.modules()...)
 	progress(3)

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// The provider has a bad day: answers are lost after the money has moved, come late, or are an error; and what was asked once reaches it
-// twice. Each with the same chance, for every request.
+// moodyProvider loses answers after the money has moved, delays them, answers with an error, or
+// sends a request twice, each with the same probability.
 func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	var mu sync.Mutex
 	mood := func() int {
@@ -28,7 +28,7 @@ func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) 
 		case 0: // lost
 			forward.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
-		case 1: // late: too late, or nearly so
+		case 1: // late
 			answer := httptest.NewRecorder()
 			forward.ServeHTTP(answer, r)
 			time.Sleep(time.Duration(mood()) * 60 * time.Millisecond)
@@ -47,11 +47,11 @@ func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) 
 		}
 	})
 	progress(1)
-	time.Sleep(outlasts) // what is owed is asked for again and again
+	time.Sleep(outlasts) // for retries
 	undo()
 }
 
-// beforeProvider has payments reach the provider through a handler, until undo is called.
+// beforeProvider puts a handler before the provider, until undo is called.
 func (s *shop) beforeProvider(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, forward http.Handler)) (undo func()) {
 	t.Helper()
 	target, err := url.Parse(s.Outside.ProviderURL)
@@ -60,7 +60,7 @@ func (s *shop) beforeProvider(t *testing.T, handle func(w http.ResponseWriter, r
 	}
 	forward := &httputil.ReverseProxy{
 		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		ErrorLog: log.New(io.Discard, "", 0), // who gives up waiting is part of the fault
+		ErrorLog: log.New(io.Discard, "", 0), // timeouts are part of the fault
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, forward) }))
 	t.Cleanup(server.Close)

@@ -12,17 +12,18 @@ import (
 	"example.com/shop/topology"
 )
 
-// proxy stands between processes and what they depend on, and can be a bad network to them. It takes no root, unlike a firewall, and
-// disturbs only those who were told to go through it. To the kernel both ends are alive, so no keepalive notices its silence.
+// proxy simulates a bad network between processes and what they depend on. Unlike a firewall it
+// needs no root, and affects only the processes that connect through it. TCP keepalives do not
+// notice its silence, because the kernel answers them.
 type proxy struct {
 	listener net.Listener
 	target   string
 	changes  []func(passing []byte) []byte // of what passes
 
 	mu     sync.Mutex
-	pace   *sync.Cond // signals that silent has changed
+	pace   *sync.Cond // for changes of silent
 	silent bool
-	delay  time.Duration // of whatever passes, in each direction
+	delay  time.Duration // in each direction
 	conns  []net.Conn
 }
 
@@ -43,7 +44,7 @@ func startProxy(t *testing.T, target string, changes ...func(passing []byte) []b
 	return p
 }
 
-// set changes the network for all connections, those that there are and those that come.
+// set changes the network for open and new connections.
 func (p *proxy) set(silent bool, delay time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,7 +72,7 @@ func (p *proxy) accept() {
 			continue
 		}
 		out, err := net.Dial("tcp", p.target)
-		if err != nil { // it is down, and so are we
+		if err != nil { // the target is down
 			in.Close()
 			continue
 		}
@@ -83,7 +84,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// carry passes on what comes, in its order, as slowly as it was told.
+// carry copies data in order, with the delay.
 func (p *proxy) carry(to, from net.Conn) {
 	defer to.Close()
 	defer from.Close()
@@ -116,7 +117,7 @@ func (p *proxy) wait() {
 	time.Sleep(delay)
 }
 
-// instead is the address with the proxy in it.
+// instead returns the address with the proxy's host.
 func (p *proxy) instead(t *testing.T, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -127,7 +128,7 @@ func (p *proxy) instead(t *testing.T, address string) string {
 	return u.String()
 }
 
-// hostOf is what the address leads to.
+// hostOf returns the address's host and port.
 func hostOf(t *testing.T, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -137,7 +138,7 @@ func hostOf(t *testing.T, address string) string {
 	return u.Host
 }
 
-// behindDatabaseProxy restarts the processes so that they reach PostgreSQL through a proxy, until undo is called.
+// behindDatabaseProxy restarts the processes behind a proxy of PostgreSQL, until undo is called.
 func (s *shop) behindDatabaseProxy(t *testing.T, processes ...*topology.Process) (p *proxy, undo func()) {
 	t.Helper()
 	p = startProxy(t, hostOf(t, s.AdminURL))

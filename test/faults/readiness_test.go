@@ -10,9 +10,8 @@ import (
 	"example.com/shop/topology"
 )
 
-// A module that cannot serve takes itself out, and no other: not the process that serves it, and at
-// the façade only its own route. A module whose requests all wait for one locked table can serve:
-// its database answers.
+// A module that cannot serve makes only itself unready, not its process, and takes out only its own
+// route at the façade. A module whose requests all wait for a locked table is ready.
 func TestReadinessIsEachModules(t *testing.T) {
 	s := startWith(t, topology.Options{Facade: true, Env: []string{"DRAIN_AFTER=0s"}})
 	monolith, gateway := s.process(t, "monolith"), s.process(t, "gateway")
@@ -43,14 +42,14 @@ func TestReadinessIsEachModules(t *testing.T) {
 		r := s.routeReady(t, gateway)
 		return r["orders"] && r["inventory"] && r["payments"] && r["notifications"]
 	})
-	database.set(true, 0) // it answers nothing, on the connections that it has and on new ones
+	database.set(true, 0) // on open and on new connections
 	noticed := until(t, "inventory is not ready", time.Minute, func() bool {
 		return ready("/inventory") == http.StatusServiceUnavailable
 	})
 	t.Logf("inventory was not ready %s after its database went silent", noticed.Round(time.Millisecond))
 	until(t, "its route is out", time.Minute, func() bool { return !s.routeReady(t, gateway)["inventory"] })
 	if r := s.routeReady(t, gateway); !r["orders"] || !r["payments"] || !r["notifications"] {
-		t.Errorf("so are others: %v", r)
+		t.Errorf("others are out, too: %v", r)
 	}
 	for _, of := range []string{"", "/orders"} {
 		if status := ready(of); status != http.StatusOK {
@@ -106,7 +105,7 @@ func (s *shop) status(t *testing.T, url string) int {
 	return response.StatusCode
 }
 
-// routeReady says which routes have a side that the façade takes for ready.
+// routeReady returns the routes with a side that is ready for the façade.
 func (s *shop) routeReady(t *testing.T, gateway *topology.Process) map[string]bool {
 	t.Helper()
 	var page struct {

@@ -19,16 +19,15 @@ import (
 	"example.com/shop/topology"
 )
 
-// sabotage takes mechanisms from a shop without a change to its code: by triggers on the tables, by
-// what the modules' sessions find before PostgreSQL's own, and by what stands between the shop and
-// the broker, the payment provider and the mail server.
+// sabotage disables mechanisms of a shop without a change of its code: by triggers on the tables,
+// by functions and operators that shadow PostgreSQL's own, and by proxies before the broker, the
+// payment provider and the mail server.
 type sabotage []func(t *testing.T, s *shop)
 
-// atCommit is when a trigger runs for what was inserted by a transaction that is about to commit.
+// atCommit is for a trigger that runs for inserted rows when the transaction is about to commit.
 const atCommit = "AFTER INSERT"
 
-// trigger runs the body, in PL/pgSQL, for each row that is written to the table, until undo is
-// called.
+// trigger runs the PL/pgSQL body for each row that is written to the table, until undo is called.
 func (s *shop) trigger(t *testing.T, when, table, body string) (undo func()) {
 	t.Helper()
 	kind, deferred := "TRIGGER", ""
@@ -46,7 +45,7 @@ func (s *shop) trigger(t *testing.T, when, table, body string) (undo func()) {
 // sabotaged counts the triggers.
 var sabotaged atomic.Int64
 
-// triggers is a trigger on each of the tables.
+// triggers returns a sabotage with a trigger on each of the tables.
 func triggers(when, body string, tables ...string) func(t *testing.T, s *shop) {
 	return func(t *testing.T, s *shop) {
 		t.Helper()
@@ -56,7 +55,7 @@ func triggers(when, body string, tables ...string) func(t *testing.T, s *shop) {
 	}
 }
 
-// inEach is the table of that name in each module's schema.
+// inEach returns the table of that name in each module's schema.
 func inEach(table string) (tables []string) {
 	for _, m := range topology.Modules {
 		tables = append(tables, m+"."+table)
@@ -64,7 +63,7 @@ func inEach(table string) (tables []string) {
 	return tables
 }
 
-// Where one event in sixteen is concerned, it is one whose id ends with a 0.
+// One event in sixteen has an id that ends with 0.
 var (
 	markUnpublished = triggers("BEFORE INSERT",
 		"IF right(NEW.event_id::text, 1) = '0' THEN RETURN NULL; END IF; RETURN NEW;", "orders.outbox_pending")
@@ -86,7 +85,7 @@ var (
 		RETURN NULL;`, "inventory.reservations", "payments.payments")
 )
 
-// shadow defines something that the modules' sessions find before PostgreSQL's own of that name.
+// shadow returns a sabotage that defines something that shadows PostgreSQL's own of that name.
 func shadow(definition string, modules ...string) func(t *testing.T, s *shop) {
 	return func(t *testing.T, s *shop) {
 		t.Helper()
@@ -98,7 +97,7 @@ func shadow(definition string, modules ...string) func(t *testing.T, s *shop) {
 	}
 }
 
-// confuse has a module's statements take other statuses for the one.
+// confuse has a module's statements take other statuses for this one.
 func confuse(module, others, one string) func(t *testing.T, s *shop) {
 	return shadow(`
 		CREATE FUNCTION %[1]s.equal(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
@@ -114,8 +113,8 @@ var (
 	moveConfirmed = confuse("orders", "confirmed", "placed")
 )
 
-// disturbForgetful disturbs the delivery to modules whose inboxes forget every event that was
-// handled, and remember all of them once it is over.
+// disturbForgetful disturbs the delivery to modules whose inboxes lose every handled event, and get
+// them all back at the end.
 func disturbForgetful(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, m := range topology.Modules {
 		s.exec(t, fmt.Sprintf("CREATE TABLE %[1]s.handled (LIKE %[1]s.inbox)", m))
@@ -129,14 +128,14 @@ func disturbForgetful(t *testing.T, s *shop, r *rand.Rand, progress func(float64
 	disturbDelivery(t, s, r, progress)
 }
 
-// skipEvents hides from the relay that one event in sixteen is pending.
+// skipEvents hides one pending event in sixteen from the relay.
 func skipEvents(t *testing.T, s *shop) {
 	t.Helper()
 	s.exec(t, `ALTER TABLE orders.outbox_pending ENABLE ROW LEVEL SECURITY;
 		CREATE POLICY skip ON orders.outbox_pending USING (right(event_id::text, 1) <> '0') WITH CHECK (true)`)
 }
 
-// commitLater has PostgreSQL acknowledge commits that are not on disk.
+// commitLater has PostgreSQL acknowledge commits before they are on disk.
 func commitLater(t *testing.T, s *shop) {
 	t.Helper()
 	s.exec(t, "ALTER DATABASE shop SET synchronous_commit = off")
@@ -146,7 +145,7 @@ func commitLater(t *testing.T, s *shop) {
 	s.set(t, nil, s.modules()...) // for new sessions
 }
 
-// leaveOpen leaves a transaction open, as a process does that hangs in the middle of one.
+// leaveOpen leaves a transaction open, as a hanging process would.
 func leaveOpen(t *testing.T, s *shop) {
 	t.Helper()
 	s.exec(t, "ALTER ROLE orders_rt SET idle_in_transaction_session_timeout = 0")
@@ -160,7 +159,7 @@ func leaveOpen(t *testing.T, s *shop) {
 	}
 }
 
-// sellTwice leaves on the shelf what is reserved, and drops the constraint that would refuse it.
+// sellTwice leaves reserved pieces on hand, and drops the constraint that would refuse it.
 func sellTwice(t *testing.T, s *shop) {
 	t.Helper()
 	s.exec(t, "ALTER TABLE inventory.stock DROP CONSTRAINT stock_balances")
@@ -187,7 +186,7 @@ func acknowledgeEarly(t *testing.T, s *shop) {
 
 var idempotencyKey = regexp.MustCompile(`"idempotency_key":"[^"]+"`)
 
-// changeKeys asks the provider under a new key each time, of which it has never heard.
+// changeKeys sends each call to the provider under a new key, and lets it know no earlier one.
 func changeKeys(t *testing.T, s *shop) {
 	t.Helper()
 	s.beforeProvider(t, func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
@@ -204,7 +203,7 @@ func changeKeys(t *testing.T, s *shop) {
 
 var messageID = regexp.MustCompile(`Message-ID:\s+<`)
 
-// changeMessageIDs sends every mail under a Message-ID of its own.
+// changeMessageIDs sends every mail with another Message-ID.
 func changeMessageIDs(t *testing.T, s *shop) {
 	t.Helper()
 	var passed atomic.Int64
@@ -213,8 +212,7 @@ func changeMessageIDs(t *testing.T, s *shop) {
 	})
 }
 
-// markUnsent marks a mail as sent when it is enqueued, forgets its job, and has the mail server
-// take its time.
+// markUnsent marks a mail as sent when it is enqueued, and slows down the mail server.
 func markUnsent(t *testing.T, s *shop) {
 	t.Helper()
 	s.trigger(t, "BEFORE INSERT", "notifications.jobs",
@@ -222,7 +220,7 @@ func markUnsent(t *testing.T, s *shop) {
 	s.beforeMail(t).set(false, 20*time.Millisecond)
 }
 
-// beforeMail has notifications reach the mail server through a proxy.
+// beforeMail puts a proxy before the mail server.
 func (s *shop) beforeMail(t *testing.T, changes ...func(passing []byte) []byte) *proxy {
 	t.Helper()
 	p := startProxy(t, s.Outside.SMTPAddr, changes...)

@@ -22,12 +22,12 @@ import (
 	"example.com/shop/topology"
 )
 
-// shadowTimeout is how long the gateway waits for a shadow here. So long that no client's request could take as long by chance.
+// shadowTimeout is how long the gateway waits for a shadow: longer than any client's request takes.
 const shadowTimeout = 10 * time.Second
 
-// The route inventory is shadowed by a service that answers differently, by one that is dead, and by one that never answers. The
-// first is found out, without a word about what it answers, and no client waits for any of them.
-func TestAShadowIsComparedAndDelaysNobody(t *testing.T) {
+// The route inventory is shadowed by a service that answers differently, by one that is dead, and
+// by one that never answers. Differences are counted, without values, and no client waits.
+func TestAShadowIsComparedAndDelaysNoClient(t *testing.T) {
 	s := startWith(t, topology.Options{Facade: true, Env: []string{"GATEWAY_SHADOW_TIMEOUT=" + shadowTimeout.String()}})
 	gateway := s.process(t, "gateway")
 	const oldName, newName = "Assam black tea", "Assam green tea"
@@ -59,11 +59,11 @@ func TestAShadowIsComparedAndDelaysNobody(t *testing.T) {
 	}
 	for where, said := range map[string]string{"GET /routes": page, "seam route show": text, "seam route show --json": asJSON} {
 		if strings.Contains(said, oldName) || strings.Contains(said, newName) {
-			t.Errorf("%s tells values:\n%s", where, said)
+			t.Errorf("%s shows values:\n%s", where, said)
 		}
 	}
 
-	// The one that hangs comes last: it holds the gateway's copies until their time is over.
+	// The one that hangs is last: it fills the gateway's slots until the timeout.
 	for _, name := range []string{"dead", "hangs"} {
 		before := tally()
 		s.shadow(t, gateway, shadows, name)
@@ -73,14 +73,14 @@ func TestAShadowIsComparedAndDelaysNobody(t *testing.T) {
 		if longest >= shadowTimeout {
 			t.Errorf("shadow %s: a client waited for %s", name, longest)
 		}
-		until(t, "the shadow was sent copies in vain", time.Minute, func() bool {
+		until(t, "copies to the shadow fail", time.Minute, func() bool {
 			now := tally()
 			return name == "dead" && now.Failed > before.Failed || name == "hangs" && asked.Load() > 0 && now.Dropped > before.Dropped
 		})
 	}
 }
 
-// renaming is the other side of an extraction that has a mistake: it answers as the upstream does, but for a name.
+// renaming starts a faulty copy of the upstream: it answers with another name.
 func renaming(t *testing.T, upstream, from, to string) (address string) {
 	t.Helper()
 	target, err := url.Parse(upstream)
@@ -105,7 +105,7 @@ func renaming(t *testing.T, upstream, from, to string) (address string) {
 	return server.URL
 }
 
-// hanging takes requests and does not answer before the test is over.
+// hanging accepts requests and does not answer before the test is over.
 func hanging(t *testing.T, asked *atomic.Int64) (address string) {
 	t.Helper()
 	over := make(chan struct{})
@@ -121,7 +121,7 @@ func hanging(t *testing.T, asked *atomic.Int64) (address string) {
 	return server.URL
 }
 
-// shadow has the façade send all of the reads of inventory to one of the shadows as well, and returns when it does.
+// shadow has the façade copy all reads of inventory to one of the shadows, and waits until it does.
 func (s *shop) shadow(t *testing.T, gateway *topology.Process, shadows map[string]string, name string) {
 	t.Helper()
 	file, err := routes.Load(s.Routes)
@@ -152,7 +152,7 @@ func (s *shop) shadow(t *testing.T, gateway *topology.Process, shadows map[strin
 	until(t, "the façade takes the routes", time.Minute, func() bool { return since() != before })
 }
 
-// ask lists the products so many times, one after the other, and returns how long an answer took.
+// ask lists the products so many times and returns the median and the longest time of an answer.
 func (s *shop) ask(t *testing.T, times int) (median, longest time.Duration) {
 	t.Helper()
 	var took []time.Duration
@@ -167,7 +167,7 @@ func (s *shop) ask(t *testing.T, times int) (median, longest time.Duration) {
 	return took[times/2], took[times-1]
 }
 
-// routesPage is what the façade tells those who run it.
+// routesPage returns the façade's GET /routes.
 func (s *shop) routesPage(t *testing.T, gateway *topology.Process) string {
 	t.Helper()
 	var page json.RawMessage
@@ -175,7 +175,7 @@ func (s *shop) routesPage(t *testing.T, gateway *topology.Process) string {
 	return string(page)
 }
 
-// tallyIn finds what is told about inventory's shadow, under the key that it has on this page.
+// tallyIn returns the tally of inventory's shadow, which has this key on the page.
 func tallyIn(t *testing.T, page, key string) (tally routes.Tally) {
 	t.Helper()
 	var p struct {
