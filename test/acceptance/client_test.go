@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// money, order and the rest are what a client sees, written down again on purpose: a change of the wire format must fail here.
+// These types repeat the wire format on purpose, so that a change of it fails here.
 type money struct {
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
@@ -83,12 +83,12 @@ type answer struct {
 	body   []byte
 }
 
-// request is one call of the shop. The zero value of a field sends nothing.
+// request is an HTTP request. The zero value of a field sends nothing.
 type request struct {
 	method, path string
 	token        string
 	key          string // Idempotency-Key
-	body         any    // a string is sent as it is
+	body         any    // a string is sent unchanged
 	header       http.Header
 }
 
@@ -134,7 +134,7 @@ func (r request) send(t *testing.T) answer {
 	return answer{response.StatusCode, response.Header, text}
 }
 
-// decode fails the test unless the answer has the status, and reads its body.
+// decode checks the status and decodes the body.
 func decode[T any](t *testing.T, a answer, status int) T {
 	t.Helper()
 	var out T
@@ -153,7 +153,7 @@ func get[T any](t *testing.T, token, path string) T {
 	return decode[T](t, request{method: http.MethodGet, path: path, token: token}.send(t), http.StatusOK)
 }
 
-// customer is one person with a mailbox that nobody else has.
+// customer is a customer with a mailbox of its own.
 type customer struct {
 	token, email string
 }
@@ -207,7 +207,7 @@ func (c customer) settled(t *testing.T, id string) order {
 	})
 }
 
-// paid waits until payments says so of the order.
+// paid waits until the order's payment has the status.
 func paid(t *testing.T, id, status string) payment {
 	t.Helper()
 	return eventually(t, func() (payment, bool) {
@@ -219,7 +219,7 @@ func paid(t *testing.T, id, status string) payment {
 	})
 }
 
-// mailed waits until exactly these kinds were sent for the order, and the customer's mailbox holds as many.
+// mailed waits until exactly these kinds were sent for the order, and are in the mailbox.
 func (c customer) mailed(t *testing.T, id string, kinds ...string) []mail {
 	t.Helper()
 	sent := eventually(t, func() ([]notification, bool) {
@@ -265,7 +265,7 @@ func stockOf(t *testing.T, sku string) product {
 	return get[product](t, "", "/v1/inventory/products/"+sku)
 }
 
-// eventually asks until the answer is what the test waits for. The shop promises an end, not a time, so the limit is generous.
+// eventually polls until ask reports true. The limit is long, since the shop promises no time.
 func eventually[T any](t *testing.T, ask func() (T, bool)) T {
 	t.Helper()
 	deadline := time.Now().Add(60 * time.Second)

@@ -14,8 +14,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// malformed are headers that something on the way to a handler reads, with values that it may
-// stumble over.
+// malformed are headers that are read before a handler, with malformed values.
 var malformed = [][2]string{
 	{"Accept", "text/html;,application/json"}, {"Accept", "a; ,b"}, {"Accept", "text/html;q=0.9;,*/*"}, {"Accept", "json"}, {"Accept", ";"},
 	{"Accept-Encoding", "gzip;q=;,"}, {"Accept-Encoding", ";q=1"}, {"Authorization", "Bearer \xff"}, {"Content-Type", ";+"}, {"Content-Type", "+json"},
@@ -24,13 +23,13 @@ var malformed = [][2]string{
 	{"User-Agent", "\xff"}, {"X-Forwarded-For", ",\xff"}, {"X-Request-Id", "\xff"}, {"X-Seam-Upstream", "\xff"},
 }
 
-// operation is a route as its module's document describes it.
+// operation is an operation of a module's OpenAPI document.
 type operation struct {
 	name, method, path string
 	roles              []string
 }
 
-// operations are all there are, from the documents that clients are given.
+// operations returns all operations of the modules' OpenAPI documents.
 func operations(t *testing.T) (all []operation) {
 	t.Helper()
 	for _, module := range []string{"orders", "inventory", "payments", "notifications"} {
@@ -54,7 +53,7 @@ func operations(t *testing.T) (all []operation) {
 	return all
 }
 
-// No header, on no route, with a token or without, makes a 500 or an answer without a problem.
+// No header on any route, with or without a token, causes a 5xx, or an error that is no problem.
 func TestMalformedHeaders(t *testing.T) {
 	t.Parallel()
 	for _, o := range operations(t) {
@@ -68,7 +67,8 @@ func TestMalformedHeaders(t *testing.T) {
 					r.key = ""
 					fallthrough
 				default:
-					if len(o.roles) > 0 && i%4 > 0 { // problems of those who may not call are written elsewhere
+					// Every fourth has no token: that problem is written elsewhere.
+					if len(o.roles) > 0 && i%4 > 0 {
 						r.token = token{subject: "ada", role: o.roles[0]}.mint()
 					}
 				}
@@ -82,7 +82,7 @@ func TestMalformedHeaders(t *testing.T) {
 	}
 }
 
-// What a client accepts is no reason to lose the answer to what was done.
+// An order is answered whatever the client accepts.
 func TestAnOrderIsAnsweredWhateverIsAccepted(t *testing.T) {
 	t.Parallel()
 	c := newCustomer(t)
@@ -114,7 +114,7 @@ func TestATokenThatIsTooLong(t *testing.T) {
 	checkProblem(t, a, http.StatusUnauthorized, "unauthenticated")
 }
 
-// A client that asks whether to send a body that is too large is answered, and does not send it.
+// A client that announces too large a body with Expect is answered before it sends the body.
 func TestABodyThatSaysItIsTooLarge(t *testing.T) {
 	t.Parallel()
 	address, err := url.Parse(shop.url)

@@ -14,10 +14,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// secret is what no problem may repeat.
+// secret is input that no problem may repeat.
 const secret = "s3cret-value"
 
-// checkProblem fails unless the answer is a problem that says what to do and repeats nothing.
+// checkProblem fails unless the answer is a complete problem that repeats no input.
 func checkProblem(t *testing.T, a answer, status int, kind string) {
 	t.Helper()
 	if a.status != status {
@@ -101,7 +101,7 @@ func TestIdempotencyKey(t *testing.T) {
 		key := uuid.NewString()
 		first := place(t, c.token, key, body)
 		c.settled(t, decode[order](t, first, http.StatusCreated).ID)
-		again := place(t, c.token, key, body) // the answer is the first one, whatever has happened since
+		again := place(t, c.token, key, body) // with the first answer
 		if again.status != first.status || string(again.body) != string(first.body) || again.header.Get("Location") != first.header.Get("Location") {
 			t.Errorf("first %d %s, again %d %s", first.status, first.body, again.status, again.body)
 		}
@@ -276,7 +276,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// external is what a page loads from elsewhere.
+// external matches what a page loads from elsewhere.
 var external = regexp.MustCompile(`(src|href)=["'](https?:)?//[^"']*`)
 
 func TestDocumentsWorkOffline(t *testing.T) {

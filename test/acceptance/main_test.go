@@ -1,5 +1,5 @@
-// Package acceptance is what the shop promises to those who call it, told over HTTP alone. It knows a base URL, a source of tokens
-// and the mailboxes, so it runs against any mix of processes.
+// Package acceptance tests what the shop promises its clients, over HTTP alone. It needs only a
+// base URL, a signing key and the mailboxes, so it runs against any topology.
 package acceptance
 
 import (
@@ -17,15 +17,15 @@ import (
 	"example.com/shop/topology"
 )
 
-// shop is what the suite knows about the shop under test.
+// shop is the shop under test.
 var shop struct {
 	url, mailURL string
 	key          *tokens.Key
 }
 
-// TestMain takes the shop that SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key)
-// name, or starts one: on the server of SHOP_DATABASE_URL (an admin connection) if that is set, and
-// through the PgBouncer (program or image) of SHOP_POOLER.
+// TestMain uses the shop of SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key), or
+// starts one: on the server of SHOP_DATABASE_URL (an admin connection) if that is set, and through
+// the PgBouncer (program or image) of SHOP_POOLER.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		stop, err := connect()
@@ -57,7 +57,7 @@ func connect() (stop func(), err error) {
 	running, err := topology.Start(ctx, topology.Options{
 		Bin: bin, Out: logFile(), Split: split(), SlowPayment: 8 * time.Second,
 		DatabaseURL: os.Getenv("SHOP_DATABASE_URL"), Pooler: os.Getenv("SHOP_POOLER"),
-		// An order expires before tok_slow has answered, and long after every other has.
+		// An order expires before tok_slow has answered, and long after every other token has.
 		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s"},
 	})
 	if err != nil {
@@ -73,8 +73,8 @@ func connect() (stop func(), err error) {
 	}, nil
 }
 
-// buildReleased replaces the services that SHOP_RELEASED names, separated by commas, by those of the last release. They meet today's
-// schema, bus and neighbours, as the old side of a canary does.
+// buildReleased replaces the services in SHOP_RELEASED, separated by commas, by those of the last
+// release. They run on today's schema and bus, like the old side of a canary.
 func buildReleased(ctx context.Context, bin string) error {
 	names := os.Getenv("SHOP_RELEASED")
 	if names == "" {
@@ -86,7 +86,8 @@ func buildReleased(ctx context.Context, bin string) error {
 			return fmt.Errorf("SHOP_RELEASED: %q is not split off, so its service would not run; see SHOP_SPLIT", name)
 		}
 	}
-	build := exec.CommandContext(ctx, "../../deploy/build-released.sh", append([]string{bin}, services...)...) //nolint:gosec // our own script
+	//nolint:gosec // our script
+	build := exec.CommandContext(ctx, "../../deploy/build-released.sh", append([]string{bin}, services...)...)
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build the last release: %w", err)
@@ -94,7 +95,7 @@ func buildReleased(ctx context.Context, bin string) error {
 	return nil
 }
 
-// split are the modules that SHOP_SPLIT names, separated by commas, or all of them.
+// split returns the modules in SHOP_SPLIT, separated by commas, or all of them for all.
 func split() []string {
 	switch names := os.Getenv("SHOP_SPLIT"); names {
 	case "":
@@ -106,7 +107,7 @@ func split() []string {
 	}
 }
 
-// logFile is where the shop's logs go: to the screen when SHOP_LOG is set, else nowhere.
+// logFile returns stderr if SHOP_LOG is set, and else discards the shop's logs.
 func logFile() io.Writer {
 	if os.Getenv("SHOP_LOG") != "" {
 		return os.Stderr

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Each test that looks at stock has a product to itself, so that all can run at once.
+// Each test that checks stock has a product of its own, so that all can run at once.
 
 func TestAnOrderIsConfirmed(t *testing.T) {
 	t.Parallel()
@@ -79,7 +79,7 @@ func TestAnOrderIsCancelled(t *testing.T) {
 	}
 }
 
-// The provider takes the money and its answer is lost, or it fails before it works: the truth is found out, and kept to.
+// The provider captures the money and loses the answer, or fails first; payments finds out.
 func TestAnUnreliableProvider(t *testing.T) {
 	t.Parallel()
 	for _, paymentToken := range []string{"tok_timeout", "tok_flaky"} {
@@ -115,7 +115,7 @@ func TestTheCustomerCancels(t *testing.T) {
 		if again.Status != "cancelled" {
 			t.Errorf("cancelled twice: %+v", again)
 		}
-		eventually(t, func() (string, bool) { return moneyKept(t, o.ID) }) // refunded, if the capture was under way
+		eventually(t, func() (string, bool) { return moneyKept(t, o.ID) }) // a late refund
 		c.mailed(t, o.ID, "cancelled")
 		eventually(t, func() (product, bool) {
 			p := stockOf(t, "coffee-huila")
@@ -132,7 +132,7 @@ func TestTheCustomerCancels(t *testing.T) {
 		for i := range 40 {
 			all.Go(func() {
 				o := c.place(t, "tok_ok", line{"cup-celadon", 1})
-				// From at once to well after the confirmation.
+				// From at once to after the confirmation.
 				for range i {
 					if c.order(t, o.ID).Status == "confirmed" {
 						break
@@ -161,7 +161,7 @@ func TestTheCustomerCancels(t *testing.T) {
 	})
 }
 
-// moneyKept reports true when payments holds nothing for the cancelled order.
+// moneyKept reports whether the cancelled order's payment holds no money.
 func moneyKept(t *testing.T, orderID string) (string, bool) {
 	t.Helper()
 	items := get[page[payment]](t, staff(), "/v1/payments?order_id="+orderID).Items
@@ -176,7 +176,7 @@ func TestRestock(t *testing.T) {
 	t.Parallel()
 	before := stockOf(t, "mug-speckled")
 	key := uuid.NewString()
-	for range 3 { // the same key is the same restock
+	for range 3 { // one key, one restock
 		a := request{
 			method: http.MethodPost, path: "/v1/inventory/products/mug-speckled/restock", token: staff(), key: key,
 			body: map[string]int{"quantity": 7},
