@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzEdge sends a request to both doors, and again to each if it may have changed something.
+// FuzzEdge sends a request to both doors, and retries it at each if it may have changed something.
 func FuzzEdge(f *testing.F) {
 	for _, s := range seeds {
 		f.Add(s.head, []byte(s.body))
@@ -48,15 +48,14 @@ func FuzzEdge(f *testing.F) {
 	})
 }
 
-// outcome is what came of a request at one door.
+// outcome is the result of a request at one door.
 type outcome struct {
 	parsed
 	replies []reply
 	effect  effect
 }
 
-// try sends a request and, if it is one that can be repeated, sends it again to learn what became
-// of it.
+// try sends a request and, if it can be retried, sends it again and compares the answers.
 func (s *shop) try(t *testing.T, d door, key, head string, body []byte) (o outcome) {
 	t.Helper()
 	raw := s.expand(d, key, head, body)
@@ -95,8 +94,7 @@ func (s *shop) try(t *testing.T, d door, key, head string, body []byte) (o outco
 	return o
 }
 
-// check refuses what is our fault. 501 and 505 are a server's to say: the client speaks what it
-// does not.
+// check refuses errors of the server, but for 501 and 505, which are the client's.
 func check(t *testing.T, d door, raw []byte, replies []reply) {
 	t.Helper()
 	for _, r := range replies {
@@ -106,8 +104,7 @@ func check(t *testing.T, d door, raw []byte, replies []reply) {
 	}
 }
 
-// mayDiffer says why the doors may answer one request each in its own way; "" when they may not.
-// This is the whole list.
+// mayDiffer returns why the doors may answer differently, "" if they may not. The list is whole.
 func mayDiffer(direct, facade outcome) string {
 	if direct.broken {
 		return "the client has ended the connection before its request: a server may say so, or nothing, and a proxy has it read first"
@@ -120,7 +117,7 @@ func mayDiffer(direct, facade outcome) string {
 			return "headers that Connection names are for the next server alone, and a proxy takes them out (RFC 9110, section 7.6.1)"
 		}
 	}
-	refused := func(r reply) bool { return r.status >= 400 && r.kind == "" } // by net/http itself
+	refused := func(r reply) bool { return r.status >= 400 && r.kind == "" } // by net/http
 	if len(direct.replies) != len(facade.replies) && (slices.ContainsFunc(direct.replies, refused) || slices.ContainsFunc(facade.replies, refused)) {
 		return "a server that closes before it has read all may lose its refusal on the way"
 	}
@@ -146,18 +143,18 @@ func hopByHop(header http.Header) bool {
 	return false
 }
 
-// plain is a body that must be taken, and strange is what must not be in one that is.
+// plain matches bodies that must be accepted, and spaced matches what no accepted address has.
 var (
 	plain = regexp.MustCompile(`^\{"email":"[a-z]{1,20}@example\.com","payment_token":"([ !#-\[\]-~]|\\["\\]){1,60}",` +
 		`"lines":\[\{"sku":"honey-linden","quantity":[1-9]\d{0,2}(\.0{1,3})?(e0)?\}(,\{"sku":"cup-celadon","quantity":1\}){0,9}\]\}$`)
 	spaced = func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsPrint(r) }
 )
 
-// checkBody holds an order that was taken, and one that was not, against what its body says.
+// checkBody checks that an order was accepted or refused as its body demands.
 func checkBody(t *testing.T, head string, body []byte, r reply) {
 	t.Helper()
 	if head == placing && plain.Match(body) && r.status != http.StatusCreated && !busy(r) {
-		t.Errorf("%q is a plain order and refused: %v %s", cut(body), r, cut([]byte(r.body)))
+		t.Errorf("%q is a plain order and was refused: %v %s", cut(body), r, cut([]byte(r.body)))
 	}
 	if r.status != http.StatusCreated {
 		return
@@ -175,20 +172,20 @@ func checkBody(t *testing.T, head string, body []byte, r reply) {
 	address, notAddress := mail.ParseAddress(order.Email)
 	switch {
 	case err != nil || !utf8.Valid(body) || replaced:
-		t.Errorf("%q is no text of JSON, and was taken", cut(body))
+		t.Errorf("%q is no JSON text, and was accepted", cut(body))
 	case notAddress != nil || address.Address != order.Email || strings.ContainsFunc(order.Email, spaced):
-		t.Errorf("%q is no address alone, and was taken", order.Email)
+		t.Errorf("%q is no plain address, and was accepted", order.Email)
 	case len(order.Lines) == 0 || len(order.Lines) > 50 || order.PaymentToken == "" || utf8.RuneCountInString(order.PaymentToken) > 64:
-		t.Errorf("%q has too much or too little, and was taken", cut(body))
+		t.Errorf("%q has too much or too little, and was accepted", cut(body))
 	}
 	for _, line := range order.Lines {
 		if q, ok := line.Quantity.(float64); !ok || q != float64(int(q)) || q < 1 || q > 10_000 {
-			t.Errorf("%v pieces of %s were taken", line.Quantity, line.SKU)
+			t.Errorf("%v pieces of %s were accepted", line.Quantity, line.SKU)
 		}
 	}
 }
 
-// placeSlowly places an order that stays as it is until it is cancelled.
+// placeSlowly places an order that stays placed until it is cancelled.
 func (s *shop) placeSlowly(t *testing.T, d door) (id string) {
 	t.Helper()
 	raw := s.expand(d, "slow", placing, []byte(`{"email":"ann@example.com","payment_token":"tok_slow","lines":[{"sku":"honey-linden","quantity":1}]}`))
@@ -201,7 +198,7 @@ func (s *shop) placeSlowly(t *testing.T, d door) (id string) {
 	return order.ID
 }
 
-// FuzzPages asks for lists with any position in the cursor: it is refused, or a page follows.
+// FuzzPages lists with any position in the cursor: it is refused, or a page follows.
 func FuzzPages(f *testing.F) {
 	for _, position := range []string{
 		`"0199a5b2-0000-7000-8000-000000000000"`, `"FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"`, `"urn:uuid:0199a5b2-0000-7000-8000-000000000000"`, `null`, `""`, `{}`, `0`,

@@ -5,22 +5,22 @@ import "strings"
 // seed is a request: the head as it is sent, up to the empty line, and the body.
 type seed struct{ head, body string }
 
-// placing is the head of an order that is well made.
+// placing is the head of a valid order.
 var placing = head("POST /v1/orders", "Authorization: Bearer <customer>", "Idempotency-Key: <key>", "Content-Type: application/json", "Content-Length: <length>")
 
 const tea = `{"email":"ann@example.com","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":1}]}`
 
-// head is a request line of HTTP/1.1 and headers.
+// head returns an HTTP/1.1 request line and headers.
 func head(line string, headers ...string) string {
 	return line + " HTTP/1.1\r\nHost: shop\r\n" + strings.Join(append(headers, "", ""), "\r\n")
 }
 
-// with is the placing head with one more header.
+// with returns the head placing with one more header.
 func with(header string) string {
 	return strings.Replace(placing, "Host: shop", "Host: shop\r\n"+header, 1)
 }
 
-// as is the placing head with another header in the place of one.
+// as returns the head placing with one header replaced.
 func as(header, other string) string {
 	for line := range strings.SplitSeq(placing, "\r\n") {
 		if strings.HasPrefix(line, header+":") {
@@ -30,7 +30,7 @@ func as(header, other string) string {
 	return placing
 }
 
-// body is the order of a cup of tea with one text in the place of another.
+// body returns the body tea with one text replaced.
 func body(old, other string) string { return strings.Replace(tea, old, other, 1) }
 
 var seeds = []seed{

@@ -1,6 +1,5 @@
-// Package edge sends bytes to the shop's doors, as they are: to the monolith itself, and to it
-// through the façade. Both answer alike, with the same effect, whatever the bytes are; nothing is
-// answered with a fault of ours; and a client that sends a request again learns what became of it.
+// Package edge sends any bytes to the monolith, directly and through the façade. Both answer alike,
+// with the same effect; no answer is a server error; and a retry gets the result of the request.
 package edge
 
 import (
@@ -35,18 +34,16 @@ type shop struct {
 	largest        int64 // of the headers of an event that were stored so far
 }
 
-// door is one way in, with a customer of its own, who may send the same request there without
-// meeting the other's.
+// door is one of the two addresses, with a customer of its own: both get the same requests.
 type door struct {
 	addr, subject, order     string
 	customer, staff, service string
 }
 
-// binEnv names the folder of the built commands. It also hands it to the processes that fuzz, which
-// are children of the one that built them.
+// binEnv names the folder of the built commands, also for fuzz workers, which are child processes.
 const binEnv = "EDGE_BIN"
 
-// TestMain stops what a fuzz test has started.
+// TestMain stops the shop, and removes the commands unless they were given.
 func TestMain(m *testing.M) {
 	ours := os.Getenv(binEnv) == ""
 	code := m.Run()
@@ -62,9 +59,8 @@ func TestMain(m *testing.M) {
 
 var stop = func() error { return nil }
 
-// prepare builds the commands and starts the shop, which takes longer than a fuzzed request may. A
-// process that only hands out the work to others needs no shop; those find the commands where it
-// has built them.
+// prepare builds the commands and starts the shop, which takes longer than a fuzzed request may.
+// The coordinator of fuzz workers needs no shop; its workers find the commands by binEnv.
 func prepare(f *testing.F) {
 	f.Helper()
 	if os.Getenv(binEnv) == "" {
@@ -84,11 +80,10 @@ func prepare(f *testing.F) {
 	}
 }
 
-// started is the shop of this process, the first time that it is asked for.
+// started starts the shop of this process once.
 var started = sync.OnceValues(func() (*shop, error) {
 	log := &journal{}
-	// No order expires, and a payment by tok_slow is not answered, so that an order can be
-	// cancelled whenever it is tried.
+	// No order expires, and payments by tok_slow are not answered, so that orders can be cancelled.
 	running, err := topology.Start(context.Background(), topology.Options{
 		Bin: os.Getenv(binEnv), Facade: true, Out: log, SlowPayment: time.Hour,
 		Env: []string{"ORDERS_DEADLINE=24h", "PAYMENTS_LEASE=24h", "PAYMENTS_QUIET=24h", "DRAIN_AFTER=0s"},
@@ -134,7 +129,7 @@ func newDoor(url, subject string, key *tokens.Key) door {
 	return door{addr: strings.TrimPrefix(url, "http://"), subject: subject, customer: mint("customer"), staff: mint("staff"), service: mint("service")}
 }
 
-// signer signs any claims with the shop's key, also those that no identity provider would write.
+// signer returns a function that signs any claims with the shop's key, also invalid ones.
 func signer(path string) (func([]byte) string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -155,17 +150,17 @@ func signer(path string) (func([]byte) string, error) {
 	}, nil
 }
 
-// effect is all that requests can change, counted.
+// effect counts all that requests can change.
 type effect struct{ orders, cancelled, orderKeys, stockKeys int64 }
 
 func (e effect) minus(o effect) effect {
 	return effect{e.orders - o.orders, e.cancelled - o.cancelled, e.orderKeys - o.orderKeys, e.stockKeys - o.stockKeys}
 }
 
-// maxHeaders bounds what an event keeps about the request that caused it.
+// maxHeaders is the most bytes that an event may keep about the request that caused it.
 const maxHeaders = 2048
 
-// effects counts, and fails when more of a request than its names was stored beside its effect.
+// effects counts the effects, and fails if an event keeps too much of a request.
 func (s *shop) effects(t *testing.T) (e effect) {
 	t.Helper()
 	var largest int64
@@ -184,7 +179,7 @@ func (s *shop) effects(t *testing.T) (e effect) {
 	return e
 }
 
-// journal is the log of all processes. It is searched for what no request may cause.
+// journal is the log of all processes, which is searched for panics.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -197,7 +192,7 @@ func (j *journal) Write(p []byte) (int, error) {
 	return j.text.Write(p)
 }
 
-// fault is the first new line about a panic, "" if there is none.
+// fault returns the first new line about a panic, "" if there is none.
 func (j *journal) fault() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()

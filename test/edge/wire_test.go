@@ -18,15 +18,14 @@ import (
 	"time"
 )
 
-// What a request's text may hold in angle brackets: what differs from door to door and from time to
-// time, and what is too long to write.
+// Placeholders in a request's text: for what differs between doors and runs, and what is too long.
 var (
 	blank = regexp.MustCompile(`<(customer|staff|service|subject|key|order|length)>`)
 	fill  = regexp.MustCompile(`<fill (\d{1,7}) ([^>]{1,16})>`)
 	made  = regexp.MustCompile(`<(sign|cursor) ([^>]*)>`)
 )
 
-// expand makes the bytes that are sent to a door of what was fuzzed.
+// expand returns the bytes to send to a door, with the placeholders replaced.
 func (s *shop) expand(d door, key, head string, body []byte) []byte {
 	filled := fill.ReplaceAllFunc(body, func(text []byte) []byte {
 		parts := fill.FindSubmatch(text)
@@ -51,8 +50,7 @@ func (s *shop) expand(d door, key, head string, body []byte) []byte {
 	return append([]byte(head), filled...)
 }
 
-// parsed is what Go's own reader makes of the bytes: the requests, and whether the last one is cut
-// off or is none.
+// parsed is the bytes as net/http reads them: the requests, and whether the last one is broken.
 type parsed struct {
 	requests []*http.Request
 	broken   bool
@@ -76,21 +74,21 @@ func parse(raw []byte) (p parsed) {
 	}
 }
 
-// reply is one answer, and what came before it.
+// reply is one answer.
 type reply struct {
 	status    int
 	kind      string // of the problem, "" for none
-	continued bool   // 100 Continue was said
+	continued bool   // after 100 Continue
 	body      string
 }
 
 func (r reply) String() string { return fmt.Sprintf("%d %s", r.status, r.kind) }
 
-// patience is how long an answer may take on a machine that has much else to do.
+// patience is how long an answer may take on a busy machine.
 const patience = 60 * time.Second
 
-// send writes the bytes to the door and reads what is answered. It ends its own side only after
-// bytes that are no whole requests, for a server that waits for the rest.
+// send writes the bytes to the door and reads the answers. It closes its side only after a broken
+// request, because a server would wait for the rest.
 func (d door) send(t *testing.T, raw []byte, p parsed) []reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.addr)
@@ -141,7 +139,7 @@ func (d door) send(t *testing.T, raw []byte, p parsed) []reply {
 	return replies
 }
 
-// kind is what a problem is called; a problem that is not complete fails the test.
+// kind returns the kind of a problem, and fails unless the problem is complete.
 func kind(t *testing.T, status int, body []byte) string {
 	t.Helper()
 	var problem struct {
@@ -149,17 +147,17 @@ func kind(t *testing.T, status int, body []byte) string {
 		Status              int
 	}
 	if err := json.Unmarshal(body, &problem); err != nil || problem.Status != status || problem.Title == "" || problem.Detail == "" {
-		t.Errorf("%d with a problem that is none: %s", status, cut(body))
+		t.Errorf("%d with an incomplete problem: %s", status, cut(body))
 	}
 	return strings.TrimPrefix(problem.Type, "urn:shop:problem:")
 }
 
-// busy says that a reply tells more of the machine than of the request.
+// busy reports whether a reply depends on the machine's load and not on the request.
 func busy(r reply) bool {
 	return slices.Contains([]string{"timeout", "overloaded", "inventory-unavailable", "upstream-timeout", "request-running"}, r.kind)
 }
 
-// brief is a request without its token.
+// brief returns a request without its token.
 func brief(raw []byte) []byte { return credentials.ReplaceAll(cut(raw), []byte("Bearer …")) }
 
 var credentials = regexp.MustCompile(`Bearer [^\r\n]*`)
