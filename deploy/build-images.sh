@@ -3,7 +3,7 @@
 #
 #   deploy/build-images.sh [COMMAND …]     (default: all of cmd/)
 #
-#   SEAM_IMAGES  what the images' names begin with (seam-); for a registry, such as registry.example.com/shop/
+#   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example.com/shop/
 #   SEAM_TAG     their tag (dev)
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,10 +33,10 @@ cp deploy/Dockerfile "$context/"
 
 for target in $targets; do
 	echo "Building $images$target:$tag …"
-	# Only what the image needs is sent, and not the whole context once for each image.
+	# Send only what this image needs, not the whole context.
 	tar -C "$context" -c Dockerfile "$target" healthcheck etc state |
 		docker build --quiet --build-arg "TARGET=$target" --tag "$images$target:$tag" - >"$context/log" 2>&1 || {
-		cat "$context/log" # not always: an engine without BuildKit has a warning for each image
+		cat "$context/log" # only on an error: an engine without BuildKit warns for each image
 		exit 1
 	}
 done

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds commands into a folder as they were at the last release, to run them beside today's as a canary does:
+# Builds commands of the last release into a folder, to run them beside today's:
 #
 #   deploy/build-released.sh FOLDER COMMAND …
 #
-# The file release beside this one says which commit that is, because a clone may have no tags. After a release:
+# The file release has the commit, because a clone may have no tags. After a release:
 #
 #   echo "v1.2.3 $(git rev-parse 'v1.2.3^{commit}')" >deploy/release
 set -eu
@@ -26,7 +26,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 git archive --output "$tree/release.tar" "$commit"
 tar -xf "$tree/release.tar" -C "$tree"
-cd "$tree" # and so its own go.work
+cd "$tree" # with its own go.work
 for command in "$@"; do
 	go build -o "$folder/$command" "./cmd/$command"
 	echo "$command is $tag's."

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Starts each compose file from nothing, runs the acceptance suite against it from outside, and takes it down again, whatever happened.
+# Starts each compose file, runs the acceptance suite against it, and always takes it down.
 #
 #   deploy/test-compose.sh [FILE …]     (default: deploy/compose.yaml and deploy/compose.services.yaml)
 #
-# Its names, ports, keys and volumes are its own, so a shop that runs here is left alone. SEAM_IMAGES, SEAM_TAG, POSTGRES_IMAGE and NATS_IMAGE
-# choose the images; without SEAM_IMAGES and SEAM_TAG they are built first.
+# It uses its own names, ports, keys and volumes, so it does not affect a running shop. SEAM_IMAGES,
+# SEAM_TAG, POSTGRES_IMAGE and NATS_IMAGE choose the images; without the first two they are built.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -54,14 +54,14 @@ echo "Building seam …"
 go build -o "$state/seam" ./cmd/seam
 SEAM_STATE=$state "$state/seam" env --write "$state/env"
 
-# What the suite expects: an order expires before tok_slow has answered, and long after every other payment has.
+# As the suite expects: an order expires before tok_slow has answered, long after other tokens.
 POSTGRES_IMAGE=$postgres
 SHOP_PORT=${TEST_SHOP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
 ORDERS_DEADLINE=5s PAYMENTS_CALL_TIMEOUT=500ms PAYMENTS_LEASE=5s PAYMENTS_QUIET=5s SANDBOX_SLOW=8s
 export POSTGRES_IMAGE SHOP_PORT MAIL_PORT PROVIDER_PORT
 export ORDERS_DEADLINE PAYMENTS_CALL_TIMEOUT PAYMENTS_LEASE PAYMENTS_QUIET SANDBOX_SLOW
 
-# ready waits until the door answers what only a whole shop can: a list of products from the database.
+# ready waits until the shop lists products, which needs the whole chain to the database.
 ready() {
 	for _ in $(seq 60); do
 		if curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$SHOP_PORT/v1/inventory/products"; then

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds an image of the NATS server whose version platform/devkit/go.mod names, from Go's module cache, for machines that reach no image
-# registry. Elsewhere the ordinary public image serves; see NATS_IMAGE.
+# Builds an image of the NATS server from Go's module cache, in the version of
+# platform/devkit/go.mod, for machines without a registry. Elsewhere use the public image; see
+# NATS_IMAGE.
 #
 #   deploy/nats-image/build.sh [IMAGE]     (default seam-nats:dev; needs Go and a Docker engine)
 set -eu
@@ -13,7 +14,7 @@ trap 'rm -rf "$context"' EXIT
 echo "Building $image from source …"
 CGO_ENABLED=0 GOWORK=off GOOS=linux GOARCH=$(docker version --format '{{.Server.Arch}}') \
 	go build -trimpath -ldflags='-s -w' -o "$context/nats-server" github.com/nats-io/nats-server/v2
-# As in the public image, what follows the image's name are the server's own arguments.
+# As in the public image, arguments after the image's name go to the server.
 cat >"$context/Dockerfile" <<'END'
 FROM scratch
 COPY nats-server /nats-server

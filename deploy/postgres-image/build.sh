@@ -1,11 +1,12 @@
 #!/bin/sh
-# Builds a PostgreSQL image from Debian's packages, for machines that reach no image registry. Elsewhere the ordinary public
-# image serves; see TEST_POSTGRES_IMAGE and POSTGRES_IMAGE.
+# Builds a PostgreSQL image from Debian's packages, for machines without an image registry.
+# Elsewhere use the public image; see TEST_POSTGRES_IMAGE and POSTGRES_IMAGE.
 #
 #   deploy/postgres-image/build.sh [IMAGE [SUITE MAJOR]]     (needs root, debootstrap and a Docker engine)
 #
-# makes IMAGE (default seam-postgres:15) of the release SUITE of Debian (default bookworm) with PostgreSQL MAJOR, which that
-# release has to have: bookworm 15, trixie 17, sid 18. PgBouncer is in it, too: docker run --entrypoint pgbouncer.
+# builds IMAGE (default seam-postgres:15) from Debian's release SUITE (default bookworm) with its
+# PostgreSQL MAJOR: bookworm 15, trixie 17, sid 18. With PgBouncer: docker run --entrypoint
+# pgbouncer.
 set -eu
 
 usage() {
@@ -17,13 +18,13 @@ case ${1-image} in -* | "") usage ;; esac
 
 image=${1:-seam-postgres:15} suite=${2:-bookworm} major=${3:-15}
 here=$(cd "$(dirname "$0")" && pwd)
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg # without it debootstrap only warns that it checks no signature
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg # without it debootstrap checks no signature
 
 docker info >/dev/null 2>&1 || {
 	echo "No Docker engine answers, so no image can be built: start one." >&2
 	exit 1
 }
-# An image of an earlier recipe, or of another release, is not the one that is asked for.
+# An image of another recipe or release is built again.
 recipe=$(cat "$here/build.sh" "$here/entrypoint.sh" | sha256sum | cut -c -16)-$suite-$major
 if [ "$(docker image inspect --format '{{.Config.Labels.recipe}}' "$image" 2>/dev/null)" = "$recipe" ]; then
 	echo "$image is there already"
@@ -46,7 +47,7 @@ debootstrap --force-check-gpg --keyring=$keyring --variant=minbase --include="po
 }
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root/var/lib/postgresql/$major"
 install -m 0755 "$here/entrypoint.sh" "$root/entrypoint.sh"
-tar -C "$root" -cf "$work/root.tar" . # not through a pipe, which would hide that it failed
+tar -C "$root" -cf "$work/root.tar" . # not a pipe, which would hide an error
 docker import \
 	--change 'ENTRYPOINT ["/entrypoint.sh"]' --change 'CMD ["postgres"]' --change "LABEL recipe=$recipe" \
 	--change 'EXPOSE 5432' --change 'VOLUME /var/lib/postgresql/data' "$work/root.tar" "$image" >/dev/null

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts PostgreSQL as the public image does, as far as tests and compose files rely on it: POSTGRES_USER, POSTGRES_PASSWORD and
-# POSTGRES_DB name what the first start creates in PGDATA, and "docker stop" is a fast stop.
+# Starts PostgreSQL like the public image, as far as tests and compose files need it: the first
+# start creates POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB in PGDATA, and docker stop is fast.
 set -eu
 
 : "${POSTGRES_USER:=postgres}" "${POSTGRES_DB:=$POSTGRES_USER}" "${PGDATA:=/var/lib/postgresql/data}"
@@ -30,8 +30,8 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 	fi
 fi
 
-# Docker's SIGTERM would wait for every client to leave; SIGINT disconnects them. as_postgres in the background would be a shell of its
-# own, which ignores SIGINT and keeps it from the server.
+# Docker's SIGTERM would wait for all clients to disconnect; SIGINT disconnects them. as_postgres in
+# the background would be a subshell that ignores SIGINT and does not pass it on.
 if [ "${1:-}" = postgres ]; then
 	shift
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs what depends on the server on each PostgreSQL that Debian has after the one of make test: the tests of platform and modules,
-# and the acceptance suite, the latter also through the PgBouncer of the same release. For another server name it yourself, as in
+# Runs the tests of platform and modules and the acceptance suite on Debian's later PostgreSQL
+# releases, the suite also through the PgBouncer of the same release. For another server:
 #
 #   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/... ; SHOP_DATABASE_URL=postgres://…/shop go test -count=1 ./test/acceptance
 set -eu

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a part of the tests on a PostgreSQL in Docker, through testcontainers: the way of those who have Docker and no local
-# PostgreSQL. Where no engine answers there is nothing to test, and it says so.
+# Runs some tests on a PostgreSQL in Docker, through testcontainers, as on a machine without a local
+# PostgreSQL. It skips them without a Docker engine.
 set -eu
 
 if ! docker info >/dev/null 2>&1; then
@@ -12,8 +12,9 @@ if ! docker image inspect "$image" >/dev/null 2>&1 && ! timeout 120 docker pull 
 	echo "$image cannot be pulled: building one from Debian's packages instead."
 	image=seam-postgres:15
 	"$(dirname "$0")/build.sh" "$image"
-	# Nor can the image of testcontainers' reaper; the tests remove their containers without it. And a machine that looks like a
-	# container, but has an engine of its own, reaches what it starts on the loopback.
+	# The image of testcontainers' reaper cannot be pulled either; the tests remove their containers
+	# without it. And containers are on the loopback, even if testcontainers takes this machine for
+	# one.
 	export TESTCONTAINERS_RYUK_DISABLED=true TESTCONTAINERS_HOST_OVERRIDE="${TESTCONTAINERS_HOST_OVERRIDE:-127.0.0.1}"
 fi
 echo "Testing on $image in Docker …"
