@@ -43,7 +43,6 @@ type Order struct {
 	Err  error         // why it was refused
 }
 
-// timeout is how long a client waits for one answer.
 const timeout = 20 * time.Second
 
 // Run places orders until the time is over or ctx ends, and then waits for the answers under way.
@@ -89,7 +88,6 @@ func (p Plan) pace(ctx context.Context) vegeta.Pacer {
 	})
 }
 
-// pacer is a function that is a vegeta.Pacer.
 type pacer func(elapsed time.Duration, sent uint64) (wait time.Duration, stop bool)
 
 func (f pacer) Pace(elapsed time.Duration, sent uint64) (time.Duration, bool) {
@@ -124,7 +122,6 @@ func (p Plan) target() vegeta.Targeter {
 	}
 }
 
-// lines returns an order's lines, of different products.
 func (p Plan) lines(n int) []line {
 	lines := []line{{p.SKUs[n%len(p.SKUs)], 1}}
 	if len(p.SKUs) > 1 {

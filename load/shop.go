@@ -56,7 +56,6 @@ type product struct {
 	OnHand int64  `json:"on_hand"`
 }
 
-// products returns the first page of products.
 func (s Shop) products(ctx context.Context) ([]product, error) {
 	var page struct{ Items []product }
 	if err := s.ask(ctx, http.MethodGet, "/v1/inventory/products?limit=100", nil, &page); err != nil {
@@ -119,7 +118,6 @@ func (s Shop) Follow(ctx context.Context, id string, pause time.Duration) (statu
 	}
 }
 
-// statusError is an answer other than 200.
 type statusError struct {
 	asked, status string
 	code          int

@@ -74,7 +74,8 @@ func (r Route) Home() string {
 }
 
 // ErrMove refuses an open route another home: requests under way still write to the old one.
-var ErrMove = errors.New("its home would change while it is open: pause it first (all weights 0), wait until GET /routes has 0 under_way, then open it with the new home")
+var ErrMove = errors.New("its home would change while it is open: pause it first (all weights 0), " +
+	"wait until GET /routes has 0 under_way, then open it with the new home")
 
 // Parse parses and checks a routes file. An unknown key is an error: a misspelt weight would be 0.
 func Parse(data []byte) (File, error) {
@@ -160,7 +161,7 @@ func (f File) checkRoute(r Route) error {
 		case s.Weight < 0:
 			return fmt.Errorf("%s has a negative weight", s.Upstream)
 		case s.Weight > 0 && s.Home != r.Home():
-			return fmt.Errorf("%s and %s are both written to: move all weight to the sides of one home", r.Home(), s.Home)
+			return fmt.Errorf("%s and %s are both written to: give weight to one home alone", r.Home(), s.Home)
 		}
 		seen[s.Upstream] = true
 		total += s.Weight

@@ -33,7 +33,8 @@ func (s *Shop) migrate(ctx context.Context) error {
 
 func (s *Shop) runMigrate(ctx context.Context, command string, env ...string) error {
 	p, err := child.Start(child.Options{
-		Name: "migrate", Path: filepath.Join(s.options.Bin, command), Args: []string{"migrate"}, Env: s.env(env...), Out: s.options.Out,
+		Name: "migrate", Path: filepath.Join(s.options.Bin, command), Args: []string{"migrate"},
+		Env: s.env(env...), Out: s.options.Out,
 	})
 	if err != nil {
 		return err
@@ -45,7 +46,6 @@ func (s *Shop) runMigrate(ctx context.Context, command string, env ...string) er
 	return nil
 }
 
-// rest returns the modules that are not split off.
 func (s *Shop) rest() []string {
 	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(s.options.Split, m) })
 }

@@ -24,7 +24,8 @@ type Outside struct {
 
 func startOutside(ctx context.Context, options Options) (*Outside, error) {
 	o := &Outside{}
-	provider, err := paysim.New(paysim.Options{Journal: filepath.Join(options.State, "provider.jsonl"), SlowDelay: options.SlowPayment})
+	journal := filepath.Join(options.State, "provider.jsonl")
+	provider, err := paysim.New(paysim.Options{Journal: journal, SlowDelay: options.SlowPayment})
 	if err != nil {
 		return nil, err
 	}

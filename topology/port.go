@@ -18,7 +18,8 @@ func freePort(ctx context.Context, port int) (int, error) {
 	err := freeport.Check(ctx, port)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return 0, process.Usage(fmt.Errorf("port %d is in use: stop what uses it, or choose another one, as in PORT=8090 make run", port))
+		return 0, process.Usage(fmt.Errorf(
+			"port %d is in use: stop what uses it, or choose another one, as in PORT=8090 make run", port))
 	case err != nil:
 		return 0, process.Usage(fmt.Errorf("port %d cannot be listened on: %w", port, err))
 	}

@@ -15,7 +15,6 @@ import (
 // stopGrace is how long a process may take to stop: longer than its own STOP_GRACE.
 const stopGrace = 40 * time.Second
 
-// readyLimit is how long a process may take to become ready.
 const readyLimit = 60 * time.Second
 
 // Process is one of the shop's own processes.
@@ -68,7 +67,8 @@ func (s *Shop) start(ctx context.Context, name string, port int, env ...string) 
 	p := &Process{
 		Name: name, URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
 		Env: append(env,
-			fmt.Sprintf("HTTP_ADDR=127.0.0.1:%d", port), fmt.Sprintf("GATEWAY_ADDR=127.0.0.1:%d", port), fmt.Sprintf("OPS_ADDR=127.0.0.1:%d", opsPort)),
+			fmt.Sprintf("HTTP_ADDR=127.0.0.1:%d", port), fmt.Sprintf("GATEWAY_ADDR=127.0.0.1:%d", port),
+			fmt.Sprintf("OPS_ADDR=127.0.0.1:%d", opsPort)),
 	}
 	if err := s.begin(p); err != nil {
 		return nil, err
@@ -87,12 +87,12 @@ func (s *Shop) Restart(ctx context.Context, p *Process) error {
 
 func (s *Shop) begin(p *Process) (err error) {
 	p.Process, err = child.Start(child.Options{
-		Name: p.Name, Path: filepath.Join(s.options.Bin, p.Name), Args: []string{"serve"}, Out: s.options.Out, Env: s.env(p.Env...),
+		Name: p.Name, Path: filepath.Join(s.options.Bin, p.Name), Args: []string{"serve"},
+		Out: s.options.Out, Env: s.env(p.Env...),
 	})
 	return err
 }
 
-// waitReady waits until the process and each of its modules are ready.
 func (p *Process) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()

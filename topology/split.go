@@ -57,8 +57,8 @@ func (s *Shop) startSplit(ctx context.Context, port int) error {
 func (s *Shop) StartBroker(ctx context.Context) (err error) {
 	s.say("Starting the broker …")
 	s.Broker, err = broker.Start(ctx, broker.Options{
-		Host: s.options.Host, Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"}, StoreDir: filepath.Join(s.options.State, "broker"),
-		Log: s.options.Out,
+		Host: s.options.Host, Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"},
+		StoreDir: filepath.Join(s.options.State, "broker"), Log: s.options.Out,
 	})
 	if err != nil {
 		return fmt.Errorf("start the broker: %w", err)

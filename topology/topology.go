@@ -86,14 +86,16 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 	s.options = o
 	for i, m := range o.Split {
 		if !slices.Contains(Modules, m) {
-			return nil, process.Usage(fmt.Errorf("there is no module %q to split off; there are %s", m, strings.Join(Modules, ", ")))
+			return nil, process.Usage(fmt.Errorf("there is no module %q to split off; there are %s",
+				m, strings.Join(Modules, ", ")))
 		}
 		if slices.Contains(o.Split[:i], m) {
 			return nil, process.Usage(fmt.Errorf("%s cannot be split off twice", m))
 		}
 	}
 	if o.Canary != "" && (!slices.Contains(Modules, o.Canary) || slices.Contains(o.Split, o.Canary)) {
-		return nil, process.Usage(fmt.Errorf("no canary of %q: name a module that is not split off, of %s", o.Canary, strings.Join(Modules, ", ")))
+		return nil, process.Usage(fmt.Errorf("no canary of %q: name a module that is not split off, of %s",
+			o.Canary, strings.Join(Modules, ", ")))
 	}
 	if err := s.prepareState(); err != nil {
 		return nil, err

@@ -14,7 +14,6 @@ import (
 	"example.com/shop/routes"
 )
 
-// shadow is the upstream that gets copies of a route's reads.
 type shadow struct {
 	routes.Shadow
 	target *url.URL
@@ -37,7 +36,6 @@ const (
 	maxPointers   = 20
 )
 
-// counted is a tally for concurrent use.
 type counted struct {
 	mu    sync.Mutex
 	tally routes.Tally
@@ -130,7 +128,8 @@ func (r *recorder) compare() {
 		}
 		t.Mismatched++
 		t.Mismatches = append(t.Mismatches, routes.Mismatch{
-			At: time.Now().UTC(), Status: r.response.StatusCode, Shadow: status, Pointers: pointers[:min(len(pointers), maxPointers)],
+			At: time.Now().UTC(), Status: r.response.StatusCode, Shadow: status,
+			Pointers: pointers[:min(len(pointers), maxPointers)],
 		})
 		t.Mismatches = t.Mismatches[max(0, len(t.Mismatches)-maxMismatches):]
 	})

@@ -17,8 +17,8 @@ import (
 // upstream is a process with its health. Each route has its own, since one module of a process may
 // fail while the others serve. It outlives the tables that name it.
 //
-//	in ──ejectAfter failures in a row──────────▶ out for ejectFor ──▶ one request tries it: in, or out once more
-//	in ──no connection, or the probe fails─────▶ out until the probe succeeds: in
+//	in ──ejectAfter failures in a row─────▶ out for ejectFor ──▶ one trial: in, or out again
+//	in ──no connection, or a failed probe─▶ out until the probe succeeds: in
 type upstream struct {
 	spec       routes.Upstream
 	target     *url.URL
@@ -83,7 +83,6 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// probe probes all upstreams at each interval.
 func (g *gateway) probe(ctx context.Context) error {
 	tick := time.NewTicker(g.cfg.Interval)
 	defer tick.Stop()

@@ -12,7 +12,7 @@ import (
 func main() {
 	process.Main(
 		process.Verb{Name: "serve", Help: "serve inventory until a signal comes", Run: serve},
-		process.Verb{Name: "migrate", Help: "bring the schema inventory up to date; do it before serving", Run: migrate},
+		process.Verb{Name: "migrate", Help: "migrate the schema inventory; do it before serving", Run: migrate},
 	)
 }
 

@@ -14,7 +14,6 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// modules are the modules that the monolith can serve.
 var modules = []string{"orders", "inventory", "payments", "notifications"}
 
 // Selection says which modules this process serves: an extraction is a matter of configuration.
@@ -78,7 +77,7 @@ func (c config) Validate() error {
 		return errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them")
 	}
 	if c.serves("orders") && !c.serves("inventory") && c.Client.Token == "" {
-		return errors.New("SERVICE_TOKEN is not set: inventory, which this process does not serve, quotes no prices without it")
+		return errors.New("SERVICE_TOKEN is not set: inventory, in another process, quotes no prices without it")
 	}
 	return c.require("DATABASE_URL", map[string]string{
 		"orders": c.OrdersDatabaseURL, "inventory": c.InventoryDatabaseURL,

@@ -26,7 +26,7 @@ import (
 func main() {
 	process.Main(
 		process.Verb{Name: "serve", Help: "serve the modules until a signal comes", Run: serve},
-		process.Verb{Name: "migrate", Help: "bring the modules' schemas up to date; do it before serving", Run: migrate},
+		process.Verb{Name: "migrate", Help: "migrate the modules' schemas; do it before serving", Run: migrate},
 	)
 }
 

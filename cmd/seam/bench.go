@@ -14,12 +14,14 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutBench = `seam bench places orders with the shop at URL and shows how long its customers waited, as in: seam bench --clients 8 --for 30s http://localhost:8080
-With --clients each client sends its next order when it has its answer. With --rate orders are sent at that pace whatever the answers do, and
-an order's time counts from when it was due. One order after the other is also followed, by asking for it, until it is confirmed.
-The orders are real: they take stock, money and mail of the shop. When no product has pieces enough left and there is no --token, it restocks
-the first hundred, as staff, and says so. Ctrl-C ends the run and shows what it has; so do two seconds of nothing but refusals, with an error.
-After --for, it waits half a minute at most for what is still to come.`
+const aboutBench = `seam bench places orders with the shop at URL and shows how long they take, as in:
+  seam bench --clients 8 --for 30s http://localhost:8080
+With --clients each client waits for its answer before its next order. With --rate orders are sent at that
+rate, whatever the answers, and their time counts from when they were due. One order after the other is
+also polled until it is confirmed. The orders are real: they take stock, money and mail of the shop. If all
+products are sold out and there is no --token, it restocks the first hundred, as staff, and says so. Ctrl-C
+ends the run and shows what it has; so do two seconds of nothing but refusals, with an error. After --for,
+it waits half a minute at most for what is still to come.`
 
 const (
 	// mostClients is more than one machine simulates well, and fewer than its ports.
@@ -28,7 +30,6 @@ const (
 	restockBy = 1_000_000
 )
 
-// runBench measures any shop under the load of make bench.
 func runBench(ctx context.Context, args []string) error {
 	plan, token, err := readBench(args)
 	if err != nil {
@@ -64,7 +65,7 @@ func readBench(args []string) (plan load.Plan, token string, err error) {
 		}
 		return nil
 	})
-	set.StringVar(&token, "token", "", "a customer's token (default: one for the shop that seam up starts here, as of seam token)")
+	set.StringVar(&token, "token", "", "a customer's token (default: one for the shop that seam up starts here)")
 	words, err := parseAnywhere(set, aboutBench, args)
 	if err != nil {
 		return plan, "", err
@@ -96,7 +97,6 @@ func readBench(args []string) (plan load.Plan, token string, err error) {
 	return plan, token, nil
 }
 
-// checkShop checks the URL and the token before the run.
 func checkShop(ctx context.Context, shop load.Shop, minted bool) error {
 	err := shop.Check(ctx)
 	_, silent := errors.AsType[*url.Error](err)
@@ -108,9 +108,10 @@ func checkShop(ctx context.Context, shop load.Shop, minted bool) error {
 	case errors.Is(err, load.ErrNoShop):
 		return process.Usage(fmt.Errorf("%w: name the URL of one, as in http://localhost:8080", err))
 	case errors.Is(err, load.ErrToken) && minted:
-		return process.Usage(fmt.Errorf("%w: seam up did not start this one with the key that is here; give a --token of one of its customers", err))
+		return process.Usage(fmt.Errorf("%w: seam up did not start it here; give a --token of one of its customers", err))
 	case errors.Is(err, load.ErrToken):
-		return process.Usage(fmt.Errorf("%w: has it expired, or is it no customer's? Make one with seam token --role customer --sub ada", err))
+		return process.Usage(fmt.Errorf("%w: has it expired, or is it no customer's? "+
+			"Make one with seam token --role customer --sub ada", err))
 	}
 	return fmt.Errorf("ask the shop for orders: %w", err)
 }

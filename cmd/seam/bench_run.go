@@ -79,7 +79,8 @@ func placeAndShow(ctx context.Context, plan load.Plan, shop load.Shop) error {
 	if err != nil {
 		return err
 	}
-	if orders := int(float64(plan.Rate) * plan.For.Seconds()); ctx.Err() == nil && !m.hopeless && len(m.placed)+m.refused < orders {
+	orders := int(float64(plan.Rate) * plan.For.Seconds())
+	if ctx.Err() == nil && !m.hopeless && len(m.placed)+m.refused < orders {
 		fmt.Printf("%d of %d orders were sent: this machine can send no more\n", len(m.placed)+m.refused, orders)
 	}
 	return m.show(took)
@@ -134,7 +135,8 @@ func (m *measured) progress(began time.Time, over, ended <-chan struct{}) {
 			second.Stop()
 			over, waiting = nil, time.After(quiet)
 		case <-waiting:
-			fmt.Fprintf(os.Stderr, "no more orders; waiting for answers, or for the order that is followed to end, %s at most\n", followUntil-quiet)
+			fmt.Fprintf(os.Stderr, "no more orders; waiting for answers, or for the order that is followed to end, "+
+				"%s at most\n", followUntil-quiet)
 		case <-second.C:
 			m.mu.Lock()
 			latest := m.placed[before:]
@@ -184,7 +186,6 @@ func at(t load.Times, percent float64) string {
 	return short(t.At(percent))
 }
 
-// short rounds a time for printing.
 func short(d time.Duration) string {
 	if d < time.Second {
 		return d.Round(10 * time.Microsecond).String()

@@ -19,7 +19,7 @@ func runBroker(ctx context.Context, args []string) error {
 	host := set.String("host", "127.0.0.1", "the address that it listens on; there is no password")
 	port := set.Int("port", 4222, "the port that it listens on")
 	store := set.String("store", filepath.Join(s.State, "broker"), "the folder that it keeps messages and positions in")
-	if err := parseOnly(set, "seam broker runs a NATS broker with JetStream that syncs each message to disk; Ctrl-C stops it.", args); err != nil {
+	if err := parseOnly(set, "seam broker runs a NATS broker that syncs each message; Ctrl-C stops it.", args); err != nil {
 		return err
 	}
 	return broker.Run(ctx, broker.Options{Host: *host, Port: *port, StoreDir: *store, Log: os.Stderr})

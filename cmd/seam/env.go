@@ -87,7 +87,7 @@ func writeEnv(path, text string) error {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return process.Usage(errors.Join(err, fmt.Errorf("%s is no regular file: name one, or one that is not there yet", path)))
+		return process.Usage(errors.Join(err, fmt.Errorf("%s is no regular file: name one, or a new one", path)))
 	}
 	before, err := io.ReadAll(file)
 	if err != nil {
@@ -99,7 +99,7 @@ func writeEnv(path, text string) error {
 		case found == nil:
 			kept.WriteString(strings.TrimSuffix(line, "\n") + "\n")
 		case !whole.MatchString(found[2]):
-			return process.Usage(fmt.Errorf("%s: the value of %s does not end on its line: take it out first", path, found[1]))
+			return process.Usage(fmt.Errorf("%s: the value of %s does not end on its line: remove it", path, found[1]))
 		}
 	}
 	path, err = filepath.EvalSymlinks(path) // a link stays one

@@ -20,12 +20,12 @@ import (
 	"example.com/shop/topology"
 )
 
-const aboutEvents = `seam events lag                    what waits in each module: unpublished events, failed ones, dead letters
+const aboutEvents = `seam events lag                    what waits in each module: unpublished events, retries, dead letters
 seam events dead                   the dead letters, and their reasons
 seam events redrive ID… | --all    retry dead letters
 seam events replay --since 2h      replay the events that were written since then
 seam events bus [memory|nats]      which bus the events travel on; with a name, record another one
-It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
+It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each verb has a --help.`
 
 // runEvents shows and changes the state of delivery, all of which is in the schemas.
 func runEvents(ctx context.Context, args []string) error {
@@ -48,7 +48,6 @@ func runVerb(
 	return process.Usage(fmt.Errorf("say %s; seam %s --help explains them", say, command))
 }
 
-// operatorSettings are the settings of seam events and seam jobs.
 type operatorSettings struct {
 	// A connection for each module, on its role <module>_rt. Modules without one are left out.
 	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL"`
@@ -167,7 +166,9 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 }
 
 // report asks the selected modules, and prints the answers of those that can be reached.
-func report[T any](ctx context.Context, c *operatorCall, ask func(schema) (T, error), write func(table *tabwriter.Writer, all []T)) error {
+func report[T any](
+	ctx context.Context, c *operatorCall, ask func(schema) (T, error), write func(table *tabwriter.Writer, all []T),
+) error {
 	schemas, closeAll, unreachable := c.open(ctx)
 	defer closeAll()
 	if len(schemas) == 0 {

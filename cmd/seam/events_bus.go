@@ -14,14 +14,13 @@ import (
 	"example.com/shop/topology"
 )
 
-const aboutEventsBus = `seam events bus                which bus each schema's events travel on: a process of another bus refuses to start
+const aboutEventsBus = `seam events bus                the bus of each schema: a process of another bus refuses to start
 seam events bus nats|memory    records another one, and says what to do next
 All schemas must have the same bus: a subscriber gets no events from another one.`
 
 // leftBehind is how far before a switch from nats a replay begins: longer than a usual backlog.
 const leftBehind = time.Hour
 
-// recordedBus is the bus of one module's schema.
 type recordedBus struct {
 	Module string `json:"module"`
 	Bus    string `json:"bus"` // "" before the first process started
@@ -85,7 +84,6 @@ func describe(b recordedBus) string {
 	return b.Bus + " (was " + b.Was + ")"
 }
 
-// differ returns an error if the schemas are on different buses.
 func differ(buses []recordedBus) error {
 	var names []string
 	for _, b := range buses {
@@ -96,7 +94,7 @@ func differ(buses []recordedBus) error {
 	if len(names) < 2 {
 		return nil
 	}
-	return process.Usage(fmt.Errorf("the modules are on different buses (%s), so events do not reach every subscriber: record one for all", strings.Join(names, ", ")))
+	return process.Usage(fmt.Errorf("the modules are on different buses (%s): record one for all", strings.Join(names, ", ")))
 }
 
 // nextSteps returns what the operator does after recording the bus.
@@ -106,13 +104,13 @@ func differ(buses []recordedBus) error {
 func nextSteps(bus string, buses []recordedBus, now time.Time, kept time.Duration) string {
 	var text strings.Builder
 	if others := len(topology.Modules) - len(buses); others > 0 {
-		fmt.Fprintf(&text, "\n%d modules were not asked: record %s in their schemas too before you go on.\n", others, bus)
+		fmt.Fprintf(&text, "\n%d modules were not asked: record %s in their schemas before you go on.\n", others, bus)
 	}
 	if bus == service.NATS {
 		text.WriteString(`
 Next, with the same version of everything:
-  1. Restart the processes one by one with BUS=nats, one that serves every module first. From now on none starts with BUS=memory.
-  2. A durable exists once its module has subscribed; until then the stream keeps the events. Wait for each process's /readyz.
+  1. Restart the processes one by one with BUS=nats, first one of all modules. None starts with BUS=memory from now on.
+  2. A durable exists once its module has subscribed; until then the stream keeps the events. Wait for each /readyz.
   3. Only when none is left on memory, run modules as processes of their own.
 `)
 		return text.String()
@@ -121,8 +119,8 @@ Next, with the same version of everything:
 	since := now.Add(-min(leftBehind, kept/2)).UTC().Format(time.RFC3339)
 	fmt.Fprintf(&text, `
 Next, with the same version of everything:
-  1. Restart the processes one by one with BUS=memory, serving every module: memory reaches no other process. From now on none starts
-     with BUS=nats.
+  1. Restart the processes one by one with BUS=memory, serving every module: memory reaches no other process. None starts
+     with BUS=nats from now on.
   2. Let the façade send everything to these, and stop the processes that serve only some modules.
   3. When none is left on nats, replay what was not delivered there, from before the switch:
        seam events replay --since %s

@@ -13,11 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const aboutEventsDead = `seam events dead lists the dead letters of each module, those first that have been dead for longest, with the first line of the reason.
+const aboutEventsDead = `seam events dead lists the dead letters of each module, oldest first, with the first line of the reason.
 Payloads are personal data, and only printed with --payload: mind where they go.
 When the reason is fixed, seam events redrive retries them.`
 
-// deadLetters are the dead letters of one module.
 type deadLetters struct {
 	Module  string       `json:"module"`
 	Dead    int64        `json:"dead"` // all of them, listed or not
@@ -78,7 +77,8 @@ func printable(text string) string {
 func (s schema) dead(ctx context.Context, limit int, withPayload bool) (deadLetters, error) {
 	d := deadLetters{Module: s.module}
 	rows, err := s.pool.Query(ctx, `
-		SELECT event_id, topic, attempts, dead_at, split_part(reason, E'\n', 1), CASE WHEN $2 THEN payload END, count(*) OVER ()
+		SELECT event_id, topic, attempts, dead_at, split_part(reason, E'\n', 1),
+			CASE WHEN $2 THEN payload END, count(*) OVER ()
 		FROM failed WHERE dead_at IS NOT NULL
 		ORDER BY dead_at, event_id LIMIT $1`, limit, withPayload)
 	if err != nil {

@@ -15,7 +15,6 @@ const aboutEventsLag = `seam events lag says for each module what waits:
   DEAD         dead letters: see seam events dead
 A module that cannot be reached is named, and the exit code is 1.`
 
-// lag counts what waits in one module.
 type lag struct {
 	Module        string  `json:"module"`
 	Unpublished   int64   `json:"unpublished"`

@@ -12,14 +12,13 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutEventsReplay = `seam events replay --since 2h                      replays every event that was written in the last two hours
+const aboutEventsReplay = `seam events replay --since 2h                      replays the events of the last two hours
 seam events replay --since 2026-01-31T09:00:00Z    since then
-It is for a bus that lost events. Modules ignore events that they have handled, so too many do no harm; an event may have waited
-before it was published, so begin some time before the loss.
+It is for a bus that lost events. Modules ignore events that they have handled, so too many do no harm; an event
+may have waited before it was published, so begin some time before the loss.
 Running processes publish the events, as they do new ones; seam events lag shows how many remain.
-It reaches as far back as the outboxes are kept: EVENTS_OUTBOX_RETENTION, which must be set here as it is for the processes.`
+It reaches as far back as the outboxes are kept: EVENTS_OUTBOX_RETENTION, which must be set here, too.`
 
-// replayed counts the events of a module that are replayed, or would be.
 type replayed struct {
 	Module string `json:"module"`
 	Events int64  `json:"events"`
@@ -78,13 +77,12 @@ func sinceOf(text string, now time.Time, kept time.Duration) (time.Time, error) 
 		return now, fmt.Errorf("--since %s is in the future", text)
 	}
 	if age > kept {
-		return now, fmt.Errorf("published events are kept for %[1]s, and older ones may have been deleted: ask for --since %[1]s at most, "+
-			"or set EVENTS_OUTBOX_RETENTION if the processes keep them for longer", kept)
+		return now, fmt.Errorf("published events are kept for %[1]s, and older ones may be deleted: "+
+			"ask for --since %[1]s at most, or set EVENTS_OUTBOX_RETENTION if the processes keep them for longer", kept)
 	}
 	return since, nil
 }
 
-// replay replays the module's events, or only counts them.
 func (s schema) replay(ctx context.Context, since time.Time, dryRun bool) (int64, error) {
 	all, err := events.Replayable(ctx, s.pool, since)
 	if err != nil || dryRun {
@@ -103,5 +101,4 @@ func (s schema) replay(ctx context.Context, since time.Time, dryRun bool) (int64
 	return replayed, err
 }
 
-// progressEvery is how often a replay prints its progress.
 const progressEvery = 2 * time.Second

@@ -47,7 +47,7 @@ func TestEventsOfSomeModules(t *testing.T) {
 	if code != 0 || !strings.Contains(said, "ORDERS_DATABASE_URL, PAYMENTS_DATABASE_URL, NOTIFICATIONS_DATABASE_URL") || !strings.Contains(printed, `"dead":1`) {
 		t.Errorf("with one module set: exit code %d, said %q, printed %q", code, said, printed)
 	}
-	o.env = append(o.env, "ORDERS_DATABASE_URL=postgres://nobody@127.0.0.1:1/none")
+	o.env = append(o.env, "ORDERS_DATABASE_URL=postgres://user@127.0.0.1:1/none")
 	for _, verb := range []string{"lag", "dead"} {
 		printed, said, code := o.run(t, verb)
 		if code != 1 || !strings.Contains(said, "ORDERS_DATABASE_URL") || !strings.Contains(printed, "inventory") {

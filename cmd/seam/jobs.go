@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const aboutJobs = `seam jobs unfinished             payment calls and mails that are not done yet, and why the last try failed
+const aboutJobs = `seam jobs unfinished             payment calls and mails that are not done yet, and the last error
 seam jobs dead                   those that failed for good, and why
 seam jobs redrive ID… | --all    retry dead ones
-It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each of these explains itself with --help.`
+It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each verb has a --help.`
 
 // runJobs shows and retries jobs: what the modules do outside of transactions.
 func runJobs(ctx context.Context, args []string) error {
@@ -23,10 +23,10 @@ func runJobs(ctx context.Context, args []string) error {
 	}, args)
 }
 
-const aboutJobsUnfinished = `seam jobs unfinished lists the jobs of each module that are neither done nor dead, the oldest first, with the first line of the reason
-why the last try failed. They are retried when they are due. A job's arguments, such as an address, are never printed.`
+const aboutJobsUnfinished = `seam jobs unfinished lists the unfinished jobs of each module, oldest first, with the first line of the
+last error. They are retried when they are due. A job's arguments, such as an address, are never printed.`
 
-const aboutJobsDead = `seam jobs dead lists the jobs of each module that failed for good, the oldest first, with the first line of the reason.
+const aboutJobsDead = `seam jobs dead lists the jobs of each module that failed for good, oldest first, with the reason.
 When the reason is fixed, seam jobs redrive retries them. A job's arguments, such as an address, are never printed.`
 
 func jobsUnfinished(ctx context.Context, args []string) error {
@@ -37,7 +37,6 @@ func jobsDead(ctx context.Context, args []string) error {
 	return listJobs(ctx, newCall("jobs dead"), aboutJobsDead, args, true)
 }
 
-// moduleJobs are the jobs of one module.
 type moduleJobs struct {
 	Module string `json:"module"`
 	Count  int64  `json:"count"` // all of them, listed or not
@@ -61,12 +60,14 @@ func listJobs(ctx context.Context, c *operatorCall, about string, args []string,
 		return err
 	}
 	when := map[bool]string{false: "DUE", true: "DEAD SINCE"}[dead]
-	return report(ctx, c, func(s schema) (moduleJobs, error) { return s.jobs(ctx, dead, limit) }, func(table *tabwriter.Writer, all []moduleJobs) {
+	ask := func(s schema) (moduleJobs, error) { return s.jobs(ctx, dead, limit) }
+	return report(ctx, c, ask, func(table *tabwriter.Writer, all []moduleJobs) {
 		fmt.Fprintf(table, "MODULE\tJOB\tKIND\tKEY\tTRIES\tSINCE\t%s\tREASON\n", when)
 		for _, m := range all {
 			for _, j := range m.Jobs {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", m.Module, j.ID, j.Kind, printable(j.Key), j.Tries,
-					j.Since.UTC().Format(time.RFC3339), cmp.Or(j.Due, j.DeadSince).UTC().Format(time.RFC3339), printable(j.Reason))
+				since, due := j.Since.UTC().Format(time.RFC3339), cmp.Or(j.Due, j.DeadSince).UTC().Format(time.RFC3339)
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", m.Module, j.ID, j.Kind, printable(j.Key),
+					j.Tries, since, due, printable(j.Reason))
 			}
 		}
 		for _, m := range all {
@@ -78,7 +79,8 @@ func listJobs(ctx context.Context, c *operatorCall, about string, args []string,
 func (s schema) jobs(ctx context.Context, dead bool, limit int) (moduleJobs, error) {
 	m := moduleJobs{Module: s.module}
 	rows, err := s.pool.Query(ctx, `
-		SELECT id, kind, key, tries, created_at, CASE WHEN dead_at IS NULL THEN due_at END, dead_at, split_part(reason, E'\n', 1), count(*) OVER ()
+		SELECT id, kind, key, tries, created_at, CASE WHEN dead_at IS NULL THEN due_at END, dead_at,
+			split_part(reason, E'\n', 1), count(*) OVER ()
 		FROM jobs WHERE (dead_at IS NOT NULL) = $1
 		ORDER BY created_at, id LIMIT $2`, dead, limit)
 	if err == nil {

@@ -13,10 +13,9 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutLedger = `seam ledger shows which modules are on their way out of the monolith, and fails when a day has passed on which a step was due.
+const aboutLedger = `seam ledger shows the extractions under way, and fails when one is late.
 It reads deploy/extractions.yaml, or the file that is named after it.`
 
-// runLedger prints the extractions, and what is late.
 func runLedger(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("ledger", flag.ContinueOnError)
 	if err := parse(set, aboutLedger, args); err != nil {
@@ -32,7 +31,7 @@ func runLedger(_ context.Context, args []string) error {
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // the file that the operator names
 	if errors.Is(err, fs.ErrNotExist) {
-		return process.Usage(fmt.Errorf("%s is not here: run it at the root of the repository, or name the ledger's file", file))
+		return process.Usage(fmt.Errorf("%s is missing: run it at the root of the repository, or name the file", file))
 	}
 	if err != nil {
 		return err
@@ -53,11 +52,11 @@ func runLedger(_ context.Context, args []string) error {
 			e.Module, e.State, e.Dates[e.State].Format(time.DateOnly), e.Trigger, e.Measurement, e.Owner)
 		for _, why := range e.Overdue(time.Now()) {
 			late++
-			fmt.Println("  not as promised:", why)
+			fmt.Println("  late:", why)
 		}
 	}
 	if late > 0 {
-		return fmt.Errorf("%d not as promised: finish the step, take it back (seam route rollback), or move its day in %s and say why in the commit", late, file)
+		return fmt.Errorf("%d late: finish the step, roll it back (seam route rollback), or move its date in %s", late, file)
 	}
 	return nil
 }

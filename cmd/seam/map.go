@@ -13,7 +13,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutMap = `seam map draws the shop from the code of the repository it stands in: modules and their tables, events, calls, and which
+const aboutMap = `seam map draws the shop from the code of the repository: modules, tables, events, calls, and which
 processes run. It needs no running shop.
   seam map | pbcopy                  Mermaid, for https://mermaid.live or any page on GitHub
   seam map --format svg >map.svg     a picture of its own
@@ -27,7 +27,8 @@ func drawMap(_ context.Context, args []string) error {
 	if err := parseOnly(set, aboutMap, args); err != nil {
 		return err
 	}
-	formats := map[string]func(architecture.Model) string{"mermaid": architecture.Model.Mermaid, "svg": mapSVG, "json": mapJSON}
+	formats := map[string]func(architecture.Model) string{
+		"mermaid": architecture.Model.Mermaid, "svg": mapSVG, "json": mapJSON}
 	draw := formats[*format]
 	if draw == nil {
 		return process.Usage(fmt.Errorf("there is no format %q; there are mermaid, svg and json", *format))
@@ -62,8 +63,8 @@ func repository() (string, error) {
 		case err == nil && shopModule.Match(text):
 			return dir, nil
 		case dir == filepath.Dir(dir):
-			return "", process.Usage(fmt.Errorf("%s is in no Seam repository: no folder from here upwards has a go.mod that says module %s",
-				here, architecture.Shop))
+			return "", process.Usage(fmt.Errorf("%s is in no Seam repository: "+
+				"no folder from here upwards has a go.mod that says module %s", here, architecture.Shop))
 		}
 	}
 }
@@ -74,7 +75,8 @@ func writeReadme(root string, tree architecture.Tree) error {
 	for name, text := range tree.Model().Generated() {
 		filled, ok := architecture.Fill(page, name, text)
 		if !ok {
-			return process.Usage(fmt.Errorf("%s has no lines <!-- %s --> and <!-- /%s --> to write between", architecture.Readme, name, name))
+			return process.Usage(fmt.Errorf("%s has no lines <!-- %s --> and <!-- /%s --> to write between",
+				architecture.Readme, name, name))
 		}
 		page = filled
 	}

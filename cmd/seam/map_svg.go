@@ -19,7 +19,6 @@ const (
 	svgLetter = 8
 )
 
-// svg is the picture while it is drawn, from the top down.
 type svg struct {
 	strings.Builder
 	x     map[string]int // the middle of each column, by its module
@@ -93,14 +92,14 @@ func (p *svg) text(x, y int, class, text string) {
 	fmt.Fprintf(p, "<text x=\"%d\" y=\"%d\" class=\"%s\">%s</text>\n", x, y, class, html.EscapeString(text))
 }
 
-// column draws a module's box, and the line below it for its arrows.
 func (p *svg) column(c architecture.Module, tall, foot int) {
 	x, class, name := p.x[c.Name], "box", c.Name
 	if name == "" {
 		class, name = "box external", "external"
 	}
 	fmt.Fprintf(p, "<line x1=\"%[1]d\" y1=\"%[2]d\" x2=\"%[1]d\" y2=\"%[3]d\" class=\"life\"/>\n", x, p.y+tall, foot)
-	fmt.Fprintf(p, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" class=\"%s\"/>\n", x-svgBox/2, p.y, svgBox, tall, class)
+	fmt.Fprintf(p, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" class=\"%s\"/>\n",
+		x-svgBox/2, p.y, svgBox, tall, class)
 	p.text(x, p.y+svgLine+4, "name", name)
 	for i, table := range c.Tables {
 		p.text(x, p.y+svgLine*(i+2)+6, "table", table)
@@ -129,7 +128,6 @@ func (p *svg) arrow(class, from string, to []string, label string) {
 
 func distance(a, b int) int { return max(a-b, b-a) }
 
-// topology draws a row of boxes from x on, one for each process.
 func (p *svg) topology(t architecture.Topology, x int) {
 	p.y += svgRow
 	p.text(svgMargin, p.y, "label", t.Name)

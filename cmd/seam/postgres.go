@@ -16,7 +16,7 @@ import (
 // environment already names a server or Docker. So all packages of a test run share one server.
 func withPostgres(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("postgres", flag.ContinueOnError)
-	if err := parse(set, "seam postgres -- COMMAND [ARG…] runs the command with TEST_DATABASE_URL naming a PostgreSQL that ends with it.", args); err != nil {
+	if err := parse(set, "seam postgres -- COMMAND [ARG…] runs it with a temporary PostgreSQL as TEST_DATABASE_URL.", args); err != nil {
 		return err
 	}
 	args = set.Args()

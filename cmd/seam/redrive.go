@@ -15,9 +15,9 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutEventsRedrive = `seam events redrive ID…      retries the dead letters of these events, in every module where they are dead
+const aboutEventsRedrive = `seam events redrive ID…      retries the dead letters of these events, in every module
 seam events redrive --all    all dead letters of the modules that are asked
-They get all their attempts again, from running processes, within a second or so; what still fails is a dead letter again.`
+Running processes retry them within a second or so, with all attempts; what still fails is a dead letter again.`
 
 const aboutJobsRedrive = `seam jobs redrive ID…      retries the dead jobs of these ids
 seam jobs redrive --all    all dead jobs of the modules that are asked
@@ -31,7 +31,6 @@ func jobsRedrive(ctx context.Context, args []string) error {
 	return redrive(ctx, newCall("jobs redrive"), "seam jobs dead", aboutJobsRedrive, args, jobs.Redrive)
 }
 
-// redriven counts what is retried in one module.
 type redriven struct {
 	Module   string `json:"module"`
 	Redriven int64  `json:"redriven"`
@@ -93,7 +92,8 @@ func redrive(
 		}
 	}
 	if err == nil && len(left) > 0 {
-		err = process.Usage(fmt.Errorf("not dead in any module that was asked: %s; %s lists what is", strings.Join(left, ", "), lister))
+		err = process.Usage(fmt.Errorf("not dead in any module that was asked: %s; %s lists what is",
+			strings.Join(left, ", "), lister))
 	}
 	return both(err, shown)
 }

@@ -21,7 +21,7 @@ const aboutRoute = `seam route show                              which upstream 
 seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set payments monolith=90 payments=10
 seam route rollback                          restore the version before the last change; a second time undoes that
 seam route check                             say whether the gateway would take the file
-The file is the one that GATEWAY_ROUTES names (deploy/routes.yaml). A gateway that serves it applies a change within a second.
+The file is GATEWAY_ROUTES (deploy/routes.yaml). A gateway that serves it applies a change within a second.
 For a route with a shadow, show asks the gateway at GATEWAY_OPS_URL (http://127.0.0.1:8081) how the answers compare.`
 
 // route reads and changes the routes file, which any number of gateways may watch.

@@ -12,7 +12,6 @@ import (
 	"example.com/shop/routes"
 )
 
-// shownFile is the routes file with the results of its shadows.
 type shownFile struct {
 	Upstreams map[string]routes.Upstream `json:"upstreams"`
 	Routes    map[string]shownRoute      `json:"routes"`
@@ -24,7 +23,6 @@ type shownRoute struct {
 	Unknown  string        `json:"shadowed_unknown,omitempty"`
 }
 
-// newShownFile returns the file without results.
 func newShownFile(file routes.File) shownFile {
 	shown := shownFile{Upstreams: file.Upstreams, Routes: map[string]shownRoute{}}
 	for name, r := range file.Routes {
@@ -83,10 +81,12 @@ func printShadowed(out io.Writer, r shownRoute) {
 	case r.Unknown != "":
 		fmt.Fprintf(out, "    shadow: %s\n", r.Unknown)
 	case t != nil:
-		fmt.Fprintf(out, "    shadow: %d compared, %d differ, %d failed, %d dropped\n", t.Compared, t.Mismatched, t.Failed, t.Dropped)
+		fmt.Fprintf(out, "    shadow: %d compared, %d differ, %d failed, %d dropped\n",
+			t.Compared, t.Mismatched, t.Failed, t.Dropped)
 		if len(t.Mismatches) > 0 {
 			last := t.Mismatches[len(t.Mismatches)-1]
-			fmt.Fprintf(out, "    the latest difference: status %d and %d, at %s\n", last.Status, last.Shadow, strings.Join(last.Pointers, " "))
+			fmt.Fprintf(out, "    the latest difference: status %d and %d, at %s\n",
+				last.Status, last.Shadow, strings.Join(last.Pointers, " "))
 		}
 	}
 }

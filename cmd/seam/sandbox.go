@@ -19,8 +19,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-const aboutSandbox = `seam sandbox runs the external systems at fixed addresses, for shops that seam up did not start; Ctrl-C stops it.
-The payment provider shows what it did at /ledger, and keeps it in SEAM_STATE; the mail server shows what arrived at /messages.`
+const aboutSandbox = `seam sandbox runs the external systems at fixed addresses, without seam up; Ctrl-C stops it.
+The payment provider lists what it did at /ledger, and keeps it in SEAM_STATE; the mail server lists mails at /messages.`
 
 // sandbox runs the payment provider and the mail server of seam up. Neither is real.
 func sandbox(ctx context.Context, args []string) error {
@@ -60,7 +60,8 @@ func sandbox(ctx context.Context, args []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
-	fmt.Fprintf(os.Stderr, "The payment provider answers on %s, mail goes to %s and is shown on %s.\n", atProvider.Addr(), mail.Addr(), atMail.Addr())
+	fmt.Fprintf(os.Stderr, "The payment provider answers on %s, mail goes to %s and is shown on %s.\n",
+		atProvider.Addr(), mail.Addr(), atMail.Addr())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serveUntil(ctx, atProvider, provider) })
 	group.Go(func() error { return serveUntil(ctx, atMail, mail) })

@@ -10,9 +10,9 @@ import (
 	"example.com/shop/topology"
 )
 
-const aboutSetup = `seam setup creates what is missing of the shop's database: the database that DATABASE_URL (an admin connection) names, and for
-each module a schema and its roles. SEAM_ROLE_PASSWORD is the password of all of them, SEAM_ROLE_PREFIX begins their names.
-Doing it again gives the roles the password and the settings of this version, and changes nothing else. Each process's migrate verb comes next.`
+const aboutSetup = `seam setup creates what DATABASE_URL (an admin connection) lacks: the database, and for each module a schema
+and its roles. SEAM_ROLE_PASSWORD is the roles' password, SEAM_ROLE_PREFIX their prefix. When it runs again it only updates
+the roles' password and settings. Each process's migrate verb comes next.`
 
 // setup is the only step of a deployment that needs an admin connection.
 func setup(ctx context.Context, args []string) error {
@@ -25,9 +25,10 @@ func setup(ctx context.Context, args []string) error {
 		return err
 	}
 	if s.DatabaseURL == "" || s.RolePassword == "" {
-		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_PASSWORD; seam setup --help explains them"))
+		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_PASSWORD; see its --help"))
 	}
-	return postgres.Provision(ctx, s.DatabaseURL, postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Password: s.RolePassword})
+	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Password: s.RolePassword}
+	return postgres.Provision(ctx, s.DatabaseURL, plan)
 }
 
 // seedConfig has a connection on the migration role: the runtime role is the module's alone.
@@ -37,7 +38,8 @@ type seedConfig struct {
 
 func seed(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("seed", flag.ContinueOnError)
-	if err := parseOnly(set, "seam seed puts the sample products into the inventory that INVENTORY_MIGRATE_URL names. What is there already stays as it is.", args); err != nil {
+	const about = "seam seed inserts the sample products into inventory (INVENTORY_MIGRATE_URL). Existing ones stay as they are."
+	if err := parseOnly(set, about, args); err != nil {
 		return err
 	}
 	cfg, err := process.Config[seedConfig]()

@@ -17,7 +17,6 @@ import (
 // tokenLife is long enough for a day's work, and no more.
 const tokenLife = 12 * time.Hour
 
-// token prints a token that is signed with the development key.
 func token(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("token", flag.ContinueOnError)
 	role := set.String("role", "", "customer, staff or service")

@@ -55,7 +55,6 @@ func readSettings() (settings, error) {
 	return s, nil
 }
 
-// split returns the modules to split off.
 func (s settings) split() []string {
 	if len(s.Split) == 1 && s.Split[0] == "all" {
 		return topology.Modules
@@ -63,10 +62,10 @@ func (s settings) split() []string {
 	return s.Split
 }
 
-const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider and a mail server to play with, and the shop.
-SPLIT=payments runs payments as a process of its own behind a façade, SPLIT=all each module.
-CANARY=payments runs it beside a monolith that still serves it, for seam route set payments monolith=90 payments=10 and so on.
-Data is kept between runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and every setting in a module's README.`
+const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider, a mail server, and the shop.
+SPLIT=payments runs payments as a process of its own behind a façade, SPLIT=all each module. CANARY=payments
+runs it beside a monolith that still serves it, as for seam route set payments monolith=90 payments=10. Data is kept between
+runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_ROLE_PREFIX, SEAM_STATE, and those in the modules' READMEs.`
 
 func up(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("up", flag.ContinueOnError)
@@ -120,7 +119,6 @@ func writeOperate(shop *topology.Shop) (path string, err error) {
 // quoted returns the text as one word for a shell.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// greet prints all addresses and commands to try.
 func greet(shop *topology.Shop, operate string) {
 	fmt.Println("\nWho serves what:")
 	for _, p := range shop.Processes() {

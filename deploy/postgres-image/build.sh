@@ -2,7 +2,7 @@
 # Builds a PostgreSQL image from Debian's packages, for machines without an image registry.
 # Elsewhere use the public image; see TEST_POSTGRES_IMAGE and POSTGRES_IMAGE.
 #
-#   deploy/postgres-image/build.sh [IMAGE [SUITE MAJOR]]     (needs root, debootstrap and a Docker engine)
+#   deploy/postgres-image/build.sh [IMAGE [SUITE MAJOR]]   (needs root, debootstrap and Docker)
 #
 # builds IMAGE (default seam-postgres:15) from Debian's release SUITE (default bookworm) with its
 # PostgreSQL MAJOR: bookworm 15, trixie 17, sid 18. With PgBouncer: docker run --entrypoint

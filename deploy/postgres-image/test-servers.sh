@@ -2,7 +2,8 @@
 # Runs the tests of platform and modules and the acceptance suite on Debian's later PostgreSQL
 # releases, the suite also through the PgBouncer of the same release. For another server:
 #
-#   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/... ; SHOP_DATABASE_URL=postgres://…/shop go test -count=1 ./test/acceptance
+#   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/...
+#   SHOP_DATABASE_URL=postgres://…/shop go test -count=1 ./test/acceptance
 set -eu
 cd "$(dirname "$0")/../.."
 

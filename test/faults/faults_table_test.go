@@ -30,7 +30,7 @@ var faults = append([]fault{
 	{name: "customers change their minds", do: regret},
 	{name: "the provider loses answers", do: moodyProvider},
 	{name: "PostgreSQL's disk is full", alone: onSmallDisk, needs: canMount, do: fillDisk},
-	{name: "a handler has a bug", do: mendHandler},
+	{name: "a handler has a bug", do: fixHandler},
 	{name: "dies: placed, not committed", do: dieInCommit("orders", "orders", "true")},
 	{name: "dies: handled, not committed", do: dieInCommit("", "inbox", "true")},
 }, ofFailpoints()...)

@@ -59,15 +59,15 @@ func poisonEvents(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.bury(t, dead)
 }
 
-// mendHandler has a handler fail for one event, which is a dead letter until the bug is fixed and
+// fixHandler has a handler fail for one event, which is a dead letter until the bug is fixed and
 // an operator redrives it.
-func mendHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+func fixHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	progress(moments(r, 1)[0])
 	id := uuid.Must(uuid.NewV7()).String()
-	mend := s.trigger(t, atCommit, "orders.inbox", "IF NEW.event_id = '"+id+"' THEN RAISE 'a bug'; END IF; RETURN NULL;")
+	fix := s.trigger(t, atCommit, "orders.inbox", "IF NEW.event_id = '"+id+"' THEN RAISE 'a bug'; END IF; RETURN NULL;")
 	s.publish(t, id, poison{publisher: "payments", topic: "payments.declined.v1", payload: fmt.Sprintf(`{"order_id": %q}`, uuid.New())})
 	s.awaitDead(t, map[string][]string{"orders": {id}})
-	mend()
+	fix()
 	s.seam(t, "events", "redrive", "--all")
 	s.awaitDead(t, nil)
 }
