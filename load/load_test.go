@@ -73,7 +73,8 @@ func newShop(t *testing.T, wait func(n int)) *shop {
 func TestClientsWaitForTheirAnswers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, func(int) { time.Sleep(time.Millisecond) })
-	plan := load.Plan{URL: s.URL, Tokens: []string{"a", "b"}, SKUs: []string{"tea", "cup"}, Clients: 3, For: 200 * time.Millisecond}
+	plan := load.Plan{URL: s.URL, Tokens: []string{"a", "b"}, SKUs: []string{"tea", "cup"}, Clients: 3,
+		For: 200 * time.Millisecond}
 	var placed, refused int
 	err := plan.Run(t.Context(), func(o load.Order) {
 		switch {
@@ -219,7 +220,8 @@ func TestRestock(t *testing.T) {
 	onHand := map[string]int{"tea": 3, "green/tea": 99}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
-			fmt.Fprintf(w, `{"items":[{"sku":"tea","on_hand":%d},{"sku":"green/tea","on_hand":%d}]}`, onHand["tea"], onHand["green/tea"])
+			fmt.Fprintf(w, `{"items":[{"sku":"tea","on_hand":%d},{"sku":"green/tea","on_hand":%d}]}`, onHand["tea"],
+				onHand["green/tea"])
 			return
 		}
 		var body struct{ Quantity int }

@@ -16,7 +16,8 @@ func FuzzParse(f *testing.F) {
 		strings.Replace(good, "weight: 100, home: shop }, {", `"weight": "100", home: shop }, {`, 1),
 		strings.Replace(good, "weight: 100, home: shop }, {", "weight: 0b1100100, home: shop }, {", 1),
 		strings.Replace(good, "weight: 100, home: shop }, {", "weight: &w 100, home: shop }, {", 1),
-		strings.Replace(strings.Replace(good, "weight: 100, home", "weight: &w 100, home", 1), "weight: 100\n", "weight: *w\n", 1),
+		strings.Replace(strings.Replace(good, "weight: 100, home", "weight: &w 100, home", 1), "weight: 100\n",
+			"weight: *w\n", 1),
 		strings.Replace(good, "monolith: {", "\U0001F375: { url: http://t }\n  monolith: {", 1),
 	} {
 		f.Add([]byte(text))

@@ -97,7 +97,8 @@ func TestWeightsChangeAndNothingElseDoes(t *testing.T) {
 	if err := SetWeights(path, "payments", map[string]int{"monolith": 90, "payments": 10}); err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Replace(strings.Replace(good, "weight: 100, home", "weight: 90, home", 1), "weight: 0,", "weight: 10,", 1)
+	want := strings.Replace(strings.Replace(good, "weight: 100, home", "weight: 90, home", 1), "weight: 0,",
+		"weight: 10,", 1)
 	if got := content(t, path); got != want {
 		t.Errorf("the file is now\n%s\nwant\n%s", got, want)
 	}
@@ -133,7 +134,8 @@ func TestAWrongChangeIsRefused(t *testing.T) {
 func TestAHomeChangesOnlyInAPause(t *testing.T) {
 	t.Parallel()
 	path := place(t)
-	moved := strings.Replace(good, "weight: 100, home: shop }, { upstream: payments, weight: 0, home: shop", "weight: 0, home: shop }, { upstream: payments, weight: 100, home: payments", 1)
+	moved := strings.Replace(good, "weight: 100, home: shop }, { upstream: payments, weight: 0, home: shop",
+		"weight: 0, home: shop }, { upstream: payments, weight: 100, home: payments", 1)
 	if err := os.WriteFile(path+".previous", []byte(moved), 0o600); err != nil {
 		t.Fatal(err)
 	}

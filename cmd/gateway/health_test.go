@@ -116,7 +116,9 @@ routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home
 	again := &http.Server{Handler: newer.Config.Handler}
 	go again.Serve(listener)
 	t.Cleanup(func() { again.Close() })
-	eventually(t, "it serves again", func() bool { return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() == "new" })
+	eventually(t, "it serves again", func() bool {
+		return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() == "new"
+	})
 	// A side that answers with errors stays ejected, also when its probe succeeds.
 	newer.answersStatus(http.StatusBadGateway)
 	eventually(t, "it is out", func() bool { b.get(t, "/v1/things"); return b.health(t, "new").Ejected })

@@ -67,7 +67,8 @@ func TestWhatIsSentTwice(t *testing.T) {
 			}
 			switch {
 			case c.want == 1 && (answer.status != http.StatusOK || answer.side() != "new" || received != c.body):
-				t.Errorf("%d by %q, and %d bytes of %d came through", answer.status, answer.side(), len(received), len(c.body))
+				t.Errorf("%d by %q, and %d bytes of %d came through", answer.status, answer.side(), len(received),
+					len(c.body))
 			case c.want == 0 && answer.status != http.StatusBadGateway && answer.status != http.StatusServiceUnavailable:
 				t.Errorf("got %d", answer.status)
 			}

@@ -69,7 +69,10 @@ func TestABadFileChangesNothing(t *testing.T) {
 	if err := os.Remove(b.cfg.Routes); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the page misses the file", func() bool { r := b.page(t).Refused; return r != nil && strings.Contains(*r, "no such file") })
+	eventually(t, "the page misses the file", func() bool {
+		r := b.page(t).Refused
+		return r != nil && strings.Contains(*r, "no such file")
+	})
 	if page := b.page(t); !page.Since.Equal(since) || page.Routes["things"].Sides[0].Served != 5 {
 		t.Errorf("the page is %+v", page)
 	}
@@ -103,7 +106,10 @@ routes: { %s: { prefix: /v1/things, sides: [{ upstream: old, weight: %d, home: s
 	refuses := func(file string) {
 		t.Helper()
 		write(t, b.cfg.Routes, file)
-		eventually(t, "the move is refused", func() bool { r := b.page(t).Refused; return r != nil && strings.Contains(*r, "pause it first") })
+		eventually(t, "the move is refused", func() bool {
+			r := b.page(t).Refused
+			return r != nil && strings.Contains(*r, "pause it first")
+		})
 	}
 	refuses(table(0, 100, "things"))
 	refuses(table(0, 100, "renamed"))

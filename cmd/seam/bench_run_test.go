@@ -154,7 +154,8 @@ func TestBenchEndsAtADeadShop(t *testing.T) {
 		"GET /v1/inventory/products": always(http.StatusOK, aPage),
 		"POST /v1/orders":            always(http.StatusServiceUnavailable, `{"title":"Service Unavailable","detail":"Come back."}`),
 	})
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--rate", "50", "--for", "1h", "--token", "x", url)
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--rate", "50", "--for", "1h",
+		"--token", "x", url)
 	var table, said bytes.Buffer
 	command.Stdout, command.Stderr = &table, &said
 	err := command.Run()
@@ -204,7 +205,8 @@ func TestHopeless(t *testing.T) {
 // A run in which no order was sent measured nothing, and does not pass.
 func TestBenchOfNothing(t *testing.T) {
 	t.Parallel()
-	said, code := run(t, nil, "seam", "bench", "--for", "1ns", "--token", "x", fakeShop(t, http.StatusOK, `{"status":"confirmed"}`))
+	said, code := run(t, nil, "seam", "bench", "--for", "1ns", "--token", "x",
+		fakeShop(t, http.StatusOK, `{"status":"confirmed"}`))
 	if code != 1 || said != "seam: no order was answered\n" {
 		t.Errorf("exit code %d, said %q", code, said)
 	}
@@ -231,7 +233,8 @@ func TestAt(t *testing.T) {
 func TestBenchSaysThatItWaits(t *testing.T) {
 	t.Parallel()
 	url := fakeShop(t, http.StatusOK, `{"status":"placed"}`)
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms", "--token", "x", url)
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms",
+		"--token", "x", url)
 	stderr, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -84,7 +84,8 @@ func fakeShop(t *testing.T, code int, body string) (url string) {
 func TestBenchLosesSight(t *testing.T) {
 	t.Parallel()
 	url := fakeShop(t, http.StatusBadGateway, `{}`)
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms", "--token", "x", url)
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "bench", "--clients", "1", "--for", "100ms",
+		"--token", "x", url)
 	said, err := command.CombinedOutput()
 	if err == nil || !regexp.MustCompile(`\d+ of those followed were not seen to end, the last because of: GET /v1/orders/one: 502`).Match(said) {
 		t.Errorf("%v, said\n%s", err, said)
@@ -97,7 +98,8 @@ func TestBenchIsInterrupted(t *testing.T) {
 	url := fakeShop(t, http.StatusOK, `{"status":"confirmed"}`)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), "bench", "--rate", "200", "--for", "1h", "--token", "x", url)
+	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), "bench", "--rate", "200", "--for", "1h",
+		"--token", "x", url)
 	var table bytes.Buffer
 	progress, err := command.StderrPipe()
 	if err != nil {

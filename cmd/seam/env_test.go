@@ -179,8 +179,10 @@ func TestAShopStartsFromAnEnvFile(t *testing.T) {
 	o := newOperator(t, topology.Modules...)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	monolith := exec.CommandContext(ctx, "sh", "-ec", `set -a; . "$1"; exec "$2" serve`, "sh", path, filepath.Join(bin, "monolith"))
-	monolith.Env = append(append(os.Environ(), o.env...), "HTTP_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "DRAIN_AFTER=0s")
+	monolith := exec.CommandContext(ctx, "sh", "-ec", `set -a; . "$1"; exec "$2" serve`,
+		"sh", path, filepath.Join(bin, "monolith"))
+	monolith.Env = append(append(os.Environ(), o.env...),
+		"HTTP_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "DRAIN_AFTER=0s")
 	stderr, err := monolith.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

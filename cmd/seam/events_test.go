@@ -131,7 +131,8 @@ func (o operator) died(t *testing.T, module string, retried bool, payload string
 func TestEventsBadUse(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, "orders")
-	stranger := operator{env: []string{"ORDERS_DATABASE_URL=" + o.db.URL("inventory"), "INVENTORY_DATABASE_URL=postgres://[", "PAYMENTS_DATABASE_URL=" + o.db.AdminURL()}}
+	stranger := operator{env: []string{"ORDERS_DATABASE_URL=" + o.db.URL("inventory"),
+		"INVENTORY_DATABASE_URL=postgres://[", "PAYMENTS_DATABASE_URL=" + o.db.AdminURL()}}
 	for name, test := range map[string]struct {
 		operator operator
 		args     string

@@ -176,7 +176,8 @@ func TestEventsBus(t *testing.T) {
 		}
 	}
 	o.expect(t, "bus", "orders memory inventory memory payments memory notifications memory")
-	o.expect(t, "bus nats", "orders nats (was memory)", "one by one with BUS=nats", "durable exists once its module has subscribed")
+	o.expect(t, "bus nats", "orders nats (was memory)", "one by one with BUS=nats",
+		"durable exists once its module has subscribed")
 	if err := events.RecordBus(t.Context(), o.db.Module(t, "orders").Pool, "memory"); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("a process in memory starts all the same: %v", err)
 	}

@@ -46,7 +46,8 @@ func checkPasted(t *testing.T, greeting, dir, database string) {
 		shell.Stderr = &said
 		printed, err := shell.Output()
 		if err != nil || !regexp.MustCompile(test.want).Match(printed) {
-			t.Errorf("%s, of a shop in %q: %v, printed %q, said %s; want %s\n%s", name, dir, err, printed, &said, test.want, test.paste)
+			t.Errorf("%s, of a shop in %q: %v, printed %q, said %s; want %s\n%s", name, dir, err, printed, &said,
+				test.want, test.paste)
 		}
 	}
 }

@@ -226,7 +226,8 @@ func TestUp(t *testing.T) {
 		server := net.JoinHostPort(conn.Config().Host, fmt.Sprint(conn.Config().Port))
 		_ = conn.Close(t.Context())
 
-		tokenOf := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "token", "--role", "customer", "--sub", "ada")
+		tokenOf := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "token", "--role", "customer",
+			"--sub", "ada")
 		tokenOf.Env = append(os.Environ(), "SEAM_STATE="+dir)
 		text, err := tokenOf.Output()
 		if err != nil {

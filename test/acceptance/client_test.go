@@ -244,7 +244,8 @@ func (c customer) mailed(t *testing.T, id string, kinds ...string) []mail {
 
 func (c customer) mailbox(t *testing.T) []mail {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, shop.mailURL+"/messages?to="+url.QueryEscape(c.email), nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		shop.mailURL+"/messages?to="+url.QueryEscape(c.email), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

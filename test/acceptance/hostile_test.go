@@ -60,7 +60,8 @@ func TestMalformedHeaders(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			for i, header := range malformed {
-				r := request{method: o.method, path: o.path, key: uuid.NewString(), body: "{}", header: http.Header{header[0]: {header[1]}}}
+				r := request{method: o.method, path: o.path, key: uuid.NewString(), body: "{}",
+					header: http.Header{header[0]: {header[1]}}}
 				switch header[0] {
 				case "Authorization":
 				case "Idempotency-Key":

@@ -122,7 +122,8 @@ type token struct {
 }
 
 func (t token) mint() string {
-	return shop.key.Mint(tokens.Claims{Subject: t.subject, Role: t.role, Audience: t.audience, Issuer: t.issuer, TTL: t.ttl})
+	return shop.key.Mint(tokens.Claims{Subject: t.subject, Role: t.role, Audience: t.audience, Issuer: t.issuer,
+		TTL: t.ttl})
 }
 
 func staff() string { return token{subject: "grace", role: "staff"}.mint() }

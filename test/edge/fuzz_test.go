@@ -42,7 +42,8 @@ func FuzzEdge(f *testing.F) {
 		}
 		for i := range direct.replies {
 			if direct.replies[i].status == http.StatusRequestEntityTooLarge && direct.replies[i].continued != facade.replies[i].continued {
-				t.Errorf("%q is asked for its body directly: %t; through the façade: %t", head, direct.replies[i].continued, facade.replies[i].continued)
+				t.Errorf("%q is asked for its body directly: %t; through the façade: %t", head,
+					direct.replies[i].continued, facade.replies[i].continued)
 			}
 		}
 	})
@@ -85,9 +86,11 @@ func (s *shop) try(t *testing.T, d door, key, head string, body []byte) (o outco
 	case busy(first):
 		o.replies[0], o.effect = again, whole
 	case o.effect != (effect{}) && (again.status/100 != 2 || whole != o.effect):
-		t.Errorf("%s: %q had the effect %+v and the answer %v, and again %+v and %v", d.subject, brief(raw), o.effect, first, whole, again)
+		t.Errorf("%s: %q had the effect %+v and the answer %v, and again %+v and %v", d.subject, brief(raw), o.effect,
+			first, whole, again)
 	case again.status != first.status || again.kind != first.kind || whole != o.effect:
-		t.Errorf("%s: %q is answered %v with %+v, and again %v with %+v", d.subject, brief(raw), first, o.effect, again, whole)
+		t.Errorf("%s: %q is answered %v with %+v, and again %v with %+v", d.subject, brief(raw), first, o.effect,
+			again, whole)
 	case o.effect.orderKeys+o.effect.stockKeys > 0 && again.body != first.body:
 		t.Errorf("%s: %q is answered %s, and again %s", d.subject, brief(raw), first.body, again.body)
 	}
@@ -168,7 +171,8 @@ func checkBody(t *testing.T, head string, body []byte, r reply) {
 		} `json:"lines"`
 	}
 	err := json.Unmarshal(body, &order)
-	replaced := strings.ContainsRune(order.Email+order.PaymentToken, utf8.RuneError) && !bytes.ContainsRune(body, utf8.RuneError) && !bytes.Contains(bytes.ToLower(body), []byte(`\ufffd`))
+	replaced := strings.ContainsRune(order.Email+order.PaymentToken, utf8.RuneError) &&
+		!bytes.ContainsRune(body, utf8.RuneError) && !bytes.Contains(bytes.ToLower(body), []byte(`\ufffd`))
 	address, notAddress := mail.ParseAddress(order.Email)
 	switch {
 	case err != nil || !utf8.Valid(body) || replaced:
@@ -212,7 +216,8 @@ func FuzzPages(f *testing.F) {
 		s := theShop(t)
 		query := url.Values{"cursor": {base64.RawURLEncoding.EncodeToString(position)}, "limit": {limit}}
 		for _, path := range []string{"/v1/orders?", "/v1/inventory/products?"} {
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.direct.addr+path+query.Encode(), nil)
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+				"http://"+s.direct.addr+path+query.Encode(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,7 +6,8 @@ import "strings"
 type seed struct{ head, body string }
 
 // placing is the head of a valid order.
-var placing = head("POST /v1/orders", "Authorization: Bearer <customer>", "Idempotency-Key: <key>", "Content-Type: application/json", "Content-Length: <length>")
+var placing = head("POST /v1/orders", "Authorization: Bearer <customer>", "Idempotency-Key: <key>",
+	"Content-Type: application/json", "Content-Length: <length>")
 
 const tea = `{"email":"ann@example.com","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":1}]}`
 

@@ -126,7 +126,8 @@ func newDoor(url, subject string, key *tokens.Key) door {
 	mint := func(role string) string {
 		return key.Mint(tokens.Claims{Subject: subject, Role: role, TTL: 24 * time.Hour})
 	}
-	return door{addr: strings.TrimPrefix(url, "http://"), subject: subject, customer: mint("customer"), staff: mint("staff"), service: mint("service")}
+	return door{addr: strings.TrimPrefix(url, "http://"), subject: subject, customer: mint("customer"),
+		staff: mint("staff"), service: mint("service")}
 }
 
 // signer returns a function that signs any claims with the shop's key, also invalid ones.

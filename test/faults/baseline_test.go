@@ -146,7 +146,8 @@ func (s *shop) footprint(ctx context.Context) (footprint, error) {
 
 // goroutines counts the goroutines of a process, without those of idle connections.
 func goroutines(ctx context.Context, opsURL string) (count int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL+"/debug/pprof/goroutine?debug=1", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL+"/debug/pprof/goroutine?debug=1",
+		http.NoBody)
 	if err != nil {
 		return 0, err
 	}
@@ -181,7 +182,8 @@ func busy(profile string) (count int, err error) {
 }
 
 func TestALeakIsSeen(t *testing.T) {
-	base := footprint{"goroutines of monolith (0)": 80, "servers of orders_rt": 1, "connections of orders_rt": 4, "temporary files of the processes": 1}
+	base := footprint{"goroutines of monolith (0)": 80, "servers of orders_rt": 1, "connections of orders_rt": 4,
+		"temporary files of the processes": 1}
 	for name, test := range map[string]struct {
 		now  footprint
 		leak string

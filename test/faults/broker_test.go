@@ -61,7 +61,8 @@ func slowBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 // subscriber is down, so that many events are undelivered. An operator replays them from the
 // outboxes, and those that were handled are applied once.
 func emptyBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	away, store, earlier := s.serving(t, []string{"payments", "notifications"}[r.IntN(2)]), s.Broker.StoreDir(), filepath.Join(t.TempDir(), "earlier")
+	away, store, earlier := s.serving(t, []string{"payments", "notifications"}[r.IntN(2)]), s.Broker.StoreDir(),
+		filepath.Join(t.TempDir(), "earlier")
 	exchange := func(share float64, exchange func() error) {
 		if err := away.Signal(os.Kill); err != nil {
 			t.Errorf("kill %s: %v", away.Name, err)

@@ -30,7 +30,8 @@ func consumeTogether(t *testing.T, module string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := map[string]string{"payments": "/v1/payments?order_id=0198f000-0000-7000-8000-000000000000", "inventory": "/v1/inventory/products"}[module]
+	path := map[string]string{"payments": "/v1/payments?order_id=0198f000-0000-7000-8000-000000000000",
+		"inventory": "/v1/inventory/products"}[module]
 	c := &canary{
 		shop: s, module: module, monoliths: []*topology.Process{s.Processes()[0], second}, service: service,
 		path: path, token: s.token("staff", "grace"),

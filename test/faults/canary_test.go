@@ -43,7 +43,8 @@ func outAndBack(t *testing.T, module, path, role string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &canary{shop: s, module: module, monoliths: []*topology.Process{first, second}, path: path, token: s.token(role, "grace")}
+	c := &canary{shop: s, module: module, monoliths: []*topology.Process{first, second}, path: path,
+		token: s.token(role, "grace")}
 	c.route(t, 0)
 
 	l := &load{}
@@ -104,7 +105,8 @@ func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) 
 			return
 		case <-time.After(20 * time.Millisecond):
 		}
-		o, err := placeReporting(t.Context(), c.URL, token, i, func(why string) { t.Errorf("order %d failed: %s", i, why) })
+		o, err := placeReporting(t.Context(), c.URL, token, i,
+			func(why string) { t.Errorf("order %d failed: %s", i, why) })
 		if err != nil {
 			t.Errorf("order %d: %v", i, err)
 			return
@@ -130,7 +132,8 @@ func (c *canary) route(t *testing.T, weight int) {
 		if m == c.module {
 			rest -= weight
 		}
-		sides := []routes.Side{{Upstream: "monolith", Weight: rest - rest/2, Home: "shop"}, {Upstream: "monolith-2", Weight: rest / 2, Home: "shop"}}
+		sides := []routes.Side{{Upstream: "monolith", Weight: rest - rest/2, Home: "shop"},
+			{Upstream: "monolith-2", Weight: rest / 2, Home: "shop"}}
 		if m == c.module && c.service != nil {
 			upstream(m, c.service)
 			sides = append(sides, routes.Side{Upstream: m, Weight: weight, Home: "shop"})

@@ -30,7 +30,8 @@ func TestOrdersCannotReachPostgres(t *testing.T) { cutFromPostgres(t, "orders") 
 func TestOrdersCannotReachTheBroker(t *testing.T) { cutFromBroker(t, "orders") }
 
 func cutFromPostgres(t *testing.T, module string) {
-	cutOff(t, module, false, strings.ToUpper(module)+"_DATABASE_URL", func(s *shop) string { return s.Plan.RuntimeURL(s.AdminURL, module) })
+	cutOff(t, module, false, strings.ToUpper(module)+"_DATABASE_URL",
+		func(s *shop) string { return s.Plan.RuntimeURL(s.AdminURL, module) })
 }
 
 func cutFromBroker(t *testing.T, module string) {

@@ -20,7 +20,8 @@ var publishers = []string{"orders", "inventory", "payments"}
 func disturbDelivery(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, module := range topology.Modules {
 		defer s.trigger(t, "BEFORE INSERT", module+".failed", whenOldEnough)()
-		defer s.trigger(t, "BEFORE INSERT", module+".inbox", strings.Replace(tooYoung, "DIGITS", fmt.Sprint(r.Perm(10)[:4]), 1))()
+		defer s.trigger(t, "BEFORE INSERT", module+".inbox",
+			strings.Replace(tooYoung, "DIGITS", fmt.Sprint(r.Perm(10)[:4]), 1))()
 	}
 	progress(0.2)
 	for until := time.Now().Add(2 * outlasts); time.Now().Before(until); rest(r, 400*time.Millisecond) {

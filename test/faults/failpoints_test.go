@@ -95,7 +95,8 @@ func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r 
 		progress(moments(r, 1)[0])
 		module := cmp.Or(module, topology.Modules[r.IntN(len(topology.Modules))])
 		victim := s.serving(t, module)
-		goOn := s.trigger(t, atCommit, module+"."+table, "IF "+condition+" THEN PERFORM pg_sleep(60); END IF; RETURN NULL;")
+		goOn := s.trigger(t, atCommit, module+"."+table,
+			"IF "+condition+" THEN PERFORM pg_sleep(60); END IF; RETURN NULL;")
 		about := false
 		for deadline := time.Now().Add(time.Minute); !about; time.Sleep(time.Millisecond) {
 			sleeps := "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"

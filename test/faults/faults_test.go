@@ -163,7 +163,8 @@ func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(p
 	broken = append(broken, s.settle(t, l)...)
 	history.check(t)
 	broken = append(broken, stop()...)
-	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond), float64(l.done.Load())/time.Since(began).Seconds())
+	t.Logf("all were settled after %s, %.0f orders/s", time.Since(began).Round(time.Millisecond),
+		float64(l.done.Load())/time.Since(began).Seconds())
 	s.summarize(t)
 	s.returnsToBase(t)
 	s.mu.Lock()

@@ -36,7 +36,8 @@ func TestFigures(t *testing.T) {
 	compare(table, "1 client, p99", one.at(99), oneSplit.at(99))
 	compare(table, "32 clients, p50", many.at(50), manySplit.at(50))
 	compare(table, "32 clients, p99", many.at(99), manySplit.at(99))
-	fmt.Fprintf(table, "32 clients, requests/s\t%.0f\t%.0f\t%.2f\t\n", many.rate(), manySplit.rate(), manySplit.rate()/many.rate())
+	fmt.Fprintf(table, "32 clients, requests/s\t%.0f\t%.0f\t%.2f\t\n", many.rate(), manySplit.rate(),
+		manySplit.rate()/many.rate())
 	fmt.Fprintf(table, "32 clients, requests repeated\t%d\t%d\t\t\n", many.repeated, manySplit.repeated)
 
 	direct, through := split.overhead(t, 3000)

@@ -143,7 +143,8 @@ func (h *history) buy(t *testing.T, r *rand.Rand, customer string) {
 
 // place places an order of one line, with retries, and returns its id.
 func (h *history) place(t *testing.T, customer, token, sku, paymentToken string, quantity int64) (id string) {
-	body := fmt.Sprintf(`{"email":"%s@example.com","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, customer, paymentToken, sku, quantity)
+	body := fmt.Sprintf(`{"email":"%s@example.com","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, customer,
+		paymentToken, sku, quantity)
 	id, err := insist(t.Context(), h.url(), token, uuid.NewString(), []byte(body), func(string) {})
 	if err != nil {
 		h.finds(answered, "%v", err)
@@ -212,7 +213,8 @@ func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	var p product
 	call, key, token := h.now(), uuid.NewString(), h.token("staff", "grace")
 	for deadline := time.Now().Add(patience); t.Context().Err() == nil && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		status, known := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key, fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
+		status, known := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key,
+			fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
 		if known && status == http.StatusOK {
 			h.saw(sku, call, stockOp{what: restock, quantity: quantity}, p)
 			return

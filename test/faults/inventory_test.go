@@ -70,7 +70,8 @@ func TestInventoryIsAway(t *testing.T) {
 		}
 		took = append(took, s.isRefused(t, token, refusedKey))
 		slices.Sort(took)
-		t.Logf("%s: orders are refused after %s, at most %s", end.how, took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+		t.Logf("%s: orders are refused after %s, at most %s", end.how, took[len(took)/2].Round(time.Millisecond),
+			took[len(took)-1].Round(time.Millisecond))
 		if took[len(took)-1] > quoteLimit {
 			t.Errorf("%s: an answer took %s, want %s at most", end.how, took[len(took)-1], quoteLimit)
 		}
@@ -128,7 +129,8 @@ func (s *shop) holdConsumer(t *testing.T, module string) (release func()) {
 // isRefused places an order that cannot be priced, checks the problem, and returns its time.
 func (s *shop) isRefused(t *testing.T, token, key string) time.Duration {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders", bytes.NewReader([]byte(someTea)))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders",
+		bytes.NewReader([]byte(someTea)))
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -146,7 +148,8 @@ func (s *shop) isRefused(t *testing.T, token, key string) time.Duration {
 	body, err := io.ReadAll(response.Body)
 	took := time.Since(began)
 	if h := response.Header; err != nil || response.StatusCode != http.StatusServiceUnavailable ||
-		h.Get("Content-Type") != "application/problem+json" || h.Get("Retry-After") == "" || !strings.Contains(string(body), "inventory-unavailable") {
+		h.Get("Content-Type") != "application/problem+json" || h.Get("Retry-After") == "" ||
+		!strings.Contains(string(body), "inventory-unavailable") {
 		t.Errorf("status %d, headers %v, body %s (%v)", response.StatusCode, h, body, err)
 	}
 	return took

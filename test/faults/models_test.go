@@ -183,7 +183,8 @@ func (h *history) judge(t *testing.T, of string, model porcupine.Model, ops []po
 	slices.SortFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	var text strings.Builder
 	for _, op := range ops {
-		fmt.Fprintf(&text, "\n  %12s to %12s  %+v: %+v", time.Duration(op.Call), time.Duration(op.Return), op.Input, op.Output)
+		fmt.Fprintf(&text, "\n  %12s to %12s  %+v: %+v", time.Duration(op.Call), time.Duration(op.Return), op.Input,
+			op.Output)
 	}
 	h.finds(linear, "the history of %s is %s:%s", of, verdict, &text)
 }
@@ -200,7 +201,8 @@ func TestOrderModel(t *testing.T) {
 		right   bool
 	}{
 		"all the way": {right: true, history: []porcupine.Operation{
-			one(1, 2, read, "placed"), one(3, 4, read, "awaiting_payment"), one(5, 6, read, "confirmed"), one(7, 8, cancelling, "confirmed")}},
+			one(1, 2, read, "placed"), one(3, 4, read, "awaiting_payment"), one(5, 6, read, "confirmed"),
+			one(7, 8, cancelling, "confirmed")}},
 		"a step that was not seen": {right: true, history: []porcupine.Operation{one(1, 2, read, "placed"), one(3, 4, read, "cancelled declined")}},
 		"two reads at once":        {right: true, history: []porcupine.Operation{one(1, 4, read, "confirmed"), one(2, 5, read, "placed")}},
 		"cancelled twice":          {right: true, history: []porcupine.Operation{one(1, 2, cancelling, byCustomer), one(3, 4, cancelling, byCustomer)}},
@@ -228,16 +230,19 @@ func TestStockModel(t *testing.T) {
 	sell := func(quantity int64) stockOp { return stockOp{what: sold, quantity: quantity} }
 	refuse := func(quantity int64) stockOp { return stockOp{what: refused, quantity: quantity} }
 	add := func(quantity int64) stockOp { return stockOp{what: restock, quantity: quantity} }
-	borrow, release, look := stockOp{what: borrowed, quantity: 2}, stockOp{what: returned, quantity: 2}, stockOp{what: read}
+	borrow, release, look := stockOp{what: borrowed, quantity: 2}, stockOp{what: returned, quantity: 2},
+		stockOp{what: read}
 	for name, test := range map[string]struct {
 		history []porcupine.Operation
 		right   bool
 	}{
 		"sold, restocked, sold": {right: true, history: []porcupine.Operation{
-			one(1, 2, sell(5), nil), one(3, 4, refuse(2), nil), one(5, 6, add(3), seen(4, 3)), one(7, 8, sell(4), nil), one(9, 10, look, seen(0, 3))}},
+			one(1, 2, sell(5), nil), one(3, 4, refuse(2), nil), one(5, 6, add(3), seen(4, 3)), one(7, 8, sell(4), nil),
+			one(9, 10, look, seen(0, 3))}},
 		"seen before its client knew": {right: true, history: []porcupine.Operation{one(1, 9, sell(2), nil), one(2, 3, look, seen(4, 0))}},
 		"held for some time": {right: true, history: []porcupine.Operation{
-			one(1, end, borrow, nil), one(1, end, release, nil), one(2, 3, look, seen(4, 0)), one(4, 5, look, seen(6, 0))}},
+			one(1, end, borrow, nil), one(1, end, release, nil), one(2, 3, look, seen(4, 0)),
+			one(4, 5, look, seen(6, 0))}},
 		"never held": {right: true, history: []porcupine.Operation{one(1, end, borrow, nil), one(1, end, release, nil), one(2, 3, look, seen(6, 0))}},
 
 		"below zero":                     {history: []porcupine.Operation{one(1, 2, sell(4), nil), one(3, 4, sell(4), nil)}},

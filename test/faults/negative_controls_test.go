@@ -100,7 +100,8 @@ func TestNegativeControls(t *testing.T) {
 			if len(c.red) == 0 && len(red) > 0 {
 				t.Errorf("these should have stayed green: %s", red)
 			}
-			t.Logf("%s without %q: %s, %.1f s", numbered(i+1, len(controls)), c.without, c.judge(t, red), time.Since(began).Seconds())
+			t.Logf("%s without %q: %s, %.1f s", numbered(i+1, len(controls)), c.without, c.judge(t, red),
+				time.Since(began).Seconds())
 		})
 	}
 	_ = table.Flush()

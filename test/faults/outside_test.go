@@ -43,14 +43,16 @@ func (s *shop) checkAcknowledged(t *testing.T) (broken []string) {
 		}
 		known[a.id] = true
 		if found := stored[a.id]; found.customer != a.customer {
-			broken = append(broken, fmt.Sprintf("%s: acknowledged order %s is stored for customer %q, want %q", storedOnce, a.id, found.customer, a.customer))
+			broken = append(broken, fmt.Sprintf("%s: acknowledged order %s is stored for customer %q, want %q",
+				storedOnce, a.id, found.customer, a.customer))
 		}
 		if stored[a.id].status == "confirmed" && a.paymentToken == "tok_declined" {
 			broken = append(broken, fmt.Sprintf("%s: order %s", declinedEnd, a.id))
 		}
 	}
 	if len(stored) != len(known) {
-		broken = append(broken, fmt.Sprintf("%s: %d orders are stored and %d were acknowledged", storedOnce, len(stored), len(known)))
+		broken = append(broken, fmt.Sprintf("%s: %d orders are stored and %d were acknowledged", storedOnce,
+			len(stored), len(known)))
 	}
 	return broken
 }
@@ -76,7 +78,8 @@ func (s *shop) checkProvider(t *testing.T) (broken []string) {
 		e := effects[id]
 		if status == "confirmed" && e != (effect{captures: 1, kept: total}) ||
 			status == "cancelled" && (e.captures > 1 || e.captures != e.refunds || e.kept != 0) {
-			broken = append(broken, fmt.Sprintf("%s: %s order %s of %d: %+v; %s", paidOnce, status, id, total, e, s.paymentOf(t, id)))
+			broken = append(broken, fmt.Sprintf("%s: %s order %s of %d: %+v; %s", paidOnce, status, id, total, e,
+				s.paymentOf(t, id)))
 		}
 		return nil
 	})
@@ -179,7 +182,8 @@ func (s *shop) checkMail(t *testing.T) (broken []string) {
 		t.Fatal(err)
 	}
 	if len(arrived) != sent {
-		broken = append(broken, fmt.Sprintf("%s: %d different messages arrived and %d were sent", mailedOnce, len(arrived), sent))
+		broken = append(broken, fmt.Sprintf("%s: %d different messages arrived and %d were sent", mailedOnce,
+			len(arrived), sent))
 	}
 	return broken
 }

@@ -65,7 +65,8 @@ func fixHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	progress(moments(r, 1)[0])
 	id := uuid.Must(uuid.NewV7()).String()
 	fix := s.trigger(t, atCommit, "orders.inbox", "IF NEW.event_id = '"+id+"' THEN RAISE 'a bug'; END IF; RETURN NULL;")
-	s.publish(t, id, poison{publisher: "payments", topic: "payments.declined.v1", payload: fmt.Sprintf(`{"order_id": %q}`, uuid.New())})
+	s.publish(t, id, poison{publisher: "payments", topic: "payments.declined.v1",
+		payload: fmt.Sprintf(`{"order_id": %q}`, uuid.New())})
 	s.awaitDead(t, map[string][]string{"orders": {id}})
 	fix()
 	s.seam(t, "events", "redrive", "--all")

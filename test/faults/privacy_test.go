@@ -66,7 +66,8 @@ func checkPrivacy(t *testing.T, split []string) {
 	close(enough)
 	clients.Wait()
 	until(t, "every order has its notification", time.Minute, func() bool {
-		broken, err := violations(t.Context(), s.admin, map[string]string{"": finally["every order has exactly one notification"]})
+		broken, err := violations(t.Context(), s.admin,
+			map[string]string{"": finally["every order has exactly one notification"]})
 		return err == nil && len(broken) == 0
 	})
 
@@ -129,7 +130,8 @@ func (s *shop) plantRefused(t *testing.T, token string) {
 		"unknown field":    `{"email":"%[1]s@example.com","name":"%[1]s","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`,
 		"no JSON":          `{"email":"%[1]s@example.com", %[1]s}`,
 	} {
-		status, answer, err := post(t.Context(), s.URL+"/v1/orders", token, uuid.NewString(), []byte(fmt.Sprintf(body, marker)))
+		status, answer, err := post(t.Context(), s.URL+"/v1/orders", token, uuid.NewString(),
+			[]byte(fmt.Sprintf(body, marker)))
 		if err != nil || status < 400 || status >= 500 {
 			t.Errorf("%s: status %d (%v), want a refusal", name, status, err)
 		}

@@ -176,7 +176,8 @@ var buildReleased = sync.OnceValue(func() error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	command := exec.Command("../../deploy/build-released.sh", append([]string{folder, "monolith"}, topology.Modules...)...)
+	command := exec.Command("../../deploy/build-released.sh",
+		append([]string{folder, "monolith"}, topology.Modules...)...)
 	command.Stderr = os.Stderr
 	return command.Run()
 })

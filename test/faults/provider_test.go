@@ -62,7 +62,9 @@ func (s *shop) beforeProvider(t *testing.T, handle func(w http.ResponseWriter, r
 		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ErrorLog: log.New(io.Discard, "", 0), // timeouts are part of the fault
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, forward) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handle(w, r, forward)
+	}))
 	t.Cleanup(server.Close)
 	return s.set(t, []string{"PAYMENTS_PROVIDER_URL=" + server.URL}, s.serving(t, "payments"))
 }

@@ -69,13 +69,15 @@ func TestAShadowIsComparedAndDelaysNoClient(t *testing.T) {
 		s.shadow(t, gateway, shadows, name)
 		median, longest := s.ask(t, 300)
 		t.Logf("shadow %s: a request takes %s, %.2f times as long as without (%s); the longest %s", name,
-			median.Round(time.Microsecond), float64(median)/float64(alone), alone.Round(time.Microsecond), longest.Round(time.Millisecond))
+			median.Round(time.Microsecond), float64(median)/float64(alone), alone.Round(time.Microsecond),
+			longest.Round(time.Millisecond))
 		if longest >= shadowTimeout {
 			t.Errorf("shadow %s: a client waited for %s", name, longest)
 		}
 		until(t, "copies to the shadow fail", time.Minute, func() bool {
 			now := tally()
-			return name == "dead" && now.Failed > before.Failed || name == "hangs" && asked.Load() > 0 && now.Dropped > before.Dropped
+			return name == "dead" && now.Failed > before.Failed || name == "hangs" && asked.Load() > 0 &&
+				now.Dropped > before.Dropped
 		})
 	}
 }
