@@ -36,8 +36,7 @@ type gateway struct {
 
 // newGateway reads the routes file, which must be valid at the start.
 func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
-	if cfg.MaxRequests < 1 || cfg.EjectAfter < 1 || min(cfg.Interval, cfg.EjectFor, cfg.ReadTimeout,
-		cfg.AnswerTimeout, cfg.Timeout, cfg.IdleTimeout, cfg.ShadowTimeout) <= 0 {
+	if cfg.MaxRequests < 1 || cfg.EjectAfter < 1 || min(cfg.Interval, cfg.EjectFor, cfg.ReadTimeout, cfg.AnswerTimeout, cfg.Timeout, cfg.IdleTimeout, cfg.ShadowTimeout) <= 0 {
 		return nil, errors.New("no GATEWAY_ setting may be 0 or less: there would be no limit")
 	}
 	data, err := os.ReadFile(cfg.Routes)
@@ -108,8 +107,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p.forced && p.side == nil:
 		writeProblem(w, r, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
 	case p.forced && !safe(r) && p.side.Home != route.home:
-		writeProblem(w, r, http.StatusConflict, "not-the-home",
-			"Send writes without "+sideHeader+": this side would write to another database.")
+		writeProblem(w, r, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
 	case p.side == nil:
 		writeProblem(w, r, http.StatusServiceUnavailable, "paused", "This part of the shop is paused for a moment. Try again.")
 	case r.Method == http.MethodConnect: // which httputil does not send
@@ -191,8 +189,7 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	case errors.As(err, new(uploadError)), errors.Is(r.Context().Err(), context.Canceled):
 		// The client stopped sending, or disconnected. The server ends the context in both cases.
-		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout",
-			"The body did not arrive whole in time. Send the request again.")
+		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout", "The body did not arrive whole in time. Send the request again.")
 		return
 	case isDial(err):
 		writeProblem(w, r, http.StatusBadGateway, "no-upstream", "This part of the shop cannot be reached. Try again in a moment.")
@@ -202,9 +199,7 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 		writeProblem(w, r, http.StatusBadGateway, "upstream-broken", unknownOutcome)
 	}
 	p := planOf(r.Context())
-	g.log.WarnContext(r.Context(), "no answer", "route", p.route.name, "upstream", p.side.Upstream,
-		"method", r.Method, "error", err.Error())
+	g.log.WarnContext(r.Context(), "no answer", "route", p.route.name, "upstream", p.side.Upstream, "method", r.Method, "error", err.Error())
 }
 
-const unknownOutcome = "Whether the request was carried out is unknown. " +
-	"Send it again with the same Idempotency-Key, or read what it would have changed."
+const unknownOutcome = "Whether the request was carried out is unknown. Send it again with the same Idempotency-Key, or read what it would have changed."

@@ -128,8 +128,7 @@ func (r *recorder) compare() {
 		}
 		t.Mismatched++
 		t.Mismatches = append(t.Mismatches, routes.Mismatch{
-			At: time.Now().UTC(), Status: r.response.StatusCode, Shadow: status,
-			Pointers: pointers[:min(len(pointers), maxPointers)],
+			At: time.Now().UTC(), Status: r.response.StatusCode, Shadow: status, Pointers: pointers[:min(len(pointers), maxPointers)],
 		})
 		t.Mismatches = t.Mismatches[max(0, len(t.Mismatches)-maxMismatches):]
 	})

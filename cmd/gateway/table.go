@@ -50,8 +50,7 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 	}
 	t := &table{source: source, since: time.Now()}
 	for name, r := range file.Routes {
-		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(),
-			underWay: new(atomic.Int64), shadowed: &counted{}}
+		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64), shadowed: &counted{}}
 		known := before.at(r.Prefix) // not by name: requests have only a path
 		if known != nil {
 			next.written = cmp.Or(next.home, known.written)
@@ -134,8 +133,7 @@ func (r *route) choose(request *http.Request) (*side, *http.Cookie) {
 		// Of the key, so that its retries stay on one side with or without the cookie.
 		client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))
 		//nolint:gosec // not Secure: TLS ends before the façade, and the value is no secret
-		fresh = &http.Cookie{Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/",
-			MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		fresh = &http.Cookie{Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		known = fresh
 	}
 	bucket := hash(r.name+" "+known.Value) % buckets // other clients first in each route's canary
