@@ -78,7 +78,7 @@ const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[2]
   text { font-family: system-ui, "DejaVu Sans", Arial, sans-serif; font-size: 12px; fill: #1f2328 }
   .name, .heading { font-size: 14px; font-weight: bold } .name, .table, .process { text-anchor: middle } .table { fill: #57606a }
   .label { stroke: #fff; stroke-width: 5px; paint-order: stroke } .label.right { text-anchor: end }
-  .box { fill: #f6f8fa; stroke: #57606a } .life { stroke: #d0d7de } .external { stroke-dasharray: 2 3; fill: #fff }
+  .box { fill: #f6f8fa; stroke: #57606a } .life { stroke: #d0d7de } .world { stroke-dasharray: 2 3; fill: #fff }
   .event { stroke: #0550ae; fill: #0550ae } .call { stroke: #bc4c00; fill: #bc4c00; stroke-dasharray: 6 4 }
 </style>
 <defs>
@@ -95,7 +95,7 @@ func (p *svg) text(x, y int, class, text string) {
 func (p *svg) column(c architecture.Module, tall, foot int) {
 	x, class, name := p.x[c.Name], "box", c.Name
 	if name == "" {
-		class, name = "box external", "external"
+		class, name = "box world", "external"
 	}
 	fmt.Fprintf(p, "<line x1=\"%[1]d\" y1=\"%[2]d\" x2=\"%[1]d\" y2=\"%[3]d\" class=\"life\"/>\n", x, p.y+tall, foot)
 	fmt.Fprintf(p, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\" class=\"%s\"/>\n",
