@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts each compose file, runs the acceptance suite against it, and always takes it down.
 #
-#   deploy/test-compose.sh [FILE …]   (default: deploy/compose.yaml and deploy/compose.services.yaml)
+#   deploy/test-compose.sh [FILE …]   (default: deploy/compose.yaml, deploy/compose.services.yaml)
 #
 # It uses its own names, ports, keys and volumes, so it does not affect a running shop. SEAM_IMAGES,
 # SEAM_TAG, POSTGRES_IMAGE and NATS_IMAGE choose the images; without the first two they are built.

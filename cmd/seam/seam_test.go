@@ -115,7 +115,7 @@ func TestBadUse(t *testing.T) {
 		"an unknown module":     {[]string{"MODULES=orders,billing"}, []string{"monolith", "serve"}, `MODULES names "billing"`},
 		"a service unset":       {nil, []string{"payments", "serve"}, "PAYMENTS_DATABASE_URL"},
 		"serve with arguments":  {nil, []string{"monolith", "serve", "--port", "1"}, "serve takes no arguments"},
-		"an old schema":         {old, []string{"orders", "serve"}, "run its migrate verb first"},
+		"an old schema":         {old, []string{"orders", "serve"}, "run its migrate verb"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
