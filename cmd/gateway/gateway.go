@@ -36,8 +36,8 @@ type gateway struct {
 
 // newGateway reads the routes file, which must be valid at the start.
 func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
-	if cfg.MaxRequests < 1 || cfg.EjectAfter < 1 || min(cfg.Interval, cfg.EjectFor, cfg.ReadTimeout, cfg.AnswerTimeout, cfg.Timeout, cfg.IdleTimeout, cfg.ShadowTimeout) <= 0 {
-		return nil, errors.New("no GATEWAY_ setting may be 0 or less: there would be no limit")
+	if cfg.MaxRequests < 1 || cfg.EjectAfter < 1 || min(cfg.Interval, cfg.EjectFor, cfg.ReadTimeout, cfg.AnswerTimeout, cfg.Timeout, cfg.IdleTimeout, cfg.ShadowTimeout) < time.Millisecond {
+		return nil, errors.New("no GATEWAY_ count may be below 1, and no time below 1ms")
 	}
 	data, err := os.ReadFile(cfg.Routes)
 	if err != nil {

@@ -73,6 +73,15 @@ func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progre
 	}
 }
 
+// often repeats a fault: a process that dies once may have committed no placement.
+func often(fault func(*testing.T, *shop, *rand.Rand, func(float64))) func(*testing.T, *shop, *rand.Rand, func(float64)) {
+	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+		for range 3 {
+			fault(t, s, r, progress)
+		}
+	}
+}
+
 // failpointBin returns the folder of the binaries with failpoints, which are built once.
 func failpointBin(t *testing.T) string {
 	t.Helper()

@@ -48,7 +48,7 @@ var controls = []control{
 	{without: "tombstones", sabotage: sabotage{dropTombstones}, do: disturbDelivery,
 		red: []string{"a cancelled order holds no stock", "a cancelled order holds no money", paidOnce}},
 	{without: "request hashes", sabotage: sabotage{forgetRequest},
-		do: dieAt("committed, not published", "orders"), red: []string{answered}},
+		do: often(dieAt("committed, not published", "orders")), red: []string{answered}},
 	{without: "stored answers", sabotage: sabotage{dropAnswers}, split: true, do: killFacade, red: []string{storedOnce}},
 	{without: "an end of idle transactions", sabotage: sabotage{leaveOpen}, do: nothing, red: []string{resourcesFreed}},
 	{without: "commits on disk", sabotage: sabotage{commitLater}, do: killPostgresOften, red: []string{storedOnce}},
