@@ -5,8 +5,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
-	"example.com/shop/platform/events"
 	"example.com/shop/platform/devkit/bustest"
+	"example.com/shop/platform/events"
 )
 
 func TestMemoryBus(t *testing.T) {
