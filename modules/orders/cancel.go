@@ -12,19 +12,18 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// cancelOrder cancels the customer's own order unless it is confirmed. Cancelling twice is
-// cancelling once. Reserved stock and a payment under way are given back by the handlers of the
-// event.
+// cancelOrder cancels the customer's own order and returns it, also if it is cancelled already;
+// errConfirmed if it is confirmed. The handlers of the event release stock and refund money.
 func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUID) (order db.Order, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
-		// A move knows no customer, so whose order it is comes first: another's is not even locked.
+		// moveTx does not look at the customer. Another customer's order is not even locked.
 		if _, err := m.find(ctx, tx, customerID, id); err != nil {
 			return err
 		}
 		if err := m.moveTx(ctx, tx, cancel, map[uuid.UUID]events.Cause{id: events.CauseOf(ctx)}); err != nil {
 			return err
 		}
-		// It was moved, or it was final already, perhaps since a moment ago.
+		// It was moved now, or was final already, perhaps by a concurrent move.
 		if order, err = m.find(ctx, tx, customerID, id); err == nil && status(order.Status) == confirmed {
 			return errConfirmed
 		}
@@ -33,7 +32,7 @@ func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUI
 	return order, err
 }
 
-// find reads the customer's own order; another's is not found, as if there were none.
+// find reads the customer's own order; another customer's is errNotFound, as if there were none.
 func (m *Module) find(ctx context.Context, conn db.DBTX, customerID string, id uuid.UUID) (db.Order, error) {
 	order, err := db.New(conn).GetOrder(ctx, db.GetOrderParams{ID: id, CustomerID: customerID})
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -13,25 +13,25 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// Handlers are orders' part in the saga, which it drives: each event moves its order on.
+// Handlers returns orders' event handlers, which drive the saga. A move, the event that it
+// publishes and the inbox row commit together, in the consumer's transaction.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		// The payment is due now, and not earlier: no money is taken for what cannot be sent.
+		// Payment is due only once stock is reserved: no money is taken for what cannot be sent.
 		events.OnBatch(follow[inventoryapi.Reserved](m, reserve)),
 		events.OnBatch(follow[inventoryapi.Rejected](m, reject)),
-		// An order that was cancelled meanwhile stays so: payments handles the cancellation, and
-		// refunds.
+		// A capture of a cancelled order moves nothing: payments refunds it on orders.cancelled.v1.
 		events.OnBatch(follow[paymentsapi.Captured](m, capture)),
 		events.OnBatch(follow[paymentsapi.Declined](m, decline)),
 	}
 }
 
-// follow returns a handler that moves the orders of a batch. Events may come late, twice and in any
-// order: see moveTx.
+// follow returns a handler that moves the orders of a batch. Events may come late, more than once
+// and out of order: see moveTx.
 func follow[E events.Event](m *Module, mv move) func(context.Context, pgx.Tx, []events.Delivery[E]) error {
 	return func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[E]) error {
 		causes := map[uuid.UUID]events.Cause{}
-		for _, d := range slices.Backward(batch) { // of two for one order, the first moves it
+		for _, d := range slices.Backward(batch) { // of two events for one order, the first is the cause
 			order, _ := d.Event.Aggregate()
 			id, err := uuid.Parse(order)
 			if err != nil {

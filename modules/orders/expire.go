@@ -11,11 +11,11 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// expiryBatch keeps the transaction that expires orders short.
+// expiryBatch is how many orders one transaction expires at most.
 const expiryBatch = 100
 
-// expireOverdue cancels orders whose deadline has passed. Stock and money follow from the event:
-// inventory releases, payments refunds even a capture that arrives later.
+// expireOverdue cancels orders whose deadline has passed, and reports whether there may be more.
+// Handlers of the event release stock, and refund even a capture that is approved later.
 func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 	now := m.now()
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {

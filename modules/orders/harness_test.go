@@ -238,7 +238,8 @@ func (s *shop) status(id uuid.UUID) string {
 	return strings.TrimSpace(order.Status + " " + order.Reason)
 }
 
-// call asks the module over HTTP, as the customer or as nobody, and returns the status, the headers and the body.
+// call asks the module over HTTP, as the customer or as nobody, and returns the status, the headers
+// and the body.
 func (s *shop) call(customer, method, path, body, key string) (int, http.Header, map[string]any) {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+"/v1/orders"+path, strings.NewReader(body))

@@ -19,7 +19,7 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Routes registers what customers can do with their orders.
+// Routes registers the operations of customers on their orders.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", DefaultStatus: http.StatusCreated,
@@ -39,7 +39,7 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleCancel)
 }
 
-// orderJSON is an order as its customer sees it. Their token and their address are left out.
+// orderJSON is an order as its customer sees it, without payment token and mail address.
 type orderJSON struct {
 	ID        string          `json:"id" format:"uuid"`
 	Status    string          `json:"status" enum:"placed,awaiting_payment,confirmed,cancelled"`
@@ -56,13 +56,13 @@ type lineJSON struct {
 	UnitPrice int64  `json:"unit_price" doc:"In the minor units of the total's currency"`
 }
 
-// orderOutput is an answer with one order. For a placement it is stored under the idempotency key as it is.
+// orderOutput is a response with one order. A placement's is stored under its idempotency key.
 type orderOutput struct {
 	Location string `header:"Location"`
 	Body     orderJSON
 }
 
-// placeInput is what a customer orders. Its bounds keep an order to one question to inventory and one mail address.
+// placeInput is a placement. Its bounds keep it to one request for quotes and one mail address.
 type placeInput struct {
 	idempotency.Header
 	Body struct {
@@ -77,17 +77,15 @@ type placeInputLine struct {
 	Quantity int    `json:"quantity" minimum:"1" maximum:"10000"`
 }
 
-// address is a mailbox and nothing around it (RFC 5321): no name, brackets, comment or group, as
-// the format of the same name permits, and nothing that cannot be seen. Quoted names and literal
-// hosts are legal, but few servers take them.
+// address is a mailbox and nothing around it (RFC 5321): the format email also permits a name and
+// comments. Quoted names and literal hosts are legal, but few servers accept them.
 type address string
 
 var mailbox = regexp.MustCompile(`^[^\s"(),:;<>@\[\\\]\pC\pZ]+@(` + host + `\.)*` + host + `$`)
 
 const host = `[\pL\pM\pN]([\pL\pM\pN-]{0,61}[\pL\pM\pN])?`
 
-// Resolve is called by huma, also for a body that it could not read. The bounds are in bytes,
-// unlike those of a schema.
+// Resolve checks the address, in bytes, unlike a schema. huma calls it for unreadable bodies too.
 func (a address) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	if a == "" || len(a) <= 254 && strings.IndexByte(string(a), '@') <= 64 && mailbox.MatchString(string(a)) {
 		return nil
@@ -103,9 +101,10 @@ func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput,
 	}
 	out, err := m.place(ctx, idempotency.NewKey(customer, "POST /v1/orders", in.IdempotencyKey, in.Body), p)
 	if err != nil {
-		switch { // the answer does not say why, so the log does
+		switch { // the response does not say why, so the log does
 		case errors.Is(err, inventoryapi.ErrDenied):
-			m.log.ErrorContext(ctx, "order not taken: no order will be until SERVICE_TOKEN is renewed; has it expired?", "error", err)
+			m.log.ErrorContext(ctx, "order not taken: no order will be until SERVICE_TOKEN is renewed; has it expired?",
+				"error", err)
 		case errors.Is(err, errNoQuote):
 			m.log.WarnContext(ctx, "order not taken", "error", err)
 		}
@@ -139,13 +138,13 @@ type listOutput struct {
 }
 
 func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*listOutput, error) {
-	before := uuid.Max // the first page begins after an id that no order has
+	before := uuid.Max // of the first page: an id that no order has
 	if in.Cursor != "" {
 		if err := web.DecodeCursor(in.Cursor, &before); err != nil {
 			return nil, problem(ctx, err)
 		}
 	}
-	// One row more than is shown shows whether there is a next page, without counting.
+	// One row more than is shown proves that there is a next page.
 	rows, err := db.New(m.db).ListOrders(ctx, db.ListOrdersParams{
 		CustomerID: web.PrincipalFrom(ctx).Subject, Before: before, Most: int32(in.Limit) + 1,
 	})
@@ -169,7 +168,7 @@ func (m *Module) output(ctx context.Context, order db.Order) (*orderOutput, erro
 	return &orderOutput{Body: toJSON(order, lines[order.ID])}, nil
 }
 
-// linesOf reads the lines of all these orders at once: a page costs two queries and not one for each order.
+// linesOf reads the lines of all these orders with one query.
 func (m *Module) linesOf(ctx context.Context, orders ...db.Order) (map[uuid.UUID][]db.Line, error) {
 	ids := make([]uuid.UUID, len(orders))
 	for i, o := range orders {
@@ -192,15 +191,17 @@ func toJSON(o db.Order, lines []db.Line) orderJSON {
 		Total: ordersapi.Money{Amount: o.Total, Currency: o.Currency},
 		Lines: make([]lineJSON, len(lines)),
 	}
-	for i, l := range lines { // in the order in which they were placed
+	for i, l := range lines { // by position
 		out.Lines[i] = lineJSON{SKU: l.Sku, Name: l.Name, Quantity: l.Quantity, UnitPrice: l.UnitPrice}
 	}
 	return out
 }
 
-// placedOutput is the answer to a placement, made from what is written.
+// placedOutput makes the response to a placement from what is inserted.
 func placedOutput(o newOrder) *orderOutput {
-	row := db.Order{ID: o.id, Status: string(placed), Total: o.total.Amount, Currency: o.total.Currency, CreatedAt: o.placedAt}
+	row := db.Order{
+		ID: o.id, Status: string(placed), Total: o.total.Amount, Currency: o.total.Currency, CreatedAt: o.placedAt,
+	}
 	lines := make([]db.Line, len(o.priced))
 	for i, l := range o.priced {
 		lines[i] = db.Line{Sku: l.sku, Name: l.name, Quantity: l.quantity, UnitPrice: l.unitPrice}
@@ -208,16 +209,18 @@ func placedOutput(o newOrder) *orderOutput {
 	return &orderOutput{Location: "/v1/orders/" + o.id.String(), Body: toJSON(row, lines)}
 }
 
-// retryAfter is how many seconds a customer should wait for inventory to come back.
+// retryAfter is how many seconds a client should wait for inventory to come back.
 const retryAfter = "2"
 
-// problem maps the module's errors to answers. The platform maps its own, and logs the rest.
+// problem maps the module's errors to responses. The platform maps its own, and logs the rest.
 func problem(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errNotFound):
-		return web.Problem(ctx, http.StatusNotFound, "order-not-found", "You have no order with this id. List yours with GET /v1/orders.")
+		return web.Problem(ctx, http.StatusNotFound, "order-not-found",
+			"You have no order with this id. List yours with GET /v1/orders.")
 	case errors.Is(err, errConfirmed):
-		return web.Problem(ctx, http.StatusConflict, "order-confirmed", "The order is confirmed and can no longer be cancelled.")
+		return web.Problem(ctx, http.StatusConflict, "order-confirmed",
+			"The order is confirmed and can no longer be cancelled.")
 	case errors.Is(err, errUnknownSKU):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "unknown-sku",
 			"A line names a product that does not exist. See GET /v1/inventory/products.")
@@ -225,7 +228,8 @@ func problem(ctx context.Context, err error) error {
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "mixed-currencies",
 			"The products are priced in different currencies. Place one order for each currency.")
 	case errors.Is(err, errTotalTooLarge):
-		return web.Problem(ctx, http.StatusUnprocessableEntity, "total-too-large", "The total is too large. Split the order.")
+		return web.Problem(ctx, http.StatusUnprocessableEntity, "total-too-large",
+			"The total is too large. Split the order.")
 	case errors.Is(err, errNoQuote):
 		return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusServiceUnavailable, "inventory-unavailable",
 			"The products cannot be priced at the moment. Send the request again, with the same Idempotency-Key."),

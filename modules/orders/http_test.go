@@ -228,8 +228,8 @@ func TestPlacementsThatCannotBePriced(t *testing.T) {
 	}
 }
 
-// Inventory in another process can be gone while orders is well. Nothing is taken and nothing is remembered, so the same request,
-// with the same key, does once inventory is back.
+// Inventory in another process can be gone while orders is well. Nothing is taken and nothing is
+// remembered, so the same request, with the same key, does once inventory is back.
 func TestInventoryIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -1,8 +1,7 @@
-// Package orders takes customers' orders and sees each through to its end.
+// Package orders takes customers' orders and drives the saga of each.
 //
-// It owns the schema orders and nothing outside it. It drives the saga: every order that it has
-// taken becomes confirmed or cancelled, once, whatever other modules publish or fail to publish,
-// and each of its steps is published if and only if it is committed.
+// It owns the schema orders and nothing outside it. Every order becomes confirmed or cancelled,
+// once, whatever other modules do, and each step is published if and only if it commits.
 package orders
 
 import (
@@ -18,17 +17,17 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// Config is what a deployment may set.
+// Config holds the module's settings.
 type Config struct {
 	// How long an order waits for stock, and again for payment, before it is cancelled as expired.
 	Deadline time.Duration `env:"ORDERS_DEADLINE" envDefault:"1m"`
-	// How often overdue orders are looked for.
+	// How often overdue orders are polled for.
 	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
 	// How long the answer to a placement is kept for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
 }
 
-// Validate refuses what would expire every order at once, or keep a worker busy for nothing.
+// Validate refuses settings that would expire every order at once, or poll without a pause.
 func (c Config) Validate() error {
 	switch {
 	case c.Deadline <= 0:
@@ -41,8 +40,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Stock is inventory, as far as orders needs it: the module itself in the same process, or its client over HTTP. A sku that
-// it does not know has no quote in the answer.
+// Stock is what orders needs of inventory: the module in the same process, or its client over HTTP.
+// Quote leaves out skus that do not exist.
 type Stock interface {
 	Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error)
 }
@@ -60,8 +59,10 @@ type Module struct {
 	pruner  *worker.Worker
 }
 
-// New makes the module and starts nothing.
-func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock Stock) *Module {
+// New returns the module. It starts nothing.
+func New(
+	cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time, stock Stock,
+) *Module {
 	m := &Module{cfg: cfg, db: db, outbox: outbox, log: log, now: now, stock: stock}
 	m.placing = postgres.NewGroup(db, m.placeTx)
 	m.expirer = worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log)
@@ -69,7 +70,7 @@ func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, n
 	return m
 }
 
-// Workers are the loops to run.
+// Workers returns the background loops to run.
 func (m *Module) Workers() []func(context.Context) error {
 	return []func(context.Context) error{m.expirer.Run, m.pruner.Run}
 }

@@ -14,7 +14,8 @@ import (
 //	               ▼                         ▼
 //	           cancelled ◀───────────────────┘
 //
-// Confirmed and cancelled are final, so whichever of two racing moves commits first wins and the other finds nothing to move.
+// Confirmed and cancelled are final. Of two racing moves the first to commit wins, and the other
+// finds no order to move.
 type status string
 
 const (
@@ -24,7 +25,8 @@ const (
 	cancelled       status = "cancelled"
 )
 
-// move is one arrow of the saga, with the reason that a cancellation gives to the customer and to the other modules. A fact that arrives when the order is elsewhere is late or a duplicate, and moves nothing.
+// move is one arrow of the saga, with the reason that a cancellation gives to customers and
+// modules. An event that arrives in any other state is late or a duplicate, and moves nothing.
 type move struct {
 	from   []status
 	to     status
@@ -40,10 +42,10 @@ var (
 	cancel  = move{from: []status{placed, awaitingPayment}, to: cancelled, reason: "customer"}
 )
 
-// final says that no move starts here, so the saga has no deadline any more.
+// final reports whether no move starts here: such an order has no deadline.
 func (s status) final() bool { return s == confirmed || s == cancelled }
 
-// What a customer can do something about; http.go says what.
+// Errors that http.go maps to problem responses.
 var (
 	errUnknownSKU      = errors.New("a product does not exist")
 	errMixedCurrencies = errors.New("the products have different currencies")
@@ -54,7 +56,7 @@ var (
 	errConfirmed       = errors.New("the order is confirmed")
 )
 
-// pricedLine is a line with the name and the price that inventory quoted. Prices are in the currency's minor units.
+// pricedLine is a line with the name and the price, in minor units, that inventory quoted.
 type pricedLine struct {
 	sku       string
 	name      string
@@ -63,8 +65,8 @@ type pricedLine struct {
 	currency  string
 }
 
-// total adds up what the lines cost, in the one currency that they share. A total of zero is refused: no provider captures
-// nothing, so such an order could never be confirmed.
+// total adds up the lines in the one currency that they share. It refuses a total of zero, which no
+// provider captures: such an order could never be confirmed.
 func total(lines []pricedLine) (amount int64, currency string, err error) {
 	for _, l := range lines {
 		if currency != "" && l.currency != currency {

@@ -14,7 +14,7 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// placement is what a customer asks for.
+// placement is a customer's request for an order.
 type placement struct {
 	customerID   string
 	email        string
@@ -22,9 +22,8 @@ type placement struct {
 	lines        []ordersapi.Line
 }
 
-// place stores a new order at the prices that inventory quotes now, once per idempotency key. The
-// answer to a key that was used stays what it was, whatever the products cost by now, and even
-// while they cannot be priced.
+// place prices an order by inventory's quote, and stores and publishes it in placeTx, once per
+// idempotency key. A key that was used gets its stored answer, even if it cannot be priced now.
 func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
 	lines, price, err := m.price(ctx, p.lines)
 	if err != nil {
@@ -34,15 +33,15 @@ func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*
 		}
 		return nil, err
 	}
-	now := m.now().Truncate(time.Microsecond) // as PostgreSQL keeps it, so that the answer is what will be read
+	now := m.now().Truncate(time.Microsecond) // PostgreSQL's precision: the answer equals what a later GET reads
 	return m.placing.Do(ctx, newOrder{
 		placement: p, key: key, cause: events.CauseOf(ctx), id: uuid.Must(uuid.NewV7()), priced: lines,
 		total: price, placedAt: now, deadline: now.Add(m.cfg.Deadline),
 	})
 }
 
-// newOrder is a placement with all that is stored of it. It is made before the transaction, which
-// holds a connection for nothing but writing.
+// newOrder is a placement with everything that is stored of it. It is made before the transaction,
+// which holds a connection for writing only.
 type newOrder struct {
 	placement
 	key                idempotency.Key
@@ -53,11 +52,14 @@ type newOrder struct {
 	placedAt, deadline time.Time
 }
 
-// placeTx stores and publishes the orders of a group (postgres.Group), but for those whose key is
-// in use. However many they are, it takes two round trips:
+// placeTx stores and publishes those orders of a group (postgres.Group) whose keys are new, in one
+// transaction of two round trips:
 //
-//	lock and read the keys
-//	INSERT orders, lines, the answers, the events; COMMIT
+//	BEGIN; lock the keys, read their answers
+//	INSERT orders, lines, idempotency_keys, outbox, outbox_pending; COMMIT
+//
+// After a kill -9 before the COMMIT nothing is stored, and a retry with the key places the order;
+// after it, a retry gets the stored answer, and a relay publishes the event (Outbox.PublishTx).
 func (m *Module) placeTx(ctx context.Context, tx pgx.Tx, group []newOrder) ([]postgres.Result[*orderOutput], error) {
 	keys := make([]idempotency.Key, len(group))
 	for i, o := range group {
@@ -69,7 +71,8 @@ func (m *Module) placeTx(ctx context.Context, tx pgx.Tx, group []newOrder) ([]po
 			o := group[i]
 			orders[n], answers[n] = o, placedOutput(o)
 			err := m.outbox.PublishTx(events.WithCause(ctx, o.cause), tx, ordersapi.Placed{
-				OrderID: o.id.String(), CustomerID: o.customerID, Email: o.email, Lines: o.lines, Total: o.total, Version: 1,
+				OrderID: o.id.String(), CustomerID: o.customerID, Email: o.email, Lines: o.lines, Total: o.total,
+				Version: 1,
 			})
 			if err != nil {
 				return nil, err
@@ -80,8 +83,8 @@ func (m *Module) placeTx(ctx context.Context, tx pgx.Tx, group []newOrder) ([]po
 	})
 }
 
-// insertTx queues two statements, however many the orders and their lines are. The lines keep the
-// quoted prices: what a product costs later is none of the order's business.
+// insertTx queues the INSERTs of all orders and of all their lines, which keep the quoted prices:
+// two statements, sent with the COMMIT.
 func insertTx(tx pgx.Tx, orders []newOrder) {
 	var rows db.InsertOrdersParams
 	var lines db.InsertLinesParams

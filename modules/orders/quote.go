@@ -9,11 +9,10 @@ import (
 	"example.com/shop/modules/orders/ordersapi"
 )
 
-// price asks inventory for the name and the price of every product, and returns their total too. It
-// is the one call to another module that a customer waits for; after errNoQuote the same request
-// will do once inventory is back.
+// price returns the lines with the names and prices that inventory quotes, and their total: the one
+// synchronous call to another module. After errNoQuote the same request may be retried.
 func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLine, ordersapi.Money, error) {
-	// A sku that is in two lines is asked for twice, which inventory answers once.
+	// A sku in two lines is sent twice, and quoted once.
 	skus := make([]string, len(lines))
 	for i, l := range lines {
 		skus[i] = l.SKU
@@ -21,7 +20,7 @@ func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLin
 	quotes, err := m.stock.Quote(ctx, skus)
 	switch {
 	case err == nil:
-	case ctx.Err() != nil: // the caller has left or has waited too long, which is not inventory's fault
+	case ctx.Err() != nil: // the client is gone or its time is up, which is not inventory's fault
 		return nil, ordersapi.Money{}, fmt.Errorf("quote: %w", ctx.Err())
 	default:
 		return nil, ordersapi.Money{}, fmt.Errorf("%w: %w", errNoQuote, err)

@@ -14,8 +14,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// moveTx moves the orders and publishes the fact of each, with its own cause. An order that is not
-// there, or not where the move starts, stays as it is: what asks for the move came late or twice.
+// moveTx moves the orders with one UPDATE, and publishes the event of each, with its own cause. An
+// order that is in no state where the move starts stays as it is: the event is late or a duplicate.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, mv move, causes map[uuid.UUID]events.Cause) error {
 	params := db.MoveOrdersParams{
 		Ids: slices.Collect(maps.Keys(causes)), ToStatus: string(mv.to), Reason: mv.reason, Now: m.now(),
@@ -23,7 +23,7 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, mv move, causes map[uuid
 	for _, s := range mv.from {
 		params.FromStatuses = append(params.FromStatuses, string(s))
 	}
-	if !mv.to.final() { // the next wait has a deadline of its own, counted from now
+	if !mv.to.final() { // the next state has a deadline of its own, counted from now
 		deadline := params.Now.Add(m.cfg.Deadline)
 		params.Deadline = &deadline
 	}
@@ -39,7 +39,7 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, mv move, causes map[uuid
 	return nil
 }
 
-// factOf is the event that is published of an order that has just moved.
+// factOf returns the event to publish for an order that has just moved.
 func factOf(o db.Order) events.Event {
 	id, amount := o.ID.String(), ordersapi.Money{Amount: o.Total, Currency: o.Currency}
 	switch status(o.Status) {

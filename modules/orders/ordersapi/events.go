@@ -1,7 +1,8 @@
-// Package ordersapi is what orders promises to other modules: the facts it publishes.
+// Package ordersapi is the contract of orders: the events that it publishes.
 //
-// It imports nothing but the standard library, so that a listener links the promise and never the implementation.
-// A field may be added; a breaking change is a new topic (.v2), published beside the old one until nobody listens to it.
+// It imports only the standard library, so that a subscriber links the contract and never the
+// implementation. A field may be added; a breaking change is a new topic (.v2), published beside
+// the old one until that has no subscribers.
 package ordersapi
 
 // Money is an amount in the currency's minor units (cents for EUR) and its ISO 4217 code.
@@ -60,8 +61,8 @@ func (Confirmed) Topic() string { return "orders.confirmed.v1" }
 // Aggregate names the order and its version when the fact became true.
 func (e Confirmed) Aggregate() (id string, version int64) { return e.OrderID, e.Version }
 
-// Cancelled is true once the order will never be confirmed. It is final: whoever holds stock or money for it gives it back.
-// Reason is out_of_stock, declined, expired or customer; tolerate others.
+// Cancelled is true once the order will never be confirmed. It is final: stock and money held for
+// it are given back. Reason is out_of_stock, declined, expired or customer; tolerate others.
 type Cancelled struct {
 	OrderID string `json:"order_id"`
 	Reason  string `json:"reason"`

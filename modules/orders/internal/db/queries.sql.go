@@ -23,7 +23,7 @@ type GetOrderParams struct {
 	CustomerID string
 }
 
-// Another customer's order is not found.
+// Does not find another customer's order.
 func (q *Queries) GetOrder(ctx context.Context, arg GetOrderParams) (Order, error) {
 	row := q.db.QueryRow(ctx, getOrder, arg.ID, arg.CustomerID)
 	var i Order
@@ -59,7 +59,7 @@ type InsertLinesParams struct {
 	UnitPrices []int64
 }
 
-// The lines of all these orders.
+// Inserts the lines of all these orders.
 func (q *Queries) InsertLines(ctx context.Context, arg InsertLinesParams) error {
 	_, err := q.db.Exec(ctx, insertLines,
 		arg.OrderIds,
@@ -90,7 +90,7 @@ type InsertOrdersParams struct {
 	Times         []time.Time
 }
 
-// The lists are unrolled side by side. The ids are new, so nothing can wait for these rows.
+// Inserts one row per place of the lists. The ids are new, so no other transaction waits for them.
 func (q *Queries) InsertOrders(ctx context.Context, arg InsertOrdersParams) error {
 	_, err := q.db.Exec(ctx, insertOrders,
 		arg.Ids,
@@ -112,7 +112,7 @@ WHERE order_id = ANY ($1::uuid[])
 ORDER BY order_id, position
 `
 
-// One statement for a whole page of orders.
+// Reads the lines of a whole page of orders.
 func (q *Queries) ListLines(ctx context.Context, orderIds []uuid.UUID) ([]Line, error) {
 	rows, err := q.db.Query(ctx, listLines, orderIds)
 	if err != nil {
@@ -154,8 +154,7 @@ type ListOrdersParams struct {
 	Most       int32
 }
 
-// Ids are UUIDv7, so their order is that of placing: newest first, and a page begins after the last
-// one of the page before.
+// Ids are UUIDv7, so this is newest first. A page begins after the last order of the page before.
 func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order, error) {
 	rows, err := q.db.Query(ctx, listOrders, arg.CustomerID, arg.Before, arg.Most)
 	if err != nil {
@@ -203,7 +202,7 @@ type LockOverdueOrdersParams struct {
 	Most int32
 }
 
-// Skips rows that another transaction is moving: they are final then, or are found the next time.
+// Skips rows that another transaction is moving. The next poll finds those still overdue.
 func (q *Queries) LockOverdueOrders(ctx context.Context, arg LockOverdueOrdersParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, lockOverdueOrders, arg.Now, arg.Most)
 	if err != nil {
@@ -241,9 +240,8 @@ type MoveOrdersParams struct {
 	FromStatuses []string
 }
 
-// Moves orders only from where the saga allows it: the row lock makes two movers take turns, and
-// the second does not find the row. The token goes with the deadline: no event of a final order has
-// it.
+// Moves only orders in a state where the move starts: the row lock serialises two moves, and the
+// second does not find the row. A final order has neither deadline nor token.
 func (q *Queries) MoveOrders(ctx context.Context, arg MoveOrdersParams) ([]Order, error) {
 	rows, err := q.db.Query(ctx, moveOrders,
 		arg.ToStatus,
