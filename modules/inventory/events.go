@@ -14,7 +14,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// Handlers are inventory's part in the saga of an order.
+// Handlers returns inventory's event handlers. What one writes, what it publishes and the inbox row
+// commit together, in the consumer's transaction.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onOrderPlaced),
@@ -23,12 +24,12 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// onOrderPlaced answers every order once: with Reserved if all of it can be sent, else with
-// Rejected. An order that is known already, be it as a tombstone, gets no second answer. Each order
-// is judged by what the orders before it in the batch have left on hand.
+// onOrderPlaced reserves all lines of an order and publishes Reserved, or publishes Rejected, once
+// per order: one that has a reservation or a tombstone is skipped. Orders of a batch are judged one
+// after the other, by what those before them leave on hand. Any batch takes two round trips:
 //
-// Every order of the shop comes through here, so a batch of any size waits for one answer: which
-// orders are new, and what is on hand.
+//	BEGIN; INSERT inbox, reservations; lock stock, read what is on hand
+//	INSERT reservation_lines; UPDATE stock, reservations; INSERT outbox, outbox_pending; COMMIT
 func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Placed]) error {
 	ids, wanted := make([]uuid.UUID, len(batch)), make([][]line, len(batch))
 	open := db.OpenReservationsParams{Now: m.now()}
@@ -84,8 +85,8 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, batch []events.De
 	return nil
 }
 
-// onOrderConfirmed ships the reserved pieces, and publishes nothing: no module handles it. An order
-// without a reservation has nothing to ship; orders confirms none before it has handled Reserved.
+// onOrderConfirmed ships the reserved pieces, and publishes nothing. A confirmed order has a
+// reservation: orders confirms none before it has handled Reserved.
 func (m *Module) onOrderConfirmed(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Confirmed]) error {
 	ids := make([]uuid.UUID, len(batch))
 	for i, d := range batch {
@@ -98,9 +99,9 @@ func (m *Module) onOrderConfirmed(_ context.Context, tx pgx.Tx, batch []events.D
 	return nil
 }
 
-// onOrderCancelled gives reserved pieces back, or leaves a tombstone if the placed has yet to come.
-// The tombstone is tried first: its insert waits for a reservation in the making, which Release then sees.
-// The other way round, a reservation made between the two statements would keep its stock for ever.
+// onOrderCancelled releases reserved pieces, or inserts a tombstone if orders.placed.v1 has yet to
+// come. The tombstone is tried first: its INSERT waits for a concurrent reservation, which Release
+// then sees. In the other order, a reservation made between the two would keep its stock for ever.
 func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Cancelled) error {
 	orderID, err := uuid.Parse(e.OrderID)
 	if err != nil {
@@ -116,8 +117,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	return nil
 }
 
-// read returns the order's id and its merged lines, and refuses an order that no rule could answer:
-// its event becomes a dead letter, and the saga's deadline cancels the order.
+// read returns the order's id and its merged lines. After its error the event is a dead letter.
 func read(e ordersapi.Placed) (uuid.UUID, []line, error) {
 	orderID, err := uuid.Parse(e.OrderID)
 	if err != nil {

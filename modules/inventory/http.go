@@ -15,7 +15,7 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Routes registers what customers see, what staff may do and what services may ask.
+// Routes registers the operations of customers, staff and services.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-products", Method: http.MethodGet, Path: "/v1/inventory/products",
@@ -35,7 +35,7 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleQuote)
 }
 
-// productJSON shows all the counts, so that anybody can check: on_hand + reserved + shipped = initial + restocked.
+// productJSON is a product with all its counts: on_hand + reserved + shipped = initial + restocked.
 type productJSON struct {
 	SKU       string             `json:"sku"`
 	Name      string             `json:"name"`
@@ -61,11 +61,11 @@ func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*lis
 	if err := web.DecodeCursor(in.Cursor, &from); err != nil {
 		return nil, problem(ctx, err)
 	}
-	// Anybody can write a cursor; PostgreSQL gets none that holds what it refuses.
+	// A client can forge a cursor, with text that PostgreSQL refuses.
 	if from.SKU != "" && !validSKU(from.SKU) {
 		return nil, problem(ctx, web.ErrCursor)
 	}
-	// One row more than is shown tells whether there is a next page, without counting.
+	// One row more than is shown proves that there is a next page.
 	rows, err := db.New(m.db).ListProducts(ctx, db.ListProductsParams{After: from.SKU, PageSize: int64(in.Limit + 1)})
 	if err != nil {
 		return nil, problem(ctx, fmt.Errorf("list products: %w", err))
@@ -104,7 +104,7 @@ type restockInput struct {
 	}
 }
 
-// restockOutput is also what is stored under the key: status and body, repeated word for word.
+// restockOutput is the response, which is stored under the key as it is.
 type restockOutput struct {
 	Status int
 	Body   productJSON
@@ -114,7 +114,7 @@ func (m *Module) handleRestock(ctx context.Context, in *restockInput) (*restockO
 	if !validSKU(in.SKU) {
 		return nil, problem(ctx, errUnknownSKU)
 	}
-	// The sku is part of the route, so one key for two products is two requests and not a reused key.
+	// The sku is part of the key's scope, so the same key may be used for another product.
 	route := "POST /v1/inventory/products/" + in.SKU + "/restock"
 	key := idempotency.NewKey(web.PrincipalFrom(ctx).Subject, route, in.IdempotencyKey, in.Body)
 	answer, err := m.restock(ctx, key, in.SKU, in.Body.Quantity)
@@ -146,7 +146,7 @@ func (m *Module) handleQuote(ctx context.Context, in *quoteInput) (*quoteOutput,
 	return out, nil
 }
 
-// toJSON maps a product's row; the other queries' rows have the same columns and convert to this one.
+// toJSON maps a product's row. The rows of the other queries convert to this one.
 func toJSON(row db.ListProductsRow) productJSON {
 	return productJSON{
 		SKU: row.Sku, Name: row.Name, Price: inventoryapi.Money{Amount: row.Price, Currency: row.Currency},
@@ -154,11 +154,12 @@ func toJSON(row db.ListProductsRow) productJSON {
 	}
 }
 
-// problem tells the caller what to do about an error. The platform knows its own, and logs what nobody knows.
+// problem maps the module's errors to responses. The platform maps its own, and logs the rest.
 func problem(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errUnknownSKU):
-		return web.Problem(ctx, http.StatusNotFound, "product-not-found", "There is no product with this sku. See GET /v1/inventory/products.")
+		return web.Problem(ctx, http.StatusNotFound, "product-not-found",
+			"There is no product with this sku. See GET /v1/inventory/products.")
 	default:
 		return err
 	}

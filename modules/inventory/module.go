@@ -1,7 +1,7 @@
-// Package inventory knows what there is to sell and what is promised to whom.
+// Package inventory keeps the products, their stock, and what is reserved for orders.
 //
-// It owns the schema inventory and nothing outside it. An order's pieces are reserved all together or not at all, and no
-// piece is ever lost: on hand, reserved and shipped add up to what came in, in every committed state.
+// It owns the schema inventory and nothing outside it. An order's pieces are reserved all together
+// or not at all, and in every committed state on hand, reserved and shipped add up to what came in.
 package inventory
 
 import (
@@ -16,13 +16,13 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// Config is what a deployment may set.
+// Config holds the module's settings.
 type Config struct {
-	// How long the answer to a restock is kept, and repeated for the same Idempotency-Key.
+	// How long the answer to a restock is kept for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"INVENTORY_KEY_RETENTION" envDefault:"24h"`
 }
 
-// Validate refuses what would forget answers before they were given.
+// Validate refuses a retention that deletes answers at once.
 func (c Config) Validate() error {
 	if c.KeyRetention <= 0 {
 		return errors.New("INVENTORY_KEY_RETENTION must be above 0")
@@ -39,14 +39,14 @@ type Module struct {
 	pruner *worker.Worker
 }
 
-// New makes the module and starts nothing.
+// New returns the module. It starts nothing.
 func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
 	m := &Module{cfg: cfg, db: db, outbox: outbox, now: now}
 	m.pruner = idempotency.NewPruner(db, cfg.KeyRetention, log)
 	return m
 }
 
-// Workers are the loops to run. None of them expires reservations: the saga's cancellation releases what is reserved.
+// Workers returns the background loops to run. None expires reservations: the saga's deadline does.
 func (m *Module) Workers() []func(context.Context) error {
 	return []func(context.Context) error{m.pruner.Run}
 }

@@ -1,5 +1,4 @@
--- Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of
--- the page before.
+-- Takes no lock. In sku order, because the cursor is the last sku of the page before.
 -- name: ListProducts :many
 WITH page AS (
     SELECT products.sku, products.name, products.price, products.currency
@@ -21,19 +20,18 @@ FROM products AS p
 JOIN stock AS s ON s.sku = p.sku
 WHERE p.sku = @sku;
 
--- Takes no lock: a quote reserves nothing. In sku order, so that equal questions have equal
--- answers.
+-- Takes no lock: a quote reserves nothing. In sku order, so that equal requests have equal results.
 -- name: QuoteProducts :many
 SELECT sku, name, price, currency
 FROM products
 WHERE sku = ANY (@skus::text[])
 ORDER BY sku;
 
--- Makes the rows of orders first and locks those of stock after them, each in the order of its key,
--- as every statement here does, so that no two deadlock: the ARRAY of skus is complete, and every
--- order is made, before the first row of stock is locked. Answers with the orders that are new and
--- with what is on hand of their skus; an order that is known already locks no stock. EXCEPT finds
--- those in one pass, where a join of the two lists may compare each with each.
+-- Inserts the reservations first and locks the rows of stock after them, each in the order of its
+-- key, as every statement here does, so that no two deadlock: the ARRAY of skus is complete, and
+-- every reservation is inserted, before the first row of stock is locked. Returns the orders that
+-- are new, and what is on hand of their skus; a known order locks no stock. EXCEPT finds the known
+-- ones in one pass, where a join of the two lists may compare each with each.
 -- name: OpenReservations :one
 WITH wanted AS (
     SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@skus::text[]) AS sku
@@ -59,7 +57,7 @@ SELECT ARRAY (SELECT made.order_id FROM made)::uuid[] AS new_order_ids,
     ARRAY (SELECT locked.sku FROM locked)::text[] AS skus,
     ARRAY (SELECT locked.on_hand FROM locked)::bigint[] AS on_hand;
 
--- Moves the pieces of all lines, whose rows of stock OpenReservations has locked.
+-- Moves the pieces of all lines. OpenReservations has locked their rows of stock.
 -- name: Reserve :exec
 WITH lines AS (
     INSERT INTO reservation_lines (order_id, sku, quantity)
@@ -75,14 +73,13 @@ SET on_hand = stock.on_hand - pieces.quantity, reserved = stock.reserved + piece
 FROM pieces
 WHERE stock.sku = ANY (@skus::text[]) AND stock.sku = pieces.sku;
 
--- Moves no stock. The same transaction made the rows, so no other can have moved them.
+-- Moves no stock. The same transaction inserted the rows, so no other can have moved them.
 -- name: Reject :exec
 UPDATE reservations
 SET status = 'rejected'
 WHERE order_id = ANY (@order_ids::uuid[]);
 
--- The reservation's row decides, so that pieces ship once. Locks rows in the order of
--- OpenReservations.
+-- Ships reserved orders only, so each once. Locks rows in the order of OpenReservations.
 -- name: Ship :exec
 WITH due AS (
     SELECT order_id
@@ -112,15 +109,13 @@ SET reserved = stock.reserved - pieces.quantity, shipped = stock.shipped + piece
 FROM pieces
 WHERE stock.sku = ANY (ARRAY (SELECT locked.sku FROM locked)) AND stock.sku = pieces.sku;
 
--- Waits for a reservation that is being made for the same order, so that Release after it sees that
--- one.
+-- Waits for a concurrent reservation of the same order, which Release after it then sees.
 -- name: Entomb :execrows
 INSERT INTO reservations (order_id, status, created_at, updated_at)
 VALUES (@order_id, 'cancelled', @now, @now)
 ON CONFLICT (order_id) DO NOTHING;
 
--- The reservation's row decides, so that pieces come back once. Locks rows in the order of
--- OpenReservations.
+-- Releases a reserved order only, so once. Locks rows in the order of OpenReservations.
 -- name: Release :exec
 WITH moved AS (
     UPDATE reservations
@@ -143,8 +138,7 @@ SET reserved = stock.reserved - pieces.quantity, on_hand = stock.on_hand + piece
 FROM pieces
 WHERE stock.sku = ANY (ARRAY (SELECT locked.sku FROM locked)) AND stock.sku = pieces.sku;
 
--- Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with
--- one.
+-- Locks one row of stock, so it may wait for a batch of orders but never deadlocks with one.
 -- name: Restock :one
 UPDATE stock
 SET restocked = stock.restocked + @quantity, on_hand = stock.on_hand + @quantity

@@ -9,8 +9,8 @@ import (
 	"example.com/shop/modules/inventory/inventoryapi"
 )
 
-// Quote answers with the name and the price of each sku that exists, in sku order, and reserves nothing.
-// It is what orders calls when both modules run in one process; the route of the same name is for every other topology.
+// Quote returns the name and the price of each sku that exists, in sku order. It reserves nothing.
+// orders calls it when both run in one process; the route /v1/inventory/quotes is for any other.
 func (m *Module) Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error) {
 	askable := slices.DeleteFunc(slices.Clone(skus), func(sku string) bool { return !validSKU(sku) })
 	rows, err := db.New(m.db).QuoteProducts(ctx, askable)
@@ -19,7 +19,8 @@ func (m *Module) Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote
 	}
 	quotes := make([]inventoryapi.Quote, len(rows))
 	for i, row := range rows {
-		quotes[i] = inventoryapi.Quote{SKU: row.Sku, Name: row.Name, Price: inventoryapi.Money{Amount: row.Price, Currency: row.Currency}}
+		price := inventoryapi.Money{Amount: row.Price, Currency: row.Currency}
+		quotes[i] = inventoryapi.Quote{SKU: row.Sku, Name: row.Name, Price: price}
 	}
 	return quotes, nil
 }

@@ -201,7 +201,8 @@ func TestKnownOrderLocksNoStock(t *testing.T) {
 	}
 }
 
-// A cancellation and its placed at the same moment, again and again: the stock must come back every time.
+// A cancellation and its placed at the same moment, again and again: the stock must come back every
+// time.
 func TestCancelledOrderHoldsNothing(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -11,8 +11,8 @@ import (
 	"example.com/shop/platform/idempotency"
 )
 
-// restock adds pieces to what is on hand, once per key. The answer is stored with the pieces, so a caller who lost it
-// may ask again. An unknown sku stores nothing: the same key works once the product exists.
+// restock adds pieces to what is on hand, once per idempotency key; the answer is stored in the
+// same transaction. An unknown sku stores nothing: the same key works once the product exists.
 func (m *Module) restock(ctx context.Context, key idempotency.Key, sku string, quantity int64) (restockOutput, error) {
 	var answer restockOutput
 	err := m.db.InTx(ctx, func(tx pgx.Tx) error {

@@ -8,21 +8,20 @@ import (
 	"strings"
 )
 
-// The life of a reservation. Its row is locked by each arrow and every arrow leaves a state that it cannot leave twice,
-// so an event that comes again, or late, moves no stock.
+// The states of a reservation. Each arrow locks its row and leaves a state for good, so that a
+// duplicate or late event moves no stock.
 //
 //	        placed, all on hand           confirmed
 //	(none) ─────────────────────▶ reserved ────────▶ shipped
 //	  │ │ placed, too little          │ cancelled
 //	  │ └──────────────▶ rejected     └────────────▶ released
 //	  │ cancelled
-//	  └──────────────▶ cancelled   (a tombstone: the placed that comes later reserves nothing)
+//	  └──────────────▶ cancelled   (a tombstone: a later placed event reserves nothing)
 
-// answerVersion is the version of the reservation in the one event about it. Its later states are
-// not published, so no row counts on.
+// answerVersion is the version of every reservation that is published: its later states are not.
 const answerVersion = 1
 
-// reasonOutOfStock is what a rejection says, whether the sku is short or unknown: neither can be sent.
+// reasonOutOfStock is the reason of every rejection, whether the sku is short or unknown.
 const reasonOutOfStock = "out_of_stock"
 
 var (
@@ -32,18 +31,17 @@ var (
 	skuPattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 )
 
-// validSKU tells whether a product could have the sku. Asking the database for others is worse than useless: it refuses
-// a NUL or broken UTF-8 in a text with an error.
+// validSKU reports whether a product could have the sku. PostgreSQL would refuse some others with
+// an error: a text with a NUL or invalid UTF-8.
 func validSKU(sku string) bool { return skuPattern.MatchString(sku) }
 
-// line is so many pieces of one product.
 type line struct {
 	sku      string
 	quantity int64
 }
 
-// merge adds up the lines of the same sku and sorts by sku: stock is judged per product, not per line.
-// A sum too large to count stays at the largest number, which no stock covers.
+// merge adds up the lines of each sku and sorts by sku: stock is judged per product, not per line.
+// A sum that would overflow stays at the largest number, which no stock covers.
 func merge(lines []line) ([]line, error) {
 	if len(lines) == 0 {
 		return nil, errEmptyOrder
@@ -64,9 +62,8 @@ func merge(lines []line) ([]line, error) {
 	return merged, nil
 }
 
-// take takes every merged line from what is on hand, or nothing when one is short: an order is
-// never sent in parts. A sku that is not in the map is an unknown product, of which nothing is on
-// hand.
+// take subtracts every merged line from what is on hand, or nothing if one is short: an order is
+// never sent in parts. Of an unknown product, which is not in the map, nothing is on hand.
 func take(wanted []line, onHand map[string]int64) bool {
 	for _, l := range wanted {
 		if onHand[l.sku] < l.quantity {

@@ -11,32 +11,32 @@ import (
 	"strings"
 )
 
-// maxAnswer bounds what is read of an answer; a hundred quotes take a tenth of it.
+// maxAnswer bounds what is read of a response; a hundred quotes take a tenth of it.
 const maxAnswer = 1 << 20
 
-// Client asks an inventory in another process for quotes, and answers as the module's own Quote method does in one.
+// Client gets quotes from an inventory in another process.
 type Client struct {
 	url  string
 	http *http.Client
 }
 
-// ErrDenied says that inventory does not take the service's token, or none was sent. Asking again does not help.
+// ErrDenied means that inventory refuses the service's token, or got none. A retry does not help.
 var ErrDenied = errors.New("inventory refuses the service's token")
 
-// NewClient returns a client of the inventory at base, such as http://127.0.0.1:8082. Timeout, retries, circuit breaker and
-// the service's token are the transport's business; asking twice is harmless.
+// NewClient returns a client of the inventory at base, such as http://127.0.0.1:8082. Timeout,
+// retries, circuit breaker and the service's token are the transport's; a retry is harmless.
 func NewClient(base string, transport http.RoundTripper) *Client {
 	return &Client{
 		url: strings.TrimSuffix(base, "/") + "/v1/inventory/quotes",
 		http: &http.Client{
 			Transport: transport,
-			// The transport would show the service's token to whatever address an answer names.
+			// The transport would send the service's token to any address that a redirect names.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// Quote answers with the name and the price of each sku that exists; 1 to 100 skus.
+// Quote returns the name and the price of each of 1 to 100 skus that exists, in sku order.
 func (c *Client) Quote(ctx context.Context, skus []string) ([]Quote, error) {
 	question, err := json.Marshal(map[string][]string{"skus": skus})
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *Client) Quote(ctx context.Context, skus []string) ([]Quote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for quotes: %w", err)
 	}
-	defer func() { _ = response.Body.Close() }() // all that matters was read
+	defer func() { _ = response.Body.Close() }() // the body was read
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -1,7 +1,8 @@
-// Package inventoryapi is what inventory promises to other modules: the facts it publishes and the quote it answers.
+// Package inventoryapi is the contract of inventory: the events that it publishes, and its quotes.
 //
-// It imports nothing but the standard library, so that a listener links the promise and never the implementation.
-// A field may be added; a breaking change is a new topic (.v2), published beside the old one until nobody listens to it.
+// It imports only the standard library, so that a subscriber links the contract and never the
+// implementation. A field may be added; a breaking change is a new topic (.v2), published beside
+// the old one until that has no subscribers.
 package inventoryapi
 
 // Reserved is true once every line of the order is set aside in stock.

@@ -6,8 +6,7 @@ type Money struct {
 	Currency string `json:"currency"`
 }
 
-// Quote is the name and the price of one product at the moment of asking. It reserves nothing.
-// A sku that inventory does not know has no quote in the answer.
+// Quote is the name and the current price of one product. It reserves nothing.
 type Quote struct {
 	SKU   string `json:"sku"`
 	Name  string `json:"name"`

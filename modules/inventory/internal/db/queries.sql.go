@@ -23,8 +23,7 @@ type EntombParams struct {
 	Now     time.Time
 }
 
-// Waits for a reservation that is being made for the same order, so that Release after it sees that
-// one.
+// Waits for a concurrent reservation of the same order, which Release after it then sees.
 func (q *Queries) Entomb(ctx context.Context, arg EntombParams) (int64, error) {
 	result, err := q.db.Exec(ctx, entomb, arg.OrderID, arg.Now)
 	if err != nil {
@@ -102,8 +101,7 @@ type ListProductsRow struct {
 	Shipped   int64
 }
 
-// Takes no lock: a page may be a moment old. In sku order, because the cursor is the last sku of
-// the page before.
+// Takes no lock. In sku order, because the cursor is the last sku of the page before.
 func (q *Queries) ListProducts(ctx context.Context, arg ListProductsParams) ([]ListProductsRow, error) {
 	rows, err := q.db.Query(ctx, listProducts, arg.After, arg.PageSize)
 	if err != nil {
@@ -172,11 +170,11 @@ type OpenReservationsRow struct {
 	OnHand      []int64
 }
 
-// Makes the rows of orders first and locks those of stock after them, each in the order of its key,
-// as every statement here does, so that no two deadlock: the ARRAY of skus is complete, and every
-// order is made, before the first row of stock is locked. Answers with the orders that are new and
-// with what is on hand of their skus; an order that is known already locks no stock. EXCEPT finds
-// those in one pass, where a join of the two lists may compare each with each.
+// Inserts the reservations first and locks the rows of stock after them, each in the order of its
+// key, as every statement here does, so that no two deadlock: the ARRAY of skus is complete, and
+// every reservation is inserted, before the first row of stock is locked. Returns the orders that
+// are new, and what is on hand of their skus; a known order locks no stock. EXCEPT finds the known
+// ones in one pass, where a join of the two lists may compare each with each.
 func (q *Queries) OpenReservations(ctx context.Context, arg OpenReservationsParams) (OpenReservationsRow, error) {
 	row := q.db.QueryRow(ctx, openReservations, arg.OrderIds, arg.Skus, arg.Now)
 	var i OpenReservationsRow
@@ -191,8 +189,7 @@ WHERE sku = ANY ($1::text[])
 ORDER BY sku
 `
 
-// Takes no lock: a quote reserves nothing. In sku order, so that equal questions have equal
-// answers.
+// Takes no lock: a quote reserves nothing. In sku order, so that equal requests have equal results.
 func (q *Queries) QuoteProducts(ctx context.Context, skus []string) ([]Product, error) {
 	rows, err := q.db.Query(ctx, quoteProducts, skus)
 	if err != nil {
@@ -224,7 +221,7 @@ SET status = 'rejected'
 WHERE order_id = ANY ($1::uuid[])
 `
 
-// Moves no stock. The same transaction made the rows, so no other can have moved them.
+// Moves no stock. The same transaction inserted the rows, so no other can have moved them.
 func (q *Queries) Reject(ctx context.Context, orderIds []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, reject, orderIds)
 	return err
@@ -258,8 +255,7 @@ type ReleaseParams struct {
 	OrderID uuid.UUID
 }
 
-// The reservation's row decides, so that pieces come back once. Locks rows in the order of
-// OpenReservations.
+// Releases a reserved order only, so once. Locks rows in the order of OpenReservations.
 func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
 	_, err := q.db.Exec(ctx, release, arg.Now, arg.OrderID)
 	return err
@@ -287,7 +283,7 @@ type ReserveParams struct {
 	Quantities []int64
 }
 
-// Moves the pieces of all lines, whose rows of stock OpenReservations has locked.
+// Moves the pieces of all lines. OpenReservations has locked their rows of stock.
 func (q *Queries) Reserve(ctx context.Context, arg ReserveParams) error {
 	_, err := q.db.Exec(ctx, reserve, arg.Skus, arg.OrderIds, arg.Quantities)
 	return err
@@ -318,8 +314,7 @@ type RestockRow struct {
 	Shipped   int64
 }
 
-// Locks one stock row and no other, so it can wait for a batch of orders but never deadlock with
-// one.
+// Locks one row of stock, so it may wait for a batch of orders but never deadlocks with one.
 func (q *Queries) Restock(ctx context.Context, arg RestockParams) (RestockRow, error) {
 	row := q.db.QueryRow(ctx, restock, arg.Quantity, arg.Sku)
 	var i RestockRow
@@ -372,8 +367,7 @@ type ShipParams struct {
 	Now      time.Time
 }
 
-// The reservation's row decides, so that pieces ship once. Locks rows in the order of
-// OpenReservations.
+// Ships reserved orders only, so each once. Locks rows in the order of OpenReservations.
 func (q *Queries) Ship(ctx context.Context, arg ShipParams) error {
 	_, err := q.db.Exec(ctx, ship, arg.OrderIds, arg.Now)
 	return err
