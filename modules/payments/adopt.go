@@ -12,13 +12,11 @@ import (
 	"example.com/shop/platform/jobs"
 )
 
-// patience is how long an attempt may be overdue before no process of v0.1.0 is thought to be there
-// for it.
+// patience is how long an attempt is overdue before it counts as abandoned by v0.1.0.
 const patience = 10 * time.Second
 
-// adopt makes jobs of the calls that processes of v0.1.0 have left in the table attempts, with the
-// same keys at the provider. It goes, and the table after it, once no release writes there that may
-// still run.
+// adopt makes jobs of the calls that v0.1.0 has left in the table attempts, with the same keys at
+// the provider. Remove it, and then the table, once no release that writes there may still run.
 func (m *Module) adopt(ctx context.Context) (more bool, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
 		attempts, err := db.New(tx).TakeAttempts(ctx, m.now().Add(-patience))
@@ -32,7 +30,9 @@ func (m *Module) adopt(ctx context.Context) (more bool, err error) {
 			}
 			err := queue.EnqueueTx(events.WithCause(ctx, a.Cause), tx, jobs.Job[call]{
 				ID: a.ID, Key: a.OrderID.String(), Tries: int(a.Tries),
-				Args: call{OrderID: a.OrderID, Money: money{a.Amount, a.Currency}, Token: a.Token, Reference: a.Reference},
+				Args: call{
+					OrderID: a.OrderID, Money: money{a.Amount, a.Currency}, Token: a.Token, Reference: a.Reference,
+				},
 			})
 			if err != nil {
 				return err

@@ -11,20 +11,21 @@ import (
 	"example.com/shop/platform/jobs"
 )
 
-// A process that dies between a call and its result leaves a job whose lease runs out. The next
-// claim asks the provider before it calls again, with the same key. An unknown outcome is never
-// given up: the job is tried, ever more slowly, until the provider has spoken.
+// A process that dies between a call and the commit of its result leaves a job whose lease expires.
+// The next claim looks up the key at the provider before it calls again, with the same key. An
+// unknown outcome is retried, after growing pauses, until the provider answers.
 
-// provider takes money from a card and gives it back. Every operation has a key; the same key never takes effect twice.
-// An error of Capture or Refund means that the outcome is unknown.
+// provider captures and refunds money. Each operation has an idempotency key, which takes effect
+// once at most. An error of Capture or Refund means that the outcome is unknown.
 type provider interface {
 	Capture(ctx context.Context, key uuid.UUID, token string, m money) (answer, error)
 	Refund(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error)
-	// Lookup asks what became of a key: errUnheard if the provider has never heard of it, errUnderWay if it is still at work.
+	// Lookup returns the outcome of a key; errUnheard if the provider has no record of it,
+	// errUnderWay if it is still processing it.
 	Lookup(ctx context.Context, key uuid.UUID) (answer, error)
 }
 
-// answer is the provider's last word on a key.
+// answer is the provider's final answer for a key.
 type answer struct {
 	outcome   outcome
 	reference string // the provider's name for it
@@ -32,13 +33,12 @@ type answer struct {
 }
 
 var (
-	errUnheard       = errors.New("the provider has never heard of it")
-	errUnderWay      = errors.New("the provider is still at work on it")
-	errRefundRefused = errors.New("the provider refuses to give the money back")
+	errUnheard       = errors.New("the provider has no record of it")
+	errUnderWay      = errors.New("the provider is still processing it")
+	errRefundRefused = errors.New("the provider refuses the refund")
 )
 
-// call is what the provider is asked for. It leaves the database with its job, and the token with
-// it.
+// call holds the arguments of a call to the provider. They are deleted with their job.
 type call struct {
 	OrderID   uuid.UUID `json:"order_id"`
 	Money     money     `json:"money"`
@@ -51,9 +51,9 @@ func (m *Module) capture(ctx context.Context, job jobs.Job[call]) (learned, erro
 	return ofCapture(a), err
 }
 
-// checkCapture asks what became of earlier tries. A capture whose order was cancelled and that the
-// provider does not know is given up, so that no card is charged only to be refunded. A request
-// that was sent before the cancel may still be on its way, so that happens only after a quiet time.
+// checkCapture looks up the outcome of earlier tries. A capture whose order was cancelled and that
+// the provider has no record of is given up, so that no card is charged only to be refunded. That
+// waits for Config.Quiet: a request that was sent before the cancellation may still arrive.
 func (m *Module) checkCapture(ctx context.Context, job jobs.Job[call]) (l learned, known bool, err error) {
 	a, err := m.provider.Lookup(ctx, job.ID)
 	if !errors.Is(err, errUnheard) {
@@ -92,8 +92,8 @@ func (m *Module) checkRefund(ctx context.Context, job jobs.Job[call]) (l learned
 	return l, true, err
 }
 
-// ofRefund makes an error of a refusal: it is for people to solve, and is tried again, because the
-// money is owed.
+// ofRefund makes an error of a refusal, so that the refund is retried: the money is owed, and
+// people have to solve why the provider refuses.
 func ofRefund(a answer, err error) (learned, error) {
 	if err == nil && a.outcome != approved {
 		err = errRefundRefused

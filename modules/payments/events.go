@@ -18,8 +18,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// Handlers are payments' part in the saga of an order. They enqueue captures and refunds; jobs call
-// the provider.
+// Handlers returns payments' event handlers. What one writes and enqueues and the inbox row commit
+// together, in the consumer's transaction. Jobs call the provider after that.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onPaymentDue),
@@ -27,9 +27,11 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// onPaymentDue writes the payments and enqueues their captures, whose key at the provider is the
-// payment's id. A row that is there already is the same payment, or the tombstone of an order that
-// was cancelled first: either way there is nothing to do.
+// onPaymentDue inserts payments and enqueues their captures, whose key at the provider is the
+// payment's id. It skips an order that has a row: a duplicate, or the tombstone of a cancellation.
+//
+//	BEGIN; INSERT inbox, payments
+//	INSERT jobs; COMMIT
 func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.PaymentDue]) error {
 	due := db.InsertPaymentsParams{Now: m.now()}
 	captures := map[uuid.UUID]jobs.Job[call]{}
@@ -63,9 +65,14 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 	return nil
 }
 
-// onOrderCancelled stops captures that have not begun, and gives back what was taken. The
-// tombstones are tried first: an insert waits for a payment in the making, which the statements
-// after it then see.
+// onOrderCancelled withdraws captures that were never claimed, and enqueues refunds of what was
+// captured. The tombstones are tried first: their INSERT waits for a concurrent payment, which the
+// statements after it then see.
+//
+//	BEGIN; INSERT inbox, payments (tombstones); read the other payments
+//	DELETE jobs
+//	lock payments
+//	UPDATE payments; INSERT jobs; COMMIT
 func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Cancelled]) error {
 	now := m.now()
 	tombstones, byOrder := db.InsertTombstonesParams{Now: now}, map[uuid.UUID]learned{}
@@ -74,7 +81,8 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events
 		if err != nil {
 			return fmt.Errorf("read order id: %w", err)
 		}
-		tombstones.OrderIds, tombstones.Ids = append(tombstones.OrderIds, orderID), append(tombstones.Ids, uuid.Must(uuid.NewV7()))
+		tombstones.OrderIds = append(tombstones.OrderIds, orderID)
+		tombstones.Ids = append(tombstones.Ids, uuid.Must(uuid.NewV7()))
 		byOrder[orderID] = learned{news: cancelLate, cause: d.Cause}
 	}
 	postgres.Queue(tx, db.New(tx).InsertTombstones, tombstones)
@@ -96,7 +104,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events
 	return m.moveTx(ctx, tx, byOrder, &now)
 }
 
-// learned is news of a payment, and what comes with it.
+// learned is news of a payment, with its data.
 type learned struct {
 	news      news
 	reference string       // the provider's name for an approved capture
@@ -104,8 +112,11 @@ type learned struct {
 	cause     events.Cause // of what is published because of it
 }
 
-// settleTx commits what the provider said. A cancel that came during the call is seen here, under
-// the lock, and not before.
+// settleTx commits the outcomes of calls, in the transaction that deletes their jobs. A
+// cancellation that came during the call is seen here, under the lock, and not before.
+//
+//	BEGIN; DELETE jobs; lock payments
+//	UPDATE payments; INSERT outbox, outbox_pending, or jobs (a refund); COMMIT
 func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call, learned]) error {
 	byOrder := map[uuid.UUID]learned{}
 	for _, d := range done {
@@ -115,8 +126,8 @@ func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call,
 	return m.moveTx(ctx, tx, byOrder, nil)
 }
 
-// moveTx takes the arrows that the news of orders open: the state changes, and with each the event
-// or the refund that follows. News that open none, because they come twice or late, change nothing.
+// moveTx moves the payments along the arrows of their news (payment.go), and publishes the event or
+// enqueues the refund that follows. News without an arrow, a duplicate or late, changes nothing.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]learned, cancelledAt *time.Time) error {
 	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(byOrder)))
 	if err != nil {
@@ -143,20 +154,24 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]le
 	return nil
 }
 
-// followTx publishes that the payment has moved, or enqueues its refund. The refund's key at the
-// provider is made of the payment's id, so that a payment has one.
+// followTx publishes the payment's new state, or enqueues its refund, whose key at the provider is
+// derived from the payment's id, so that a payment has one.
 func (m *Module) followTx(ctx context.Context, tx pgx.Tx, p db.LockPaymentsRow, reason string) error {
 	orderID, id, amount := p.OrderID.String(), p.ID.String(), paymentsapi.Money{Amount: p.Amount, Currency: p.Currency}
 	switch status(p.Status) {
 	case captured:
-		return m.outbox.PublishTx(ctx, tx, paymentsapi.Captured{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
+		return m.outbox.PublishTx(ctx, tx,
+			paymentsapi.Captured{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
 	case declined:
-		return m.outbox.PublishTx(ctx, tx, paymentsapi.Declined{OrderID: orderID, PaymentID: id, Reason: reason, Version: p.Version})
+		return m.outbox.PublishTx(ctx, tx,
+			paymentsapi.Declined{OrderID: orderID, PaymentID: id, Reason: reason, Version: p.Version})
 	case refunded:
-		return m.outbox.PublishTx(ctx, tx, paymentsapi.Refunded{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
+		return m.outbox.PublishTx(ctx, tx,
+			paymentsapi.Refunded{OrderID: orderID, PaymentID: id, Amount: amount, Version: p.Version})
 	case refunding:
 		return m.refunds.EnqueueTx(ctx, tx, jobs.Job[call]{
-			ID: uuid.NewSHA1(p.ID, []byte("refund")), Key: orderID, Args: call{OrderID: p.OrderID, Money: money(amount), Reference: p.Reference},
+			ID: uuid.NewSHA1(p.ID, []byte("refund")), Key: orderID,
+			Args: call{OrderID: p.OrderID, Money: money(amount), Reference: p.Reference},
 		})
 	}
 	return nil

@@ -159,7 +159,8 @@ func work(t *testing.T, m *Module) (stop func()) {
 	}
 }
 
-// start runs a loop until the test ends or stop is called, which waits for its end. What was started last stops first.
+// start runs a loop until the test ends or stop is called, which waits for its end. What was
+// started last stops first.
 func start(t *testing.T, loop func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -14,7 +14,7 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Routes registers what staff may see of payments. Nobody pays here: orders says when a payment is due.
+// Routes registers the operations of staff. No payment is made by a route.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-payments", Method: http.MethodGet, Path: "/v1/payments",
@@ -22,7 +22,7 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleList)
 }
 
-// paymentJSON is a payment as staff see it. The token is not theirs to see.
+// paymentJSON is a payment as staff see it, without its token.
 type paymentJSON struct {
 	ID        string            `json:"id" format:"uuid"`
 	OrderID   string            `json:"order_id" format:"uuid"`
@@ -39,7 +39,7 @@ type listOutput struct {
 	Body web.Page[paymentJSON]
 }
 
-// handleList answers with a page that never has a next one: an order has one payment at most.
+// handleList returns a page that never has a next one: an order has one payment at most.
 func (m *Module) handleList(ctx context.Context, in *listInput) (*listOutput, error) {
 	rows, err := db.New(m.db).ListPayments(ctx, in.OrderID)
 	if err != nil {

@@ -1,8 +1,7 @@
-// Package payments takes the money for an order, and gives it back when the order is cancelled.
+// Package payments captures the money for an order, and refunds it when the order is cancelled.
 //
-// It owns the schema payments and nothing outside it. It promises that an order is captured once at most and refunded once at
-// most, that no capture of a cancelled order is kept, and that each of these survives the death of any process: what is
-// to be done is a row before it is a call.
+// It owns the schema payments and nothing outside it. Whatever process dies, an order is captured
+// and refunded once at most, and a cancelled order is refunded: a call is a row before it is made.
 package payments
 
 import (
@@ -19,7 +18,7 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// Config is what a deployment may set.
+// Config holds the module's settings.
 type Config struct {
 	// Where the payment provider is.
 	ProviderURL string `env:"PAYMENTS_PROVIDER_URL" envDefault:"http://127.0.0.1:8091"`
@@ -27,20 +26,19 @@ type Config struct {
 	CallTimeout time.Duration `env:"PAYMENTS_CALL_TIMEOUT" envDefault:"2s"`
 	// How many captures, and as many refunds, may be under way in this process.
 	Concurrency int `env:"PAYMENTS_CONCURRENCY" envDefault:"64"`
-	// How long a claim lasts: more than two calls take. It is how long a crash delays a payment.
+	// How long a claim lasts, longer than two calls. A crash delays a payment by as much.
 	Lease time.Duration `env:"PAYMENTS_LEASE" envDefault:"10s"`
-	// The pause after a first try that brought no answer; it doubles with every further one.
+	// The pause after the first failed try; it doubles with each further one.
 	BackoffFirst time.Duration `env:"PAYMENTS_BACKOFF_FIRST" envDefault:"100ms"`
 	// The longest pause between two tries.
 	BackoffMost time.Duration `env:"PAYMENTS_BACKOFF_MOST" envDefault:"30s"`
-	// How long after a cancel the provider must know nothing of the capture, until we believe that it never will.
+	// How long after a cancellation a capture that the provider has no record of is given up.
 	Quiet time.Duration `env:"PAYMENTS_QUIET" envDefault:"1m"`
-	// How often calls are looked for that this process does not know of: those of a process that
-	// died, or of another.
+	// How often jobs of other processes are polled for, such as of one that died.
 	Poll time.Duration `env:"PAYMENTS_POLL" envDefault:"1s"`
 }
 
-// Validate refuses what would call nobody, or let two processes call for one payment.
+// Validate refuses settings by which no call is made, or two processes call for one payment.
 func (c Config) Validate() error {
 	_, err := process.BaseURL(c.ProviderURL)
 	switch {
@@ -76,15 +74,18 @@ type Module struct {
 	adopter  *worker.Worker
 }
 
-// New makes the module and starts nothing.
+// New returns the module. It starts nothing.
 func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time) *Module {
 	return newModule(cfg, db, outbox, log, now, newHTTPProvider(cfg))
 }
 
-func newModule(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider) *Module {
+func newModule(
+	cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, now func() time.Time, p provider,
+) *Module {
 	m := &Module{cfg: cfg, db: db, outbox: outbox, now: now, provider: p}
 	limits := jobs.Config{
-		Concurrency: cfg.Concurrency, Lease: cfg.Lease, BackoffFirst: cfg.BackoffFirst, BackoffMost: cfg.BackoffMost, Poll: cfg.Poll,
+		Concurrency: cfg.Concurrency, Lease: cfg.Lease, Poll: cfg.Poll,
+		BackoffFirst: cfg.BackoffFirst, BackoffMost: cfg.BackoffMost,
 	}
 	m.captures = jobs.NewQueue(db, jobs.Kind[call, learned]{
 		Name: "capture", Do: m.capture, Check: m.checkCapture, FinishTx: m.settleTx,
@@ -96,7 +97,7 @@ func newModule(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Log
 	return m
 }
 
-// Workers are the loops to run: the calls to the provider, and what is left of v0.1.0.
+// Workers returns the background loops to run.
 func (m *Module) Workers() []func(context.Context) error {
 	return []func(context.Context) error{m.captures.Run, m.refunds.Run, m.adopter.Run}
 }

@@ -2,7 +2,7 @@ package payments
 
 import "errors"
 
-// The life of a payment. Each arrow is taken under the lock of the payment's row.
+// The states of a payment. Each arrow is taken under the lock of the payment's row.
 //
 //	           payment due               approved
 //	(no row) ───────────────▶ pending ───────────────▶ captured ──────┐
@@ -13,16 +13,15 @@ import "errors"
 //	(a payment due             │ │ capture claimed       approved     │
 //	 that comes later          │ └─────────────▶ cancelling ──────────┘
 //	 captures nothing)         │                      │
-//	                           │ order cancelled,     │ refused, or never heard of
+//	                           │ order cancelled,     │ refused, or no record of it
 //	                           │ never claimed        ▼
 //	                           └─────────────────▶ cancelled
 //
-// Cancelling is the honest state: a call may be under way, or its answer was lost, so nobody knows
-// yet whether money was taken. It is left only by what the provider says.
+// In cancelling it is unknown whether money was taken: a call may be under way, or its answer was
+// lost. Only the provider's answer ends it.
 //
-// Captured, declined and refunded are published as the payment enters them. A capture that is found
-// out while cancelling is not: the order waits for no answer any more, and what becomes of the
-// money is published as refunded.
+// Captured, declined and refunded are published as the payment enters them. A capture that turns up
+// in cancelling is not: the order is final by then, and what is published is its refund.
 type status string
 
 const (
@@ -36,7 +35,7 @@ const (
 	refunded   status = "refunded"
 )
 
-// news is something that the module learns about a payment.
+// news is what happens to a payment: the outcome of a call, or a cancellation of its order.
 type news string
 
 const (
@@ -65,8 +64,7 @@ var arrows = map[arrow]status{
 	{refunding, refundApproved}:   refunded,
 }
 
-// after is the status that follows the news: the same one where no arrow is drawn, so that news
-// that come twice change nothing.
+// after returns the status that follows the news, which is the same one if there is no arrow.
 func (s status) after(n news) status {
 	if to, drawn := arrows[arrow{s, n}]; drawn {
 		return to
@@ -74,7 +72,6 @@ func (s status) after(n news) status {
 	return s
 }
 
-// outcome is how a capture or a refund ended.
 type outcome string
 
 const (
@@ -82,7 +79,6 @@ const (
 	refused  outcome = "refused"
 )
 
-// money is an amount in minor units and its ISO 4217 code.
 type money struct {
 	Amount   int64  `json:"amount"`
 	Currency string `json:"currency"`
@@ -93,7 +89,7 @@ var (
 	errNoToken   = errors.New("payment token missing")
 )
 
-// checkDue refuses a payment that no provider could be asked for.
+// checkDue refuses a payment that no provider could capture.
 func checkDue(m money, token string) error {
 	switch {
 	case m.Amount < 0 || m.Currency == "":

@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// httpProvider is the anti-corruption layer: the provider's words are spoken here and nowhere else.
+// httpProvider is the anti-corruption layer: nothing else knows the provider's API.
 type httpProvider struct {
 	base   string
 	client *http.Client
@@ -22,13 +22,13 @@ type httpProvider struct {
 
 func newHTTPProvider(cfg Config) *httpProvider {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = cfg.Concurrency // a connection per job under way, kept
+	transport.MaxIdleConnsPerHost = cfg.Concurrency // keeps one connection per job under way
 	return &httpProvider{
 		base: strings.TrimRight(cfg.ProviderURL, "/"),
 		client: &http.Client{
 			Transport: transport,
 			Timeout:   cfg.CallTimeout,
-			// A redirected POST would become a GET, whose answer means something else.
+			// A redirected POST would become a GET, whose response means something else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -68,24 +68,24 @@ func (p *httpProvider) post(ctx context.Context, path string, body any) (answer,
 		return answer{}, fmt.Errorf("call provider: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	// The transport repeats a request by itself when an idle connection turns out dead. The key in the body makes that safe.
+	// The transport retries on its own when an idle connection is dead, which the key makes safe.
 	code, a, err := p.do(req)
 	switch code {
-	// It has read the request and will never do it. Every other code leaves the outcome open: 404 is a wrong address, 409 says
-	// that the key has taken effect already, 401 and 429 are ours to solve.
+	// Refused for good. Every other code leaves the outcome unknown: 404 is a wrong address, 409
+	// says that the key has taken effect already, 401 and 429 are ours to solve.
 	case http.StatusBadRequest, http.StatusPaymentRequired, http.StatusUnprocessableEntity:
 		return answer{outcome: refused, reason: "invalid_request"}, nil
 	}
 	return a, err
 }
 
-// do returns the status code with the answer, or with the error that stands for it; 0 if there was no response at all.
+// do returns the status code, 0 without a response, and the answer or the error that it means.
 func (p *httpProvider) do(req *http.Request) (code int, a answer, err error) {
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return 0, answer{}, fmt.Errorf("call provider: %w", err)
 	}
-	defer func() { _ = resp.Body.Close() }() // what was read is what counts
+	defer func() { _ = resp.Body.Close() }() // the body was read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return 0, answer{}, fmt.Errorf("read answer: %w", err)
@@ -100,15 +100,16 @@ func (p *httpProvider) do(req *http.Request) (code int, a answer, err error) {
 	return resp.StatusCode, answer{}, fmt.Errorf("provider answered %d", resp.StatusCode)
 }
 
-// maxAnswer is far more than any answer needs.
+// maxAnswer bounds what is read of a response.
 const maxAnswer = 64 << 10
 
-// reasonCode is the shape of a reason that we repeat to others. Free text could name a card.
+// reasonCode is the shape of a reason that is published. Free text could name a card.
 var reasonCode = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
 
 var errUnknownAnswer = errors.New("an answer that we do not understand")
 
-// translate reads their answer into our words. What it does not understand stays unknown: never a yes, never a no.
+// translate maps the provider's response to an answer. Of one that it does not understand the
+// outcome stays unknown: neither approved nor refused.
 func translate(body []byte) (answer, error) {
 	var theirs struct {
 		Reference string `json:"reference"`

@@ -1,6 +1,5 @@
--- The primary key is the lock: of a payment due twice, or a payment due after its cancel, only the
--- first finds the place free. Answers with those that are new. In the order of the key, as every
--- statement here that takes several rows.
+-- The primary key decides: of a payment due and its duplicate or cancellation, the first inserts
+-- the row. Returns the new ids. In key order, as every statement here that locks several rows.
 -- name: InsertPayments :many
 INSERT INTO payments (order_id, id, status, amount, currency, token, created_at, updated_at)
 SELECT due.order_id, due.id, 'pending', due.amount, due.currency, '', @now::timestamptz, @now::timestamptz
@@ -10,8 +9,7 @@ ORDER BY due.order_id
 ON CONFLICT (order_id) DO NOTHING
 RETURNING id;
 
--- The same lock from the other side: a cancel that came first leaves the row that the late payment
--- due will meet.
+-- A cancellation that comes first inserts the row, so that the late payment due does not.
 -- name: InsertTombstones :exec
 INSERT INTO payments (order_id, id, status, amount, currency, token, cancelled_at, created_at, updated_at)
 SELECT cancelled.order_id, cancelled.id, 'tombstone', 0, '', '', @now::timestamptz, @now::timestamptz, @now::timestamptz
@@ -25,8 +23,8 @@ SELECT order_id, id
 FROM payments
 WHERE order_id = ANY (@order_ids::uuid[]) AND status <> 'tombstone';
 
--- Jobs are deleted before payments are locked, in every transaction here that does both, so that a
--- cancel and a result wait and do not deadlock.
+-- Jobs are deleted before payments are locked, in every transaction that does both, so that a
+-- cancellation and a result do not deadlock.
 -- name: LockPayments :many
 SELECT order_id, id, status, amount, currency, reference, version
 FROM payments
@@ -34,8 +32,7 @@ WHERE order_id = ANY (@order_ids::uuid[])
 ORDER BY order_id
 FOR NO KEY UPDATE;
 
--- Needs no guard of its own: the rows are locked by LockPayments. Empties the token that v0.1.0 has
--- written.
+-- LockPayments has locked the rows. Empties the token that v0.1.0 has written.
 -- name: MovePayments :exec
 UPDATE payments
 SET status = moved.status, reference = moved.reference, version = moved.version, token = '', updated_at = @now,
@@ -44,22 +41,20 @@ FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@statuses::text[]) A
         unnest(@versions::bigint[]) AS version) AS moved
 WHERE payments.order_id = ANY (@order_ids::uuid[]) AND payments.order_id = moved.order_id;
 
--- Takes no lock: a cancel that comes later is seen when the result is settled.
+-- Takes no lock: settleTx sees a cancellation that comes later.
 -- name: CancelledAt :one
 SELECT cancelled_at
 FROM payments
 WHERE order_id = @order_id;
 
--- Staff ask for one order; the primary key makes it one row at most. A tombstone is no payment:
--- nothing was ever due.
+-- Returns one row at most, by the primary key. A tombstone is no payment: nothing was ever due.
 -- name: ListPayments :many
 SELECT id, order_id, status, amount, currency, created_at
 FROM payments
 WHERE order_id = @order_id AND status <> 'tombstone';
 
--- Takes over what no process of v0.1.0 has taken: SKIP LOCKED passes by what one is about to. The
--- result of one that was frozen finds no row. An attempt that was never tried is taken for tried,
--- because its order may have been cancelled meanwhile.
+-- Takes over what v0.1.0 has abandoned. SKIP LOCKED leaves what it is claiming. An attempt that was
+-- never tried counts as tried, and so is looked up first: its order may have been cancelled since.
 -- name: TakeAttempts :many
 WITH taken AS (
     DELETE FROM attempts

@@ -154,7 +154,8 @@ func TestOrderCancelled(t *testing.T) {
 			t.Errorf("published %v, and the order waits for nothing", got)
 		}
 	})
-	// No card is charged only to be refunded, but we wait before we believe that the request is lost.
+	// No card is charged only to be refunded, but we wait before we believe that the request is
+	// lost.
 	t.Run("while the provider cannot be reached", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)

@@ -11,8 +11,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// A process dies between the call and its commit. The one after it asks before it calls; and when the first turns out to have
-// been frozen, not dead, its result changes nothing.
+// A process dies between the call and its commit. The one after it asks before it calls; and when
+// the first turns out to have been frozen, not dead, its result changes nothing.
 func TestCrashBetweenCallAndCommit(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

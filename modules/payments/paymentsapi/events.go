@@ -1,7 +1,8 @@
-// Package paymentsapi is what payments promises to other modules: the facts it publishes.
+// Package paymentsapi is the contract of payments: the events that it publishes.
 //
-// It imports nothing but the standard library, so that a listener links the promise and never the implementation.
-// A field may be added; a breaking change is a new topic (.v2), published beside the old one until nobody listens to it.
+// It imports only the standard library, so that a subscriber links the contract and never the
+// implementation. A field may be added; a breaking change is a new topic (.v2), published beside
+// the old one until that has no subscribers.
 package paymentsapi
 
 // Money is an amount in the currency's minor units (cents for EUR) and its ISO 4217 code.

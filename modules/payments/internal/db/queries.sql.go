@@ -19,7 +19,7 @@ FROM payments
 WHERE order_id = $1
 `
 
-// Takes no lock: a cancel that comes later is seen when the result is settled.
+// Takes no lock: settleTx sees a cancellation that comes later.
 func (q *Queries) CancelledAt(ctx context.Context, orderID uuid.UUID) (*time.Time, error) {
 	row := q.db.QueryRow(ctx, cancelledAt, orderID)
 	var cancelled_at *time.Time
@@ -45,9 +45,8 @@ type InsertPaymentsParams struct {
 	Currencies []string
 }
 
-// The primary key is the lock: of a payment due twice, or a payment due after its cancel, only the
-// first finds the place free. Answers with those that are new. In the order of the key, as every
-// statement here that takes several rows.
+// The primary key decides: of a payment due and its duplicate or cancellation, the first inserts
+// the row. Returns the new ids. In key order, as every statement here that locks several rows.
 func (q *Queries) InsertPayments(ctx context.Context, arg InsertPaymentsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, insertPayments,
 		arg.Now,
@@ -88,8 +87,7 @@ type InsertTombstonesParams struct {
 	Ids      []uuid.UUID
 }
 
-// The same lock from the other side: a cancel that came first leaves the row that the late payment
-// due will meet.
+// A cancellation that comes first inserts the row, so that the late payment due does not.
 func (q *Queries) InsertTombstones(ctx context.Context, arg InsertTombstonesParams) error {
 	_, err := q.db.Exec(ctx, insertTombstones, arg.Now, arg.OrderIds, arg.Ids)
 	return err
@@ -142,8 +140,7 @@ type ListPaymentsRow struct {
 	CreatedAt time.Time
 }
 
-// Staff ask for one order; the primary key makes it one row at most. A tombstone is no payment:
-// nothing was ever due.
+// Returns one row at most, by the primary key. A tombstone is no payment: nothing was ever due.
 func (q *Queries) ListPayments(ctx context.Context, orderID uuid.UUID) ([]ListPaymentsRow, error) {
 	rows, err := q.db.Query(ctx, listPayments, orderID)
 	if err != nil {
@@ -189,8 +186,8 @@ type LockPaymentsRow struct {
 	Version   int64
 }
 
-// Jobs are deleted before payments are locked, in every transaction here that does both, so that a
-// cancel and a result wait and do not deadlock.
+// Jobs are deleted before payments are locked, in every transaction that does both, so that a
+// cancellation and a result do not deadlock.
 func (q *Queries) LockPayments(ctx context.Context, orderIds []uuid.UUID) ([]LockPaymentsRow, error) {
 	rows, err := q.db.Query(ctx, lockPayments, orderIds)
 	if err != nil {
@@ -237,8 +234,7 @@ type MovePaymentsParams struct {
 	Versions    []int64
 }
 
-// Needs no guard of its own: the rows are locked by LockPayments. Empties the token that v0.1.0 has
-// written.
+// LockPayments has locked the rows. Empties the token that v0.1.0 has written.
 func (q *Queries) MovePayments(ctx context.Context, arg MovePaymentsParams) error {
 	_, err := q.db.Exec(ctx, movePayments,
 		arg.Now,
@@ -283,9 +279,8 @@ type TakeAttemptsRow struct {
 	Reference string
 }
 
-// Takes over what no process of v0.1.0 has taken: SKIP LOCKED passes by what one is about to. The
-// result of one that was frozen finds no row. An attempt that was never tried is taken for tried,
-// because its order may have been cancelled meanwhile.
+// Takes over what v0.1.0 has abandoned. SKIP LOCKED leaves what it is claiming. An attempt that was
+// never tried counts as tried, and so is looked up first: its order may have been cancelled since.
 func (q *Queries) TakeAttempts(ctx context.Context, before time.Time) ([]TakeAttemptsRow, error) {
 	rows, err := q.db.Query(ctx, takeAttempts, before)
 	if err != nil {
