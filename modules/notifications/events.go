@@ -14,8 +14,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// Handlers are notifications' part in the saga of an order. They enqueue mails and send none: a
-// mail sent before the commit could not be taken back.
+// Handlers returns notifications' event handlers. Messages, enqueued mails and the inbox row commit
+// together, in the consumer's transaction. Jobs send after that: a sent mail cannot be rolled back.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onOrdersPlaced).Linger(),
@@ -24,8 +24,11 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// onOrdersPlaced stores where the orders' mails go, and enqueues those that waited for it, because
-// the events came in another order.
+// onOrdersPlaced stores the customers' addresses, and enqueues the mails of orders whose confirmed
+// or cancelled event came first.
+//
+//	BEGIN; INSERT inbox, recipients; UPDATE messages
+//	INSERT jobs; COMMIT
 func (m *Module) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Placed]) error {
 	recipients := db.InsertRecipientsParams{Now: m.now()}
 	causes := map[uuid.UUID]events.Cause{}
@@ -42,23 +45,26 @@ func (m *Module) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []events.D
 	return m.enqueueWaitingTx(ctx, tx, recipients.OrderIds, causes)
 }
 
-// onOrdersConfirmed writes the messages of confirmed orders.
+// onOrdersConfirmed writes the messages of confirmed orders, and enqueues their mails.
 func (m *Module) onOrdersConfirmed(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Confirmed]) error {
 	return writeTx(ctx, m, tx, kindConfirmed, batch, func(e ordersapi.Confirmed) content {
 		return content{OrderID: e.OrderID, Total: price(e.Total.Amount, e.Total.Currency)}
 	})
 }
 
-// onOrdersCancelled writes the messages of cancelled orders. An order is never both, but if it ever
-// were, the customer should know of both.
+// onOrdersCancelled writes the messages of cancelled orders, and enqueues their mails. An order is
+// never both confirmed and cancelled; if it ever were, the customer would get both mails.
 func (m *Module) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Cancelled]) error {
 	return writeTx(ctx, m, tx, kindCancelled, batch, func(e ordersapi.Cancelled) content {
 		return content{OrderID: e.OrderID, Why: why(e.Reason)}
 	})
 }
 
-// writeTx writes messages, one per order and kind, and enqueues the mails of those whose address is
-// known.
+// writeTx inserts messages, one per order and kind, and enqueues the mails of those whose address
+// is known; the others wait for orders.placed.v1.
+//
+//	BEGIN; INSERT inbox, messages
+//	INSERT jobs; COMMIT
 func writeTx[E events.Event](
 	ctx context.Context, m *Module, tx pgx.Tx, kind string, batch []events.Delivery[E], contentOf func(E) content,
 ) error {
@@ -85,7 +91,9 @@ func writeTx[E events.Event](
 	}
 	for _, r := range ready {
 		i := slices.Index(messages.Ids, r.ID)
-		mail := mail{To: r.Email, Subject: messages.Subjects[i], Body: messages.Bodies[i], MessageID: messages.MessageIds[i]}
+		mail := mail{
+			To: r.Email, Subject: messages.Subjects[i], Body: messages.Bodies[i], MessageID: messages.MessageIds[i],
+		}
 		if err := m.enqueueTx(ctx, tx, batch[i].Cause, r.ID, messages.OrderIds[i], mail); err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Routes registers what staff may see of the mail. Customers read it in their mailboxes.
+// Routes registers the operations of staff.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-notifications", Method: http.MethodGet, Path: "/v1/notifications",
@@ -21,7 +21,7 @@ func (m *Module) Routes(api huma.API) {
 	}, m.handleList)
 }
 
-// notificationJSON shows what became of a message, and neither its text nor its address.
+// notificationJSON is a message as staff see it, without its text and its address.
 type notificationJSON struct {
 	Kind      string     `json:"kind" doc:"confirmed or cancelled"`
 	Status    string     `json:"status" doc:"pending, sent or failed"`
@@ -37,7 +37,7 @@ type listOutput struct {
 	Body web.Page[notificationJSON]
 }
 
-// handleList answers with a page that never has a next one: an order has a message or two.
+// handleList returns a page that never has a next one: an order has a message or two.
 func (m *Module) handleList(ctx context.Context, in *listInput) (*listOutput, error) {
 	rows, err := db.New(m.db).ListMessages(ctx, in.OrderID)
 	if err != nil {

@@ -14,8 +14,8 @@ const (
 	kindCancelled = "cancelled"
 )
 
-// messageID names the mail for every mail server on its way. It is made of nothing but order and kind, so that a mail which
-// was sent twice, because the first answer was lost, can be recognised as one.
+// messageID returns the Message-ID of a mail. It is made of order and kind only, so that a mail
+// that was sent twice, because the first answer was lost, can be recognised as one.
 func messageID(orderID, kind, from string) string {
 	_, domain, _ := strings.Cut(from, "@")
 	return orderID + "." + kind + "@" + domain
@@ -24,20 +24,18 @@ func messageID(orderID, kind, from string) string {
 //go:embed templates/*.txt
 var templateFiles embed.FS
 
-// templates has one template set per kind, each with a subject and a body.
 var templates = map[string]*template.Template{
 	kindConfirmed: template.Must(template.ParseFS(templateFiles, "templates/confirmed.txt")),
 	kindCancelled: template.Must(template.ParseFS(templateFiles, "templates/cancelled.txt")),
 }
 
-// content is what a template may show. It has no name and no address: the text is kept in the database.
+// content is what a template may show. It has no name and no address, because the text is stored.
 type content struct {
 	OrderID string
 	Total   string
 	Why     string
 }
 
-// render makes the subject and the body of a message.
 func render(kind string, c content) (subject, body string, err error) {
 	var out [2]strings.Builder
 	for i, part := range []string{"subject", "body"} {
@@ -48,7 +46,7 @@ func render(kind string, c content) (subject, body string, err error) {
 	return out[0].String(), out[1].String(), nil
 }
 
-// why says a cancellation's reason in the customer's words. A reason that is not known yet gets the words for none.
+// why words a cancellation's reason for the customer; an unknown reason gets general words.
 func why(reason string) string {
 	switch reason {
 	case "out_of_stock":
@@ -64,7 +62,7 @@ func why(reason string) string {
 	}
 }
 
-// price writes an amount of minor units with its currency.
+// price formats an amount of minor units with its currency.
 func price(amount int64, currency string) string {
 	decimals := minorDigits(currency)
 	if decimals == 0 {
@@ -74,12 +72,12 @@ func price(amount int64, currency string) string {
 	return fmt.Sprintf("%d.%0*d %s", amount/unit, decimals, amount%unit, currency)
 }
 
-// minorDigits is how many decimals a currency's minor unit has by ISO 4217, whose list names a
-// number other than two for these alone. CLDR, which golang.org/x/text/currency has, differs: it
-// says which decimals are still in use, and so none for RSD or IDR.
+// minorDigits returns how many decimals a currency's minor unit has by ISO 4217: two but for these.
+// CLDR, which golang.org/x/text/currency has, differs: none for RSD or IDR, whose are out of use.
 func minorDigits(currency string) int {
 	switch currency {
-	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":
+	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG",
+		"RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":
 		return 0
 	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
 		return 3

@@ -1,8 +1,7 @@
-// Package notifications mails customers what became of their orders.
+// Package notifications mails each customer that an order is confirmed or cancelled.
 //
 // It owns the schema notifications and nothing outside it. Every confirmed or cancelled order gets
-// its mail at least once, and always under the same Message-ID; no mail goes out before its fact is
-// committed.
+// its mail at least once, always under the same Message-ID, and never before its message commits.
 package notifications
 
 import (
@@ -19,11 +18,11 @@ import (
 	"example.com/shop/platform/worker"
 )
 
-// Config is what a deployment may set.
+// Config holds the module's settings.
 type Config struct {
 	// The mail server, host:port.
 	SMTPAddr string `env:"NOTIFICATIONS_SMTP_ADDR" envDefault:"127.0.0.1:1025"`
-	// opportunistic: STARTTLS if it is offered; required: STARTTLS or nothing; implicit: from the
+	// opportunistic: STARTTLS if it is offered; required: STARTTLS or no mail; implicit: from the
 	// first byte; none. Wherever there is TLS, the certificate has to be valid.
 	SMTPTLS string `env:"NOTIFICATIONS_SMTP_TLS" envDefault:"opportunistic"`
 	// The login, if the mail server wants one. It is only sent encrypted.
@@ -35,35 +34,34 @@ type Config struct {
 	Concurrency int `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"32"`
 	// How long the mail server may take for one mail. Shorter than the lease.
 	SendTimeout time.Duration `env:"NOTIFICATIONS_SEND_TIMEOUT" envDefault:"20s"`
-	// How long a claimed mail belongs to its process; then the process counts as dead and another
-	// one sends it.
+	// How long a claim lasts; then its process counts as dead, and another one sends the mail.
 	Lease time.Duration `env:"NOTIFICATIONS_LEASE" envDefault:"1m"`
-	// How often mails are looked for whose next attempt is due.
+	// How often mails whose next try is due are polled for.
 	Poll time.Duration `env:"NOTIFICATIONS_POLL" envDefault:"1s"`
-	// How long messages and addresses are kept. Longer than the inbox remembers events, or a replay would mail again.
+	// How long messages and addresses are kept: longer than the inbox, or a replay mails again.
 	Retention time.Duration `env:"NOTIFICATIONS_RETENTION" envDefault:"720h"`
 }
 
-// The pause after a mail's first failed attempt, and the longest one. Attempts are never used up:
-// what a mail server says of us, or not at all, ends when a person has set it right, and no mail
-// may be lost by then.
+// The pause after a mail's first failed try, and the longest one. Tries have no limit: no mail may
+// be lost until a person has repaired the connection or the login.
 const (
 	backoffFirst = time.Second
 	backoffMost  = 5 * time.Minute
 )
 
-// replayable is how long an event may be delivered again: the default of EVENTS_INBOX_RETENTION,
-// which a deployment that raises it has to follow here.
+// replayable is how long an event may be replayed: the default of EVENTS_INBOX_RETENTION. A
+// deployment that raises that has to raise NOTIFICATIONS_RETENTION too.
 const replayable = 14 * 24 * time.Hour
 
-// Validate refuses what would send nothing, or the same mail twice.
+// Validate refuses settings that would send nothing, or the same mail twice.
 func (c Config) Validate() error {
 	_, err := hostOf(c.SMTPAddr)
 	switch {
 	case err != nil:
 		return fmt.Errorf("NOTIFICATIONS_SMTP_ADDR is %w", err)
 	case !slices.Contains([]string{tlsOpportunistic, tlsRequired, tlsImplicit, tlsNone}, c.SMTPTLS):
-		return fmt.Errorf("NOTIFICATIONS_SMTP_TLS must be %s, %s, %s or %s", tlsOpportunistic, tlsRequired, tlsImplicit, tlsNone)
+		return fmt.Errorf("NOTIFICATIONS_SMTP_TLS must be %s, %s, %s or %s",
+			tlsOpportunistic, tlsRequired, tlsImplicit, tlsNone)
 	case (c.SMTPUsername == "") != (c.SMTPPassword == ""):
 		return errors.New("NOTIFICATIONS_SMTP_USERNAME and NOTIFICATIONS_SMTP_PASSWORD must be set together")
 	case c.SMTPUsername != "" && c.SMTPTLS != tlsRequired && c.SMTPTLS != tlsImplicit:
@@ -83,7 +81,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Address is one mail address, checked when the configuration is read and not when the first mail fails.
+// Address is one mail address, which is checked when the configuration is read.
 type Address string
 
 // UnmarshalText takes a bare address or one with a name, which it drops. It refuses one that needs
@@ -111,22 +109,24 @@ type Module struct {
 	forgetter *worker.Worker
 }
 
-// New makes the module and starts nothing. It takes no outbox, because the module publishes nothing.
+// New returns the module. It starts nothing, and takes no outbox, because it publishes nothing.
 func New(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Time) *Module {
 	return newModule(cfg, db, log, now, newSMTPMailer(cfg))
 }
 
 func newModule(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Time, mailer mailer) *Module {
 	m := &Module{cfg: cfg, db: db, mailer: mailer, now: now}
-	m.mails = jobs.NewQueue(db, jobs.Kind[mail, struct{}]{Name: "mail", Do: m.send, FinishTx: m.markSentTx}, jobs.Config{
-		Concurrency: cfg.Concurrency, Lease: cfg.Lease, BackoffFirst: backoffFirst, BackoffMost: backoffMost, Poll: cfg.Poll,
+	kind := jobs.Kind[mail, struct{}]{Name: "mail", Do: m.send, FinishTx: m.markSentTx}
+	m.mails = jobs.NewQueue(db, kind, jobs.Config{
+		Concurrency: cfg.Concurrency, Lease: cfg.Lease, Poll: cfg.Poll,
+		BackoffFirst: backoffFirst, BackoffMost: backoffMost,
 	}, log, now)
 	m.adopter = worker.New("adopt mails", abandonedAfter, m.adopt, log)
 	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log).Gently()
 	return m
 }
 
-// Workers are the loops to run.
+// Workers returns the background loops to run.
 func (m *Module) Workers() []func(context.Context) error {
 	return []func(context.Context) error{m.sendMails, m.adopter.Run, m.forgetter.Run}
 }

@@ -1,12 +1,12 @@
--- The first address stays: an order has one, and the same event may come again.
+-- The first address stays: the same event may be delivered again.
 -- name: InsertRecipients :exec
 INSERT INTO recipients (order_id, email, created_at)
 SELECT unnest(@order_ids::uuid[]), unnest(@emails::text[]), @now
 ON CONFLICT (order_id) DO NOTHING;
 
--- One message per order and kind, however often the event comes. Those whose address is known need
--- no text here, for their mails are enqueued; the others wait with theirs. With next_at infinity,
--- no process of v0.1.0 ever finds a message due.
+-- One message per order and kind, however often the event is delivered. Returns those whose address
+-- is known: their text goes into jobs; the others keep theirs here. With next_at infinity, no
+-- process of v0.1.0 finds a message due.
 -- name: InsertMessages :many
 WITH given AS (
     SELECT unnest(@ids::uuid[]) AS id, unnest(@order_ids::uuid[]) AS order_id, unnest(@subjects::text[]) AS subject,
@@ -31,9 +31,9 @@ FROM written AS w
 JOIN addressed AS a ON a.id = w.id
 WHERE a.email <> '';
 
--- The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that
--- took too long is known by its attempts, and comes to nothing after this. Not status = 'pending',
--- which would let PostgreSQL look among all that is due.
+-- Moves the text to the mail's job. Leaves what a process of v0.1.0 is sending. One that is too
+-- late finds other attempts than it claimed, and changes nothing. Not status = 'pending', with
+-- which PostgreSQL may scan all that is due.
 -- name: TakeTexts :many
 WITH waiting AS (
     SELECT m.id, m.order_id, m.subject, m.body, m.message_id,
@@ -49,8 +49,7 @@ FROM waiting AS w
 WHERE m.id = ANY (ARRAY (SELECT waiting.id FROM waiting WHERE waiting.email <> '')) AND m.id = w.id
 RETURNING w.id, w.order_id, w.email, w.subject, w.body, w.message_id;
 
--- What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes
--- look.
+-- Finds what is overdue, and what v0.1.0 was sending when it died. Several processes poll.
 -- name: ListAbandoned :many
 SELECT m.order_id
 FROM messages AS m
@@ -60,14 +59,13 @@ ORDER BY m.next_at
 LIMIT @bite
 FOR UPDATE SKIP LOCKED;
 
--- A job's mail is out.
+-- Marks the messages of sent mails.
 -- name: MarkSent :exec
 UPDATE messages
 SET status = 'sent', sent_at = @now::timestamptz
 WHERE id = ANY(@ids::uuid[]);
 
--- Takes no lock. In the order of their making, which is the order in which the customer got them. A
--- mail that was refused for good has left its job dead.
+-- Takes no lock. Oldest first. A mail that was refused for good has left a dead job.
 -- name: ListMessages :many
 WITH mine AS MATERIALIZED (
     SELECT m.id, m.kind, m.message_id, m.sent_at, m.created_at,
@@ -79,8 +77,7 @@ SELECT mine.kind, mine.status, mine.message_id, mine.sent_at
 FROM mine
 ORDER BY mine.created_at, mine.id;
 
--- In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent
--- goes with its message.
+-- In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too.
 -- name: DeleteMessages :execrows
 WITH old AS (
     SELECT m.id
@@ -94,7 +91,7 @@ WITH old AS (
 )
 DELETE FROM messages WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old));
 
--- In bites, as DeleteMessages. The address goes even if a message to it never went out.
+-- In batches, as DeleteMessages, even if a message to the address was never sent.
 -- name: DeleteRecipients :execrows
 DELETE FROM recipients
 WHERE order_id = ANY (ARRAY (

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// describe says in our words why a mail was not taken, without the parts that may quote an address,
-// and which setting may be wrong.
+// describe returns an error that says why a mail was not accepted and which setting may be wrong,
+// without the server's text, which may quote an address.
 func (s *smtpMailer) describe(at step, err error) error {
 	setting := ""
 	var refused *textproto.Error
@@ -41,21 +41,18 @@ func (s *smtpMailer) describe(at step, err error) error {
 	}
 }
 
-// enhanced finds the status code of RFC 3463 that begins an answer, or that stands in it as qmail
-// writes it.
+// enhanced matches the status code of RFC 3463 that begins a reply, or is in it as qmail writes it.
 var enhanced = regexp.MustCompile(`(?:^|#)(5\.\d{1,3}\.\d{1,3})\b`)
 
-// aboutUs finds the words of servers that refuse at RCPT TO what they think of us: "relay not
-// permitted", "Sender address rejected". They are not looked for in the names that an answer
-// quotes: a customer's address may be bob@relay.example.
+// aboutUs matches replies to RCPT TO that refuse the sender: "relay not permitted", "Sender address
+// rejected". quoted matches the names in a reply, which do not count: bob@relay.example.
 var (
 	aboutUs = regexp.MustCompile(`(?i)relay|sender`)
 	quoted  = regexp.MustCompile(`<[^>]*>|[^\s.@]+([.@][^\s.@]+)+`)
 )
 
-// ofTheMail reports whether an answer is the server's last word on this mail or on its address. Any
-// other is said to us, of every mail, whatever its code: a relay that is not open to us, a login
-// that is missing. It ends when a person has set it right.
+// ofTheMail reports whether a reply refuses this mail or its address for good. Any other refusal
+// concerns every mail until a person repairs it: no access to a relay, no login.
 func ofTheMail(at step, refused *textproto.Error) bool {
 	if refused.Code < 500 || at != atRcpt && at != atData && at != atEnd ||
 		aboutUs.MatchString(quoted.ReplaceAllLiteralString(refused.Msg, "")) {
@@ -68,16 +65,16 @@ func ofTheMail(at step, refused *textproto.Error) bool {
 	switch {
 	case code == "5.1.7", code == "5.1.8": // the sender's address
 		return false
-	case code == "5.4.1" && at == atRcpt: // what Microsoft 365 says of each mailbox that it does not have
+	case code == "5.4.1" && at == atRcpt: // Microsoft 365's code for a mailbox that it does not have
 		return true
-	case code != "" && !strings.HasPrefix(code, "5.0."):
-		return strings.HasPrefix(code, "5.1.") || strings.HasPrefix(code, "5.2.") || strings.HasPrefix(code, "5.6.") // address, mailbox, content
-	default: // the mailbox or its host; 554 does not say whose fault it is
+	case code != "" && !strings.HasPrefix(code, "5.0."): // address, mailbox, content
+		return strings.HasPrefix(code, "5.1.") || strings.HasPrefix(code, "5.2.") || strings.HasPrefix(code, "5.6.")
+	default: // the mailbox or its host; 554 may be anything
 		return slices.Contains([]int{550, 551, 553, 556}, refused.Code)
 	}
 }
 
-// status is the codes of an answer, without its words.
+// status returns the codes of a reply, without its text.
 func status(refused *textproto.Error) string {
 	if code := enhanced.FindStringSubmatch(refused.Msg); code != nil {
 		return fmt.Sprintf("%d %s", refused.Code, code[1])

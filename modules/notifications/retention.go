@@ -8,14 +8,14 @@ import (
 	"example.com/shop/modules/notifications/internal/db"
 )
 
-// forgetEvery is how often old messages are looked for; bite is how many rows one statement deletes.
+// forgetEvery is how often forget runs; bite is how many rows one statement takes at most.
 const (
 	forgetEvery = time.Hour
 	bite        = 1000
 )
 
 // forget deletes messages, their mails and addresses that are older than the retention, sent or
-// not: what could not be sent in all that time is news to nobody.
+// not, and reports whether there may be more.
 func (m *Module) forget(ctx context.Context) (more bool, err error) {
 	before := m.now().Add(-m.cfg.Retention)
 	messages, err := db.New(m.db).DeleteMessages(ctx, db.DeleteMessagesParams{Before: before, Bite: bite})

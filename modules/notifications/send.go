@@ -16,7 +16,7 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// mail is what a mail server needs to know. Its job keeps it until it is out.
+// mail is a mail to send, stored with its job until it is sent.
 type mail struct {
 	To        string `json:"to"`
 	Subject   string `json:"subject"`
@@ -24,22 +24,24 @@ type mail struct {
 	MessageID string `json:"message_id"`
 }
 
-// mailer hands one mail to a mail server and returns once the server has taken it or has not. Its
-// errors hold no address; one that is errPermanent will be the same however often the mail is sent.
+// mailer hands one mail to a mail server and returns once the server has accepted or refused it.
+// Its errors hold no address. After errPermanent no retry will succeed.
 type mailer interface {
 	Send(ctx context.Context, m mail) error
-	Close() // gives back what it keeps for the next mail
+	Close() // closes idle connections
 }
 
 var errPermanent = errors.New("and no later attempt will do better")
 
-// enqueueTx has a message's mail sent if tx commits.
 func (m *Module) enqueueTx(ctx context.Context, tx pgx.Tx, cause events.Cause, id, orderID uuid.UUID, args mail) error {
-	return m.mails.EnqueueTx(events.WithCause(ctx, cause), tx, jobs.Job[mail]{ID: id, Key: orderID.String(), Args: args})
+	job := jobs.Job[mail]{ID: id, Key: orderID.String(), Args: args}
+	return m.mails.EnqueueTx(events.WithCause(ctx, cause), tx, job)
 }
 
 // enqueueWaitingTx enqueues the mails of these orders that have waited for their address.
-func (m *Module) enqueueWaitingTx(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, causes map[uuid.UUID]events.Cause) error {
+func (m *Module) enqueueWaitingTx(
+	ctx context.Context, tx pgx.Tx, orders []uuid.UUID, causes map[uuid.UUID]events.Cause,
+) error {
 	taken, err := db.New(tx).TakeTexts(ctx, db.TakeTextsParams{OrderIds: orders, Now: m.now()})
 	if err != nil {
 		return fmt.Errorf("take texts: %w", err)
@@ -53,15 +55,15 @@ func (m *Module) enqueueWaitingTx(ctx context.Context, tx pgx.Tx, orders []uuid.
 	return nil
 }
 
-// abandonedAfter is how long a message has been due, or its lease has been over, when no process of
-// v0.1.0 can be serving, for it looks every second.
+// abandonedAfter is how long a message is overdue, or its lease is over, before it counts as
+// abandoned by v0.1.0, which polls every second.
 const abandonedAfter = 10 * time.Second
 
-// adopt enqueues the mails that v0.1.0 has left, which kept its queue in the messages themselves.
-// The release after this one needs it no longer.
+// adopt enqueues what v0.1.0 has left in the table messages. Remove it in the next release.
 func (m *Module) adopt(ctx context.Context) (more bool, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
-		orders, err := db.New(tx).ListAbandoned(ctx, db.ListAbandonedParams{Before: m.now().Add(-abandonedAfter), Bite: bite})
+		before := m.now().Add(-abandonedAfter)
+		orders, err := db.New(tx).ListAbandoned(ctx, db.ListAbandonedParams{Before: before, Bite: bite})
 		if err != nil || len(orders) == 0 {
 			return err
 		}
@@ -71,9 +73,8 @@ func (m *Module) adopt(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
-// send sends one mail. SMTP cannot be asked what became of an earlier try, so a death between the
-// server's answer and the commit sends the mail twice, under one Message-ID. Committing first would
-// lose it.
+// send sends one mail. SMTP has no look-up of earlier tries, so a crash between the server's reply
+// and the commit sends the mail twice, under one Message-ID. To commit first would lose it.
 func (m *Module) send(ctx context.Context, job jobs.Job[mail]) (struct{}, error) {
 	err := m.mailer.Send(ctx, job.Args)
 	failpoint.Here("mailed, not marked")
@@ -83,7 +84,7 @@ func (m *Module) send(ctx context.Context, job jobs.Job[mail]) (struct{}, error)
 	return struct{}{}, err
 }
 
-// markSentTx marks messages as sent, whose mails are out.
+// markSentTx marks the messages of sent mails, in the transaction that deletes their jobs.
 func (m *Module) markSentTx(_ context.Context, tx pgx.Tx, done []jobs.Done[mail, struct{}]) error {
 	sent := db.MarkSentParams{Now: m.now()}
 	for _, d := range done {
@@ -93,7 +94,7 @@ func (m *Module) markSentTx(_ context.Context, tx pgx.Tx, done []jobs.Done[mail,
 	return nil
 }
 
-// sendMails sends mails until ctx ends.
+// sendMails runs the jobs until ctx ends, and closes the idle connections.
 func (m *Module) sendMails(ctx context.Context) error {
 	defer m.mailer.Close()
 	return m.mails.Run(ctx)

@@ -16,8 +16,8 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// smtpMailer is the anti-corruption layer to a mail server: our mail goes in, and out come errors
-// in our words. The server's own words stay here, because they may quote the address.
+// smtpMailer is the anti-corruption layer to a mail server. Its errors never quote the server's
+// text.
 type smtpMailer struct {
 	cfg  Config
 	idle chan *connection
@@ -27,7 +27,7 @@ func newSMTPMailer(cfg Config) *smtpMailer {
 	return &smtpMailer{cfg, make(chan *connection, cfg.Concurrency)}
 }
 
-// What NOTIFICATIONS_SMTP_TLS may say.
+// The values of NOTIFICATIONS_SMTP_TLS.
 const (
 	tlsOpportunistic = "opportunistic" // STARTTLS if it is offered
 	tlsRequired      = "required"      // STARTTLS, or no mail
@@ -37,7 +37,7 @@ const (
 
 var errNoAddr = errors.New("not host:port with a port number")
 
-// hostOf is the host of host:port, with a port number.
+// hostOf returns the host of host:port, whose port is a number.
 func hostOf(addr string) (host string, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || number == 0 || host == "" {
@@ -46,7 +46,7 @@ func hostOf(addr string) (host string, err error) {
 	return host, nil
 }
 
-// Send hands one mail over, within NOTIFICATIONS_SEND_TIMEOUT.
+// Send sends one mail, within NOTIFICATIONS_SEND_TIMEOUT.
 func (s *smtpMailer) Send(ctx context.Context, m mail) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.SendTimeout)
 	defer cancel()
@@ -69,8 +69,7 @@ func (s *smtpMailer) Send(ctx context.Context, m mail) error {
 	return nil
 }
 
-// step is a part of the conversation. What is refused before the recipient is named is said to us,
-// of every mail.
+// step is a step of an SMTP session. A refusal before RCPT TO concerns every mail.
 type step string
 
 const (
@@ -87,7 +86,7 @@ const (
 
 var errNoSTARTTLS = errors.New("it offers no STARTTLS")
 
-// connection carries one mail after the other. After idleFor without one it ends.
+// connection carries one mail after the other. It is closed after idleFor without one.
 //
 //	connect ──▶ MAIL, RCPT, DATA ──taken, or this mail is refused──▶ idle ──▶ QUIT
 //	                │        ▲                                        │
@@ -100,12 +99,11 @@ type connection struct {
 
 const (
 	idleFor     = 5 * time.Second
-	answerLimit = 2 * time.Second // for RSET and QUIT, which are no work
+	answerLimit = 2 * time.Second // for RSET and QUIT
 )
 
-// converse sends the mail, and returns the step that failed. What an idle connection says before
-// the recipient is named is not about the mail: the server takes no more of them there, or has
-// closed it. Then a new one is tried.
+// converse sends the mail, and returns the step that failed. If an idle connection fails before
+// RCPT TO, the server has closed it or takes no more mails on it: then a new connection is tried.
 func (s *smtpMailer) converse(ctx context.Context, msg *gomail.Msg) (step, error) {
 	if c := s.takeIdle(); c != nil {
 		if at, err := s.handOver(ctx, c, msg); at != atSender {
@@ -138,14 +136,14 @@ func (s *smtpMailer) takeIdle() *connection {
 	}
 }
 
-// handOver keeps the connection for the next mail if it can carry one. The mail is out when the
-// server has answered to its end.
+// handOver sends the mail on the connection, and keeps that if it can carry another one. The mail
+// is sent once the server has accepted its end.
 func (s *smtpMailer) handOver(ctx context.Context, c *connection, msg *gomail.Msg) (at step, err error) {
 	defer func() {
 		refused, answered := errors.AsType[*textproto.Error](err)
 		if err == nil || answered && refused.Code != 421 && at != atSender { // 421: the server closes it
 			c.expiry = time.AfterFunc(idleFor, c.quit)
-			s.idle <- c // there is room, for never were there more than mails at a time
+			s.idle <- c // never blocks: there is room for as many as mails are sent at a time
 		} else {
 			_ = c.Close()
 		}
@@ -164,7 +162,7 @@ func (s *smtpMailer) handOver(ctx context.Context, c *connection, msg *gomail.Ms
 	if err != nil {
 		return atData, err
 	}
-	if _, err := msg.WriteTo(text); err != nil { // and no end, which would send the half of it
+	if _, err := msg.WriteTo(text); err != nil { // without an end, which would send half of it
 		return atData, err
 	}
 	return atEnd, text.Close()
@@ -181,13 +179,13 @@ func (s *smtpMailer) Close() {
 
 func (c *connection) quit() {
 	_ = c.UpdateDeadline(answerLimit)
-	_, _ = c.Text.Cmd("QUIT") // whatever the answer
+	_, _ = c.Text.Cmd("QUIT") // whatever the reply
 	_ = c.Close()
 }
 
 // connect returns a client that may begin a mail.
 func (s *smtpMailer) connect(ctx context.Context) (_ *smtp.Client, _ step, err error) {
-	host, _ := hostOf(s.cfg.SMTPAddr) // Validate has read it
+	host, _ := hostOf(s.cfg.SMTPAddr) // Validate has checked it
 	name, err := os.Hostname()
 	if err != nil {
 		return nil, atConnect, err
@@ -236,8 +234,7 @@ func (s *smtpMailer) connect(ctx context.Context) (_ *smtp.Client, _ step, err e
 	return c, "", nil
 }
 
-// login is PLAIN, or LOGIN if the server has nothing better. Validate has seen to it that the
-// connection is encrypted.
+// login is PLAIN, or LOGIN if the server offers no PLAIN. By Validate, the connection is encrypted.
 func (s *smtpMailer) login(c *smtp.Client, host string) smtp.Auth {
 	_, offered := c.Extension("AUTH")
 	mechanisms := " " + offered + " "

@@ -31,8 +31,7 @@ type DeleteMessagesParams struct {
 	Bite   int32
 }
 
-// In bites, so that no lock is held long, and the oldest first. A mail that is still to be sent
-// goes with its message.
+// In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too.
 func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Bite)
 	if err != nil {
@@ -58,7 +57,7 @@ type DeleteRecipientsParams struct {
 	Bite   int32
 }
 
-// In bites, as DeleteMessages. The address goes even if a message to it never went out.
+// In batches, as DeleteMessages, even if a message to the address was never sent.
 func (q *Queries) DeleteRecipients(ctx context.Context, arg DeleteRecipientsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteRecipients, arg.Before, arg.Bite)
 	if err != nil {
@@ -107,9 +106,9 @@ type InsertMessagesRow struct {
 	Email string
 }
 
-// One message per order and kind, however often the event comes. Those whose address is known need
-// no text here, for their mails are enqueued; the others wait with theirs. With next_at infinity,
-// no process of v0.1.0 ever finds a message due.
+// One message per order and kind, however often the event is delivered. Returns those whose address
+// is known: their text goes into jobs; the others keep theirs here. With next_at infinity, no
+// process of v0.1.0 finds a message due.
 func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
 	rows, err := q.db.Query(ctx, insertMessages,
 		arg.Ids,
@@ -150,7 +149,7 @@ type InsertRecipientsParams struct {
 	Now      time.Time
 }
 
-// The first address stays: an order has one, and the same event may come again.
+// The first address stays: the same event may be delivered again.
 func (q *Queries) InsertRecipients(ctx context.Context, arg InsertRecipientsParams) error {
 	_, err := q.db.Exec(ctx, insertRecipients, arg.OrderIds, arg.Emails, arg.Now)
 	return err
@@ -171,8 +170,7 @@ type ListAbandonedParams struct {
 	Bite   int32
 }
 
-// What is overdue, and what v0.1.0 was sending when it died. SKIP LOCKED, because several processes
-// look.
+// Finds what is overdue, and what v0.1.0 was sending when it died. Several processes poll.
 func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Bite)
 	if err != nil {
@@ -212,8 +210,7 @@ type ListMessagesRow struct {
 	SentAt    *time.Time
 }
 
-// Takes no lock. In the order of their making, which is the order in which the customer got them. A
-// mail that was refused for good has left its job dead.
+// Takes no lock. Oldest first. A mail that was refused for good has left a dead job.
 func (q *Queries) ListMessages(ctx context.Context, orderID uuid.UUID) ([]ListMessagesRow, error) {
 	rows, err := q.db.Query(ctx, listMessages, orderID)
 	if err != nil {
@@ -250,7 +247,7 @@ type MarkSentParams struct {
 	Ids []uuid.UUID
 }
 
-// A job's mail is out.
+// Marks the messages of sent mails.
 func (q *Queries) MarkSent(ctx context.Context, arg MarkSentParams) error {
 	_, err := q.db.Exec(ctx, markSent, arg.Now, arg.Ids)
 	return err
@@ -286,9 +283,9 @@ type TakeTextsRow struct {
 	MessageID string
 }
 
-// The text leaves with the mail. What a process of v0.1.0 is sending stays; a claim of one that
-// took too long is known by its attempts, and comes to nothing after this. Not status = 'pending',
-// which would let PostgreSQL look among all that is due.
+// Moves the text to the mail's job. Leaves what a process of v0.1.0 is sending. One that is too
+// late finds other attempts than it claimed, and changes nothing. Not status = 'pending', with
+// which PostgreSQL may scan all that is due.
 func (q *Queries) TakeTexts(ctx context.Context, arg TakeTextsParams) ([]TakeTextsRow, error) {
 	rows, err := q.db.Query(ctx, takeTexts, arg.OrderIds, arg.Now)
 	if err != nil {
