@@ -12,8 +12,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// The values of huma.Operation.Security: the declaration of who may call, which is also what OpenAPI shows. A route
-// open to two roles says slices.Concat(web.Customer, web.Staff). Public is empty, and nil declares nothing.
+// The values of huma.Operation.Security, which declares who may call, also in OpenAPI; two roles
+// are slices.Concat(web.Customer, web.Staff). Public is empty, and nil declares nothing.
 var (
 	Public   = []map[string][]string{}
 	Customer = []map[string][]string{{bearer: {"customer"}}}
@@ -23,7 +23,7 @@ var (
 
 const bearer = "bearer" // the security scheme's name in OpenAPI
 
-// Principal is who calls: the token's subject, acting in one role. On public routes nobody is asked, so it is zero.
+// Principal is the caller: the token's subject, acting in one role. On public routes it is zero.
 type Principal struct{ Subject, Role string }
 
 type principalKey struct{}
@@ -34,14 +34,14 @@ func PrincipalFrom(ctx context.Context) Principal {
 	return who
 }
 
-// authorize lets through whom the operation's Security names. Anything it does not understand lets through nobody.
+// authorize admits only callers in a role that the operation's Security names.
 func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		ctx, actor := hc.Context(), "anonymous"
 		if declared := hc.Operation().Security; len(declared) > 0 {
 			who, err := s.verifier.verify(ctx, hc.Header("Authorization"))
 			if err != nil {
-				requestFrom(ctx).cause = err // which check failed is for the log: a caller could probe with it
+				requestFrom(ctx).cause = err // only logged: a caller could probe with it
 				hc.SetHeader("WWW-Authenticate", "Bearer")
 				_ = huma.WriteErr(api, hc, http.StatusUnauthorized, "")
 				return
@@ -53,13 +53,12 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 			ctx = context.WithValue(ctx, principalKey{}, who)
 			actor = who.Role + ":" + who.Subject
 		}
-		// Events published on behalf of this request say so, through every module that they reach.
+		// Events that are published because of this request carry its origin through all modules.
 		ctx = events.WithOrigin(ctx, events.Origin{CorrelationID: requestFrom(ctx).id, Actor: actor})
 		next(huma.WithContext(hc, ctx))
 	}
 }
 
-// callers names the roles of a declaration for people.
 func callers(declared []map[string][]string) string {
 	if len(declared) == 0 {
 		return "anybody"
@@ -77,11 +76,10 @@ func permits(declared []map[string][]string, role string) bool {
 	})
 }
 
-// compact is the one form of a JWT (RFC 7519, 3). The library would take a signature in JSON as
-// well, with headers that are not signed.
+// compact matches a JWT (RFC 7519, 3). The library also accepts JSON, with unsigned headers.
 var compact = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$`)
 
-// token takes the credentials out of an Authorization header; none if they are no JWT.
+// token returns the JWT of an Authorization header, or nothing.
 func token(header string) string {
 	scheme, credentials, _ := strings.Cut(header, " ")
 	credentials = strings.TrimSpace(credentials)

@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// maxKeys bounds what is read of an issuer's keys; a key takes half a kilobyte.
+// maxKeys bounds what is read of a response; a key takes half a kilobyte.
 const maxKeys = 1 << 20
 
 const (
-	// keysHold is how long an issuer's answer is remembered.
+	// keysHold is how long an issuer's response is cached.
 	keysHold = 10 * time.Second
-	// failureHolds is how long an issuer that has failed is left alone.
+	// failureHolds is how long its failure is cached.
 	failureHolds = time.Second
 )
 
-// discovery is how an issuer is asked for its description and its keys. What becomes of a question
-// is remembered for a while: a token that names an unknown key has the library ask for the keys,
-// and anybody can make one up. A new key is known when the while is over.
+// discovery gets an issuer's description and keys, and caches responses and failures: the library
+// gets the keys again for every token with an unknown key, which any client can make up.
 type discovery struct {
-	answers, failures time.Duration // how long they are remembered
+	answers, failures time.Duration // how long they are cached
 	mu                sync.Mutex
 	known             map[string]outcome // by URL
 }
@@ -40,7 +39,7 @@ func newDiscovery(answers, failures time.Duration) *discovery {
 
 func (d *discovery) RoundTrip(request *http.Request) (*http.Response, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock() // the library asks one question at a time
+	defer d.mu.Unlock() // the library sends one request at a time
 	known, ok := d.known[request.URL.String()]
 	if !ok || !time.Now().Before(known.until) {
 		known = read(request)
@@ -65,7 +64,7 @@ func read(request *http.Request) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	defer func() { _ = response.Body.Close() }() // what was read is what counts
+	defer func() { _ = response.Body.Close() }() // the body was read
 	body, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, maxKeys))
 	return outcome{response: response, body: body, err: err}
 }

@@ -15,8 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// marshal writes an answer whole or not at all. By then the handler has committed, so that the
-// client has gone is no failure.
+// marshal writes a response whole or not at all. It is no error that the client is gone.
 func marshal(w io.Writer, v any) error {
 	var text bytes.Buffer
 	if err := huma.DefaultJSONFormat.Marshal(&text, v); err != nil {
@@ -26,7 +25,7 @@ func marshal(w io.Writer, v any) error {
 	return nil
 }
 
-// unmarshal reads JSON and explains what is wrong without quoting it.
+// unmarshal decodes JSON. Its errors do not quote the input.
 func unmarshal(data []byte, v any) error {
 	text, err := exact(data)
 	if err != nil {
@@ -43,15 +42,15 @@ func unmarshal(data []byte, v any) error {
 	}
 }
 
-// mostTokens bounds the values, names and brackets of a text, since each of them is validated, and
-// may be a fault to describe. An order of 50 lines has 310.
+// mostTokens bounds the values, names and brackets of a text: each is validated, and may be a fault
+// to report. An order of 50 lines has 310.
 const mostTokens = 4096
 
 var errTooMany = fmt.Errorf("expected a body of at most %d JSON tokens", mostTokens)
 
-// exact returns a JSON text that can be read in one way only: in UTF-8, without half characters (a
-// lone \ud800), names that are there twice, and NUL, which PostgreSQL does not store; and with 1.0
-// and 1e0 written as the integer 1, which they are to JSON Schema.
+// exact returns a JSON text that has one meaning only. It refuses invalid UTF-8, lone surrogates,
+// duplicate names, and NUL, which PostgreSQL does not store; and it writes 1.0 and 1e0 as the
+// integer 1, which they are to JSON Schema.
 func exact(data []byte) ([]byte, error) {
 	var text []byte
 	copied := 0
@@ -85,8 +84,7 @@ func exact(data []byte) ([]byte, error) {
 	}
 }
 
-// modest are the numbers that are worth computing: the exponent of 1e-999999999 alone would keep a
-// processor busy.
+// modest matches numbers that are cheap to compute, unlike 1e-999999999.
 var modest = regexp.MustCompile(`^-?\d{1,20}(\.\d{1,20})?([eE][+-]?\d{1,2})?$`)
 
 // whole writes an integer as one, and leaves every other number as it is.

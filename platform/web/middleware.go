@@ -20,8 +20,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// request is what the middleware knows of a request. It is a pointer in the context, so that the place where an
-// error is turned into an answer can leave the cause for the access line, which is the only place that logs it.
+// request is what the middleware knows of a request. It is a pointer in the context, so that
+// problemOf can leave an error's cause for the access line, which is the only place that logs it.
 type request struct {
 	id    string
 	cause error
@@ -36,7 +36,7 @@ func requestFrom(ctx context.Context) *request {
 	return &request{}
 }
 
-// saneID keeps a foreign id from forging log lines or filling headers.
+// saneID keeps a client's id from forging log lines or filling headers.
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._:+/=-]{1,128}$`)
 
 func requestID(incoming string) string {
@@ -46,8 +46,8 @@ func requestID(incoming string) string {
 	return uuid.Must(uuid.NewV7()).String()
 }
 
-// observe names the request and logs it when it is over. The line has the route's pattern and never the path or
-// the query, which may hold personal data.
+// observe gives the request an id and logs it when it is over. The line has the route's pattern and
+// never the path or the query, which may hold personal data.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -79,8 +79,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	})
 }
 
-// rescue turns a panic into a problem that tells nothing. An answer that was already begun is cut off instead,
-// since the client would take it for whole.
+// rescue turns a panic into a problem without details. A response that has begun is cut off
+// instead, since the client would take it for whole.
 func (s *Server) rescue(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -88,11 +88,12 @@ func (s *Server) rescue(next http.Handler) http.Handler {
 			if cause == nil {
 				return
 			}
-			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) { // the documented way to cut a connection
+			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) { // it cuts the connection
 				panic(cause)
 			}
-			requestFrom(r.Context()).cause = fmt.Errorf("panic: %v", cause)
-			s.log.ErrorContext(r.Context(), "panic in handler", "request_id", requestFrom(r.Context()).id, "stack", string(debug.Stack()))
+			req := requestFrom(r.Context())
+			req.cause = fmt.Errorf("panic: %v", cause)
+			s.log.ErrorContext(r.Context(), "panic in handler", "request_id", req.id, "stack", string(debug.Stack()))
 			if answer, ok := w.(middleware.WrapResponseWriter); ok && answer.Status() != 0 {
 				panic(http.ErrAbortHandler)
 			}
@@ -102,21 +103,20 @@ func (s *Server) rescue(next http.Handler) http.Handler {
 	})
 }
 
-// limit bounds a request's body and time, and refuses text that PostgreSQL cannot store. A body
-// that says that it is too large is refused unseen: a client that asked with Expect whether to send
-// it does not have to.
+// limit bounds a request's body and time, and refuses text that PostgreSQL cannot store. It refuses
+// a too large Content-Length unread, so that a client with Expect does not send the body.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !storable(r.URL) {
-			writeProblem(w, newProblem(r.Context(), http.StatusBadRequest, "invalid-url", "Send a URL of valid UTF-8 without NUL characters."))
+			writeProblem(w, newProblem(r.Context(), http.StatusBadRequest, "invalid-url",
+				"Send a URL of valid UTF-8 without NUL characters."))
 			return
 		}
 		if r.ContentLength > s.cfg.MaxBodyBytes {
 			writeProblem(w, tooLarge(r.Context(), s.cfg.MaxBodyBytes))
 			return
 		}
-		// A deadline in the context and not http.TimeoutHandler, which would leave the handler, and its transaction,
-		// running behind an answer that says it failed.
+		// Not http.TimeoutHandler: the handler and its transaction would go on after the response.
 		ctx := r.Context()
 		if s.cfg.HandlerTimeout > 0 {
 			var cancel context.CancelFunc
@@ -128,14 +128,14 @@ func (s *Server) limit(next http.Handler) http.Handler {
 	})
 }
 
-// storable looks at the decoded text, since %00 and %ff arrive harmless and reach a query as bytes.
+// storable checks the decoded text: %00 and %ff would reach a query as bytes.
 func storable(u *url.URL) bool {
 	query, err := url.QueryUnescape(u.RawQuery)
 	text := u.Path + query
 	return err == nil && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
 }
 
-// traceID is empty when telemetry was never started.
+// traceID returns the trace's id, which is empty when telemetry was never started.
 func traceID(ctx context.Context) string {
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		return span.TraceID().String()

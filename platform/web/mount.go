@@ -14,9 +14,9 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 )
 
-// Mount adds a module's routes, its OpenAPI at /v1/<module>/openapi.json and a page to read and try it at
-// /v1/<module>/docs/. It fails when a route does not declare who may call it, or lies outside the module's prefix,
-// where the façade would never route it.
+// Mount adds a module's routes, its OpenAPI at /v1/<module>/openapi.json and a page to read and try
+// it at /v1/<module>/docs/. It fails when a route does not declare who may call it, or is outside
+// the module's prefix, where the façade would never route it.
 func (s *Server) Mount(module string, routes func(huma.API)) error {
 	prefix := "/v1/" + module
 	gate := &gate{Adapter: humachi.NewAdapter(s.router), prefix: prefix, bodyTimeout: s.cfg.ReadTimeout}
@@ -28,7 +28,7 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 		return fmt.Errorf("mount %s: %w", module, err)
 	}
 
-	// Written once: huma's own route renders it on the first request, and two first requests race.
+	// Rendered once: huma's own route does it on the first request, and two first requests race.
 	spec, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		return fmt.Errorf("mount %s: write openapi: %w", module, err)
@@ -37,17 +37,20 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(spec)
 	})
-	docs := v5emb.NewHandlerWithConfig(swgui.Config{Title: module, SwaggerJSON: prefix + "/openapi.json", BasePath: prefix + "/docs/"})
+	docs := v5emb.NewHandlerWithConfig(swgui.Config{
+		Title: module, SwaggerJSON: prefix + "/openapi.json", BasePath: prefix + "/docs/",
+	})
 	s.router.Get(prefix+"/docs", http.RedirectHandler(prefix+"/docs/", http.StatusMovedPermanently).ServeHTTP)
 	s.router.Get(prefix+"/docs/*", func(w http.ResponseWriter, r *http.Request) {
-		// The page is ours to the last byte, and the browser is told so.
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		// The page loads nothing from other hosts.
+		w.Header().Set("Content-Security-Policy",
+			"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
 		docs.ServeHTTP(w, r)
 	})
 	return nil
 }
 
-// humaConfig turns off what huma would add by itself: routes, $schema links in bodies, formats other than JSON.
+// humaConfig turns off what huma would add: routes, $schema links, formats other than JSON.
 func humaConfig(module string) huma.Config {
 	cfg := huma.DefaultConfig(module, "1.0.0")
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
@@ -55,19 +58,19 @@ func humaConfig(module string) huma.Config {
 	format := huma.Format{Marshal: marshal, Unmarshal: unmarshal}
 	cfg.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The scope is the role that the token must carry."},
+		bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT",
+			Description: "The scope is the role that the token must carry."},
 	}
 	return cfg
 }
 
-// alwaysJSON answers in JSON whatever a client accepts, as RFC 9110 (12.5.1) permits. huma
-// negotiates when the handler has committed, and slices the Accept header in a way that panics for
-// some: nothing of a request may fail what writes its answer.
+// alwaysJSON responds in JSON whatever a client accepts, as RFC 9110 (12.5.1) permits. huma would
+// negotiate after the handler has committed, and panics on some Accept headers.
 type alwaysJSON struct{ huma.API }
 
 func (alwaysJSON) Negotiate(string) (string, error) { return "application/json", nil }
 
-// gate stands where huma hands every operation to the router, hidden ones too.
+// gate checks every operation that huma adds to the router, hidden ones too.
 type gate struct {
 	huma.Adapter
 	prefix      string
@@ -77,16 +80,17 @@ type gate struct {
 
 func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if op.Security == nil {
-		// Collected and not returned, since huma's interface has no error here; and one start shows all of them.
-		g.faults = append(g.faults, fmt.Errorf("%s %s declares no access: set Security to web.Public, web.Customer, web.Staff or web.Service", op.Method, op.Path))
+		// Collected and not returned: huma's interface has no error here, and one start shows all.
+		g.faults = append(g.faults, fmt.Errorf("%s %s declares no access: "+
+			"set Security to web.Public, web.Customer, web.Staff or web.Service", op.Method, op.Path))
 	}
 	if op.Path != g.prefix && !strings.HasPrefix(op.Path, g.prefix+"/") {
 		g.faults = append(g.faults, fmt.Errorf("%s %s is outside %s", op.Method, op.Path, g.prefix))
 	}
-	// The page of documentation shows a scheme and not its scopes, so it is told who may call.
+	// The documentation page shows a scheme without its scopes, so the description has the roles.
 	op.Description = strings.TrimSpace("Who may call: " + callers(op.Security) + ". " + op.Description)
 	op.Tags = []string{strings.TrimPrefix(g.prefix, "/v1/")}
-	op.MaxBodyBytes = -1 // the server's limit holds; huma's would answer first, with a limit that is no setting
+	op.MaxBodyBytes = -1 // the server's limit applies; huma's comes first, and is no setting
 	op.BodyReadTimeout = g.bodyTimeout
 	g.Adapter.Handle(op, handler)
 }

@@ -7,13 +7,13 @@ import (
 	"fmt"
 )
 
-// Every list is paged. A page holds PageDefault items, or as many as the caller asks for up to PageMax.
+// A page of a list has PageDefault items, or as many as the client asks for, up to PageMax.
 const (
 	PageDefault = 20
 	PageMax     = 100
 )
 
-// Paging is embedded in the input of a list operation. Its bounds are those above; a test holds them together.
+// Paging is embedded in the input of a list operation. A test compares its bounds with those above.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many items to return at most."`
 	Cursor string `query:"cursor" maxLength:"512" doc:"The value of next from the page before."`
@@ -25,8 +25,8 @@ type Page[T any] struct {
 	Next  *string `json:"next"`
 }
 
-// NewPage makes a page of rows that were queried with LIMIT limit+1: the extra row proves that more follow. The
-// cursor is the position of the last row that is shown.
+// NewPage makes a page of rows that were queried with LIMIT limit+1: the extra row proves that more
+// follow. The cursor is the position of the last row that is shown.
 func NewPage[R, T any](rows []R, limit int, item func(R) T, position func(R) any) Page[T] {
 	page := Page[T]{Items: []T{}} // [] and never null
 	if len(rows) > limit {
@@ -40,19 +40,19 @@ func NewPage[R, T any](rows []R, limit int, item func(R) T, position func(R) any
 	return page
 }
 
-// ErrCursor means that a cursor was not made by us. A handler returns it as it is; the answer is 400.
+// ErrCursor means that EncodeCursor did not make the cursor. The response to it is 400.
 var ErrCursor = errors.New("cursor is not valid")
 
-// EncodeCursor makes a position, a small struct of the sort key's columns, into an opaque text.
+// EncodeCursor encodes a position, a small struct of the sort key's columns, as an opaque text.
 func EncodeCursor(position any) string {
 	text, err := json.Marshal(position)
 	if err != nil {
-		panic(fmt.Sprintf("cursor of type %T: %v", position, err)) // a type that JSON cannot hold is a mistake in the code
+		panic(fmt.Sprintf("cursor of type %T: %v", position, err)) // a type that JSON cannot hold
 	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// DecodeCursor reads it back. The empty cursor is the first page's and leaves position as it is.
+// DecodeCursor decodes it. The empty cursor, of the first page, leaves position as it is.
 func DecodeCursor(cursor string, position any) error {
 	if cursor == "" {
 		return nil

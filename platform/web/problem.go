@@ -15,8 +15,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// problem is the body of every error (RFC 9457). Its type is a stable name for programs; its detail tells a person
-// what to do. It has no field that could carry the caller's input back.
+// problem is the body of every error (RFC 9457). Its type is a stable name for programs; its detail
+// says what to do. No field carries values of the request.
 type problem struct {
 	Type    string  `json:"type" example:"urn:shop:problem:validation-failed" doc:"Stable name of the kind of problem."`
 	Title   string  `json:"title" doc:"The kind of problem in words."`
@@ -36,8 +36,8 @@ func (p *problem) Error() string               { return p.Title + ": " + p.Detai
 func (p *problem) GetStatus() int              { return p.Status }
 func (p *problem) ContentType(_ string) string { return "application/problem+json" }
 
-// Problem is an error to return from an operation. Kind is kebab-case and stable, such as "order-not-found"; detail
-// says what to do and repeats nothing of the input.
+// Problem returns an error for an operation to return. Kind is kebab-case and stable, such as
+// "order-not-found"; detail says what to do and repeats nothing of the request.
 func Problem(ctx context.Context, status int, kind, detail string) error {
 	return newProblem(ctx, status, kind, detail)
 }
@@ -52,7 +52,7 @@ func newProblem(ctx context.Context, status int, kind, detail string) *problem {
 	}
 }
 
-// standard are the problems that no module has to know.
+// standard are the problems that modules do not define.
 var standard = map[int]struct{ kind, detail string }{
 	http.StatusBadRequest:            {"malformed-request", "Send the body that the operation documents, as valid JSON."},
 	http.StatusUnauthorized:          {"unauthenticated", "Send a valid, unexpired token as Authorization: Bearer."},
@@ -70,12 +70,11 @@ func tooLarge(ctx context.Context, limit int64) *problem {
 	return newProblem(ctx, http.StatusRequestEntityTooLarge, "body-too-large", detail)
 }
 
-// standardProblem is for a status in that table.
 func standardProblem(ctx context.Context, status int) *problem {
 	return newProblem(ctx, status, standard[status].kind, standard[status].detail)
 }
 
-// configureHuma replaces huma's package variables, once per process and before the first API exists.
+// configureHuma sets huma's package variables, once per process and before the first API exists.
 var configureHuma = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false
 	// Otherwise {"quantity":1,"QUANTITY":-1} passes as 1 and is decoded as -1.
@@ -86,14 +85,13 @@ var configureHuma = sync.OnceFunc(func() {
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 		p := problemOf(ctx.Context(), status, message, errs)
 		if p.Status == http.StatusServiceUnavailable {
-			ctx.SetHeader("Retry-After", "1") // what passes by itself may have passed by then
+			ctx.SetHeader("Retry-After", "1") // a passing fault may be over by then
 		}
 		return p
 	}
 })
 
-// problemOf translates what huma, or a handler through huma, reports. huma decides the status before it asks for the
-// error, and takes back the one that it is given: that is where its 422 for a header becomes 400.
+// problemOf maps an error of huma or of a handler to a problem, whose status replaces huma's.
 func problemOf(ctx context.Context, status int, message string, errs []error) *problem {
 	cause := errors.Join(errs...)
 	over := (*http.MaxBytesError)(nil)
@@ -103,14 +101,17 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 	case message == "cannot read request body": // huma: 500, but it is the client who went away
 		return standardProblem(ctx, http.StatusBadRequest)
 	case errors.Is(cause, ErrCursor):
-		return newProblem(ctx, http.StatusBadRequest, "invalid-cursor", "Use the value of next from the page before, unchanged, or start without a cursor.")
+		return newProblem(ctx, http.StatusBadRequest, "invalid-cursor",
+			"Use the value of next from the page before, unchanged, or start without a cursor.")
 	case errors.Is(cause, idempotency.ErrRunning):
-		return newProblem(ctx, http.StatusConflict, "request-running", "A request with this Idempotency-Key is still running. Send it again in a moment to learn its answer.")
+		return newProblem(ctx, http.StatusConflict, "request-running",
+			"A request with this Idempotency-Key is still running. Send it again in a moment to learn its answer.")
 	case errors.Is(cause, idempotency.ErrReused):
-		return newProblem(ctx, http.StatusUnprocessableEntity, "idempotency-key-reused", "This Idempotency-Key was used for another request. Make a new key for a new request.")
+		return newProblem(ctx, http.StatusUnprocessableEntity, "idempotency-key-reused",
+			"This Idempotency-Key was used for another request. Make a new key for a new request.")
 	case status == http.StatusInternalServerError:
 		requestFrom(ctx).cause = cause
-		if errors.Is(ctx.Err(), context.Canceled) { // nobody reads it; the access line should not count it as our fault
+		if errors.Is(ctx.Err(), context.Canceled) { // not our fault, so no 5xx in the access log
 			return newProblem(ctx, 499, "client-closed-request", "The client went away.")
 		}
 		if errors.Is(cause, context.DeadlineExceeded) {
@@ -123,11 +124,12 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 		return standardProblem(ctx, status)
 	}
 	faults := faultsOf(errs)
-	if len(faults) > 0 && faults[0].Message == errTooMany.Error() { // huma: 400, but a schema's one item too many is 422
+	if len(faults) > 0 && faults[0].Message == errTooMany.Error() { // huma: 400
 		status = http.StatusUnprocessableEntity
 	}
 	if atHeader(faults) { // huma: 422
-		p := newProblem(ctx, http.StatusBadRequest, "invalid-header", "Correct the headers that errors lists and send the request again.")
+		p := newProblem(ctx, http.StatusBadRequest, "invalid-header",
+			"Correct the headers that errors lists and send the request again.")
 		p.Errors = faults
 		return p
 	}
@@ -143,8 +145,8 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 	return p
 }
 
-// faultsOf keeps huma's location and message and drops the value. What follows a colon in a message is a parser's
-// error, which quotes the input. Few faults are told and their locations cut, because a body may be all unknown fields.
+// faultsOf keeps huma's locations and messages, without values: what follows a colon in a message
+// is a parser's error, which quotes the input. A body of unknown fields only has many faults.
 func faultsOf(errs []error) []fault {
 	const most, longest = 20, 100
 	var faults []fault
@@ -171,5 +173,5 @@ func atHeader(faults []fault) bool {
 func writeProblem(w http.ResponseWriter, p *problem) {
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client has gone: nobody is left to tell
+	_ = json.NewEncoder(w).Encode(p) // it fails when the client is gone
 }

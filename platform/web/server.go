@@ -1,6 +1,6 @@
-// Package web is the one HTTP server of a process. Modules register typed operations on it and get the same
-// promises for every route: who may call is declared or the process does not start, every error is a problem+json
-// that never repeats the caller's input, bodies, headers and time are bounded, and one access line is logged.
+// Package web is the HTTP server of a process. Every route declares who may call it, or the process
+// does not start; every error is a problem+json that repeats no value of the request; bodies,
+// headers and time are bounded; and each request is one line in the log.
 package web
 
 import (
@@ -20,15 +20,15 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Config bounds what a client may cost us. The zero value, as tests use it, has the same limits and no timeouts.
+// Config bounds what a client may cost. Its zero value, for tests, has no timeouts.
 type Config struct {
 	// Addr is where the server listens.
 	Addr string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080"`
 	// ReadTimeout is for one request to arrive, headers and body.
 	ReadTimeout time.Duration `env:"HTTP_READ_TIMEOUT" envDefault:"10s"`
-	// HandlerTimeout is the deadline of a handler's context; what runs into it is answered with 503.
+	// HandlerTimeout is the deadline of a handler's context; after it the response is 503.
 	HandlerTimeout time.Duration `env:"HTTP_HANDLER_TIMEOUT" envDefault:"15s"`
-	// WriteTimeout is for a whole answer, so it must exceed the handler's.
+	// WriteTimeout is for a whole response, so it must exceed the handler's.
 	WriteTimeout time.Duration `env:"HTTP_WRITE_TIMEOUT" envDefault:"30s"`
 	// IdleTimeout is how long a kept-alive connection may rest.
 	IdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"2m"`
@@ -42,7 +42,7 @@ type Config struct {
 	Auth Auth
 }
 
-// Validate refuses what would be no limit, or would refuse every request.
+// Validate refuses settings that are no limit, or refuse every request.
 func (c Config) Validate() error {
 	if min(c.ReadTimeout, c.HandlerTimeout, c.WriteTimeout, c.IdleTimeout, c.DrainTimeout) <= 0 {
 		return errors.New("no timeout of HTTP_ may be 0 or less: there would be no limit")
@@ -65,7 +65,7 @@ type Server struct {
 	listener net.Listener
 }
 
-// New returns a server without modules. A nil verifier verifies nobody: only public routes answer.
+// New returns a server without modules. A nil verifier accepts no token: only public routes answer.
 func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
 	configureHuma()
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 20*time.Second)
@@ -73,9 +73,8 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
 	s := &Server{cfg: cfg, verifier: verifier, log: log, router: chi.NewMux()}
-	// The order matters: the span is outermost so that all below it has a trace id; observe sees
-	// what rescue answers; and only what is inside rescue may panic. What can be read can be asked
-	// for with HEAD: net/http leaves out the body.
+	// The order matters: inside of the span there is a trace id; observe sees what rescue answers;
+	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
 	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)
 	s.router.NotFound(notFound)
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
@@ -85,15 +84,16 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
 			return
 		}
 		w.Header()["Allow"] = methods
-		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, "method-not-allowed", "Use one of the methods in the Allow header."))
+		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, "method-not-allowed",
+			"Use one of the methods in the Allow header."))
 	})
 	return s
 }
 
-// Handler is the server without a listener.
+// Handler returns the server without a listener.
 func (s *Server) Handler() http.Handler { return s.router }
 
-// Listen binds the address and returns it, which is how to learn a port that was asked for as 0.
+// Listen binds the address and returns it, with the port that was chosen for port 0.
 func (s *Server) Listen() (addr string, err error) {
 	s.listener, err = process.Listen(context.Background(), "HTTP_ADDR", s.cfg.Addr)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Server) Listen() (addr string, err error) {
 }
 
 // Run serves until ctx is done and then lets the requests under way finish, for at most the drain
-// timeout. From the end of stopping on, clients are asked to close their connections.
+// timeout. Once stopping is done, clients are asked to close their connections.
 func (s *Server) Run(ctx, stopping context.Context) error {
 	if s.listener == nil {
 		if _, err := s.Listen(); err != nil {
@@ -119,8 +119,7 @@ func (s *Server) Run(ctx, stopping context.Context) error {
 	}, s.listener, s.cfg.DrainTimeout)
 }
 
-// allowed lists the methods that the path does have; chi knows them, but tells only its own
-// handler.
+// allowed returns the methods that the path has, which chi passes to its own handler only.
 func (s *Server) allowed(u *url.URL) (methods []string) {
 	path := cmp.Or(u.RawPath, u.Path) // as chi chooses
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {

@@ -18,21 +18,21 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 )
 
-// ClientConfig bounds what it may cost to ask another process.
+// ClientConfig bounds calls to another process.
 type ClientConfig struct {
-	// How long a call may take, with all its repetitions.
+	// How long a call may take, with all its retries.
 	Timeout time.Duration `env:"CLIENT_TIMEOUT" envDefault:"2s"`
-	// How long each try of it may take.
+	// How long each try may take.
 	TryTimeout time.Duration `env:"CLIENT_TRY_TIMEOUT" envDefault:"700ms"`
-	// How often a failed try is repeated.
+	// How often a failed try is retried.
 	Retries int `env:"CLIENT_RETRIES" envDefault:"2"`
-	// How long nothing is asked once half of the latest ten tries have failed.
+	// How long the circuit breaker is open once half of the latest ten tries have failed.
 	BreakerPause time.Duration `env:"CLIENT_BREAKER_PAUSE" envDefault:"1s"`
-	// What this process shows to others: a token of the role service.
+	// The token, of the role service, that this process sends.
 	Token string `env:"SERVICE_TOKEN"`
 }
 
-// Validate refuses what would let no call succeed, or none end.
+// Validate refuses settings by which no call succeeds, or none ends.
 func (c ClientConfig) Validate() error {
 	var errs []error
 	for name, value := range map[string]time.Duration{
@@ -48,9 +48,9 @@ func (c ClientConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// NewTransport returns a RoundTripper for calls that may be repeated without harm. From the outside in: the whole call is bounded, a
-// failed try is repeated, a breaker refuses tries while most fail, and each try is bounded, to the last byte of its answer. Trace
-// context is passed on.
+// NewTransport returns a RoundTripper for idempotent calls. From the outside in: the whole call is
+// bounded, a failed try is retried, a circuit breaker refuses tries while most fail, and each try
+// is bounded, to the last byte of its response. Trace context is passed on.
 func NewTransport(cfg ClientConfig) http.RoundTripper {
 	retry := failsafehttp.NewRetryPolicyBuilder().
 		WithMaxRetries(cfg.Retries).
@@ -74,8 +74,7 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 	}
 }
 
-// retryAfter is how long an answer asks to be left alone. A call that cannot wait for as long has
-// its answer.
+// retryAfter returns a response's Retry-After. A call that may not take that long is not retried.
 func retryAfter(r *http.Response) time.Duration {
 	seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 32)
 	if err != nil {
@@ -84,29 +83,29 @@ func retryAfter(r *http.Response) time.Duration {
 	return time.Duration(seconds) * time.Second //nolint:gosec // it has 32 bits
 }
 
-// newConnections goes where it is told, whatever HTTP_PROXY says: the processes of a shop are neighbours.
+// newConnections ignores HTTP_PROXY: the processes of a shop are on one network.
 func newConnections() *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 2 * time.Second,
-		MaxIdleConnsPerHost: 256, // as many as ask at once; with net/http's two, the others would connect for every question
-		// Well below what the façade and the shop's servers allow, or a question would be sent just when they close.
+		MaxIdleConnsPerHost: 256, // with net/http's 2, most concurrent calls would connect anew
+		// Well below the servers' own, or a request would meet a connection that is being closed.
 		IdleConnTimeout: 30 * time.Second,
 	}
 }
 
-// transport shares the policies among all calls, so that the breaker learns from each.
+// transport shares the policies among all calls, so that the circuit breaker counts each.
 type transport struct {
 	token    string
 	next     http.RoundTripper
 	policies []failsafe.Policy[*http.Response]
 }
 
-// errCallerLeft marks a try that nobody waits for any more. That says nothing about whoever was asked.
+// errCallerLeft marks a try whose caller is gone, which is no failure of the other process.
 var errCallerLeft = errors.New("the caller has left")
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	caller := r.Context() // a try's own context also ends when the policies lose patience
+	caller := r.Context() // a try's own context also ends by the policies
 	return failsafehttp.NewRoundTripper(roundTripper(func(r *http.Request) (*http.Response, error) {
 		response, err := t.try(r)
 		if err != nil && caller.Err() != nil {
@@ -120,11 +119,11 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds what is read of a response.
 const maxAnswer = 1 << 20
 
-// try asks once, with the process's token, and returns when the whole answer is here: an answer that stalls in its body is as late as
-// one that never begins.
+// try sends the request once, with the process's token, and reads the whole response: one that
+// stalls in its body is as late as one that never begins.
 func (t *transport) try(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context()) // a RoundTripper may not change the caller's request
 	r.Header.Set("Authorization", "Bearer "+t.token)

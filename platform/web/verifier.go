@@ -24,19 +24,19 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// Auth says whose tokens are believed.
+// Auth says which tokens are accepted.
 type Auth struct {
-	// Issuer is the iss claim. Without a public key its keys are discovered, so it must be reachable at the start.
+	// Issuer is the iss claim. Without a public key its keys are read from it at the start.
 	Issuer string `env:"AUTH_ISSUER" envDefault:"https://dev.shop.example"`
 	// Audience must be among the aud claims.
 	Audience string `env:"AUTH_AUDIENCE" envDefault:"shop"`
 	// PublicKey is PEM text or the path of a PEM file; several blocks are several keys, as during a
-	// rotation. One key can also be what stands between its first and last line, on one line, as
-	// seam env writes it: every file of settings can hold that, and any shell read it.
+	// rotation. One key can also be the text between its first and last line, on one line, as seam
+	// env writes it: every settings file and shell can hold that.
 	PublicKey string `env:"AUTH_PUBLIC_KEY"`
 }
 
-// algorithms are asymmetric on purpose: with HMAC allowed, our public key would be somebody's signing secret.
+// algorithms are asymmetric: with HMAC, the public key would sign tokens.
 var algorithms = []string{oidc.EdDSA, oidc.ES256, oidc.RS256}
 
 var (
@@ -49,22 +49,22 @@ var (
 // Verifier turns a token into a Principal.
 type Verifier struct {
 	tokens   *oidc.IDTokenVerifier
-	believed *lru.Cache[string, believed] // tokens that were verified a moment ago
+	believed *lru.Cache[string, believed] // by token
 }
 
-// believed is what a verified token says, and until when it is not verified again: a customer sends
-// the same token with every request, and its signature costs more than all else that is read.
+// believed is a verified token's principal, and until when it is cached: a client sends the same
+// token with every request, and to verify its signature costs more than to read all the rest.
 type believed struct {
 	Principal
 	until time.Time
 }
 
 const (
-	believeFor  = time.Minute // or until it expires; for so long a key counts that its issuer has taken back
-	believeMost = 4096        // tokens; those go first that have not been seen for longest
+	believeFor  = time.Minute // or until it expires; a key that its issuer has revoked counts as long
+	believeMost = 4096        // tokens; the least recently used goes first
 )
 
-// NewVerifier reads the key or, when there is none, asks the issuer for its keys.
+// NewVerifier returns a verifier by the configured key or, if there is none, by the issuer's keys.
 func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 	accept := &oidc.Config{ClientID: cfg.Audience, SupportedSigningAlgs: algorithms}
 	cache, err := lru.New[string, believed](believeMost)
@@ -78,8 +78,9 @@ func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 		}
 		return &Verifier{oidc.NewVerifier(cfg.Issuer, &oidc.StaticKeySet{PublicKeys: keys}, accept), cache}, nil
 	}
-	// The library keeps this client for later, when an unknown key id makes it fetch the keys again.
-	ctx = oidc.ClientContext(ctx, &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(keysHold, failureHolds)})
+	// The library keeps this client, and gets the keys again for an unknown key id.
+	client := &http.Client{Timeout: 10 * time.Second, Transport: newDiscovery(keysHold, failureHolds)}
+	ctx = oidc.ClientContext(ctx, client)
 	issuer, err := oidc.NewProvider(ctx, cfg.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("set AUTH_PUBLIC_KEY, or AUTH_ISSUER to an issuer that can be reached: %w", err)
@@ -87,7 +88,7 @@ func NewVerifier(ctx context.Context, cfg Auth) (*Verifier, error) {
 	return &Verifier{issuer.VerifierContext(ctx, accept), cache}, nil
 }
 
-// verify takes an Authorization header. Signature, algorithm, issuer, audience and expiry are the library's to check.
+// verify returns the caller of an Authorization header. The library checks all but sub and role.
 func (v *Verifier) verify(ctx context.Context, header string) (Principal, error) {
 	raw := token(header)
 	if v == nil || raw == "" {
@@ -118,7 +119,7 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 	}
 	subject, _ := claims["sub"].(string)
 	role, _ := claims["role"].(string)
-	// The subject ends up in rows and event headers, where PostgreSQL takes no NUL.
+	// The subject is stored in rows and event headers, where PostgreSQL refuses NUL.
 	if subject == "" || len(subject) > longestSubject || strings.ContainsFunc(subject, unicode.IsControl) {
 		return Principal{}, errSubject
 	}
@@ -134,13 +135,11 @@ func (v *Verifier) verify(ctx context.Context, header string) (Principal, error)
 	return p, nil
 }
 
-// decisive are the claims that a token is judged by. The library matches their names in any casing
-// and takes the last of several, so a token that has one more than once, or in other letters, is
-// refused.
+// decisive are the claims that a token is judged by. The library matches their names in any case
+// and takes the last of several, so a token that has one twice, or in another case, is refused.
 var decisive = []string{"iss", "sub", "aud", "exp", "nbf", "role"}
 
-// longestSubject is in bytes, as OpenID Connect bounds a sub. It becomes part of index keys, which
-// PostgreSQL refuses when they are long.
+// longestSubject is in bytes, as in OpenID Connect. PostgreSQL bounds index keys, which have it.
 const longestSubject = 255
 
 func publicKeys(setting string) ([]crypto.PublicKey, error) {
@@ -148,7 +147,7 @@ func publicKeys(setting string) ([]crypto.PublicKey, error) {
 	if der, err := base64.StdEncoding.DecodeString(setting); err == nil && isPublicKey(der) {
 		text = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	} else if strings.Contains(setting, "-----BEGIN") {
-		// A shell that reads a file of settings leaves \n as two characters.
+		// A shell that reads a settings file leaves \n as two characters.
 		text = []byte(strings.ReplaceAll(setting, `\n`, "\n"))
 	} else if text, err = os.ReadFile(setting); err != nil { //nolint:gosec // the operator names the file
 		if failed, ok := errors.AsType[*fs.PathError](err); ok {
@@ -175,7 +174,7 @@ func publicKeys(setting string) ([]crypto.PublicKey, error) {
 	return keys, nil
 }
 
-// isPublicKey tells a key from a path, which can look like base64 as well.
+// isPublicKey distinguishes a key from a path, which can look like base64 as well.
 func isPublicKey(der []byte) bool {
 	_, err := x509.ParsePKIXPublicKey(der)
 	return err == nil
