@@ -7,17 +7,14 @@ import (
 )
 
 const (
-	// verdictHolds is how long a verdict is passed on without asking again, so that a thousand
-	// questions a second cost two.
+	// verdictHolds is how long a verdict is cached: a thousand probes a second cost two checks.
 	verdictHolds = 500 * time.Millisecond
-	// patience is how long a question waits for a check that has begun. One that takes longer is a
-	// no until it ends.
+	// patience is how long a probe waits for a check, which after that fails until it ends.
 	patience = time.Second
 )
 
-// check is one thing that has to be well. It is asked as seldom as verdictHolds allows and never
-// twice at once: what it judges may hang, as a network does that is cut, and its questions must not
-// pile up there.
+// check is one readiness check. It runs as seldom as verdictHolds allows and never twice at once:
+// what it checks may hang, as a network does that is cut, and probes must not pile up there.
 type check struct {
 	name string
 	run  func(ctx context.Context) error
@@ -29,8 +26,7 @@ type check struct {
 	running chan struct{} // closed when the run under way ends; nil for none
 }
 
-// passes says whether the last verdict, or the one that it waits for, is good. The check itself
-// runs on until ctx ends.
+// passes reports whether the cached verdict is good, or that of the check under way.
 func (c *check) passes(ctx context.Context) bool {
 	c.mu.Lock()
 	if now := time.Now(); c.running == nil && !now.Before(c.until) {

@@ -15,12 +15,10 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Config reads the environment into a struct of env tags, and asks it and each struct in it that
-// has a Validate method whether its values go together. Its error is a usage error that names the
-// settings to change.
+// Config reads the environment into a struct with env tags, and calls the Validate methods of it
+// and of each struct in it. Its error is a usage error that names the settings to change.
 //
-// White space around a value is no part of it: secrets are often made with a newline at their end,
-// which no address, token or password of ours has.
+// It trims white space around values: secrets are often created with a newline at their end.
 func Config[T any]() (T, error) {
 	environment := map[string]string{}
 	for _, setting := range os.Environ() {
@@ -41,7 +39,7 @@ func Config[T any]() (T, error) {
 	var wrong []string
 	for _, err := range all.Errors {
 		text := strings.TrimPrefix(err.Error(), "env: ")
-		if parse, ok := errors.AsType[env.ParseError](err); ok { // it knows the field, and a person knows the setting
+		if parse, ok := errors.AsType[env.ParseError](err); ok { // it names the field, and not the setting
 			text = explain(settings(reflect.TypeFor[T](), parse.Name), parse)
 		}
 		wrong = append(wrong, text)
@@ -49,7 +47,7 @@ func Config[T any]() (T, error) {
 	return cfg, Usage(errors.New(strings.Join(wrong, "; ")))
 }
 
-// explain says what is wrong with the setting of these names; with its value, if that can be no secret because it should be a number.
+// explain says what is wrong with the setting, with its value if that can be no secret.
 func explain(names []string, wrong env.ParseError) string {
 	want := ""
 	switch {
@@ -71,8 +69,7 @@ func explain(names []string, wrong env.ParseError) string {
 	return strings.Join(given, " or ") + " is " + want
 }
 
-// BaseURL reads http://host:port, with or without a path, to which the path of a question is added.
-// After a ? or a # it would be no path any more.
+// BaseURL parses http://host:port, with or without a path. It refuses a query and a fragment.
 func BaseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.ContainsAny(text, "?#") {
@@ -103,7 +100,7 @@ func validate(v reflect.Value) error {
 	return nil
 }
 
-// settings are the names that fields of this name are read from, at any depth of the struct.
+// settings returns the settings that fields of this name are read from, at any depth of the struct.
 func settings(of reflect.Type, field string) (names []string) {
 	for i := range of.NumField() {
 		f := of.Field(i)

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// Listen binds an address that a setting gave, and names that setting when it cannot.
+// Listen binds the address of a setting. Its error is a usage error that names the setting.
 func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, Usage(fmt.Errorf("%s is already in use: stop the other process or set %s to another address", addr, setting))
+		return nil, Usage(fmt.Errorf("%s is already in use: stop the other process or set %s to another address",
+			addr, setting))
 	}
 	if err != nil {
 		return nil, Usage(fmt.Errorf("listen on %s: %w", setting, err))
@@ -23,10 +24,11 @@ func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most drain.
-// From the end of stopping on, when the process begins to stop, clients are asked to close their
-// connections.
-func ServeHTTP(ctx, stopping context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration) error {
+// ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most
+// drain. Once stopping is done, clients are asked to close their connections.
+func ServeHTTP(
+	ctx, stopping context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration,
+) error {
 	server.Handler = lastAnswers(stopping, server.Handler)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	failed := make(chan error, 1)
@@ -47,9 +49,8 @@ func ServeHTTP(ctx, stopping context.Context, log *slog.Logger, server *http.Ser
 	return nil
 }
 
-// lastAnswers has clients close their connections once stopping has ended. A connection that is
-// kept is closed when the server is, perhaps under a request, and its client could not know whether
-// that was read.
+// lastAnswers asks clients to close their connections once stopping is done. The server would close
+// them under a request, perhaps, whose client could not know whether it was handled.
 func lastAnswers(stopping context.Context, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stopping.Err() != nil {

@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Log says how the process logs.
+// Log configures the process's log.
 type Log struct {
 	// The least important level that is written: debug, info, warn or error.
 	Level slog.Level `env:"LOG_LEVEL" envDefault:"info"`
@@ -26,15 +26,14 @@ func (l Log) New(process string) *slog.Logger {
 	return slog.New(traced{handler}).With("process", process)
 }
 
-// Install is New, and makes the logger the default one of the whole process: what libraries log
-// through it would else be plain text.
+// Install is New, and sets the default logger: what libraries log there would be plain text.
 func (l Log) Install(process string) *slog.Logger {
 	log := l.New(process)
 	slog.SetDefault(log)
 	return log
 }
 
-// traced adds the trace id, so that one order can be followed over every line that any process wrote about it.
+// traced adds the trace id, so that an order can be followed through the logs of all processes.
 type traced struct{ slog.Handler }
 
 func (t traced) Handle(ctx context.Context, r slog.Record) error {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Operations is the listener for those who run the process, apart from its users' one: /livez, /readyz, Go's profiles under
-// /debug/pprof/, and what the process adds. It must not be reachable for anybody else.
+// Operations is the operators' HTTP server, apart from the users': /livez, /readyz, Go's profiles
+// under /debug/pprof/, and what the process adds. Only operators may reach it.
 //
 //	/livez             200 while the process can answer at all
 //	/readyz            200 while it can serve something: one of its modules is ready, if it has any
@@ -21,11 +21,11 @@ type Operations struct {
 	mux     *http.ServeMux
 	checks  []*check // of the process as a whole
 	modules map[string]*check
-	// stopping ends when the process begins to stop: it is not ready from then on, while it still serves what it has.
+	// stopping ends at the signal to stop. From then on the process is not ready, but still serves.
 	stopping context.Context //nolint:containedctx // it is a state that handlers read, not a request's context
 }
 
-// NewOperations returns the listener for addr. Nothing is ready any more once stopping has ended.
+// NewOperations returns the server for addr. Nothing is ready any more once stopping is done.
 func NewOperations(stopping context.Context, addr string) *Operations {
 	o := &Operations{addr: addr, mux: http.NewServeMux(), modules: map[string]*check{}, stopping: stopping}
 	o.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -43,12 +43,12 @@ func NewOperations(stopping context.Context, addr string) *Operations {
 	return o
 }
 
-// Check adds what the process as a whole needs to be ready. Add all before Run.
+// Check adds a readiness check of the process as a whole. Add all before Run.
 func (o *Operations) Check(name string, run func(ctx context.Context) error) {
 	o.checks = append(o.checks, &check{name: name, run: run})
 }
 
-// Module adds a module, and what it needs to be ready. Add all before Run.
+// Module adds a module with its readiness check. Add all before Run.
 func (o *Operations) Module(name string, run func(ctx context.Context) error) {
 	o.modules[name] = &check{name: name, run: run}
 }
@@ -56,10 +56,10 @@ func (o *Operations) Module(name string, run func(ctx context.Context) error) {
 // Handle adds a page of the process's own. Add all before Run.
 func (o *Operations) Handle(pattern string, handler http.Handler) { o.mux.Handle(pattern, handler) }
 
-// Handler is what Run serves.
+// Handler returns what Run serves.
 func (o *Operations) Handler() http.Handler { return o.mux }
 
-// answer says no more than which part is not ready: the error of a check may name hosts and users.
+// answer responds with the part that is not ready only: a check's error may name hosts and users.
 func answer(w http.ResponseWriter, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -68,7 +68,7 @@ func answer(w http.ResponseWriter, err error) {
 	fmt.Fprintln(w, "ok")
 }
 
-// processReady says what keeps the process from serving anything.
+// processReady returns why the process serves nothing, or nil.
 func (o *Operations) processReady() error {
 	if o.stopping.Err() != nil {
 		return errors.New("stopping")
@@ -91,7 +91,7 @@ func (o *Operations) moduleReady(module *check) error {
 	return nil
 }
 
-// ready does not wait for a module whose check hangs while another one is ready.
+// ready returns nil if any module is ready. It does not wait then for one whose check hangs.
 func (o *Operations) ready() error {
 	if err := o.processReady(); err != nil || len(o.modules) == 0 {
 		return err
@@ -108,9 +108,9 @@ func (o *Operations) ready() error {
 	return errors.New("no module is ready")
 }
 
-// Linger returns a part that ends d after it was told to stop. As the last stage, and so the first to stop, it keeps the others running
-// until whoever sends requests has seen that the process is not ready: a listener that closes in the same moment refuses what is on its
-// way. When a part has failed, and nobody was told anything, it ends at once.
+// Linger returns a part that ends d after the signal to stop, or at once when a part has failed. As
+// the last stage, which stops first, it keeps the others running until the load balancer has seen
+// that the process is not ready: a listener that closed at once would refuse requests on their way.
 func (o *Operations) Linger(d time.Duration) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		<-ctx.Done()
@@ -127,7 +127,8 @@ func (o *Operations) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: time.Minute} // a profile takes as long as it is asked for
+	// A minute to write, because a profile takes as long as its request asks for.
+	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve operations: %w", err)

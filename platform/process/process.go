@@ -1,5 +1,5 @@
-// Package process runs a program's parts: it starts them stage by stage and stops them in the reverse order, so that nothing
-// loses what it depends on while it still has work under way.
+// Package process runs a program's parts: it starts them stage by stage and stops them in the
+// reverse order, so that no part loses what it depends on while it has work under way.
 package process
 
 import (
@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Verb is one thing that a program can be told to do: monolith serve, seam token --sub ada.
+// Verb is one command of a program: monolith serve, seam token --sub ada.
 type Verb struct {
 	Name string
 	Args string // what may follow, for the help; "" if nothing may
@@ -27,8 +27,8 @@ type Verb struct {
 	Run  func(ctx context.Context, args []string) error
 }
 
-// Main runs the verb that the first argument names, under a context that ends at SIGINT or SIGTERM; a second signal ends the
-// process at once. It exits with 0 when the verb is done, 2 when the caller has to change something, else 1.
+// Main runs the verb that the first argument names, under a context that ends at SIGINT or SIGTERM;
+// a second signal ends the process. It exits with 0 if the verb succeeds, 2 on ErrUsage, else 1.
 func Main(verbs ...Verb) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from now on a signal has its default effect
@@ -44,10 +44,10 @@ func Main(verbs ...Verb) {
 	os.Exit(1)
 }
 
-// ErrUsage marks an error that the caller can mend: a setting, an argument, a step that comes first.
+// ErrUsage marks an error that the user can correct: a setting, an argument, a step to do first.
 var ErrUsage = errors.New("usage")
 
-// Usage marks err as one that the caller can mend.
+// Usage marks err as one that the user can correct.
 func Usage(err error) error { return usageError{err} }
 
 type usageError struct{ error }
@@ -75,11 +75,12 @@ func run(ctx context.Context, program string, verbs []Verb, args []string) error
 	return verbs[i].Run(ctx, args[1:])
 }
 
-// Stage is what starts together and stops together. Each part runs until its context ends.
+// Stage is a set of parts that start and stop together. Each part runs until its context ends.
 type Stage []func(ctx context.Context) error
 
-// Run starts the stages in order and waits until ctx ends or a part fails; then it stops them in the reverse order, each when the
-// one after it has stopped, all within grace: what has not stopped by then is left behind. It returns what failed.
+// Run starts the stages in order and waits until signalled ends or a part fails; then it stops them
+// in the reverse order, each when the one after it has stopped, all within grace: what has not
+// stopped by then is left behind. It returns the errors of the parts.
 func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stages ...Stage) error {
 	ctx, cancel := context.WithCancelCause(signalled)
 	defer cancel(nil)
@@ -91,7 +92,7 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 	}
 	var running []started
 	for _, stage := range stages {
-		// Its own context: the signal to stop reaches a stage only when its turn comes.
+		// Its own context: a stage stops only when its turn comes.
 		stageCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 		defer stop()
 		s := started{stop, make(chan struct{})}

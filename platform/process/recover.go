@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// Recover makes an error of a panic, with its stack. Defer it where a bug must not end the process.
+// Recover makes a panic the error, with its stack. Defer it where a bug must not end the process.
 func Recover(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

@@ -1,5 +1,5 @@
-// Package service is what every process of the shop has in common, whichever modules it serves: a bus, a web server, and for each module
-// its pool, its outbox and its consumer, started and stopped in the right order. What a module is given stays in the process's main.
+// Package service starts and stops, in the right order, what every process of the shop needs: a
+// bus, a web server, and for each module its pool, outbox and consumer.
 package service
 
 import (
@@ -21,17 +21,18 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// Config is what every serving process can be told.
+// Config holds the settings of every serving process.
 type Config struct {
 	// The most connections that each module's pool opens. Delivery opens two more, or one for a
 	// module without an outbox, and readiness one.
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// Where /livez and /readyz listen, apart from the shop's own routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
-	// How long the process serves on once /readyz says that it is about to stop. Longer than the interval at which the façade, or whatever
-	// stands before it, asks; nothing where nobody does.
+	// How long the process still serves after the signal to stop, while /readyz fails: longer than
+	// the façade or a load balancer takes to see that; 0 without one.
 	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s"`
-	// How long it may take to stop, with that: requests, then relays, then consumers and workers. What is cut off is done again later.
+	// How long it may take to stop, with that: requests, then relays, then consumers and workers.
+	// What is cut off is redelivered or retried.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
 
 	Log       process.Log
@@ -41,7 +42,7 @@ type Config struct {
 	NATS      natsbus.Config
 }
 
-// Validate refuses to wait for longer than stopping may take, and a pool that holds no connection.
+// Validate refuses a pool without connections, and a drain that is longer than the whole stop.
 func (c Config) Validate() error {
 	if c.MaxConns < 1 {
 		return errors.New("DATABASE_MAX_CONNS must be at least 1")
@@ -52,23 +53,23 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// The buses. Memory connects the modules of one process, so that process must serve them all; nats connects any mix.
+// The buses. Memory connects the modules of one process, which must serve them all; NATS any mix.
 const (
 	Memory = "memory"
 	NATS   = "nats"
 )
 
-// Module is what every bounded context offers to the process that serves it.
+// Module is a bounded context, as the process that serves it needs it.
 type Module interface {
 	Routes(api huma.API)
 	Handlers() []events.Handler
 	Workers() []func(context.Context) error // its background loops
 }
 
-// closeLimit bounds how long pools are closed. Only what was cut off still holds a connection, and it may hold it for good.
+// closeLimit bounds how long pools are closed: what was cut off may hold a connection for good.
 const closeLimit = 2 * time.Second
 
-// Service is a process that is being put together.
+// Service is a process, to which modules are added before Run.
 type Service struct {
 	cfg        Config
 	log        *slog.Logger
@@ -85,7 +86,7 @@ type Service struct {
 	flush      func()
 }
 
-// Open returns a process without modules, connected to the bus. Close it, also when Run was never reached.
+// Open returns a process without modules, connected to the bus. Close it, even without Run.
 func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err error) {
 	s := &Service{
 		cfg: cfg, log: cfg.Log.Install(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr),
@@ -132,11 +133,11 @@ func (s *Service) openBus(name string) error {
 	return nil
 }
 
-// Log is the logger of a module.
+// Log returns the logger of a module.
 func (s *Service) Log(module string) *slog.Logger { return s.log.With("module", module) }
 
-// Database opens the module's database. The schema must be as new as migrations and must belong to
-// this process's bus.
+// Database opens the module's database, and adds its readiness check. The schema must be as new as
+// migrations and must belong to this process's bus.
 func (s *Service) Database(ctx context.Context, module, url string, migrations fs.FS) (*postgres.DB, error) {
 	db, err := postgres.Open(ctx, module, url, s.cfg.MaxConns, migrations)
 	if err != nil {
@@ -149,7 +150,7 @@ func (s *Service) Database(ctx context.Context, module, url string, migrations f
 	return db, events.RecordBus(ctx, db.Pool, s.busName)
 }
 
-// Outbox is the module's outbox, which is relayed while the process runs.
+// Outbox returns the module's outbox, whose relay runs with the process.
 func (s *Service) Outbox(db *postgres.DB) *events.Outbox {
 	outbox := events.NewOutbox(db, s.publisher, s.cfg.Events, s.Log(db.Module))
 	s.relaying = append(s.relaying, outbox.Run)
@@ -170,8 +171,8 @@ func (s *Service) Serve(ctx context.Context, db *postgres.DB, m Module) error {
 	return nil
 }
 
-// Run serves until ctx ends. Stages stop in the reverse order of this list: the process says that it is not ready and waits until that
-// is known, requests drain, relays finish their batch, then consumers and workers theirs.
+// Run serves until ctx ends. Stages stop in the reverse order: /readyz fails for DrainAfter,
+// requests drain, relays finish their batch, then consumers and workers theirs.
 func (s *Service) Run(ctx context.Context) error {
 	if _, err := s.server.Listen(); err != nil {
 		return process.Usage(err)
@@ -184,7 +185,7 @@ func (s *Service) Run(ctx context.Context) error {
 		process.Stage{s.operations.Linger(s.cfg.DrainAfter)})
 }
 
-// Close gives everything back that was opened: the bus, which still sends acknowledgements, the pools, and at last the spans of all that.
+// Close closes the bus, which still acknowledges, then the pools, and sends the last spans.
 func (s *Service) Close() {
 	s.closeBus()
 	var closing sync.WaitGroup

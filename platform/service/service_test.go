@@ -19,7 +19,8 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// open returns a process without modules. Telemetry is the process's, so the tests are not parallel.
+// open returns a process without modules. Telemetry is the process's, so the tests are not
+// parallel.
 func open(ctx context.Context, t *testing.T, change func(*Config)) *Service {
 	t.Helper()
 	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
@@ -64,7 +65,8 @@ func status(t *testing.T, addr, path string) int {
 	return response.StatusCode
 }
 
-// Whoever sends requests learns that the process is about to stop by asking, and not by a request that is refused.
+// Whoever sends requests learns that the process is about to stop by asking, and not by a request
+// that is refused.
 func TestRequestsAreServedUntilItIsKnownThatItStops(t *testing.T) {
 	ctx, signal := context.WithCancel(t.Context())
 	defer signal()
@@ -99,7 +101,8 @@ func TestRequestsAreServedUntilItIsKnownThatItStops(t *testing.T) {
 	}
 }
 
-// A connection that somebody keeps must not keep the process, and what the bus still has to do needs the pools.
+// A connection that somebody keeps must not keep the process, and what the bus still has to do
+// needs the pools.
 func TestCloseEndsBusThenPools(t *testing.T) {
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
 	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: migrations})

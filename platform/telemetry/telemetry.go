@@ -1,4 +1,4 @@
-// Package telemetry gives every request a trace id, and ships the spans when there is somewhere to ship them.
+// Package telemetry gives every request a trace id, and sends spans to a collector if there is one.
 package telemetry
 
 import (
@@ -21,27 +21,27 @@ import (
 	"example.com/shop/platform/traceparent"
 )
 
-// Config says where spans go.
+// Config says where spans are sent.
 type Config struct {
-	// Endpoint is the base URL of an OTLP/HTTP collector, such as http://localhost:4318. Without it nothing is sent.
+	// Endpoint is the base URL of an OTLP/HTTP collector, such as http://localhost:4318, or empty.
 	Endpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // flushLimit is how long a stopping process waits for a collector that does not answer.
 const flushLimit = 2 * time.Second
 
-// Start installs the process's tracer provider and W3C propagation. Flush sends what is still
-// buffered, if the collector takes it soon. Warnings and errors of OpenTelemetry, above all that
-// the collector cannot be reached, become lines of the log.
+// Start installs the process's tracer provider and W3C propagation, and logs OpenTelemetry's
+// warnings and errors. Flush sends what is buffered, within two seconds.
 func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (flush func(), err error) {
 	otel.SetLogger(logr.FromSlogHandler(warnings{log.Handler()}))
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WarnContext(ctx, "telemetry failed", "error", err) }))
-	// Without an exporter no span is recorded, but ids are still made and passed on, so that log lines, problems and
-	// events of one request can be found together.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.WarnContext(ctx, "telemetry failed", "error", err)
+	}))
+	// Without an exporter no span is recorded, but trace ids are still made and passed on: log
+	// lines, problems and events of a request have the same one.
 	options := []trace.TracerProviderOption{trace.WithSampler(trace.NeverSample())}
 	if cfg.Endpoint != "" {
-		// The exporter takes anything, and then sends nothing: localhost:4318 has the scheme
-		// localhost and no host.
+		// The exporter accepts any URL, and then sends nothing: localhost:4318 has no host.
 		collector, err := process.BaseURL(cfg.Endpoint)
 		if err != nil || collector.User != nil {
 			return nil, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be like http://localhost:4318")
@@ -52,7 +52,8 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 		}
 		options = []trace.TracerProviderOption{
 			// A client may name the trace of its request, but it cannot hide the request.
-			trace.WithSampler(trace.ParentBased(trace.AlwaysSample(), trace.WithRemoteParentNotSampled(trace.AlwaysSample()))),
+			trace.WithSampler(trace.ParentBased(trace.AlwaysSample(),
+				trace.WithRemoteParentNotSampled(trace.AlwaysSample()))),
 			trace.WithSpanProcessor(presentable{}),
 			trace.WithBatcher(exporter),
 			trace.WithResource(resource.NewSchemaless(attribute.String("service.name", service))),
@@ -64,11 +65,11 @@ func Start(ctx context.Context, service string, cfg Config, log *slog.Logger) (f
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 		defer cancel()
-		_ = provider.Shutdown(ctx) // spans that nobody takes are no reason to stop later
+		_ = provider.Shutdown(ctx) // unsent spans do not delay the stop
 	}, nil
 }
 
-// warnings makes warnings of what OpenTelemetry means by V(1), which to slog is a level below info.
+// warnings logs OpenTelemetry's V(1) as warnings, which it means; to slog it is a level below info.
 type warnings struct{ slog.Handler }
 
 func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
@@ -87,10 +88,9 @@ func levelOf(level slog.Level) slog.Level {
 	return level
 }
 
-// presentable edits what otelhttp says of a request. The path becomes empty: a client may have put
-// personal data into it, as into every path that is not served; a route's pattern, which the span
-// has as well, says what was asked for. Text that is not UTF-8, as a User-Agent may be, is
-// repaired: with it a whole batch of spans could not be sent.
+// presentable edits the attributes of otelhttp. It empties the path, which may hold personal data;
+// the span has the route's pattern as well. It repairs invalid UTF-8, as in a User-Agent, because
+// of which a whole batch of spans could not be sent.
 type presentable struct{}
 
 const attributePath attribute.Key = "url.path"

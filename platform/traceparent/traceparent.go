@@ -1,5 +1,5 @@
 // Package traceparent passes a trace from one process to the next. It is apart from telemetry, so
-// that code which only passes a trace on does not depend on how traces are exported.
+// that code that only passes a trace on does not depend on an exporter.
 package traceparent
 
 import (
@@ -8,9 +8,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// Propagator passes on which trace something belongs to (W3C Trace Context), and nothing else that
-// a client sends along: its tracestate is kilobytes for other vendors, which every event of the
-// request would keep.
+// Propagator passes on traceparent (W3C Trace Context) and no tracestate: a client's may have
+// kilobytes, which every event of the request would store.
 type Propagator struct{ propagation.TraceContext }
 
 // Inject writes traceparent.
@@ -23,7 +22,7 @@ func (p Propagator) Extract(ctx context.Context, carrier propagation.TextMapCarr
 	return p.TraceContext.Extract(ctx, parentOnly{carrier})
 }
 
-// Fields is what Inject writes.
+// Fields returns what Inject writes.
 func (Propagator) Fields() []string { return []string{header} }
 
 const header = "traceparent"
