@@ -15,8 +15,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// Whatever comes in a batch, and whatever is known already, the batch leaves and publishes what its
-// events do one by one.
+// A batch leaves and publishes the same as its events handled one by one, whatever was handled
+// before.
 func TestBatchEqualsOneByOne(t *testing.T) {
 	t.Parallel()
 	schema := pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS}

@@ -29,7 +29,8 @@ func TestBatchIsJudgedInTheOrderOfDelivery(t *testing.T) {
 		third  = "0199a0c1-7f00-7000-8000-000000000001"
 	)
 	gyokuro := func(order string, quantity int) ordersapi.Placed {
-		return placed(order, ordersapi.Line{SKU: "tea-gyokuro", Quantity: quantity}, ordersapi.Line{SKU: "tea-assam", Quantity: 1})
+		return placed(order, ordersapi.Line{SKU: "tea-gyokuro", Quantity: quantity},
+			ordersapi.Line{SKU: "tea-assam", Quantity: 1})
 	}
 	for name, test := range map[string]struct {
 		batch  []ordersapi.Placed
@@ -97,7 +98,8 @@ type published struct{ Topic, Key, CorrelationID, Actor string }
 // outbox is what inventory has published, in that order.
 func (s *shop) outbox() []published {
 	s.t.Helper()
-	rows, err := s.db.Query(s.t.Context(), "SELECT topic, key, headers->>'correlationid', headers->>'actor' FROM outbox ORDER BY id")
+	rows, err := s.db.Query(s.t.Context(),
+		"SELECT topic, key, headers->>'correlationid', headers->>'actor' FROM outbox ORDER BY id")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -109,8 +111,8 @@ func (s *shop) outbox() []published {
 }
 
 // A statement that is only queued fails with the next one that waits, or with the commit as here:
-// the handler has returned nil, the transaction's error names the statement, and of the batch
-// nothing is done. Of an event that is handled alone it is the failure.
+// the handler has returned nil, the transaction's error names the statement, and the batch is
+// rolled back. For an event that is handled alone it is the failure.
 func TestQueuedStatementFailsWithTheCommit(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

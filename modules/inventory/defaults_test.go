@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What the server's operator makes the default of the database is not the module's: each restock
-// counts, also when many come at once.
-func TestTheDatabasesDefaultsAreForOthers(t *testing.T) {
+// The module does not depend on the database's defaults for transactions: each of many concurrent
+// restocks counts.
+func TestTheDatabasesDefaultsDoNotMatter(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]string{
 		"isolation": "default_transaction_isolation = 'repeatable read'",

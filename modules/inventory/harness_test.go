@@ -82,7 +82,8 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 		t.Fatal(err)
 	}
 	s.key = key
-	verifier, err := web.NewVerifier(ctx, web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	verifier, err := web.NewVerifier(ctx,
+		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
 	if err != nil {
 		t.Fatal(err)
 	}

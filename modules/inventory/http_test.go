@@ -22,10 +22,11 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// call asks the module over HTTP, as the role, and returns the status and the body.
+// call sends a request with a token of the role, and returns the status and the body.
 func (s *shop) call(role, method, path, body, key string) (int, []byte) {
 	s.t.Helper()
-	request, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+"/v1/inventory"+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(s.t.Context(), method,
+		s.server.URL+"/v1/inventory"+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -87,7 +88,8 @@ func TestProductShowsEveryCount(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	shipped, waiting := uuid.NewString(), uuid.NewString()
-	s.publish(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}), ordersapi.Confirmed{OrderID: shipped, Version: 3})
+	s.publish(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}),
+		ordersapi.Confirmed{OrderID: shipped, Version: 3})
 	s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "key")
 	s.publish(placed(waiting, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4}))
 
@@ -131,10 +133,10 @@ func TestRefusals(t *testing.T) {
 	}{
 		"unknown product":          {"", "GET", "/products/no-such-tea", "", "", 404},
 		"impossible sku":           {"", "GET", "/products/Tea%20%E2%98%95", "", "", 404},
-		"cursor of nobody's":       {"", "GET", "/products?cursor=tomorrow", "", "", 400},
+		"made-up cursor":           {"", "GET", "/products?cursor=tomorrow", "", "", 400},
 		"cursor with a NUL":        {"", "GET", "/products?cursor=" + web.EncodeCursor(position{SKU: "tea\x00"}), "", "", 400},
 		"page too large":           {"", "GET", "/products?limit=101", "", "", 422},
-		"restock by nobody":        {"", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "k1", 401},
+		"restock without a token":  {"", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "k1", 401},
 		"restock by a customer":    {"customer", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "k2", 403},
 		"restock by a service":     {"service", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "k3", 403},
 		"restock without a key":    {"staff", "POST", "/products/tea-assam/restock", `{"quantity":1}`, "", 400},
@@ -177,7 +179,7 @@ func (a asService) RoundTrip(request *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(request)
 }
 
-func TestQuoteIsTheSameNearAndFar(t *testing.T) {
+func TestQuoteIsTheSameInProcessAndOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	want := []inventoryapi.Quote{
@@ -194,18 +196,18 @@ func TestQuoteIsTheSameNearAndFar(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, near); diff != "" {
-		t.Errorf("near:\n%s", diff)
+		t.Errorf("in process:\n%s", diff)
 	}
 	if diff := cmp.Diff(want, far); diff != "" {
-		t.Errorf("far:\n%s", diff)
+		t.Errorf("over HTTP:\n%s", diff)
 	}
 	if _, err := inventoryapi.NewClient(s.server.URL, http.DefaultTransport).Quote(t.Context(), skus); !errors.Is(err, inventoryapi.ErrDenied) {
 		t.Errorf("a client without a token got %v", err)
 	}
 }
 
-// A redirect is an answer that is no quote: the service's token is for one address.
-func TestQuotesAreNotAskedForElsewhere(t *testing.T) {
+// The client follows no redirect: the service's token is for one address.
+func TestClientFollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
 		var asked atomic.Int64

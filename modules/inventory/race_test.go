@@ -175,9 +175,8 @@ func (s *shop) waiting(want int64) {
 	}
 }
 
-// An order that is known already waits for no stock, whatever else is in its batch. If it did, its
-// cancellation, which holds the order's row while it waits for the stock, could wait for it in a
-// circle.
+// An order that is known already locks no stock, whatever else is in its batch. If it did, it could
+// deadlock with its cancellation, which holds the order's row while it waits for the stock.
 func TestKnownOrderLocksNoStock(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

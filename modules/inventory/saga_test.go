@@ -105,7 +105,8 @@ func TestReplayChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := setupPolling(t, 20*time.Millisecond) // a replay is found by the poll
 	order := uuid.NewString()
-	s.publish(placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 2}), ordersapi.Confirmed{OrderID: order, Version: 3})
+	s.publish(placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 2}),
+		ordersapi.Confirmed{OrderID: order, Version: 3})
 
 	for db, want := range map[*postgres.DB]int64{s.orders: 2, s.db: 1} {
 		if n, err := events.Replay(t.Context(), db.Pool, time.Time{}, func(int64) {}); err != nil || n != want {
@@ -121,7 +122,7 @@ func TestReplayChangesNothing(t *testing.T) {
 	}
 }
 
-// An order that no rule can answer spoils no other order of its batch.
+// A malformed order does not affect the other orders of its batch.
 func TestMalformedOrderIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	for name, publish := range map[string]func(*shop, ...events.Event){

@@ -63,8 +63,7 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// What is wrong with our own address is no fault of the mails, which go out once a person has set
-// it right.
+// A refused sender makes no mail dead: all are sent once a person has corrected the setting.
 func TestMailsOutliveASenderThatIsNone(t *testing.T) {
 	t.Parallel()
 	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})

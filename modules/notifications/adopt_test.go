@@ -10,7 +10,7 @@ import (
 	"example.com/shop/modules/orders/ordersapi"
 )
 
-// What v0.1.0 asks of the database.
+// Statements of v0.1.0.
 const (
 	insertOfV010 = `INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
 		VALUES ($1, $2, 'confirmed', 'subject', 'body', $3, $4, $4) ON CONFLICT (order_id, kind) DO NOTHING`
@@ -117,7 +117,7 @@ func TestV010LeavesJobsAlone(t *testing.T) {
 	if !o.is("SELECT count(*) = 2 FROM jobs") {
 		t.Error("a mail that v0.1.0 is sending was enqueued as well")
 	}
-	// It takes too long, so the mail is adopted; what it says then is too late.
+	// It takes too long, so the mail is adopted, and its result changes nothing.
 	o.advance(2 * time.Minute)
 	if _, err := o.module.adopt(t.Context()); err != nil {
 		t.Fatal(err)

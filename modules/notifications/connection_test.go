@@ -47,8 +47,8 @@ func TestAnIdleConnectionEnds(t *testing.T) {
 	server.expect(t, hello...)
 }
 
-// A server may close a connection at any time, or take no more mails on it. The mail that meets
-// that goes out on a new one, and has not failed.
+// A server may close a connection at any time, or accept no more mails on it. The mail is then sent
+// on a new one, and has not failed.
 func TestAStaleConnection(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]map[string]string{
@@ -84,8 +84,8 @@ func TestAStaleConnection(t *testing.T) {
 	}
 }
 
-// A mail whose connection breaks after its recipient was named may be out: it is tried again later,
-// on a new connection.
+// A mail whose connection breaks after RCPT TO may have been sent: it is retried later, on a new
+// connection.
 func TestAConnectionThatBreaksIsClosed(t *testing.T) {
 	t.Parallel()
 	o, server := setup(t, testConfig, nil), serve(t)

@@ -50,7 +50,7 @@ func TestWhoMaySee(t *testing.T) {
 	}{
 		"staff":              {"staff", "?order_id=" + order, 200, 1},
 		"of another order":   {"staff", "?order_id=" + uuid.NewString(), 200, 0},
-		"nobody":             {"", "?order_id=" + order, 401, 0},
+		"without a token":    {"", "?order_id=" + order, 401, 0},
 		"a customer":         {"customer", "?order_id=" + order, 403, 0},
 		"a service":          {"service", "?order_id=" + order, 403, 0},
 		"without an order":   {"staff", "", 422, 0},

@@ -114,7 +114,7 @@ func started(t *testing.T, o mailsink.Options) *mailsink.Sink {
 	return sink
 }
 
-// use has the module speak to another mail server.
+// use has the module send to another mail server.
 func (o *office) use(addr string, change func(*Config)) {
 	cfg := testConfig
 	cfg.SMTPAddr = addr
@@ -156,8 +156,8 @@ func (o *office) expect(t *testing.T, order, status string, reason ...string) {
 	}
 }
 
-// What is said to us is tried again, what is said of the mail or its address is not: at each step
-// of the conversation.
+// At each step of the session, a refusal of the mail or its address is final, and any other is
+// retried.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, nil)

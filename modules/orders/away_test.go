@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A database that is away is no fault of ours to be reported: 503, and what became of a write can
-// be found out later.
+// While the database is unavailable the response is 503, and a retry finds out whether a write was
+// committed.
 func TestTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -15,7 +15,7 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// orders places as many at the same time.
+// orders places n orders at the same time.
 func (s *shop) orders(n int) []uuid.UUID {
 	s.t.Helper()
 	ids := make([]uuid.UUID, n)
@@ -86,7 +86,7 @@ func TestABatchOfMixedMoves(t *testing.T) {
 }
 
 // In whatever batches the bus delivers them, each order moves once, and an event that cannot be
-// read holds up no other.
+// decoded does not delay the others.
 func TestManyEventsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -43,13 +43,13 @@ type shop struct {
 	logged strings.Builder
 }
 
-// neighbour is another module, as far as its events go.
+// neighbour publishes the events of another module.
 type neighbour struct {
 	db     *postgres.DB
 	outbox *events.Outbox
 }
 
-// shelf is a stock that says what the test wants.
+// shelf is a stock that answers as the test wants.
 type shelf func(ctx context.Context, skus []string) ([]inventoryapi.Quote, error)
 
 func (s shelf) Quote(ctx context.Context, skus []string) ([]inventoryapi.Quote, error) {
@@ -81,7 +81,8 @@ func setup(t *testing.T) *shop {
 	bus := events.NewMemoryBus()
 	t.Cleanup(func() { _ = bus.Close() })
 	outbox := events.NewOutbox(s.pool, bus, cfg, log)
-	s.module = New(Config{Deadline: time.Minute, ExpiryPoll: time.Hour, KeyRetention: time.Hour}, s.pool, outbox, log, s.now, teaAndCup)
+	s.module = New(Config{Deadline: time.Minute, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
+		s.pool, outbox, log, s.now, teaAndCup)
 	consumer := events.NewConsumer(s.pool, bus, s.module.Handlers(), cfg, log)
 	if err := consumer.Subscribe(ctx); err != nil {
 		t.Fatal(err)
@@ -99,7 +100,8 @@ func setup(t *testing.T) *shop {
 		t.Fatal(err)
 	}
 	s.key = key
-	verifier, err := web.NewVerifier(ctx, web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	verifier, err := web.NewVerifier(ctx,
+		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,7 @@ func (s *shop) settle() {
 	s.await(0, "SELECT count(*) FROM outbox_pending")
 }
 
-// await waits until the query counts as many.
+// await waits until the query counts want.
 func (s *shop) await(want int64, query string) {
 	s.t.Helper()
 	again := time.NewTicker(2 * time.Millisecond)
@@ -210,7 +212,8 @@ func (s *shop) count(query string, args ...any) (n int64) {
 // published are the topics that orders has published about the order, in order.
 func (s *shop) published(id uuid.UUID) []string {
 	s.t.Helper()
-	rows, err := s.pool.Query(s.t.Context(), "SELECT topic FROM outbox WHERE key = $1 AND topic LIKE 'orders.%' ORDER BY id", id.String())
+	rows, err := s.pool.Query(s.t.Context(),
+		"SELECT topic FROM outbox WHERE key = $1 AND topic LIKE 'orders.%' ORDER BY id", id.String())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -238,11 +241,11 @@ func (s *shop) status(id uuid.UUID) string {
 	return strings.TrimSpace(order.Status + " " + order.Reason)
 }
 
-// call asks the module over HTTP, as the customer or as nobody, and returns the status, the headers
-// and the body.
+// call sends a request, as the customer or without a token, and returns status, headers and body.
 func (s *shop) call(customer, method, path, body, key string) (int, http.Header, map[string]any) {
 	s.t.Helper()
-	request, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+"/v1/orders"+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(s.t.Context(), method,
+		s.server.URL+"/v1/orders"+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}

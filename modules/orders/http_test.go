@@ -53,7 +53,7 @@ func TestOrderThroughTheDoors(t *testing.T) {
 	if diff := cmp.Diff(placed, again); status != http.StatusCreated || header.Get("Location") != "/v1/orders"+path || diff != "" {
 		t.Errorf("again: status %d, Location %q\n%s", status, header.Get("Location"), diff)
 	}
-	// What is read later is what was said at first.
+	// A later GET returns the same order.
 	status, _, got := s.call("ada", "GET", path, "", "")
 	if diff := cmp.Diff(placed, got); status != http.StatusOK || diff != "" {
 		t.Errorf("get: status %d\n%s", status, diff)
@@ -109,7 +109,7 @@ func TestRefusals(t *testing.T) {
 		status                            int
 		kind                              string
 	}{
-		"of nobody":          {"", "GET", adas, "", "", 401, "unauthenticated"},
+		"without a token":    {"", "GET", adas, "", "", 401, "unauthenticated"},
 		"of another":         {"eve", "GET", adas, "", "", 404, "order-not-found"},
 		"of no order":        {"ada", "GET", "/" + uuid.NewString(), "", "", 404, "order-not-found"},
 		"of no id":           {"ada", "GET", "/7", "", "", 422, "validation-failed"},
@@ -128,7 +128,7 @@ func TestRefusals(t *testing.T) {
 	if got := s.status(uuid.MustParse(adas[1:])); got != "placed" {
 		t.Errorf("after all that: %s", got)
 	}
-	// Another's request does not wait for the order, nor hold it up.
+	// Another customer's request does not wait for the order's lock.
 	tx, err := s.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -142,12 +142,13 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// What is stored and sent on is what was meant, or nothing is.
+// A placement is stored exactly as it was sent, or refused.
 func TestPlacementsAreReadExactly(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	place := func(email, token, lines, key string) (int, map[string]any) {
-		status, _, answer := s.call("ada", "POST", "", fmt.Sprintf(`{"email":"%s","payment_token":"%s","lines":[%s]}`, email, token, lines), key)
+		status, _, answer := s.call("ada", "POST", "",
+			fmt.Sprintf(`{"email":"%s","payment_token":"%s","lines":[%s]}`, email, token, lines), key)
 		return status, answer
 	}
 	const tea = `{"sku":"tea","quantity":1}`
@@ -195,7 +196,7 @@ func TestPlacementsAreReadExactly(t *testing.T) {
 	} else if _, again := place("ada@example.com", "tok_ok", tea, "number"); again["id"] != answer["id"] {
 		t.Errorf("1.0 and 1 are two requests: %v", again)
 	}
-	// One fault: none of the items was looked at.
+	// One fault: none of the items was validated.
 	status, answer := place("ada@example.com", "tok_ok", "1"+strings.Repeat(",1", 499_999), "many")
 	if faults, _ := answer["errors"].([]any); status != http.StatusUnprocessableEntity || len(faults) != 1 {
 		t.Errorf("half a million lines: %d, %d faults", status, len(faults))
@@ -228,8 +229,8 @@ func TestPlacementsThatCannotBePriced(t *testing.T) {
 	}
 }
 
-// Inventory in another process can be gone while orders is well. Nothing is taken and nothing is
-// remembered, so the same request, with the same key, does once inventory is back.
+// While inventory is unavailable, no order and no answer is stored, so the same request with the
+// same key succeeds once it is back.
 func TestInventoryIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -250,7 +251,7 @@ func TestInventoryIsUnavailable(t *testing.T) {
 	}
 }
 
-// No repetition mends a token that inventory refuses.
+// A retry does not help when inventory refuses the token.
 func TestInventoryRefusesTheToken(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -261,6 +262,6 @@ func TestInventoryRefusesTheToken(t *testing.T) {
 		t.Errorf("status %d, %v", status, answer)
 	}
 	if !strings.Contains(s.log(), `level=ERROR msg="order not taken: no order will be until SERVICE_TOKEN`) {
-		t.Error("the log does not say which setting to mend")
+		t.Error("the log does not name the setting to change")
 	}
 }

@@ -44,7 +44,7 @@ func TestARepetitionNeedsNoQuote(t *testing.T) {
 	}
 }
 
-// A caller that has left, or a request that took too long, is no failure of inventory.
+// A client that is gone, or a request that took too long, is no failure of inventory.
 func TestTheCallerLeavesBeforeTheQuote(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

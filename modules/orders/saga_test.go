@@ -93,7 +93,8 @@ func TestAnOverdueOrderExpires(t *testing.T) {
 	}
 }
 
-// However a cancel, an expiry and a capture race, there is one final state and one fact of it.
+// However a cancellation, an expiry and a capture race, there is one final state and one event of
+// it.
 func TestRacesHaveOneWinner(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -39,8 +39,7 @@ func (s *shop) leave(a attempt) (order, key uuid.UUID) {
 	return order, key
 }
 
-// A process of v0.1.0 leaves attempts. Those that none such takes are carried out with their own
-// keys, and the others are theirs.
+// Attempts that v0.1.0 has abandoned become jobs with the same keys; the others are left to it.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

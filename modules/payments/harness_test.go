@@ -50,7 +50,7 @@ type shop struct {
 	published map[string][]string // the topics of what was published about an order
 }
 
-// neighbour is another module, on the tables of payments.
+// neighbour publishes the events of another module, on the tables of payments.
 type neighbour struct {
 	db     *postgres.DB
 	outbox *events.Outbox
@@ -234,7 +234,7 @@ func (s *shop) count(query string) (n int64) {
 	return n
 }
 
-// get asks the route as the role, or as nobody.
+// get sends a request with a token of the role, or without a token.
 func (s *shop) get(role, query string) (code int, body string) {
 	s.t.Helper()
 	req := httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/v1/payments"+query, http.NoBody)

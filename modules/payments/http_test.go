@@ -27,7 +27,7 @@ func TestList(t *testing.T) {
 		"an unknown order":   {"staff", "?order_id=" + uuid.NewString(), http.StatusOK},
 		"a customer":         {"customer", "?order_id=" + order, http.StatusForbidden},
 		"a service":          {"service", "?order_id=" + order, http.StatusForbidden},
-		"nobody":             {"", "?order_id=" + order, http.StatusUnauthorized},
+		"without a token":    {"", "?order_id=" + order, http.StatusUnauthorized},
 		"without order":      {"staff", "", http.StatusUnprocessableEntity},
 		"no UUID":            {"staff", "?order_id=order-7", http.StatusUnprocessableEntity},
 		"a UUID in disguise": {"staff", "?order_id=urn:uuid:" + order, http.StatusOK},

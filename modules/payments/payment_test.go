@@ -34,8 +34,7 @@ func TestStatusAfter(t *testing.T) {
 	}
 }
 
-// Whatever the news, and however often they come: money that was taken is kept by captured, or on
-// its way back.
+// Whatever the news, and however often they come: money that was taken is captured, or is refunded.
 func TestTakenMoneyIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	holdsMoney := map[status]bool{captured: true, refunding: true}
@@ -43,7 +42,7 @@ func TestTakenMoneyIsNeverForgotten(t *testing.T) {
 		for _, n := range allNews {
 			to := from.after(n)
 			if holdsMoney[from] && !holdsMoney[to] && to != refunded {
-				t.Errorf("%s, %s: became %s and the money is nobody's", from, n, to)
+				t.Errorf("%s, %s: became %s and the money is lost", from, n, to)
 			}
 			if from == refunded && to != refunded {
 				t.Errorf("refunded, %s: became %s", n, to)

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// What each of their answers means in our words. The costly mistake is to take an open outcome for
-// a refusal: the order would be cancelled, and the money stay with us.
+// What each response of the provider means. An unknown outcome must not be taken for a refusal: the
+// order would be cancelled, and the money kept.
 func TestProviderAnswers(t *testing.T) {
 	t.Parallel()
 	yes := answer{outcome: approved, reference: "cap_1"}

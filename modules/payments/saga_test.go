@@ -63,7 +63,7 @@ func TestPaymentDue(t *testing.T) {
 			s := setup(t)
 			work(t, s.module)
 			order := uuid.NewString()
-			// Told twice, as two events: the second finds the place taken.
+			// Published twice, as two events: the second finds the row.
 			s.happen(due(order, test.token), due(order, test.token))
 			s.settled()
 			s.check(order, test.status, []string{test.published}, test.effects)
@@ -87,7 +87,7 @@ func TestOrderCancelled(t *testing.T) {
 		s.settled()
 		s.check(order, "", nil, nil)
 	})
-	t.Run("before anybody claimed the capture", func(t *testing.T) {
+	t.Run("before the capture was claimed", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		order := uuid.NewString()
@@ -118,9 +118,8 @@ func TestOrderCancelled(t *testing.T) {
 		s.settled()
 		s.check(order, "declined", []string{wasDeclined}, []string{"capture refused"})
 	})
-	// The capture takes effect after the cancel; that it did is never published, only that the
-	// money went back.
-	t.Run("while the provider is at it", func(t *testing.T) {
+	// The capture succeeds after the cancellation. Only its refund is published.
+	t.Run("during the call", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		called, release := make(chan struct{}), make(chan struct{})
@@ -148,14 +147,14 @@ func TestOrderCancelled(t *testing.T) {
 		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM jobs WHERE tries > 0") == 1 })
 		s.happen(cancelOf(order))
 		release()
-		s.ahead.Store(int64(time.Hour)) // the call may have been given up before the release: then nothing was ever heard of it
+		// The call may have ended before the release: then the provider has no record of it.
+		s.ahead.Store(int64(time.Hour))
 		s.settled()
 		if got := s.publishedOf(order); got != nil {
 			t.Errorf("published %v, and the order waits for nothing", got)
 		}
 	})
-	// No card is charged only to be refunded, but we wait before we believe that the request is
-	// lost.
+	// No card is charged only to be refunded, once Config.Quiet has passed.
 	t.Run("while the provider cannot be reached", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
@@ -173,8 +172,8 @@ func TestOrderCancelled(t *testing.T) {
 	})
 }
 
-// An event that no provider could be asked for ends as a dead letter, and says nothing of the card.
-func TestPaymentDueIsNonsense(t *testing.T) {
+// A malformed event becomes a dead letter, whose reason does not contain the token.
+func TestMalformedPaymentDueIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	order := uuid.NewString()

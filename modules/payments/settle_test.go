@@ -12,7 +12,7 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// batch is what the consumer makes of events.
+// batch returns the events as the consumer delivers them.
 func batch[E events.Event](happened ...E) (deliveries []events.Delivery[E]) {
 	for _, e := range happened {
 		deliveries = append(deliveries, events.Delivery[E]{Event: e})
@@ -20,7 +20,7 @@ func batch[E events.Event](happened ...E) (deliveries []events.Delivery[E]) {
 	return deliveries
 }
 
-// A result that has to wait for the payment's row goes by what it finds then.
+// A result that waits for the payment's lock goes by the status that it finds then.
 func TestCancelledBesideTheResult(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -11,8 +11,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// A process dies between the call and its commit. The one after it asks before it calls; and when
-// the first turns out to have been frozen, not dead, its result changes nothing.
+// A process dies between the call and its commit. The next one looks up the key before it calls;
+// and if the first was frozen and not dead, its result changes nothing.
 func TestCrashBetweenCallAndCommit(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -29,7 +29,7 @@ func TestCrashBetweenCallAndCommit(t *testing.T) {
 	<-called
 
 	survivor := s.process(seen{provider: s.module.provider, capture: func(context.Context, uuid.UUID, string, money) (answer, error) {
-		t.Error("called again without asking first")
+		t.Error("called again without a look-up")
 		return answer{}, errUnderWay
 	}})
 	work(t, survivor)
@@ -43,7 +43,7 @@ func TestCrashBetweenCallAndCommit(t *testing.T) {
 	s.check(order, "captured", []string{wasCaptured}, []string{"capture approved"})
 }
 
-// The same, and the order is cancelled while nobody knows.
+// The same, and the order is cancelled while the outcome is unknown.
 func TestCrashThenCancel(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -101,9 +101,9 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// All places but one are taken by calls that are stuck; what comes later goes through the one that
-// is left. Then the process is to stop: the calls under way are finished and their results kept.
-func TestSlowCallsHoldUpNobody(t *testing.T) {
+// All places but one are taken by calls that hang; later jobs go through the one that is left. Then
+// the process stops: the calls under way finish and their results are kept.
+func TestSlowCallsDoNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	stuck, release := make(chan struct{}, s.cfg.Concurrency), make(chan struct{})
@@ -134,7 +134,7 @@ func TestSlowCallsHoldUpNobody(t *testing.T) {
 	}
 }
 
-// The money is owed until it is back: a provider that refuses is asked again and again.
+// A refused refund is retried: the money is owed.
 func TestRefundRefused(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -159,7 +159,7 @@ func TestRefundRefused(t *testing.T) {
 	s.check(order, "refunded", []string{wasCaptured, wasRefunded}, []string{"capture approved", "refund approved"})
 }
 
-// A refund whose answer is lost is found again, not made again.
+// A refund whose answer is lost is looked up, not made again.
 func TestRefundAnswerLost(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -177,7 +177,7 @@ func TestRefundAnswerLost(t *testing.T) {
 	s.check(order, "refunded", []string{wasCaptured, wasRefunded}, []string{"capture approved", "refund approved"})
 }
 
-// A process polls for the sake of others: whatever it does itself is begun without.
+// A process begins its own jobs at once: it polls for those of others.
 func TestNothingWaitsForThePoll(t *testing.T) {
 	t.Parallel()
 	s := setupPolling(t, time.Hour)

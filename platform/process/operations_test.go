@@ -14,7 +14,7 @@ import (
 
 var errDown = errors.New("connection refused")
 
-// answers asks each path and returns the statuses in their order.
+// answers sends a request to each path and returns the statuses in their order.
 func answers(ctx context.Context, o *Operations, paths ...string) (statuses [4]int) {
 	for i, path := range paths {
 		recorder := httptest.NewRecorder()
@@ -54,7 +54,7 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("a module that it does not serve: %d", got[0])
 		}
 		signal()
-		expect("once told to stop", 200, 503, 503, 503)
+		expect("once it is stopping", 200, 503, 503, 503)
 	})
 }
 
@@ -68,9 +68,9 @@ func TestReadinessWithoutModules(t *testing.T) {
 	}
 }
 
-// What is judged may hang. Questions neither pile up behind it nor wait for it one by one, and
-// another module's answers are not delayed.
-func TestACheckThatHangsIsANo(t *testing.T) {
+// A check may hang. Probes neither pile up behind it nor wait for it one by one, and those of
+// another module are not delayed.
+func TestACheckThatHangsFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
@@ -104,7 +104,7 @@ func TestACheckThatHangsIsANo(t *testing.T) {
 	})
 }
 
-func TestAThousandQuestionsASecondCostTwo(t *testing.T) {
+func TestAThousandProbesASecondCostTwoChecks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var asked int

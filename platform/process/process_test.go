@@ -87,7 +87,7 @@ func TestAFailureStopsEverything(t *testing.T) {
 	}
 }
 
-func TestAFailureWhileStoppingIsTold(t *testing.T) {
+func TestAFailureWhileStoppingIsReturned(t *testing.T) {
 	t.Parallel()
 	ctx, signal := context.WithCancel(t.Context())
 	signal()
@@ -188,8 +188,8 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 	}
 }
 
-// The façade looks once a second whether a process is ready, and sends it requests until then.
-func TestNothingStopsBeforeItIsKnown(t *testing.T) {
+// The façade polls once a second whether a process is ready, and sends it requests until then.
+func TestLingerDelaysTheStop(t *testing.T) {
 	t.Parallel()
 	stopping, signal := context.WithCancel(t.Context())
 	o := NewOperations(stopping, "")
@@ -204,7 +204,7 @@ func TestNothingStopsBeforeItIsKnown(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsForAProcessThatFailed(t *testing.T) {
+func TestLingerEndsAtOnceAfterAFailure(t *testing.T) {
 	t.Parallel()
 	o := NewOperations(t.Context(), "")
 	broken := errors.New("broken")

@@ -49,7 +49,7 @@ func freeAddr(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// status asks on a connection of its own, as somebody new would; 0 says that none came about.
+// status sends a request on a new connection; 0 means that none could be made.
 func status(t *testing.T, addr, path string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
@@ -65,9 +65,8 @@ func status(t *testing.T, addr, path string) int {
 	return response.StatusCode
 }
 
-// Whoever sends requests learns that the process is about to stop by asking, and not by a request
-// that is refused.
-func TestRequestsAreServedUntilItIsKnownThatItStops(t *testing.T) {
+// A load balancer sees by /readyz, and not by a refused request, that the process is about to stop.
+func TestRequestsAreServedWhileItLingers(t *testing.T) {
 	ctx, signal := context.WithCancel(t.Context())
 	defer signal()
 	s := open(ctx, t, func(c *Config) { c.DrainAfter = time.Second })
@@ -91,7 +90,7 @@ func TestRequestsAreServedUntilItIsKnownThatItStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	if response, err := http.DefaultClient.Do(kept); err != nil || response.Body.Close() != nil || !response.Close {
-		t.Errorf("who keeps a connection is not asked to leave it: %v, %v", response, err)
+		t.Errorf("a kept connection is not asked to close: %v, %v", response, err)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -101,8 +100,7 @@ func TestRequestsAreServedUntilItIsKnownThatItStops(t *testing.T) {
 	}
 }
 
-// A connection that somebody keeps must not keep the process, and what the bus still has to do
-// needs the pools.
+// A connection that is not released does not keep the process, and the bus still has the pools.
 func TestCloseEndsBusThenPools(t *testing.T) {
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
 	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: migrations})

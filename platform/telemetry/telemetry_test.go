@@ -51,7 +51,7 @@ func TestShutdownSendsSpans(t *testing.T) {
 	select {
 	case got := <-received:
 		if !strings.HasPrefix(got, "/v1/traces ") || !strings.Contains(got, "place order") || !strings.Contains(got, "shop") ||
-			!strings.Contains(got, "url.path") || strings.Contains(got, "ada") { // what a client put into a path is nobody's business
+			!strings.Contains(got, "url.path") || strings.Contains(got, "ada") { // the path may be personal
 			t.Errorf("the collector got %q", got)
 		}
 	default:
@@ -59,8 +59,8 @@ func TestShutdownSendsSpans(t *testing.T) {
 	}
 }
 
-// A client names the trace of its request. Whether we see it, and what is passed on with it, is not
-// the client's to say.
+// A client names the trace of its request. It cannot keep that from being recorded, and its
+// tracestate is not passed on.
 func TestAClientCannotHideItsRequest(t *testing.T) {
 	received := make(chan string, 8)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -81,7 +81,7 @@ func TestAClientCannotHideItsRequest(t *testing.T) {
 	request.Header.Set("Traceparent", "00-"+id+"-b7ad6b7169203331-00")
 	request.Header.Set("Tracestate", "vendor="+strings.Repeat("x", 200))
 	request.Header.Set("Baggage", "who=ada")
-	request.Header.Set("User-Agent", "\xff") // OTLP is UTF-8, and one span that is not would take its whole batch with it
+	request.Header.Set("User-Agent", "\xff") // OTLP is UTF-8: such a span would lose its whole batch
 	handler.ServeHTTP(httptest.NewRecorder(), request)
 	flush()
 	select {

@@ -127,7 +127,7 @@ func TestVerifierRefusesBadKeys(t *testing.T) {
 	}
 }
 
-// Without a key, the issuer is asked for its keys.
+// Without a key, the issuer's keys are used.
 func TestDiscovery(t *testing.T) {
 	b := newBench(t, Config{})
 	provider := httptest.NewUnstartedServer(nil)

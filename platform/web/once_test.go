@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Two answers to the question who asks, for what, or under which key, are none.
+// A request that has one of these headers twice is refused.
 func TestDecisiveHeadersComeOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})

@@ -87,7 +87,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-func TestProblemsTellFewFaults(t *testing.T) {
+func TestProblemsListFewFaults(t *testing.T) {
 	b := newBench(t, Config{})
 	body := `{"name":"x","count":1`
 	for i := range 100 {

@@ -18,7 +18,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// upstream answers each try by the function, which is told the number of the try.
+// upstream answers each try by the function, which gets the number of the try.
 func upstream(t *testing.T, answer func(try int64, w http.ResponseWriter, r *http.Request)) (url string, tries *atomic.Int64) {
 	t.Helper()
 	tries = &atomic.Int64{}
@@ -82,7 +82,7 @@ func TestTransportIsBounded(t *testing.T) {
 		<-r.Context().Done()
 	})
 	if status, err := ask(t, NewTransport(hurried), url); err == nil {
-		t.Errorf("a process that never answers was heard to say %d", status)
+		t.Errorf("status %d of a process that never answers", status)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestTransportIsBoundedToTheLastByte(t *testing.T) {
 	}
 }
 
-// Customers who hang up are no reason to refuse those who stay.
+// Callers that leave do not open the circuit breaker.
 func TestTransportForgivesCallersThatLeave(t *testing.T) {
 	t.Parallel()
 	var quick atomic.Bool
@@ -123,13 +123,13 @@ func TestTransportForgivesCallersThatLeave(t *testing.T) {
 			time.AfterFunc(5*time.Millisecond, leave)
 		}
 		if _, err := askFor(ctx, t, transport, url); err == nil {
-			t.Error("nobody waited, and there was an answer")
+			t.Error("a response to a caller that had left")
 		}
 		leave()
 	}
 	quick.Store(true)
 	if status, err := ask(t, transport, url); err != nil || status != http.StatusOK {
-		t.Errorf("whoever stays: status %d, %v", status, err)
+		t.Errorf("a caller that stays: status %d, %v", status, err)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestTransportKeepsItsConnections(t *testing.T) {
 		t.Errorf("%d connections were opened for %d callers", n, callers)
 	}
 	if newConnections().Proxy != nil {
-		t.Error("a proxy comes between neighbours")
+		t.Error("it uses a proxy")
 	}
 }
 
@@ -200,8 +200,7 @@ func TestTransportStopsAskingWhatIsDown(t *testing.T) {
 	}
 }
 
-// An answer that asks for more patience than the call has is the answer: to wait for the end of the
-// call would change nothing.
+// A response whose Retry-After is longer than the call may take is returned at once.
 func TestTransportDoesNotWaitInVain(t *testing.T) {
 	t.Parallel()
 	for _, after := range []string{"10", "3600", "4294967295"} {
@@ -227,7 +226,7 @@ func TestTransportDoesNotWaitInVain(t *testing.T) {
 	}
 }
 
-// The one try by which a breaker learns that the other side is back may be a caller's who leaves.
+// The one try that may close an open circuit breaker may be that of a caller that leaves.
 func TestTransportRecoversWhenTheTryIsGivenUp(t *testing.T) {
 	t.Parallel()
 	var mode atomic.Pointer[string]

@@ -1,6 +1,6 @@
 // Package bench measures the shop: the real processes, the real module code and a PostgreSQL that
 // syncs, each figure beside a reference that was taken in the same run on the same machine. A
-// figure alone says what machine somebody had; the ratio says something about the shop.
+// figure alone describes the machine; the ratio describes the shop.
 //
 // make bench and make bench-long write the report, deploy/PERFORMANCE.md, and make bench
 // BASE=commit compares that commit with the tree. Without them the tests run for a moment only, so

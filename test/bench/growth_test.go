@@ -250,7 +250,8 @@ func (b *bench) keep(t *testing.T, of growing, point kept) grown {
 		SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || lpad(to_hex(n), 20, '0'))::uuid, 'orders.placed.v1', n::text, jsonb_build_object('note', repeat('x', 300)), '{}', at, at
 		FROM (SELECT n, now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END AS at FROM generate_series(1, %[1]d) AS n) AS past;
 		INSERT INTO inventory.inbox (event_id, topic, handled_at) SELECT id, topic, created_at FROM orders.outbox`, point.rows))
-	run(t, shop.AdminURL, "VACUUM ANALYZE orders.outbox, inventory.inbox") // not the empty tables: autovacuum would leave them without statistics, too
+	// Not the empty tables: autovacuum would leave them without statistics, too.
+	run(t, shop.AdminURL, "VACUUM ANALYZE orders.outbox, inventory.inbox")
 	if point.held {
 		tx, err := shop.admin.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 		if err != nil {

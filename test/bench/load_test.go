@@ -20,7 +20,7 @@ import (
 )
 
 // playLoad makes this program the load: it places orders, and measures how long each takes. It is a
-// process of its own, so that what it costs can be told from what the shop costs.
+// process of its own, so that its cost is measured apart from the shop's.
 const playLoad = "load"
 
 // work is what the load is to do. The plan's Admit does not get there.

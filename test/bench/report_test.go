@@ -31,7 +31,7 @@ type row struct {
 	ours       figure
 	beside     string // what the reference is
 	reference  figure
-	goal       string // "" if nobody asked for one
+	goal       string // "" for none
 	verdict    string // on the goal
 }
 
@@ -126,7 +126,7 @@ const (
 
 	emptyPage = `# Performance
 
-Written by ` + "`make bench` and `make bench-long`" + `, and by nobody's hand: run them to have the figures of your machine. Every
+Written by ` + "`make bench` and `make bench-long`" + `, never by hand: run them to have the figures of your machine. Every
 figure stands beside a reference from the same run, and the ratio is ours / reference. The shop, PostgreSQL (which syncs
 each commit, but for the marks of our relays), the payment provider, the mail server and the load share the machine; the
 load is a process of its own, and no part of what an order costs. Times are a median, and a p99 where there are 2,000 of

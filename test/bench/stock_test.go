@@ -42,7 +42,7 @@ const (
 	undelivered = "undelivered" // nothing: only requests are served
 )
 
-// composedConfig is what the monolith can be told, as far as a composed shop needs it.
+// composedConfig holds the settings of the monolith that a composed shop needs.
 type composedConfig struct {
 	OrdersURL        string `env:"ORDERS_DATABASE_URL"`
 	InventoryURL     string `env:"INVENTORY_DATABASE_URL"`

@@ -33,7 +33,7 @@ import (
 // outboxTopic is where events wait for the forwarder.
 func outboxTopic(module string) string { return "outbox." + module }
 
-// stockPoll is how often an idle subscriber looks.
+// stockPoll is how often an idle subscriber polls.
 const stockPoll = 10 * time.Millisecond
 
 // watermillURL is for the superuser's connections to the schema of watermill's tables. In a

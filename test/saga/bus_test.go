@@ -12,28 +12,29 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// bus is a watermill publisher and subscriber that delivers nothing by itself. To publish is to be written down; the test says what
-// reaches whom, how often and in which order, and waits for each answer, so that a run can be repeated step by step.
+// bus is a watermill publisher and subscriber that delivers nothing by itself. Publish stores an
+// event; the test chooses what is delivered to which module, how often and in which order, and
+// waits for each acknowledgement, so that a run can be repeated step by step.
 type bus struct {
 	mu        sync.Mutex
 	written   map[string]told
 	listeners map[seat]chan *message.Message
 }
 
-// told is an event that a relay believes to be on its way.
+// told is an event that was published and may be delivered.
 type told struct {
 	topic string
 	*message.Message
 }
 
-// seat is a module's place on the bus.
+// seat is a module's subscription to a topic.
 type seat struct{ listener, topic string }
 
 func newBus() *bus {
 	return &bus{written: map[string]told{}, listeners: map[seat]chan *message.Message{}}
 }
 
-// Publish is acknowledged and no more.
+// Publish stores the events and delivers none.
 func (b *bus) Publish(topic string, messages ...*message.Message) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,14 +61,14 @@ func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messag
 	return out, nil
 }
 
-// events are those that are on their way, in the order in which they were written: their ids are UUIDv7.
+// events returns the stored events in the order in which they were written: their ids are UUIDv7.
 func (b *bus) events() []told {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.SortedFunc(maps.Values(b.written), func(x, y told) int { return cmp.Compare(x.UUID, y.UUID) })
 }
 
-// heardBy are the modules that listen to the topic.
+// heardBy returns the modules that subscribe to the topic.
 func (b *bus) heardBy(topic string) (modules []string) {
 	for s := range b.listeners {
 		if s.topic == topic {
@@ -78,7 +79,7 @@ func (b *bus) heardBy(topic string) (modules []string) {
 	return modules
 }
 
-// lose forgets an event. Nobody hears of it until it is replayed.
+// lose drops an event, which is not delivered again before a replay.
 func (b *bus) lose(e told) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,7 +92,7 @@ func (b *bus) loseAll() {
 	clear(b.written)
 }
 
-// deliver hands the event to one listener and returns when that has committed what came of it.
+// deliver delivers the event to one subscriber and returns once that has acknowledged it.
 func (b *bus) deliver(e told, listener string) error {
 	m := e.Copy()
 	m.SetContext(context.Background())
@@ -99,14 +100,14 @@ func (b *bus) deliver(e told, listener string) error {
 	select {
 	case b.listeners[seat{listener, e.topic}] <- m:
 	case <-patience:
-		return fmt.Errorf("%s takes no %s", listener, e.topic)
+		return fmt.Errorf("%s does not receive %s", listener, e.topic)
 	}
 	select {
 	case <-m.Acked():
 		return nil
 	case <-m.Nacked():
-		return fmt.Errorf("%s gave %s back", listener, e.topic)
+		return fmt.Errorf("%s did not acknowledge %s", listener, e.topic)
 	case <-patience:
-		return fmt.Errorf("%s does not answer to %s", listener, e.topic)
+		return fmt.Errorf("%s takes too long to handle %s", listener, e.topic)
 	}
 }

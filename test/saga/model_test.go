@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is what must be true of a shop after what was done to it. It knows neither events nor tables.
+// model is what must be true of a shop after what was done to it. It knows neither events nor
+// tables.
 type model struct {
 	*shop
 	run     int
@@ -23,7 +24,7 @@ type order struct {
 	lines            map[string]int64 // by sku
 	total            int64
 	placed           time.Time
-	cancelled        bool // by its customer, who was told so
+	cancelled        bool // by its customer, with status 200
 	state            string
 }
 
@@ -54,7 +55,8 @@ func (o *order) moves(rt *rapid.T, now seen) {
 	o.state = state
 }
 
-// look compares what is true at every moment: orders move along the saga, and no piece of stock is lost or made.
+// look compares what is true at every moment: orders move along the saga, and no piece of stock is
+// lost or made.
 func (m *model) look(rt *rapid.T) {
 	for _, o := range m.orders {
 		var now seen
@@ -147,7 +149,7 @@ func (m *model) checkEnd(rt *rapid.T, o *order) {
 	}
 }
 
-// checkMail wants one mail that tells how the order ended.
+// checkMail expects one mail, by the order's final state.
 func (m *model) checkMail(rt *rapid.T, o *order) {
 	status, _, _ := strings.Cut(o.state, " ")
 	mails := m.mail.Messages(o.email)

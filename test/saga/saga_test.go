@@ -1,5 +1,6 @@
-// Package saga drives the saga of orders through all four modules in one process: rapid chooses what customers and staff do, which event
-// reaches whom and when, what the bus loses and when deadlines pass. Then everything heals, and a model says what must have come of it.
+// Package saga drives the saga of orders through all four modules in one process: rapid chooses
+// what customers and staff do, which event is delivered to which module and when, what the bus
+// loses and when deadlines pass. Then all faults end, and a model checks the result.
 package saga
 
 import (
@@ -25,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The bus drops, doubles and reorders, and no order is lost, doubled, sold twice or charged for nothing.
+// The bus drops, duplicates and reorders, and no order is lost, doubled, sold twice or charged in
+// vain.
 func TestSaga(t *testing.T) {
 	s := open(t)
 	runs, orders, states := 0, 0, map[string]int{}
@@ -146,17 +148,18 @@ func (m *model) restock(rt *rapid.T) {
 	m.cameIn[sku] += quantity
 }
 
-// unheard is what nobody awaits.
+// unheard has no subscriber.
 const unheard = "payments.refunded.v1"
 
-// deliver hands some events to one of their listeners each, whichever was written first and whoever has heard it already.
+// deliver delivers some events to one of their subscribers each, in any order and any number of
+// times.
 func (m *model) deliver(rt *rapid.T) {
 	for range rapid.IntRange(1, 6).Draw(rt, "times") {
 		e := m.draw(rt)
 		listeners := m.bus.heardBy(e.topic)
 		if len(listeners) == 0 {
 			if e.topic != unheard {
-				rt.Fatalf("nobody listens to %s", e.topic)
+				rt.Fatalf("no module subscribes to %s", e.topic)
 			}
 			continue
 		}
@@ -164,7 +167,7 @@ func (m *model) deliver(rt *rapid.T) {
 	}
 }
 
-// drop has the bus forget an event that it has acknowledged.
+// drop has the bus lose an event that it has acknowledged.
 func (m *model) drop(rt *rapid.T) { m.bus.lose(m.draw(rt)) }
 
 func (m *model) draw(rt *rapid.T) told {
@@ -175,9 +178,9 @@ func (m *model) draw(rt *rapid.T) told {
 	return underWay[rapid.IntRange(0, len(underWay)-1).Draw(rt, "event")]
 }
 
-// hand delivers one event. No module may choke on it, whatever it has heard before.
+// hand delivers one event, which must not become a dead letter, whatever was delivered before.
 func (m *model) hand(rt *rapid.T, e told, listener string) {
-	rt.Logf("%s hears %s", listener, e.topic)
+	rt.Logf("%s handles %s", listener, e.topic)
 	if err := m.bus.deliver(e, listener); err != nil {
 		rt.Fatal(err)
 	}
@@ -197,8 +200,8 @@ func (m *model) wait(rt *rapid.T) {
 	m.pass(rapid.SampledFrom([]time.Duration{time.Second, time.Second, 10 * time.Second, deadline}).Draw(rt, "time"))
 }
 
-// heal replays everything that was ever published, and lets everybody do what they have to until
-// nothing is left.
+// heal replays everything that was ever published, and delivers and runs workers until nothing is
+// left.
 func (m *model) heal(rt *rapid.T) {
 	for _, module := range modules {
 		if _, err := events.Replay(rt.Context(), m.dbs[module].Pool, time.Time{}, func(int64) {}); err != nil {

@@ -43,8 +43,8 @@ const deadline = time.Minute
 // modules are the shop's, and those that publish come first.
 var modules = []string{"orders", "inventory", "payments", "notifications"}
 
-// shop is all four modules in one process, as the monolith puts them together, on a bus that does what it is told, under a clock that
-// stands still until it is moved. Relays run all the time, for they only fill the bus; workers run when they are told to.
+// shop is all four modules in one process, as in the monolith, with a bus and a clock that the test
+// controls. Relays run all the time, for they only fill the bus; workers run when work is called.
 type shop struct {
 	admin   *pgxpool.Pool
 	dbs     map[string]*postgres.DB
@@ -110,7 +110,7 @@ func open(t *testing.T) *shop {
 	return s
 }
 
-// newDoors is a web server without a listener, with a token for everybody who may come in.
+// newDoors returns a web server without a listener, and mints a token for each role.
 func (s *shop) newDoors(t *testing.T, log *slog.Logger) *web.Server {
 	t.Helper()
 	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
@@ -148,7 +148,8 @@ func (s *shop) pass(d time.Duration) {
 	s.clock.Store(&now)
 }
 
-// pay is the provider. The answer to tok_timeout is lost at once, where the simulated provider would wait until its client gives up.
+// pay is the provider. The answer to tok_timeout is lost at once; the simulated provider would wait
+// until its client gives up.
 func (s *shop) pay(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -166,7 +167,7 @@ func (s *shop) pay(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// call asks as somebody of the role and reads the answer.
+// call sends a request with a token of the role, and reads the response.
 func (s *shop) call(rt *rapid.T, role, method, path, body string, answer any) (status int) {
 	request := httptest.NewRequestWithContext(rt.Context(), method, path, strings.NewReader(body))
 	request.Header.Set("Authorization", "Bearer "+s.tokens[role])
@@ -182,7 +183,7 @@ func (s *shop) call(rt *rapid.T, role, method, path, body string, answer any) (s
 	return w.Code
 }
 
-// idle says of each module that its workers have nothing to do at the time $1.
+// idle asks for each module whether its workers have nothing to do at the time $1.
 var idle = map[string]string{
 	"orders": "SELECT NOT EXISTS (SELECT FROM orders.orders WHERE deadline <= $1)",
 	// Due, or claimed now, which lasts for exactly the lease.
