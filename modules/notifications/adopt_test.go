@@ -45,7 +45,8 @@ func TestMessagesOfV010AreAdopted(t *testing.T) {
 	message("not due yet", time.Minute, true)
 	nobody := message("without an address", long, false)
 	for name, over := range map[string]time.Duration{"being sent": time.Second, "just claimed anew": -5 * time.Second, "left at sending": long} {
-		o.exec("UPDATE messages SET lease_until = $2, attempts = 1 WHERE id = $1", message(name, long, true), o.now().Add(over))
+		o.exec("UPDATE messages SET lease_until = $2, attempts = 1 WHERE id = $1",
+			message(name, long, true), o.now().Add(over))
 	}
 	o.exec("UPDATE messages SET status = 'sent' WHERE id = $1", message("sent", long, true))
 	o.exec("UPDATE messages SET status = 'failed' WHERE id = $1", message("refused", long, true))

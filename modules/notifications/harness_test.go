@@ -145,7 +145,8 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 		t.Fatal(err)
 	}
 	o.key = key
-	verifier, err := web.NewVerifier(ctx, web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	verifier, err := web.NewVerifier(ctx,
+		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +218,8 @@ func (o *office) publish(all ...events.Event) {
 // settle waits until every event was handled.
 func (o *office) settle() {
 	o.t.Helper()
-	o.eventually("every event is handled", "SELECT count(*) = $1 OR EXISTS (SELECT FROM failed) FROM inbox", o.published)
+	o.eventually("every event is handled",
+		"SELECT count(*) = $1 OR EXISTS (SELECT FROM failed) FROM inbox", o.published)
 	if o.is("SELECT EXISTS (SELECT FROM failed)") {
 		o.t.Fatal("an event failed")
 	}

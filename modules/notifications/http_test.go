@@ -15,7 +15,8 @@ import (
 // list asks for the order's notifications over HTTP.
 func (o *office) list(role, query string) (status int, page web.Page[notificationJSON]) {
 	o.t.Helper()
-	request, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet, o.server.URL+"/v1/notifications"+query, nil)
+	request, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet,
+		o.server.URL+"/v1/notifications"+query, nil)
 	if err != nil {
 		o.t.Fatal(err)
 	}

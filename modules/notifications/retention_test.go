@@ -20,7 +20,8 @@ func TestOldMailIsForgotten(t *testing.T) {
 	}})
 	o.work()
 	o.deliver(placed, confirmed,
-		ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1}, ordersapi.Cancelled{OrderID: other, Version: 2})
+		ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1},
+		ordersapi.Cancelled{OrderID: other, Version: 2})
 	o.eventually("one mail is sent and one is not", "SELECT EXISTS (SELECT FROM messages WHERE sent_at IS NOT NULL) AND EXISTS (SELECT FROM jobs WHERE reason <> '')")
 	for _, test := range []struct {
 		pass time.Duration

@@ -252,7 +252,8 @@ func TestAQueuedStatementThatFails(t *testing.T) {
 		"SELECT EXISTS (SELECT FROM failed WHERE reason LIKE '%InsertRecipients%planted%') AND count(*) = 1 FROM recipients")
 	// With the commit of the job's result: the mail is tried again.
 	o.publish(confirmed)
-	o.eventually("the mail was tried, and could not be marked", "SELECT EXISTS (SELECT FROM jobs WHERE reason LIKE '%MarkSent%planted%')")
+	o.eventually("the mail was tried, and could not be marked",
+		"SELECT EXISTS (SELECT FROM jobs WHERE reason LIKE '%MarkSent%planted%')")
 	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "pending" || len(mails) != 1 {
 		t.Errorf("status %s, %d mails", page.Items[0].Status, len(mails))
 	}
@@ -264,7 +265,8 @@ func (o *office) publishCancelled(orders int) {
 	var all []events.Event
 	for range orders {
 		id := uuid.NewString()
-		all = append(all, ordersapi.Placed{OrderID: id, Email: address, Version: 1}, ordersapi.Cancelled{OrderID: id, Reason: "expired", Version: 2})
+		all = append(all, ordersapi.Placed{OrderID: id, Email: address, Version: 1},
+			ordersapi.Cancelled{OrderID: id, Reason: "expired", Version: 2})
 	}
 	o.publish(all...)
 }

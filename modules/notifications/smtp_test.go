@@ -128,7 +128,8 @@ func (o *office) use(addr string, change func(*Config)) {
 func (o *office) send(email string) (order string) {
 	o.t.Helper()
 	order = uuid.NewString()
-	o.deliver(ordersapi.Placed{OrderID: order, Email: email, Version: 1}, ordersapi.Confirmed{OrderID: order, Total: confirmed.Total, Version: 2})
+	o.deliver(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
+		ordersapi.Confirmed{OrderID: order, Total: confirmed.Total, Version: 2})
 	return order
 }
 

@@ -105,7 +105,8 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 	if s.key, err = tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem")); err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := web.NewVerifier(ctx, web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: s.key.PublicPEM()})
+	verifier, err := web.NewVerifier(ctx,
+		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: s.key.PublicPEM()})
 	if err != nil {
 		t.Fatal(err)
 	}

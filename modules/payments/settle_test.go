@@ -66,7 +66,8 @@ func TestDueAndCancelledInOneTransaction(t *testing.T) {
 						return err
 					}
 				}
-				err := s.module.onPaymentDue(t.Context(), tx, batch(due(order, "tok_ok"), due(other, "tok_ok"), due(order, "tok_ok")))
+				err := s.module.onPaymentDue(t.Context(), tx,
+					batch(due(order, "tok_ok"), due(other, "tok_ok"), due(order, "tok_ok")))
 				if err != nil || cancelFirst {
 					return err
 				}
@@ -95,7 +96,8 @@ func TestManyOrdersAtOnce(t *testing.T) {
 	err := s.orders.db.InTx(t.Context(), func(tx pgx.Tx) error {
 		for range n {
 			order := uuid.NewString()
-			dues, cancels = append(dues, due(order, "tok_ok"), due(order, "tok_ok")), append(cancels, cancelOf(order), cancelOf(order))
+			dues = append(dues, due(order, "tok_ok"), due(order, "tok_ok"))
+			cancels = append(cancels, cancelOf(order), cancelOf(order))
 			ctx := events.WithOrigin(t.Context(), events.Origin{CorrelationID: order, Actor: "customer:ada"})
 			if err := s.orders.outbox.PublishTx(ctx, tx, due(order, "tok_ok")); err != nil {
 				return err
