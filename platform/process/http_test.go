@@ -27,7 +27,8 @@ func TestKeptConnectionsAreGivenUpInTime(t *testing.T) {
 		done <- Run(stopping, log, time.Minute,
 			Stage{func(ctx context.Context) error {
 				handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
-				return ServeHTTP(ctx, stopping, log, &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}, listener, time.Minute)
+				return ServeHTTP(ctx, stopping, log,
+					&http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}, listener, time.Minute)
 			}},
 			Stage{func(ctx context.Context) error { <-ctx.Done(); <-known; return nil }}) // as Linger does
 	}()

@@ -29,7 +29,8 @@ func TestEveryLineIsStructured(t *testing.T) {
 		return
 	}
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
-	command.Env = append(os.Environ(), child+"=1", "OTEL_EXPORTER_OTLP_HEADERS=no header", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
+	command.Env = append(os.Environ(), child+"=1", "OTEL_EXPORTER_OTLP_HEADERS=no header",
+		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
 	var written bytes.Buffer
 	command.Stderr = &written
 	if err := command.Run(); err != nil {

@@ -85,7 +85,8 @@ func TestRequestsAreServedWhileItLingers(t *testing.T) {
 	if got := status(t, s.cfg.Web.Addr, "/v1/nothing"); got != http.StatusNotFound {
 		t.Errorf("a request that came meanwhile: %d", got)
 	}
-	kept, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.cfg.Web.Addr+"/v1/nothing", http.NoBody)
+	kept, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		"http://"+s.cfg.Web.Addr+"/v1/nothing", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

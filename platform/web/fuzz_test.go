@@ -49,7 +49,8 @@ func (s signer) sign(claims []byte) string {
 
 // claimsWith are a good customer's claims, and more of them.
 func claimsWith(more string) []byte {
-	return fmt.Appendf(nil, `{"iss":%q,"aud":"shop","sub":"ann","role":"customer","exp":%d%s}`, issuer, time.Now().Add(24*time.Hour).Unix(), more)
+	return fmt.Appendf(nil, `{"iss":%q,"aud":"shop","sub":"ann","role":"customer","exp":%d%s}`, issuer,
+		time.Now().Add(24*time.Hour).Unix(), more)
 }
 
 // An Authorization header is refused, or names whom the one token that was signed names.

@@ -53,12 +53,14 @@ func TestNoHeaderBreaksAnAnswer(t *testing.T) {
 					"GET /v1/things/openapi.json", "GET /v1/things/docs/", "GET /v1/nothing", "DELETE /v1/things",
 				} {
 					method, path, _ := strings.Cut(target, " ")
-					answer, p := b.send(t, method, path, `{"name":"x","count":1}`, "Authorization", b.customer(t), "X-Key", "abc", name, value)
+					answer, p := b.send(t, method, path, `{"name":"x","count":1}`,
+						"Authorization", b.customer(t), "X-Key", "abc", name, value)
 					if answer.StatusCode >= 500 {
 						t.Errorf("%s with %s: %.60q is %d %v", target, name, value, answer.StatusCode, p)
 					}
 					if strings.HasPrefix(name, "Accept") && target == "POST /v1/things" && (answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/json") {
-						t.Errorf("%s with %s: %.60q is %d %s", target, name, value, answer.StatusCode, answer.Header.Get("Content-Type"))
+						t.Errorf("%s with %s: %.60q is %d %s", target, name, value,
+							answer.StatusCode, answer.Header.Get("Content-Type"))
 					}
 				}
 			}
@@ -76,7 +78,8 @@ func (gone) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 func TestAnAnswerThatIsNotRead(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})
-	b.Handler().ServeHTTP(gone{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/things", http.NoBody))
+	b.Handler().ServeHTTP(gone{httptest.NewRecorder()},
+		httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/things", http.NoBody))
 	if log := b.log.String(); !strings.Contains(log, `"status":200`) || strings.Contains(log, "panic") {
 		t.Errorf("logged %s", log)
 	}

@@ -64,7 +64,8 @@ func TestBodiesAreReadExactly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			answer, p := b.send(t, http.MethodPost, "/v1/things", c.body, "Authorization", b.customer(t), "X-Key", "abc")
+			answer, p := b.send(t, http.MethodPost, "/v1/things", c.body,
+				"Authorization", b.customer(t), "X-Key", "abc")
 			if answer.StatusCode != c.status {
 				t.Fatalf("got %d %v, want %d", answer.StatusCode, p, c.status)
 			}

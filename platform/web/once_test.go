@@ -13,7 +13,8 @@ func TestDecisiveHeadersComeOnce(t *testing.T) {
 	b := newBench(t, Config{})
 	good := http.Header{"Authorization": {b.customer(t)}, "Content-Type": {"application/json"}, "X-Key": {"abc"}, "Idempotency-Key": {"k"}}
 	post := func(name string, values ...string) (int, string) {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/things", strings.NewReader(`{"name":"x","count":1}`))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/things",
+			strings.NewReader(`{"name":"x","count":1}`))
 		r.Header = good.Clone()
 		r.Header[name] = values
 		w := httptest.NewRecorder()
