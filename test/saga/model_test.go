@@ -133,7 +133,8 @@ func (m *model) checkEnd(rt *rapid.T, o *order) {
 		"cancelled out_of_stock": short,
 	}[o.state]
 	if !known || !reasonable {
-		rt.Fatalf("an order of %v with %s, cancelled by its customer: %t, ends as %s", o.lines, o.token, o.cancelled, o.state)
+		rt.Fatalf("an order of %v with %s, cancelled by its customer: %t, ends as %s",
+			o.lines, o.token, o.cancelled, o.state)
 	}
 	type payment struct {
 		Status string

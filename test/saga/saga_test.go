@@ -140,7 +140,8 @@ func (m *model) cancel(rt *rapid.T) {
 }
 
 func (m *model) restock(rt *rapid.T) {
-	sku, quantity := rapid.SampledFrom([]string{"tea", "cup"}).Draw(rt, "sku"), rapid.Int64Range(1, 3).Draw(rt, "quantity")
+	sku := rapid.SampledFrom([]string{"tea", "cup"}).Draw(rt, "sku")
+	quantity := rapid.Int64Range(1, 3).Draw(rt, "quantity")
 	var p product
 	if status := m.call(rt, "staff", "POST", "/v1/inventory/products/"+sku+"/restock", fmt.Sprintf(`{"quantity":%d}`, quantity), &p); status != 200 {
 		rt.Fatalf("restock: status %d", status)

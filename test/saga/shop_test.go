@@ -62,8 +62,11 @@ func open(t *testing.T) *shop {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &shop{dbs: map[string]*postgres.DB{}, workers: map[string][]func(context.Context) error{}, bus: newBus(), tokens: map[string]string{}}
-	db := pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS}, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
-		pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS}, pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
+	db := pgtest.New(t,
+		pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS},
+		pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
+		pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS},
+		pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
 	s.admin = db.Admin(t)
 	doors := s.newDoors(t, log)
 
@@ -83,7 +86,8 @@ func open(t *testing.T) *shop {
 	provider := httptest.NewServer(http.HandlerFunc(s.pay))
 	t.Cleanup(provider.Close)
 
-	stock := inventory.New(inventory.Config{KeyRetention: time.Hour}, s.dbs["inventory"], outboxes["inventory"], log, s.now)
+	stock := inventory.New(inventory.Config{KeyRetention: time.Hour},
+		s.dbs["inventory"], outboxes["inventory"], log, s.now)
 	for name, m := range map[string]service.Module{
 		"inventory": stock,
 		"orders": orders.New(orders.Config{Deadline: deadline, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
@@ -117,7 +121,8 @@ func (s *shop) newDoors(t *testing.T, log *slog.Logger) *web.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := web.NewVerifier(t.Context(), web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	verifier, err := web.NewVerifier(t.Context(),
+		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
 	if err != nil {
 		t.Fatal(err)
 	}
