@@ -100,7 +100,8 @@ func (s *shop) pages(t *testing.T, times int) (took load.Times) {
 
 // note is what figures alone do not say of a shop.
 func (g grown) note(what string) string {
-	return fmt.Sprintf("\n\n%s: confirming as many as it can, %s; at %d/s, %s.", what, g.most.note(), pace, g.paced.note())
+	return fmt.Sprintf("\n\n%s: confirming as many as it can, %s; at %d/s, %s.", what,
+		g.most.note(), pace, g.paced.note())
 }
 
 // curve compares what a shop did at a size with what it did at the first one.

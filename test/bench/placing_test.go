@@ -130,7 +130,8 @@ func (s *shop) placeOverHTTP(t *testing.T, clients int, d time.Duration) placed 
 func (s *shop) placeByPgbench(t *testing.T, of values, clients int, piped bool, warm, d time.Duration) placed {
 	t.Helper()
 	threads, seconds := min(clients, runtime.NumCPU()), int((warm+d+time.Second-1)/time.Second)
-	all := s.pgbench(t, of, piped, "-c", strconv.Itoa(clients), "-j", strconv.Itoa(threads), "-T", strconv.Itoa(seconds))
+	all := s.pgbench(t, of, piped,
+		"-c", strconv.Itoa(clients), "-j", strconv.Itoa(threads), "-T", strconv.Itoa(seconds))
 	began := all[0].at
 	for _, o := range all {
 		if o.at.Before(began) {

@@ -48,7 +48,8 @@ func (b *bench) start(t *testing.T, name string, split ...string) *shop {
 	run(t, s.AdminURL, "UPDATE inventory.stock SET restocked = restocked + 1000000000, on_hand = on_hand + 1000000000")
 	s.plan = load.Plan{URL: s.URL}
 	for c := range customers {
-		s.plan.Tokens = append(s.plan.Tokens, s.Key.Mint(tokens.Claims{Role: "customer", Subject: fmt.Sprintf("customer-%d", c)}))
+		s.plan.Tokens = append(s.plan.Tokens,
+			s.Key.Mint(tokens.Claims{Role: "customer", Subject: fmt.Sprintf("customer-%d", c)}))
 	}
 	if s.plan.SKUs, err = (load.Shop{URL: s.URL}).SKUs(t.Context()); err != nil {
 		t.Fatal(err)

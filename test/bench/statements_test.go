@@ -85,7 +85,8 @@ func (now tables) since(before tables) tables {
 // tables are those of the modules that take part in placing an order.
 func (s *shop) tables(t *testing.T) tables {
 	t.Helper()
-	rows, err := s.admin.Query(t.Context(), `SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('orders', 'inventory')`)
+	rows, err := s.admin.Query(t.Context(),
+		`SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('orders', 'inventory')`)
 	if err != nil {
 		t.Fatal(err)
 	}

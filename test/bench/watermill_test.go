@@ -21,10 +21,10 @@ import (
 )
 
 // This is watermill's stock path, the reference for delivery: what its documentation shows for an
-// outbox in PostgreSQL.
+// outbox in PostgreSQL. Each event is handled in a transaction of its own.
 //
-//	use case ─ one transaction ─▶ outbox table ─▶ forwarder ─▶ topic's table ─▶ subscriber ─▶ handler
-//	                              (watermill-sql)              (watermill-sql)        one transaction for each event
+//	use case ─ one transaction ─▶ outbox table ─▶ forwarder ─▶ topic table ─▶ subscriber ─▶ handler
+//	                              (watermill-sql)              (watermill-sql)
 //
 // It is tuned where that costs nothing: polls every 10 ms and not every second, and, as a router
 // takes only one forwarder, whose handler's name is hard-coded, each forwarder has a router of its
@@ -100,7 +100,8 @@ func startForwarder(
 	if err != nil {
 		return nil, err
 	}
-	f, err := forwarder.NewForwarder(outbox, bus, watermill.NopLogger{}, forwarder.Config{ForwarderTopic: outboxTopic(module)})
+	f, err := forwarder.NewForwarder(outbox, bus, watermill.NopLogger{},
+		forwarder.Config{ForwarderTopic: outboxTopic(module)})
 	if err != nil {
 		return nil, err
 	}
