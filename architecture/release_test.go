@@ -34,7 +34,7 @@ func TestReleaseContracts(t *testing.T) {
 	}
 	// As in test/acceptance, whose orders must have the time that they need and expire before tok_slow answers.
 	shop := startShop(t, topology.Options{SlowPayment: 8 * time.Second, Env: []string{
-		"LOG_LEVEL=error", "ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s",
+		"LOG_LEVEL=error", "ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=6s",
 	}})
 	compareOpenAPI(t, tree, shop)
 	if t.Failed() {

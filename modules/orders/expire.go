@@ -23,6 +23,9 @@ func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return fmt.Errorf("lock overdue orders: %w", err)
 		}
+		if len(ids) == 0 {
+			return nil
+		}
 		more = len(ids) == expiryBatch
 		causes := map[uuid.UUID]events.Cause{}
 		for _, id := range ids {

@@ -54,8 +54,9 @@ func (c Config) Validate() error {
 		return errors.New("PAYMENTS_BACKOFF_FIRST must be above 0")
 	case c.BackoffMost < c.BackoffFirst:
 		return errors.New("PAYMENTS_BACKOFF_MOST must not be below PAYMENTS_BACKOFF_FIRST")
-	case c.Quiet <= c.CallTimeout:
-		return errors.New("PAYMENTS_QUIET must be longer than PAYMENTS_CALL_TIMEOUT, or a call under way would be taken for lost")
+	case c.Quiet <= c.Lease+c.CallTimeout:
+		return errors.New("PAYMENTS_QUIET must be longer than PAYMENTS_LEASE and PAYMENTS_CALL_TIMEOUT together, " +
+			"or a capture that begins at the end of its lease would be taken for lost")
 	case c.Poll <= 0:
 		return errors.New("PAYMENTS_POLL must be above 0")
 	}

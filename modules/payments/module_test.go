@@ -26,7 +26,7 @@ func TestConfig(t *testing.T) {
 		{"PAYMENTS_LEASE", func(c *Config) { c.Lease = 2 * c.CallTimeout }},
 		{"PAYMENTS_BACKOFF_FIRST", func(c *Config) { c.BackoffFirst = 0 }},
 		{"PAYMENTS_BACKOFF_MOST", func(c *Config) { c.BackoffMost = c.BackoffFirst - 1 }},
-		{"PAYMENTS_QUIET", func(c *Config) { c.Quiet = c.CallTimeout }},
+		{"PAYMENTS_QUIET", func(c *Config) { c.Quiet = c.Lease + c.CallTimeout }},
 		{"PAYMENTS_POLL", func(c *Config) { c.Poll = 0 }},
 	} {
 		cfg := usual

@@ -58,7 +58,7 @@ func connect() (stop func(), err error) {
 		Bin: bin, Out: logFile(), Split: split(), SlowPayment: 8 * time.Second,
 		DatabaseURL: os.Getenv("SHOP_DATABASE_URL"), Pooler: os.Getenv("SHOP_POOLER"),
 		// An order expires before tok_slow has answered, and long after every other token has.
-		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=5s"},
+		Env: []string{"ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=6s"},
 	})
 	if err != nil {
 		remove()

@@ -86,7 +86,7 @@ var started = sync.OnceValues(func() (*shop, error) {
 	// No order expires, and payments by tok_slow are not answered, so that orders can be cancelled.
 	running, err := topology.Start(context.Background(), topology.Options{
 		Bin: os.Getenv(binEnv), Facade: true, Out: log, SlowPayment: time.Hour,
-		Env: []string{"ORDERS_DEADLINE=24h", "PAYMENTS_LEASE=24h", "PAYMENTS_QUIET=24h", "DRAIN_AFTER=0s"},
+		Env: []string{"ORDERS_DEADLINE=24h", "PAYMENTS_LEASE=24h", "PAYMENTS_QUIET=25h", "DRAIN_AFTER=0s"},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, log.text.Bytes())

@@ -93,7 +93,7 @@ func open(t *testing.T) *shop {
 		"orders": orders.New(orders.Config{Deadline: deadline, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
 			s.dbs["orders"], outboxes["orders"], log, s.now, stock),
 		"payments": payments.New(payments.Config{ProviderURL: provider.URL, CallTimeout: 2 * time.Second, Concurrency: 1, Lease: 10 * time.Second,
-			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 5 * time.Second, Poll: delivery.Poll},
+			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 13 * time.Second, Poll: delivery.Poll},
 			s.dbs["payments"], outboxes["payments"], log, s.now),
 		"notifications": notifications.New(notifications.Config{SMTPAddr: s.mail.Addr(), From: "orders@shop.example", Concurrency: 1,
 			SendTimeout: 10 * time.Second, Lease: time.Minute, Poll: delivery.Poll, Retention: 30 * 24 * time.Hour},
