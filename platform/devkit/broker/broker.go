@@ -18,16 +18,16 @@ import (
 	"example.com/shop/platform/devkit/freeport"
 )
 
-// Broker is a broker in a process of its own.
+// Broker is a broker in a child process.
 type Broker struct {
 	options   Options
 	temporary bool
 
-	mu   sync.Mutex // Restart exchanges the process
+	mu   sync.Mutex // guards proc, which Restart replaces
 	proc *child.Process
 }
 
-// Start starts a broker and returns when it answers. It ends with this process, however that ends.
+// Start starts a broker and returns when it answers. It ends with this process, even if killed.
 func Start(ctx context.Context, o Options) (*Broker, error) {
 	if len(o.Command) == 0 {
 		return nil, errors.New("start broker: name the command that runs it")
@@ -53,22 +53,22 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	return b, nil
 }
 
-// URL is where clients find it, also after a Restart.
+// URL returns the address for clients, which a Restart keeps.
 func (b *Broker) URL() string { return "nats://" + b.address() }
 
-// StoreDir holds everything that the broker knows. A test may exchange it while the broker is down.
+// StoreDir returns the folder of the store, which a test may replace while the broker is down.
 func (b *Broker) StoreDir() string { return b.options.StoreDir }
 
-// PID is the process's.
+// PID returns the broker's process id.
 func (b *Broker) PID() int { return b.process().PID() }
 
-// Done is closed when the broker has ended, for whatever reason. After a Restart it is another channel.
+// Done is closed when the broker has ended, for whatever reason. A Restart makes another channel.
 func (b *Broker) Done() <-chan struct{} { return b.process().Done() }
 
-// Err waits for the end and says how it was.
+// Err waits for the end and returns its cause.
 func (b *Broker) Err() error { return b.process().Err() }
 
-// Kill ends the broker by SIGKILL and returns when it is gone.
+// Kill ends the broker by SIGKILL and returns when it has ended.
 func (b *Broker) Kill() error {
 	p := b.process()
 	if err := p.Signal(syscall.SIGKILL); err != nil {
@@ -81,10 +81,10 @@ func (b *Broker) Kill() error {
 // stopGrace is how long the broker may take to write its positions.
 const stopGrace = 10 * time.Second
 
-// Stop ends the broker in good order; a temporary store is removed. It may be called again, and after Kill.
+// Stop shuts the broker down and removes a temporary store. It may be called again, and after Kill.
 func (b *Broker) Stop() error { return errors.Join(b.end(), b.removeTemporary()) }
 
-// Restart starts the broker again, on the same port with the same store. One that still runs is stopped first.
+// Restart starts the broker again, with the same port and store. It stops a running one first.
 func (b *Broker) Restart(ctx context.Context) error {
 	if err := b.end(); err != nil {
 		return err
@@ -113,7 +113,6 @@ func (b *Broker) process() *child.Process {
 	return b.proc
 }
 
-// end is done with a process that never was or is no more.
 func (b *Broker) end() error {
 	p := b.process()
 	if p == nil {
@@ -134,7 +133,7 @@ func (b *Broker) removeTemporary() error {
 	return os.RemoveAll(b.options.StoreDir)
 }
 
-// await returns when the broker greets. It does so only when its store is read.
+// await returns when the broker greets, for which it must have read its store.
 func (b *Broker) await(ctx context.Context, p *child.Process) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 	"example.com/shop/platform/devkit/broker"
 )
 
-// TestMain makes the test binary play the broker, too.
+// TestMain lets the test binary run the broker, too.
 func TestMain(m *testing.M) {
 	if len(os.Args) < 2 || os.Args[1] != "broker" {
 		os.Exit(m.Run())
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 var command = []string{os.Args[0], "broker"}
 
-func TestItCanBeKilledAndStartedAgain(t *testing.T) {
+func TestKillAndRestart(t *testing.T) {
 	t.Parallel()
 	b, err := broker.Start(t.Context(), broker.Options{Command: command})
 	if err != nil {
@@ -42,7 +42,7 @@ func TestItCanBeKilledAndStartedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := net.Dial("tcp", strings.TrimPrefix(url, "nats://")); err == nil {
-			t.Error("something still answers")
+			t.Error("the port still answers")
 		}
 		if err := b.Restart(t.Context()); err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func TestItCanBeKilledAndStartedAgain(t *testing.T) {
 	}
 }
 
-func TestItSaysWhyItDoesNotStart(t *testing.T) {
+func TestStartErrors(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// logger writes what an operator should know, a line each, and remembers what kept the server from starting.
+// logger writes notices, warnings and errors, a line each, and keeps what prevented the start.
 type logger struct {
 	to io.Writer
 
@@ -14,7 +14,7 @@ type logger struct {
 	reason string
 }
 
-// The server's interface asks for all six.
+// The server's interface requires all six.
 func (l *logger) Noticef(format string, args ...any) { l.write("", format, args) }
 func (l *logger) Warnf(format string, args ...any)   { l.write("warning: ", format, args) }
 func (l *logger) Errorf(format string, args ...any)  { l.write("error: ", format, args) }
@@ -34,7 +34,7 @@ func (l *logger) write(level, format string, args []any) {
 	}
 }
 
-// fatal is "" as long as nothing is.
+// fatal returns the fatal error, or "".
 func (l *logger) fatal() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

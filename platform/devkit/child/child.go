@@ -1,5 +1,5 @@
-// Package child starts a program that ends with this process, also when this process is killed with SIGKILL and can do
-// nothing about it. It works on Linux and macOS alike: no PR_SET_PDEATHSIG, only a pipe, a shell and process groups.
+// Package child starts a program that ends with this process, even if this is killed with SIGKILL.
+// It works on Linux and macOS: no PR_SET_PDEATHSIG, only a pipe, a shell and process groups.
 package child
 
 import (
@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// Options say what to run. Only Path is required.
+// Options of a program. Only Path is required.
 type Options struct {
-	Name       string              // stands before each line of output and in errors; the path when empty
+	Name       string              // prefixes output and errors; the path if empty
 	Path       string              // looked up in PATH when it has no slash
 	Args       []string            // without the program's own name
 	Env        []string            // nil means this process's environment
 	Dir        string              // "" means this process's working directory
 	Credential *syscall.Credential // run as this user; only root may
 	Files      []*os.File          // inherited as descriptors 3, 4, …
-	Out        io.Writer           // stdout and stderr, in whole prefixed lines; must bear several writers if shared
-	StopSignal syscall.Signal      // asks the program to end; SIGTERM when zero
-	Cleanup    []string            // a command that the guard runs if, and only if, this process died before the program
+	Out        io.Writer           // stdout and stderr, in whole prefixed lines; safe for concurrent use if shared
+	StopSignal syscall.Signal      // sent to end the program; SIGTERM if zero
+	Cleanup    []string            // a command that the guard runs only if this process died before the program
 }
 
-// Process is a running program, or one that ran.
+// Process is a program that runs or has ended.
 type Process struct {
 	name string
 	stop syscall.Signal
@@ -35,8 +35,8 @@ type Process struct {
 	err  error // written before done is closed
 }
 
-// Start runs the program in a process group of its own, so that a Ctrl-C in the terminal reaches only this process,
-// which can then stop its children in the order it wants.
+// Start runs the program in its own process group, so that Ctrl-C in the terminal reaches only this
+// process, which can then stop its children in order.
 func Start(o Options) (*Process, error) {
 	if o.Name == "" {
 		o.Name = o.Path
@@ -65,7 +65,7 @@ func Start(o Options) (*Process, error) {
 	p := &Process{name: o.Name, stop: o.StopSignal, cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // its error says less than the state does
+		_ = cmd.Wait() // the state says more than its error
 		guard.dismiss()
 		out.finish()
 		p.err = ending(p.name, cmd.ProcessState)
@@ -73,19 +73,19 @@ func Start(o Options) (*Process, error) {
 	return p, nil
 }
 
-// PID is the program's own, not the guard's: a fault test may send it any signal.
+// PID returns the program's process id, not the guard's: a fault test may send it any signal.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err waits for the end and says how it was: nil for exit code 0, else an *ExitError.
+// Err waits for the end and returns nil for exit code 0, else an *ExitError.
 func (p *Process) Err() error {
 	<-p.done
 	return p.err
 }
 
-// Signal reaches the program alone, not what it started. A program that has ended already is no error.
+// Signal sends a signal to the program, but not to its children; nil if the program has ended.
 func (p *Process) Signal(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal %s: %w", p.name, err)
@@ -93,8 +93,8 @@ func (p *Process) Signal(sig os.Signal) error {
 	return nil
 }
 
-// Stop asks the program to end and kills it after the grace. It returns nil if the program ended as asked, with exit
-// code 0 or by the stop signal itself; else how it ended, also when that was long ago.
+// Stop sends the stop signal and kills the program after the grace period. It returns nil if the
+// program ended with exit code 0 or by the stop signal; else how it ended, also long ago.
 func (p *Process) Stop(grace time.Duration) error {
 	if err := p.Signal(p.stop); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (p *Process) Stop(grace time.Duration) error {
 	return p.err
 }
 
-// ExitError is an end that was not exit code 0.
+// ExitError is any end but exit code 0.
 type ExitError struct {
 	Name   string
 	Code   int            // -1 if a signal ended it
@@ -130,7 +130,7 @@ func (e *ExitError) Error() string {
 }
 
 func ending(name string, state *os.ProcessState) error {
-	status := state.Sys().(syscall.WaitStatus) // so on every Unix
+	status := state.Sys().(syscall.WaitStatus) // on every Unix
 	switch {
 	case status.Signaled():
 		return &ExitError{Name: name, Code: -1, Signal: status.Signal()}

@@ -18,7 +18,7 @@ import (
 	"example.com/shop/platform/devkit/child"
 )
 
-// shell starts a script and returns once it has printed "ready", so that its traps are set.
+// shell starts a script and returns when it has printed "ready", after its traps are set.
 func shell(t *testing.T, script string) *child.Process {
 	t.Helper()
 	r, w := io.Pipe()
@@ -52,7 +52,7 @@ func TestOutputComesInPrefixedLines(t *testing.T) {
 	}
 }
 
-func TestErrSaysHowItEnded(t *testing.T) {
+func TestErr(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
 		"exit 0":                    "<nil>",
@@ -65,7 +65,7 @@ func TestErrSaysHowItEnded(t *testing.T) {
 	}
 }
 
-func TestStartOfNothing(t *testing.T) {
+func TestStartOfAMissingProgram(t *testing.T) {
 	t.Parallel()
 	if _, err := child.Start(child.Options{Path: "/nowhere/at/all", Out: io.Discard}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
@@ -79,18 +79,18 @@ func TestStop(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("in its own time", func(t *testing.T) {
+	t.Run("by a trap", func(t *testing.T) {
 		if err := shell(t, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done").Stop(time.Minute); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Run("with a complaint", func(t *testing.T) {
+	t.Run("with an exit code", func(t *testing.T) {
 		err := shell(t, "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done").Stop(time.Minute)
 		if exit, ok := errors.AsType[*child.ExitError](err); !ok || exit.Code != 4 {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("not at all", func(t *testing.T) {
+	t.Run("by SIGKILL", func(t *testing.T) {
 		err := shell(t, "trap '' TERM; echo ready; while :; do sleep 0.01; done").Stop(10 * time.Millisecond)
 		if err == nil || !strings.Contains(err.Error(), "was killed") {
 			t.Errorf("got %v", err)
@@ -98,7 +98,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// A fault test stops and kills the program by its pid, behind the back of this package.
+// A fault test stops and kills the program by its pid, without this package.
 func TestFaultsByPID(t *testing.T) {
 	t.Parallel()
 	p := shell(t, "echo ready; exec sleep 600")
@@ -116,7 +116,8 @@ func TestFaultsByPID(t *testing.T) {
 	}
 }
 
-// What the program leaves running goes with it: held is open as long as any process of the family lives.
+// What the program leaves running ends with it: held is open as long as any process of the group
+// lives.
 func TestStragglersEndWithTheProgram(t *testing.T) {
 	t.Parallel()
 	r, held := pipe(t)
@@ -133,7 +134,7 @@ func TestStragglersEndWithTheProgram(t *testing.T) {
 	io.ReadAll(r)
 }
 
-// The promise of the package. TestParent below plays the parent: it is killed with SIGKILL, so it cannot help.
+// TestParent below is the parent, and is killed with SIGKILL.
 func TestParentKilled(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]string{
@@ -173,7 +174,7 @@ func TestParentKilled(t *testing.T) {
 			if got, err := os.ReadFile(cleaned); string(got) != "cleaned\n" { // waits for the guard to write it
 				t.Errorf("clean-up wrote %q, error %v", got, err)
 			}
-			io.ReadAll(r) // ends when no process of the family is left
+			io.ReadAll(r) // ends when no process of the group is left
 		})
 	}
 }
@@ -181,7 +182,7 @@ func TestParentKilled(t *testing.T) {
 func TestParent(t *testing.T) {
 	script := os.Getenv("CHILD_SCRIPT")
 	if script == "" {
-		t.Skip("played by TestParentKilled")
+		t.Skip("TestParentKilled runs it")
 	}
 	p, err := child.Start(child.Options{
 		Path: "/bin/sh", Args: []string{"-c", script},

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// maxLine bounds the memory of a program that prints without ever ending a line.
+// maxLine limits the memory for a program that prints without line breaks.
 const maxLine = 64 << 10
 
-// output carries what a program prints to a writer of this process, through a pipe of its own: exec's would keep
-// Wait from returning while anything that the program left behind still holds the other end.
+// output copies what a program prints to a writer, through its own pipe: with exec's, Wait would
+// not return while any process that the program left behind holds the other end.
 type output struct {
 	r, w *os.File
 	to   *lines
 	done chan struct{}
 }
 
-// capture connects the program's stdout and stderr; nothing is captured for nobody.
+// capture connects the program's stdout and stderr to the writer; nil without one.
 func capture(cmd *exec.Cmd, prefix string, to io.Writer) (*output, error) {
 	if to == nil {
 		return nil, nil
@@ -32,7 +32,7 @@ func capture(cmd *exec.Cmd, prefix string, to io.Writer) (*output, error) {
 	return &output{r: r, w: w, to: &lines{prefix: prefix, out: to}, done: make(chan struct{})}, nil
 }
 
-// started leaves the write end to the program alone, also to one that could not start, and begins to read.
+// started closes this process's copy of the write end and begins to read.
 func (o *output) started() {
 	if o == nil {
 		return
@@ -46,7 +46,7 @@ func (o *output) started() {
 	}()
 }
 
-// finish waits until the last line is passed on, but not for long: a process that left the group may hold the pipe.
+// finish waits for the last line, but not long: a process that left the group may hold the pipe.
 func (o *output) finish() {
 	if o == nil {
 		return
@@ -55,15 +55,14 @@ func (o *output) finish() {
 	<-o.done
 }
 
-// lines passes on whole lines, each with the prefix and in one Write, so that children sharing a terminal do not cut
-// into each other's lines.
+// lines writes whole lines with the prefix, each in one Write, so children's lines do not mix.
 type lines struct {
 	prefix string
 	out    io.Writer
-	rest   []byte // the line that has not ended yet
+	rest   []byte // of an unfinished line
 }
 
-// Write never fails: a reader that went away must not stop the program by a blocked pipe.
+// Write never fails: a failed writer must not stop the program by a blocked pipe.
 func (l *lines) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	for {
@@ -89,5 +88,5 @@ func (l *lines) flush() {
 func (l *lines) print(line []byte) {
 	full := make([]byte, 0, len(l.prefix)+len(line)+1)
 	full = append(append(append(full, l.prefix...), line...), '\n')
-	_, _ = l.out.Write(full) // a screen that is gone must not end the program
+	_, _ = l.out.Write(full) // as in Write
 }

@@ -1,4 +1,4 @@
-// Package freeport finds a port of the loopback for a program that is about to be started, and is told where to listen.
+// Package freeport finds a port of the loopback for a program that is about to be started.
 package freeport
 
 import (
@@ -8,8 +8,8 @@ import (
 	"net"
 )
 
-// Find returns a port that nobody listens on. The kernel's own choice would be from the range that it takes for outgoing connections,
-// and one of those may have the port by the time that the program binds it, or binds it again after it was killed.
+// Find returns a port on which no process listens. The kernel's own choice would be from the range
+// for outgoing connections: one could take the port before the program binds or rebinds it.
 func Find(ctx context.Context) (int, error) {
 	const lowest, highest, tries = 20000, 32000, 100
 	for range tries {

@@ -1,5 +1,5 @@
-// Package mailsink is a mail server that delivers to nobody. It keeps what it accepts, one item per mailbox, so that a
-// test can say who got which mail, and how often.
+// Package mailsink is a mail server that delivers nothing. It keeps a message for each mailbox, so
+// that a test can check who got which mail, and how often.
 package mailsink
 
 import (
@@ -16,24 +16,24 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// keep bounds the memory: older messages are forgotten.
+// keep limits the memory: older messages are dropped.
 const keep = 100_000
 
-// Options of a sink; the zero value will do.
+// Options of a sink; the zero value works.
 type Options struct {
-	Addr      string // of the SMTP listener; a free port on loopback when empty
-	FailFirst int    // how many deliveries to refuse with 451, try again later
+	Addr      string // of the SMTP listener; a free port on loopback if empty
+	FailFirst int    // how many deliveries to refuse with 451
 
-	TLS      *tls.Config // STARTTLS is offered with it
-	Implicit bool        // TLS begins with the first byte instead
+	TLS      *tls.Config // to offer STARTTLS with
+	Implicit bool        // TLS from the first byte instead
 
-	Username, Password string // without this login no mail is taken
+	Username, Password string // required to send mail, if set
 	Mechanism          string // PLAIN or LOGIN
 }
 
-// Message is what one mailbox got.
+// Message is one message as one mailbox got it.
 type Message struct {
-	To         string    `json:"to"` // of the envelope, so that blind copies count
+	To         string    `json:"to"` // of the envelope, so blind copies count
 	From       string    `json:"from"`
 	Subject    string    `json:"subject"`
 	MessageID  string    `json:"message_id"`
@@ -52,11 +52,11 @@ type Sink struct {
 	mu       sync.Mutex
 	messages []Message
 	failures int
-	refused  string // the command, and
-	answer   string
+	refused  string // a command
+	answer   string // to it
 }
 
-// Start listens.
+// Start starts a sink.
 func Start(o Options) (*Sink, error) {
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
@@ -66,12 +66,13 @@ func Start(o Options) (*Sink, error) {
 		return nil, fmt.Errorf("listen for mail: %w", err)
 	}
 	s := &Sink{addr: l.Addr().String(), o: o, failures: o.FailFirst, done: make(chan error, 1), in: l}
-	s.smtp = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, s.refusal("EHLO") }))
+	connect := func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, s.refusal("EHLO") }
+	s.smtp = smtp.NewServer(smtp.BackendFunc(connect))
 	s.smtp.Domain = "localhost"
 	s.smtp.MaxMessageBytes = 1 << 20
 	s.smtp.EnableSMTPUTF8 = true
 	s.smtp.TLSConfig = o.TLS
-	s.smtp.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust its certificate
+	s.smtp.ErrorLog = log.New(io.Discard, "", 0) // handshake errors of clients that do not trust its certificate
 	if o.Implicit {
 		l = tls.NewListener(l, o.TLS)
 	}
@@ -79,15 +80,15 @@ func Start(o Options) (*Sink, error) {
 	return s, nil
 }
 
-// Addr is the SMTP listener's host and port.
+// Addr returns the SMTP listener's host and port.
 func (s *Sink) Addr() string { return s.addr }
 
-// Close stops listening and cuts off the clients.
+// Close stops listening and closes all connections.
 func (s *Sink) Close() error {
 	if err := s.smtp.Close(); err != nil {
 		return err
 	}
-	s.in.Close() // the server closes only a listener that it has begun to serve
+	s.in.Close() // the server closes only a listener that it serves already
 	return <-s.done
 }
 
@@ -98,7 +99,7 @@ func (s *Sink) Fail(n int) {
 	s.failures = n
 }
 
-// Messages are those of one mailbox, or all of them, the newest last.
+// Messages returns the messages of one mailbox, or all, oldest first.
 func (s *Sink) Messages(to string) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +112,7 @@ func (s *Sink) Messages(to string) []Message {
 	return found
 }
 
-// ServeHTTP answers GET /messages. It is ready before the SMTP client has its 250: what was accepted is seen.
+// ServeHTTP answers GET /messages. A message is there before its SMTP client has the 250.
 func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet || r.URL.Path != "/messages" {
 		http.NotFound(w, r)

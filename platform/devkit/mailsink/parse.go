@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// parse reads the headers and the text of a message. Text is taken for UTF-8, which is what we send.
+// parse reads the headers and the text of a message. It takes text for UTF-8, as the shop sends it.
 func parse(r io.Reader) (Message, error) {
 	parsed, err := mail.ReadMessage(r)
 	if err != nil {
@@ -32,10 +32,10 @@ func parse(r io.Reader) (Message, error) {
 	}, nil
 }
 
-// text is the first text/plain part, however deep, or "" if there is none.
+// text returns the first text/plain part at any depth, or "".
 func text(contentType, encoding string, body io.Reader) (string, error) {
 	if contentType == "" {
-		contentType = "text/plain" // so says RFC 2045
+		contentType = "text/plain" // RFC 2045
 	}
 	media, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -44,7 +44,7 @@ func text(contentType, encoding string, body io.Reader) (string, error) {
 	if strings.HasPrefix(media, "multipart/") {
 		parts := multipart.NewReader(body, params["boundary"])
 		for {
-			part, err := parts.NextRawPart() // raw: it leaves quoted-printable to us, as in a message without parts
+			part, err := parts.NextRawPart() // raw: quoted-printable is decoded below
 			if errors.Is(err, io.EOF) {
 				return "", nil
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// session is one envelope at a time, as SMTP has it.
+// session is an SMTP session, with one envelope at a time.
 type session struct {
 	sink     *Sink
 	loggedIn bool
@@ -41,7 +41,7 @@ func (s *session) Data(r io.Reader) error {
 func (s *session) Reset()        { s.from, s.to = "", nil }
 func (s *session) Logout() error { return nil }
 
-// AuthMechanisms is the one of the options. It is offered on encrypted connections only.
+// AuthMechanisms returns the mechanism of the options, offered on encrypted connections only.
 func (s *session) AuthMechanisms() []string {
 	if s.sink.o.Username == "" {
 		return nil
@@ -49,7 +49,7 @@ func (s *session) AuthMechanisms() []string {
 	return []string{s.sink.o.Mechanism}
 }
 
-// Auth takes the login of the options and no other.
+// Auth accepts only the login of the options.
 func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	check := func(_, username, password string) error {
 		if username != s.sink.o.Username || password != s.sink.o.Password {
@@ -68,7 +68,7 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	}
 }
 
-// loginServer asks for the name, then for the password.
+// loginServer requests the name, then the password.
 type loginServer struct {
 	check func(identity, username, password string) error
 	got   []string
@@ -84,8 +84,7 @@ func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err er
 	return nil, true, l.check("", l.got[0], l.got[1])
 }
 
-// Refuse gives this answer to every EHLO, MAIL, RCPT or DATA, such as "550 5.1.1 unknown"; an empty
-// one ends that.
+// Refuse answers every EHLO, MAIL, RCPT or DATA with this line, as "550 5.1.1 unknown"; "" ends it.
 func (s *Sink) Refuse(command, answer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,12 +100,12 @@ func (s *Sink) refusal(command string) error {
 	return answer(s.answer)
 }
 
-// answer reads a line of SMTP, with or without an enhanced status code.
+// answer parses an SMTP reply, with or without an enhanced status code.
 func answer(line string) error {
 	code, text, _ := strings.Cut(line, " ")
 	number, err := strconv.Atoi(code)
 	if err != nil {
-		return fmt.Errorf("%q is no answer: %w", line, err)
+		return fmt.Errorf("%q is not an SMTP reply: %w", line, err)
 	}
 	e := &smtp.SMTPError{Code: number, EnhancedCode: smtp.NoEnhancedCode, Message: text}
 	if n, _ := fmt.Sscanf(text, "%d.%d.%d", &e.EnhancedCode[0], &e.EnhancedCode[1], &e.EnhancedCode[2]); n == 3 {

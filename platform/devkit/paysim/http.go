@@ -22,7 +22,7 @@ func (p *Provider) serveMux() *http.ServeMux {
 
 func (p *Provider) handleOperation(w http.ResponseWriter, r *http.Request, refund bool) {
 	var req request
-	// To its end, or net/http would not notice that the client gives up.
+	// Read to its end: else net/http does not notice when the client disconnects.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
 	if err != nil || json.Unmarshal(body, &req) != nil || !req.valid(refund) {
 		writeError(w, errInvalid)
@@ -38,12 +38,12 @@ func (p *Provider) handleOperation(w http.ResponseWriter, r *http.Request, refun
 	}
 	p.wait(r, op.settled)
 	if first && req.Source == "tok_timeout" {
-		p.wait(r, nil) // the money has moved, and nobody will say so
+		p.wait(r, nil) // the effect has happened, and this request gets no answer
 	}
 	writeJSON(w, http.StatusOK, op.answer)
 }
 
-// wait returns at the signal. If the client or the provider goes away first, the connection ends without an answer.
+// wait returns at the signal. It aborts the request if the client or the provider ends it first.
 func (p *Provider) wait(r *http.Request, signal <-chan struct{}) {
 	select {
 	case <-signal:
@@ -54,7 +54,7 @@ func (p *Provider) wait(r *http.Request, signal <-chan struct{}) {
 	panic(http.ErrAbortHandler)
 }
 
-// handleLookUp is what a merchant asks who did not get an answer.
+// handleLookUp returns the outcome of a key, for a merchant that got no answer.
 func (p *Provider) handleLookUp(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	op, ok := p.ops[r.PathValue("key")]

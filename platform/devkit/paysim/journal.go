@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// record is one line of the journal: everything to know an effect again.
+// record is one line of the journal, enough to restore an effect.
 type record struct {
 	At      time.Time `json:"at"`
 	Request request   `json:"request"`
 	Answer  answer    `json:"answer"`
 }
 
-// open reads the journal and continues it. A last line without its end was never answered for, so it never happened.
+// open restores the effects of the journal and cuts off an incomplete last line, never answered.
 func (p *Provider) open(path string) error {
 	if path == "" {
 		return nil
@@ -50,7 +50,7 @@ func (p *Provider) open(path string) error {
 	return nil
 }
 
-// write comes before the answer: what a merchant was told survives a kill of this process.
+// write writes a record before the answer is sent, so that a kill loses no answered effect.
 func (p *Provider) write(r record) error {
 	if p.journal == nil {
 		return nil

@@ -1,10 +1,10 @@
-// Package paysim plays the payment provider. It keeps the one promise that a real one sells: a request with an
-// idempotency key that it has seen has no second effect. Its ledger lists every effect, so a test can prove it.
+// Package paysim simulates the payment provider. A request with an idempotency key that it has seen
+// has no second effect, and its ledger lists every effect, so that a test can check this.
 //
 //	tok_ok        approved                     tok_declined  refused, as is every unknown token
 //	tok_flaky     two answers of 503 without an effect, then approved
 //	tok_slow      approved after a delay; until then a look-up answers "pending"
-//	tok_timeout   approved at once, but the first request never hears of it
+//	tok_timeout   approved at once, but the first request gets no answer
 package paysim
 
 import (
@@ -18,30 +18,30 @@ import (
 	"time"
 )
 
-// Options of a simulated provider; the zero value will do.
+// Options of a simulated provider; the zero value works.
 type Options struct {
-	SlowDelay time.Duration    // of tok_slow; 90 s when zero
-	Journal   string           // a file that keeps the ledger over a restart; none when empty
-	Now       func() time.Time // time.Now when nil
+	SlowDelay time.Duration    // of tok_slow; 90 s if zero
+	Journal   string           // a file that keeps the ledger over a restart; none if empty
+	Now       func() time.Time // time.Now if nil
 }
 
-// Provider is the simulated payment provider. It may be used by many requests at once.
+// Provider is the simulated payment provider. It is safe for concurrent use.
 type Provider struct {
 	slow    time.Duration
 	now     func() time.Time
 	routes  *http.ServeMux
-	closing chan struct{} // closed by Close: lets go of the requests that are never answered
+	closing chan struct{} // closed by Close, to abort the waiting requests
 
 	mu       sync.Mutex
 	ops      map[string]*operation // by idempotency key
 	flaky    map[string]int        // how often each tok_flaky key has failed
 	ledger   []Entry
 	journal  *os.File
-	failures int           // how many requests are still to fail
-	held     chan struct{} // closed when the provider goes on; nil while nothing is held
+	failures int           // how many requests will fail
+	held     chan struct{} // closed by release; nil while nothing is held
 }
 
-// request is what a merchant sends: a capture has a source, a refund the reference of its capture.
+// request is a merchant's request: a capture has a source, a refund the reference of its capture.
 type request struct {
 	Key       string `json:"idempotency_key"`
 	Source    string `json:"source,omitempty"`
@@ -57,14 +57,14 @@ type answer struct {
 	Reason    string `json:"reason,omitempty"`
 }
 
-// operation is a request whose effect has happened, or is about to: then settled is still open.
+// operation is a request with its effect; while settled is open, the effect is still to come.
 type operation struct {
 	request request
 	answer  answer
 	settled chan struct{}
 }
 
-// Entry is one effect. A capture that was made twice would be two entries.
+// Entry is one effect. A capture that happened twice would have two.
 type Entry struct {
 	Seq       int       `json:"seq"`
 	At        time.Time `json:"at"`
@@ -84,7 +84,7 @@ var (
 	errTrouble  = errors.New("try again later")
 )
 
-// New opens the journal, if there is one, and knows again what is in it.
+// New returns a provider, with the effects of the journal if there is one.
 func New(o Options) (*Provider, error) {
 	p := &Provider{
 		slow: o.SlowDelay, now: o.Now, closing: make(chan struct{}),
@@ -103,7 +103,7 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Close lets go of the held requests and closes the journal. A slow capture that is under way is forgotten.
+// Close aborts the waiting requests and closes the journal. A slow capture under way is lost.
 func (p *Provider) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,7 +126,7 @@ func (p *Provider) Fail(n int) {
 	p.failures = n
 }
 
-// Hold keeps captures and refunds waiting, before their effect, until release is called. Look-ups go on.
+// Hold blocks captures and refunds, before their effect, until release; look-ups are answered.
 func (p *Provider) Hold() (release func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +142,7 @@ func (p *Provider) Hold() (release func()) {
 	})
 }
 
-// Ledger is a copy of the entries, oldest first, of one key or of all.
+// Ledger returns the entries of one key or of all, oldest first.
 func (p *Provider) Ledger(key string) []Entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,8 +155,8 @@ func (p *Provider) Ledger(key string) []Entry {
 	return entries
 }
 
-// begin finds the operation of the key or makes it, in one step, so that of two equal requests one has the effect. It
-// says whether this request was the one.
+// begin finds or starts the operation of the key under one lock, so that of equal requests one has
+// the effect. first reports whether it was this one.
 func (p *Provider) begin(r request) (op *operation, first bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,7 +180,7 @@ func (p *Provider) begin(r request) (op *operation, first bool, err error) {
 		time.AfterFunc(p.slow, func() {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			_ = p.settle(op) // whether the client still waits or not
+			_ = p.settle(op) // even if the client has disconnected
 		})
 		return op, true, nil
 	}
@@ -196,7 +196,7 @@ func (p *Provider) begin(r request) (op *operation, first bool, err error) {
 	return op, true, nil
 }
 
-// settle has the effect. The caller holds the lock.
+// settle applies the effect. The caller holds the lock.
 func (p *Provider) settle(op *operation) error {
 	a := answer{Outcome: "approved", Reference: "cap_" + strings.ToLower(rand.Text())}
 	switch op.request.Source {
@@ -216,7 +216,7 @@ func (p *Provider) settle(op *operation) error {
 	return nil
 }
 
-// enter makes the effect visible: in the ledger and to everybody who waits for the operation.
+// enter adds the effect to the ledger and unblocks the requests that wait for it.
 func (p *Provider) enter(op *operation, line record) {
 	kind := "capture"
 	if op.request.Reference != "" {
@@ -230,7 +230,7 @@ func (p *Provider) enter(op *operation, line record) {
 	close(op.settled)
 }
 
-// refundable refuses to pay back more than was captured. The caller holds the lock.
+// refundable refuses a refund that exceeds the rest of the capture. The caller holds the lock.
 func (p *Provider) refundable(r request) error {
 	left, found := int64(0), false
 	for _, op := range p.ops {
@@ -252,10 +252,11 @@ func (p *Provider) refundable(r request) error {
 }
 
 func (r request) valid(refund bool) bool {
-	return r.Key != "" && r.Amount > 0 && len(r.Currency) == 3 && (r.Reference != "") == refund && (r.Source != "") != refund
+	return r.Key != "" && r.Amount > 0 && len(r.Currency) == 3 &&
+		(r.Reference != "") == refund && (r.Source != "") != refund
 }
 
-// waits returns what holds requests up at the moment, nil for nothing.
+// waits returns the channel that requests have to wait for, or nil.
 func (p *Provider) waits() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -265,5 +266,5 @@ func (p *Provider) waits() <-chan struct{} {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body) // a client that went away is its own problem
+	json.NewEncoder(w).Encode(body) // it fails only if the client has disconnected
 }

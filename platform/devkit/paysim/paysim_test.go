@@ -32,7 +32,7 @@ type reply struct {
 	Reference, Outcome, Reason string
 }
 
-// call answers status 0 when the provider ended the connection without an answer.
+// call returns status 0 if the provider ended the connection without an answer.
 func call(ctx context.Context, p http.Handler, method, path, body string) (r reply) {
 	defer func() {
 		if end := recover(); end != nil && end != http.ErrAbortHandler {
@@ -41,7 +41,7 @@ func call(ctx context.Context, p http.Handler, method, path, body string) (r rep
 	}()
 	w := httptest.NewRecorder()
 	p.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body)))
-	json.Unmarshal(w.Body.Bytes(), &r) // an error's body has none of the fields
+	json.Unmarshal(w.Body.Bytes(), &r) // an error's body has none of these fields
 	r.status = w.Code
 	return r
 }
@@ -114,7 +114,7 @@ func TestFlaky(t *testing.T) {
 func TestTimeoutCapturesAndNeverAnswers(t *testing.T) {
 	t.Parallel()
 	p := provider(t, paysim.Options{})
-	server := httptest.NewServer(p) // a real one: the client's giving up must reach the provider
+	server := httptest.NewServer(p) // a real one: the provider must notice that the client disconnects
 	defer server.Close()
 	ctx, giveUp := context.WithCancel(t.Context())
 	first := make(chan error)
@@ -136,7 +136,7 @@ func TestTimeoutCapturesAndNeverAnswers(t *testing.T) {
 	effects(t, p, "k", 1)
 }
 
-// The clock of the bubble is a fake one: nobody waits for 90 seconds.
+// The clock is synctest's, so the 90 seconds take no time.
 func TestSlow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestSlow(t *testing.T) {
 		}
 		effects(t, p, "k", 0)
 		start := time.Now()
-		got := capture(ctx, p, "k", "tok_slow", 5) // waits for the one that is under way
+		got := capture(ctx, p, "k", "tok_slow", 5) // waits for the first one
 		if got.Outcome != "approved" || got != lookUp(ctx, p, "k") || time.Since(start) != 89*time.Second {
 			t.Errorf("got %+v after %s", got, time.Since(start))
 		}
@@ -194,7 +194,7 @@ func TestRefunds(t *testing.T) {
 		{"r2", captured.Reference, 601, 422},
 		{"r2", captured.Reference, 600, 200},
 		{"r3", refused.Reference, 1, 404},
-		{"r3", "cap_unheard_of", 1, 404},
+		{"r3", "cap_unknown", 1, 404},
 	} {
 		if got := refund(ctx, p, step.key, step.reference, step.amount); got.status != step.status {
 			t.Errorf("%+v: got %+v", step, got)
@@ -212,9 +212,9 @@ func TestFailAndHold(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	defer p.Hold()()
-	gone, giveUp := context.WithCancel(ctx)
+	canceled, giveUp := context.WithCancel(ctx)
 	giveUp()
-	if got := capture(gone, p, "k", "tok_ok", 5); got.status != 0 {
+	if got := capture(canceled, p, "k", "tok_ok", 5); got.status != 0 {
 		t.Errorf("got %+v", got)
 	}
 	if got := lookUp(ctx, p, "k"); got.status != 404 {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// account is the user that the server runs as when we are root, which PostgreSQL refuses to be. The nil account is
-// ourselves.
+// account is the user that the server runs as if this process is root, which PostgreSQL refuses.
+// The nil account is this process's own.
 type account struct {
 	name       string
 	credential *syscall.Credential
@@ -41,7 +41,7 @@ func (a *account) credentials() *syscall.Credential {
 	return a.credential
 }
 
-// own gives the account what we have made for it.
+// own makes the account the owner of the path.
 func (a *account) own(path string) error {
 	if a == nil {
 		return nil
@@ -49,7 +49,8 @@ func (a *account) own(path string) error {
 	return os.Chown(path, int(a.credential.Uid), int(a.credential.Gid))
 }
 
-// reaches tries it out, because the answer depends on every folder above, on access lists and on mount options.
+// reaches reports whether the account can enter the folder. It tries, because the answer depends on
+// every folder above, on access lists and on mount options.
 func (a *account) reaches(dir string) bool {
 	if a == nil {
 		return true

@@ -16,8 +16,8 @@ import (
 	"example.com/shop/platform/devkit/child"
 )
 
-// container runs the server in Docker. The child process is a client that is attached to it: it shows the log and ends
-// with the container. Signals go past it, because not every version of it passes all of them on.
+// container runs the server in Docker. The child process is an attached client, which shows the log
+// and ends with the container. Signals bypass it: not every version forwards all of them.
 type container struct {
 	docker  string
 	image   string
@@ -26,10 +26,10 @@ type container struct {
 	host    string
 	durable bool
 	log     io.Writer
-	port    int // that the container publishes; 0 before it is made
+	port    int // that the container publishes; 0 before its creation
 }
 
-// findDocker answers nil only if Docker runs and has the image, which it may have to pull.
+// findDocker returns an error unless Docker runs and has the image or can pull it.
 func findDocker(ctx context.Context, o Options, f *folder, log io.Writer) (*container, error) {
 	docker, err := exec.LookPath("docker")
 	if err != nil {
@@ -63,24 +63,26 @@ func (c *container) start(port int) (*child.Process, error) {
 		Cleanup: []string{c.docker, "stop", c.name},
 	}
 	if c.folder.temporary {
-		o.Cleanup = []string{"/bin/sh", "-c", `"$1" rm --force --volumes "$2"; rm -rf "$3"`, "sh", c.docker, c.name, c.folder.path}
+		const removeAll = `"$1" rm --force --volumes "$2"; rm -rf "$3"`
+		o.Cleanup = []string{"/bin/sh", "-c", removeAll, "sh", c.docker, c.name, c.folder.path}
 	}
 	return child.Start(o)
 }
 
-// create makes the container for this port. A restart on the same port finds it, with a temporary server's data inside.
+// create creates the container for the port. A restart on the same port reuses it with its data.
 func (c *container) create(ctx context.Context, port int) error {
 	if c.port == port {
 		return nil
 	}
-	// The last run may have left one, without loss: a volume keeps the data. If this fails, so does the next step.
+	// The last run may have left one; its data is in a volume. If this fails, so does the next.
 	_ = c.run(ctx, 30*time.Second, "rm", "--force", c.name)
-	volume := "/seam" // without a name: it goes with the container
+	volume := "/seam" // without a name: removed with the container
 	if !c.folder.temporary {
 		volume = c.name + ":/seam"
 	}
 	args := append([]string{
-		"create", "--name", c.name, "--publish", fmt.Sprintf("%s:%d:5432", c.host, port), "--volume", volume, "--shm-size", "256m",
+		"create", "--name", c.name, "--publish", fmt.Sprintf("%s:%d:5432", c.host, port),
+		"--volume", volume, "--shm-size", "256m",
 		"--env", "POSTGRES_PASSWORD=" + c.folder.password, "--env", "PGDATA=/seam/data", c.image, "postgres",
 	}, settings(c.durable)...)
 	if err := c.run(ctx, 30*time.Second, args...); err != nil {
@@ -90,7 +92,7 @@ func (c *container) create(ctx context.Context, port int) error {
 	return nil
 }
 
-// signal finds no container when it is too late; then the client has ended, too.
+// signal ignores errors if the client has ended: then the container has, too.
 func (c *container) signal(p *child.Process, sig syscall.Signal) error {
 	err := c.run(context.Background(), 30*time.Second, "kill", "--signal", strconv.Itoa(int(sig)), c.name)
 	select {

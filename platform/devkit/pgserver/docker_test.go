@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestDocker forces the fallback that a machine with a local installation never takes.
+// TestDocker forces the fallback, which a machine with a local installation never uses.
 func TestDocker(t *testing.T) {
 	if os.Getenv("TEST_POSTGRES") != "docker" {
 		t.Skip("set TEST_POSTGRES=docker")

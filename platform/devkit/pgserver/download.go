@@ -13,14 +13,14 @@ import (
 	"example.com/shop/platform/devkit/freeport"
 )
 
-// downloadMajor is the version of the last resort.
+// downloadMajor is the major version to download.
 const downloadMajor = "17"
 
-// download returns the folder of binaries that the embedded-postgres project publishes on Maven Central, fetching them
-// once. The library has no function for this alone, so it also starts a throw-away server; as root that fails, because
-// PostgreSQL refuses root, but the binaries are there by then and are all we want.
+// download returns the folder of the binaries that the embedded-postgres project publishes on Maven
+// Central, and fetches them once. The library has no function for this alone, so it also starts a
+// server. As root that fails, because PostgreSQL refuses root, but by then the binaries are there.
 func download(ctx context.Context, as *account, out io.Writer) (bin string, err error) {
-	cache := "/var/lib/seam" // root's own cache would be closed to the account
+	cache := "/var/lib/seam" // the account cannot read root's own cache
 	if as == nil {
 		if cache, err = os.UserCacheDir(); err != nil {
 			return "", err
@@ -54,7 +54,7 @@ func download(ctx context.Context, as *account, out io.Writer) (bin string, err 
 
 	defer announce(out, "downloading PostgreSQL "+downloadMajor)()
 	started := make(chan error, 1)
-	go func() { // the library takes no context; one that we give up on ends with the process
+	go func() { // the library takes no context; after a timeout it ends with the process
 		err := library.Start()
 		if err == nil {
 			err = library.Stop()
@@ -66,7 +66,7 @@ func download(ctx context.Context, as *account, out io.Writer) (bin string, err 
 	case <-ctx.Done():
 		return "", ctx.Err()
 	case <-time.After(5 * time.Minute):
-		return "", fmt.Errorf("nothing came within five minutes")
+		return "", fmt.Errorf("it took more than five minutes")
 	}
 	if majorVersion(filepath.Join(fresh, "bin")) != downloadMajor {
 		return "", err

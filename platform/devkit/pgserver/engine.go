@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// findEngine takes the first PostgreSQL that there is: a local installation, Docker, a download. A local one that then
-// fails is an error and no reason to go on: whoever installed it wants to know.
+// findEngine returns the first available engine: a local installation, Docker, a download. If a
+// local installation then fails, that is an error and no reason to use another.
 func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error) {
 	local := func(bin string) engine {
-		return &installation{bin: bin, folder: f, host: o.Host, encoding: o.Encoding, durable: o.Durable, log: log, out: o.Out}
+		return &installation{bin: bin, folder: f, host: o.Host, encoding: o.Encoding, durable: o.Durable,
+			log: log, out: o.Out}
 	}
 	version, err := os.ReadFile(filepath.Join(f.data(), "PG_VERSION"))
 	made := strings.TrimSpace(string(version))
@@ -28,10 +29,10 @@ func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engin
 		}
 	}
 	if made != "" && made != downloadMajor {
-		return nil, fmt.Errorf("the data in %s was made by PostgreSQL %s, which is not installed: install it or remove the folder",
+		return nil, fmt.Errorf("the data in %s is of PostgreSQL %s, which is not installed: install it or remove the data",
 			f.path, made)
 	}
-	dockerErr := errors.New("not tried, for it could not use the data in " + f.path) // but keeps its own in a volume
+	dockerErr := errors.New("not tried, because it cannot use the data in " + f.path) // it keeps its own in a volume
 	if made == "" {
 		var c *container
 		if c, dockerErr = findDocker(ctx, o, f, log); dockerErr == nil {
@@ -42,22 +43,21 @@ func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engin
 	if downloadErr == nil {
 		return local(bin), nil
 	}
-	return nil, fmt.Errorf(`no PostgreSQL to start. One of these will do:
+	return nil, fmt.Errorf(`no PostgreSQL to start. Do one of these:
   - install PostgreSQL (apt install postgresql, brew install postgresql); it need not run
   - start Docker
-  - set DATABASE_URL to the superuser of a server that runs
+  - set DATABASE_URL to the superuser of a running server
 Tried: no initdb and postgres in PATH or the usual folders; Docker: %w; download: %w`, dockerErr, downloadErr)
 }
 
-// Installed says whether there are binaries on this machine to start a server from, without Docker and without a download.
+// Installed reports whether a server can start from local binaries, without Docker or a download.
 func Installed() bool {
 	return slices.ContainsFunc(binaryFolders(), func(bin string) bool { return majorVersion(bin) != "" })
 }
 
-// settings are what every server gets, whatever it runs in.
 func settings(durable bool) []string {
 	s := []string{
-		"-c", "max_connections=400", // four processes, their pools, and a test harness on top
+		"-c", "max_connections=400", // for four processes, their pools, and a test harness
 		"-c", "timezone=UTC",
 		"-c", "log_timezone=UTC",
 	}

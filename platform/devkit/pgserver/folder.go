@@ -17,20 +17,20 @@ import (
 	"time"
 )
 
-// folder is where a server keeps everything:
+// folder is a server's folder:
 //
 //	data/      PostgreSQL's own
 //	password   of the superuser, made before the first start
-//	lock       held by the server's processes; names the process that started them
+//	lock       held by the server's processes; contains the pid of the process that started them
 type folder struct {
 	path      string
 	temporary bool
-	account   *account // who owns it; nil is ourselves
+	account   *account // its owner; nil for this process's own
 	password  string
 	lock      *os.File
 }
 
-// openFolder makes the folder if need be and takes its lock.
+// openFolder creates the folder if necessary and takes its lock.
 func openFolder(ctx context.Context, path string, out io.Writer) (*folder, error) {
 	account, err := unprivileged()
 	if err != nil {
@@ -74,8 +74,8 @@ func (f *folder) makeTemporary() (err error) {
 	return f.account.own(f.path)
 }
 
-// make uses the wanted path unless the account cannot get there, as below root's home. Then the data goes to a folder
-// that only root can make and that is the same at every start.
+// make creates the folder at its path, or, if the account cannot enter that, as below root's home,
+// at a path under /var/lib/seam that is the same at every start.
 func (f *folder) make(out io.Writer) error {
 	wanted, err := filepath.Abs(f.path)
 	if err != nil {
@@ -95,7 +95,7 @@ func (f *folder) make(out io.Writer) error {
 	return errors.Join(f.account.own(f.path), os.Chmod(f.path, 0o700))
 }
 
-// existing is the nearest folder on the way to path that is there already.
+// existing returns the nearest existing folder of a path.
 func existing(path string) string {
 	for {
 		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
@@ -117,9 +117,9 @@ func (f *folder) loadPassword() (string, error) {
 	return password, f.account.own(file) // initdb reads it
 }
 
-// acquire locks the folder. Every process of the server inherits the lock, so that a free one proves that no process
-// of a server that we started is left: more than a pid file can say. inUse judges the owner of a lock that is taken;
-// nil means that its server is about to end, which is worth some seconds.
+// acquire locks the folder. Every process of the server inherits the lock, so a free lock proves
+// that none is left, which a pid file cannot. inUse judges the owner of a taken lock: nil means
+// that its server is about to end, so acquire waits some seconds.
 func (f *folder) acquire(ctx context.Context, inUse func(owner int) error) error {
 	lock, err := os.OpenFile(filepath.Join(f.path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -131,7 +131,7 @@ func (f *folder) acquire(ctx context.Context, inUse func(owner int) error) error
 	defer again.Stop()
 	for syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		text, _ := os.ReadFile(lock.Name())
-		owner, _ := strconv.Atoi(string(text)) // 0: it has only just been locked, and will say soon
+		owner, _ := strconv.Atoi(string(text)) // 0: the owner has not yet written its pid
 		if err := inUse(owner); err != nil {
 			lock.Close()
 			return err
@@ -153,22 +153,22 @@ func (f *folder) acquire(ctx context.Context, inUse func(owner int) error) error
 
 func second(_ int, err error) error { return err }
 
-// release leaves the lock to the server's processes, if there are any.
+// release closes the lock, which the server's processes keep, if there are any.
 func (f *folder) release() {
 	if f.lock != nil {
 		f.lock.Close()
 	}
 }
 
-// anyOwner refuses to wait for a living owner. A dead one's server is being ended by its guard.
+// anyOwner returns an error for a running owner. The server of another is being ended by its guard.
 func (f *folder) anyOwner(owner int) error {
 	if owner != 0 && alive(owner) {
-		return fmt.Errorf("process %d already runs PostgreSQL on %s: stop it first, or use another folder", owner, f.path)
+		return fmt.Errorf("process %d already runs PostgreSQL on %s: stop it, or use another folder", owner, f.path)
 	}
 	return nil
 }
 
-// reacquire waits until no process of our own server is left: after a Kill some sessions live on for a moment.
+// reacquire waits until our own server's processes have ended: after a Kill that takes a moment.
 func (f *folder) reacquire(ctx context.Context) error {
 	f.release()
 	return f.acquire(ctx, func(owner int) error {
@@ -179,7 +179,7 @@ func (f *folder) reacquire(ctx context.Context) error {
 	})
 }
 
-// remove waits likewise, because who still runs may still write. What is gone already is no error.
+// remove waits as reacquire does, because a running process may write, and removes the folder.
 func (f *folder) remove(ctx context.Context) error {
 	if err := f.reacquire(ctx); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
@@ -190,9 +190,9 @@ func (f *folder) remove(ctx context.Context) error {
 	return os.RemoveAll(f.path)
 }
 
-// removeStalePID removes the pid file of a server that died while another program has got its pid since, which happens
-// all the time in containers: PostgreSQL would believe that it still runs. In every other case PostgreSQL itself knows
-// best, so a file whose process may be a server on this folder stays.
+// removeStalePID removes the pid file of a dead server if another program has its pid now, as often
+// happens in containers: PostgreSQL would take that for a running server. If the process may be a
+// server on this folder, it leaves the file to PostgreSQL.
 func (f *folder) removeStalePID() {
 	file := filepath.Join(f.data(), "postmaster.pid")
 	text, err := os.ReadFile(file)

@@ -28,8 +28,8 @@ type installation struct {
 	out      io.Writer
 }
 
-// raiseLimit gives the server enough file descriptors for 300 sessions: macOS allows a shell 256 and takes one for every
-// session's semaphore. It replaces itself by the server, so the pid stays.
+// raiseLimit allows enough file descriptors for 300 sessions: macOS allows a shell 256 and takes
+// one for each session's semaphore. It execs the server, so the pid stays.
 const raiseLimit = `ulimit -S -n 4096 2>/dev/null; exec "$@"`
 
 func (i *installation) start(port int) (*child.Process, error) {
@@ -39,7 +39,7 @@ func (i *installation) start(port int) (*child.Process, error) {
 	args := append([]string{
 		"-c", raiseLimit, "sh", filepath.Join(i.bin, "postgres"), "-D", i.folder.data(),
 		"-c", "listen_addresses=" + i.host, "-c", "port=" + strconv.Itoa(port),
-		"-c", "unix_socket_directories=", // their paths are limited to about 100 bytes, and nobody needs them
+		"-c", "unix_socket_directories=", // not needed, and their paths are limited to about 100 bytes
 	}, settings(i.durable)...)
 	o := i.options("postgres", "/bin/sh", args)
 	o.Files = []*os.File{i.folder.lock}
@@ -48,9 +48,9 @@ func (i *installation) start(port int) (*child.Process, error) {
 
 func (i *installation) signal(p *child.Process, sig syscall.Signal) error { return p.Signal(sig) }
 
-func (i *installation) remove() error { return nil } // the folder was everything
+func (i *installation) remove() error { return nil } // there is nothing outside the folder
 
-// initialise makes the cluster once. It works beside the final place, so that what is there is complete.
+// initialise creates the cluster, in another folder that it renames when it is complete.
 func (i *installation) initialise() error {
 	if _, err := os.Stat(filepath.Join(i.folder.data(), "PG_VERSION")); err == nil {
 		return nil
@@ -67,15 +67,15 @@ func (i *installation) initialise() error {
 	if !i.durable {
 		args = append(args, "--no-sync")
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	o := i.options("initdb", filepath.Join(i.bin, "initdb"), args)
-	o.Out = &said
+	o.Out = &output
 	p, err := child.Start(o)
 	if err != nil {
 		return err
 	}
 	if err := p.Err(); err != nil {
-		return fmt.Errorf("%w\n%s", err, &said)
+		return fmt.Errorf("%w\n%s", err, &output)
 	}
 	return os.Rename(fresh, i.folder.data())
 }
@@ -83,17 +83,17 @@ func (i *installation) initialise() error {
 func (i *installation) options(name, path string, args []string) child.Options {
 	o := child.Options{
 		Name: name, Path: path, Args: args, Dir: i.folder.path, Credential: i.folder.account.credentials(),
-		Env: []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}, // no PG* variable of ours is meant for it
+		Env: []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}, // without this process's PG* variables
 		Out: i.log, StopSignal: syscall.SIGINT,
 	}
 	if i.folder.temporary {
-		o.StopSignal = syscall.SIGQUIT // nobody will read that data
+		o.StopSignal = syscall.SIGQUIT // its data is not needed any more
 		o.Cleanup = []string{"rm", "-rf", i.folder.path}
 	}
 	return o
 }
 
-// binaryFolders lists where the server's binaries may be, the likeliest first. Debian keeps them out of PATH.
+// binaryFolders returns where the binaries may be, the most likely first. Debian's are not in PATH.
 func binaryFolders() []string {
 	var found []string
 	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
@@ -118,13 +118,13 @@ func binaryFolders() []string {
 
 var digits = regexp.MustCompile(`\d+`)
 
-// number is the first one in the text, so that 17 comes before 9.
+// number returns the first number in the text, so that 17 sorts before 9.
 func number(text string) int {
 	n, _ := strconv.Atoi(digits.FindString(text))
 	return n
 }
 
-// majorVersion is "" for a folder without a complete server: client packages have a pg_config, too.
+// majorVersion returns "" unless the server is complete: client packages have a pg_config, too.
 func majorVersion(bin string) string {
 	if _, err := os.Stat(filepath.Join(bin, "initdb")); err != nil {
 		return ""

@@ -1,5 +1,5 @@
-// Package pgserver starts a PostgreSQL of our own for development and tests. It needs no Docker and no root, listens on
-// loopback only, and leaves no process behind: not even after a SIGKILL of the process that started it.
+// Package pgserver starts a PostgreSQL server for development and tests. It needs neither Docker
+// nor root, listens on loopback by default, and ends with its parent, even if that is killed.
 package pgserver
 
 import (
@@ -25,30 +25,30 @@ import (
 
 // Options of a server; the zero value is a fast, temporary one for tests.
 type Options struct {
-	DataDir  string    // "" is a temporary folder, removed with the server
-	Encoding string    // of the cluster that an installation makes; UTF8 when empty, and in Docker
-	Durable  bool      // acknowledged commits survive Kill and a power cut; without it not even Kill (fsync and its kin are off)
-	Host     string    // where to listen, 127.0.0.1 when empty; URL stays on that, so another one is 0.0.0.0
+	DataDir  string    // "" is a temporary folder, removed by Stop
+	Encoding string    // of a cluster of a local installation; UTF8 if empty, and in Docker
+	Durable  bool      // commits survive Kill and a power cut; without it, neither (fsync and the like are off)
+	Host     string    // to listen on; 127.0.0.1 if empty. It must include that, as 0.0.0.0 does: URL uses it
 	Port     int       // 0 is any free one
-	Image    string    // for the Docker fallback; DefaultImage when empty
-	Out      io.Writer // says in a line what takes longer than two seconds; may be nil
+	Image    string    // for the Docker fallback; DefaultImage if empty
+	Out      io.Writer // gets a line for each step of more than two seconds; may be nil
 	Log      io.Writer // the server's own log, prefixed; may be nil
 }
 
-// DefaultImage is what runs where Docker is the only PostgreSQL around.
+// DefaultImage is the image of the Docker fallback.
 const DefaultImage = "postgres:17-alpine"
 
-// startTimeout leaves room for a crash recovery.
+// startTimeout leaves time for a crash recovery.
 const startTimeout = time.Minute
 
-// endTimeout is how long a server takes at most to find that it cannot start.
+// endTimeout is how long to wait for a server that cannot start to end.
 const endTimeout = 5 * time.Second
 
-// An engine is the way the server runs: from an installation's binaries or in a container.
+// An engine runs the server: from an installation's binaries or in a container.
 type engine interface {
 	start(port int) (*child.Process, error)            // on that port of 127.0.0.1
-	signal(p *child.Process, sig syscall.Signal) error // to the postmaster itself; none if it has ended
-	remove() error                                     // of what a temporary server leaves outside its folder
+	signal(p *child.Process, sig syscall.Signal) error // to the postmaster; no error if it has ended
+	remove() error                                     // what a temporary server leaves outside its folder
 }
 
 type finder func(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error)
@@ -61,12 +61,11 @@ type Server struct {
 	out    io.Writer
 	port   int
 
-	mu   sync.Mutex // Restart exchanges the process
+	mu   sync.Mutex // guards proc, which Restart replaces
 	proc *child.Process
 }
 
-// Start finds a PostgreSQL, starts it and returns when it answers queries. What the environment
-// says about other servers is removed from it; see IgnoreShell.
+// Start finds a PostgreSQL, starts it and returns when it accepts logins. It calls IgnoreShell.
 func Start(ctx context.Context, o Options) (*Server, error) { return startWith(ctx, o, findEngine) }
 
 func startWith(ctx context.Context, o Options, find finder) (*Server, error) {
@@ -91,7 +90,7 @@ func startWith(ctx context.Context, o Options, find finder) (*Server, error) {
 	return s, nil
 }
 
-// URL is the superuser's connection to the database postgres.
+// URL returns the superuser's connection string for the database postgres.
 func (s *Server) URL() string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword("postgres", s.folder.password),
@@ -100,17 +99,17 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
-// PID is the postmaster's; in Docker it is that of the client that is attached to it.
+// PID returns the postmaster's process id; in Docker that of the attached client.
 func (s *Server) PID() int { return s.process().PID() }
 
-// Done is closed when the server has ended, for whatever reason. After a Restart it is another channel.
+// Done is closed when the server has ended, for whatever reason. A Restart makes another channel.
 func (s *Server) Done() <-chan struct{} { return s.process().Done() }
 
-// Err waits for the end and says how it was.
+// Err waits for the end and returns its cause.
 func (s *Server) Err() error { return s.process().Err() }
 
-// Stop ends the server fast: sessions are cut off, commits kept. A temporary server's data is removed. If the context
-// ends first, the server is killed. It may be called again, and after Immediate or Kill.
+// Stop shuts the server down fast, with sessions closed, commits kept and temporary data removed.
+// When the context ends, it kills the server. It may be called again, and after Immediate or Kill.
 func (s *Server) Stop(ctx context.Context) error {
 	defer s.folder.release()
 	err := s.end(ctx, syscall.SIGINT)
@@ -123,14 +122,14 @@ func (s *Server) Stop(ctx context.Context) error {
 	return errors.Join(err, s.folder.remove(context.WithoutCancel(ctx)))
 }
 
-// Immediate stops the server as a crash would, only in good order: the next start recovers.
+// Immediate stops the server without a checkpoint, so the next start recovers as after a crash.
 func (s *Server) Immediate() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return s.end(ctx, syscall.SIGQUIT)
 }
 
-// Kill ends the postmaster by SIGKILL; its sessions notice and end by themselves.
+// Kill ends the postmaster by SIGKILL; its sessions notice it and end.
 func (s *Server) Kill() error {
 	p := s.process()
 	if err := s.engine.signal(p, syscall.SIGKILL); err != nil {
@@ -140,8 +139,7 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// Restart starts the server again, with the same data on the same port, however it ended. One that still runs is
-// stopped first.
+// Restart starts the server again, with the same port and data. It stops a running one first.
 func (s *Server) Restart(ctx context.Context) error {
 	if err := s.end(ctx, syscall.SIGINT); err != nil {
 		return err
@@ -158,7 +156,7 @@ func (s *Server) process() *child.Process {
 	return s.proc
 }
 
-// end is done with a process that never was or is no more.
+// end stops the process, if there is one that still runs.
 func (s *Server) end(ctx context.Context, sig syscall.Signal) error {
 	p := s.process()
 	if p == nil {
@@ -180,7 +178,7 @@ func (s *Server) end(ctx context.Context, sig syscall.Signal) error {
 	}
 }
 
-// startOn settles the port. Between finding a free one and using it somebody else may take it, so it tries a few.
+// startOn starts the server on the port. A free port may be taken before its use, so it retries.
 func (s *Server) startOn(ctx context.Context, port int) error {
 	if s.port = port; port != 0 {
 		return s.run(ctx)
@@ -197,7 +195,6 @@ func (s *Server) startOn(ctx context.Context, port int) error {
 	}
 }
 
-// run starts the process and waits for it.
 func (s *Server) run(ctx context.Context) error {
 	p, err := s.engine.start(s.port)
 	if err != nil {
@@ -209,10 +206,11 @@ func (s *Server) run(ctx context.Context) error {
 	return s.await(ctx, p)
 }
 
-// await returns when the server answers, or with its last words.
+// await returns when the server answers, or with the last lines of its log.
 func (s *Server) await(ctx context.Context, p *child.Process) error {
 	defer announce(s.out, "waiting for PostgreSQL to start")()
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it did not answer within "+startTimeout.String()))
+	late := errors.New("it did not answer within " + startTimeout.String())
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, late)
 	defer cancel()
 	answered := make(chan error, 1)
 	go func() { answered <- Ping(ctx, s.URL()) }()
@@ -222,7 +220,7 @@ func (s *Server) await(ctx context.Context, p *child.Process) error {
 		if err == nil {
 			return nil
 		}
-		select { // another server may be what answered, and ours about to find its port taken
+		select { // another server may have answered, and ours be about to fail on the port
 		case <-p.Done():
 			err = errors.Join(err, p.Err())
 		case <-time.After(endTimeout):
@@ -233,8 +231,8 @@ func (s *Server) await(ctx context.Context, p *child.Process) error {
 	return fmt.Errorf("start PostgreSQL: %w\n%s", errors.Join(err, context.Cause(ctx)), s.log)
 }
 
-// Ping returns nil as soon as the server behind the URL accepts a login, else the last error: when
-// the context ends, or at once when waiting cannot help.
+// Ping returns nil when the server behind the URL accepts a login, else the last error: when the
+// context ends, or at once if waiting cannot help.
 func Ping(ctx context.Context, url string) error {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -256,9 +254,8 @@ func Ping(ctx context.Context, url string) error {
 	}
 }
 
-// mayPass says whether a server that is starting may answer so. Another answer than that it is not
-// ready, has no room or (a pooler) cannot reach its server is its last word, and an address that
-// cannot be read stays so.
+// mayPass reports whether a server that is starting may return the error. An answer other than not
+// ready, out of resources or (from a pooler) server unreachable is final, as is a bad address.
 func mayPass(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		return false
@@ -267,8 +264,8 @@ func mayPass(err error) bool {
 	return !ok || slices.Contains([]string{"08", "53", "57"}, answer.Code[:min(2, len(answer.Code))])
 }
 
-// lockDown takes CONNECT and TEMP from PUBLIC also in the databases that initdb made: a module's role has its own
-// database and no other. It is our cluster, so nobody else can depend on it.
+// lockDown revokes CONNECT and TEMP from PUBLIC in the databases of initdb, too, so that a module's
+// role can use its own database only. No other application uses the cluster.
 func (s *Server) lockDown(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, s.URL())
 	if err != nil {

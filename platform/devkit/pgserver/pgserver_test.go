@@ -34,7 +34,7 @@ func start(t *testing.T, o pgserver.Options) *pgserver.Server {
 	return s
 }
 
-// folder is one that also the server's user can enter; t.TempDir is closed to others.
+// folder returns a folder that the server's user can enter, too; t.TempDir is closed to others.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "seam-pgserver-test-")
@@ -99,7 +99,7 @@ func TestTemporaryServer(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		if err := pgserver.Ping(ctx, address); err == nil || ctx.Err() != nil {
-			t.Errorf("a wrong %s: %v; waiting ended with %v, and could not help", name, err, ctx.Err())
+			t.Errorf("a wrong %s: %v; it waited until %v, which cannot help", name, err, ctx.Err())
 		}
 		cancel()
 	}
@@ -112,7 +112,7 @@ func TestTemporaryServer(t *testing.T) {
 	}
 }
 
-// Committed data outlives every way in which a server can end, and the address stays.
+// Committed data survives every way in which a server can end, and the address stays.
 func TestFaultsAndRestart(t *testing.T) {
 	t.Parallel()
 	s := start(t, pgserver.Options{DataDir: folder(t), Durable: true})
@@ -146,11 +146,12 @@ func TestOneServerPerFolder(t *testing.T) {
 		t.Errorf("second start: %v", err)
 	}
 	if query(t, s.URL(), "SELECT 'alive'") != "alive" {
-		t.Error("the first server is gone")
+		t.Error("the first server does not run")
 	}
 }
 
-// After a crash of the machine, or in a fresh container, the pid in the file belongs to somebody else: here to us.
+// After a crash of the machine, or in a new container, another process may have the pid in the
+// file: here this one.
 func TestStalePIDFile(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
@@ -176,7 +177,7 @@ func TestStalePIDFile(t *testing.T) {
 	}
 }
 
-// A killed server's sessions write until they notice; the folder goes all the same.
+// A killed server's sessions write until they notice; the folder is removed all the same.
 func TestTemporaryServerKilled(t *testing.T) {
 	t.Parallel()
 	s := start(t, pgserver.Options{})
@@ -203,7 +204,7 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
-// killParent has TestParent start a server and kills it with SIGKILL. The server's guard is left.
+// killParent lets TestParent start a server and kills it with SIGKILL. The server's guard is left.
 func killParent(t *testing.T, dataDir string) (postmaster int, folder string) {
 	t.Helper()
 	parent := exec.Command(os.Args[0], "-test.run=^TestParent$")
@@ -229,7 +230,7 @@ func killParent(t *testing.T, dataDir string) (postmaster int, folder string) {
 
 func TestParent(t *testing.T) {
 	if os.Getenv("PGSERVER_PARENT") == "" {
-		t.Skip("played by killParent")
+		t.Skip("killParent runs it")
 	}
 	s := start(t, pgserver.Options{DataDir: os.Getenv("PGSERVER_DATA")})
 	fmt.Println(s.PID(), filepath.Dir(query(t, s.URL(), "SHOW data_directory")))
@@ -253,7 +254,8 @@ func TestParentKilled(t *testing.T) {
 	}
 }
 
-// The last server may still be on its way out when somebody starts the next one: that is no reason to refuse.
+// The last server may still be shutting down when the next one starts, which is no reason to
+// refuse.
 func TestStartAfterParentKilled(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)

@@ -17,7 +17,7 @@ func announce(out io.Writer, text string) (done func()) {
 	return func() { t.Stop() }
 }
 
-// tail passes the log on and keeps the last lines of it, which say why a start failed.
+// tail copies the log and keeps its last lines, which show why a start failed.
 type tail struct {
 	to io.Writer
 
@@ -41,7 +41,7 @@ func (t *tail) String() string {
 	return strings.Join(t.lines, "")
 }
 
-// portTaken recognises the words of PostgreSQL and of Docker.
+// portTaken recognises the messages of PostgreSQL and of Docker.
 func (t *tail) portTaken() bool {
 	log := t.String()
 	return strings.Contains(log, "could not bind") || strings.Contains(log, "already allocated") ||

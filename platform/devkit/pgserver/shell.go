@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// libpq are the variables that say which PostgreSQL a shell means, and how to reach it.
-// pgx reads them all, whatever an address says, and PGSSL… and PGGSS… besides.
+// libpq are the environment variables that select a PostgreSQL server. pgx reads them all, whatever
+// the URL says, and PGSSL… and PGGSS… besides.
 var libpq = []string{
 	"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE",
 	"PGSERVICEFILE", "PGSYSCONFDIR", "PGOPTIONS", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGTZ", "PGDATESTYLE", "PGGEQO",
@@ -16,13 +16,12 @@ var libpq = []string{
 	"PGCHANNELBINDING", "PGKRBSRVNAME", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION",
 }
 
-// IgnoreShell removes from this process's environment, and so from its children's, what is meant
-// for other servers than our own.
+// IgnoreShell removes variables for other servers from the environment of this process.
 var IgnoreShell = sync.OnceFunc(func() {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		if slices.Contains(libpq, name) || strings.HasPrefix(name, "PGSSL") || strings.HasPrefix(name, "PGGSS") {
-			_ = os.Unsetenv(name) // which it was read from: it cannot fail
+			_ = os.Unsetenv(name) // it cannot fail for a name that exists
 		}
 	}
 })

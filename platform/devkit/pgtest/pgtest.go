@@ -1,9 +1,10 @@
-// Package pgtest gives each test a PostgreSQL database of its own, with the schemas and roles of production: what a
-// role may not do there, it may not do here. A test that calls New can be parallel, and leaves nothing behind.
+// Package pgtest creates a PostgreSQL database for each test, with production's schemas, roles and
+// rights. A test that calls New can be parallel.
 //
-// The server is the one at TEST_DATABASE_URL, else a container if TEST_POSTGRES=docker (image TEST_POSTGRES_IMAGE), else
-// one that this process starts from the local installation. The migrations run once, in a template database; a test
-// gets a clone of it. Test processes that share a server share the template, too. It stays there for the next run.
+// The server is the one at TEST_DATABASE_URL, else a container if TEST_POSTGRES=docker (image
+// TEST_POSTGRES_IMAGE), else one that this process starts from the local installation. The
+// migrations run once, in a template database that each test clones. Test processes on one server
+// share the template, which is kept for the next run.
 package pgtest
 
 import (
@@ -37,8 +38,8 @@ type DB struct {
 	schemas  []Schema
 }
 
-// New returns a database with the platform's tables and the module's own in each schema. It is dropped when the test
-// and its subtests are over, whoever is still connected.
+// New returns a database with the platform's and the module's tables in each schema. It is dropped
+// after the test and its subtests, even if clients are still connected.
 func New(t testing.TB, schemas ...Schema) *DB {
 	t.Helper()
 	ctx := t.Context()
@@ -46,7 +47,8 @@ func New(t testing.TB, schemas ...Schema) *DB {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	schemas = slices.SortedFunc(slices.Values(schemas), func(a, b Schema) int { return cmp.Compare(a.Module, b.Module) })
+	byModule := func(a, b Schema) int { return cmp.Compare(a.Module, b.Module) }
+	schemas = slices.SortedFunc(slices.Values(schemas), byModule)
 	template, err := newTemplate(server, schemas)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
@@ -57,24 +59,24 @@ func New(t testing.TB, schemas ...Schema) *DB {
 	}
 	db := &DB{Name: name, adminURL: postgres.WithDatabase(server, name), plan: template.plan, schemas: schemas}
 	t.Cleanup(func() { drop(t, server, name) })
-	// A clone has the template's tables and not its database-level grants.
+	// A clone does not have the template's database-level grants.
 	if err := postgres.Grant(ctx, db.adminURL, db.plan); err != nil {
 		t.Fatalf("pgtest: grant on clone: %v", err)
 	}
 	return db
 }
 
-// URL is the module's runtime connection, for a test that starts a process.
+// URL returns the module's runtime connection string, for a test that starts a process.
 func (db *DB) URL(module string) string { return db.plan.RuntimeURL(db.adminURL, module) }
 
-// MigrateURL is the connection of the module's migrate verb.
+// MigrateURL returns the connection string for the module's migrate verb.
 func (db *DB) MigrateURL(module string) string { return db.plan.MigrateURL(db.adminURL, module) }
 
-// AdminURL is the superuser's connection to this database.
+// AdminURL returns the superuser's connection string for this database.
 func (db *DB) AdminURL() string { return db.adminURL }
 
-// Module opens the module's database on its runtime role, and closes it with the test. Two calls
-// give two, like two processes.
+// Module opens the module's database with its runtime role, and closes it after the test. Each call
+// opens another, as another process would.
 func (db *DB) Module(t testing.TB, module string) *postgres.DB {
 	t.Helper()
 	i := slices.IndexFunc(db.schemas, func(s Schema) bool { return s.Module == module })
@@ -89,7 +91,7 @@ func (db *DB) Module(t testing.TB, module string) *postgres.DB {
 	return opened
 }
 
-// Admin is a superuser's pool for assertions across schemas, closed with the test. Its statements name the schema.
+// Admin returns a superuser's pool for assertions across schemas, closed after the test.
 func (db *DB) Admin(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), db.adminURL)
@@ -100,7 +102,7 @@ func (db *DB) Admin(t testing.TB) *pgxpool.Pool {
 	return pool
 }
 
-// closeWith turns a connection that the test forgot somewhere into a failure, where Close alone would wait for ever.
+// closeWith fails a test that has not released a connection; Close alone would wait forever.
 func closeWith(t testing.TB, name string, pool *pgxpool.Pool) {
 	t.Cleanup(func() {
 		closed := make(chan struct{})
@@ -108,12 +110,12 @@ func closeWith(t testing.TB, name string, pool *pgxpool.Pool) {
 		select {
 		case <-closed:
 		case <-time.After(10 * time.Second):
-			t.Errorf("pgtest: %d connections of the pool %s are still in use after the test", pool.Stat().AcquiredConns(), name)
+			t.Errorf("pgtest: %d connections of pool %s are in use after the test", pool.Stat().AcquiredConns(), name)
 		}
 	})
 }
 
-// drop has a context of its own: the test's is over.
+// drop uses its own context: the test's has ended.
 func drop(t testing.TB, server, name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -46,7 +46,7 @@ func TestEachTestHasItsOwnDatabase(t *testing.T) {
 	}
 }
 
-// The clone has production's walls.
+// A clone has the rights of production.
 func TestRolesOfAClone(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, schemas()...)
@@ -76,7 +76,7 @@ func TestRolesOfAClone(t *testing.T) {
 	if _, err := migrate.Exec(t.Context(), "ALTER TABLE books ADD COLUMN pages int"); err != nil {
 		t.Error(err)
 	}
-	// No other role, not even that of another template, may connect.
+	// No other role, even of another template, may connect.
 	admin := db.Admin(t)
 	var strangers int
 	err = admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_roles WHERE rolcanlogin AND NOT rolsuper
@@ -89,21 +89,21 @@ func TestRolesOfAClone(t *testing.T) {
 func TestDroppedWithTheTest(t *testing.T) {
 	t.Parallel()
 	witness := pgtest.New(t, schemas()...)
-	var gone string
+	var dropped string
 	t.Run("inner", func(t *testing.T) {
 		db := pgtest.New(t, schemas()...)
-		gone = db.Name
+		dropped = db.Name
 		db.Module(t, "kitchen")
 	})
 	var exists bool
-	err := witness.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", gone).Scan(&exists)
+	err := witness.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", dropped).Scan(&exists)
 	if err != nil || exists {
-		t.Errorf("%s exists: %v, error %v", gone, exists, err)
+		t.Errorf("%s exists: %v, error %v", dropped, exists, err)
 	}
 }
 
-// Several test processes on one server, as `go test` of many packages with TEST_DATABASE_URL: all start at once without
-// a template, and make one.
+// Several test processes on one server, as in `go test` of many packages with TEST_DATABASE_URL,
+// start without a template at once, and create one.
 func TestProcessesShareATemplate(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
@@ -137,7 +137,7 @@ func TestProcessesShareATemplate(t *testing.T) {
 
 func TestProcess(t *testing.T) {
 	if os.Getenv("PGTEST_PROCESS") == "" {
-		t.Skip("played by TestProcessesShareATemplate")
+		t.Skip("TestProcessesShareATemplate runs it")
 	}
 	only := schemas()[:1]
 	only[0].Module = "shared"

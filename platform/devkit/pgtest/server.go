@@ -16,10 +16,10 @@ import (
 	"example.com/shop/platform/devkit/pgserver"
 )
 
-// serverURL is one server for the whole test process. Nobody stops it: the guard of package child or the reaper of
-// testcontainers does when the process has ended, in whatever way.
+// serverURL starts one server for the whole test process. The guard of package child or the reaper
+// of testcontainers stops it when the process has ended, in whatever way.
 var serverURL = sync.OnceValues(func() (string, error) {
-	ctx := context.Background() // it outlives the test that happens to be first
+	ctx := context.Background() // the server outlives the first test
 	if url := os.Getenv("TEST_DATABASE_URL"); url != "" {
 		return url, nil
 	}
@@ -34,14 +34,14 @@ var serverURL = sync.OnceValues(func() (string, error) {
 	return server.URL(), nil
 })
 
-// Start starts the server ahead of the first test, for a TestMain that counts goroutines: those of the server are there before.
+// Start starts the server before the first test, for a TestMain that counts goroutines.
 func Start() error {
 	_, err := serverURL()
 	return err
 }
 
-// removeWithProcess takes the place of testcontainers' reaper where that is disabled, because its image cannot be pulled: the guard of
-// package child removes the container when this process has ended.
+// removeWithProcess removes the container when this process has ended, by the guard of package
+// child, where testcontainers' reaper is disabled because its image cannot be pulled.
 func removeWithProcess(id string) error {
 	if os.Getenv("TESTCONTAINERS_RYUK_DISABLED") != "true" {
 		return nil
@@ -53,7 +53,7 @@ func removeWithProcess(id string) error {
 	return err
 }
 
-// startContainer waits for a login. The usual wait for two lines in the log is a wait for an entrypoint's habits.
+// startContainer waits for a login, which is surer than the usual wait for two lines in the log.
 func startContainer(ctx context.Context, image string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()

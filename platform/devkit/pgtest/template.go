@@ -14,8 +14,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// template is a migrated database that is only ever copied. Its name is a hash of all that went into it, so a changed
-// migration makes another template, and so is the prefix of its roles, which belong to the whole cluster.
+// template is a migrated database that is only copied. Its name, and its roles' prefix, have a hash
+// of its sources, so a changed migration makes another template. Roles belong to the whole server.
 type template struct {
 	server  string
 	name    string
@@ -27,22 +27,24 @@ type template struct {
 func newTemplate(server string, schemas []Schema) (*template, error) {
 	cfg, err := pgx.ParseConfig(server)
 	if err != nil || !strings.Contains(server, "://") {
-		return nil, errors.New("the server's address is no URL") // without the text: it has a password
+		return nil, errors.New("the server's address is not a URL") // not quoted: it has a password
 	}
 	sum, err := fingerprint(schemas)
 	if err != nil {
 		return nil, err
 	}
 	id := fmt.Sprintf("%x", sum[:5])
-	// Everybody who shares the server must come to the same password, and nobody else.
-	plan := postgres.Plan{Prefix: "t" + id + "_", Password: fmt.Sprintf("%x", sha256.Sum256([]byte(cfg.Password+id)))[:32]}
+	// Every process on the server must derive the same password, and only with the server's.
+	password := fmt.Sprintf("%x", sha256.Sum256([]byte(cfg.Password+id)))[:32]
+	plan := postgres.Plan{Prefix: "t" + id + "_", Password: password}
 	for _, s := range schemas {
 		plan.Modules = append(plan.Modules, s.Module)
 	}
-	return &template{server: server, name: "template_" + id, prefix: "test_" + id + "_", plan: plan, schemas: schemas}, nil
+	name, prefix := "template_"+id, "test_"+id+"_"
+	return &template{server: server, name: name, prefix: prefix, plan: plan, schemas: schemas}, nil
 }
 
-// clone copies the template, which it makes if there is none yet.
+// clone copies the template, and creates it if necessary.
 func (m *template) clone(ctx context.Context, name string) error {
 	conn, err := pgx.Connect(ctx, m.server)
 	if err != nil {
@@ -59,7 +61,7 @@ func (m *template) clone(ctx context.Context, name string) error {
 			if err := m.create(ctx, conn); err != nil {
 				return fmt.Errorf("create template: %w", err)
 			}
-		// object_in_use: an autovacuum, for PostgreSQL has already waited 5 s for it
+		// object_in_use: by autovacuum; PostgreSQL has already waited 5 s for it
 		case postgres.HasCode(err, "55006"):
 		default:
 			return err
@@ -67,8 +69,8 @@ func (m *template) clone(ctx context.Context, name string) error {
 	}
 }
 
-// create builds the template under another name, so that it is complete when it gets its own. The lock goes with the
-// connection's end, and test processes on the same server wait for it.
+// create builds the template under another name, and renames it when it is complete. Processes on
+// the same server wait for the lock, which also ends with the connection.
 func (m *template) create(ctx context.Context, conn *pgx.Conn) error {
 	const lockKey = "hashtextextended('pgtest.' || $1, 0)"
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock("+lockKey+")", m.name); err != nil {
@@ -83,7 +85,7 @@ func (m *template) create(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	building := m.name + "_building"
-	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+building+" WITH (FORCE)"); err != nil { // of a killed process
+	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+building+" WITH (FORCE)"); err != nil { // a killed process's
 		return err
 	}
 	buildURL := postgres.WithDatabase(m.server, building)
@@ -95,7 +97,7 @@ func (m *template) create(ctx context.Context, conn *pgx.Conn) error {
 			return fmt.Errorf("module %s: %w", s.Module, err)
 		}
 	}
-	// Copying fails while anybody is connected to the original, so from here on nobody can be.
+	// A copy fails while a client is connected to the original, so from here on none may connect.
 	if _, err := conn.Exec(ctx, "ALTER DATABASE "+building+" ALLOW_CONNECTIONS false"); err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (m *template) create(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// fingerprint covers whatever decides what the template contains.
+// fingerprint hashes all that determines the template's contents.
 func fingerprint(schemas []Schema) ([]byte, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, postgres.Fingerprint())

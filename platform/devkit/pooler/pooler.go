@@ -1,6 +1,5 @@
-// Package pooler starts a PgBouncer before a PostgreSQL, for tests. It is in transaction mode,
-// where each transaction may get another connection to the server, and it has fewer of those than a
-// process of the shop has to it.
+// Package pooler starts a PgBouncer in front of a PostgreSQL server, for tests. In its transaction
+// mode each transaction may get another server connection, of which there are few.
 package pooler
 
 import (
@@ -24,10 +23,10 @@ import (
 	"example.com/shop/platform/devkit/pgserver"
 )
 
-// Size is how many connections to the server each user has.
+// Size is the number of connections to the server for each user.
 const Size = 3
 
-// startTimeout leaves room for Docker.
+// startTimeout leaves time for Docker.
 const startTimeout = 30 * time.Second
 
 // Pooler is a running PgBouncer.
@@ -37,8 +36,7 @@ type Pooler struct {
 	host    string
 }
 
-// Program is the installed PgBouncer, and "" where there is none. Debian keeps it out of most
-// users' PATH.
+// Program returns the installed PgBouncer, or "". Debian's is not in most users' PATH.
 func Program() string {
 	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -48,8 +46,7 @@ func Program() string {
 	return ""
 }
 
-// New starts a PgBouncer that ends with the test: the installed one, or the one in the image
-// TEST_POOLER.
+// New starts a PgBouncer for the test: the installed one, or that in the image TEST_POOLER.
 func New(t testing.TB, logins ...string) *Pooler {
 	t.Helper()
 	program := cmp.Or(os.Getenv("TEST_POOLER"), Program())
@@ -68,9 +65,8 @@ func New(t testing.TB, logins ...string) *Pooler {
 	return p
 }
 
-// Start starts the program, or the one in the image when program has a colon, before the server
-// that logins lead to: URLs, each with the user and the password of a client. It returns
-// when the first of them can connect.
+// Start starts the program, or the one in the image if program has a colon, in front of the server
+// of the logins: URLs with a client's user and password. It returns when the first one connects.
 func Start(ctx context.Context, program string, logins ...string) (_ *Pooler, err error) {
 	port, err := freeport.Find(ctx)
 	if err != nil {
@@ -95,7 +91,7 @@ func Start(ctx context.Context, program string, logins ...string) (_ *Pooler, er
 	defer cancel()
 	go func() {
 		select {
-		case <-p.process.Done(): // nothing is left to wait for
+		case <-p.process.Done(): // waiting cannot help
 			cancel()
 		case <-ctx.Done():
 		}
@@ -103,7 +99,7 @@ func Start(ctx context.Context, program string, logins ...string) (_ *Pooler, er
 	return p, pgserver.Ping(ctx, p.Through(logins[0]))
 }
 
-// configure writes files that every user can read, for PgBouncer refuses to be root.
+// configure writes files that every user can read, because PgBouncer refuses to run as root.
 func (p *Pooler) configure(logins []string) error {
 	var server *url.URL
 	var users strings.Builder
@@ -123,7 +119,7 @@ func (p *Pooler) configure(logins []string) error {
 		"pool_mode = transaction", "default_pool_size = " + strconv.Itoa(Size), "max_client_conn = 1000", "",
 	}, "\n")
 	return errors.Join(
-		os.Chmod(p.folder, 0o755), //nolint:gosec // a user of its own has to enter it
+		os.Chmod(p.folder, 0o755), //nolint:gosec // PgBouncer's user has to enter it
 		os.WriteFile(filepath.Join(p.folder, "users.txt"), []byte(users.String()), 0o644), //nolint:gosec // as above
 		os.WriteFile(filepath.Join(p.folder, "pgbouncer.ini"), []byte(settings), 0o644))   //nolint:gosec // as above
 }
@@ -133,30 +129,30 @@ func (p *Pooler) run(program string) (err error) {
 	if os.Geteuid() == 0 || strings.Contains(program, ":") {
 		args = append([]string{"-u", "nobody"}, args...)
 	}
-	// By this signal it does not wait for its clients, in any version.
+	// At this signal no version waits for its clients.
 	o := child.Options{Name: "pgbouncer", Path: program, Args: args, StopSignal: syscall.SIGQUIT}
 	if strings.Contains(program, ":") {
 		name := filepath.Base(p.folder)
 		o.Path = "docker"
-		o.Args = append([]string{"run", "--rm", "--name", name, "--network", "host", "--volume", p.folder + ":" + p.folder + ":ro",
-			"--entrypoint", "pgbouncer", program}, args...)
+		o.Args = append([]string{"run", "--rm", "--name", name, "--network", "host",
+			"--volume", p.folder + ":" + p.folder + ":ro", "--entrypoint", "pgbouncer", program}, args...)
 		o.Cleanup = []string{"docker", "rm", "--force", name}
 	}
 	p.process, err = child.Start(o)
 	return err
 }
 
-// Through is a login's address with PgBouncer in the place of the server.
+// Through returns a login with PgBouncer's address in place of the server's.
 func (p *Pooler) Through(login string) string {
 	u, err := url.Parse(login)
 	if err != nil {
-		return "" // configure has refused it
+		return "" // configure has reported it
 	}
 	u.Host = p.host
 	return u.String()
 }
 
-// Stop ends PgBouncer and with it the connections through it.
+// Stop ends PgBouncer and the connections through it.
 func (p *Pooler) Stop() error {
 	var err error
 	if p.process != nil {

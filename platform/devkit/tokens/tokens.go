@@ -1,5 +1,5 @@
-// Package tokens makes the access tokens that an identity provider would make in production. The key is a file of the
-// developer's; a server that is given its public half accepts what it signs, and no other server does.
+// Package tokens issues the access tokens that an identity provider issues in production. The key
+// is a file of the developer; only a server with its public half accepts the tokens.
 package tokens
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// What tokens say unless they are told otherwise.
+// The defaults of a token.
 const (
 	Issuer   = "https://dev.shop.example"
 	Audience = "shop"
@@ -29,14 +29,13 @@ type Claims struct {
 	Role     string // customer, staff or service
 	Audience string
 	Issuer   string
-	TTL      time.Duration // an hour when zero; a negative one makes a token that has expired
+	TTL      time.Duration // an hour if zero; negative for an expired token
 }
 
 // Key signs tokens.
 type Key struct{ private ed25519.PrivateKey }
 
-// LoadOrCreate reads the key from its file, which it makes on the first call. Of two processes that make it at the same
-// time, both get the same key.
+// LoadOrCreate reads the key from its file, or creates it. Concurrent processes get the same key.
 func LoadOrCreate(path string) (*Key, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -50,7 +49,7 @@ func LoadOrCreate(path string) (*Key, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM block", path)
+		return nil, fmt.Errorf("%s has no PEM block", path)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -58,12 +57,12 @@ func LoadOrCreate(path string) (*Key, error) {
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s holds a %T and no Ed25519 key", path, parsed)
+		return nil, fmt.Errorf("%s has a %T and not an Ed25519 key", path, parsed)
 	}
 	return &Key{private: private}, nil
 }
 
-// create writes the whole key beside its place and links it there, which fails, harmlessly, if another was first.
+// create writes a temporary file and links it to the path, which fails if another was first.
 func create(path string) error {
 	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -91,13 +90,12 @@ func create(path string) error {
 	return nil
 }
 
-// PublicPEM is the value of the setting AUTH_PUBLIC_KEY.
+// PublicPEM returns the value of the setting AUTH_PUBLIC_KEY.
 func (k *Key) PublicPEM() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.publicDER()}))
 }
 
-// PublicLine is the same on one line, without a character that a shell or a file of settings gives
-// a meaning to.
+// PublicLine returns the same on one line, without characters that a shell interprets.
 func (k *Key) PublicLine() string { return base64.StdEncoding.EncodeToString(k.publicDER()) }
 
 func (k *Key) publicDER() []byte {
@@ -108,7 +106,7 @@ func (k *Key) publicDER() []byte {
 	return der
 }
 
-// own is the one claim that no standard names.
+// own is the only claim without a standard name.
 type own struct {
 	Role string `json:"role"`
 }
@@ -124,12 +122,13 @@ func (k *Key) Mint(c Claims) string {
 	if c.TTL == 0 {
 		c.TTL = time.Hour
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: k.private}, new(jose.SignerOptions).WithType("JWT"))
+	key := jose.SigningKey{Algorithm: jose.EdDSA, Key: k.private}
+	signer, err := jose.NewSigner(key, new(jose.SignerOptions).WithType("JWT"))
 	if err != nil {
 		panic(err) // not with an Ed25519 key
 	}
 	now := time.Now()
-	issued := now.Add(min(c.TTL, 0)) // one that has expired was issued before
+	issued := now.Add(min(c.TTL, 0)) // an expired one was issued in the past
 	token, err := jwt.Signed(signer).Claims(jwt.Claims{
 		Subject: c.Subject, Issuer: c.Issuer, Audience: jwt.Audience{c.Audience},
 		IssuedAt: jwt.NewNumericDate(issued), Expiry: jwt.NewNumericDate(now.Add(c.TTL)),

@@ -16,7 +16,7 @@ import (
 	"example.com/shop/platform/devkit/tokens"
 )
 
-// verify does what a server does with the public half.
+// verify checks a token as a server with the public half does.
 func verify(t *testing.T, public, token string) (role string, err error) {
 	t.Helper()
 	block, _ := pem.Decode([]byte(public))
@@ -65,8 +65,8 @@ func TestMint(t *testing.T) {
 			t.Errorf("%s: role %q, error %v", name, role, err)
 		}
 	}
-	stranger := load(t, filepath.Join(t.TempDir(), "key.pem"))
-	if _, err := verify(t, key.PublicPEM(), stranger.Mint(tokens.Claims{Subject: "ada", Role: "staff"})); err == nil {
+	other := load(t, filepath.Join(t.TempDir(), "key.pem"))
+	if _, err := verify(t, key.PublicPEM(), other.Mint(tokens.Claims{Subject: "ada", Role: "staff"})); err == nil {
 		t.Error("another key's token was accepted")
 	}
 }

@@ -1,5 +1,4 @@
-// Package wire stands between a test's clients and a server, and takes the server away from them:
-// it is frozen, or gone.
+// Package wire is a proxy before a server that a test can freeze or cut off from its clients.
 package wire
 
 import (
@@ -10,7 +9,7 @@ import (
 	"testing"
 )
 
-// Wire leads connections to a server.
+// Wire forwards connections to a server.
 type Wire struct {
 	listener net.Listener
 	server   string
@@ -22,7 +21,7 @@ type Wire struct {
 	conns []net.Conn
 }
 
-// To returns a wire to the server's host and port. It ends with the test.
+// To returns a wire to the server's host and port, which ends with the test.
 func To(t testing.TB, server string) *Wire {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
@@ -46,19 +45,19 @@ func To(t testing.TB, server string) *Wire {
 	return w
 }
 
-// Address is where clients connect to, host and port.
+// Address returns the host and port for clients.
 func (w *Wire) Address() string { return w.listener.Addr().String() }
 
-// Dials is how many connections there were.
+// Dials returns how many connections there were.
 func (w *Wire) Dials() int64 { return w.dials.Load() }
 
-// Freeze makes a server of it that takes connections and requests and never answers, until thaw.
+// Freeze stops all forwarding, so that the server accepts requests and never answers, until thaw.
 func (w *Wire) Freeze() (thaw func()) {
 	w.pass.Lock()
 	return sync.OnceFunc(w.pass.Unlock)
 }
 
-// Cut makes a server of it that is gone: every connection ends, and none is served any more.
+// Cut closes every connection, and each later one at once.
 func (w *Wire) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -68,7 +67,7 @@ func (w *Wire) Cut() {
 	}
 }
 
-// keep says whether the connection may stay.
+// keep registers the connection, or closes it after Cut.
 func (w *Wire) keep(c net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -97,7 +96,7 @@ func (w *Wire) copy(to, from net.Conn) {
 	_, _ = io.Copy(passing{w, to}, from)
 }
 
-// passing writes while the server is not frozen.
+// passing blocks writes while the server is frozen.
 type passing struct {
 	*Wire
 	to net.Conn
