@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Arrow is all that one module tells another, or asks it: as many arrows as events would hide the map.
+// Arrow joins all events, or all calls, from one module to another, to keep the map readable.
 type Arrow struct {
-	From, To string   // To is "" for events that nobody here listens to
+	From, To string   // To is "" for events without a subscriber here
 	Labels   []string // topics without the name of their module, or what is called
 	Asks     bool
 }
 
-// Arrows are the lines of the map: events first, then calls.
+// Arrows returns the lines of the map: events first, then calls.
 func (m Model) Arrows() []Arrow {
 	var arrows []Arrow
 	add := func(from, to, label string) {
@@ -35,22 +35,23 @@ func (m Model) Arrows() []Arrow {
 			}
 		}
 	}
-	slices.SortStableFunc(arrows, func(a, b Arrow) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	byEnds := func(a, b Arrow) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) }
+	slices.SortStableFunc(arrows, byEnds)
 	for _, c := range m.Calls {
 		arrows = append(arrows, Arrow{c.From, c.To, c.Names, true})
 	}
 	return arrows
 }
 
-// outside is the node that stands for those who may listen and are not here.
+// outside is the node for external subscribers.
 const outside = "world"
 
-// Mermaid is the map as a Mermaid flowchart.
+// Mermaid draws the map as a Mermaid flowchart.
 func (m Model) Mermaid() string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
-	for _, module := range m.Modules {
-		fmt.Fprintf(&b, "  %s[\"<b>%s</b><br/>%s\"]\n", node(module.Name), module.Name, strings.Join(module.Tables, "<br/>"))
+	for _, of := range m.Modules {
+		fmt.Fprintf(&b, "  %s[\"<b>%s</b><br/>%s\"]\n", node(of.Name), of.Name, strings.Join(of.Tables, "<br/>"))
 	}
 	world := false
 	for _, a := range m.Arrows() {
@@ -65,7 +66,7 @@ func (m Model) Mermaid() string {
 		fmt.Fprintf(&b, "  %s %s \"%s\" %s %s\n", node(a.From), line, strings.Join(a.Labels, "<br/>"), tip, to)
 	}
 	if world {
-		fmt.Fprintf(&b, "  %s([\"nobody here\"])\n", outside)
+		fmt.Fprintf(&b, "  %s([\"external\"])\n", outside)
 	}
 	b.WriteString("  subgraph processes [\"Which processes run\"]\n")
 	for i, t := range m.Topologies {
@@ -79,10 +80,10 @@ func (m Model) Mermaid() string {
 	return b.String()
 }
 
-// node is a module's name as Mermaid takes it: end and the like are words of its own.
+// node returns a module's name as a Mermaid id; end and the like are Mermaid's keywords.
 func node(module string) string { return "m_" + module }
 
-// String is a process and what it serves, in one line.
+// String returns a process and the modules that it serves, in one line.
 func (p Process) String() string {
 	if len(p.Modules) == 0 || slices.Equal(p.Modules, []string{p.Name}) {
 		return p.Name
@@ -90,7 +91,7 @@ func (p Process) String() string {
 	return p.Name + ": " + strings.Join(p.Modules, ", ")
 }
 
-// Catalogue is every event, for somebody who wants to listen: a table for each module that publishes.
+// Catalogue returns all events: a table for each module that publishes.
 func (m Model) Catalogue() string {
 	var b strings.Builder
 	for _, module := range m.Modules {
@@ -100,17 +101,17 @@ func (m Model) Catalogue() string {
 				continue
 			}
 			if first {
-				fmt.Fprintf(&b, "\n### %s\n\n| topic | when it is true | fields | published by | heard by |\n|---|---|---|---|---|\n", module.Name)
+				fmt.Fprintf(&b, "\n### %s\n\n| topic | when it is true | fields | published by | subscribers |\n"+
+					"|---|---|---|---|---|\n", module.Name)
 				first = false
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", e.Topic, cell(e.Doc), cell(list(e.Fields, "<br/>")),
-				strings.Join(e.PublishedBy, ", "), cmp.Or(strings.Join(e.HeardBy, ", "), "nobody here"))
+				strings.Join(e.PublishedBy, ", "), cmp.Or(strings.Join(e.HeardBy, ", "), "external"))
 		}
 	}
 	return strings.TrimPrefix(b.String(), "\n")
 }
 
-// list writes fields one after the other, those of an object in braces.
 func list(fields []Field, between string) string {
 	var all []string
 	for _, f := range fields {
@@ -119,7 +120,7 @@ func list(fields []Field, between string) string {
 	return strings.Join(all, between)
 }
 
-// String is the field's type in a word or two, with the fields of an object.
+// String returns the field's type, with the fields of an object.
 func (f Field) String() string {
 	text := cmp.Or(f.Format, f.Type, "any")
 	switch {
@@ -141,12 +142,12 @@ func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 // Readme is the page that holds the generated parts.
 const Readme = "architecture/README.md"
 
-// Generated are the parts of the page that are drawn from the code, by the name in their markers.
+// Generated returns the generated parts of the page by the name in their markers.
 func (m Model) Generated() map[string]string {
 	return map[string]string{"map": "```mermaid\n" + m.Mermaid() + "```\n", "events": m.Catalogue()}
 }
 
-// Fill puts a text between the page's markers <!-- name --> and <!-- /name -->; it is false when the page does not have both.
+// Fill puts a text between the markers <!-- name --> and <!-- /name -->; false if one is missing.
 func Fill(page, name, text string) (string, bool) {
 	before, rest, begins := strings.Cut(page, "<!-- "+name+" -->\n")
 	_, after, ends := strings.Cut(rest, "<!-- /"+name+" -->")
