@@ -9,27 +9,27 @@ import (
 	"strings"
 )
 
-// eventsPackage is where PublishTx and On are.
+// eventsPackage declares PublishTx and On.
 const eventsPackage = Shop + "/platform/events"
 
-// Use is one place where a module uses what a contract offers, its own or another's.
+// Use is one place where a module uses a contract, its own or another's.
 type Use struct {
-	Module string // who uses it
-	Owner  string // whose contract it is in
-	Name   string // the identifier there: Placed
+	Module string // that uses it
+	Owner  string // of the contract
+	Name   string // in the contract, such as Placed
 	At     string // file:line
 }
 
-// Uses are what the code of the modules says about who deals with whom, tests aside.
+// Uses are the relations between modules that their code shows, without tests.
 type Uses struct {
-	Publishes []Use // an event is made
-	Hears     []Use // an event has a handler
-	Calls     []Use // something is called, or the type of an answer is named
-	Borrows   []Use // an event or a type of events is named by a module that hears no such event
-	Unread    []Use // events.On or PublishTx is given what cannot be read off the text; Name is that
+	Publishes []Use // an event value is created
+	Hears     []Use // a module listens to an event
+	Calls     []Use // something is called, or the type of its result is named
+	Borrows   []Use // an event, or a type in one, is named without a subscription
+	Unread    []Use // the event of an On or PublishTx cannot be determined; Name says why
 }
 
-// Uses reads the modules' code.
+// Uses reads the code of the modules and the programs.
 func (t Tree) Uses() Uses {
 	var u Uses
 	offers, events := map[string]offer{}, t.Events()
@@ -65,29 +65,27 @@ func (t Tree) Uses() Uses {
 }
 
 const (
-	heard    = iota // it belongs to what the module hears anyway
-	called          // it is there to be called
-	borrowed        // it belongs to events, and the module hears none of them
+	heard    = iota // part of an event that the module listens to
+	called          // part of a synchronous call
+	borrowed        // part of events, without a subscription to any
 )
 
-// judge says what it means that a module names something in another's contract.
+// judge classifies the use of a name of another module's contract.
 func (u Uses) judge(use Use, o offer) int {
-	hears := func(event string) bool {
-		return slices.ContainsFunc(u.Hears, func(h Use) bool {
-			return h.Module == use.Module && h.Owner == use.Owner && (event == "" || h.Name == event)
-		})
+	of := func(event string) func(Use) bool {
+		return func(u Use) bool { return u.Module == use.Module && u.Owner == use.Owner && u.Name == event }
 	}
+	subscribed := func(event string) bool { return slices.ContainsFunc(u.Hears, of(event)) }
 	switch {
 	case o.events[use.Name]:
-		made := slices.ContainsFunc(u.Publishes, func(p Use) bool { return p.Module == use.Module && p.Owner == use.Owner && p.Name == use.Name })
-		if made || hears(use.Name) { // making it is a violation of its own
+		if slices.ContainsFunc(u.Publishes, of(use.Name)) || subscribed(use.Name) { // publishing has its own check
 			return heard
 		}
 		return borrowed
-	case slices.ContainsFunc(o.eventsWith[use.Name], hears):
+	case slices.ContainsFunc(o.eventsWith[use.Name], subscribed):
 		return heard
 	case o.constants[use.Name]:
-		return heard // a word; whoever uses nothing else of the contract has no use for it
+		return heard // a constant alone is harmless
 	case o.callable[use.Name]:
 		return called
 	case len(o.eventsWith[use.Name]) > 0:
@@ -97,7 +95,6 @@ func (u Uses) judge(use Use, o offer) int {
 	}
 }
 
-// packages are the module's own folders with the files in them; neither its contract nor tests.
 func (t Tree) packages(module string) map[string][]string {
 	folders := map[string][]string{}
 	for _, file := range t.Below("modules/"+module, ".go") {
@@ -108,13 +105,13 @@ func (t Tree) packages(module string) map[string][]string {
 	return folders
 }
 
-// served are the modules that a command's own files import.
 func (t Tree) served(command string) []string {
 	var found []string
 	for _, file := range t.sources("cmd/" + command) {
 		for _, i := range t.Imports(file) {
 			folder, _ := Inside(i.Path)
-			if module, ok := strings.CutPrefix(folder, "modules/"); ok && !strings.Contains(module, "/") && !slices.Contains(found, module) {
+			module, ok := strings.CutPrefix(folder, "modules/")
+			if ok && !strings.Contains(module, "/") && !slices.Contains(found, module) {
 				found = append(found, module)
 			}
 		}
@@ -123,12 +120,13 @@ func (t Tree) served(command string) []string {
 	return found
 }
 
-// sources are the Go files directly in a folder, without tests.
+// sources returns the Go files directly in a folder, without tests.
 func (t Tree) sources(folder string) []string {
-	return slices.DeleteFunc(t.Match(folder+"/*.go"), func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+	isTest := func(file string) bool { return strings.HasSuffix(file, "_test.go") }
+	return slices.DeleteFunc(t.Match(folder+"/*.go"), isTest)
 }
 
-// contractsIn says which name in a file stands for whose contract. Nothing of ours is imported under another name (rule imports).
+// contractsIn maps the imports of a file to their modules. Rule imports forbids renaming them.
 func (t Tree) contractsIn(file string) map[string]string {
 	found := map[string]string{}
 	for _, spec := range t.Go(file).Imports {
@@ -151,12 +149,12 @@ func selected(n ast.Node, contracts map[string]string) (owner, name string) {
 }
 
 var (
-	// theirPath finds the routes of a module in a string that is an address, or a part of one, and no sentence.
+	// theirPath matches a module's route, or an address with one, and no sentence.
 	theirPath = regexp.MustCompile(`^\S*(/v1/([a-z0-9_]+))(?:[/?]\S*)?$`)
 	tagged    = regexp.MustCompile(`\w:"([^"]*)"`)
 )
 
-// pathOf is the module whose routes a string leads to, and the route: the string itself, or a value in a field's tag.
+// pathOf returns the module and the route in a string, or in the value of a field's tag.
 func pathOf(n ast.Node) (module, route string) {
 	text := literal(n)
 	for _, value := range append(tagged.FindAllStringSubmatch(text, -1), []string{"", text}) {

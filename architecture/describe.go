@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Describe says what an event carries, as an object; and what of it cannot be described in JSON Schema.
+// Describe describes an event's payload; faults are what JSON Schema cannot describe.
 func (t Tree) Describe(e Event) (payload Field, faults []string) {
 	d := describer{types: map[string]typeSpec{}, writes: map[string]string{}}
 	for _, file := range t.contractFiles(e.Module) {
@@ -38,30 +38,31 @@ func oneLine(docs ...*ast.CommentGroup) string {
 	return strings.Join(words, " ")
 }
 
-// ownJSON are methods by which a type is on the wire what it wants to be, and not what its fields say.
-var ownJSON = []string{"MarshalJSON", "UnmarshalJSON", "MarshalText", "UnmarshalText", "MarshalJSONTo", "UnmarshalJSONFrom"}
+// ownJSON are the methods that make a type's JSON differ from its fields.
+var ownJSON = []string{"MarshalJSON", "UnmarshalJSON", "MarshalText", "UnmarshalText",
+	"MarshalJSONTo", "UnmarshalJSONFrom"}
 
 // describer describes Go types as encoding/json writes them.
 type describer struct {
-	types  map[string]typeSpec // the contract's own
-	writes map[string]string   // those of them that write or read themselves → the method by which they do
-	inside []string            // the types that it is within
+	types  map[string]typeSpec // those that the contract declares
+	writes map[string]string   // types with such a method → the method
+	inside []string            // the types around the current one, to stop at a cycle
 	faults []string
 }
 
-// plain are the types that are one JSON value.
+// plain are the types that become one JSON value.
 var plain = map[string]Field{
 	"string": {Type: "string"}, "bool": {Type: "boolean"},
-	"int": {Type: "integer", Format: "int64"}, "int64": {Type: "integer", Format: "int64"}, "int32": {Type: "integer", Format: "int32"},
-	"int16": {Type: "integer", Format: "int32"}, "int8": {Type: "integer", Format: "int32"},
-	"uint": {Type: "integer", Format: "int64"}, "uint64": {Type: "integer", Format: "int64"}, "uint32": {Type: "integer", Format: "int64"},
-	"uint16": {Type: "integer", Format: "int32"}, "uint8": {Type: "integer", Format: "int32"}, "byte": {Type: "integer", Format: "int32"},
+	"int": {Type: "integer", Format: "int64"}, "int64": {Type: "integer", Format: "int64"},
+	"int32": {Type: "integer", Format: "int32"}, "int16": {Type: "integer", Format: "int32"},
+	"int8": {Type: "integer", Format: "int32"}, "uint": {Type: "integer", Format: "int64"},
+	"uint64": {Type: "integer", Format: "int64"}, "uint32": {Type: "integer", Format: "int64"},
+	"uint16": {Type: "integer", Format: "int32"}, "uint8": {Type: "integer", Format: "int32"},
+	"byte": {Type: "integer", Format: "int32"}, "json.RawMessage": {}, "any": {},
 	"float64": {Type: "number", Format: "double"}, "float32": {Type: "number", Format: "float"},
-	"any":       {},
-	"time.Time": {Type: "string", Format: "date-time"}, "time.Duration": {Type: "integer", Format: "int64"}, "json.RawMessage": {},
+	"time.Time": {Type: "string", Format: "date-time"}, "time.Duration": {Type: "integer", Format: "int64"},
 }
 
-// value describes a type. What it cannot describe becomes a fault.
 func (d *describer) value(e ast.Expr) Field {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -95,15 +96,15 @@ func (d *describer) value(e ast.Expr) Field {
 	return d.fault(e, "a type like this")
 }
 
-// named describes a type of the contract itself.
+// named describes a type that the contract declares.
 func (d *describer) named(name string) Field {
 	spec := d.types[name]
 	if spec.of == nil || slices.Contains(d.inside, name) {
-		d.faults = append(d.faults, name+" is no type of this contract, or holds itself")
+		d.faults = append(d.faults, name+" is not a type of this contract, or contains itself")
 		return Field{}
 	}
 	if method, ok := d.writes[name]; ok {
-		d.faults = append(d.faults, name+" has the method "+method+", so its fields do not tell what is sent")
+		d.faults = append(d.faults, name+" has the method "+method+", so its fields do not show what is sent")
 	}
 	d.inside = append(d.inside, name)
 	f := d.value(spec.of)
@@ -115,7 +116,8 @@ func (d *describer) named(name string) Field {
 }
 
 func (d *describer) fault(e ast.Expr, what string) Field {
-	d.faults = append(d.faults, fmt.Sprintf("line %d: %s has no description in JSON Schema here; say it in strings, numbers, time.Time, or structs, slices and maps of those", Line(e), what))
+	d.faults = append(d.faults, fmt.Sprintf("line %d: %s cannot be described in JSON Schema here; "+
+		"use strings, numbers, time.Time, or structs, slices and maps of those", Line(e), what))
 	return Field{}
 }
 
@@ -156,7 +158,6 @@ func (d *describer) fields(s *ast.StructType) []Field {
 	return found
 }
 
-// exported are the exported names of a field.
 func exported(f *ast.Field) []string {
 	if len(f.Names) == 0 {
 		return []string{"embedded under the name in its tag"}

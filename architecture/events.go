@@ -10,27 +10,27 @@ import (
 	"strings"
 )
 
-// Event is a type of a contract that has a Topic: a fact that its module tells the others.
+// Event is a type of a contract with a Topic: a fact that its module publishes.
 type Event struct {
 	Module string // the module whose contract it is in
 	Name   string // the type, as Placed
-	Topic  string // the wire name; "" when Topic returns anything but a literal, which nobody can read off
+	Topic  string // the wire name; "" if Topic does not return a literal
 	Doc    string // the comment over the type, in one line: when the fact is true
 	Struct bool   // it is one, as an event should be
 	File   string // where the type is declared
 	Line   int
 }
 
-// Contract is the folder of a module's contract, whether there is one or not.
+// Contract returns the folder of a module's contract, whether it exists or not.
 func Contract(module string) string { return "modules/" + module + "/" + module + "api" }
 
-// Go is the event as a listener writes it: ordersapi.Placed.
+// Go returns the event as a subscriber writes it: ordersapi.Placed.
 func (e Event) Go() string { return e.Module + "api." + e.Name }
 
-// At is where the event is declared, as file:line.
+// At returns where the event is declared, as file:line.
 func (e Event) At() string { return e.File + ":" + strconv.Itoa(e.Line) }
 
-// Events are the events of all contracts, by module and then in the order in which the contract tells them.
+// Events returns the events of all contracts, by module and in the order of their declaration.
 func (t Tree) Events() []Event {
 	var found []Event
 	for _, module := range t.Modules() {
@@ -53,30 +53,29 @@ func (t Tree) Events() []Event {
 	return found
 }
 
-// unnamed says that a module has an event whose topic nobody can read off, so that nobody can say what is missing of it either. Rule
-// contextmap tells; the others wait until it is mended.
+// unnamed reports whether a topic of the module cannot be determined, so that any may be the
+// missing one. Rule contextmap reports this, and the others wait until it is fixed.
 func (t Tree) unnamed(module string) bool {
 	return slices.ContainsFunc(t.Events(), func(e Event) bool { return e.Module == module && e.Topic == "" })
 }
 
-// topicOf is the module in whose name a topic is.
 func topicOf(topic string) string {
 	module, _, _ := strings.Cut(topic, ".")
 	return module
 }
 
-// contractFiles are the files of a module's contract, without tests.
 func (t Tree) contractFiles(module string) []string {
-	return slices.DeleteFunc(t.Match(Contract(module)+"/*.go"), func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+	return t.sources(Contract(module))
 }
 
-// topics are the wire names by the name of the type that has the method Topic() string.
+// topics returns the wire names by the type that has the method Topic() string.
 func (t Tree) topics(module string) map[string]string {
 	topics := map[string]string{}
 	for _, file := range t.contractFiles(module) {
 		for _, decl := range t.Go(file).Decls {
 			method, ok := decl.(*ast.FuncDecl)
-			if !ok || method.Recv.NumFields() != 1 || method.Name.Name != "Topic" || method.Type.Params.NumFields() != 0 {
+			if !ok || method.Recv.NumFields() != 1 || method.Name.Name != "Topic" ||
+				method.Type.Params.NumFields() != 0 {
 				continue
 			}
 			receiver := method.Recv.List[0].Type
@@ -91,7 +90,7 @@ func (t Tree) topics(module string) map[string]string {
 	return topics
 }
 
-// returned is the string literal that a function does nothing but return, or "".
+// returned returns the string literal that is all a function returns, or "".
 func returned(f *ast.FuncDecl) string {
 	if f.Body == nil || len(f.Body.List) != 1 {
 		return ""
@@ -102,7 +101,7 @@ func returned(f *ast.FuncDecl) string {
 	return ""
 }
 
-// literal is the value of a string literal, or "" for anything else.
+// literal returns the value of a string literal, or "" for anything else.
 func literal(n ast.Node) string {
 	if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 		if s, err := strconv.Unquote(lit.Value); err == nil {
@@ -134,7 +133,7 @@ func types(file *ast.File) func(yield func(*ast.TypeSpec, string) bool) {
 	}
 }
 
-// contractOf is the module whose contract an import path is, or "".
+// contractOf returns the module whose contract the import path is, or "".
 func contractOf(importPath string) string {
 	folder, ours := Inside(importPath)
 	module := path.Base(path.Dir(folder))

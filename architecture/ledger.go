@@ -13,46 +13,46 @@ import (
 
 const ledgerFile = "deploy/extractions.yaml"
 
-// The states of an extraction, in their order. Each can be taken back, until the old code is deleted.
+// The states of an extraction, in order. Each but the last can be reversed.
 const (
 	Assessed       = "assessed"       // the reason is measured; nothing has moved
-	Canary         = "canary"         // two processes serve and consume for one schema
+	Canary         = "canary"         // two processes serve requests and consume events for one schema
 	CutOver        = "cut over"       // the new process serves alone, on the old database
 	DataMoved      = "data moved"     // on a database of its own
 	Decommissioned = "decommissioned" // the monolith does not link the module any more
 )
 
-// States are all states, the first first.
+// States are all states, in order.
 var States = []string{Assessed, Canary, CutOver, DataMoved, Decommissioned}
 
-// Triggers are the four reasons that justify an extraction. Each can be measured; "the monolith is big" is none of them.
+// Triggers are the four reasons for an extraction. Each can be measured; "it is big" is none.
 var Triggers = map[string]string{
 	"scaling":   "it needs another amount or kind of machine than the rest",
 	"releases":  "its changes wait for others' releases, or theirs for it",
-	"isolation": "its faults, or the rules of law that it is under, must not reach the rest",
+	"isolation": "its faults, or the legal rules that it is under, must not reach the rest",
 	"ownership": "another team answers for it, by day and by night",
 }
 
-// Ledger is the list of extractions, deploy/extractions.yaml: what is under way, why, and until when.
+// Ledger is deploy/extractions.yaml: which extractions are under way, why, and until when.
 type Ledger struct {
 	Extractions []Extraction `yaml:"extractions"`
 }
 
-// Extraction is one module on its way out.
+// Extraction is the move of one module out of the monolith.
 type Extraction struct {
 	Module      string `yaml:"module"`
 	Trigger     string `yaml:"trigger"`     // one of Triggers
 	Measurement string `yaml:"measurement"` // the figure that shows the trigger, and where it comes from
 	Owner       string `yaml:"owner"`       // who finishes it
 	State       string `yaml:"state"`
-	// When each state was reached, and when each that is still to come is due.
+	// When each state was reached, or is due.
 	Dates map[string]Date `yaml:"dates"`
-	// When two processes stop serving the same module: a dual run that never ends is two systems.
+	// When two processes stop serving the same module; without an end a dual run is two systems.
 	DualRunEnds Date   `yaml:"dual_run_ends"`
-	Despite     string `yaml:"despite"` // why it is the first although others wait for it; empty when nobody does
+	Despite     string `yaml:"despite"` // why it is the first although other modules call it; empty if none does
 }
 
-// Left are the modules that the ledger calls decommissioned: the monolith does not know them any more.
+// Left returns the decommissioned modules, which the monolith does not link any more.
 func (l Ledger) Left() []string {
 	var found []string
 	for _, e := range l.Extractions {
@@ -76,7 +76,7 @@ func (d *Date) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// ParseLedger reads the ledger. A field that it does not know is an error, because a misspelt deadline would never be missed.
+// ParseLedger reads the ledger. It refuses unknown fields: a misspelt deadline would never be due.
 func ParseLedger(text string) (Ledger, error) {
 	var ledger Ledger
 	decoder := yaml.NewDecoder(strings.NewReader(text))
@@ -85,12 +85,12 @@ func ParseLedger(text string) (Ledger, error) {
 		return Ledger{}, fmt.Errorf("read the ledger: %w", err)
 	}
 	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return Ledger{}, errors.New("read the ledger: there is more than one document: what follows a second --- would not be read")
+		return Ledger{}, errors.New("read the ledger: more than one document: what follows a second --- is not read")
 	}
 	return ledger, nil
 }
 
-// Validate says what is missing from an extraction, or contradicts itself.
+// Validate returns an error if an entry is incomplete or contradicts itself.
 func (e Extraction) Validate() error {
 	at := slices.Index(States, e.State)
 	switch {
@@ -130,22 +130,23 @@ func (e Extraction) Validate() error {
 	return nil
 }
 
-// Overdue says which promise of the ledger is broken on a day, and which day it claims that has not come; nothing when none is.
+// Overdue returns which dates were missed on a day, and whether the state has one in the future.
 func (e Extraction) Overdue(today time.Time) []string {
-	// By the calendar of whoever asks: the day itself is in time until it ends there.
+	// In today's time zone: the due day itself is in time until it ends there.
 	late := func(d Date) bool { return today.Format(time.DateOnly) > d.Format(time.DateOnly) }
 	var found []string
-	if d := e.Dates[e.State]; d.Format(time.DateOnly) > today.AddDate(0, 0, 1).Format(time.DateOnly) { // east of here it may be tomorrow
-		found = append(found, fmt.Sprintf("%q is said to have been reached on %s, which is still to come", e.State, d.Format(time.DateOnly)))
+	tomorrow := today.AddDate(0, 0, 1).Format(time.DateOnly) // which it may be already, farther east
+	if d := e.Dates[e.State].Format(time.DateOnly); d > tomorrow {
+		found = append(found, fmt.Sprintf("%q is dated %s, which is in the future", e.State, d))
 	}
 	for _, state := range States[slices.Index(States, e.State)+1:] {
 		if d := e.Dates[state]; late(d) {
-			found = append(found, fmt.Sprintf("%q was due on %s and it is still %q", state, d.Format(time.DateOnly), e.State))
+			found = append(found, fmt.Sprintf("%q was due on %s, and it is %q", state, d.Format(time.DateOnly), e.State))
 			break // what follows is late because of this one
 		}
 	}
 	if (e.State == Assessed || e.State == Canary) && late(e.DualRunEnds) {
-		found = append(found, "the dual run was to end on "+e.DualRunEnds.Format(time.DateOnly)+" and goes on")
+		found = append(found, "the dual run was due to end on "+e.DualRunEnds.Format(time.DateOnly))
 	}
 	return found
 }

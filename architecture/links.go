@@ -2,11 +2,11 @@ package architecture
 
 import "path"
 
-// Link is one package that a program links, and the package that brings it.
+// Link is a package that a program links, and the package that imports it.
 type Link struct{ Package, Via string }
 
-// Links returns every package that a program links, by its folder: the shop's as folders from the root, others' by their import paths. It follows
-// our own packages only; what a library links in its turn is not in the tree.
+// Links returns every package that a program links: our own by their folders, others by their
+// import paths. It follows only our own; the imports of a library are not in the tree.
 func (t Tree) Links(program string) []Link {
 	files := map[string][]string{}
 	for _, name := range t.GoFiles(false) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Model is the shop drawn from its code: what a context map shows.
+// Model is what a context map shows of the code.
 type Model struct {
 	Modules    []Module   `json:"modules"`
 	Events     []Fact     `json:"events"`
@@ -15,28 +15,28 @@ type Model struct {
 	Topologies []Topology `json:"topologies"`
 }
 
-// Module is a bounded context and the tables of its schema, without those that the platform adds to every schema.
+// Module is a bounded context with the tables of its schema, without the platform's.
 type Module struct {
 	Name   string   `json:"name"`
 	Tables []string `json:"tables"`
 }
 
-// Fact is an event and who deals in it.
+// Fact is an event with its publishers and subscribers.
 type Fact struct {
 	Topic       string   `json:"topic"`
 	Module      string   `json:"module"`
-	Type        string   `json:"type"` // as a listener writes it
+	Type        string   `json:"type"` // as a subscriber writes it
 	Doc         string   `json:"doc"`
 	Fields      []Field  `json:"fields"`
 	PublishedBy []string `json:"published_by"`
 	HeardBy     []string `json:"heard_by"`
 }
 
-// Call is one module asking another and waiting for the answer.
+// Call is a synchronous call from one module to another.
 type Call struct {
 	From  string   `json:"from"`
 	To    string   `json:"to"`
-	Names []string `json:"names"` // what the caller uses of the other's contract
+	Names []string `json:"names"` // that the caller uses of the other's contract
 }
 
 // Process is a program, and the modules that it links or, in a topology, serves.
@@ -47,15 +47,14 @@ type Process struct {
 
 // Topology is one way to run the shop.
 type Topology struct {
-	Name      string    `json:"name"` // as somebody starts it
+	Name      string    `json:"name"` // the command that starts it
 	Processes []Process `json:"processes"`
 }
 
-// facade is the program that stands before the others as soon as there are several. It links no module, so nothing but its name
-// tells it from the tools.
+// facade is the program in front of the others in a split. No import shows this, only its name.
 const facade = "gateway"
 
-// Model draws the shop.
+// Model reads the model of the shop from its code.
 func (t Tree) Model() Model {
 	m := Model{Modules: []Module{}, Events: []Fact{}, Calls: []Call{}, Commands: []Process{}}
 	for _, module := range t.Modules() {
@@ -82,12 +81,12 @@ func (t Tree) Model() Model {
 	for _, command := range t.Commands() {
 		m.Commands = append(m.Commands, Process{command, t.serves(command)})
 	}
-	ledger, _ := ParseLedger(t[ledgerFile]) // one that cannot be read is the tests' to refuse
+	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
 	m.Topologies = topologies(t.Modules(), ledger.Left(), m.Commands)
 	return m
 }
 
-// who are the modules with such a use of an event, each once.
+// who returns the modules with such a use of an event, each once.
 func who(uses []Use, e Event) []string {
 	found := []string{}
 	for _, u := range uses {
@@ -98,7 +97,6 @@ func who(uses []Use, e Event) []string {
 	return found
 }
 
-// serves are the modules that a program links.
 func (t Tree) serves(command string) []string {
 	found := []string{}
 	for _, l := range t.Links("cmd/" + command) {
@@ -110,8 +108,8 @@ func (t Tree) serves(command string) []string {
 	return found
 }
 
-// topologies are the ways to run the shop that its programs allow: as much as can be in one process, each module split off, all of them.
-// What has left the monolith is always split off.
+// topologies returns the ways to run the shop that its programs allow: with as much as possible in
+// one process, with each module split off, and with all. An extracted module is always split off.
 func topologies(modules, left []string, commands []Process) []Topology {
 	alone := map[string]Process{}
 	var monolith Process // the one that can serve the most
@@ -136,7 +134,7 @@ func topologies(modules, left []string, commands []Process) []Topology {
 		rest := slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return slices.Contains(split, m) })
 		for _, m := range rest {
 			if !slices.Contains(monolith.Modules, m) {
-				return // nobody would serve it
+				return // no process would serve it
 			}
 		}
 		if len(rest) > 0 {
@@ -166,20 +164,22 @@ func topologies(modules, left []string, commands []Process) []Topology {
 
 var (
 	sqlComment = regexp.MustCompile(`(?s)--[^\n]*|/\*.*?\*/`)
-	tableMade  = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNLOGGED\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?\s*(\(|AS\b|PARTITION\s+OF\b)?`)
+	tableMade  = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNLOGGED\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?` +
+		`"?(\w+)"?\s*(\(|AS\b|PARTITION\s+OF\b)?`)
 	tableGone  = regexp.MustCompile(`(?i)\bDROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)"?`)
 	tableNamed = regexp.MustCompile(`(?i)\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)"?\s+RENAME\s+TO\s+"?(\w+)"?`)
 	goBack     = regexp.MustCompile(`(?s)-- \+goose Down.*`)
 )
 
-// Tables are the tables that a module's migrations leave behind, in the order in which they were made. Partitions are not told.
+// Tables returns the tables that a module's migrations leave, without partitions, oldest first.
 func (t Tree) Tables(module string) []string {
 	tables := []string{}
 	for _, file := range t.Match("migrations/" + module + "/*.sql") {
 		sql := sqlComment.ReplaceAllString(goBack.ReplaceAllString(t[file], ""), "")
 		for statement := range strings.SplitSeq(sql, ";") {
-			if m := tableMade.FindStringSubmatch(statement); m != nil && !strings.HasPrefix(strings.ToUpper(m[2]), "PARTITION") {
-				tables = append(tables, m[1])
+			made := tableMade.FindStringSubmatch(statement)
+			if made != nil && !strings.HasPrefix(strings.ToUpper(made[2]), "PARTITION") {
+				tables = append(tables, made[1])
 			} else if m := tableGone.FindStringSubmatch(statement); m != nil {
 				tables = slices.DeleteFunc(tables, func(name string) bool { return name == m[1] })
 			} else if m := tableNamed.FindStringSubmatch(statement); m != nil && slices.Contains(tables, m[1]) {

@@ -7,24 +7,25 @@ import (
 	"slices"
 )
 
-// offer is what a contract holds, sorted by what it is there for.
+// offer is what a contract declares, by its purpose.
 type offer struct {
-	events     map[string]bool     // the facts
-	eventsWith map[string][]string // a type that events are made of → these events
-	callable   map[string]bool     // functions, variables and types that no event needs, and the types that those need
+	events     map[string]bool     // by name
+	eventsWith map[string][]string // a type that events contain → these events
+	callable   map[string]bool     // functions, variables and types outside of events, and the types that they need
 	constants  map[string]bool
 }
 
-// offer reads a module's contract, whose events are known.
+// offer reads a module's contract.
 func (t Tree) offer(module string, events []Event) offer {
-	o := offer{events: map[string]bool{}, eventsWith: map[string][]string{}, callable: map[string]bool{}, constants: map[string]bool{}}
+	o := offer{events: map[string]bool{}, eventsWith: map[string][]string{},
+		callable: map[string]bool{}, constants: map[string]bool{}}
 	for _, e := range events {
 		if e.Module == module {
 			o.events[e.Name] = true
 		}
 	}
 	needs := map[string][]string{} // a declared name → the names in its declaration and its methods
-	var others []string            // what is neither a type nor a constant
+	var others []string            // functions and variables
 	for _, file := range t.contractFiles(module) {
 		for _, decl := range t.Go(file).Decls {
 			switch decl := decl.(type) {
@@ -77,7 +78,7 @@ func (t Tree) offer(module string, events []Event) offer {
 	return o
 }
 
-// reach is a name and all that it needs, directly or not.
+// reach returns a name and all that it needs, directly or not.
 func reach(name string, needs map[string][]string) map[string]bool {
 	reached := map[string]bool{}
 	for waiting := []string{name}; len(waiting) > 0; {
@@ -91,7 +92,6 @@ func reach(name string, needs map[string][]string) map[string]bool {
 	return reached
 }
 
-// names are all identifiers in a type.
 func names(n ast.Expr) []string {
 	if n == nil {
 		return nil
@@ -109,7 +109,6 @@ func names(n ast.Expr) []string {
 	return found
 }
 
-// receiver is the name of the type that a method belongs to.
 func receiver(method *ast.FuncDecl) string {
 	if method.Recv.NumFields() == 0 {
 		return ""

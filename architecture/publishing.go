@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// published resolves what is given to PublishTx to the events that it may be: made there, or a variable, a parameter or a function of the
-// package that says so. It is ok only if all that it may be can be read off.
+// published resolves an argument of PublishTx to the events that it may be: created there, or by a
+// variable, a parameter or a function of the package. ok is false if any cannot be determined.
 func (r *reading) published(s source, of ast.Expr, locals map[string][]ast.Expr, depth int) (facts []Use, ok bool) {
-	if depth > 8 { // a variable that is made from itself
+	if depth > 8 { // a variable that is assigned from itself
 		return nil, false
 	}
 	all := func(of []ast.Expr) (facts []Use, ok bool) {
@@ -32,7 +32,7 @@ func (r *reading) published(s source, of ast.Expr, locals map[string][]ast.Expr,
 		return []Use{e}, ok
 	case *ast.Ident:
 		return all(locals[x.Name])
-	case *ast.IndexExpr: // an element of a list that is written out, here or in a variable
+	case *ast.IndexExpr: // an element of a list literal, here or in a variable
 		switch list := x.X.(type) {
 		case *ast.CompositeLit:
 			return all(list.Elts)
@@ -54,13 +54,13 @@ func (r *reading) published(s source, of ast.Expr, locals map[string][]ast.Expr,
 	return nil, false
 }
 
-// answered are the events that a function of the package may return.
+// answered returns the events that a function of the package may return.
 func (r *reading) answered(fun ast.Expr, depth int) (facts []Use, ok bool) {
 	name, _ := fun.(*ast.Ident)
 	if method, is := fun.(*ast.SelectorExpr); is {
 		name = method.Sel
 	}
-	if name == nil || len(r.methods[name.Name]) != 1 { // two of a name are none
+	if name == nil || len(r.methods[name.Name]) != 1 { // the name must be unique
 		return nil, false
 	}
 	f := r.methods[name.Name][0]
@@ -68,7 +68,7 @@ func (r *reading) answered(fun ast.Expr, depth int) (facts []Use, ok bool) {
 	ok = true
 	ast.Inspect(f, func(n ast.Node) bool {
 		switch n := n.(type) {
-		case *ast.FuncLit: // what it returns is its own
+		case *ast.FuncLit: // its returns are not the function's
 			return false
 		case *ast.ReturnStmt:
 			more, read := []Use(nil), false
@@ -82,8 +82,8 @@ func (r *reading) answered(fun ast.Expr, depth int) (facts []Use, ok bool) {
 	return slices.DeleteFunc(facts, func(e Use) bool { return e.Name == "" }), ok && len(facts) > 0
 }
 
-// variables are the parameters and variables of a declaration by name: each with its type, or with the
-// value it begins with; what goes over a list has an element of it.
+// variables returns the parameters and variables of a declaration by name, each with its type or
+// initial value, or as an element of the list that it ranges over.
 func variables(decl ast.Decl) map[string][]ast.Expr {
 	found := map[string][]ast.Expr{}
 	ast.Inspect(decl, func(n ast.Node) bool {

@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// Field is one value of an event's payload, as JSON has it.
+// Field is one value of an event's payload, in terms of JSON.
 type Field struct {
-	Name     string  `json:"name,omitempty"`     // of the property; empty for the elements of a list or the values of a map
-	Type     string  `json:"type,omitempty"`     // object, array, string, integer, number, boolean; empty for anything
+	Name     string  `json:"name,omitempty"`     // of the property; empty for elements of an array and values of a map
+	Type     string  `json:"type,omitempty"`     // as in JSON Schema; empty for any
 	Format   string  `json:"format,omitempty"`   // int64, date-time, …
-	Doc      string  `json:"doc,omitempty"`      // what the source says of it
+	Doc      string  `json:"doc,omitempty"`      // its comment in the source
 	Optional bool    `json:"optional,omitempty"` // it may be left out
 	Nullable bool    `json:"nullable,omitempty"` // it may be null
 	Fields   []Field `json:"fields,omitempty"`   // of an object
-	Elements *Field  `json:"elements,omitempty"` // of an array, or the values of an object with any keys
+	Elements *Field  `json:"elements,omitempty"` // of an array, or the values of a map
 }
 
-// Schema is an event's JSON Schema, as it is committed to contracts/.
+// Schema returns an event's JSON Schema, as it is committed to contracts/.
 func (t Tree) Schema(e Event) string {
 	payload, _ := t.Describe(e)
 	s := payload.schema()
@@ -56,7 +56,7 @@ func (f Field) schema() map[string]any {
 				required = append(required, p.Name)
 			}
 		}
-		slices.Sort(required) // the order of fields in the source promises nothing
+		slices.Sort(required) // so that the order of the fields does not matter
 		s["properties"], s["required"] = properties, required
 	}
 	return s
