@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// binaries says what each program links: a service its own module, the monolith all that are not decommissioned, anything else none;
-// and nothing that runs in production links what is only for development.
+// binaries restricts what each program links: a service its own module, the monolith all modules
+// that are not decommissioned, any other program none. No production binary links development code.
 var binaries = rule{
 	name: "binaries",
 	why: "a process that links a module can call it, and an extracted module that the monolith still links was never extracted; " +
@@ -25,16 +25,16 @@ var binaries = rule{
 			for _, l := range links {
 				module, contract := owner(l.Package)
 				if from, _ := owner(l.Via); forDevelopment(l.Via) && command != "seam" || module != "" && from == module {
-					continue // what brings it is told, and that is enough
+					continue // the import that brings it is reported
 				}
 				what := "links " + l.Package
 				if l.Via != at {
 					what += " through " + l.Via
 				}
 				switch {
-				case command == "seam": // it starts the others, and stocks the shelves with the migrations' own seed
+				case command == "seam": // it starts the others, and applies migrations and seeds
 					if under(l.Package, "modules") {
-						f.add(at, what, "let seam start the module's process, or ask it over HTTP")
+						f.add(at, what, "let seam start the module's process, or call it over HTTP")
 					}
 				case forDevelopment(l.Package):
 					f.add(at, what+", which is for development", "use it from tests and from cmd/seam only")
@@ -43,11 +43,11 @@ var binaries = rule{
 				}
 			}
 			if command == "monolith" {
-				f.namesTheGone(t)
+				f.namesDecommissioned(t)
 			}
 			for _, module := range may {
 				if !slices.ContainsFunc(links, func(l Link) bool { return l.Package == "modules/"+module }) {
-					f.add(at, "does not link the module "+module, "serve it in "+at+"; a module that was extracted and deleted is decommissioned in "+ledgerFile)
+					f.add(at, "does not link the module "+module, "serve it in "+at+", or set it to decommissioned in "+ledgerFile)
 				}
 			}
 		}
@@ -62,18 +62,18 @@ var binaries = rule{
 			text: "package main\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"", want: "for development"},
 		{name: "a service links the launchers through platform", file: "platform/service/also.go",
 			text: "package service\n\nimport _ \"example.com/shop/topology\"", want: "cmd/payments: links topology through platform/service"},
-		{name: "a program where nobody looks", file: "platform/web/ask/main.go",
+		{name: "a program outside of cmd", file: "platform/web/ask/main.go",
 			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"", want: "platform/web/ask: links modules/orders"},
 		{name: "a program within a program", file: "cmd/orders/import/main.go",
 			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"", want: "cmd/orders/import: links modules/orders"},
 		{name: "the monolith links what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
-			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nimport _ \"example.com/shop/modules/payments\""}}, // today's may have let it go
+			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nimport _ \"example.com/shop/modules/payments\""}}, // which today's may not link
 			want:  "cmd/monolith: links modules/payments and does not run payments"},
 		{name: "the monolith names what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
 			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"payments\"}"}},
 			want:  "cmd/monolith/also.go:3: names payments, which the monolith no longer runs"},
-		{name: "the monolith forgets a module", file: "modules/nobodyhas/go.mod", text: "module example.com/shop/modules/nobodyhas",
-			want: "cmd/monolith: does not link the module nobodyhas"},
+		{name: "the monolith does not link a module", file: "modules/unlinked/go.mod", text: "module example.com/shop/modules/unlinked",
+			want: "cmd/monolith: does not link the module unlinked"},
 	},
 	accepts: []plant{
 		{name: "a service links another's contract", file: "cmd/payments/also.go",
@@ -85,9 +85,9 @@ var binaries = rule{
 	},
 }
 
-// namesTheGone looks for what is left of a decommissioned module once its import is deleted: a monolith that still takes its name for one of
-// its own says that it serves the module, and serves nothing.
-func (f *findings) namesTheGone(t Tree) {
+// namesDecommissioned refuses the name of a decommissioned module in the monolith, which would
+// claim to serve the module without its code.
+func (f *findings) namesDecommissioned(t Tree) {
 	for _, file := range t.Below("cmd/monolith", ".go") {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -98,7 +98,7 @@ func (f *findings) namesTheGone(t Tree) {
 			}
 			words := strings.FieldsFunc(strings.ToLower(literal(n)), func(r rune) bool { return !unicode.IsLetter(r) })
 			for _, module := range t.Modules() {
-				if slices.Contains(words, module) && gone(t, module) {
+				if slices.Contains(words, module) && isDecommissioned(t, module) {
 					f.add(At(n), "names "+module+", which the monolith no longer runs", advice(t, "monolith", module))
 				}
 			}
@@ -107,11 +107,11 @@ func (f *findings) namesTheGone(t Tree) {
 	}
 }
 
-// claimed are the modules that a command runs, which its name says.
+// claimed returns the modules that a command runs, according to its name.
 func claimed(t Tree, command string) []string {
 	switch {
 	case command == "monolith":
-		return slices.DeleteFunc(t.Modules(), func(m string) bool { return gone(t, m) })
+		return slices.DeleteFunc(t.Modules(), func(m string) bool { return isDecommissioned(t, m) })
 	case slices.Contains(t.Modules(), command):
 		return []string{command}
 	}
@@ -119,19 +119,20 @@ func claimed(t Tree, command string) []string {
 }
 
 func advice(t Tree, command, module string) string {
-	if command == "monolith" && gone(t, module) {
-		return "delete what is left of " + module + " in cmd/monolith: " + ledgerFile + " says that it is decommissioned"
+	if command == "monolith" && isDecommissioned(t, module) {
+		return "delete the rest of " + module + " in cmd/monolith: in " + ledgerFile + " it is decommissioned"
 	}
-	return "call or hear it through its contract, " + module + "api"
+	return "call it or listen to its events through its contract, " + module + "api"
 }
 
-// gone says that the ledger has decommissioned a module. A ledger that cannot be read is another rule's.
-func gone(t Tree, module string) bool {
+// isDecommissioned reports whether the ledger has decommissioned a module. Rule ledger reports one
+// that cannot be read.
+func isDecommissioned(t Tree, module string) bool {
 	ledger, _ := ParseLedger(t[ledgerFile])
 	return slices.Contains(ledger.Left(), module)
 }
 
-// forDevelopment says that a package launches or imitates something, or is for tests.
+// forDevelopment reports whether a package launches or simulates something, or is for tests.
 func forDevelopment(pkg string) bool {
 	for _, prefix := range []string{
 		"platform/devkit", "topology", "cmd/seam", "architecture", "test", "testing",
@@ -145,10 +146,11 @@ func forDevelopment(pkg string) bool {
 	return false
 }
 
-// TestBinariesLinkNothingForDevelopment asks the go command for what the tree does not show: what libraries link in their turn.
+// TestBinariesLinkNothingForDevelopment uses the go command, because the imports of libraries are
+// not in the tree.
 func TestBinariesLinkNothingForDevelopment(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it asks the go command")
+		t.Skip("it runs the go command")
 	}
 	t.Parallel()
 	for _, program := range repository(t).Programs() {
@@ -165,9 +167,9 @@ func TestBinariesLinkNothingForDevelopment(t *testing.T) {
 		}
 		switch {
 		case program == "cmd/seam" && len(found) == 0:
-			t.Errorf("not even cmd/seam links a launcher: the search is broken")
+			t.Errorf("cmd/seam links no launcher: the search is broken")
 		case program != "cmd/seam" && len(found) > 0:
-			t.Errorf("%s: links %s, which is for development\n  instead: find who imports it with: go mod why -m", program, strings.Join(found, ", "))
+			t.Errorf("%s: links %s, which is for development\n  instead: find what imports it, with go mod why -m", program, strings.Join(found, ", "))
 		}
 	}
 }

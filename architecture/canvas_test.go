@@ -14,7 +14,8 @@ var (
 	mdLink    = regexp.MustCompile(`\[[^\]]*\]\([^)]*\)`)
 )
 
-// checkCanvases compares each module's README with its code, so that the third copy of the map is not the one that lies.
+// checkCanvases compares each module's README, which repeats its part of the context map, with its
+// code.
 func (s *seams) checkCanvases() {
 	for _, m := range s.modules {
 		page := "modules/" + m + "/README.md"
@@ -22,7 +23,7 @@ func (s *seams) checkCanvases() {
 		for _, row := range canvasRow.FindAllStringSubmatch(s.tree[page], -1) {
 			rows[row[1]] = row[2]
 		}
-		var publishes, hears, calls []string
+		var publishes, listens, calls []string
 		for _, e := range s.events {
 			if e.Module == m {
 				publishes = append(publishes, e.Topic)
@@ -30,7 +31,7 @@ func (s *seams) checkCanvases() {
 		}
 		for _, u := range s.uses.Hears {
 			if u.Module == m {
-				hears = append(hears, s.topic(u))
+				listens = append(listens, s.topic(u))
 			}
 		}
 		for _, u := range s.uses.Calls {
@@ -44,17 +45,17 @@ func (s *seams) checkCanvases() {
 			s.compare(page, rows, "Publishes", wireNames.FindAllString(rows["Publishes"], -1), publishes)
 		}
 		if !slices.ContainsFunc(s.uses.Hears, func(u Use) bool { return u.Module == m && s.topic(u) == "" }) {
-			s.compare(page, rows, "Listens to", wireNames.FindAllString(rows["Listens to"], -1), hears)
+			s.compare(page, rows, "Listens to", wireNames.FindAllString(rows["Listens to"], -1), listens)
 		}
 		s.compare(page, rows, "Calls", others.FindAllString(mdLink.ReplaceAllString(rows["Calls"], ""), -1), calls)
 		s.compare(page, rows, "Tables", quoted.FindAllString(tables, -1), s.tree.Tables(m))
 	}
 }
 
-// compare refuses a row of a canvas that says anything but what the code does.
+// compare refuses a row of a README that differs from the code.
 func (s *seams) compare(page string, rows map[string]string, row string, says, does []string) {
 	if _, ok := rows[row]; !ok {
-		s.add(page, "has no row "+row, "write the module's canvas as modules/orders/README.md does: | **"+row+"** | … |")
+		s.add(page, "has no row "+row, "add it to the module's canvas, as in modules/orders/README.md: | **"+row+"** | … |")
 		return
 	}
 	set := func(names []string) string {
@@ -68,6 +69,6 @@ func (s *seams) compare(page string, rows map[string]string, row string, says, d
 		return strings.Join(names, ", ")
 	}
 	if says, does := set(says), set(does); says != does {
-		s.add(page, fmt.Sprintf("its row %s names %s; the code has %s", row, says, does), "write in the row what is true: people read it first")
+		s.add(page, fmt.Sprintf("its row %s names %s; the code has %s", row, says, does), "correct the row")
 	}
 }

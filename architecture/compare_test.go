@@ -12,10 +12,11 @@ import (
 	"github.com/oasdiff/oasdiff/load"
 )
 
-// compared keeps what breaks between two texts: every plant leaves most of them as they are.
+// compared caches the result for two texts: every plant leaves most of them unchanged.
 var compared sync.Map
 
-// breaks says, in oasdiff's words, what of the OpenAPI document before a client can no longer rely on in after.
+// breaks returns, in oasdiff's words, what in the document before a client can no longer rely on in
+// after.
 func breaks(before, after string) []string {
 	if before == after {
 		return nil
@@ -39,21 +40,23 @@ func compare(before, after string) []string {
 	}
 	var found []string
 	words := checker.NewDefaultLocalizer()
-	for _, change := range checker.CheckBackwardCompatibility(checker.NewConfig(checker.GetAllChecks(), checker.WithSeverityLevels(stricter)), report, sources) {
+	checks := checker.NewConfig(checker.GetAllChecks(), checker.WithSeverityLevels(stricter))
+	for _, change := range checker.CheckBackwardCompatibility(checks, report, sources) {
 		where := strings.TrimSpace(change.GetOperation() + " " + change.GetPath())
 		found = append(found, strings.TrimPrefix(where+": "+change.GetUncolorizedText(words), ": "))
 	}
 	return found
 }
 
-// stricter are changes that oasdiff lets pass, since a strict reading of the schema does, and that somebody relies on all the same.
+// stricter are changes that oasdiff allows by a strict reading of the schema, although clients rely
+// on what they change.
 var stricter = map[string]checker.Level{
-	checker.ResponseOptionalPropertyRemovedId:     checker.ERR, // a renamed one is a removed one
+	checker.ResponseOptionalPropertyRemovedId:     checker.ERR, // as when it is renamed
 	checker.OptionalResponseHeaderRemovedId:       checker.ERR,
-	checker.ResponseMediaTypeNameSpecializedId:    checker.ERR, // who compares it with what it was is not content with a kind of it
+	checker.ResponseMediaTypeNameSpecializedId:    checker.ERR, // a client may compare the exact type
 	checker.ResponseMediaTypeNameGeneralizedId:    checker.ERR,
 	checker.ResponseMediaTypeNameChangedId:        checker.ERR,
-	checker.RequestParameterDefaultValueChangedId: checker.ERR, // who sends nothing gets something else
+	checker.RequestParameterDefaultValueChangedId: checker.ERR, // a client that omits it gets another result
 	checker.RequestPropertyDefaultValueChangedId:  checker.ERR,
 	checker.RequestParameterDefaultValueRemovedId: checker.ERR,
 	checker.RequestPropertyDefaultValueRemovedId:  checker.ERR,
@@ -64,12 +67,12 @@ func open(text string) (*load.SpecInfo, error) {
 	return &load.SpecInfo{Spec: spec}, err
 }
 
-// asResponse wraps an event's JSON Schema in an OpenAPI document: what a module tells its listeners is like an answer that it gives.
-// More may be in it; what was in it stays.
+// asResponse wraps an event's JSON Schema in an OpenAPI document as a response, which breaks in the
+// same ways: parts may be added, and none removed.
 func asResponse(schema string) string {
 	var s map[string]any
 	if err := json.Unmarshal([]byte(schema), &s); err != nil {
-		return fmt.Sprintf("no JSON: %v", err) // which comparing says
+		return fmt.Sprintf("no JSON: %v", err) // which fails to load
 	}
 	delete(s, "$schema")
 	delete(s, "$id")
@@ -80,7 +83,7 @@ func asResponse(schema string) string {
 		}}}}},
 	})
 	if err != nil {
-		panic(err) // it was JSON before
+		panic(err) // it came from JSON
 	}
 	return string(document)
 }

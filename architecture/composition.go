@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// composed are the calls that only the programs show: what a module asks through an interface of plain types leaves no trace in its own
-// code, but somebody gives it what answers.
+// composed returns the calls that only the programs show: a module may call another through an
+// interface of plain types, whose implementation a program passes to it.
 func (t Tree) composed(offers map[string]offer) []Use {
 	var calls []Use
 	for _, command := range t.Commands() {
@@ -22,7 +22,7 @@ func (t Tree) composed(offers map[string]offer) []Use {
 	return calls
 }
 
-// asks are the clients that a module's own process makes for it, and the addresses of others in it.
+// asks returns the clients of other modules, and their addresses, in a module's own process.
 func (t Tree) asks(file, module string, offers map[string]offer) (calls []Use) {
 	contracts := t.contractsIn(file)
 	ast.Inspect(t.Go(file), func(n ast.Node) bool {
@@ -38,8 +38,8 @@ func (t Tree) asks(file, module string, offers map[string]offer) (calls []Use) {
 	return calls
 }
 
-// given are the calls that a composition root makes possible: what one module's package or contract made is given to another's. It reads
-// each function from the top, so a name stands for what it was given last; where only a branch gives it something, for both.
+// given returns the calls that become possible when a program passes what one module's package or
+// contract made to another's. It reads from the top: := replaces what a name stands for, = adds.
 func (t Tree) given(file string) (calls []Use) {
 	makers := t.contractsIn(file)
 	for _, i := range t.Imports(file) {
@@ -71,13 +71,14 @@ func (t Tree) given(file string) (calls []Use) {
 	return calls
 }
 
-// origins say which modules made what the names of a function stand for.
+// origins maps the names of a function to the modules that made their values.
 type origins struct {
 	makers map[string]string // the name of an import → the module whose package or contract it is
 	names  map[string][]string
 }
 
-// of are the modules that made an expression, or a part of it. What a module makes is its own, whatever it was made of.
+// of returns the modules that made an expression or a part of it. The result of a module's function
+// is that module's, whatever its arguments.
 func (o origins) of(e ast.Expr) (modules []string) {
 	if e == nil {
 		return nil
@@ -91,7 +92,7 @@ func (o origins) of(e ast.Expr) (modules []string) {
 			}
 		case *ast.Ident:
 			modules = append(modules, o.names[n.Name]...)
-		case *ast.KeyValueExpr: // the name of a field is no variable
+		case *ast.KeyValueExpr: // a field's name is not a variable
 			modules = append(modules, o.of(n.Value)...)
 			return false
 		}
@@ -100,7 +101,7 @@ func (o origins) of(e ast.Expr) (modules []string) {
 	return modules
 }
 
-// assign notes what a name stands for from here on; a field that is set is handed to whom it belongs.
+// assign records the value of a name from here on; setting a field passes the value to its owner.
 func (o origins) assign(n *ast.AssignStmt, left, value ast.Expr) (calls []Use) {
 	switch left := left.(type) {
 	case *ast.Ident:
@@ -115,7 +116,7 @@ func (o origins) assign(n *ast.AssignStmt, left, value ast.Expr) (calls []Use) {
 	return calls
 }
 
-// hand are the calls that follow from giving something to a module's package, or to what it made.
+// hand returns the calls that become possible when a module, or what it made, is passed values.
 func (o origins) hand(to ast.Expr, given []ast.Expr, where string) (calls []Use) {
 	receivers := o.of(to)
 	if name, ok := to.(*ast.Ident); ok && o.makers[name.Name] != "" {
@@ -124,7 +125,8 @@ func (o origins) hand(to ast.Expr, given []ast.Expr, where string) (calls []Use)
 	for _, value := range given {
 		for _, maker := range o.of(value) {
 			for _, receiver := range receivers {
-				if use := (Use{receiver, maker, "by what " + path.Dir(where) + " gives it", where}); receiver != maker && !slices.Contains(calls, use) {
+				use := Use{receiver, maker, "through what " + path.Dir(where) + " passes to it", where}
+				if receiver != maker && !slices.Contains(calls, use) {
 					calls = append(calls, use)
 				}
 			}
@@ -133,7 +135,7 @@ func (o origins) hand(to ast.Expr, given []ast.Expr, where string) (calls []Use)
 	return calls
 }
 
-// at is an element of a list; of a call with several results it is the call.
+// at returns an element of a list, or the only one, a call with several results.
 func at(list []ast.Expr, i int) ast.Expr {
 	switch {
 	case i < len(list):

@@ -13,21 +13,22 @@ import (
 
 const mapFile = "architecture/contextmap.yaml"
 
-// contextmap holds the code to the page that the teams have agreed on, and both to what makes modules separable.
+// contextmap compares the code with the agreed page, and checks both for what makes modules
+// separable.
 var contextmap = rule{
 	name: "contextmap",
-	why: "modules that hear and call each other unasked have to be released together and fail together, as services most of all; " +
+	why: "modules with undeclared dependencies have to be released together and fail together, as services even more; " +
 		"see \"A distributed monolith\" in architecture/README.md",
 	check: func(t Tree) findings {
 		agreed, err := agreements(t[mapFile])
 		s := seams{tree: t, modules: t.Modules(), events: t.Events(), uses: t.Uses(), agreed: agreed}
 		s.subjects = len(s.events) + len(s.uses.Hears) + len(s.uses.Publishes)
 		if err != nil {
-			s.add(mapFile, "cannot be read: "+err.Error(), "write it as the comment at its top says")
+			s.add(mapFile, "cannot be read: "+err.Error(), "write it as its first comment shows")
 			return s.findings
 		}
 		s.checkPage()
-		s.checkHearing()
+		s.checkSubscriptions()
 		s.checkCalls()
 		s.checkEvents()
 		s.checkStrings()
@@ -38,7 +39,7 @@ var contextmap = rule{
 	accepts: mapNearMisses,
 }
 
-// agreement is what the context map says of one module.
+// agreement is a module's entry in the context map.
 type agreement struct {
 	ListensTo []string          `yaml:"listens_to"`
 	Calls     map[string]string `yaml:"calls"`
@@ -49,7 +50,7 @@ func agreements(page string) (agreed map[string]agreement, err error) {
 	decoder := yaml.NewDecoder(strings.NewReader(page))
 	decoder.KnownFields(true)
 	if err = decoder.Decode(&agreed); page == "" {
-		err = nil // then each module is missed
+		err = nil // then each module is reported as missing
 	}
 	return agreed, err
 }
@@ -64,74 +65,76 @@ type seams struct {
 	agreed  map[string]agreement
 }
 
-// checkPage refuses entries that cannot be meant.
+// checkPage refuses missing, unknown and unexplained entries.
 func (s *seams) checkPage() {
 	for _, m := range s.modules {
 		if _, ok := s.agreed[m]; !ok {
-			s.add(mapFile, "has no entry for the module "+m, "add `"+m+":` with what it listens_to and calls; `"+m+": {}` if it does neither")
+			s.add(mapFile, "has no entry for the module "+m, "add `"+m+":` with what it listens_to and calls; `"+m+": {}` if nothing")
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		if !slices.Contains(s.modules, m) {
-			s.add(mapFile, "has an entry for "+m+", which is no module", "remove it, or make modules/"+m)
+			s.add(mapFile, "has an entry for "+m+", which is not a module", "remove it, or create modules/"+m)
 		}
 		for _, reasons := range []map[string]string{s.agreed[m].Calls, s.agreed[m].Public} {
 			for _, of := range slices.Sorted(maps.Keys(reasons)) {
 				if strings.TrimSpace(reasons[of]) == "" {
-					s.add(mapFile, m+" gives no reason for "+of, "write after it, in one phrase, what it is for")
+					s.add(mapFile, m+" gives no reason for "+of, "add it, in one phrase")
 				}
 			}
 		}
 	}
 }
 
-// checkHearing compares who listens to what with what was agreed.
-func (s *seams) checkHearing() {
-	hears := map[string]bool{} // module topic
+// checkSubscriptions compares the subscriptions with the agreed ones.
+func (s *seams) checkSubscriptions() {
+	listens := map[string]bool{} // module topic
 	for _, u := range s.uses.Hears {
 		topic := s.topic(u)
 		if topic == "" {
 			continue
 		}
-		if !slices.Contains(s.agreed[u.Module].ListensTo, topic) && !hears[u.Module+" "+topic] {
-			s.add(u.At, fmt.Sprintf("%s listens to %s, which the context map does not say", u.Module, topic),
-				fmt.Sprintf("agree on it with those who keep %s and add %s to %s.listens_to in %s; or remove the handler", u.Owner, topic, u.Module, mapFile))
+		if !slices.Contains(s.agreed[u.Module].ListensTo, topic) && !listens[u.Module+" "+topic] {
+			s.add(u.At, fmt.Sprintf("%s listens to %s, which is not in the context map", u.Module, topic),
+				fmt.Sprintf("agree on it with the owners of %s and add %s to %s.listens_to in %s; or remove the handler",
+					u.Owner, topic, u.Module, mapFile))
 		}
-		hears[u.Module+" "+topic] = true
+		listens[u.Module+" "+topic] = true
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		for _, topic := range s.agreed[m].ListensTo {
-			if !hears[m+" "+topic] && !s.tree.unnamed(topicOf(topic)) {
+			if !listens[m+" "+topic] && !s.tree.unnamed(topicOf(topic)) {
 				s.add(mapFile, fmt.Sprintf("says that %s listens to %s, and it does not", m, topic),
-					"remove it from "+m+".listens_to; or hand a handler of it to events.On in modules/"+m)
+					"remove it from "+m+".listens_to; or pass a handler of it to events.On in modules/"+m)
 			}
 		}
 	}
 	for _, u := range s.uses.Borrows {
-		s.add(u.At, fmt.Sprintf("%s uses %sapi.%s and listens to no event that has it", u.Module, u.Owner, u.Name),
-			"declare a type of its own in modules/"+u.Module+": what others' events are made of is for those who hear them")
+		s.add(u.At, fmt.Sprintf("%s uses %sapi.%s and listens to no event with it", u.Module, u.Owner, u.Name),
+			"declare a type in modules/"+u.Module+" instead: the types of events are for their subscribers")
 	}
 	for _, u := range s.uses.Unread {
-		s.add(u.At, u.Name+": nobody can tell what "+u.Module+" deals in",
-			"hand the method itself to events.On, as in events.On(m.onOrderPlaced), let it take an event of a contract, and make one where it is published, as ordersapi.Placed{…}")
+		s.add(u.At, u.Name+", so the events of "+u.Module+" are not known",
+			"pass the method itself to events.On, as in events.On(m.onOrderPlaced), let it take an event of a contract, "+
+				"and create one where it is published, as ordersapi.Placed{…}")
 	}
 }
 
-// checkCalls compares who calls whom with what was agreed, and refuses circles.
+// checkCalls compares the calls with the agreed ones, and refuses cycles.
 func (s *seams) checkCalls() {
 	calls := map[string]map[string]Use{}
 	for _, u := range s.uses.Calls {
 		if calls[u.Module] == nil {
 			calls[u.Module] = map[string]Use{}
 		}
-		if _, told := calls[u.Module][u.Owner]; told {
+		if _, known := calls[u.Module][u.Owner]; known {
 			continue
 		}
 		calls[u.Module][u.Owner] = u
 		if _, ok := s.agreed[u.Module].Calls[u.Owner]; !ok {
-			s.add(u.At, fmt.Sprintf("%s calls %s (%s), which the context map does not say", u.Module, u.Owner, u.Name),
-				fmt.Sprintf("listen to events of %[2]s and keep what you need; if the answer must be of this moment, add %[2]s with the reason to %[1]s.calls in %[3]s",
-					u.Module, u.Owner, mapFile))
+			s.add(u.At, fmt.Sprintf("%s calls %s (%s), which is not in the context map", u.Module, u.Owner, u.Name),
+				fmt.Sprintf("listen to events of %[2]s and store what you need; if the answer must be current, "+
+					"add %[2]s with the reason to %[1]s.calls in %[3]s", u.Module, u.Owner, mapFile))
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
@@ -143,12 +146,12 @@ func (s *seams) checkCalls() {
 	}
 	for _, circle := range circles(calls) {
 		first := calls[circle[0]][circle[1]]
-		s.add(first.At, "calls go round in a circle: "+strings.Join(circle, " → "),
-			"turn one of them into an event that the other keeps: in a circle nobody can be released, or be down, alone")
+		s.add(first.At, "the calls form a cycle: "+strings.Join(circle, " → "),
+			"replace one of them by an event, whose data the other stores: in a cycle no module can be released, or fail, alone")
 	}
 }
 
-// circles are the ways from a module back to itself, each told once, from the module of it that comes first in the alphabet.
+// circles returns the cycles of calls, each once, from its first module in the alphabet.
 func circles(calls map[string]map[string]Use) (found [][]string) {
 	var walk func(way []string)
 	walk = func(way []string) {
@@ -167,57 +170,61 @@ func circles(calls map[string]map[string]Use) (found [][]string) {
 	return found
 }
 
-// checkEvents holds each event to what lets it travel: a name of its own, its own module to publish it, somebody to hear it.
+// checkEvents checks each event's topic, publisher and subscribers.
 func (s *seams) checkEvents() {
 	for _, u := range s.uses.Publishes {
 		if u.Owner != u.Module {
-			s.add(u.At, fmt.Sprintf("%s makes %sapi.%s, a fact that only %s can know", u.Module, u.Owner, u.Name, u.Owner),
+			s.add(u.At, fmt.Sprintf("%s creates %sapi.%s, a fact that only %s can know", u.Module, u.Owner, u.Name, u.Owner),
 				fmt.Sprintf("publish an event of %[1]sapi, and let %[2]s listen to it and publish its own", u.Module, u.Owner))
 		}
 	}
 	first := map[string]Event{}
 	for _, e := range s.events {
 		wire := regexp.MustCompile(`^` + e.Module + `\.[a-z][a-z0-9_]*\.v[1-9][0-9]*$`)
-		heardBy, public := who(s.uses.Hears, e), false
+		subscribers, public := who(s.uses.Hears, e), false
 		if e.Topic != "" {
 			_, public = s.agreed[e.Module].Public[e.Topic]
 		}
 		switch twin, twice := first[e.Topic]; {
 		case e.Topic == "":
-			s.add(e.At(), e.Go()+" has a topic that is no literal", "let Topic return a string such as \""+e.Module+"."+strings.ToLower(e.Name)+".v1\", and nothing else")
+			s.add(e.At(), e.Go()+" has a topic that is not a literal",
+				"let Topic return only a string literal such as \""+e.Module+"."+strings.ToLower(e.Name)+".v1\"")
 			continue
 		case !e.Struct:
-			s.add(e.At(), e.Go()+" is no struct", "declare it as a struct with json tags: a listener ignores fields that it does not know")
+			s.add(e.At(), e.Go()+" is not a struct", "declare it as a struct with json tags: subscribers ignore fields that they do not know")
 		case !wire.MatchString(e.Topic):
-			s.add(e.At(), fmt.Sprintf("%s travels as %q", e.Go(), e.Topic), "begin the topic with the module's name and end it with a version: "+e.Module+".what_happened.v1")
+			s.add(e.At(), fmt.Sprintf("%s has the topic %q", e.Go(), e.Topic),
+				"begin the topic with the module's name and end it with a version: "+e.Module+".what_happened.v1")
 		case twice:
-			s.add(e.At(), fmt.Sprintf("%s has the topic %s, as %s has", e.Go(), e.Topic, twin.Go()), "give it a topic of its own: a listener of one would get the other")
+			s.add(e.At(), fmt.Sprintf("%s has the topic %s, as %s has", e.Go(), e.Topic, twin.Go()), "give it another topic: a subscriber of one would get the other")
 		}
 		first[e.Topic] = e
 		if len(who(s.uses.Publishes, e)) == 0 {
-			by := "nobody listens to it either"
-			if len(heardBy) > 0 {
-				by = strings.Join(heardBy, " and ") + " wait for it"
+			by := "it has no subscribers"
+			if len(subscribers) > 0 {
+				by = "its subscribers are " + strings.Join(subscribers, " and ")
 			}
-			s.add(e.At(), fmt.Sprintf("nobody publishes %s; %s", e.Topic, by), "publish "+e.Go()+" in modules/"+e.Module+" with PublishTx of its outbox, or remove the promise")
+			s.add(e.At(), fmt.Sprintf("%s is not published; %s", e.Topic, by),
+				"publish "+e.Go()+" in modules/"+e.Module+" with PublishTx of its outbox, or remove the event")
 		}
 		switch {
-		case len(heardBy) == 0 && !public:
-			s.add(e.At(), "nobody listens to "+e.Topic, "remove it; or say in "+mapFile+" whom it is for, under "+e.Module+".public")
-		case len(heardBy) > 0 && public:
-			s.add(mapFile, fmt.Sprintf("says that %s is for others, and %s listens to it", e.Topic, strings.Join(heardBy, " and ")), "remove it from "+e.Module+".public")
+		case len(subscribers) == 0 && !public:
+			s.add(e.At(), e.Topic+" has no subscribers", "remove it; or name its external subscribers in "+mapFile+", under "+e.Module+".public")
+		case len(subscribers) > 0 && public:
+			s.add(mapFile, fmt.Sprintf("lists %s as public, and %s listens to it",
+				e.Topic, strings.Join(subscribers, " and ")), "remove it from "+e.Module+".public")
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		for _, topic := range slices.Sorted(maps.Keys(s.agreed[m].Public)) {
 			if e, ok := first[topic]; (!ok || e.Module != m) && !s.tree.unnamed(m) {
-				s.add(mapFile, fmt.Sprintf("says that %s promises %s, and it does not", m, topic), "remove it from "+m+".public")
+				s.add(mapFile, fmt.Sprintf("lists %s as public, which %s does not publish", topic, m), "remove it from "+m+".public")
 			}
 		}
 	}
 }
 
-// topic is the wire name of the event that is used, or "" if nobody can read it off.
+// topic returns the wire name of the event that is used, or "" if it cannot be determined.
 func (s *seams) topic(u Use) string {
 	for _, e := range s.events {
 		if e.Module == u.Owner && e.Name == u.Name {
@@ -227,12 +234,13 @@ func (s *seams) topic(u Use) string {
 	return u.Owner + "api." + u.Name
 }
 
-// checkStrings refuses topics that are written out where the contract's type would do: such a use nobody sees, and no compiler.
+// checkStrings refuses topics in strings, where the contract's type would do: neither this rule nor
+// the compiler sees such a use.
 func (s *seams) checkStrings() {
 	topics := regexp.MustCompile(`\b(` + strings.Join(s.modules, "|") + `)\.([a-z0-9_]+\.v[0-9]+\b|[*>])`)
 	found := func(at, topic string) {
 		if strings.HasPrefix(at, "platform/") {
-			s.add(at, "platform names the topic "+topic, "take it as an argument: platform knows no module")
+			s.add(at, "platform names the topic "+topic, "take it as an argument: platform does not depend on modules")
 			return
 		}
 		s.add(at, "names the topic "+topic+" in a string", "use the contract's type: events.On to listen, PublishTx of an outbox to publish")

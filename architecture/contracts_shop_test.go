@@ -13,12 +13,12 @@ import (
 	"example.com/shop/topology"
 )
 
-// contractsDo is what the run is for, beside checking: "write" rewrites contracts/ (make generate), "release" moves the baseline
-// (make release-contracts).
+// contractsDo is "write" to rewrite contracts/ (make generate), "release" to move the baseline
+// (make release-contracts), and empty to check.
 var contractsDo = os.Getenv("CONTRACTS")
 
-// TestContracts asks the running shop what the files alone cannot say: which routes it serves, and whether it still handles what
-// earlier releases have stored.
+// TestContracts checks what the files alone do not show: which routes the running shop serves, and
+// whether it still handles the events that earlier releases stored.
 func TestContracts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the shop")
@@ -28,7 +28,7 @@ func TestContracts(t *testing.T) {
 	if contractsDo == "write" {
 		writeSchemas(t, tree)
 	}
-	// One attempt, so that what fails is a dead letter at once.
+	// With one attempt a failed event is a dead letter at once.
 	ledger, err := ParseLedger(tree[ledgerFile])
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestContracts(t *testing.T) {
 	t.Run("StoredEvents", func(t *testing.T) { replayStored(t, tree, shop) })
 }
 
-// startShop builds the shop and runs it as one process, until the test ends.
+// startShop builds the shop and runs it until the test ends.
 func startShop(t *testing.T, o topology.Options) *topology.Shop {
 	t.Helper()
 	var err error
@@ -59,7 +59,7 @@ func startShop(t *testing.T, o topology.Options) *topology.Shop {
 	return shop
 }
 
-// compareOpenAPI holds the committed document of each module to the one that the shop serves.
+// compareOpenAPI compares the committed document of each module with the one that the shop serves.
 func compareOpenAPI(t *testing.T, tree Tree, shop *topology.Shop) {
 	t.Helper()
 	for _, module := range tree.Modules() {
@@ -69,7 +69,7 @@ func compareOpenAPI(t *testing.T, tree Tree, shop *topology.Shop) {
 		case contractsDo == "write":
 			write(t, file, served)
 		case tree[file] != served:
-			t.Errorf("%s: is not what the shop serves at /v1/%s/openapi.json\n  instead: run make generate, and commit what it writes", file, module)
+			t.Errorf("%s: is not what the shop serves at /v1/%s/openapi.json\n  instead: run make generate, and commit the result", file, module)
 		}
 	}
 }
@@ -88,7 +88,8 @@ func fetchOpenAPI(t *testing.T, shop *topology.Shop, module string) string {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("modules/%s: the shop does not serve /v1/%s/openapi.json (%s)\n  instead: name the module in cmd/monolith/config.go and topology/topology.go, and serve it in cmd/monolith/main.go",
+		t.Fatalf("modules/%s: the shop does not serve /v1/%s/openapi.json (%s)\n  instead: name the module in "+
+			"cmd/monolith/config.go and topology/topology.go, and serve it in cmd/monolith/main.go",
 			module, module, response.Status)
 	}
 	text, err := indented(body)
@@ -98,7 +99,7 @@ func fetchOpenAPI(t *testing.T, shop *topology.Shop, module string) string {
 	return text
 }
 
-// writeSchemas writes every event's schema, and removes those of events that are gone.
+// writeSchemas writes every event's schema, and removes those without an event.
 func writeSchemas(t *testing.T, tree Tree) {
 	t.Helper()
 	var topics []string

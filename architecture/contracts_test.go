@@ -14,10 +14,10 @@ const (
 	releasedFolder = contractsFolder + "/released"
 )
 
-// contracts holds today's promises to the released ones: whoever relies on a release can rely on today.
+// contracts compares today's contracts with the released ones, and refuses breaking changes.
 var contracts = rule{
 	name: "contracts",
-	why: "whoever listens or calls was deployed on another day, and learns of a broken promise from its customers; " +
+	why: "subscribers and callers were deployed earlier, and their customers would find the breaking change first; " +
 		"see \"Contracts that break\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
@@ -36,8 +36,8 @@ var contracts = rule{
 			now := contractsFolder + "/" + path.Base(file)
 			text, there := t[now]
 			if !there {
-				f.add(file, "promises the routes of "+module+", which no module has any more",
-					"keep them in the module that took over; "+retire("whoever calls them has moved", file))
+				f.add(file, "releases the routes of "+module+", which no module has any more",
+					"keep them in the module that took over; "+retire("no client calls them any more", file))
 				continue
 			}
 			for _, broken := range breaks(t[file], text) {
@@ -53,12 +53,12 @@ var contracts = rule{
 func compareEvent(t Tree, f *findings, released, topic string, today map[string]Event) {
 	e, there := today[topic]
 	if !there && t.unnamed(topicOf(topic)) {
-		return // it may be that one
+		return // it may be the one that cannot be determined
 	}
 	if !there {
-		f.add(released, "promises "+topic+", which no contract has any more",
-			"put it back, and let what replaces it be a new topic, "+nextVersion(topic)+", published beside it; "+
-				retire("nobody listens to it any more and the outboxes have forgotten it", released+" and events/"+topic+storedSuffix))
+		f.add(released, "releases "+topic+", which no contract has any more",
+			"restore it, and publish its replacement beside it as a new topic, "+nextVersion(topic)+"; "+
+				retire("it has no subscribers any more and no outbox stores it", released+" and events/"+topic+storedSuffix))
 		return
 	}
 	for _, broken := range breaks(asResponse(t[released]), asResponse(t.Schema(e))) {
@@ -66,22 +66,23 @@ func compareEvent(t Tree, f *findings, released, topic string, today map[string]
 	}
 }
 
-// asEvent takes out of oasdiff's words what is only so because the event is wrapped as a response.
+// asEvent removes from oasdiff's words what comes from wrapping the event as a response.
 var asEvent = strings.NewReplacer("GET /event: ", "", " from the response with the `200` status", "", " for the status `200`", "", " for status `200`", "",
 	" for the response status `200`", "", "the response property", "the property", "response's property ", "property's ", " response property", " property")
 
-// retire says how a promise ends: somebody decides it, in a change that others see.
+// retire returns how a contract ends: by a reviewed change.
 func retire(when, file string) string {
 	return "once " + when + ", delete " + file + " in the same change"
 }
 
 func eventWayOut(t Tree, e Event) string {
 	next := e.Name + "V" + strconv.Itoa(version(e.Topic)+1)
-	fix := fmt.Sprintf("leave %s as it was released; declare %s with the topic %q beside it in %s, and publish both", e.Name, next, nextVersion(e.Topic), e.File)
+	fix := fmt.Sprintf("leave %s as it was released; declare %s with the topic %q beside it in %s, and publish both",
+		e.Name, next, nextVersion(e.Topic), e.File)
 	if where := published(t, e); len(where) > 0 {
 		fix += ", in " + strings.Join(where, " and ")
 	}
-	return fix + ", until nobody listens to v" + strconv.Itoa(version(e.Topic))
+	return fix + ", until v" + strconv.Itoa(version(e.Topic)) + " has no subscribers"
 }
 
 func httpWayOut(t Tree, module string) string {
@@ -93,11 +94,11 @@ func httpWayOut(t Tree, module string) string {
 			}
 		}
 	}
-	return "leave what was released and put the new beside it: an optional field, or a route of its own in " + where +
-		"; what shall go is marked Deprecated for one release first"
+	return "leave what was released and add the new beside it: an optional field, or another route in " + where +
+		"; mark what is to be removed as Deprecated for one release"
 }
 
-// published are the places where an event is made.
+// published returns the places where an event is created.
 func published(t Tree, e Event) []string {
 	var found []string
 	for _, use := range t.Uses().Publishes {
@@ -108,7 +109,7 @@ func published(t Tree, e Event) []string {
 	return found
 }
 
-// version is the number at a topic's end; 1 without one.
+// version returns the number at a topic's end, or 1.
 func version(topic string) int {
 	if n, err := strconv.Atoi(topic[strings.LastIndex(topic, ".v")+len(".v"):]); err == nil {
 		return n
@@ -121,7 +122,7 @@ func nextVersion(topic string) string {
 	return strings.TrimSuffix(topic, ".v"+strconv.Itoa(n)) + ".v" + strconv.Itoa(n+1)
 }
 
-// indented writes JSON the one way in which it is committed. The keys are sorted, whoever wrote them.
+// indented formats JSON as it is committed, with sorted keys.
 func indented(text []byte) (string, error) {
 	var document any
 	if err := json.Unmarshal(text, &document); err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// thinFacade keeps cmd/gateway a router: it imports what routing needs, reads no request's body, and stays within a size.
+// thinFacade keeps cmd/gateway a router: it restricts its imports, its use of bodies, and its size.
 var thinFacade = rule{
 	name: "facade",
 	why: "logic in the façade is logic that no module owns, which every extraction has to move again; " +
@@ -24,7 +24,7 @@ var thinFacade = rule{
 			lines += code(t[file])
 			for _, i := range t.Imports(file) {
 				if !slices.Contains(facadeMay, i.Path) && (!standard(i.Path) || slices.Contains(facadeMayNot, i.Path)) {
-					f.add(file+":"+strconv.Itoa(i.Line), "imports "+i.Path, "do it in the module that the request goes to; what routing itself needs is listed in architecture/facade_test.go")
+					f.add(file+":"+strconv.Itoa(i.Line), "imports "+i.Path, "do it in the module that the request goes to; the imports for routing are listed in architecture/facade_test.go")
 				}
 			}
 			bodies(t, file, &f)
@@ -32,7 +32,8 @@ var thinFacade = rule{
 		for _, l := range t.Links("cmd/" + facade) {
 			_, ours := Inside(Shop + "/" + l.Package)
 			if l.Via != "cmd/"+facade && ours && (!standard(l.Package) && !slices.Contains(facadeLinks, l.Package) || slices.Contains(facadeMayNot, l.Package)) {
-				f.add(l.Via, "imports "+l.Package+", which the façade links by that", "keep it in a package that the façade does without; what may come along is listed in architecture/facade_test.go")
+				f.add(l.Via, "imports "+l.Package+", which the façade links through it",
+					"move it to a package that the façade does not import; the allowed imports are listed in architecture/facade_test.go")
 			}
 		}
 		budget := func(folder string, lines, budget int) {
@@ -56,17 +57,17 @@ var thinFacade = rule{
 			text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) (v any) { _ = json.NewDecoder(r.Body).Decode(&v); return v }", want: "json.NewDecoder"},
 		{name: "it reads a form", file: "cmd/gateway/also.go",
 			text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) string { return r.FormValue(\"sku\") }", want: "FormValue"},
-		{name: "it looks into a request", file: "cmd/gateway/also.go",
+		{name: "it reads a request", file: "cmd/gateway/also.go",
 			text: "package main\n\nimport (\n\t\"io\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) []byte { text, _ := io.ReadAll(r.Body); return text }",
 			want: "cmd/gateway/also.go:8: reads what is in a body, in read"},
-		{name: "it reads a request where it compares", file: "cmd/gateway/compare.go",
+		{name: "it reads a request in compare.go", file: "cmd/gateway/compare.go",
 			text: "func read(r io.Reader) (v any, err error) { return v, json.NewDecoder(r.(*http.Request).Body).Decode(&v) }", want: "reads what is in a body, in read"},
 		{name: "it reads a form in parts", file: "cmd/gateway/also.go",
 			text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) { _, _ = r.MultipartReader() }", want: "MultipartReader"},
-		{name: "routes bring a database driver", file: "routes/also.go", text: "package routes\n\nimport _ \"github.com/jackc/pgx/v5\"",
-			want: "routes: imports github.com/jackc/pgx/v5, which the façade links by that"},
-		{name: "a package of the platform brings one", file: "platform/process/also.go", text: "package process\n\nimport _ \"database/sql\"",
-			want: "platform/process: imports database/sql, which the façade links by that"},
+		{name: "routes import a database driver", file: "routes/also.go", text: "package routes\n\nimport _ \"github.com/jackc/pgx/v5\"",
+			want: "routes: imports github.com/jackc/pgx/v5, which the façade links through it"},
+		{name: "a package of platform imports one", file: "platform/process/also.go", text: "package process\n\nimport _ \"database/sql\"",
+			want: "platform/process: imports database/sql, which the façade links through it"},
 		{name: "routes grow", file: "routes/also.go", text: "package routes\n" + strings.Repeat("var _ = 0\n", routesLines), want: "routes: has"},
 		{name: "it grows", file: "cmd/gateway/also.go", text: "package main\n" + strings.Repeat("var _ = 0\n", facadeLines), want: "its budget is"},
 	},
@@ -80,22 +81,24 @@ var thinFacade = rule{
 	},
 }
 
-// The façade's budget, in lines that are neither empty nor comments. ReverseProxy with canary, health, resend and probes takes about
-// two thirds of it, shadowing the rest. What a routes file says is read and checked in routes, which seam and rule homes use too.
+// The façade's budget, in lines that are neither empty nor comments. ReverseProxy with canary,
+// health, resend and probes takes about two thirds of it, shadowing the rest. The package routes,
+// which seam and rule homes use too, parses and checks a routes file.
 const (
 	facadeLines  = 900
 	routesLines  = 350
 	facadeReason = "a router that cannot be read in one sitting is no longer trusted to change nothing"
 )
 
-// facadeMay is what the façade imports beside the standard library; of which facadeMayNot is excepted.
+// facadeMay is what the façade may import besides the standard library, of which facadeMayNot is
+// excepted.
 var (
 	facadeMay = []string{
 		Shop + "/routes", Shop + "/platform/process", Shop + "/platform/telemetry", Shop + "/platform/traceparent",
 		"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/propagation",
 		"golang.org/x/sync/errgroup",
 	}
-	// facadeLinks is what the packages of ours in facadeMay import in their turn.
+	// facadeLinks is what our own packages in facadeMay may import.
 	facadeLinks = []string{
 		"github.com/caarlos0/env/v11", "github.com/go-logr/logr", "go.yaml.in/yaml/v3", "golang.org/x/sync/errgroup",
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace",
@@ -104,22 +107,24 @@ var (
 	facadeMayNot = []string{"database/sql", "encoding/xml", "encoding/gob", "encoding/csv", "html/template", "text/template", "mime/multipart", "os/exec", "plugin"}
 )
 
-// comparing is the one file that decodes: two answers to the same read, beside the client's way. It is given their bytes.
+// comparing is the only file that decodes: two answers to the same read, outside of the client's
+// request.
 const comparing = "cmd/gateway/compare.go"
 
-// bodyOf are the functions that touch a body, and what for. None of them looks at what it says.
+// bodyOf are the functions that use a body, and why. None of them reads its contents.
 var bodyOf = map[string]string{
 	"cmd/gateway/gateway.go ServeHTTP": "a body may have no more than 1 MiB",
-	"cmd/gateway/resend.go RoundTrip":  "a small one is kept, to be sent again",
+	"cmd/gateway/resend.go RoundTrip":  "a small one is kept for a retry",
 	"cmd/gateway/resend.go send":       "it is sent, or sent again",
 	"cmd/gateway/shadow.go follow":     "the answer is copied on its way to the client",
 	"cmd/gateway/shadow.go ask":        "the shadow's own answer, which the client never sees",
-	"cmd/gateway/upstream.go ask":      "a probe's answer is thrown away, so that its connection is used again",
+	"cmd/gateway/upstream.go ask":      "a probe's answer is discarded, so that its connection is reused",
 }
 
-// bodies refuses to touch a body anywhere else, and to decode anything but what is compared.
+// bodies refuses any other use of a body, and any decoding outside of comparing.
 func bodies(t Tree, file string, f *findings) {
-	const fix = "decide by method, path and headers; what is inside is the module's business. Who may pass a body on is listed in architecture/facade_test.go"
+	const fix = "decide by method, path and headers; the contents are for the module. " +
+		"Which functions may forward a body is listed in architecture/facade_test.go"
 	for _, decl := range t.Go(file).Decls {
 		within := "a variable"
 		if fun, ok := decl.(*ast.FuncDecl); ok {

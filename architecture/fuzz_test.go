@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A ledger is refused, or it is all of the file, and an entry that is valid has every day that its
-// deadlines are counted by.
+// FuzzParseLedger checks that a ledger is refused or read to its end, and that a valid entry has
+// all days of its deadlines.
 func FuzzParseLedger(f *testing.F) {
 	for _, text := range []string{
 		"", "extractions: []", example, decommissioned, "\ufeff" + example, "---\n" + example, strings.ReplaceAll(example, "2026-04-10", "2026-02-30"),
@@ -27,7 +27,7 @@ func FuzzParseLedger(f *testing.F) {
 		}
 		list.Left()
 		for _, e := range list.Extractions {
-			e.Overdue(today) // of an entry that is not valid, too
+			e.Overdue(today) // of an invalid entry, too
 			if e.Validate() != nil {
 				continue
 			}
@@ -39,7 +39,7 @@ func FuzzParseLedger(f *testing.F) {
 				}
 				last = day
 			}
-			// Long after the last day, only what is done is in time.
+			// Long after the last day, only what is done is not late.
 			if late := e.Overdue(last.AddDate(1, 0, 0)); (len(late) == 0) != (e.State == Decommissioned) {
 				t.Errorf("%q a year after its last day: %q", text, late)
 			}

@@ -6,8 +6,8 @@ import (
 	"example.com/shop/routes"
 )
 
-// homes reads every routes file that is committed as the façade would: one that writes to two databases is refused here, before a façade
-// has to.
+// homes checks every committed routes file as the façade does, so that one which writes to two
+// databases is refused before a façade reads it.
 var homes = rule{
 	name: "homes",
 	why: "two databases that are both written to drift apart, and no rollback of a route brings them together; " +
@@ -17,7 +17,7 @@ var homes = rule{
 		for _, file := range slices.Concat(t.Match("deploy/routes.yaml"), t.Match("deploy/routes/*.yaml")) {
 			f.subjects++
 			if _, err := routes.Parse([]byte(t[file])); err != nil {
-				f.add(file, err.Error(), "bin/seam route check says the same of the file that GATEWAY_ROUTES names; deploy/routes.yaml explains the words")
+				f.add(file, err.Error(), "correct it: bin/seam route check checks the file that GATEWAY_ROUTES names; deploy/routes.yaml explains the fields")
 			}
 		}
 		return f

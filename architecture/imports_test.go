@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// imports says which folder may import which, and that everything is imported under its own name. What is not foreseen is refused.
+// imports restricts which folder may import which, and forbids renamed imports. What it does not
+// list is refused.
 var imports = rule{
 	name: "imports",
-	why: "what one module knows of another's inside has to change together with it, so neither can leave; " +
+	why: "a module that uses another's internals has to change together with it, so neither can leave; " +
 		"see \"Boundaries by technical layer\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
@@ -20,14 +21,15 @@ var imports = rule{
 			f.subjects++
 			me, contract := ownerOfFile(name)
 			if contract && path.Dir(name) != Contract(me) {
-				f.add(name, "is a package inside of a contract, which nobody counts as one", "put it into "+Contract(me)+": a contract is one package, and all that it offers is seen there")
+				f.add(name, "is a package inside of a contract, which no rule checks as one",
+					"move it into "+Contract(me)+": a contract is one package")
 			}
 			if me != "" && strings.Contains(t[name], "\n//go:linkname") {
-				f.add(name, "has a go:linkname, which reaches into another package past its exported names", "use what the other package exports, or ask its owners for more")
+				f.add(name, "has a go:linkname, which reaches into another package past its exported names", "use what the other package exports, or request more of its owners")
 			}
 			for _, spec := range t.Go(name).Imports {
 				if own, wrong := renamed(t, spec); wrong {
-					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+own+" under another name, "+spec.Name.Name, "leave the name out: package names are unique here, so that a use is found by searching for it")
+					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+own+" under another name, "+spec.Name.Name, "leave the name out: package names are unique here, so that a search for one finds its uses")
 				}
 			}
 			for _, i := range t.Imports(name) {
@@ -47,7 +49,7 @@ import _ "example.com/shop/modules/payments"`, want: "modules/orders/pay.go:3: i
 		{name: "a module's test imports another module", file: "modules/orders/pay_test.go",
 			text: `package orders
 
-import _ "example.com/shop/modules/payments"`, want: "another module's inside"},
+import _ "example.com/shop/modules/payments"`, want: "internal to another module"},
 		{name: "a module imports another's migrations", file: "modules/orders/pay.go",
 			text: `package orders
 
@@ -70,7 +72,7 @@ import _ "github.com/ThreeDotsLabs/watermill/message"`, want: "PublishTx"},
 			text: `package orders
 
 import _ "github.com/nats-io/nats.go"`, want: "PublishTx"},
-		{name: "a module imports a bus that nobody has heard of", file: "modules/orders/bus.go",
+		{name: "a module imports another bus", file: "modules/orders/bus.go",
 			text: `package orders
 
 import _ "github.com/segmentio/kafka-go"`, want: "is not on the list of what modules may import"},
@@ -96,12 +98,12 @@ import . "example.com/shop/modules/inventory/inventoryapi"`, want: "under anothe
 		{name: "platform imports a module's contract", file: "platform/events/known.go",
 			text: `package events
 
-import _ "example.com/shop/modules/orders/ordersapi"`, want: "platform knows no module"},
+import _ "example.com/shop/modules/orders/ordersapi"`, want: "platform does not depend on modules"},
 		{name: "a module imports devkit outside of a test", file: "modules/orders/dev.go",
 			text: `package orders
 
 import _ "example.com/shop/platform/devkit/pgtest"`, want: "devkit"},
-		{name: "a module imports a command", file: "platform/web/cmd.go",
+		{name: "platform imports a command", file: "platform/web/cmd.go",
 			text: `package web
 
 import _ "example.com/shop/cmd/gateway"`, want: "a command"},
@@ -116,15 +118,15 @@ import _ "example.com/shop/modules/payments"`, want: "cmd/orders"},
 		{name: "a program below a command imports modules", file: "cmd/jobs/reprice/main.go",
 			text: `package main
 
-import _ "example.com/shop/modules/orders"`, want: "cmd/jobs/reprice is no program of the module orders"},
+import _ "example.com/shop/modules/orders"`, want: "cmd/jobs/reprice is not a program of the module orders"},
 		{name: "a program elsewhere imports modules", file: "tools/backfill/main.go",
 			text: `package main
 
-import _ "example.com/shop/modules/payments"`, want: "tools/backfill is no program of the module payments"},
+import _ "example.com/shop/modules/payments"`, want: "tools/backfill is not a program of the module payments"},
 		{name: "the launchers import a module", file: "topology/also.go",
 			text: `package topology
 
-import _ "example.com/shop/modules/payments"`, want: "topology is no program of the module payments"},
+import _ "example.com/shop/modules/payments"`, want: "topology is not a program of the module payments"},
 	},
 	accepts: []plant{
 		{name: "a module imports another's contract", file: "modules/orders/near.go",
@@ -139,7 +141,7 @@ import _ "example.com/shop/platform/devkit/pgtest"`},
 			text: `package ordersapi
 
 import _ "net/http"`},
-		{name: "a package that is not called as its folder, under its own name", file: "cmd/orders/near.go",
+		{name: "a package whose name differs from its folder's", file: "cmd/orders/near.go",
 			text: `package main
 
 import ordersmigrations "example.com/shop/migrations/orders"`},
@@ -158,16 +160,16 @@ import _ "github.com/ThreeDotsLabs/watermill/message"`},
 	},
 }
 
-// modulesMay are others' packages that the modules import outside of their tests. A line more is a library that every module can see;
-// a bus is none of them.
+// modulesMay are the libraries that modules may import outside of their tests. Every module sees
+// each of them, and none is a bus.
 var modulesMay = []string{
 	"github.com/danielgtaylor/huma/v2", "github.com/google/uuid", "github.com/wneessen/go-mail",
 	"github.com/wneessen/go-mail/smtp",
 	"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgxpool",
 }
 
-// refuse says what is wrong with a file's import, and what to do instead; nothing when it is right. The order of the cases matters: each
-// takes for granted that those before it did not fit, and the first that fits speaks.
+// refuse returns what is wrong with a file's import, and what to do instead, or nothing. The order
+// of the cases matters: the first that fits decides.
 func refuse(t Tree, file, imported string) (what, fix string) {
 	folder, ours := Inside(imported)
 	owner, contract := owner(folder)
@@ -176,35 +178,37 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	me, iAmContract := ownerOfFile(file)
 	switch {
 	case me != "" && (imported == "unsafe" || imported == "C"):
-		return "it reaches past the compiler, and past what other packages export", "do without: no module needs it"
+		return "it reaches past the compiler, and past what other packages export", "do not use it: no module needs it"
 	case ours && under(folder, "cmd"):
-		return "nothing imports a command", "move what is shared to platform/, or to a folder beside topology/"
+		return "no package imports a command", "move what is shared to platform/, or to a folder beside topology/"
 	case iAmContract && (ours || !standard(imported)):
-		return "a contract promises and needs nothing but the standard library", "say it in plain types: a listener links all that a contract imports"
+		return "a contract imports only the standard library", "use plain types: a subscriber links all that a contract imports"
 	case bus && !under(file, "platform") && !under(file, "test"):
-		return "which bus there is, modules never see", "publish with PublishTx of its outbox and listen with events.On"
-	case ours && under(folder, "platform/devkit") && !under(file, "platform/devkit") && !test && !under(file, "cmd/seam") && !under(file, "topology"):
+		return "modules do not depend on a bus", "publish with PublishTx of its outbox and listen with events.On"
+	case ours && under(folder, "platform/devkit") && !under(file, "platform/devkit") &&
+		!test && !under(file, "cmd/seam") && !under(file, "topology"):
 		return "devkit is for development", "use it from tests, or from cmd/seam: no production binary links it"
 	case under(file, "platform") && owner != "":
-		return "platform knows no module", "take what it needs as an argument, or move it into modules/" + owner
+		return "platform does not depend on modules", "take what it needs as an argument, or move it into modules/" + owner
 	case me == "":
 		return command(file, owner, contract, folder)
 	case rules(t, file) && !standard(imported):
-		return "the rules of a module are plain Go", "keep what asks the database or the network in the use case's file, and hand the rules values"
+		return "the rules of a module are plain Go", "keep access to the database or the network in the use case's file, and pass the rules values"
 	case owner != "" && owner != me && under(folder, "migrations"):
-		return "this is another module's schema", "ask the module " + owner + " through its contract, or listen to its events"
+		return "this is another module's schema", "call the module " + owner + " through its contract, or listen to its events"
 	case owner != "" && owner != me && !contract:
-		return "this is another module's inside", "import " + owner + "api, its contract: listen to its events, or call what it offers there"
+		return "this is internal to another module", "import " + owner + "api, its contract: listen to its events, or call it"
 	case !test && under(file, "modules") && !ours && !standard(imported) && !slices.Contains(modulesMay, imported):
-		return "it is not on the list of what modules may import", "do it in platform/, or add it to modulesMay in architecture/imports_test.go and say in review what for"
+		return "it is not on the list of what modules may import",
+			"do it in platform/, or add it to modulesMay in architecture/imports_test.go, with a reason for the review"
 	case ours && owner == "" && !under(folder, "platform"):
 		return "a module that needs the shop around it cannot leave it", "move what it needs to platform/"
 	}
 	return "", ""
 }
 
-// command says what is wrong when what belongs to no module imports a module's inside: only its own service, the monolith and the tests
-// around all may; and its schema is also the launchers' to apply.
+// command returns what is wrong with an import of a module by a file of none: only the module's own
+// service, the monolith and tests around all may import it; the launchers may apply its schema.
 func command(file, owner string, contract bool, folder string) (what, fix string) {
 	dir, name := path.Split(path.Dir(file))
 	launcher := dir == "cmd/" && name == "seam" || under(file, "topology")
@@ -213,14 +217,16 @@ func command(file, owner string, contract bool, folder string) (what, fix string
 	case dir == "cmd/" && (name == owner || name == "monolith"):
 	case launcher && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
 	case dir == "cmd/":
-		return "cmd/" + name + " runs its own module and no other", "let it call or hear the other through " + owner + "api"
+		return "cmd/" + name + " runs only its own module", "let it use " + owner + "api, the other's contract"
 	default:
-		return path.Dir(file) + " is no program of the module " + owner, "make it a verb of cmd/" + owner + ", which is watched; or use " + owner + "api"
+		return path.Dir(file) + " is not a program of the module " + owner,
+			"make it a verb of cmd/" + owner + ", or use " + owner + "api"
 	}
 	return "", ""
 }
 
-// renamed says that an import of our own has another name than its package gives itself, which may differ from its folder's.
+// renamed reports whether an import of our own has another name than its package declares, which
+// may differ from its folder's.
 func renamed(t Tree, spec *ast.ImportSpec) (imported string, wrong bool) {
 	imported, _ = strconv.Unquote(spec.Path.Value)
 	folder, ours := Inside(imported)
@@ -231,7 +237,7 @@ func renamed(t Tree, spec *ast.ImportSpec) (imported string, wrong bool) {
 	return imported, len(files) == 0 || t.Go(files[0]).Name.Name != spec.Name.Name
 }
 
-// owner is the module that a folder belongs to, and whether the folder is its contract.
+// owner returns the module that a folder belongs to, and whether the folder is its contract.
 func owner(folder string) (module string, contract bool) {
 	parts := strings.Split(folder, "/")
 	if len(parts) < 2 || parts[0] != "modules" && parts[0] != "migrations" {
@@ -240,19 +246,19 @@ func owner(folder string) (module string, contract bool) {
 	return parts[1], parts[0] == "modules" && len(parts) > 2 && parts[2] == parts[1]+"api"
 }
 
-// ownerOfFile is the same for a file.
+// ownerOfFile is owner for a file.
 func ownerOfFile(file string) (module string, contract bool) { return owner(path.Dir(file)) }
 
-// standard says that an import is the standard library's: its first element has no dot.
+// standard reports whether an import is of the standard library: its first element has no dot.
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".")
 }
 
-// rulesOf finds the links in the row of a module's canvas that names the files of its rules.
+// rulesOf matches the row of a module's canvas that links the files of its rules.
 var rulesOf = regexp.MustCompile(`(?m)^\| \*\*Rules\*\* \|.*$`)
 
-// rules says that a file holds a module's rules: its canvas says so.
+// rules reports whether a file holds a module's rules, according to its canvas.
 func rules(t Tree, file string) bool {
 	module, _ := ownerOfFile(file)
 	row := rulesOf.FindString(t["modules/"+module+"/README.md"])

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// infrastructure keeps the shop that nobody has cut as cheap as it is: compose.yaml runs the monolith, PostgreSQL and what happens once,
-// until the ledger says why there is more.
+// infrastructure keeps the shop cheap until it is split: compose.yaml runs the monolith, PostgreSQL
+// and one-time steps, unless the ledger has a reason for more.
 var infrastructure = rule{
 	name: "infrastructure",
 	why: "a broker, a cache or a mesh that no extraction needs is run, patched and paid for by everyone; " +
@@ -17,9 +17,11 @@ var infrastructure = rule{
 	check: func(t Tree) findings {
 		var f findings
 		ledger, _ := ParseLedger(t[ledgerFile])
-		moved := slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool { return slices.Index(States, e.State) >= slices.Index(States, Canary) })
+		moved := slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool {
+			return slices.Index(States, e.State) >= slices.Index(States, Canary)
+		})
 		for _, file := range slices.Concat(t.Match("deploy/compose*.yaml"), t.Match("deploy/compose*.yml")) {
-			if file == "deploy/compose.services.yaml" { // what the whole split would be, for those who want to see it run
+			if file == "deploy/compose.services.yaml" { // an example of the whole split
 				continue
 			}
 			var compose struct {
@@ -27,16 +29,17 @@ var infrastructure = rule{
 				Include  any            `yaml:"include"`
 			}
 			if err := yaml.Unmarshal([]byte(t[file]), &compose); err != nil {
-				f.add(file, err.Error(), "mend it: docker-compose -f "+file+" config says where")
+				f.add(file, err.Error(), "correct it: docker-compose -f "+file+" config shows where")
 				continue
 			}
 			if compose.Include != nil {
-				f.add(file, "includes another file", "write what it starts into "+file+" itself, where everybody sees what has to run")
+				f.add(file, "includes another file", "copy its services into "+file+", where one sees all that has to run")
 			}
 			for _, service := range slices.Sorted(maps.Keys(compose.Services)) {
 				f.subjects++
 				if !slices.Contains(cheap, service) && !moved {
-					f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it", "leave it out, or enter there the extraction that it is for, once it is a canary; the whole split is compose.services.yaml")
+					f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it",
+						"remove it, or enter its extraction there, once that is a canary; the whole split is compose.services.yaml")
 				}
 			}
 		}
@@ -46,7 +49,7 @@ var infrastructure = rule{
 		{name: "a broker", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n", text: "\nservices:\n  broker:\n    image: nats\n", want: "deploy/compose.yaml: starts broker"},
 		{name: "a service beside the monolith", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n",
 			text: "\nservices:\n  payments:\n    image: seam-payments\n", want: "starts payments"},
-		{name: "a broker for an extraction that is only thought of", given: []plant{{file: ledgerFile, whole: true, text: strings.Replace(example, "state: canary", "state: assessed", 1)}},
+		{name: "a broker for an extraction that is only assessed", given: []plant{{file: ledgerFile, whole: true, text: strings.Replace(example, "state: canary", "state: assessed", 1)}},
 			file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n", want: "deploy/compose.override.yaml: starts broker"},
 		{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n", text: "\ninclude: [compose.services.yaml]\nservices:\n",
 			want: "deploy/compose.yaml: includes another file"},
@@ -58,16 +61,16 @@ var infrastructure = rule{
 	},
 }
 
-// nothingMoved is the ledger of a shop that nobody has cut.
+// nothingMoved is the ledger before any extraction.
 var nothingMoved = []plant{{file: ledgerFile, whole: true, text: "extractions: []\n"}}
 
-// cheap is what a shop needs that nobody has cut; the sandbox stands for what is outside of it.
+// cheap are the services before any extraction; the sandbox simulates what is external.
 var cheap = []string{"monolith", "postgres", "setup", "migrate", "seed", "sandbox"}
 
-// firstService looks at the ledger for the wrong one to begin with: a module that others wait for.
+// firstService refuses to extract a module first that others call.
 var firstService = rule{
 	name: "first-service",
-	why: "a module that others call while a client waits brings the network into every request, and teaches the team nothing it can take back cheaply; " +
+	why: "a module that others call while a client waits adds a network call to every request, and is expensive to move back; " +
 		`see "The wrong first service" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
@@ -86,7 +89,7 @@ var firstService = rule{
 		first := ledger.Extractions[0]
 		if callers := callersOf(calls, first.Module); len(callers) > 0 && first.Despite == "" {
 			f.add(ledgerFile, first.Module+" is the first extraction, and "+strings.Join(callers, ", ")+" calls it while a client waits",
-				"begin with a module that only listens ("+strings.Join(uncalled, ", ")+"), or say in despite: why it must be this one")
+				"begin with a module that only listens ("+strings.Join(uncalled, ", ")+"), or give the reason for this one in despite:")
 		}
 		return f
 	},
@@ -101,7 +104,7 @@ var firstService = rule{
 	},
 }
 
-// callersOf are the modules that call one and wait for its answer.
+// callersOf returns the modules that call one.
 func callersOf(calls []Use, module string) []string {
 	var found []string
 	for _, c := range calls {

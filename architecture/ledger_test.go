@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// ledger holds the list of extractions to its own terms, and to what the modules are. That a date has passed is no violation: an old
-// commit stays green. seam ledger fails then.
+// ledger checks that the list of extractions is complete and consistent. A date that has passed is
+// no violation, so that an old commit stays green; then seam ledger fails.
 var ledger = rule{
 	name: "ledger",
 	why: "an extraction without a reason, an owner and a last day ends as two systems for ever; " +
@@ -18,7 +18,7 @@ var ledger = rule{
 		f := findings{subjects: len(t.Match(ledgerFile))}
 		list, err := ParseLedger(t[ledgerFile])
 		if err != nil {
-			f.add(ledgerFile, err.Error(), "write it as the example in the file shows; an empty list is extractions: []")
+			f.add(ledgerFile, err.Error(), "write it like the example in the file; an empty list is extractions: []")
 			return f
 		}
 		var seen []string
@@ -28,9 +28,9 @@ var ledger = rule{
 			case !slices.Contains(t.Modules(), e.Module) && e.State != Decommissioned:
 				f.add(ledgerFile, "there is no module "+e.Module, "name one of "+strings.Join(t.Modules(), ", "))
 			case slices.Contains(seen, e.Module):
-				f.add(ledgerFile, e.Module+" is in it twice", "keep one entry for each module, and its dates in that")
+				f.add(ledgerFile, e.Module+" is in it twice", "keep one entry for each module, with all its dates")
 			case err != nil:
-				f.add(ledgerFile, e.Module+": "+err.Error(), "complete the entry as the example in the file shows")
+				f.add(ledgerFile, e.Module+": "+err.Error(), "complete the entry like the example in the file")
 			}
 			seen = append(seen, e.Module)
 		}
@@ -67,11 +67,11 @@ const example = `extractions:
 
 var measured = regexp.MustCompile(`measurement:.*`)
 
-// decommissioned is the example when all is done.
+// decommissioned is the example in its last state.
 var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)
 
-// TestLateExtractionsAreTold warns, so that an old commit stays green; make ledger is what fails.
-func TestLateExtractionsAreTold(t *testing.T) {
+// TestLateExtractions only warns, so that an old commit stays green; make ledger fails.
+func TestLateExtractions(t *testing.T) {
 	t.Parallel()
 	list, err := ParseLedger(repository(t)[ledgerFile])
 	if err != nil {
@@ -92,9 +92,9 @@ func TestOverdue(t *testing.T) {
 	}
 	canary := list.Extractions[0]
 	for day, want := range map[string]int{
-		"2026-04-10T23:00:00-07:00": 0, "2026-04-10T00:00:00+14:00": 0, // a day ends where one is
+		"2026-04-10T23:00:00-07:00": 0, "2026-04-10T00:00:00+14:00": 0, // the day in its own time zone
 		"2026-04-11T00:00:00-07:00": 2, "2026-07-02T12:00:00Z": 2,
-		"2026-03-19T20:00:00-07:00": 0, "2026-03-18T12:00:00Z": 1, // a canary since tomorrow there is not
+		"2026-03-19T20:00:00-07:00": 0, "2026-03-18T12:00:00Z": 1, // a state dated tomorrow is accepted, a later one is not
 	} {
 		today, err := time.Parse(time.RFC3339, day)
 		if err != nil {
@@ -106,11 +106,11 @@ func TestOverdue(t *testing.T) {
 	}
 	canary.State = Decommissioned
 	if late := canary.Overdue(time.Now()); len(late) > 0 {
-		t.Errorf("what is done is late: %q", late)
+		t.Errorf("a decommissioned module is late: %q", late)
 	}
 }
 
-func TestTheExampleInTheLedgerIsRight(t *testing.T) {
+func TestTheExampleInTheLedgerIsValid(t *testing.T) {
 	t.Parallel()
 	_, text, _ := strings.Cut(repository(t)[ledgerFile], "# As in:")
 	var lines []string

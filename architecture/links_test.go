@@ -11,7 +11,7 @@ import (
 
 var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 
-// deadLinks returns the relative links in a document that lead nowhere.
+// deadLinks returns the relative links in a document that have no target.
 func deadLinks(dir, text string) (dead []string, seen int) {
 	for _, m := range link.FindAllStringSubmatch(text, -1) {
 		if strings.Contains(m[1], "://") {
@@ -25,7 +25,7 @@ func deadLinks(dir, text string) (dead []string, seen int) {
 	return dead, seen
 }
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestLinksHaveTargets(t *testing.T) {
 	t.Parallel()
 	seen := 0
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -45,7 +45,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		dead, links := deadLinks(filepath.Dir(path), string(text))
 		seen += links
 		for _, d := range dead {
-			t.Errorf("%s links to %s, which is not there: mend the link or remove it", path, d)
+			t.Errorf("%s links to %s, which does not exist: fix the link or remove it", path, d)
 		}
 		return nil
 	})
@@ -53,14 +53,14 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen < 20 {
-		t.Errorf("only %d links were seen: the search is broken", seen)
+		t.Errorf("only %d links were found: the search is broken", seen)
 	}
 }
 
 func TestDeadLinksAreFound(t *testing.T) {
 	t.Parallel()
-	dead, seen := deadLinks(".", "[here](links_test.go) [gone](gone.go) [web](https://example.com/x) [part](links_test.go#L1)")
-	if seen != 3 || len(dead) != 1 || dead[0] != "gone.go" {
+	dead, seen := deadLinks(".", "[here](links_test.go) [removed](removed.go) [web](https://example.com/x) [part](links_test.go#L1)")
+	if seen != 3 || len(dead) != 1 || dead[0] != "removed.go" {
 		t.Errorf("dead %v of %d", dead, seen)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"example.com/shop/routes"
 )
 
-// modules says what belongs to a module besides its code. Each part that is forgotten is found here, and not when the module leaves.
+// modules checks that each module has all its parts besides the code, before it is extracted.
 var modules = rule{
 	name: "modules",
 	why: "a module that lacks its own schema, role, page or way out can only live inside the monolith; " +
@@ -33,9 +33,9 @@ var modules = rule{
 	refuses: []plant{
 		{name: "no canvas", file: "modules/orders/README.md", want: "modules/orders/README.md: the module orders has no canvas"},
 		{name: "a canvas without its tables", file: "modules/orders/README.md", old: "| **Tables** |", text: "| |", want: "the module orders has no canvas"},
-		{name: "a canvas whose rules are nowhere", file: "modules/orders/README.md", old: "[order.go](order.go)", text: "[order.go](rules.go)",
+		{name: "a canvas whose rules do not exist", file: "modules/orders/README.md", old: "[order.go](order.go)", text: "[order.go](rules.go)",
 			want: "the row Rules of orders names no file"},
-		{name: "a canvas that nobody reads to its end", file: "modules/orders/README.md", text: strings.Repeat("More.\n", 40), want: "the canvas of orders has more than 40 lines"},
+		{name: "a canvas that is too long", file: "modules/orders/README.md", text: strings.Repeat("More.\n", 40), want: "the canvas of orders has more than 40 lines"},
 		{name: "no schema", file: "migrations/orders/", want: "migrations/orders: the module orders has no schema"},
 		{name: "no role", file: "topology/topology.go", old: "var Modules = []string{", text: "var Modules = []string{}\n\nvar others = []string{", want: "the module orders gets no role and no schema"},
 		{name: "no process of its own", file: "cmd/orders/", want: "cmd/orders: the module orders has no process"},
@@ -46,12 +46,12 @@ var modules = rule{
 			want: "go.mod: does not require"},
 		{name: "no route in the whole split", file: "deploy/routes/compose.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen",
 			want: "deploy/routes/compose.yaml: no route leads to orders"},
-		{name: "not asked for its events", file: "cmd/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`, text: `env:"BESTELLUNGEN_DATABASE_URL"`,
-			want: "seam events does not ask orders"},
+		{name: "not in seam events", file: "cmd/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`, text: `env:"BESTELLUNGEN_DATABASE_URL"`,
+			want: "seam events leaves orders out"},
 		{name: "no route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen", want: "deploy/routes.yaml: no route leads to orders"},
 		{name: "not in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "", want: "go.work: does not use"},
 		{name: "not in the map", file: "architecture/contextmap.yaml", old: "\norders:", text: "\nbestellungen:", want: "architecture/contextmap.yaml: has no entry for orders"},
-		{name: "not served by the monolith", file: "cmd/monolith/config.go", old: "var modules = []string{", text: "var modules = []string{}\n\nvar others = []string{", want: "MODULES does not know orders"},
+		{name: "not served by the monolith", file: "cmd/monolith/config.go", old: "var modules = []string{", text: "var modules = []string{}\n\nvar others = []string{", want: "MODULES does not have orders"},
 	},
 	accepts: []plant{
 		{name: "a module that publishes nothing has no contract", file: "modules/payments/paymentsapi/"},
@@ -62,7 +62,7 @@ var modules = rule{
 	},
 }
 
-// parts belong to every module; % stands for its name.
+// parts are the parts of every module; % stands for its name.
 var parts = []struct {
 	at, what, fix string
 	there         func(t Tree, module, at string) bool
@@ -80,7 +80,7 @@ var parts = []struct {
 		},
 	},
 	{
-		"modules/%/README.md", "the row Rules of % names no file that is there", "link the file that holds the rules, as in [order.go](order.go): it may import the standard library only",
+		"modules/%/README.md", "the row Rules of % names no file that exists", "link the file of the rules, as in [order.go](order.go): it imports the standard library only",
 		func(t Tree, m, at string) bool {
 			return !strings.Contains(t[at], "| **Rules** |") || slices.ContainsFunc(t.GoFiles(false), func(file string) bool {
 				return under(file, "modules/"+m) && rules(t, file)
@@ -88,7 +88,7 @@ var parts = []struct {
 		},
 	},
 	{
-		"modules/%/README.md", "the canvas of % has more than 40 lines", "keep what a newcomer needs on one screen, and put the rest beside the code",
+		"modules/%/README.md", "the canvas of % has more than 40 lines", "keep what a newcomer needs, and move the rest beside the code",
 		func(t Tree, _, at string) bool { return strings.Count(t[at], "\n") <= 40 },
 	},
 	{
@@ -98,7 +98,7 @@ var parts = []struct {
 		},
 	},
 	{
-		"topology/topology.go", "the module % gets no role and no schema", `add "%" to topology.Modules: seam makes roles and schemas for what is listed there`,
+		"topology/topology.go", "the module % gets no role and no schema", `add "%" to topology.Modules: seam creates its role and schema`,
 		func(t Tree, m, at string) bool { return listed(t, at, "Modules", m) },
 	},
 	{
@@ -106,22 +106,22 @@ var parts = []struct {
 		func(t Tree, _, at string) bool { return len(t.Match(at+"/*.go")) > 0 },
 	},
 	{
-		"cmd/monolith/config.go", "the monolith's MODULES does not know %", `add "%" to modules, and serve it in main.go`,
-		func(t Tree, m, at string) bool { return listed(t, at, "modules", m) || gone(t, m) },
+		"cmd/monolith/config.go", "the monolith's MODULES does not have %", `add "%" to modules, and serve it in main.go`,
+		func(t Tree, m, at string) bool { return listed(t, at, "modules", m) || isDecommissioned(t, m) },
 	},
 	{
-		"cmd/monolith/config.go", "the default of MODULES has no %", "add % to MODULES' envDefault, or the monolith serves it only when told",
+		"cmd/monolith/config.go", "the default of MODULES has no %", "add % to MODULES' envDefault, or the monolith does not serve it by default",
 		func(t Tree, m, at string) bool {
 			tag := regexp.MustCompile(`env:"MODULES" envDefault:"([^"]*)"`).FindStringSubmatch(t[at])
-			return gone(t, m) || tag != nil && slices.Contains(strings.Split(tag[1], ","), m)
+			return isDecommissioned(t, m) || tag != nil && slices.Contains(strings.Split(tag[1], ","), m)
 		},
 	},
 	{
-		"cmd/monolith/main.go", "does not migrate %", `add "%": {cfg.<Name>MigrateURL, %migrations.FS} to what migrate goes through`,
-		func(t Tree, m, at string) bool { return gone(t, m) || slices.Contains(keys(t, at), m) },
+		"cmd/monolith/main.go", "does not migrate %", `add "%": {cfg.<Name>MigrateURL, %migrations.FS} to the map of migrate`,
+		func(t Tree, m, at string) bool { return isDecommissioned(t, m) || slices.Contains(keys(t, at), m) },
 	},
 	{
-		"cmd/seam/events.go", "seam events does not ask %", "add its <NAME>_DATABASE_URL to eventsSettings, and % to urls()",
+		"cmd/seam/events.go", "seam events leaves % out", "add its <NAME>_DATABASE_URL to eventsSettings, and % to urls()",
 		func(t Tree, m, at string) bool {
 			return strings.Contains(t[at], `"`+strings.ToUpper(m)+`_DATABASE_URL"`) && slices.Contains(keys(t, at), m)
 		},
@@ -145,8 +145,10 @@ var parts = []struct {
 		func(t Tree, m, at string) bool { return routed(t[at], m) },
 	},
 	{
-		"deploy/compose.yaml", "the monolith's health check leaves % out", "add …/readyz/% to it: a module that cannot serve is to be seen",
-		func(t Tree, m, at string) bool { return gone(t, m) || strings.Contains(t[at], "/readyz/"+m+`"`) },
+		"deploy/compose.yaml", "the monolith's health check leaves % out", "add …/readyz/% to it, so that it fails when the module cannot serve",
+		func(t Tree, m, at string) bool {
+			return isDecommissioned(t, m) || strings.Contains(t[at], "/readyz/"+m+`"`)
+		},
 	},
 	{
 		"deploy/routes/compose.yaml", "no route leads to %", "add an upstream and a route with the prefix /v1/%, or delete the file with compose.services.yaml",
@@ -161,7 +163,7 @@ var parts = []struct {
 		},
 	},
 	{
-		"architecture/contextmap.yaml", "has no entry for %", "say there what % listens to and whom it calls; nothing is an answer too: %: {}",
+		"architecture/contextmap.yaml", "has no entry for %", "add what % listens to and calls; if nothing: %: {}",
 		func(t Tree, m, at string) bool {
 			var entries map[string]any
 			err := yaml.Unmarshal([]byte(t[at]), &entries)
@@ -171,7 +173,7 @@ var parts = []struct {
 	},
 }
 
-// listed says that a Go file's list of strings of that name holds the module.
+// listed reports whether a Go file's list of strings of that name has the module.
 func listed(t Tree, file, name, module string) bool {
 	found := false
 	ast.Inspect(t.Go(file), func(n ast.Node) bool {
@@ -185,7 +187,7 @@ func listed(t Tree, file, name, module string) bool {
 	return found
 }
 
-// keys are the strings that are keys of a Go file's maps.
+// keys returns the strings that are keys of a Go file's maps.
 func keys(t Tree, file string) []string {
 	var found []string
 	ast.Inspect(t.Go(file), func(n ast.Node) bool {
@@ -197,13 +199,14 @@ func keys(t Tree, file string) []string {
 	return found
 }
 
-// routed says that a file of routes leads to the module. One that cannot be read is another rule's.
+// routed reports whether a routes file has a route to the module. Rule homes reports an invalid
+// file.
 func routed(text, module string) bool {
 	file, err := routes.Parse([]byte(text))
 	return err != nil || slices.ContainsFunc(slices.Collect(maps.Values(file.Routes)), func(r routes.Route) bool { return r.Prefix == "/v1/"+module })
 }
 
-// modulesOf are the folders of a module that have a go.mod: its own and its contract's.
+// modulesOf returns the folders of a module with a go.mod: its own and its contract's.
 func modulesOf(t Tree, module string) []string {
 	found := append(t.Match("modules/"+module+"/go.mod"), t.Match("modules/"+module+"/*/go.mod")...)
 	for i, mod := range found {
@@ -212,20 +215,20 @@ func modulesOf(t Tree, module string) []string {
 	return found
 }
 
-// TestAFifthModule adds a module by hand, a twin of payments, and touches no test: the rules take it as it is and bite as before, and none
-// of its parts can be left out.
+// TestAFifthModule adds a module without a change of a test, a twin of payments: the rules accept
+// it, still refuse their plants, and report each part that is missing.
 func TestAFifthModule(t *testing.T) {
 	t.Parallel()
 	tree := withTwin(t, repository(t))
-	bite(t, tree)
+	checkPlants(t, tree)
 	for _, r := range all {
 		for _, v := range r.check(tree).broken {
-			t.Error(v.tell())
+			t.Error(v.message())
 		}
 	}
 	for _, part := range []string{"modules/twin/README.md", "migrations/twin/", "cmd/twin/", "modules/twin/twinapi/"} {
 		if len(modules.check(tree.Without(part)).broken)+len(contextmap.check(tree.Without(part)).broken) == 0 {
-			t.Errorf("it may do without %s", part)
+			t.Errorf("no rule reports that %s is missing", part)
 		}
 	}
 	for _, file := range []string{
@@ -233,12 +236,13 @@ func TestAFifthModule(t *testing.T) {
 		"deploy/compose.yaml", "go.mod", "go.work", "architecture/contextmap.yaml",
 	} {
 		if len(modules.check(tree.With(file, repository(t)[file])).broken) == 0 {
-			t.Errorf("%s may do without it", file)
+			t.Errorf("no rule reports that it is missing in %s", file)
 		}
 	}
 }
 
-// withTwin adds a module that is payments under another name, in all places where somebody has to say that there is one more.
+// withTwin adds a module that is payments under another name, in every place that lists the
+// modules.
 func withTwin(t *testing.T, tree Tree) Tree {
 	t.Helper()
 	twin := func(text string) string {
@@ -265,12 +269,12 @@ func withTwin(t *testing.T, tree Tree) Tree {
 		{file: "deploy/routes.yaml", old: "\nroutes:\n", text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: monolith, weight: 100, home: shop }]\n"},
 		{file: "architecture/contextmap.yaml", text: `twin:
   listens_to: [orders.payment_due.v1, orders.cancelled.v1]
-  public: {twin.captured.v1: the world, twin.declined.v1: the world, twin.refunded.v1: the world}
+  public: {twin.captured.v1: external, twin.declined.v1: external, twin.refunded.v1: external}
 `},
 	} {
 		with = p.in(t, with)
 	}
-	// What make generate and seam map --write do.
+	// As make generate and seam map --write do.
 	with[contractsFolder+"/twin"+openapiSuffix] = twin(with[contractsFolder+"/payments"+openapiSuffix])
 	for _, e := range with.Events() {
 		with[schemaFile(e.Topic)] = with.Schema(e)

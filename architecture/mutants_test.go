@@ -8,11 +8,12 @@ import (
 	"testing"
 )
 
-// TestMutants is the proof from outside: each planted violation is written into a copy of the repository on disk, the tests are run there
-// as its author would run them, and the rule that is meant to catch it must be the one that fails. It prints what the author reads.
+// TestMutants writes each planted violation into a copy of the repository on disk and runs the
+// tests there: the violation's rule must fail. It prints what the author of the violation would
+// read.
 func TestMutants(t *testing.T) {
 	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
-		t.Skip("it is run by make long SUITE=mutants")
+		t.Skip("make long SUITE=mutants runs it")
 	}
 	tree := repository(t)
 	copied := copyRepository(t)
@@ -30,20 +31,20 @@ func TestMutants(t *testing.T) {
 				continue
 			}
 			killed++
-			t.Logf("%s: %s\n%s", r.name, p.name, told(out, r.name))
+			t.Logf("%s: %s\n%s", r.name, p.name, messagesIn(out, r.name))
 		}
 	}
-	t.Logf("%d violations were written, %d were caught by their rule", killed+survived, killed)
+	t.Logf("%d violations were written, %d were refused by their rule", killed+survived, killed)
 	if killed < 25 {
-		t.Errorf("only %d were caught, of at least 25", killed)
+		t.Errorf("only %d were refused, of at least 25", killed)
 	}
 }
 
-// TestNothingIsServedStale runs the rules by the go command, with its cache, until they are served from it; a violation that is planted
-// then must fail.
+// TestNothingIsServedStale runs the rules by the go command until the result comes from its cache;
+// a violation that is then planted must fail.
 func TestNothingIsServedStale(t *testing.T) {
 	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
-		t.Skip("it is run by make long SUITE=mutants")
+		t.Skip("make long SUITE=mutants runs it")
 	}
 	tree := repository(t)
 	copied := copyRepository(t)
@@ -58,13 +59,13 @@ func TestNothingIsServedStale(t *testing.T) {
 		p := r.refuses[0]
 		undo := p.write(t, tree, copied)
 		if out := rules(false); !strings.Contains(out, "TestRules/"+r.name) {
-			t.Errorf("%s: %s was not seen after a green run:\n%s", r.name, p.name, out)
+			t.Errorf("%s: %s was not refused after a cached run:\n%s", r.name, p.name, out)
 		}
 		undo()
 	}
 }
 
-// copyRepository copies what is written, with its times, so that the cache trusts it.
+// copyRepository copies the files with their times, so that the cache is used.
 func copyRepository(t *testing.T) string {
 	t.Helper()
 	to := t.TempDir()
@@ -80,7 +81,7 @@ func copyRepository(t *testing.T) string {
 	return to
 }
 
-// write plants in a folder and returns what takes it out again.
+// write writes the plant into a folder and returns a function that removes it.
 func (p plant) write(t *testing.T, tree Tree, folder string) (undo func()) {
 	t.Helper()
 	planted := p.in(t, tree)
@@ -112,7 +113,7 @@ func put(t *testing.T, path string, tree Tree, name string) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		_ = os.Remove(filepath.Dir(path)) // a folder that the plant made is empty now; any other is not, and stays
+		_ = os.Remove(filepath.Dir(path)) // this removes only an empty folder, which the plant made
 		return
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -123,11 +124,11 @@ func put(t *testing.T, path string, tree Tree, name string) {
 	}
 }
 
-// flat is a text without its line breaks, which the test framework indents.
+// flat returns a text without its line breaks, which the test framework indents.
 func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// told is what the rule said, without what the test framework says around it.
-func told(out, name string) string {
+// messagesIn returns the messages of a rule from the output of go test.
+func messagesIn(out, name string) string {
 	_, after, _ := strings.Cut(out, "--- FAIL: TestRules/"+name+" ")
 	_, after, _ = strings.Cut(after, "\n")
 	after, _, _ = strings.Cut(after, "    --- ")

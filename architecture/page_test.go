@@ -8,7 +8,7 @@ import (
 
 var heading = regexp.MustCompile(`see "([^"]+)" in architecture/README.md$`)
 
-// TestEveryRuleIsExplained: what a rule's message refers to is on the page, and so is the rule.
+// TestEveryRuleIsExplained checks that the heading of each rule's message is on the page.
 func TestEveryRuleIsExplained(t *testing.T) {
 	t.Parallel()
 	page := repository(t)[Readme]
@@ -16,7 +16,7 @@ func TestEveryRuleIsExplained(t *testing.T) {
 		named := heading.FindStringSubmatch(r.why)
 		switch {
 		case named == nil:
-			t.Errorf("rule %s: its why does not end with the heading that explains it", r.name)
+			t.Errorf("rule %s: its why does not end with a heading of %s", r.name, Readme)
 		case !strings.Contains(page, "\n### "+named[1]+"\n"):
 			t.Errorf("rule %s refers to %q, which is not a heading of %s", r.name, named[1], Readme)
 		}
@@ -32,17 +32,17 @@ func TestKnownViolations(t *testing.T) {
 	}
 	listed := violation{at: "modules/orders/pay.go:7", what: "imports a"}
 	another := violation{at: "modules/orders/pay.go:9", what: "imports b"}
-	if fresh, mended := known.sift("imports", []violation{listed}); len(fresh)+len(mended) > 0 {
-		t.Errorf("what is listed: fresh %v, mended %v", fresh, mended)
+	if fresh, stale := known.sift("imports", []violation{listed}); len(fresh)+len(stale) > 0 {
+		t.Errorf("a listed one: fresh %v, stale %v", fresh, stale)
 	}
-	if fresh, mended := known.sift("imports", []violation{listed, another}); len(fresh) != 1 || fresh[0] != another || len(mended) > 0 {
-		t.Errorf("a new one in the same file: fresh %v, mended %v", fresh, mended)
+	if fresh, stale := known.sift("imports", []violation{listed, another}); len(fresh) != 1 || fresh[0] != another || len(stale) > 0 {
+		t.Errorf("a new one in the same file: fresh %v, stale %v", fresh, stale)
 	}
-	if fresh, mended := known.sift("imports", []violation{listed, listed}); len(fresh) != 1 || len(mended) > 0 {
-		t.Errorf("the same twice: fresh %v, mended %v", fresh, mended)
+	if fresh, stale := known.sift("imports", []violation{listed, listed}); len(fresh) != 1 || len(stale) > 0 {
+		t.Errorf("the same twice: fresh %v, stale %v", fresh, stale)
 	}
-	if fresh, mended := known.sift("imports", nil); len(fresh) > 0 || len(mended) != 1 {
-		t.Errorf("what has gone: fresh %v, mended %v", fresh, mended)
+	if fresh, stale := known.sift("imports", nil); len(fresh) > 0 || len(stale) != 1 {
+		t.Errorf("a fixed one: fresh %v, stale %v", fresh, stale)
 	}
 	for name, text := range map[string]string{
 		"no rule":   strings.Replace(entry, "imports:", "import:", 1),
@@ -52,7 +52,7 @@ func TestKnownViolations(t *testing.T) {
 		"no reason": strings.Replace(entry, "reason: old, ", "", 1),
 	} {
 		if _, err := parseKnown(text); err == nil {
-			t.Errorf("%s: it was taken", name)
+			t.Errorf("%s: it was accepted", name)
 		}
 	}
 }

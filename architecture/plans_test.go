@@ -14,16 +14,17 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 )
 
-// statement is one of sqlc's, or one of platform's, in Go.
+// statement matches a statement of sqlc or of platform in Go.
 var statement = regexp.MustCompile("[`\"]\\s*((?:-- name: [^`]*?)?(?:WITH|SELECT|INSERT INTO|UPDATE|DELETE FROM) [^`]*?)[`\"][,)\n]")
 
-// TestEveryStatementHasItsIndex asks PostgreSQL how it would run what modules and platform ask of it. A statement that reads a whole table is
-// as fast as any other when it is written, and the one that stops the shop a year later.
+// TestEveryStatementHasItsIndex checks PostgreSQL's plan of every statement of modules and
+// platform. A statement that reads a whole table is fast when it is written, and stops the shop a
+// year later.
 func TestEveryStatementHasItsIndex(t *testing.T) {
 	t.Parallel()
 	modules := schemas(t)
 	db := pgtest.New(t, modules...)
-	platform := statementsIn(t, "platform/events/*.go", "platform/idempotency/*.go", "platform/jobs/*.go") // the rest of platform speaks as an admin
+	platform := statementsIn(t, "platform/events/*.go", "platform/idempotency/*.go", "platform/jobs/*.go") // the rest of platform runs as an admin
 	for _, m := range modules {
 		t.Run(m.Module, func(t *testing.T) {
 			conn, err := pgx.Connect(t.Context(), db.URL(m.Module))
@@ -35,19 +36,19 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 				t.Helper()
 				for _, s := range append(statementsIn(t, "modules/"+m.Module+"/internal/db/*.go"), platform...) {
 					if table := readWhole(t, conn, s); table != "" {
-						t.Errorf("%s, with tables that are %s: it reads all of %s:\n%s\n"+
-							"  instead: give it an index, in a migration, and a condition of its own on the table, such as id = ANY (ARRAY (SELECT …))",
-							m.Module, tables, table, s)
+						t.Errorf("%s, with tables that are %s: it reads all of %s:\n%s\n  instead: add an index in a migration, "+
+							"and a condition on the table, such as id = ANY (ARRAY (SELECT …))", m.Module, tables, table, s)
 					}
 				}
 			}
-			// A connection keeps its plan until the next ANALYZE, and by then a table may have grown.
+			// A connection keeps its plan until the next ANALYZE, by which time a table may have
+			// grown.
 			maintain(t, db.MigrateURL(m.Module), "VACUUM ANALYZE")
 			search("empty")
 			maintain(t, db.MigrateURL(m.Module), fill)
 			search("large")
 			if p := explain(t, conn, "SELECT o.key, count(*) FROM outbox AS o JOIN inbox AS i ON i.event_id = o.id GROUP BY o.key"); p.has("Nested Loop") {
-				t.Errorf("a report looks up each of its rows: %+v", p)
+				t.Errorf("a report has a nested loop: %+v", p)
 			}
 			for _, bad := range []string{
 				"SELECT FROM outbox WHERE topic = $1",
@@ -55,14 +56,14 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 				"SELECT FROM outbox WHERE topic IN (SELECT topic FROM outbox WHERE id > $1 ORDER BY id LIMIT $2)",
 			} {
 				if table := readWhole(t, conn, bad); table != "outbox" {
-					t.Errorf("%s was found to read all of %q: the search is broken", bad, table)
+					t.Errorf("%s: got %q, want outbox: the search is broken", bad, table)
 				}
 			}
 		})
 	}
 }
 
-// fill makes the tables that grow in every module so large that PostgreSQL looks for the cheapest way.
+// fill fills the tables that grow in every module, so that the cost decides the plan.
 const fill = `
 	INSERT INTO outbox (id, topic, key, payload, headers, published_at)
 		SELECT gen_random_uuid(), 't', 'k', '{}', '{}', now() FROM generate_series(1, 20000);
@@ -113,7 +114,7 @@ func statementsIn(t *testing.T, patterns ...string) (found []string) {
 	return found
 }
 
-// plan is a node of what EXPLAIN says.
+// plan is a node of EXPLAIN's output.
 type plan struct {
 	Node      string `json:"Node Type"`
 	Table     string `json:"Relation Name"`
@@ -121,8 +122,8 @@ type plan struct {
 	Plans     []plan
 }
 
-// whole names a table that is read from end to end: in the order of its rows, or in that of an index without a condition on it, unless a
-// limit ends that.
+// whole returns a table that is read from end to end, by a sequential scan or by an index without a
+// condition, unless a limit stops that.
 func (p plan) whole(limited bool) (table string) {
 	switch p.Node {
 	case "Seq Scan":
@@ -140,18 +141,18 @@ func (p plan) whole(limited bool) (table string) {
 	return ""
 }
 
-// has says whether a node of that kind is in the plan.
+// has reports whether a node of that kind is in the plan.
 func (p plan) has(node string) bool {
 	return p.Node == node || slices.ContainsFunc(p.Plans, func(p plan) bool { return p.has(node) })
 }
 
-// readWhole names a table that the statement reads from end to end.
+// readWhole returns a table that the statement reads from end to end.
 func readWhole(t *testing.T, conn *pgx.Conn, s string) (table string) {
 	t.Helper()
 	return explain(t, conn, s).whole(false)
 }
 
-// explain returns the statement's plan, which fits all values, so it is asked for with none.
+// explain returns the statement's generic plan, so the parameters may be NULL.
 func explain(t *testing.T, conn *pgx.Conn, s string) plan {
 	t.Helper()
 	prepared, err := conn.Prepare(t.Context(), "", s)
@@ -167,12 +168,12 @@ func explain(t *testing.T, conn *pgx.Conn, s string) plan {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	if _, err := tx.Exec(t.Context(), "PREPARE asked AS "+s); err != nil {
+	if _, err := tx.Exec(t.Context(), "PREPARE explained AS "+s); err != nil {
 		t.Fatalf("%v:\n%s", err, s)
 	}
-	defer conn.Exec(context.WithoutCancel(t.Context()), "DEALLOCATE asked")
+	defer conn.Exec(context.WithoutCancel(t.Context()), "DEALLOCATE explained")
 	var explained []struct{ Plan plan }
-	row := tx.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) EXECUTE asked"+nulls, pgx.QueryExecModeSimpleProtocol)
+	row := tx.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) EXECUTE explained"+nulls, pgx.QueryExecModeSimpleProtocol)
 	if err := row.Scan(&explained); err != nil {
 		t.Fatalf("%v:\n%s", err, s)
 	}

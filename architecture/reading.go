@@ -6,24 +6,24 @@ import (
 	"strconv"
 )
 
-// reading is one package of a module while it is read.
+// reading is a package of a module while it is read.
 type reading struct {
 	tree   Tree
 	module string
 	files  []string
 	offers map[string]offer
 
-	types   map[string]typed           // the package's own types, for what they are called elsewhere
-	methods map[string][]*ast.FuncDecl // the functions and methods by name
+	types   map[string]typed           // the package's own types
+	methods map[string][]*ast.FuncDecl // functions and methods by name
 	homes   map[*ast.FuncDecl]source
-	named   []Use // every name of another's contract
+	named   []Use // every use of another module's contract
 }
 
-// source is one file, and what the names of its imports stand for.
+// source is a file, and the contracts by the names of its imports.
 type source struct {
 	file      *ast.File
 	contracts map[string]string
-	events    bool // it imports platform/events
+	events    bool // whether it imports platform/events
 }
 
 type typed struct {
@@ -59,7 +59,7 @@ func (r *reading) source(file string) source {
 	return s
 }
 
-// read adds what the package does to u, and collects the names that only all packages together can judge.
+// read adds the package's uses to u, and to named those that only all packages together decide.
 func (r *reading) read(u *Uses) {
 	for _, file := range r.files {
 		s := r.source(file)
@@ -71,7 +71,7 @@ func (r *reading) read(u *Uses) {
 
 func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 	locals := variables(decl)
-	ons := map[ast.Node]bool{} // what was read already, as a part of events.On[E] or of a call
+	ons := map[ast.Node]bool{} // already read as part of events.On[E] or of a call
 	unread := func(what string, at ast.Node) { u.Unread = append(u.Unread, Use{r.module, "", what, At(at)}) }
 	publish := func(e Use, ok bool, at ast.Node) {
 		if ok {
@@ -79,12 +79,12 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 			u.Publishes = append(u.Publishes, e)
 		}
 	}
-	hear := func(e Use, ok bool, handler ast.Node) {
+	subscribe := func(e Use, ok bool, handler ast.Node) {
 		if e.At = At(handler); ok {
 			u.Hears = append(u.Hears, e)
 			return
 		}
-		unread("a handler whose event cannot be read off", handler)
+		unread("a handler for an event that cannot be determined", handler)
 	}
 	ast.Inspect(decl, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -95,14 +95,14 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 			if s.isOn(n.X) {
 				ons[n.X] = true
 				e, ok := r.event(s, n.Index, 0)
-				hear(e, ok, n)
+				subscribe(e, ok, n)
 			}
 		case *ast.CallExpr:
 			switch {
 			case s.isOn(n.Fun) && len(n.Args) == 1:
 				ons[n.Fun] = true
 				e, ok := r.handled(s, n.Args[0], decl, locals)
-				hear(e, ok, n)
+				subscribe(e, ok, n)
 			case isPublishTx(n.Fun) && len(n.Args) == 3:
 				ons[n.Fun] = true
 				facts, ok := r.published(s, n.Args[2], locals, 0)
@@ -110,7 +110,7 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 					publish(e, true, n)
 				}
 				if !ok {
-					unread("what is published cannot be read off", n)
+					unread("the published event cannot be determined", n)
 				}
 			case len(n.Args) == 1: // ordersapi.Placed(like), new(ordersapi.Placed)
 				made := n.Fun
@@ -123,15 +123,15 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 		case *ast.StructType:
 			for _, f := range n.Fields.List {
 				if e, ok := r.event(s, f.Type, 0); len(f.Names) == 0 && ok {
-					unread("a struct that has "+e.Owner+"api."+e.Name+" embedded, and is an event by that", f)
+					unread("a struct that embeds "+e.Owner+"api."+e.Name+", and so is an event", f)
 				}
 			}
 		case *ast.SelectorExpr:
 			if s.isOn(n) && !ons[n] {
-				hear(Use{}, false, n)
+				subscribe(Use{}, false, n)
 			}
 			if isPublishTx(n) && !ons[n] {
-				unread("a PublishTx that is no call", n)
+				unread("PublishTx is not called directly", n)
 			}
 			if owner, name := selected(n, s.contracts); owner != "" && owner != r.module {
 				r.named = append(r.named, Use{r.module, owner, name, At(n)})
@@ -147,16 +147,16 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 	})
 }
 
-// isOn says that an expression is events.On or events.OnBatch.
+// isOn reports whether an expression is events.On or events.OnBatch.
 func (s source) isOn(n ast.Expr) bool { return s.is(n, "On") || s.is(n, "OnBatch") }
 
-// isPublishTx says that an expression is the method of that name, which only an outbox has.
+// isPublishTx reports whether an expression is a method of that name, which only an outbox has.
 func isPublishTx(n ast.Expr) bool {
 	sel, ok := n.(*ast.SelectorExpr)
 	return ok && sel.Sel.Name == "PublishTx"
 }
 
-// is says that an expression is a name of the package events.
+// is reports whether an expression is that name of the package events.
 func (s source) is(n ast.Expr, name string) bool {
 	sel, ok := n.(*ast.SelectorExpr)
 	if !ok || sel.Sel.Name != name || !s.events {
@@ -166,7 +166,7 @@ func (s source) is(n ast.Expr, name string) bool {
 	return ok && x.Name == "events"
 }
 
-// event resolves a type to an event of a contract: ordersapi.Placed, a pointer to it, or a name that the package gives it.
+// event resolves a type, a pointer to it or the package's own name for it to a contract's event.
 func (r *reading) event(s source, of ast.Expr, depth int) (Use, bool) {
 	switch x := of.(type) {
 	case *ast.StarExpr:
@@ -185,7 +185,7 @@ func (r *reading) event(s source, of ast.Expr, depth int) (Use, bool) {
 	return Use{}, false
 }
 
-// handled resolves the handler given to events.On to the event that it takes.
+// handled resolves the argument of events.On to the event that it handles.
 func (r *reading) handled(s source, handler ast.Expr, within ast.Decl, locals map[string][]ast.Expr) (Use, bool) {
 	switch x := handler.(type) {
 	case *ast.ParenExpr:
@@ -196,7 +196,7 @@ func (r *reading) handled(s source, handler ast.Expr, within ast.Decl, locals ma
 		if made, ok := x.Fun.(*ast.IndexExpr); ok {
 			return r.event(s, made.Index, 0)
 		}
-	case *ast.Ident: // a function of the package, or one that was put in a variable just before
+	case *ast.Ident: // a function of the package, or one in a local variable
 		for _, value := range locals[x.Name] {
 			if lit, ok := value.(*ast.FuncLit); ok {
 				return r.taken(s, lit.Type)
@@ -215,16 +215,17 @@ func (r *reading) handled(s source, handler ast.Expr, within ast.Decl, locals ma
 	return Use{}, false
 }
 
-// method resolves a function by its name, and by its receiver's type when that is known. Two of a name are none.
+// method resolves a function by its name and, if known, its receiver's type. Only one may fit.
 func (r *reading) method(name, of string) (Use, bool) {
-	found := slices.DeleteFunc(slices.Clone(r.methods[name]), func(f *ast.FuncDecl) bool { return of != "" && receiver(f) != of })
+	another := func(f *ast.FuncDecl) bool { return of != "" && receiver(f) != of }
+	found := slices.DeleteFunc(slices.Clone(r.methods[name]), another)
 	if len(found) != 1 {
 		return Use{}, false
 	}
 	return r.taken(r.homes[found[0]], found[0].Type)
 }
 
-// taken is the event that a handler takes as its last parameter, alone or in deliveries.
+// taken returns the event of a handler's last parameter, alone or in deliveries.
 func (r *reading) taken(s source, f *ast.FuncType) (Use, bool) {
 	if f.Params.NumFields() == 0 {
 		return Use{}, false
@@ -236,7 +237,7 @@ func (r *reading) taken(s source, f *ast.FuncType) (Use, bool) {
 	return r.event(s, last, 0)
 }
 
-// element is what the elements of a slice, an array or a map are, or the type itself.
+// element returns the element type of a slice, an array or a map, or the type itself.
 func element(of ast.Expr) ast.Expr {
 	switch x := of.(type) {
 	case *ast.ArrayType:

@@ -20,40 +20,40 @@ import (
 	"example.com/shop/topology"
 )
 
-// TestReleaseContracts makes today's contracts the promise, for make release-contracts. It refuses what breaks the promise before: a
-// break needs a new topic or a new route, and never a moved baseline.
+// TestReleaseContracts releases today's contracts, for make release-contracts. It refuses breaking
+// changes, which need a new topic or a new route.
 func TestReleaseContracts(t *testing.T) {
 	if contractsDo != "release" {
-		t.Skip("it is for make release-contracts")
+		t.Skip("make release-contracts runs it")
 	}
 	tree := repository(t)
 	for _, r := range []rule{eventSchemas, contracts} {
 		for _, v := range r.check(tree).broken {
-			t.Error(v.tell())
+			t.Error(v.message())
 		}
 	}
-	// As in test/acceptance, whose orders must have the time that they need and expire before tok_slow answers.
+	// As in test/acceptance: orders must have enough time, and expire before tok_slow answers.
 	shop := startShop(t, topology.Options{SlowPayment: 8 * time.Second, Env: []string{
 		"LOG_LEVEL=error", "ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=6s",
 	}})
 	compareOpenAPI(t, tree, shop)
 	if t.Failed() {
-		t.Fatal("the released contracts stay as they are")
+		t.Fatal("the released contracts are unchanged")
 	}
 
 	suite := exec.CommandContext(t.Context(), "go", "test", "-count=1", "example.com/shop/test/acceptance")
 	suite.Env = append(os.Environ(), "SHOP_URL="+shop.URL, "SHOP_MAIL_URL="+shop.Outside.MailURL, "SHOP_KEY="+filepath.Join(shop.State(), "key.pem"))
 	if out, err := suite.CombinedOutput(); err != nil {
-		t.Fatalf("the acceptance suite fails, so there is nothing to release: %v\n%s", err, out)
+		t.Fatalf("the acceptance suite fails, so nothing is released: %v\n%s", err, out)
 	}
 	samples := choose(storedEvents(t, tree), outboxes(t, tree, shop))
 	for _, e := range tree.Events() {
 		if !slices.ContainsFunc(samples, func(s stored) bool { return s.topic == e.Topic }) {
-			t.Errorf("%s: nothing in test/acceptance makes %s happen\n  instead: add a test that does, so that a sample of it can be kept", e.At(), e.Topic)
+			t.Errorf("%s: nothing in test/acceptance publishes %s\n  instead: add a test that does, for a sample of it", e.At(), e.Topic)
 		}
 	}
 	if t.Failed() {
-		t.Fatal("the released contracts stay as they are")
+		t.Fatal("the released contracts are unchanged")
 	}
 	for _, file := range slices.Concat(tree.Match(contractsFolder+"/*"+schemaSuffix), tree.Match(contractsFolder+"/*"+openapiSuffix)) {
 		write(t, releasedFolder+"/"+path.Base(file), tree[file])
@@ -71,7 +71,7 @@ func TestReleaseContracts(t *testing.T) {
 	}
 }
 
-// outboxes are all events that the shop has stored, in every module's outbox.
+// outboxes returns all events that the shop has stored, of every module's outbox.
 func outboxes(t *testing.T, tree Tree, shop *topology.Shop) []stored {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), shop.AdminURL)
@@ -96,8 +96,9 @@ func outboxes(t *testing.T, tree Tree, shop *topology.Shop) []stored {
 	return all
 }
 
-// choose adds to the samples what they do not show yet. It takes all events of one key or none, so that what belongs together is
-// replayed together, and as few keys as it can. What an earlier release has left stays.
+// choose adds to the samples what they do not show yet. It takes all events of a key or none, so
+// that related ones are replayed together, and as few keys as possible. It keeps the samples of
+// earlier releases.
 func choose(kept, ran []stored) []stored {
 	seen := map[string]bool{}
 	for _, s := range kept {
@@ -132,10 +133,10 @@ func choose(kept, ran []stored) []stored {
 	return kept
 }
 
-// word is a value that says which kind something is, such as out_of_stock, tok_ok or EUR; an id or a name is none.
+// word matches an enumerated value, such as out_of_stock, tok_ok or EUR, but no id or name.
 var word = regexp.MustCompile(`^[a-z]+(_[a-z]+)*$|^[A-Z]{3}$`)
 
-// shows are what a sample shows of its topic: which fields there are, and which words are in them.
+// shows returns what a sample shows of its topic: its fields and their enumerated values.
 func shows(s stored) map[string]bool {
 	features := map[string]bool{}
 	var walk func(where string, v any)

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// requires reads the go.mod files, which say what may be imported at all: every module of Go is the shop's, and a bounded context needs of
-// the others their contracts.
+// requires checks the go.mod files, which decide what may be imported: every Go module belongs to
+// the shop, and a bounded context requires only contracts of the others.
 var requires = rule{
 	name: "requires",
-	why: "what a module's go.mod requires has to be there wherever the module is built, and what is ours under another path no rule reads; " +
+	why: "a module's go.mod requirements must be available wherever it is built, and the rules do not read our code under another path; " +
 		`see "A distributed monolith" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
@@ -24,7 +24,7 @@ var requires = rule{
 			folder := path.Dir(file)
 			is, want := moduleLine.FindStringSubmatch(t[file]), path.Join(Shop, folder)
 			if is == nil || is[1] != want {
-				f.add(file, "does not call itself "+want, "write: module "+want+"; the rules find the code of an import by its path")
+				f.add(file, "does not have the module path "+want, "write: module "+want+"; the rules find an import's code by its path")
 			}
 			module, contract := owner(folder)
 			if module == "" {
@@ -33,7 +33,7 @@ var requires = rule{
 			for _, required := range requirement.FindAllStringSubmatch(goModComment.ReplaceAllString(t[file], ""), -1) {
 				if needs, ours := Inside(required[1] + "/"); ours && (contract || !mayRequire(path.Clean(needs))) {
 					f.add(file, fmt.Sprintf("requires %s, which the module %s cannot take along", required[1], module),
-						"remove it: a module requires contracts, platform, devkit and migrations, and a contract nothing")
+						"remove it: a module requires contracts, platform, devkit and migrations, and a contract requires nothing")
 				}
 			}
 		}
@@ -47,8 +47,8 @@ var requires = rule{
 			want: "requires example.com/shop, which"},
 		{name: "a contract requires another", file: "modules/orders/ordersapi/go.mod",
 			text: "require example.com/shop/modules/payments/paymentsapi v0.0.0", want: "requires example.com/shop/modules/payments/paymentsapi"},
-		{name: "a kernel that all share, under a path of its own", file: "kernel/go.mod", text: "module example.com/kernel\n",
-			want: "kernel/go.mod: does not call itself example.com/shop/kernel"},
+		{name: "a shared kernel with another module path", file: "kernel/go.mod", text: "module example.com/kernel\n",
+			want: "kernel/go.mod: does not have the module path example.com/shop/kernel"},
 	},
 	accepts: []plant{
 		{name: "a module requires a contract", file: "modules/payments/go.mod", text: "require example.com/shop/modules/inventory/inventoryapi v0.0.0 // indirect"},
@@ -60,11 +60,11 @@ var requires = rule{
 var (
 	moduleLine   = regexp.MustCompile(`(?m)^module\s+"?([^\s"]+)"?`)
 	goModComment = regexp.MustCompile(`//[^\n]*`)
-	// requirement is a path before a version; in a replace the path is before an arrow.
+	// requirement matches a path before a version; in a replace the path is before an arrow.
 	requirement = regexp.MustCompile(`(?m)^\s*(?:require\s+)?"?([^\s"()]+)"?\s+v[0-9]\S*\s*$`)
 )
 
-// mayRequire says that a module may have that folder in its go.mod.
+// mayRequire reports whether a module's go.mod may have the folder.
 func mayRequire(folder string) bool {
 	_, contract := owner(folder)
 	return contract || folder == "migrations" || folder == "platform" || folder == "platform/devkit"

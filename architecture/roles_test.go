@@ -15,7 +15,7 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 )
 
-// schemas finds the modules in the tree, so that a new one is tested without anybody remembering to.
+// schemas returns the modules of the tree, so that a new one is tested without a change here.
 func schemas(t *testing.T) []pgtest.Schema {
 	t.Helper()
 	if testing.Short() {
@@ -39,7 +39,7 @@ func schemas(t *testing.T) []pgtest.Schema {
 // refused is PostgreSQL's insufficient_privilege.
 const refused = "42501"
 
-func TestARuntimeRoleReachesItsOwnRowsAndNothingElse(t *testing.T) {
+func TestARuntimeRoleCanUseOnlyItsOwnRows(t *testing.T) {
 	t.Parallel()
 	modules := schemas(t)
 	db := pgtest.New(t, modules...)
@@ -72,7 +72,7 @@ func TestARuntimeRoleReachesItsOwnRowsAndNothingElse(t *testing.T) {
 				mustRefuse(t, conn, statement)
 			}
 			if found := within(t, conn, conn.Config().User, own.Module); len(found) > 0 {
-				t.Errorf("of other modules it has %s", strings.Join(found, ", "))
+				t.Errorf("it may use %s of other modules", strings.Join(found, ", "))
 			}
 			for _, foreign := range modules {
 				if foreign.Module == own.Module {
@@ -106,7 +106,7 @@ func TestARuntimeRoleReachesItsOwnRowsAndNothingElse(t *testing.T) {
 	}
 }
 
-// within finds the schemas, tables and columns of other modules that a role may use in any way.
+// within returns the schemas, tables and columns of other modules that a role may use.
 func within(t *testing.T, db querier, role, own string) []string {
 	t.Helper()
 	rows, _ := db.Query(t.Context(), `
@@ -131,7 +131,7 @@ func within(t *testing.T, db querier, role, own string) []string {
 	return found
 }
 
-func TestTheSearchForRightsFindsThem(t *testing.T) {
+func TestWithinFindsRights(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, schemas(t)...)
 	rt := runtimeOf(t, db, "orders")
@@ -159,7 +159,8 @@ func TestTheSearchForRightsFindsThem(t *testing.T) {
 	}
 }
 
-// ownerOf is the role that owns the module's schema, which differs from the runtime role in its last word.
+// ownerOf returns the role that owns the module's schema, which differs from the runtime role in
+// its suffix.
 func ownerOf(t *testing.T, db *pgtest.DB, module string) string {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(db.URL(module))

@@ -13,33 +13,34 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// root is the repository, as seen from this package.
+// root is the repository's root, relative to this package.
 const root = ".."
 
-// rule is one boundary. Its plants prove that it bites: without them it might as well not exist.
+// rule is one boundary. Its plants prove that it works.
 type rule struct {
-	name  string // as known.yaml and the mutants say it
-	why   string // what becomes of a product that lets it pass; one sentence, then the anti-pattern's heading in README.md
+	name  string // in known.yaml and as the test's name
+	why   string // the consequence of a violation in one sentence, and its heading in README.md
 	check func(Tree) findings
-	// refuses are ways to cross this boundary, accepts are near misses. Each is written into a copy of the tree.
+	// refuses are violations, accepts are near misses. Each is planted in a copy of the tree.
 	refuses, accepts []plant
 }
 
-// findings are what a rule saw.
+// findings are the result of a rule.
 type findings struct {
-	subjects int // how many things it looked at: a rule that saw none is broken, not satisfied
+	subjects int // how many things it checked: a rule that checked none is broken
 	broken   []violation
 }
 
-// violation is one place where a rule is broken.
+// violation is one place that breaks a rule.
 type violation struct {
 	at   string // a file of the repository, with a line where there is one
 	what string // what is wrong there
 	fix  string // what to do instead
 }
 
-// tell is what its author reads: what and where first, then how to mend it. Why it matters is told once for a rule.
-func (v violation) tell() string { return fmt.Sprintf("%s: %s\n  instead: %s", v.at, v.what, v.fix) }
+// message is the violation's text: where and what, then how to fix it. Why is printed once for a
+// rule.
+func (v violation) message() string { return fmt.Sprintf("%s: %s\n  instead: %s", v.at, v.what, v.fix) }
 
 // add records a violation.
 func (f *findings) add(at, what, fix string) {
@@ -48,17 +49,17 @@ func (f *findings) add(at, what, fix string) {
 
 // plant is a change of one file.
 type plant struct {
-	name string // what it stands for
+	name string // what it is
 	file string
-	// The whole text of a new file; or old is replaced by text; or text is added to the end of a file that is there when old is empty.
-	// A file whose text and old are both empty is deleted; a folder too, with a slash at its end.
+	// The text of a new file; or text replaces old; or, without old, it is appended to an existing
+	// file. Without both, the file is deleted; or a folder, if file ends with a slash.
 	old, text string
-	whole     bool    // text is the whole file, whatever is in it today
-	given     []plant // what has to be so before, whatever the tree is like today
-	want      string  // a part of the message, for a violation
+	whole     bool    // text replaces the whole file
+	given     []plant // changes before this one, so that the tree of today does not matter
+	want      string  // a part of the violation's message
 }
 
-// in returns the tree with the plant in it.
+// in returns the tree with the plant.
 func (p plant) in(t *testing.T, tree Tree) Tree {
 	t.Helper()
 	for _, g := range p.given {
@@ -82,9 +83,10 @@ func (p plant) in(t *testing.T, tree Tree) Tree {
 	}
 }
 
-// all are the rules that need nothing but the files, in the order in which somebody should read them.
+// all are the rules that need only the files, in the order in which to read them.
 var all = []rule{
-	imports, requires, layout, modules, contextmap, sql, sqlInGo, settings, binaries, thinFacade, eventSchemas, contracts, homes, ledger, firstService, infrastructure, readme,
+	imports, requires, layout, modules, contextmap, sql, sqlInGo, settings, binaries, thinFacade,
+	eventSchemas, contracts, homes, ledger, firstService, infrastructure, readme,
 }
 
 func repository(t *testing.T) Tree {
@@ -96,7 +98,8 @@ func repository(t *testing.T) Tree {
 	return tree
 }
 
-// TestRules holds the repository to every rule. What known.yaml lists is let pass, and fails once it no longer occurs.
+// TestRules checks the repository by every rule. What known.yaml lists passes, and fails once it no
+// longer occurs.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	tree := repository(t)
@@ -106,34 +109,35 @@ func TestRules(t *testing.T) {
 			t.Parallel()
 			found := r.check(tree)
 			if found.subjects == 0 {
-				t.Fatalf("the rule saw nothing to look at: it is broken, or what it guards has moved")
+				t.Fatalf("the rule found nothing to check: it is broken, or its subject has moved")
 			}
-			fresh, mended := known.sift(r.name, found.broken)
+			fresh, stale := known.sift(r.name, found.broken)
 			for _, v := range fresh {
-				fmt.Fprintln(t.Output(), v.tell()) // not by t.Error: the first words are what and where, and not where in this file
+				fmt.Fprintln(t.Output(), v.message()) // t.Error would print this file and line first
 				t.Fail()
 			}
 			if len(fresh) > 0 {
-				fmt.Fprintf(t.Output(), "  why: %s [rule %s]\n(a code base that did this before it had the rule lists it in %s, with who answers for it)\n", r.why, r.name, knownFile)
+				fmt.Fprintf(t.Output(), "  why: %s [rule %s]\n(a code base that is older than the rule lists its violations in %s, with an owner)\n",
+					r.why, r.name, knownFile)
 			}
-			for _, k := range mended {
-				fmt.Fprintf(t.Output(), "%s: lists %q for rule %s, which does not occur any more\n  instead: remove the entry, so that it cannot come back\n",
-					knownFile, k.At+": "+k.What, r.name)
+			for _, k := range stale {
+				fmt.Fprintf(t.Output(), "%s: lists %q for rule %s, which does not occur any more\n"+
+					"  instead: remove the entry, so that it cannot come back\n", knownFile, k.At+": "+k.What, r.name)
 				t.Fail()
 			}
 		})
 	}
 }
 
-// TestRulesBite writes every plant into a copy of the tree: a violation must be refused, by a message that says so, and a near miss
-// accepted.
-func TestRulesBite(t *testing.T) {
+// TestRulesRefusePlants checks that every rule refuses its planted violations with the right
+// message, and accepts its near misses.
+func TestRulesRefusePlants(t *testing.T) {
 	t.Parallel()
-	bite(t, repository(t))
+	checkPlants(t, repository(t))
 }
 
-// bite holds every rule to its plants in a tree.
-func bite(t *testing.T, tree Tree) {
+// checkPlants checks every rule by its plants in a tree.
+func checkPlants(t *testing.T, tree Tree) {
 	t.Helper()
 	for _, r := range all {
 		if len(r.refuses) == 0 || len(r.accepts) == 0 {
@@ -143,12 +147,12 @@ func bite(t *testing.T, tree Tree) {
 		for _, p := range r.refuses {
 			t.Run(r.name+"/refuses "+p.name, func(t *testing.T) {
 				t.Parallel()
-				var told []string
+				var messages []string
 				for _, v := range r.check(p.in(t, tree)).broken {
-					told = append(told, v.tell())
+					messages = append(messages, v.message())
 				}
-				if len(told) <= before || !strings.Contains(strings.Join(told, "\n"), p.want) {
-					t.Errorf("it says %q and nothing of %q", told, p.want)
+				if len(messages) <= before || !strings.Contains(strings.Join(messages, "\n"), p.want) {
+					t.Errorf("got %q, want a message with %q", messages, p.want)
 				}
 			})
 		}
@@ -156,7 +160,7 @@ func bite(t *testing.T, tree Tree) {
 			t.Run(r.name+"/accepts "+p.name, func(t *testing.T) {
 				t.Parallel()
 				if found := r.check(p.in(t, tree)); len(found.broken) > before {
-					t.Errorf("it says %s", found.broken[len(found.broken)-1].tell())
+					t.Errorf("it is refused: %s", found.broken[len(found.broken)-1].message())
 				}
 			})
 		}
@@ -165,16 +169,17 @@ func bite(t *testing.T, tree Tree) {
 
 const knownFile = "architecture/known.yaml"
 
-// exception is a violation that somebody answers for until it is mended.
+// exception is a known violation with an owner, until it is fixed.
 type exception struct {
 	At     string `yaml:"at"`   // the file, without a line, which would move
-	What   string `yaml:"what"` // as the rule says it
+	What   string `yaml:"what"` // the rule's text
 	Owner  string `yaml:"owner"`
 	Reason string `yaml:"reason"`
 	Since  string `yaml:"since"` // as 2006-01-02
 }
 
-// exceptions are known violations by rule: a code base that breaks rules already can adopt them, and cannot get worse.
+// exceptions are the known violations by rule: a code base that breaks rules can adopt them, and
+// cannot get worse.
 type exceptions map[string][]exception
 
 func readKnown(t *testing.T, tree Tree) exceptions {
@@ -190,7 +195,7 @@ func parseKnown(text string) (exceptions, error) {
 	var known exceptions
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&known); err != nil && !errors.Is(err, io.EOF) { // a file of comments has no end but its own
+	if err := decoder.Decode(&known); err != nil && !errors.Is(err, io.EOF) { // the file may have comments only
 		return nil, err
 	}
 	for name, entries := range known {
@@ -214,18 +219,18 @@ func ruleNames() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// sift parts violations into those that nobody has listed, and returns the entries that match none. An entry forgives one violation:
-// the same again in its file is a new one.
-func (known exceptions) sift(name string, broken []violation) (fresh []violation, mended []exception) {
-	mended = slices.Clone(known[name])
+// sift returns the violations that are not listed, and the entries that match none. An entry
+// matches one violation: the same again in its file is a new one.
+func (known exceptions) sift(name string, broken []violation) (fresh []violation, stale []exception) {
+	stale = slices.Clone(known[name])
 	for _, v := range broken {
 		file, _, _ := strings.Cut(v.at, ":")
-		i := slices.IndexFunc(mended, func(k exception) bool { return k.At == file && k.What == v.what })
+		i := slices.IndexFunc(stale, func(k exception) bool { return k.At == file && k.What == v.what })
 		if i < 0 {
 			fresh = append(fresh, v)
 			continue
 		}
-		mended = slices.Delete(mended, i, i+1)
+		stale = slices.Delete(stale, i, i+1)
 	}
-	return fresh, mended
+	return fresh, stale
 }

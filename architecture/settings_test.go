@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// settings keeps each module to its own database: its code asks the environment for nothing, its
-// process for no other's connection, and platform/postgres alone reads what an address says.
+// settings keeps each module to its own database: its code does not read the environment, its
+// process has no setting of another's connection, and only platform/postgres parses connection
+// strings.
 var settings = rule{
 	name: "settings",
 	why: "with another's connection a module needs no import and no join to share its tables; " +
@@ -24,15 +25,16 @@ var settings = rule{
 					text := literal(n)
 					for _, of := range databaseURL.FindAllStringSubmatch(text, -1) {
 						if of[1] != strings.ToUpper(m) {
-							f.add(At(n), "names "+of[0]+", which leads to a database that is not of "+m, "ask its owner through its contract, or listen to its events")
+							f.add(At(n), "names "+of[0]+", the connection of another module than "+m,
+								"call its owner through its contract, or listen to its events")
 						}
 					}
 					if strings.Contains(strings.ToLower(text), "search_path") {
-						f.add(At(n), "names the search_path, which is how "+m+" is kept in its own schema", "leave it as the role has it")
+						f.add(At(n), "names the search_path, which keeps "+m+" in its own schema", "leave it as the role has it")
 					}
 					if s, ok := n.(*ast.SelectorExpr); ok && under(file, "modules") {
 						if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && environment[s.Sel.Name] {
-							f.add(At(n), "asks the environment, by os."+s.Sel.Name, "take it as a field of the module's Config, which the process fills")
+							f.add(At(n), "reads the environment, by os."+s.Sel.Name, "take it as a field of the module's Config, which the process sets")
 						}
 					}
 					return true
@@ -51,14 +53,14 @@ var settings = rule{
 	refuses: []plant{
 		{name: "a module reads another's connection", file: "modules/orders/peek.go",
 			text: "package orders\n\nimport \"os\"\n\nvar theirs = os.Getenv(\"PAYMENTS_DATABASE_URL\")",
-			want: "modules/orders/peek.go:5: names PAYMENTS_DATABASE_URL, which leads to a database that is not of orders"},
-		{name: "a module asks the environment", file: "modules/orders/peek.go",
-			text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")", want: "asks the environment, by os.LookupEnv"},
-		{name: "a process is told another's connection", file: "cmd/orders/config.go", old: "`env:\"INVENTORY_URL\"",
+			want: "modules/orders/peek.go:5: names PAYMENTS_DATABASE_URL, the connection of another module than orders"},
+		{name: "a module reads the environment", file: "modules/orders/peek.go",
+			text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")", want: "reads the environment, by os.LookupEnv"},
+		{name: "a process has a setting of another's connection", file: "cmd/orders/config.go", old: "`env:\"INVENTORY_URL\"",
 			text: "`env:\"INVENTORY_MIGRATE_URL\"", want: "names INVENTORY_MIGRATE_URL"},
-		{name: "a command reads an address", file: "cmd/seam/peek.go",
+		{name: "a command parses a connection string", file: "cmd/seam/peek.go",
 			text: "package main\n\nimport \"github.com/jackc/pgx/v5/pgxpool\"\n\nvar open = pgxpool.New",
-			want: "cmd/seam/peek.go:5: reads the address of a database, by pgxpool.New"},
+			want: "cmd/seam/peek.go:5: parses a connection string, by pgxpool.New"},
 		{name: "a module leaves its schema", file: "modules/orders/peek.go",
 			text: "package orders\n\nconst peek = \"SET LOCAL Search_Path = payments\"", want: "names the search_path"},
 	},
@@ -66,7 +68,7 @@ var settings = rule{
 		{name: "a process names its own", file: "cmd/orders/near.go", text: "package main\n\nconst near = \"ORDERS_DATABASE_URL\""},
 		{name: "a connection like another", file: "platform/events/near.go",
 			text: "package events\n\nimport \"github.com/jackc/pgx/v5\"\n\nvar near = pgx.ConnectConfig"},
-		{name: "a test asks for anything", file: "modules/orders/near_test.go",
+		{name: "a test reads the environment", file: "modules/orders/near_test.go",
 			text: "package orders\n\nimport \"os\"\n\nvar near = os.Getenv(\"PAYMENTS_DATABASE_URL\")"},
 		{name: "a comment", file: "modules/orders/near.go", text: "package orders\n\n// near is nothing: PAYMENTS_DATABASE_URL and its search_path are for payments.\nconst near = 1"},
 	},
@@ -77,15 +79,15 @@ var (
 	environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true}
 )
 
-// addresses are what turns an address into a connection or into what one is made from.
+// addresses matches what turns a connection string into a connection or a configuration.
 var addresses = regexp.MustCompile(`^(pgx|pgconn)\.(Connect|ParseConfig)(WithOptions)?$|^pgxpool\.(New|ParseConfig)$`)
 
 func readsAddress(t Tree, file string, f *findings) {
 	ast.Inspect(t.Go(file), func(n ast.Node) bool {
 		if s, ok := n.(*ast.SelectorExpr); ok {
 			if x, ok := s.X.(*ast.Ident); ok && addresses.MatchString(x.Name+"."+s.Sel.Name) {
-				f.add(At(n), "reads the address of a database, by "+x.Name+"."+s.Sel.Name,
-					"have platform/postgres open it, so that every connection is alike")
+				f.add(At(n), "parses a connection string, by "+x.Name+"."+s.Sel.Name,
+					"let platform/postgres open it, so that every connection has the same settings")
 			}
 		}
 		return true

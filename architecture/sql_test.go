@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// sql holds all SQL to one schema: the migrations, the queries and the seeds of each module, and what platform puts into every schema.
+// sql keeps all SQL to one schema: each module's migrations, queries and seeds, and platform's
+// scripts for every schema.
 var sql = rule{
 	name: "sql",
 	why: "a table that two modules use changes only with both, and their schemas can never be moved apart; " +
@@ -20,7 +21,8 @@ var sql = rule{
 		for _, file := range slices.Sorted(maps.Keys(t)) {
 			if path.Ext(file) == ".sql" && !slices.ContainsFunc(sqlHomes, func(home string) bool { return under(file, home) }) {
 				f.add(file, "is SQL that belongs to no module",
-					"move it to the module that owns its tables: migrations/<module> or its queries.sql; what needs two modules asks both by their contracts")
+					"move it to the module that owns its tables: migrations/<module> or its queries.sql; "+
+						"what needs two modules calls both through their contracts")
 			}
 		}
 		for _, file := range sqlFiles(t) {
@@ -45,18 +47,18 @@ var sql = rule{
 	accepts: sqlAccepts,
 }
 
-// sqlHomes are the folders where SQL is read by this rule, or by tests alone.
+// sqlHomes are the folders with SQL that this rule reads, or only tests.
 var sqlHomes = []string{"migrations", "modules", "platform", "architecture", "test"}
 
-// sqlFiles are all files of SQL that modules or platform own.
+// sqlFiles returns all SQL files of modules and platform.
 func sqlFiles(t Tree) []string {
 	return slices.Concat(t.Below("migrations", ".sql"), t.Below("modules", ".sql"), t.Below("platform", ".sql"))
 }
 
-// parameter is what sqlc understands and PostgreSQL does not: @name, sqlc.arg(name) and its like.
+// parameter matches sqlc's own syntax: @name, sqlc.arg(name) and the like.
 var parameter = regexp.MustCompile(`@[A-Za-z_]\w*|sqlc\.\w+\([^)]*\)`)
 
-// neutral makes of a module's queries what PostgreSQL would be sent. Every line stays where it is.
+// neutral replaces sqlc's syntax in a module's queries as sqlc does, and keeps the line numbers.
 func neutral(file, text string) string {
 	if !under(file, "modules") {
 		return text
@@ -64,13 +66,13 @@ func neutral(file, text string) string {
 	return parameter.ReplaceAllStringFunc(text, func(p string) string { return "$1" + strings.Repeat("\n", strings.Count(p, "\n")) })
 }
 
-// everySchema is the owner of what every schema has: outbox, inbox and the like.
+// everySchema is the owner of what every schema has, such as outbox and inbox.
 const everySchema = ""
 
-// sqlOwners are the names that each module's migrations make, with their kind.
+// sqlOwners are the names that each module's migrations create, with their kind.
 type sqlOwners map[string]map[string]string
 
-// readOwners reads what the migrations of each module make, and platform for all.
+// readOwners reads what the migrations of each module create, and platform for all.
 func readOwners(t Tree) sqlOwners {
 	owners := sqlOwners{}
 	for _, file := range t.Match("migrations/*/*.sql") {
@@ -87,8 +89,8 @@ func readOwners(t Tree) sqlOwners {
 	return owners
 }
 
-// extension is a statement of Go that creates one. Nothing here knows which types it brings, so then PostgreSQL alone judges those that
-// no module makes.
+// extension matches a statement in Go that creates an extension. Its types are not known here, so
+// then only PostgreSQL judges a type that no module creates.
 var extension = regexp.MustCompile("[\"`]CREATE EXTENSION ")
 
 const anyType = "*"
@@ -102,7 +104,7 @@ func (o sqlOwners) learn(owner string, s *script) {
 	}
 }
 
-// has returns the kind of what an owner makes under a name.
+// has returns the kind of what an owner creates under a name, or "".
 func (o sqlOwners) has(owner string, n sqlName) string {
 	last := n.parts[len(n.parts)-1]
 	switch n.kind {
@@ -115,7 +117,7 @@ func (o sqlOwners) has(owner string, n sqlName) string {
 	}
 }
 
-// judge says what is wrong with a name in the SQL of a module, and what to do instead; nothing when it is right.
+// judge returns what is wrong with a name in a module's SQL, and what to do instead, or nothing.
 func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 	if len(n.parts) == 0 {
 		return "", ""
@@ -130,18 +132,18 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 	case n.kind == "role":
 		return o.role(me, name, n.where)
 	case n.kind == "schema":
-		return "names the schema " + name + n.where, "leave it out: a module's names mean its own schema, which is search_path"
+		return "names the schema " + name + n.where, "leave it out: search_path is the module's own schema"
 	case n.kind == "literal" && (!foreign || o.has(schema, n) == ""), n.kind == "column" && !foreign && schema != me:
-		return "", "" // a text that is no name, or the field of a composite value
+		return "", "" // not a name, or a field of a composite value
 	case foreign:
 		return "names " + full + n.where + ": that is the module " + schema + "'s", ask(me, schema, n.where)
 	case schema == "pg_catalog" || schema == "information_schema":
 		return "", ""
 	case len(n.parts) > 1 && schema == me:
 		return "names its own schema in " + full + n.where,
-			"say " + name + ": search_path finds it wherever the schema is, and sqlc's names stay short"
+			"write " + name + ": search_path finds it wherever the schema is, and sqlc's names stay short"
 	case len(n.parts) > 1:
-		return "names " + full + n.where + ", with a schema", "say " + name + ", and let a migration of the module itself make it"
+		return "names " + full + n.where + ", with a schema", "write " + name + ", and create it in a migration of the module"
 	case o.has(me, n) != "" || o.has(everySchema, n) != "":
 		return "", ""
 	}
@@ -151,25 +153,25 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 		}
 	}
 	if n.kind == "table" && !strings.HasPrefix(name, "pg_") && !o.implied(me, name) || n.kind == "type" && !o.typed(name) {
-		fix := "make it in a migration of the module itself; what another module has comes through its contract"
+		fix := "create it in a migration of the module; use another module through its contract"
 		if n.kind == "type" {
-			fix = "make it in a migration of the module itself; an extension's type is let pass once platform/postgres/provision.go " +
-				"says CREATE EXTENSION … SCHEMA pg_catalog, which every search_path holds"
+			fix = "create it in a migration of the module; an extension's type is accepted once platform/postgres/provision.go " +
+				"has CREATE EXTENSION … SCHEMA pg_catalog, which is in every search_path"
 		}
-		return "names the " + n.kind + " " + name + n.where + ", which " + makers(me) + " do not make", fix
+		return "names the " + n.kind + " " + name + n.where + ", which " + makers(me) + " do not create", fix
 	}
 	return "", ""
 }
 
-// ask says what to do instead of reaching into another module's schema.
+// ask returns what to do instead of using another module's schema.
 func ask(me, other, where string) string {
 	switch {
 	case me == everySchema:
-		return "move it into modules/" + other + ": platform knows no module"
+		return "move it into modules/" + other + ": platform does not depend on modules"
 	case where == " in a foreign key":
-		return "keep the id without a foreign key, and hear from " + other + "'s events what becomes of the row"
+		return "keep the id without a foreign key, and listen to " + other + "'s events for changes of the row"
 	default:
-		return "ask " + other + " through " + other + "api, or keep what its events tell in a table of " + me + "'s own"
+		return "call " + other + " through " + other + "api, or store what its events contain in a table of " + me
 	}
 }
 
@@ -180,7 +182,7 @@ func makers(me string) string {
 	return "migrations/" + me + " and platform/postgres/schema"
 }
 
-// role says what is wrong with naming a role.
+// role returns what is wrong with naming a role.
 func (o sqlOwners) role(me, name, where string) (what, fix string) {
 	for _, other := range slices.Sorted(maps.Keys(o)) {
 		if other != me && other != everySchema && slices.Contains(strings.Split(name, "_"), other) {
@@ -190,7 +192,8 @@ func (o sqlOwners) role(me, name, where string) (what, fix string) {
 	return "names the role " + name + where + ", which has another prefix in another database", noGrant
 }
 
-// implied says that PostgreSQL itself makes a name with one of the module's tables, as the index lines_pkey.
+// implied reports whether PostgreSQL creates the name with one of the module's tables, as the index
+// lines_pkey.
 func (o sqlOwners) implied(me, name string) bool {
 	for _, owner := range []string{me, everySchema} {
 		for table, kind := range o[owner] {
@@ -202,7 +205,8 @@ func (o sqlOwners) implied(me, name string) bool {
 	return false
 }
 
-// typed says that a type is PostgreSQL's own. Those with a name of their own in the standard, as integer, the parser has qualified.
+// typed reports whether a type is PostgreSQL's own. The parser has qualified those with a standard
+// name, as integer.
 func (o sqlOwners) typed(name string) bool {
 	return strings.HasPrefix(name, "pg_") || slices.Contains(strings.Fields(builtin), name) || o[everySchema][anyType] != ""
 }

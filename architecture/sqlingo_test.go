@@ -10,28 +10,29 @@ import (
 	"strings"
 )
 
-// sqlInGo keeps the statements of a module where the rule sql reads them. It looks at what runs a statement and not at what looks like one,
-// for English and SQL share too many words; only a table that is named with its module is unmistakable, so that is refused in any text.
+// sqlInGo keeps the statements of a module where rule sql reads them. It looks for calls that run a
+// statement and not for SQL in strings, because English and SQL share too many words; only a table
+// that is qualified by its module is unmistakable, and refused in any text.
 var sqlInGo = rule{
 	name: "sqlingo",
-	why: "a statement that is hidden outside queries.sql is checked by nobody, neither against the module's tables nor for what it reaches into; " +
+	why: "no tool checks a statement outside of queries.sql, neither against the module's tables nor for those of other modules; " +
 		"see \"A shared database\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
 		owners := readOwners(t)
 		for _, file := range slices.Sorted(maps.Keys(t)) {
 			if strings.HasSuffix(file, "_test.go") || under(file, "cmd/seam") || under(file, "architecture") {
-				continue // seam is the operator's: it looks at outbox and inbox, which are in every schema
+				continue // seam reads outbox and inbox of every schema, for the operator
 			}
 			me, _ := ownerOfFile(file)
 			switch path.Ext(file) {
 			case ".go":
 				f.subjects++
 				f.sqlInFile(t, file, owners.qualified(everySchema))
-			case ".sql", ".md": // the rule sql reads the one, only people read the other
+			case ".sql", ".md": // rule sql reads the former, and the latter is not run
 			default:
 				if at := owners.qualified(me).FindStringIndex(t[file]); at != nil {
-					f.add(fmt.Sprintf("%s:%d", file, 1+strings.Count(t[file][:at[0]], "\n")), "holds SQL: "+t[file][at[0]:at[1]], intoQueries)
+					f.add(fmt.Sprintf("%s:%d", file, 1+strings.Count(t[file][:at[0]], "\n")), "contains SQL: "+t[file][at[0]:at[1]], intoQueries)
 				}
 			}
 		}
@@ -41,7 +42,7 @@ var sqlInGo = rule{
 		{name: "a statement of its own table", file: "modules/orders/plant.go", text: `package orders
 
 func f(pool interface{ Exec(string) }) { pool.Exec("DELETE FROM lines") }`, want: "modules/orders/plant.go:3: runs SQL by Exec\n  instead: write it into"},
-		{name: "a query that grows", file: "modules/orders/plant.go", text: `package orders
+		{name: "a query that is concatenated", file: "modules/orders/plant.go", text: `package orders
 
 func f(ctx context.Context, tx pgx.Tx, where string) {
 	q := "select id from lines where "
@@ -54,12 +55,12 @@ func f(ctx context.Context, tx pgx.Tx) { tx.CopyFrom(ctx, []string{"inventory", 
 		{name: "a batch", file: "modules/orders/plant.go", text: `package orders
 
 func f(ctx context.Context, tx pgx.Tx, b *pgx.Batch) { tx.SendBatch(ctx, b).Close() }`, want: "runs SQL by SendBatch"},
-		{name: "a method that is called by another name", file: "modules/orders/plant.go", text: `package orders
+		{name: "a method as a value", file: "modules/orders/plant.go", text: `package orders
 
 func f(ctx context.Context, tx pgx.Tx) {
 	run := tx.Exec
 	run(ctx, statement())
-}`, want: "modules/orders/plant.go:4: takes Exec as a value"},
+}`, want: "modules/orders/plant.go:4: uses Exec as a value"},
 		{name: "a migration in Go", file: "migrations/orders/plant.go", text: `package ordersmigrations
 
 func up(ctx context.Context, tx *sql.Tx) { tx.ExecContext(ctx, "ALTER TABLE lines ADD COLUMN note text") }`, want: "runs SQL by ExecContext"},
@@ -70,18 +71,18 @@ func f(ctx context.Context, pool *pgxpool.Pool) { pool.QueryRow(ctx, counts).Sca
 			want: "modules/orders/internal/db/plant.go: is not generated"},
 		{name: "another module's table in a text", file: "modules/orders/plant.go", text: `package orders
 
-const stock = "select on_hand from inventory.stock"`, want: `modules/orders/plant.go:3: holds SQL: from inventory.stock`},
+const stock = "select on_hand from inventory.stock"`, want: `modules/orders/plant.go:3: contains SQL: from inventory.stock`},
 		{name: "a module's table in platform", file: "platform/events/plant.go", text: "package events\n\nconst report = `SELECT id\nFROM\n\torders.\"orders\"`",
-			want: "platform/events/plant.go:3: holds SQL"},
+			want: "platform/events/plant.go:3: contains SQL"},
 		{name: "a module's outbox in the façade", file: "cmd/gateway/plant.go", text: "package main\n\nconst q = `UPDATE \"orders\".outbox SET key = ''`",
-			want: "holds SQL: UPDATE \"orders\".outbox"},
+			want: "contains SQL: UPDATE \"orders\".outbox"},
 		{name: "a text that is embedded", file: "modules/orders/report.txt", text: "-- all\nselect sku\nfrom inventory.stock\n",
-			want: "modules/orders/report.txt:3: holds SQL: from inventory.stock"},
+			want: "modules/orders/report.txt:3: contains SQL: from inventory.stock"},
 		{name: "a report that is deployed", file: "deploy/report.sh", text: "psql -c 'SELECT sku FROM orders.lines JOIN inventory.stock USING (sku)'",
-			want: "deploy/report.sh:1: holds SQL: FROM orders.lines"},
+			want: "deploy/report.sh:1: contains SQL: FROM orders.lines"},
 	},
 	accepts: []plant{
-		{name: "texts of English with the words of SQL", file: "modules/orders/near.go", text: `package orders
+		{name: "English texts with words of SQL", file: "modules/orders/near.go", text: `package orders
 
 var texts = []string{"SET x TO y", "LOCK y", "Set up = done", "update order: %w", "Select one from the list", "it came from inventory.", "SELECT"}`},
 		{name: "a topic", file: "platform/events/near.go", text: "package events\n\nconst failed = \"cannot read from inventory.reserved.v1\""},
@@ -104,16 +105,18 @@ func f(ctx context.Context, tx pgx.Tx) { tx.Exec(ctx, "DELETE FROM outbox") }`},
 	},
 }
 
-const intoQueries = "write it into the queries.sql of the module that owns the table, and call what make generate makes of it " +
+const intoQueries = "write it into the queries.sql of the module that owns the table, and call what make generate creates " +
 	"(for many rows, with :copyfrom)"
 
-// runs are pgx's methods that run a statement, and those of database/sql; what Prepare makes is run by one of them. Query is a word of
-// others too: pgx's takes a context and a statement.
+// runs are the methods of pgx and database/sql that run a statement, with their least number of
+// arguments: Query is a method of other packages, too, but pgx's takes a context and a statement.
+// What Prepare returns is run by one of them.
 var runs = map[string]int{
 	"Exec": 1, "QueryRow": 1, "CopyFrom": 1, "SendBatch": 1, "Query": 2, "ExecContext": 2, "QueryContext": 2, "QueryRowContext": 2,
 }
 
-// sqlInFile refuses what runs a statement where only queries.sql may hold one, and texts that name a module's table anywhere.
+// sqlInFile refuses calls that run a statement outside of queries.sql, and texts that name a
+// module's table.
 func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 	if under(file, "modules") && strings.Contains(file, "/internal/db/") {
 		if !strings.HasPrefix(t[file], "// Code generated ") {
@@ -132,19 +135,19 @@ func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 			if ok && ofModule && runs[method.Sel.Name] > 0 && len(n.Args) >= runs[method.Sel.Name] {
 				f.add(At(n), "runs SQL by "+method.Sel.Name, intoQueries)
 			}
-		case *ast.SelectorExpr: // as a value: what it is called with later, nobody sees
+		case *ast.SelectorExpr: // as a value: its later calls are not seen
 			if ofModule && runs[n.Sel.Name] > 0 && !called[n] {
-				f.add(At(n), "takes "+n.Sel.Name+" as a value, to run SQL by it", intoQueries)
+				f.add(At(n), "uses "+n.Sel.Name+" as a value, which runs SQL", intoQueries)
 			}
 		}
 		if found := tables.FindString(literal(node)); found != "" {
-			f.add(At(node), "holds SQL: "+strings.Join(strings.Fields(found), " "), intoQueries)
+			f.add(At(node), "contains SQL: "+strings.Join(strings.Fields(found), " "), intoQueries)
 		}
 		return true
 	})
 }
 
-// qualified finds a table that is named with the module that owns it, unless that is me.
+// qualified matches a table that is qualified by its module, unless that is me.
 func (o sqlOwners) qualified(me string) *regexp.Regexp {
 	var tables []string
 	for _, module := range slices.Sorted(maps.Keys(o)) {

@@ -13,23 +13,23 @@ import (
 	"github.com/wasilibs/go-pgquery/parser"
 )
 
-// script is a text of SQL as the rules see it.
+// script is a parsed text of SQL.
 type script struct {
 	statements int
-	makes      map[string]string // what it creates and of which kind; a function's name ends with ()
-	names      []sqlName         // what it refers to
-	broken     []sqlBroken       // what no module's SQL may do, whatever it refers to
+	makes      map[string]string // the names that it creates, with their kind; a function's ends with ()
+	names      []sqlName         // the names that it uses
+	broken     []sqlBroken       // what no module's SQL may do, with any name
 }
 
-// sqlName is one reference to something by its name.
+// sqlName is one use of a name.
 type sqlName struct {
 	line  int
-	kind  string   // table, type, function, column, role, schema, literal; nothing where any of them may stand
-	parts []string // the schema first, if it is said
-	where string   // the construct around it, if that is worth telling: a foreign key, a view, the body of a function
+	kind  string   // table, type, function, column, role, schema, literal; "" if it may be any
+	parts []string // the schema first, if it is qualified
+	where string   // the construct around it, for the message: a foreign key, a view, the body of a function
 }
 
-// sqlBroken is a violation that needs no knowledge of the modules.
+// sqlBroken is a violation for any module.
 type sqlBroken struct {
 	line      int
 	what, fix string
@@ -38,10 +38,10 @@ type sqlBroken struct {
 var (
 	scripts  sync.Map // text → func() *script: trees that differ in one file share the rest
 	sqlTurn  sync.Mutex
-	errCrash = errors.New("PostgreSQL's parser gives up on it")
+	errCrash = errors.New("PostgreSQL's parser fails on it")
 )
 
-// readScript parses a text with the parser of PostgreSQL itself, and the bodies of its functions as well.
+// readScript parses a text, and the bodies of its functions, with PostgreSQL's own parser.
 func readScript(text string) *script {
 	read, _ := scripts.LoadOrStore(text, sync.OnceValue(func() *script {
 		s := &script{makes: map[string]string{}}
@@ -52,7 +52,8 @@ func readScript(text string) *script {
 	return read.(func() *script)()
 }
 
-// parseSQL waits for its turn: each caller beside another would start a parser of its own, which takes two seconds.
+// parseSQL parses one text at a time: concurrent callers would each start a parser, which takes two
+// seconds.
 func parseSQL(parse func(string) (string, error), text string) (tree any, err error) {
 	sqlTurn.Lock()
 	defer sqlTurn.Unlock()
@@ -69,14 +70,14 @@ func parseSQL(parse func(string) (string, error), text string) (tree any, err er
 	return tree, err
 }
 
-// sqlReader walks the statements of one text, which may be the body of a function inside another.
+// sqlReader walks the statements of a text, which may be the body of a function.
 type sqlReader struct {
 	*script
 	text   string
-	line   int    // of the text's beginning, in the file
-	where  string // the construct around what is walked
-	loose  bool   // a type may be a function: CREATE AGGREGATE does not tell them apart
-	member bool   // the last word of a name is a column, a trigger or the like
+	line   int    // of the file on which the text begins
+	where  string // the construct around the current node
+	loose  bool   // a type may be a function, as in CREATE AGGREGATE
+	member bool   // the last part of a name is a column, a trigger or the like
 }
 
 // read reads every statement of a text that begins at the line.
@@ -88,7 +89,7 @@ func (r sqlReader) read(text string, line int) {
 		if syntax, ok := errors.AsType[*parser.Error](err); ok {
 			at = min(max(syntax.Cursorpos-1, 0), len(text))
 		}
-		r.refuse(r.lineAt(at), "is no SQL that PostgreSQL understands: "+err.Error(), "mend the statement")
+		r.refuse(r.lineAt(at), "is not valid SQL for PostgreSQL: "+err.Error(), "correct the statement")
 		return
 	}
 	_, root := unwrap(tree)
@@ -106,10 +107,10 @@ func (r sqlReader) read(text string, line int) {
 	}
 }
 
-// leading is what may stand before a statement: the space and the comments after the statement before it.
+// leading matches the space and comments before a statement.
 var leading = regexp.MustCompile(`^(?:\s+|--[^\n]*|/\*(?s:.*?)\*/)*`)
 
-// statement notes what a statement creates, reads the body that it may have, and walks the rest.
+// statement records what a statement creates, reads its body if it has one, and walks the rest.
 func (r sqlReader) statement(kind string, node pgNode, at int, text string) {
 	r.create(kind, node)
 	switch kind {
@@ -123,7 +124,7 @@ func (r sqlReader) statement(kind string, node pgNode, at int, text string) {
 	r.walk(kind, node, at, nil)
 }
 
-// body reads the body of a function, procedure or DO block that is given as a string.
+// body reads the body of a function, procedure or DO block in a string.
 func (r sqlReader) body(options []any, language, statement string, at int) {
 	var body string
 	for _, o := range options {
@@ -143,15 +144,15 @@ func (r sqlReader) body(options []any, language, statement string, at int) {
 	switch {
 	case language != "sql" && language != "plpgsql":
 		r.refuse(r.lineAt(at), "has a body in "+language+r.where+", which no rule can read",
-			"write it in SQL or PL/pgSQL, or better in Go: rules belong to the module's code")
+			"write it in SQL or PL/pgSQL, or better in Go: business rules belong to the module's code")
 	case body == "": // BEGIN ATOMIC … END is part of the statement
 	case language == "sql":
 		r.read(body, r.lineAt(at))
 	default:
 		tree, err := parseSQL(parser.ParsePlPgSqlToJSON, statement)
 		if err != nil {
-			r.refuse(r.lineAt(at), "is no PL/pgSQL that can be read"+r.where+": "+err.Error(),
-				"mend the body (a variable whose fields it sets is a record)")
+			r.refuse(r.lineAt(at), "cannot be parsed as PL/pgSQL"+r.where+": "+err.Error(),
+				"correct the body (a variable with fields is a record)")
 			return
 		}
 		r.line = r.lineAt(at)
@@ -159,7 +160,7 @@ func (r sqlReader) body(options []any, language, statement string, at int) {
 	}
 }
 
-// procedure walks a body of PL/pgSQL, whose every expression and statement is a text of SQL.
+// procedure walks a body of PL/pgSQL, in which every expression and statement is a text of SQL.
 func (r sqlReader) procedure(kind string, tree any, line int) {
 	if children, ok := tree.([]any); ok {
 		for _, child := range children {
@@ -188,7 +189,8 @@ func (r sqlReader) procedure(kind string, tree any, line int) {
 	}
 }
 
-// asStatement makes a statement of what PL/pgSQL holds: an expression, or an assignment to something that may hold one in brackets.
+// asStatement converts a text of PL/pgSQL to a statement: an expression, or an assignment, whose
+// target may contain one in brackets.
 func asStatement(query string, mode int) string {
 	const statement, expression = 0, 2
 	switch {
@@ -226,7 +228,7 @@ func cutSuffixFold(s, suffix string) (before string, found bool) {
 	return strings.TrimSpace(s[:len(s)-len(suffix)]), true
 }
 
-// dynamic reads what EXECUTE runs, if it is written there.
+// dynamic reads what EXECUTE runs, if that is a literal.
 func (r sqlReader) dynamic(expression string, line int) {
 	if tree, err := parseSQL(parser.ParseToJSON, "SELECT "+expression); err == nil {
 		if literal, ok := pgConstant(onlyTarget(tree)); ok {
@@ -234,11 +236,11 @@ func (r sqlReader) dynamic(expression string, line int) {
 			return
 		}
 	}
-	r.refuse(line, fmt.Sprintf("executes a text that is made when it runs (%s)%s: no rule can read it", expression, r.where),
-		"write the statement out, or EXECUTE one literal")
+	r.refuse(line, fmt.Sprintf("executes a text that is computed at run time (%s)%s: no rule can read it", expression, r.where),
+		"write the statement itself, or EXECUTE one literal")
 }
 
-// onlyTarget is what a parsed SELECT selects, if that is one expression.
+// onlyTarget returns what a parsed SELECT selects, if that is one expression.
 func onlyTarget(tree any) any {
 	_, root := unwrap(tree)
 	if statements := root.list("stmts"); len(statements) == 1 {

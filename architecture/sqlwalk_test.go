@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// walk finds the names in a node. It looks for what a name looks like and not for kinds of statements: a table has a relname, and
-// whatever else has a name has a list of strings. So it also sees what nobody thought of.
+// walk finds the names in a node by their form and not by kinds of statements: a table has a
+// relname, and every other name is a list of strings. So it also finds names in constructs that no
+// case here knows.
 func (r sqlReader) walk(kind string, node pgNode, at int, ctes []string) {
 	at = r.at(node, at)
 	if r.refuses(kind, node, r.lineAt(at)) {
-		return // whatever stands below it
+		return // with all below it
 	}
 	switch {
 	case kind == "Constraint" && node["contype"] == "CONSTR_FOREIGN":
@@ -28,7 +29,7 @@ func (r sqlReader) walk(kind string, node pgNode, at int, ctes []string) {
 	}
 	name, schema := node.text("relname"), node.text("schemaname")
 	if name != "" && (schema != "" || !slices.Contains(ctes, name)) {
-		r.name(r.lineAt(at), "table", said(node.text("catalogname"), schema, name)...)
+		r.name(r.lineAt(at), "table", nonEmpty(node.text("catalogname"), schema, name)...)
 	}
 	if role := node.text("rolename"); role != "" {
 		r.name(r.lineAt(at), "role", role)
@@ -41,8 +42,9 @@ func (r sqlReader) walk(kind string, node pgNode, at int, ctes []string) {
 	}
 }
 
-// with walks the queries of a WITH clause, and returns the names that the statement below it knows. A query knows those before it and,
-// unless the clause is recursive, neither itself nor those after it.
+// with walks the queries of a WITH clause, and returns the names that the statement below it may
+// use. A query may use those before it and, only if the clause is recursive, itself and those after
+// it.
 func (r sqlReader) with(clause pgNode, at int, ctes []string) []string {
 	all := slices.Clone(ctes)
 	for _, c := range clause.list("ctes") {
@@ -60,7 +62,7 @@ func (r sqlReader) with(clause pgNode, at int, ctes []string) []string {
 	return all
 }
 
-// child walks what stands under a key of a node.
+// child walks the value of a node's key.
 func (r sqlReader) child(key string, parent pgNode, at int, ctes []string) {
 	switch value := parent[key].(type) {
 	case map[string]any:
@@ -82,16 +84,16 @@ func (r sqlReader) child(key string, parent pgNode, at int, ctes []string) {
 	}
 }
 
-// plainWords are the lists of strings that are no qualified name.
+// plainWords are the keys of lists of strings that are not a qualified name.
 var plainWords = []string{
 	"pk_attrs", "fk_attrs", "fk_del_set_cols", "keys", "including", "vals", "aliascolnames", "colnames", "colNames", "aliases",
 	"cols", "columns", "indirection", "attlist", "va_cols", "search_col_list", "cycle_col_list", "args", "arg_names", "stat_types",
 }
 
-// members are the kinds of objects whose name is a table's and one word more.
+// members are the kinds of objects with a name of a table's and one part more.
 var members = []string{"OBJECT_COLUMN", "OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_TABCONSTRAINT", "OBJECT_DOMCONSTRAINT"}
 
-// words notes a list of strings as the name of what it stands for under its key.
+// words records a list of strings as the name of what its key means.
 func (r sqlReader) words(key string, parent pgNode, words []string, at int) {
 	line := r.lineAt(at)
 	last := len(words) - 1
@@ -114,7 +116,7 @@ func (r sqlReader) words(key string, parent pgNode, words []string, at int) {
 	}
 }
 
-// at is where a node stands in the text, or where its parent does.
+// at returns where a node begins in the text, or where its parent does.
 func (r sqlReader) at(node pgNode, parent int) int {
 	if l := node.number("location"); l > 0 && l <= len(r.text) {
 		return l
@@ -122,7 +124,7 @@ func (r sqlReader) at(node pgNode, parent int) int {
 	return parent
 }
 
-// create notes what a statement makes, so that others may name it.
+// create records what a statement creates, so that others may use its name.
 func (r sqlReader) create(kind string, node pgNode) {
 	made := func(what string, name ...string) {
 		if len(name) > 0 && name[len(name)-1] != "" {
@@ -173,10 +175,11 @@ func (r sqlReader) create(kind string, node pgNode) {
 	}
 }
 
-// pgNode is a node of the parser's tree: an object of JSON. A kind is written around it unless its place allows only one.
+// pgNode is a node of the parser's tree: a JSON object, inside of one with its kind as the key
+// unless its place allows only one kind.
 type pgNode map[string]any
 
-// unwrap returns the node inside {"Kind": {…}}; the kind is empty if nothing is written around it.
+// unwrap returns the node inside {"Kind": {…}}; the kind is "" without that.
 func unwrap(tree any) (kind string, node pgNode) {
 	m, _ := tree.(map[string]any)
 	for key, value := range m {
@@ -210,7 +213,7 @@ func (n pgNode) number(key string) int {
 
 func (n pgNode) keys() []string { return slices.Sorted(maps.Keys(n)) }
 
-// pgWords are the strings of a list that holds nothing else but stars.
+// pgWords returns the strings of a list that has only strings and stars.
 func pgWords(list []any) []string {
 	var found []string
 	for _, i := range list {
@@ -226,7 +229,7 @@ func pgWords(list []any) []string {
 	return found
 }
 
-// pgConstant is the string that an expression consists of.
+// pgConstant returns the string that an expression consists of.
 func pgConstant(expression any) (literal string, ok bool) {
 	switch kind, node := unwrap(expression); kind {
 	case "A_Const":
@@ -237,7 +240,7 @@ func pgConstant(expression any) (literal string, ok bool) {
 	return literal, ok
 }
 
-// said leaves out the words that are empty.
-func said(words ...string) []string {
+// nonEmpty returns the words that are not empty.
+func nonEmpty(words ...string) []string {
 	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }

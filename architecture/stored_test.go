@@ -19,7 +19,7 @@ import (
 
 const storedSuffix = ".jsonl"
 
-// stored is an event as a release has left it in its module's outbox.
+// stored is an event as a release stored it in its module's outbox.
 type stored struct {
 	ID      uuid.UUID       `json:"id"`
 	Key     string          `json:"key"`
@@ -29,7 +29,8 @@ type stored struct {
 	topic string
 }
 
-// storedEvents are the committed events of every release, in the order in which they were stored.
+// storedEvents returns the committed events of every release, in the order in which they were
+// stored.
 func storedEvents(t *testing.T, tree Tree) []stored {
 	t.Helper()
 	var found []stored
@@ -47,8 +48,8 @@ func storedEvents(t *testing.T, tree Tree) []stored {
 	return found
 }
 
-// TestStoredEventsAreAsReleased holds the released schemas to what was really stored: a schema that says more than is true protects
-// nobody.
+// TestStoredEventsAreAsReleased checks the stored events by the released schemas: a wrong schema
+// protects no subscriber.
 func TestStoredEventsAreAsReleased(t *testing.T) {
 	t.Parallel()
 	tree := repository(t)
@@ -56,13 +57,14 @@ func TestStoredEventsAreAsReleased(t *testing.T) {
 	for _, file := range tree.Match(releasedFolder + "/*" + schemaSuffix) {
 		topic := strings.TrimSuffix(path.Base(file), schemaSuffix)
 		if !slices.ContainsFunc(events, func(s stored) bool { return s.topic == topic }) {
-			t.Errorf("%s: no stored event shows what it promises\n  instead: run make release-contracts, which takes them from a run of the shop", file)
+			t.Errorf("%s: has no stored event\n  instead: run make release-contracts, which takes them from a run of the shop", file)
 		}
 	}
 	for _, s := range events {
 		spec, err := open(asResponse(tree[releasedFolder+"/"+s.topic+schemaSuffix]))
 		if err != nil {
-			t.Fatalf("%s/events/%s%s: no released schema says what it holds\n  instead: delete it, if the topic was retired: %v", releasedFolder, s.topic, storedSuffix, err)
+			t.Fatalf("%s/events/%s%s: has no released schema\n  instead: delete it, if the topic was retired: %v",
+				releasedFolder, s.topic, storedSuffix, err)
 		}
 		schema := spec.Spec.Paths.Find("/event").Get.Responses.Status(200).Value.Content.Get("application/json").Schema.Value
 		var payload any
@@ -70,15 +72,17 @@ func TestStoredEventsAreAsReleased(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := schema.VisitJSON(payload, openapi3.MultiErrors()); err != nil {
-			t.Errorf("%s: the stored event %s is not as the released schema says\n  instead: mend architecture/describe.go, which describes the Go type: %v", s.topic, s.ID, err)
+			t.Errorf("%s: the stored event %s does not fit the released schema\n"+
+				"  instead: correct architecture/describe.go, which describes the Go type: %v", s.topic, s.ID, err)
 		}
 	}
 	if len(events) == 0 {
-		t.Error("no stored events were seen: the search is broken")
+		t.Error("no stored events were found: the search is broken")
 	}
 }
 
-// replayStored tells the running shop what earlier releases have stored, as a replay would: every module that listens must handle it.
+// replayStored publishes what earlier releases stored to the running shop, as a replay does: every
+// subscriber must handle it.
 func replayStored(t *testing.T, tree Tree, shop *topology.Shop) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), shop.AdminURL)
@@ -89,50 +93,53 @@ func replayStored(t *testing.T, tree Tree, shop *topology.Shop) {
 	modules := tree.Modules()
 
 	events := storedEvents(t, tree)
-	tell(t, conn, modules, events)
+	publish(t, conn, modules, events)
 	for _, f := range read(t, conn, modules, "SELECT DISTINCT topic, reason FROM %s.failed") {
-		t.Errorf("modules/%s: cannot handle a stored %s: %s\n  instead: handle what a release has stored as it was then: outboxes and dead letters still hold it", f.module, f.topic, f.text)
+		t.Errorf("modules/%s: cannot handle a stored %s: %s\n"+
+			"  instead: handle events as they were released: outboxes and dead letters still store them", f.module, f.topic, f.text)
 	}
-	heard := read(t, conn, modules, "SELECT topic, count(*)::text FROM %s.inbox GROUP BY topic")
-	if len(heard) == 0 {
-		t.Fatal("nobody has heard any of the stored events: the replay is broken")
+	handled := read(t, conn, modules, "SELECT topic, count(*)::text FROM %s.inbox GROUP BY topic")
+	if len(handled) == 0 {
+		t.Fatal("none of the stored events was handled: the replay is broken")
 	}
 
-	// The replay bites: what no handler can read is seen, in every module that listens.
+	// The replay finds failures: an unreadable event of every topic becomes a dead letter of every
+	// subscriber.
 	broken := map[string]stored{}
-	for _, h := range heard {
+	for _, h := range handled {
 		broken[h.topic] = stored{Key: "x", Payload: json.RawMessage(`[]`), Headers: json.RawMessage(`{}`), topic: h.topic}
 	}
 	var unreadable []stored
 	for _, b := range broken {
 		unreadable = append(unreadable, b)
 	}
-	tell(t, conn, modules, unreadable)
+	publish(t, conn, modules, unreadable)
 	failed := read(t, conn, modules, "SELECT topic, '' FROM %s.failed")
-	for _, h := range heard {
+	for _, h := range handled {
 		if !slices.Contains(failed, found{h.module, h.topic, ""}) {
-			t.Errorf("modules/%s: an unreadable %s was let pass: the replay proves nothing", h.module, h.topic)
+			t.Errorf("modules/%s: an unreadable %s was accepted: the replay proves nothing", h.module, h.topic)
 		}
 	}
-	t.Logf("%d stored events, heard: %v", len(events), heard)
+	t.Logf("%d stored events, handled: %v", len(events), handled)
 }
 
-// tell writes events to the outboxes of the modules that publish them, under new ids, and waits until every outbox is empty: the bus in
-// memory takes an event once all who listen have handled it, or written down that they cannot.
-func tell(t *testing.T, conn *pgx.Conn, modules []string, events []stored) {
+// publish writes events to the outboxes of their modules, under new ids, and waits until all are
+// published: the bus in memory accepts an event once every subscriber has handled it, or stored it
+// as failed.
+func publish(t *testing.T, conn *pgx.Conn, modules []string, events []stored) {
 	t.Helper()
 	for _, s := range events {
 		module, _, _ := strings.Cut(s.topic, ".")
 		if !slices.Contains(modules, module) {
-			t.Fatalf("%s was stored by %s, which is no module any more\n  instead: %s", s.topic, module,
-				retire("nobody listens to it", releasedFolder+"/events/"+s.topic+storedSuffix+" and its schema"))
+			t.Fatalf("%s was stored by %s, which is not a module any more\n  instead: %s", s.topic, module,
+				retire("it has no subscribers", releasedFolder+"/events/"+s.topic+storedSuffix+" and its schema"))
 		}
 		id := uuid.Must(uuid.NewV7())
 		_, err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO %s.outbox (id, topic, key, payload, headers)
 			VALUES ($1, $2, $3, $4, $5::jsonb || jsonb_build_object('id', $1::uuid))`, pgx.Identifier{module}.Sanitize()),
 			id, s.topic, s.Key, s.Payload, s.Headers)
 		if err != nil {
-			t.Fatalf("tell %s: %v", s.topic, err)
+			t.Fatalf("publish %s: %v", s.topic, err)
 		}
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
@@ -141,7 +148,7 @@ func tell(t *testing.T, conn *pgx.Conn, modules []string, events []stored) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not every stored event was told: %v", waiting)
+			t.Fatalf("not every stored event was published: %v", waiting)
 		}
 	}
 }
@@ -162,7 +169,7 @@ func read(t *testing.T, conn *pgx.Conn, modules []string, query string) []found 
 			return f, row.Scan(&f.topic, &f.text)
 		})
 		if err != nil {
-			t.Fatalf("read what %s has: %v", module, err)
+			t.Fatalf("read the schema of %s: %v", module, err)
 		}
 		all = append(all, here...)
 	}

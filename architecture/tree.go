@@ -1,7 +1,7 @@
-// Package architecture reads the repository as text: which modules there are, what they promise each other and who uses it.
+// Package architecture reads the repository as text: its modules, contracts and their uses.
 //
-// Its tests are the boundaries. They look at the files themselves and never ask the go command, so nothing that was written a
-// second ago is missed; and they find modules, commands and tables in the tree, so a new one is held to the rules unasked.
+// Its tests check the boundaries. They read the files themselves, because the go command's answers
+// may be cached, and find modules, commands and tables there: a new one must keep the rules, too.
 package architecture
 
 import (
@@ -20,14 +20,14 @@ import (
 	"sync"
 )
 
-// Shop is the path of the root's go.mod; every import of our own begins with it.
+// Shop is the module path of the root's go.mod, with which every import of our own begins.
 const Shop = "example.com/shop"
 
-// Tree is the repository as it stands on disk: the text of each file by its path from the root, with slashes.
+// Tree holds the text of each file by its path from the root, with slashes.
 type Tree map[string]string
 
-// Read reads the repository at root: everything that somebody wrote, and nothing that was built or begins with a dot (but for the
-// workflows, which are rules too).
+// Read reads the hand-written and generated files of the repository at root. It skips build output
+// and names that begin with a dot, except .github, whose workflows are rules too.
 func Read(root string) (Tree, error) {
 	t := Tree{}
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
@@ -43,7 +43,8 @@ func Read(root string) (Tree, error) {
 		case entry.IsDir() && (hidden || here == "bin" || entry.Name() == "vendor" || entry.Name() == "node_modules"):
 			return filepath.SkipDir
 		case entry.Type()&fs.ModeSymlink != 0 && (path.Ext(here) == ".go" || path.Ext(here) == ".sql"):
-			return fmt.Errorf("%s is a link to another file: Go compiles it, and no rule sees what is in it; write a file in its place", filepath.ToSlash(here))
+			return fmt.Errorf("%s is a symbolic link: Go compiles it, and no rule reads it; replace it by a file",
+				filepath.ToSlash(here))
 		case hidden || !entry.Type().IsRegular() || entry.Name() == "go.sum":
 			return nil
 		}
@@ -60,7 +61,7 @@ func Read(root string) (Tree, error) {
 	return t, nil
 }
 
-// With returns the tree with one file more, or with another text in its place.
+// With returns the tree with one file added or replaced.
 func (t Tree) With(name, text string) Tree {
 	with := maps.Clone(t)
 	with[name] = text
@@ -76,12 +77,12 @@ func (t Tree) Without(name string) Tree {
 	return without
 }
 
-// Match returns the files whose whole path fits the pattern, in which * is any one name or a part of it, sorted.
+// Match returns the files that match the pattern of path.Match with their whole path, sorted.
 func (t Tree) Match(pattern string) []string {
 	var found []string
 	fixed, _, _ := strings.Cut(pattern, "*")
 	for name := range t {
-		if !strings.HasPrefix(name, fixed) { // nearly all of them, and this is cheap
+		if !strings.HasPrefix(name, fixed) { // a cheap check, which excludes nearly all
 			continue
 		}
 		if fits, err := path.Match(pattern, name); err == nil && fits {
@@ -92,7 +93,7 @@ func (t Tree) Match(pattern string) []string {
 	return found
 }
 
-// Below returns the files in a folder and deeper that end with suffix, sorted.
+// Below returns the files at any depth of a folder that end with suffix, sorted.
 func (t Tree) Below(folder, suffix string) []string {
 	var found []string
 	for name := range t {
@@ -104,7 +105,7 @@ func (t Tree) Below(folder, suffix string) []string {
 	return found
 }
 
-// Modules are the bounded contexts: each folder of modules/ with a go.mod.
+// Modules returns the bounded contexts: each folder of modules/ with a go.mod.
 func (t Tree) Modules() []string {
 	var found []string
 	for _, mod := range t.Match("modules/*/go.mod") {
@@ -113,7 +114,7 @@ func (t Tree) Modules() []string {
 	return found
 }
 
-// Programs are the folders with a package main, wherever they are; what the tests build is none.
+// Programs returns the folders with a package main, except those of test/ and architecture/.
 func (t Tree) Programs() []string {
 	var found []string
 	for _, file := range t.GoFiles(false) {
@@ -128,7 +129,7 @@ func (t Tree) Programs() []string {
 	return found
 }
 
-// Commands are the programs of cmd/, each as its folder there.
+// Commands returns the programs of cmd/, each by its folder's name.
 func (t Tree) Commands() []string {
 	var found []string
 	for _, folder := range t.Programs() {
@@ -141,7 +142,7 @@ func (t Tree) Commands() []string {
 
 func under(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
-// GoFiles are all files of Go, hand-written and generated, with their tests or without.
+// GoFiles returns all Go files, hand-written and generated, with or without tests.
 func (t Tree) GoFiles(tests bool) []string {
 	var found []string
 	for name := range t {
@@ -159,7 +160,7 @@ type Import struct {
 	Line int
 }
 
-// Imports are the imports of a Go file.
+// Imports returns the imports of a Go file.
 func (t Tree) Imports(name string) []Import {
 	var found []Import
 	for _, spec := range t.Go(name).Imports {
@@ -175,7 +176,7 @@ var (
 	parsed    sync.Map // the text of a file → *ast.File: trees that differ in one file share all others
 )
 
-// Go returns a Go file parsed as far as it can be: what does not compile is the compiler's to refuse.
+// Go parses a Go file as far as possible. Errors are left for the compiler to report.
 func (t Tree) Go(name string) *ast.File {
 	key := name + "\x00" + t[name]
 	if file, ok := parsed.Load(key); ok {
@@ -183,22 +184,22 @@ func (t Tree) Go(name string) *ast.File {
 	}
 	file, err := parser.ParseFile(positions, name, t[name], parser.ParseComments|parser.SkipObjectResolution)
 	if file == nil {
-		panic(fmt.Sprintf("parse %s: %v", name, err)) // only for a source that cannot be read, and this one is a string
+		panic(fmt.Sprintf("parse %s: %v", name, err)) // only if the source cannot be read, and it is a string
 	}
 	parsed.Store(key, file)
 	return file
 }
 
-// Line is where a node of a parsed file begins.
+// Line returns the line on which a node of a parsed file begins.
 func Line(node ast.Node) int { return positions.Position(node.Pos()).Line }
 
-// At is where a node of a parsed file begins, as file:line.
+// At returns where a node of a parsed file begins, as file:line.
 func At(node ast.Node) string {
 	p := positions.Position(node.Pos())
 	return fmt.Sprintf("%s:%d", p.Filename, p.Line)
 }
 
-// Inside returns the import path below the shop, as "modules/orders" for example.com/shop/modules/orders; ok is false for others'.
+// Inside returns the folder of an import path of our own; ok is false for others.
 func Inside(importPath string) (folder string, ok bool) {
 	return strings.CutPrefix(importPath, Shop+"/")
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A file that is only a link is compiled by Go, and would be seen by no rule.
+// Go compiles a linked file, which no rule would read.
 func TestReadRefusesLinks(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -25,18 +25,18 @@ func TestReadRefusesLinks(t *testing.T) {
 	}
 	tree, err := Read(folder)
 	if err != nil || len(tree) != 1 {
-		t.Errorf("read %v of others' code, or not a link that is none of Go's: %v", tree, err)
+		t.Errorf("got %v and %v, want go.mod alone: no third-party code, and no link that Go does not compile", tree, err)
 	}
 	if err := os.Symlink("../elsewhere.go", filepath.Join(folder, "here.go")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(folder); err == nil || !strings.Contains(err.Error(), "here.go is a link") {
-		t.Errorf("a link to a file of Go: %v", err)
+	if _, err := Read(folder); err == nil || !strings.Contains(err.Error(), "here.go is a symbolic link") {
+		t.Errorf("a link to a Go file: %v", err)
 	}
 }
 
-// After an extraction is done the monolith is still what serves the rest.
-func TestTopologiesAfterAModuleHasLeft(t *testing.T) {
+// After an extraction the monolith still serves the remaining modules.
+func TestTopologiesAfterAnExtraction(t *testing.T) {
 	t.Parallel()
 	modules := []string{"a", "b", "c"}
 	commands := []Process{{"a", []string{"a"}}, {"b", []string{"b"}}, {"c", []string{"c"}}, {facade, nil}, {"whole", []string{"a", "b"}}}
@@ -53,10 +53,10 @@ func TestTopologiesAfterAModuleHasLeft(t *testing.T) {
 	}
 	want := "make run SPLIT=c: gateway whole c\nmake run SPLIT=a,c: gateway whole a c\nmake run SPLIT=b,c: gateway whole b c\nmake run SPLIT=all: gateway a b c"
 	if got := names("c"); got != want {
-		t.Errorf("with c gone:\n%s\nwant:\n%s", got, want)
+		t.Errorf("with c extracted:\n%s\nwant:\n%s", got, want)
 	}
 	commands[4].Modules = modules
 	if got := names(); !slices.Equal(strings.Split(got, "\n")[:2], []string{"make run: whole", "make run SPLIT=a: gateway whole a"}) {
-		t.Errorf("with none gone:\n%s", got)
+		t.Errorf("with none extracted:\n%s", got)
 	}
 }
