@@ -13,7 +13,8 @@ import (
 // that are not decommissioned, any other program none. No production binary links development code.
 var binaries = rule{
 	name: "binaries",
-	why: "a process that links a module can call it, and an extracted module that the monolith still links was never extracted; " +
+	why: "a process that links a module can call it, and an extracted module that the monolith still " +
+		"links was never extracted; " +
 		`see "Monolith code that is never deleted" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
@@ -24,7 +25,8 @@ var binaries = rule{
 			links := t.Links(at)
 			for _, l := range links {
 				module, contract := owner(l.Package)
-				if from, _ := owner(l.Via); forDevelopment(l.Via) && command != "seam" || module != "" && from == module {
+				from, _ := owner(l.Via)
+				if forDevelopment(l.Via) && command != "seam" || module != "" && from == module {
 					continue // the import that brings it is reported
 				}
 				what := "links " + l.Package
@@ -47,7 +49,8 @@ var binaries = rule{
 			}
 			for _, module := range may {
 				if !slices.ContainsFunc(links, func(l Link) bool { return l.Package == "modules/"+module }) {
-					f.add(at, "does not link the module "+module, "serve it in "+at+", or set it to decommissioned in "+ledgerFile)
+					f.add(at, "does not link the module "+module,
+						"serve it in "+at+", or set it to decommissioned in "+ledgerFile)
 				}
 			}
 		}
@@ -55,24 +58,31 @@ var binaries = rule{
 	},
 	refuses: []plant{
 		{name: "a service links another module through a package in between", file: "cmd/orders/also.go",
-			text: "package main\n\nimport _ \"example.com/shop/modules/payments\"", want: "cmd/orders: links modules/payments"},
+			text: "package main\n\nimport _ \"example.com/shop/modules/payments\"",
+			want: "cmd/orders: links modules/payments"},
 		{name: "the façade links a module", file: "cmd/gateway/also.go",
-			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"", want: "cmd/gateway: links modules/orders"},
+			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"",
+			want: "cmd/gateway: links modules/orders"},
 		{name: "the monolith links the broker's server", file: "cmd/monolith/also.go",
 			text: "package main\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"", want: "for development"},
 		{name: "a service links the launchers through platform", file: "platform/service/also.go",
-			text: "package service\n\nimport _ \"example.com/shop/topology\"", want: "cmd/payments: links topology through platform/service"},
+			text: "package service\n\nimport _ \"example.com/shop/topology\"",
+			want: "cmd/payments: links topology through platform/service"},
 		{name: "a program outside of cmd", file: "platform/web/ask/main.go",
-			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"", want: "platform/web/ask: links modules/orders"},
+			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"",
+			want: "platform/web/ask: links modules/orders"},
 		{name: "a program within a program", file: "cmd/orders/import/main.go",
-			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"", want: "cmd/orders/import: links modules/orders"},
+			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"",
+			want: "cmd/orders/import: links modules/orders"},
 		{name: "the monolith links what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
-			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nimport _ \"example.com/shop/modules/payments\""}}, // which today's may not link
-			want:  "cmd/monolith: links modules/payments and does not run payments"},
+			given: []plant{{file: "cmd/monolith/also.go",
+				text: "package main\n\nimport _ \"example.com/shop/modules/payments\""}}, // which today's may not link
+			want: "cmd/monolith: links modules/payments and does not run payments"},
 		{name: "the monolith names what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
 			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"payments\"}"}},
 			want:  "cmd/monolith/also.go:3: names payments, which the monolith no longer runs"},
-		{name: "the monolith does not link a module", file: "modules/unlinked/go.mod", text: "module example.com/shop/modules/unlinked",
+		{name: "the monolith does not link a module", file: "modules/unlinked/go.mod",
+			text: "module example.com/shop/modules/unlinked",
 			want: "cmd/monolith: does not link the module unlinked"},
 	},
 	accepts: []plant{
@@ -169,7 +179,8 @@ func TestBinariesLinkNothingForDevelopment(t *testing.T) {
 		case program == "cmd/seam" && len(found) == 0:
 			t.Errorf("cmd/seam links no launcher: the search is broken")
 		case program != "cmd/seam" && len(found) > 0:
-			t.Errorf("%s: links %s, which is for development\n  instead: find what imports it, with go mod why -m", program, strings.Join(found, ", "))
+			t.Errorf("%s: links %s, which is for development\n  instead: find what imports it, with go mod why -m",
+				program, strings.Join(found, ", "))
 		}
 	}
 }

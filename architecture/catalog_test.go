@@ -27,10 +27,14 @@ WITH things (class, id, schema) AS (
     UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxnamespace FROM pg_statistic_ext
     UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgnamespace FROM pg_ts_config
     UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictnamespace FROM pg_ts_dict
-    UNION ALL SELECT 'pg_trigger'::regclass, t.oid, c.relnamespace FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE NOT tgisinternal
-    UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, c.relnamespace FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
-    UNION ALL SELECT 'pg_attrdef'::regclass, d.oid, c.relnamespace FROM pg_attrdef AS d JOIN pg_class AS c ON c.oid = d.adrelid
-    UNION ALL SELECT 'pg_policy'::regclass, p.oid, c.relnamespace FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid
+    UNION ALL SELECT 'pg_trigger'::regclass, t.oid, c.relnamespace
+        FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE NOT tgisinternal
+    UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, c.relnamespace
+        FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
+    UNION ALL SELECT 'pg_attrdef'::regclass, d.oid, c.relnamespace
+        FROM pg_attrdef AS d JOIN pg_class AS c ON c.oid = d.adrelid
+    UNION ALL SELECT 'pg_policy'::regclass, p.oid, c.relnamespace
+        FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid
 ), ours AS (
     SELECT oid, nspname FROM pg_namespace WHERE nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%'
 ), roles AS (
@@ -39,13 +43,16 @@ WITH things (class, id, schema) AS (
     WHERE rolname ~ '_(owner|migrate|rt)$'
         AND (oid IN (SELECT nspowner FROM pg_namespace) OR has_database_privilege(oid, current_database(), 'CONNECT'))
 ), rights (what, owner, acl) AS (
-    SELECT c.relname || ' of ' || a.nspname, c.relowner, c.relacl FROM pg_class AS c JOIN ours AS a ON a.oid = c.relnamespace
+    SELECT c.relname || ' of ' || a.nspname, c.relowner, c.relacl
+    FROM pg_class AS c JOIN ours AS a ON a.oid = c.relnamespace
     UNION ALL
     SELECT c.relname || '.' || t.attname || ' of ' || a.nspname, c.relowner, t.attacl
     FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid JOIN ours AS a ON a.oid = c.relnamespace
     UNION ALL SELECT 'the schema ' || nspname, nspowner, nspacl FROM pg_namespace WHERE oid IN (SELECT oid FROM ours)
-    UNION ALL SELECT 'the function ' || p.proname || ' of ' || a.nspname, p.proowner, p.proacl FROM pg_proc AS p JOIN ours AS a ON a.oid = p.pronamespace
-    UNION ALL SELECT 'the type ' || y.typname || ' of ' || a.nspname, y.typowner, y.typacl FROM pg_type AS y JOIN ours AS a ON a.oid = y.typnamespace
+    UNION ALL SELECT 'the function ' || p.proname || ' of ' || a.nspname, p.proowner, p.proacl
+        FROM pg_proc AS p JOIN ours AS a ON a.oid = p.pronamespace
+    UNION ALL SELECT 'the type ' || y.typname || ' of ' || a.nspname, y.typowner, y.typacl
+        FROM pg_type AS y JOIN ours AS a ON a.oid = y.typnamespace
     UNION ALL SELECT 'what ' || pg_get_userbyid(defaclrole) || ' will make', defaclrole, defaclacl FROM pg_default_acl
 ), ties (what) AS (
     SELECT pg_describe_object(d.classid, d.objid, d.objsubid) || ' of ' || a.nspname ||
@@ -61,14 +68,17 @@ WITH things (class, id, schema) AS (
     FROM pg_proc AS p
     JOIN ours AS a ON a.oid = p.pronamespace
     JOIN ours AS b ON b.oid <> a.oid
-        AND concat_ws(' ', p.prosrc, p.proconfig::text) ~* ('\m' || b.nspname || '\M"?\s*\.|search_path=.*\m' || b.nspname || '\M')
+        AND concat_ws(' ', p.prosrc, p.proconfig::text)
+            ~* ('\m' || b.nspname || '\M"?\s*\.|search_path=.*\m' || b.nspname || '\M')
     UNION ALL
     SELECT what || ' may be used by ' || coalesce(r.rolname, 'PUBLIC')
     FROM rights
     CROSS JOIN LATERAL aclexplode(acl) AS acl
     LEFT JOIN pg_roles AS r ON r.oid = acl.grantee
-    WHERE coalesce(r.rolname, '') NOT IN (pg_get_userbyid(owner), regexp_replace(pg_get_userbyid(owner), '_owner$', '_rt'))
-        AND (acl.grantee <> 0 OR acl.privilege_type NOT IN ('EXECUTE', 'USAGE') OR what LIKE 'the schema %') -- PUBLIC has these without being given them
+    WHERE coalesce(r.rolname, '') NOT IN (
+            pg_get_userbyid(owner), regexp_replace(pg_get_userbyid(owner), '_owner$', '_rt'))
+        -- PUBLIC has EXECUTE and USAGE by default.
+        AND (acl.grantee <> 0 OR acl.privilege_type NOT IN ('EXECUTE', 'USAGE') OR what LIKE 'the schema %')
     UNION ALL
     SELECT m.rolname || ' is a member of ' || pg_get_userbyid(g.roleid)
     FROM pg_auth_members AS g JOIN roles AS m ON m.oid = g.member
@@ -80,12 +90,14 @@ WITH things (class, id, schema) AS (
     CROSS JOIN LATERAL unnest(s.setconfig) AS setting
     WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
         AND (m.oid IS NOT NULL OR s.setrole = 0)
-        AND (setting ~ '^search_path=' AND coalesce(m.rolname, '') !~ ('(^|_)' || substring(setting FROM '=\W*(.*?)\W*$') || '_(migrate|rt)$')
-            OR setting ~ '^role=' AND setting NOT IN ('role=' || m.module || '_owner', 'role="' || m.module || '_owner"'))
+        AND (setting ~ '^search_path=' AND coalesce(m.rolname, '')
+                !~ ('(^|_)' || substring(setting FROM '=\W*(.*?)\W*$') || '_(migrate|rt)$')
+            OR setting ~ '^role=' AND setting
+                NOT IN ('role=' || m.module || '_owner', 'role="' || m.module || '_owner"'))
     UNION ALL
     SELECT 'the event trigger ' || evtname || ' is run by every schema' FROM pg_event_trigger
     UNION ALL
-    SELECT 'the foreign server ' || srvname || ' is a door to another database' FROM pg_foreign_server
+    SELECT 'the foreign server ' || srvname || ' connects to another database' FROM pg_foreign_server
 )
 SELECT DISTINCT what FROM ties ORDER BY what`
 
@@ -97,17 +109,21 @@ func TestTheCatalogHasNothingAcrossSchemas(t *testing.T) {
 	admin := db.Admin(t)
 	t.Run("as migrated", func(t *testing.T) {
 		for _, what := range ties(t, admin) {
-			t.Errorf("the migrated database: %s\n  instead: let each schema be independent, as if the others were on another server", what)
+			t.Errorf("the migrated database: %s\n"+
+				"  instead: let each schema be independent, as if the others were on another server", what)
 		}
 		var inside int
-		if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_constraint WHERE contype = 'f'").Scan(&inside); err != nil || inside == 0 {
+		row := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_constraint WHERE contype = 'f'")
+		if err := row.Scan(&inside); err != nil || inside == 0 {
 			t.Errorf("%d foreign keys within schemas, error %v: the search is broken", inside, err)
 		}
 	})
 	rt := runtimeOf(t, db, "orders")
 	for name, plant := range map[string]struct{ statement, want string }{
-		"a foreign key": {"ALTER TABLE orders.lines ADD CONSTRAINT sold FOREIGN KEY (sku) REFERENCES inventory.products (sku)",
-			"constraint sold on table orders.lines of orders depends on column sku of table inventory.products of inventory"},
+		"a foreign key": {"ALTER TABLE orders.lines ADD CONSTRAINT sold FOREIGN KEY (sku) " +
+			"REFERENCES inventory.products (sku)",
+			"constraint sold on table orders.lines of orders depends on column sku of table " +
+				"inventory.products of inventory"},
 		"a view": {"CREATE VIEW orders.shelf AS SELECT on_hand FROM inventory.stock",
 			"rule _RETURN on view orders.shelf of orders depends on"},
 		"a trigger's function": {`CREATE FUNCTION inventory.seen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
@@ -118,28 +134,40 @@ func TestTheCatalogHasNothingAcrossSchemas(t *testing.T) {
 		"a type": {"CREATE TYPE inventory.size AS ENUM ('small'); ALTER TABLE orders.lines ADD size inventory.size",
 			"column size of table orders.lines of orders depends on type inventory.size"},
 		"a function with its body as a statement": {`CREATE FUNCTION orders.left_of() RETURNS bigint
-			BEGIN ATOMIC SELECT count(*) FROM inventory.stock; END`, "function orders.left_of() of orders depends on table inventory.stock"},
+			BEGIN ATOMIC SELECT count(*) FROM inventory.stock; END`,
+			"function orders.left_of() of orders depends on table inventory.stock"},
 		"a function with its body as a string": {`CREATE FUNCTION orders.left_of() RETURNS bigint LANGUAGE plpgsql AS
-			'BEGIN RETURN (SELECT count(*) FROM inventory.stock); END'`, "function left_of of orders names the schema inventory"},
+			'BEGIN RETURN (SELECT count(*) FROM inventory.stock); END'`,
+			"function left_of of orders names the schema inventory"},
 		"a function with another search_path": {`CREATE FUNCTION orders.left_of() RETURNS bigint LANGUAGE sql
-			SET search_path = inventory AS 'SELECT count(*) FROM stock'`, "function left_of of orders names the schema inventory"},
+			SET search_path = inventory AS 'SELECT count(*) FROM stock'`,
+			"function left_of of orders names the schema inventory"},
 		"a table that inherits": {"CREATE TABLE orders.more_stock () INHERITS (inventory.stock)",
 			"table orders.more_stock of orders depends on table inventory.stock"},
-		"rights of another module":  {"GRANT SELECT ON inventory.stock TO " + rt, "stock of inventory may be used by"},
-		"a way into another schema": {"GRANT USAGE ON SCHEMA inventory TO " + rt, "the schema inventory may be used by"},
-		"a way in for PUBLIC":       {"GRANT USAGE ON SCHEMA inventory TO PUBLIC", "the schema inventory may be used by PUBLIC"},
+		"rights of another module": {"GRANT SELECT ON inventory.stock TO " + rt, "stock of inventory may be used by"},
+		"a way into another schema": {"GRANT USAGE ON SCHEMA inventory TO " + rt,
+			"the schema inventory may be used by"},
+		"a way in for PUBLIC": {"GRANT USAGE ON SCHEMA inventory TO PUBLIC",
+			"the schema inventory may be used by PUBLIC"},
 		"rights to a column": {"GRANT SELECT (sku), UPDATE (on_hand) ON inventory.stock TO " + rt,
 			"stock.on_hand of inventory may be used by"},
 		"a function that acts as its owner": {`CREATE FUNCTION inventory.take() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
 			GRANT EXECUTE ON FUNCTION inventory.take() TO ` + rt, "the function take of inventory may be used by"},
-		"rights to what will be made": {"ALTER DEFAULT PRIVILEGES FOR ROLE " + ownerOf(t, db, "inventory") + " IN SCHEMA inventory GRANT SELECT ON TABLES TO " + rt,
+		"rights to what will be made": {"ALTER DEFAULT PRIVILEGES FOR ROLE " + ownerOf(t, db, "inventory") +
+			" IN SCHEMA inventory GRANT SELECT ON TABLES TO " + rt,
 			"_inventory_owner will make may be used by"},
-		"a member of another module":  {"GRANT " + ownerOf(t, db, "inventory") + " TO " + rt, "_orders_rt is a member of"},
-		"a reader of all data":        {"GRANT pg_read_all_data TO " + rt, "_orders_rt is a member of pg_read_all_data"},
-		"a role with another schema":  {"ALTER ROLE " + rt + " SET search_path = orders, inventory", "_orders_rt has the setting search_path=orders, inventory"},
-		"a role that becomes another": {"ALTER ROLE " + rt + " SET role = " + ownerOf(t, db, "inventory"), "_orders_rt has the setting role="},
-		"rights of PUBLIC":            {"GRANT SELECT ON inventory.stock TO PUBLIC", "stock of inventory may be used by PUBLIC"},
-		"a shared table": {"CREATE TABLE public.rates (id int PRIMARY KEY); ALTER TABLE orders.lines ADD rate int REFERENCES public.rates",
+		"a member of another module": {"GRANT " + ownerOf(t, db, "inventory") + " TO " + rt,
+			"_orders_rt is a member of"},
+		"a reader of all data": {"GRANT pg_read_all_data TO " + rt,
+			"_orders_rt is a member of pg_read_all_data"},
+		"a role with another schema": {"ALTER ROLE " + rt + " SET search_path = orders, inventory",
+			"_orders_rt has the setting search_path=orders, inventory"},
+		"a role that becomes another": {"ALTER ROLE " + rt + " SET role = " + ownerOf(t, db, "inventory"),
+			"_orders_rt has the setting role="},
+		"rights of PUBLIC": {"GRANT SELECT ON inventory.stock TO PUBLIC",
+			"stock of inventory may be used by PUBLIC"},
+		"a shared table": {"CREATE TABLE public.rates (id int PRIMARY KEY); ALTER TABLE orders.lines ADD rate " +
+			"int REFERENCES public.rates",
 			"of orders depends on column id of table rates of public"},
 	} {
 		t.Run("with "+name, func(t *testing.T) {

@@ -21,7 +21,8 @@ func breaks(before, after string) []string {
 	if before == after {
 		return nil
 	}
-	once, _ := compared.LoadOrStore(before+"\x00"+after, sync.OnceValue(func() []string { return compare(before, after) }))
+	once, _ := compared.LoadOrStore(before+"\x00"+after,
+		sync.OnceValue(func() []string { return compare(before, after) }))
 	return once.(func() []string)()
 }
 

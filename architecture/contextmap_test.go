@@ -17,7 +17,8 @@ const mapFile = "architecture/contextmap.yaml"
 // separable.
 var contextmap = rule{
 	name: "contextmap",
-	why: "modules with undeclared dependencies have to be released together and fail together, as services even more; " +
+	why: "modules with undeclared dependencies have to be released together and fail together, " +
+		"as services even more; " +
 		"see \"A distributed monolith\" in architecture/README.md",
 	check: func(t Tree) findings {
 		agreed, err := agreements(t[mapFile])
@@ -69,7 +70,8 @@ type seams struct {
 func (s *seams) checkPage() {
 	for _, m := range s.modules {
 		if _, ok := s.agreed[m]; !ok {
-			s.add(mapFile, "has no entry for the module "+m, "add `"+m+":` with what it listens_to and calls; `"+m+": {}` if nothing")
+			s.add(mapFile, "has no entry for the module "+m,
+				"add `"+m+":` with what it listens_to and calls; `"+m+": {}` if nothing")
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
@@ -96,8 +98,8 @@ func (s *seams) checkSubscriptions() {
 		}
 		if !slices.Contains(s.agreed[u.Module].ListensTo, topic) && !listens[u.Module+" "+topic] {
 			s.add(u.At, fmt.Sprintf("%s listens to %s, which is not in the context map", u.Module, topic),
-				fmt.Sprintf("agree on it with the owners of %s and add %s to %s.listens_to in %s; or remove the handler",
-					u.Owner, topic, u.Module, mapFile))
+				fmt.Sprintf("agree on it with the owners of %s and add %s to %s.listens_to in %s; "+
+					"or remove the handler", u.Owner, topic, u.Module, mapFile))
 		}
 		listens[u.Module+" "+topic] = true
 	}
@@ -115,8 +117,8 @@ func (s *seams) checkSubscriptions() {
 	}
 	for _, u := range s.uses.Unread {
 		s.add(u.At, u.Name+", so the events of "+u.Module+" are not known",
-			"pass the method itself to events.On, as in events.On(m.onOrderPlaced), let it take an event of a contract, "+
-				"and create one where it is published, as ordersapi.Placed{…}")
+			"pass the method itself to events.On, as in events.On(m.onOrderPlaced), let it take an event "+
+				"of a contract, and create one where it is published, as ordersapi.Placed{…}")
 	}
 }
 
@@ -140,14 +142,16 @@ func (s *seams) checkCalls() {
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		for _, to := range slices.Sorted(maps.Keys(s.agreed[m].Calls)) {
 			if _, ok := calls[m][to]; !ok {
-				s.add(mapFile, fmt.Sprintf("says that %s calls %s, and it does not", m, to), "remove it from "+m+".calls")
+				s.add(mapFile, fmt.Sprintf("says that %s calls %s, and it does not", m, to),
+					"remove it from "+m+".calls")
 			}
 		}
 	}
 	for _, circle := range circles(calls) {
 		first := calls[circle[0]][circle[1]]
 		s.add(first.At, "the calls form a cycle: "+strings.Join(circle, " → "),
-			"replace one of them by an event, whose data the other stores: in a cycle no module can be released, or fail, alone")
+			"replace one of them by an event, whose data the other stores: in a cycle no module can "+
+				"be released, or fail, alone")
 	}
 }
 
@@ -174,8 +178,8 @@ func circles(calls map[string]map[string]Use) (found [][]string) {
 func (s *seams) checkEvents() {
 	for _, u := range s.uses.Publishes {
 		if u.Owner != u.Module {
-			s.add(u.At, fmt.Sprintf("%s creates %sapi.%s, a fact that only %s can know", u.Module, u.Owner, u.Name, u.Owner),
-				fmt.Sprintf("publish an event of %[1]sapi, and let %[2]s listen to it and publish its own", u.Module, u.Owner))
+			s.add(u.At, u.Module+" creates "+u.Owner+"api."+u.Name+", a fact that only "+u.Owner+" can know",
+				"publish an event of "+u.Module+"api, and let "+u.Owner+" listen to it and publish its own")
 		}
 	}
 	first := map[string]Event{}
@@ -191,12 +195,14 @@ func (s *seams) checkEvents() {
 				"let Topic return only a string literal such as \""+e.Module+"."+strings.ToLower(e.Name)+".v1\"")
 			continue
 		case !e.Struct:
-			s.add(e.At(), e.Go()+" is not a struct", "declare it as a struct with json tags: subscribers ignore fields that they do not know")
+			s.add(e.At(), e.Go()+" is not a struct",
+				"declare it as a struct with json tags: subscribers ignore fields that they do not know")
 		case !wire.MatchString(e.Topic):
 			s.add(e.At(), fmt.Sprintf("%s has the topic %q", e.Go(), e.Topic),
 				"begin the topic with the module's name and end it with a version: "+e.Module+".what_happened.v1")
 		case twice:
-			s.add(e.At(), fmt.Sprintf("%s has the topic %s, as %s has", e.Go(), e.Topic, twin.Go()), "give it another topic: a subscriber of one would get the other")
+			s.add(e.At(), fmt.Sprintf("%s has the topic %s, as %s has", e.Go(), e.Topic, twin.Go()),
+				"give it another topic: a subscriber of one would get the other")
 		}
 		first[e.Topic] = e
 		if len(who(s.uses.Publishes, e)) == 0 {
@@ -209,7 +215,8 @@ func (s *seams) checkEvents() {
 		}
 		switch {
 		case len(subscribers) == 0 && !public:
-			s.add(e.At(), e.Topic+" has no subscribers", "remove it; or name its external subscribers in "+mapFile+", under "+e.Module+".public")
+			s.add(e.At(), e.Topic+" has no subscribers",
+				"remove it; or name its external subscribers in "+mapFile+", under "+e.Module+".public")
 		case len(subscribers) > 0 && public:
 			s.add(mapFile, fmt.Sprintf("lists %s as public, and %s listens to it",
 				e.Topic, strings.Join(subscribers, " and ")), "remove it from "+e.Module+".public")
@@ -218,7 +225,8 @@ func (s *seams) checkEvents() {
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		for _, topic := range slices.Sorted(maps.Keys(s.agreed[m].Public)) {
 			if e, ok := first[topic]; (!ok || e.Module != m) && !s.tree.unnamed(m) {
-				s.add(mapFile, fmt.Sprintf("lists %s as public, which %s does not publish", topic, m), "remove it from "+m+".public")
+				s.add(mapFile, fmt.Sprintf("lists %s as public, which %s does not publish", topic, m),
+					"remove it from "+m+".public")
 			}
 		}
 	}
@@ -243,7 +251,8 @@ func (s *seams) checkStrings() {
 			s.add(at, "platform names the topic "+topic, "take it as an argument: platform does not depend on modules")
 			return
 		}
-		s.add(at, "names the topic "+topic+" in a string", "use the contract's type: events.On to listen, PublishTx of an outbox to publish")
+		s.add(at, "names the topic "+topic+" in a string",
+			"use the contract's type: events.On to listen, PublishTx of an outbox to publish")
 	}
 	for _, file := range s.tree.GoFiles(false) {
 		_, contract := ownerOfFile(file)

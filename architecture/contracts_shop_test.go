@@ -33,7 +33,8 @@ func TestContracts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shop := startShop(t, topology.Options{Split: ledger.Left(), Env: []string{"LOG_LEVEL=error", "EVENTS_MAX_ATTEMPTS=1"}})
+	shop := startShop(t,
+		topology.Options{Split: ledger.Left(), Env: []string{"LOG_LEVEL=error", "EVENTS_MAX_ATTEMPTS=1"}})
 	t.Run("OpenAPI", func(t *testing.T) { compareOpenAPI(t, tree, shop) })
 	t.Run("StoredEvents", func(t *testing.T) { replayStored(t, tree, shop) })
 }
@@ -69,7 +70,8 @@ func compareOpenAPI(t *testing.T, tree Tree, shop *topology.Shop) {
 		case contractsDo == "write":
 			write(t, file, served)
 		case tree[file] != served:
-			t.Errorf("%s: is not what the shop serves at /v1/%s/openapi.json\n  instead: run make generate, and commit the result", file, module)
+			t.Errorf("%s: is not what the shop serves at /v1/%s/openapi.json\n"+
+				"  instead: run make generate, and commit the result", file, module)
 		}
 	}
 }

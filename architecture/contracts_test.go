@@ -58,7 +58,8 @@ func compareEvent(t Tree, f *findings, released, topic string, today map[string]
 	if !there {
 		f.add(released, "releases "+topic+", which no contract has any more",
 			"restore it, and publish its replacement beside it as a new topic, "+nextVersion(topic)+"; "+
-				retire("it has no subscribers any more and no outbox stores it", released+" and events/"+topic+storedSuffix))
+				retire("it has no subscribers any more and no outbox stores it",
+					released+" and events/"+topic+storedSuffix))
 		return
 	}
 	for _, broken := range breaks(asResponse(t[released]), asResponse(t.Schema(e))) {
@@ -67,8 +68,9 @@ func compareEvent(t Tree, f *findings, released, topic string, today map[string]
 }
 
 // asEvent removes from oasdiff's words what comes from wrapping the event as a response.
-var asEvent = strings.NewReplacer("GET /event: ", "", " from the response with the `200` status", "", " for the status `200`", "", " for status `200`", "",
-	" for the response status `200`", "", "the response property", "the property", "response's property ", "property's ", " response property", " property")
+var asEvent = strings.NewReplacer("GET /event: ", "", " from the response with the `200` status", "",
+	" for the status `200`", "", " for status `200`", "", " for the response status `200`", "",
+	"the response property", "the property", "response's property ", "property's ", " response property", " property")
 
 // retire returns how a contract ends: by a reviewed change.
 func retire(when, file string) string {

@@ -24,21 +24,27 @@ var thinFacade = rule{
 			lines += code(t[file])
 			for _, i := range t.Imports(file) {
 				if !slices.Contains(facadeMay, i.Path) && (!standard(i.Path) || slices.Contains(facadeMayNot, i.Path)) {
-					f.add(file+":"+strconv.Itoa(i.Line), "imports "+i.Path, "do it in the module that the request goes to; the imports for routing are listed in architecture/facade_test.go")
+					f.add(file+":"+strconv.Itoa(i.Line), "imports "+i.Path,
+						"do it in the module that the request goes to; the imports for routing are listed in "+
+							"architecture/facade_test.go")
 				}
 			}
 			bodies(t, file, &f)
 		}
 		for _, l := range t.Links("cmd/" + facade) {
 			_, ours := Inside(Shop + "/" + l.Package)
-			if l.Via != "cmd/"+facade && ours && (!standard(l.Package) && !slices.Contains(facadeLinks, l.Package) || slices.Contains(facadeMayNot, l.Package)) {
+			if l.Via != "cmd/"+facade && ours &&
+				(!standard(l.Package) && !slices.Contains(facadeLinks, l.Package) ||
+					slices.Contains(facadeMayNot, l.Package)) {
 				f.add(l.Via, "imports "+l.Package+", which the façade links through it",
-					"move it to a package that the façade does not import; the allowed imports are listed in architecture/facade_test.go")
+					"move it to a package that the façade does not import; the allowed imports are listed in "+
+						"architecture/facade_test.go")
 			}
 		}
 		budget := func(folder string, lines, budget int) {
 			if lines > budget {
-				f.add(folder, fmt.Sprintf("has %d lines of code, and its budget is %d", lines, budget), "delete as much as was added: "+facadeReason)
+				f.add(folder, fmt.Sprintf("has %d lines of code, and its budget is %d", lines, budget),
+					"delete as much as was added: "+facadeReason)
 			}
 		}
 		budget("cmd/gateway", lines, facadeLines)
@@ -50,33 +56,47 @@ var thinFacade = rule{
 		return f
 	},
 	refuses: []plant{
-		{name: "it imports a database driver", file: "cmd/gateway/also.go", text: "package main\n\nimport _ \"github.com/jackc/pgx/v5\"", want: "cmd/gateway/also.go:3: imports github.com/jackc/pgx/v5"},
-		{name: "it imports the standard library's database", file: "cmd/gateway/also.go", text: "package main\n\nimport _ \"database/sql\"", want: "imports database/sql"},
-		{name: "it imports a contract", file: "cmd/gateway/also.go", text: "package main\n\nimport _ \"example.com/shop/modules/orders/ordersapi\"", want: "imports example.com/shop/modules"},
+		{name: "it imports a database driver", file: "cmd/gateway/also.go",
+			text: "package main\n\nimport _ \"github.com/jackc/pgx/v5\"",
+			want: "cmd/gateway/also.go:3: imports github.com/jackc/pgx/v5"},
+		{name: "it imports the standard library's database", file: "cmd/gateway/also.go",
+			text: "package main\n\nimport _ \"database/sql\"", want: "imports database/sql"},
+		{name: "it imports a contract", file: "cmd/gateway/also.go",
+			text: "package main\n\nimport _ \"example.com/shop/modules/orders/ordersapi\"",
+			want: "imports example.com/shop/modules"},
 		{name: "it decodes a request", file: "cmd/gateway/also.go",
-			text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) (v any) { _ = json.NewDecoder(r.Body).Decode(&v); return v }", want: "json.NewDecoder"},
+			text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) (v any) { _ = json.NewDecoder(r.Body).Decode(&v); return v }",
+			want: "json.NewDecoder"},
 		{name: "it reads a form", file: "cmd/gateway/also.go",
-			text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) string { return r.FormValue(\"sku\") }", want: "FormValue"},
+			text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) string { return r.FormValue(\"sku\") }",
+			want: "FormValue"},
 		{name: "it reads a request", file: "cmd/gateway/also.go",
 			text: "package main\n\nimport (\n\t\"io\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) []byte { text, _ := io.ReadAll(r.Body); return text }",
 			want: "cmd/gateway/also.go:8: reads what is in a body, in read"},
 		{name: "it reads a request in compare.go", file: "cmd/gateway/compare.go",
-			text: "func read(r io.Reader) (v any, err error) { return v, json.NewDecoder(r.(*http.Request).Body).Decode(&v) }", want: "reads what is in a body, in read"},
+			text: "func read(r io.Reader) (v any, err error) { return v, json.NewDecoder(r.(*http.Request).Body).Decode(&v) }",
+			want: "reads what is in a body, in read"},
 		{name: "it reads a form in parts", file: "cmd/gateway/also.go",
-			text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) { _, _ = r.MultipartReader() }", want: "MultipartReader"},
-		{name: "routes import a database driver", file: "routes/also.go", text: "package routes\n\nimport _ \"github.com/jackc/pgx/v5\"",
+			text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) { _, _ = r.MultipartReader() }",
+			want: "MultipartReader"},
+		{name: "routes import a database driver", file: "routes/also.go",
+			text: "package routes\n\nimport _ \"github.com/jackc/pgx/v5\"",
 			want: "routes: imports github.com/jackc/pgx/v5, which the façade links through it"},
-		{name: "a package of platform imports one", file: "platform/process/also.go", text: "package process\n\nimport _ \"database/sql\"",
+		{name: "a package of platform imports one", file: "platform/process/also.go",
+			text: "package process\n\nimport _ \"database/sql\"",
 			want: "platform/process: imports database/sql, which the façade links through it"},
-		{name: "routes grow", file: "routes/also.go", text: "package routes\n" + strings.Repeat("var _ = 0\n", routesLines), want: "routes: has"},
-		{name: "it grows", file: "cmd/gateway/also.go", text: "package main\n" + strings.Repeat("var _ = 0\n", facadeLines), want: "its budget is"},
+		{name: "routes grow", file: "routes/also.go",
+			text: "package routes\n" + strings.Repeat("var _ = 0\n", routesLines), want: "routes: has"},
+		{name: "it grows", file: "cmd/gateway/also.go",
+			text: "package main\n" + strings.Repeat("var _ = 0\n", facadeLines), want: "its budget is"},
 	},
 	accepts: []plant{
 		{name: "it writes an answer of its own", file: "cmd/gateway/also.go",
 			text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc write(w http.ResponseWriter) { _ = json.NewEncoder(w).Encode(1) }"},
 		{name: "a test of it decodes", file: "cmd/gateway/also_test.go",
 			text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) (v any) { _ = json.NewDecoder(r.Body).Decode(&v); return v }"},
-		{name: "a probe's answer is closed", file: "cmd/gateway/upstream.go", old: "_ = response.Body.Close()", text: "defer func() { _ = response.Body.Close() }()"},
+		{name: "a probe's answer is closed", file: "cmd/gateway/upstream.go", old: "_ = response.Body.Close()",
+			text: "defer func() { _ = response.Body.Close() }()"},
 		{name: "comments", file: "cmd/gateway/also.go", text: "package main\n" + strings.Repeat("// Why.\n", 250)},
 	},
 }
@@ -95,16 +115,18 @@ const (
 var (
 	facadeMay = []string{
 		Shop + "/routes", Shop + "/platform/process", Shop + "/platform/telemetry", Shop + "/platform/traceparent",
-		"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/propagation",
-		"golang.org/x/sync/errgroup",
+		"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/otel/trace",
+		"go.opentelemetry.io/otel/propagation", "golang.org/x/sync/errgroup",
 	}
 	// facadeLinks is what our own packages in facadeMay may import.
 	facadeLinks = []string{
 		"github.com/caarlos0/env/v11", "github.com/go-logr/logr", "go.yaml.in/yaml/v3", "golang.org/x/sync/errgroup",
-		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace",
-		"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp", "go.opentelemetry.io/otel/sdk/resource", "go.opentelemetry.io/otel/sdk/trace",
+		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/propagation",
+		"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp",
+		"go.opentelemetry.io/otel/sdk/resource", "go.opentelemetry.io/otel/sdk/trace",
 	}
-	facadeMayNot = []string{"database/sql", "encoding/xml", "encoding/gob", "encoding/csv", "html/template", "text/template", "mime/multipart", "os/exec", "plugin"}
+	facadeMayNot = []string{"database/sql", "encoding/xml", "encoding/gob", "encoding/csv", "html/template",
+		"text/template", "mime/multipart", "os/exec", "plugin"}
 )
 
 // comparing is the only file that decodes: two answers to the same read, outside of the client's
@@ -140,8 +162,8 @@ func bodies(t Tree, file string, f *findings) {
 				if bodyOf[file+" "+within] == "" {
 					f.add(At(use), "reads what is in a body, in "+within, fix)
 				}
-			case "FormValue", "PostFormValue", "ParseForm", "ParseMultipartForm", "MultipartReader", "FormFile", "Form", "PostForm", "MultipartForm",
-				"DumpRequest", "DumpRequestOut", "DumpResponse":
+			case "FormValue", "PostFormValue", "ParseForm", "ParseMultipartForm", "MultipartReader", "FormFile", "Form",
+				"PostForm", "MultipartForm", "DumpRequest", "DumpRequestOut", "DumpResponse":
 				f.add(At(use), "reads what is in a body, by "+name, fix)
 			case "Unmarshal", "NewDecoder":
 				if x, ok := use.X.(*ast.Ident); ok && file != comparing {

@@ -10,8 +10,10 @@ import (
 // all days of its deadlines.
 func FuzzParseLedger(f *testing.F) {
 	for _, text := range []string{
-		"", "extractions: []", example, decommissioned, "\ufeff" + example, "---\n" + example, strings.ReplaceAll(example, "2026-04-10", "2026-02-30"),
-		strings.ReplaceAll(example, "2026", "0000"), strings.Replace(example, "2026-04-10", "{}", 1), "extractions: [null]", strings.Replace(example, "assessed: 2026-03-02", "assessed: ", 1), "extractions: &x [*x]", "- a",
+		"", "extractions: []", example, decommissioned, "\ufeff" + example, "---\n" + example,
+		strings.ReplaceAll(example, "2026-04-10", "2026-02-30"), strings.ReplaceAll(example, "2026", "0000"),
+		strings.Replace(example, "2026-04-10", "{}", 1), "extractions: [null]", "extractions: &x [*x]", "- a",
+		strings.Replace(example, "assessed: 2026-03-02", "assessed: ", 1),
 		example + strings.Replace(example, "extractions:\n", "", 1), strings.Replace(example, "grace", `"\0"`, 1),
 	} {
 		f.Add(text)

@@ -17,14 +17,18 @@ var homes = rule{
 		for _, file := range slices.Concat(t.Match("deploy/routes.yaml"), t.Match("deploy/routes/*.yaml")) {
 			f.subjects++
 			if _, err := routes.Parse([]byte(t[file])); err != nil {
-				f.add(file, err.Error(), "correct it: bin/seam route check checks the file that GATEWAY_ROUTES names; deploy/routes.yaml explains the fields")
+				f.add(file, err.Error(),
+					"correct it: bin/seam route check checks the file that GATEWAY_ROUTES names; "+
+						"deploy/routes.yaml explains the fields")
 			}
 		}
 		return f
 	},
 	refuses: []plant{
-		{name: "a canary across two homes", file: "deploy/routes/canary.yaml", text: canary("new"), want: "are both written to"},
-		{name: "a weight that is misspelt", file: "deploy/routes.yaml", old: "weight: 100", text: "wieght: 100", want: "deploy/routes.yaml"},
+		{name: "a canary across two homes", file: "deploy/routes/canary.yaml", text: canary("new"),
+			want: "are both written to"},
+		{name: "a weight that is misspelt", file: "deploy/routes.yaml", old: "weight: 100", text: "wieght: 100",
+			want: "deploy/routes.yaml"},
 	},
 	accepts: []plant{
 		{name: "a canary in one home", file: "deploy/routes/canary.yaml", text: canary("shop")},

@@ -25,11 +25,13 @@ var imports = rule{
 					"move it into "+Contract(me)+": a contract is one package")
 			}
 			if me != "" && strings.Contains(t[name], "\n//go:linkname") {
-				f.add(name, "has a go:linkname, which reaches into another package past its exported names", "use what the other package exports, or request more of its owners")
+				f.add(name, "has a go:linkname, which reaches into another package past its exported names",
+					"use what the other package exports, or request more of its owners")
 			}
 			for _, spec := range t.Go(name).Imports {
 				if own, wrong := renamed(t, spec); wrong {
-					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+own+" under another name, "+spec.Name.Name, "leave the name out: package names are unique here, so that a search for one finds its uses")
+					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+own+" under another name, "+spec.Name.Name,
+						"leave the name out: package names are unique here, so that a search for one finds its uses")
 				}
 			}
 			for _, i := range t.Imports(name) {
@@ -45,7 +47,8 @@ var imports = rule{
 		{name: "a module imports another module", file: "modules/orders/pay.go",
 			text: `package orders
 
-import _ "example.com/shop/modules/payments"`, want: "modules/orders/pay.go:3: imports example.com/shop/modules/payments"},
+import _ "example.com/shop/modules/payments"`,
+			want: "modules/orders/pay.go:3: imports example.com/shop/modules/payments"},
 		{name: "a module's test imports another module", file: "modules/orders/pay_test.go",
 			text: `package orders
 
@@ -86,7 +89,8 @@ import _ "unsafe"`, want: "past the compiler"},
 //go:linkname charge example.com/shop/modules/payments.charge
 func charge()`, want: "modules/orders/peek.go: has a go:linkname"},
 		{name: "a contract has a package inside", file: "modules/payments/paymentsapi/receipts/client.go",
-			text: "package receipts\n", want: "modules/payments/paymentsapi/receipts/client.go: is a package inside of a contract"},
+			text: "package receipts\n",
+			want: "modules/payments/paymentsapi/receipts/client.go: is a package inside of a contract"},
 		{name: "a contract under another name", file: "modules/payments/near.go",
 			text: `package payments
 
@@ -174,7 +178,8 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	folder, ours := Inside(imported)
 	owner, contract := owner(folder)
 	test := strings.HasSuffix(file, "_test.go")
-	bus := strings.HasPrefix(imported, "github.com/ThreeDotsLabs/watermill") || strings.HasPrefix(imported, "github.com/nats-io/")
+	bus := strings.HasPrefix(imported, "github.com/ThreeDotsLabs/watermill") ||
+		strings.HasPrefix(imported, "github.com/nats-io/")
 	me, iAmContract := ownerOfFile(file)
 	switch {
 	case me != "" && (imported == "unsafe" || imported == "C"):
@@ -182,22 +187,27 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	case ours && under(folder, "cmd"):
 		return "no package imports a command", "move what is shared to platform/, or to a folder beside topology/"
 	case iAmContract && (ours || !standard(imported)):
-		return "a contract imports only the standard library", "use plain types: a subscriber links all that a contract imports"
+		return "a contract imports only the standard library",
+			"use plain types: a subscriber links all that a contract imports"
 	case bus && !under(file, "platform") && !under(file, "test"):
 		return "modules do not depend on a bus", "publish with PublishTx of its outbox and listen with events.On"
 	case ours && under(folder, "platform/devkit") && !under(file, "platform/devkit") &&
 		!test && !under(file, "cmd/seam") && !under(file, "topology"):
 		return "devkit is for development", "use it from tests, or from cmd/seam: no production binary links it"
 	case under(file, "platform") && owner != "":
-		return "platform does not depend on modules", "take what it needs as an argument, or move it into modules/" + owner
+		return "platform does not depend on modules",
+			"take what it needs as an argument, or move it into modules/" + owner
 	case me == "":
 		return command(file, owner, contract, folder)
 	case rules(t, file) && !standard(imported):
-		return "the rules of a module are plain Go", "keep access to the database or the network in the use case's file, and pass the rules values"
+		return "the rules of a module are plain Go",
+			"keep access to the database or the network in the use case's file, and pass the rules values"
 	case owner != "" && owner != me && under(folder, "migrations"):
-		return "this is another module's schema", "call the module " + owner + " through its contract, or listen to its events"
+		return "this is another module's schema",
+			"call the module " + owner + " through its contract, or listen to its events"
 	case owner != "" && owner != me && !contract:
-		return "this is internal to another module", "import " + owner + "api, its contract: listen to its events, or call it"
+		return "this is internal to another module",
+			"import " + owner + "api, its contract: listen to its events, or call it"
 	case !test && under(file, "modules") && !ours && !standard(imported) && !slices.Contains(modulesMay, imported):
 		return "it is not on the list of what modules may import",
 			"do it in platform/, or add it to modulesMay in architecture/imports_test.go, with a reason for the review"

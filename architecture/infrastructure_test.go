@@ -33,25 +33,32 @@ var infrastructure = rule{
 				continue
 			}
 			if compose.Include != nil {
-				f.add(file, "includes another file", "copy its services into "+file+", where one sees all that has to run")
+				f.add(file, "includes another file",
+					"copy its services into "+file+", where one sees all that has to run")
 			}
 			for _, service := range slices.Sorted(maps.Keys(compose.Services)) {
 				f.subjects++
 				if !slices.Contains(cheap, service) && !moved {
 					f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it",
-						"remove it, or enter its extraction there, once that is a canary; the whole split is compose.services.yaml")
+						"remove it, or enter its extraction there, once that is a canary; the whole "+
+							"split is compose.services.yaml")
 				}
 			}
 		}
 		return f
 	},
 	refuses: []plant{
-		{name: "a broker", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n", text: "\nservices:\n  broker:\n    image: nats\n", want: "deploy/compose.yaml: starts broker"},
+		{name: "a broker", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n",
+			text: "\nservices:\n  broker:\n    image: nats\n", want: "deploy/compose.yaml: starts broker"},
 		{name: "a service beside the monolith", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n",
 			text: "\nservices:\n  payments:\n    image: seam-payments\n", want: "starts payments"},
-		{name: "a broker for an extraction that is only assessed", given: []plant{{file: ledgerFile, whole: true, text: strings.Replace(example, "state: canary", "state: assessed", 1)}},
-			file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n", want: "deploy/compose.override.yaml: starts broker"},
-		{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n", text: "\ninclude: [compose.services.yaml]\nservices:\n",
+		{name: "a broker for an extraction that is only assessed",
+			given: []plant{{file: ledgerFile, whole: true,
+				text: strings.Replace(example, "state: canary", "state: assessed", 1)}},
+			file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n",
+			want: "deploy/compose.override.yaml: starts broker"},
+		{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n",
+			text: "\ninclude: [compose.services.yaml]\nservices:\n",
 			want: "deploy/compose.yaml: includes another file"},
 	},
 	accepts: []plant{
@@ -70,7 +77,8 @@ var cheap = []string{"monolith", "postgres", "setup", "migrate", "seed", "sandbo
 // firstService refuses to extract a module first that others call.
 var firstService = rule{
 	name: "first-service",
-	why: "a module that others call while a client waits adds a network call to every request, and is expensive to move back; " +
+	why: "a module that others call while a client waits adds a network call to every request, and " +
+		"is expensive to move back; " +
 		`see "The wrong first service" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
@@ -88,19 +96,23 @@ var firstService = rule{
 		}
 		first := ledger.Extractions[0]
 		if callers := callersOf(calls, first.Module); len(callers) > 0 && first.Despite == "" {
-			f.add(ledgerFile, first.Module+" is the first extraction, and "+strings.Join(callers, ", ")+" calls it while a client waits",
-				"begin with a module that only listens ("+strings.Join(uncalled, ", ")+"), or give the reason for this one in despite:")
+			f.add(ledgerFile, first.Module+" is the first extraction, and "+strings.Join(callers, ", ")+
+				" calls it while a client waits",
+				"begin with a module that only listens ("+strings.Join(uncalled, ", ")+
+					"), or give the reason for this one in despite:")
 		}
 		return f
 	},
 	refuses: []plant{
-		{name: "inventory first", file: ledgerFile, whole: true, text: strings.Replace(example, "module: payments", "module: inventory", 1),
+		{name: "inventory first", file: ledgerFile, whole: true,
+			text: strings.Replace(example, "module: payments", "module: inventory", 1),
 			want: "inventory is the first extraction, and orders calls it"},
 	},
 	accepts: []plant{
 		{name: "payments first", file: ledgerFile, whole: true, text: example},
 		{name: "inventory first, for a reason", file: ledgerFile, whole: true,
-			text: strings.Replace(example, "module: payments", "module: inventory\n    despite: its warehouse software arrives in May and runs nowhere else", 1)},
+			text: strings.Replace(example, "module: payments",
+				"module: inventory\n    despite: its warehouse software arrives in May and runs nowhere else", 1)},
 	},
 }
 

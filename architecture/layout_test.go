@@ -30,18 +30,23 @@ var layout = rule{
 							"what every module needs is a package of platform/, named after what it does")
 				}
 			}
-			if lines := strings.Count(t[file], "\n"); lines > maxLines && !generated(t, file) && !strings.HasSuffix(file, "_test.go") {
+			long := strings.Count(t[file], "\n") > maxLines
+			if long && !generated(t, file) && !strings.HasSuffix(file, "_test.go") {
 				f.add(file, "has more than 300 lines", "split it by topic")
 			}
 		}
 		return f
 	},
 	refuses: []plant{
-		{name: "a layer in a module", file: "modules/orders/domain/order.go", text: "package domain", want: "modules/orders/domain: domain is a technical layer"},
-		{name: "a layer in the singular", file: "modules/orders/service/order.go", text: "package service", want: "modules/orders/service: service is a technical layer"},
-		{name: "a layer over all modules", file: "services/orders.go", text: "package services", want: "services: services is"},
+		{name: "a layer in a module", file: "modules/orders/domain/order.go", text: "package domain",
+			want: "modules/orders/domain: domain is a technical layer"},
+		{name: "a layer in the singular", file: "modules/orders/service/order.go", text: "package service",
+			want: "modules/orders/service: service is a technical layer"},
+		{name: "a layer over all modules", file: "services/orders.go", text: "package services",
+			want: "services: services is"},
 		{name: "a catch-all", file: "platform/util/strings.go", text: "package util", want: "platform/util: util is"},
-		{name: "a file that is too long", file: "modules/orders/all.go", text: "package orders\n" + strings.Repeat("// more\n", 301), want: "modules/orders/all.go: has more"},
+		{name: "a file that is too long", file: "modules/orders/all.go",
+			text: "package orders\n" + strings.Repeat("// more\n", 301), want: "modules/orders/all.go: has more"},
 	},
 	accepts: []plant{
 		{name: "a folder named after a thing", file: "modules/orders/pricing/price.go", text: "package pricing"},
@@ -54,9 +59,11 @@ var layout = rule{
 const maxLines = 300
 
 var layers = []string{
-	"adapter", "adapters", "app", "application", "common", "controller", "controllers", "core", "dao", "domain", "dto", "entities", "entity", "handler",
-	"handlers", "helper", "helpers", "infra", "infrastructure", "interfaces", "lib", "managers", "misc", "model", "models", "persistence", "pkg", "ports", "presentation",
-	"repo", "repos", "repositories", "repository", "service_layer", "services", "shared", "types", "usecase", "usecases", "util", "utils", "validators",
+	"adapter", "adapters", "app", "application", "common", "controller", "controllers", "core", "dao", "domain", "dto",
+	"entities", "entity", "handler", "handlers", "helper", "helpers", "infra", "infrastructure", "interfaces", "lib",
+	"managers", "misc", "model", "models", "persistence", "pkg", "ports", "presentation", "repo", "repos",
+	"repositories", "repository", "service_layer", "services", "shared", "types", "usecase", "usecases", "util",
+	"utils", "validators",
 }
 
 // layersOfModules are layers inside of a module; elsewhere they may name a thing, such as

@@ -141,7 +141,7 @@ func (e Extraction) Overdue(today time.Time) []string {
 	}
 	for _, state := range States[slices.Index(States, e.State)+1:] {
 		if d := e.Dates[state]; late(d) {
-			found = append(found, fmt.Sprintf("%q was due on %s, and it is %q", state, d.Format(time.DateOnly), e.State))
+			found = append(found, fmt.Sprintf("%q was due on %s, it is %q", state, d.Format(time.DateOnly), e.State))
 			break // what follows is late because of this one
 		}
 	}

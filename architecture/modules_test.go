@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
 
 	"go.yaml.in/yaml/v3"
 
@@ -31,33 +30,52 @@ var modules = rule{
 		return f
 	},
 	refuses: []plant{
-		{name: "no canvas", file: "modules/orders/README.md", want: "modules/orders/README.md: the module orders has no canvas"},
-		{name: "a canvas without its tables", file: "modules/orders/README.md", old: "| **Tables** |", text: "| |", want: "the module orders has no canvas"},
-		{name: "a canvas whose rules do not exist", file: "modules/orders/README.md", old: "[order.go](order.go)", text: "[order.go](rules.go)",
+		{name: "no canvas", file: "modules/orders/README.md",
+			want: "modules/orders/README.md: the module orders has no canvas"},
+		{name: "a canvas without its tables", file: "modules/orders/README.md", old: "| **Tables** |", text: "| |",
+			want: "the module orders has no canvas"},
+		{name: "a canvas whose rules do not exist", file: "modules/orders/README.md", old: "[order.go](order.go)",
+			text: "[order.go](rules.go)",
 			want: "the row Rules of orders names no file"},
-		{name: "a canvas that is too long", file: "modules/orders/README.md", text: strings.Repeat("More.\n", 40), want: "the canvas of orders has more than 40 lines"},
+		{name: "a canvas that is too long", file: "modules/orders/README.md", text: strings.Repeat("More.\n", 40),
+			want: "the canvas of orders has more than 40 lines"},
 		{name: "no schema", file: "migrations/orders/", want: "migrations/orders: the module orders has no schema"},
-		{name: "no role", file: "topology/topology.go", old: "var Modules = []string{", text: "var Modules = []string{}\n\nvar others = []string{", want: "the module orders gets no role and no schema"},
+		{name: "no role", file: "topology/topology.go", old: "var Modules = []string{",
+			text: "var Modules = []string{}\n\nvar others = []string{",
+			want: "the module orders gets no role and no schema"},
 		{name: "no process of its own", file: "cmd/orders/", want: "cmd/orders: the module orders has no process"},
-		{name: "not in MODULES", file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`, text: `env:"MODULES" envDefault:"none" was:"`, want: "the default of MODULES has no orders"},
-		{name: "not migrated", file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"bestellungen\":", want: "does not migrate orders"},
-		{name: "not required", file: "go.mod", old: "\texample.com/shop/modules/orders v0.0.0\n", text: "", want: "go.mod: does not require"},
-		{name: "not replaced", file: "go.mod", old: "\texample.com/shop/modules/orders/ordersapi => ./modules/orders/ordersapi\n", text: "",
+		{name: "not in MODULES", file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`,
+			text: `env:"MODULES" envDefault:"none" was:"`, want: "the default of MODULES has no orders"},
+		{name: "not migrated", file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"bestellungen\":",
+			want: "does not migrate orders"},
+		{name: "not required", file: "go.mod", old: "\texample.com/shop/modules/orders v0.0.0\n", text: "",
 			want: "go.mod: does not require"},
-		{name: "no route in the whole split", file: "deploy/routes/compose.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen",
+		{name: "not replaced", file: "go.mod",
+			old: "\texample.com/shop/modules/orders/ordersapi => ./modules/orders/ordersapi\n", text: "",
+			want: "go.mod: does not require"},
+		{name: "no route in the whole split", file: "deploy/routes/compose.yaml", old: "prefix: /v1/orders",
+			text: "prefix: /v1/bestellungen",
 			want: "deploy/routes/compose.yaml: no route leads to orders"},
-		{name: "not in seam events", file: "cmd/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`, text: `env:"BESTELLUNGEN_DATABASE_URL"`,
+		{name: "not in seam events", file: "cmd/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`,
+			text: `env:"BESTELLUNGEN_DATABASE_URL"`,
 			want: "seam events leaves orders out"},
-		{name: "no route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen", want: "deploy/routes.yaml: no route leads to orders"},
-		{name: "not in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "", want: "go.work: does not use"},
-		{name: "not in the map", file: "architecture/contextmap.yaml", old: "\norders:", text: "\nbestellungen:", want: "architecture/contextmap.yaml: has no entry for orders"},
-		{name: "not served by the monolith", file: "cmd/monolith/config.go", old: "var modules = []string{", text: "var modules = []string{}\n\nvar others = []string{", want: "MODULES does not have orders"},
+		{name: "no route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen",
+			want: "deploy/routes.yaml: no route leads to orders"},
+		{name: "not in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "",
+			want: "go.work: does not use"},
+		{name: "not in the map", file: "architecture/contextmap.yaml", old: "\norders:", text: "\nbestellungen:",
+			want: "architecture/contextmap.yaml: has no entry for orders"},
+		{name: "not served by the monolith", file: "cmd/monolith/config.go", old: "var modules = []string{",
+			text: "var modules = []string{}\n\nvar others = []string{", want: "MODULES does not have orders"},
 	},
 	accepts: []plant{
 		{name: "a module that publishes nothing has no contract", file: "modules/payments/paymentsapi/"},
-		{name: "a list over several lines", file: "topology/topology.go", old: "var Modules = []string{", text: "var Modules = []string{ // all of them\n\t"},
-		{name: "a comment in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "\t./modules/orders // the first\n"},
-		{name: "a comment at a route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: \"/v1/orders\" # the first"},
+		{name: "a list over several lines", file: "topology/topology.go", old: "var Modules = []string{",
+			text: "var Modules = []string{ // all of them\n\t"},
+		{name: "a comment in the workspace", file: "go.work", old: "\t./modules/orders\n",
+			text: "\t./modules/orders // the first\n"},
+		{name: "a comment at a route", file: "deploy/routes.yaml", old: "prefix: /v1/orders",
+			text: "prefix: \"/v1/orders\" # the first"},
 		{name: "a canvas that says more", file: "modules/orders/README.md", text: "More of orders is in the wiki."},
 	},
 }
@@ -68,7 +86,8 @@ var parts = []struct {
 	there         func(t Tree, module, at string) bool
 }{
 	{
-		"modules/%/README.md", "the module % has no canvas, or one without Owns, Publishes, Listens to, Tables and Rules",
+		"modules/%/README.md",
+		"the module % has no canvas, or one without Owns, Publishes, Listens to, Tables and Rules",
 		"write it as modules/orders/README.md is written, in at most 40 lines",
 		func(t Tree, _, at string) bool {
 			for _, row := range []string{"Owns", "Publishes", "Listens to", "Tables", "Rules"} {
@@ -80,59 +99,71 @@ var parts = []struct {
 		},
 	},
 	{
-		"modules/%/README.md", "the row Rules of % names no file that exists", "link the file of the rules, as in [order.go](order.go): it imports the standard library only",
+		"modules/%/README.md", "the row Rules of % names no file that exists",
+		"link the file of the rules, as in [order.go](order.go): it imports the standard library only",
 		func(t Tree, m, at string) bool {
-			return !strings.Contains(t[at], "| **Rules** |") || slices.ContainsFunc(t.GoFiles(false), func(file string) bool {
-				return under(file, "modules/"+m) && rules(t, file)
-			})
+			return !strings.Contains(t[at], "| **Rules** |") ||
+				slices.ContainsFunc(t.GoFiles(false), func(file string) bool {
+					return under(file, "modules/"+m) && rules(t, file)
+				})
 		},
 	},
 	{
-		"modules/%/README.md", "the canvas of % has more than 40 lines", "keep what a newcomer needs, and move the rest beside the code",
+		"modules/%/README.md", "the canvas of % has more than 40 lines",
+		"keep what a newcomer needs, and move the rest beside the code",
 		func(t Tree, _, at string) bool { return strings.Count(t[at], "\n") <= 40 },
 	},
 	{
-		"migrations/%", "the module % has no schema", "write migrations/%/0001_%.sql and an embed.go, as in migrations/orders",
+		"migrations/%", "the module % has no schema",
+		"write migrations/%/0001_%.sql and an embed.go, as in migrations/orders",
 		func(t Tree, _, at string) bool {
 			return len(t.Match(at+"/0001_*.sql")) > 0 && len(t.Match(at+"/*.go")) > 0
 		},
 	},
 	{
-		"topology/topology.go", "the module % gets no role and no schema", `add "%" to topology.Modules: seam creates its role and schema`,
+		"topology/topology.go", "the module % gets no role and no schema",
+		`add "%" to topology.Modules: seam creates its role and schema`,
 		func(t Tree, m, at string) bool { return listed(t, at, "Modules", m) },
 	},
 	{
-		"cmd/%", "the module % has no process of its own", "write cmd/%/main.go, serve.go and config.go, as in cmd/payments",
+		"cmd/%", "the module % has no process of its own",
+		"write cmd/%/main.go, serve.go and config.go, as in cmd/payments",
 		func(t Tree, _, at string) bool { return len(t.Match(at+"/*.go")) > 0 },
 	},
 	{
-		"cmd/monolith/config.go", "the monolith's MODULES does not have %", `add "%" to modules, and serve it in main.go`,
+		"cmd/monolith/config.go", "the monolith's MODULES does not have %",
+		`add "%" to modules, and serve it in main.go`,
 		func(t Tree, m, at string) bool { return listed(t, at, "modules", m) || isDecommissioned(t, m) },
 	},
 	{
-		"cmd/monolith/config.go", "the default of MODULES has no %", "add % to MODULES' envDefault, or the monolith does not serve it by default",
+		"cmd/monolith/config.go", "the default of MODULES has no %",
+		"add % to MODULES' envDefault, or the monolith does not serve it by default",
 		func(t Tree, m, at string) bool {
 			tag := regexp.MustCompile(`env:"MODULES" envDefault:"([^"]*)"`).FindStringSubmatch(t[at])
 			return isDecommissioned(t, m) || tag != nil && slices.Contains(strings.Split(tag[1], ","), m)
 		},
 	},
 	{
-		"cmd/monolith/main.go", "does not migrate %", `add "%": {cfg.<Name>MigrateURL, %migrations.FS} to the map of migrate`,
+		"cmd/monolith/main.go", "does not migrate %",
+		`add "%": {cfg.<Name>MigrateURL, %migrations.FS} to the map of migrate`,
 		func(t Tree, m, at string) bool { return isDecommissioned(t, m) || slices.Contains(keys(t, at), m) },
 	},
 	{
-		"cmd/seam/events.go", "seam events leaves % out", "add its <NAME>_DATABASE_URL to eventsSettings, and % to urls()",
+		"cmd/seam/events.go", "seam events leaves % out",
+		"add its <NAME>_DATABASE_URL to eventsSettings, and % to urls()",
 		func(t Tree, m, at string) bool {
 			return strings.Contains(t[at], `"`+strings.ToUpper(m)+`_DATABASE_URL"`) && slices.Contains(keys(t, at), m)
 		},
 	},
 	{
 		"go.mod", "does not require and replace modules/%, or does not replace its contract",
-		"add a require (v0.0.0) and a replace of example.com/shop/modules/% and a replace of its contract: a build outside of the workspace needs them",
+		"add a require (v0.0.0) and a replace of example.com/shop/modules/% and a replace of its contract: " +
+			"a build outside of the workspace needs them",
 		func(t Tree, m, at string) bool {
 			for _, mod := range modulesOf(t, m) {
 				required := regexp.MustCompile(`(?m)^\s*(require\s+)?` + Shop + "/" + mod + `\s+v`)
-				replaced := regexp.MustCompile(`(?m)^\s*(replace\s+)?` + Shop + "/" + mod + `\s+=>\s+\./` + mod + `(\s|$)`)
+				replaced := regexp.MustCompile(`(?m)^\s*(replace\s+)?` +
+					Shop + "/" + mod + `\s+=>\s+\./` + mod + `(\s|$)`)
 				if !replaced.MatchString(t[at]) || mod == "modules/"+m && !required.MatchString(t[at]) {
 					return false
 				}
@@ -145,13 +176,15 @@ var parts = []struct {
 		func(t Tree, m, at string) bool { return routed(t[at], m) },
 	},
 	{
-		"deploy/compose.yaml", "the monolith's health check leaves % out", "add …/readyz/% to it, so that it fails when the module cannot serve",
+		"deploy/compose.yaml", "the monolith's health check leaves % out",
+		"add …/readyz/% to it, so that it fails when the module cannot serve",
 		func(t Tree, m, at string) bool {
 			return isDecommissioned(t, m) || strings.Contains(t[at], "/readyz/"+m+`"`)
 		},
 	},
 	{
-		"deploy/routes/compose.yaml", "no route leads to %", "add an upstream and a route with the prefix /v1/%, or delete the file with compose.services.yaml",
+		"deploy/routes/compose.yaml", "no route leads to %",
+		"add an upstream and a route with the prefix /v1/%, or delete the file with compose.services.yaml",
 		func(t Tree, m, at string) bool { return t[at] == "" || routed(t[at], m) },
 	},
 	{
@@ -177,7 +210,8 @@ var parts = []struct {
 func listed(t Tree, file, name, module string) bool {
 	found := false
 	ast.Inspect(t.Go(file), func(n ast.Node) bool {
-		if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Names) == 1 && spec.Names[0].Name == name && len(spec.Values) == 1 {
+		spec, ok := n.(*ast.ValueSpec)
+		if ok && len(spec.Names) == 1 && spec.Names[0].Name == name && len(spec.Values) == 1 {
 			if list, ok := spec.Values[0].(*ast.CompositeLit); ok {
 				found = slices.ContainsFunc(list.Elts, func(e ast.Expr) bool { return literal(e) == module })
 			}
@@ -203,7 +237,8 @@ func keys(t Tree, file string) []string {
 // file.
 func routed(text, module string) bool {
 	file, err := routes.Parse([]byte(text))
-	return err != nil || slices.ContainsFunc(slices.Collect(maps.Values(file.Routes)), func(r routes.Route) bool { return r.Prefix == "/v1/"+module })
+	leads := func(r routes.Route) bool { return r.Prefix == "/v1/"+module }
+	return err != nil || slices.ContainsFunc(slices.Collect(maps.Values(file.Routes)), leads)
 }
 
 // modulesOf returns the folders of a module with a go.mod: its own and its contract's.
@@ -213,74 +248,4 @@ func modulesOf(t Tree, module string) []string {
 		found[i] = strings.TrimSuffix(mod, "/go.mod")
 	}
 	return found
-}
-
-// TestAFifthModule adds a module without a change of a test, a twin of payments: the rules accept
-// it, still refuse their plants, and report each part that is missing.
-func TestAFifthModule(t *testing.T) {
-	t.Parallel()
-	tree := withTwin(t, repository(t))
-	checkPlants(t, tree)
-	for _, r := range all {
-		for _, v := range r.check(tree).broken {
-			t.Error(v.message())
-		}
-	}
-	for _, part := range []string{"modules/twin/README.md", "migrations/twin/", "cmd/twin/", "modules/twin/twinapi/"} {
-		if len(modules.check(tree.Without(part)).broken)+len(contextmap.check(tree.Without(part)).broken) == 0 {
-			t.Errorf("no rule reports that %s is missing", part)
-		}
-	}
-	for _, file := range []string{
-		"topology/topology.go", "cmd/monolith/config.go", "cmd/monolith/main.go", "cmd/seam/events.go", "deploy/routes.yaml", "deploy/routes/compose.yaml",
-		"deploy/compose.yaml", "go.mod", "go.work", "architecture/contextmap.yaml",
-	} {
-		if len(modules.check(tree.With(file, repository(t)[file])).broken) == 0 {
-			t.Errorf("no rule reports that it is missing in %s", file)
-		}
-	}
-}
-
-// withTwin adds a module that is payments under another name, in every place that lists the
-// modules.
-func withTwin(t *testing.T, tree Tree) Tree {
-	t.Helper()
-	twin := func(text string) string {
-		return strings.NewReplacer("payments", "twin", "PAYMENTS", "TWIN", "attempts", "tries").Replace(text)
-	}
-	with := maps.Clone(tree)
-	for file, text := range tree {
-		if under(file, "modules/payments") || under(file, "migrations/payments") || under(file, "cmd/payments") {
-			with[twin(file)] = twin(text)
-		}
-	}
-	for _, p := range []plant{
-		{file: "go.work", old: "\t./modules/inventory\n", text: "\t./modules/twin\n\t./modules/twin/twinapi\n\t./modules/inventory\n"},
-		{file: "topology/topology.go", old: `Modules = []string{`, text: `Modules = []string{"twin", `},
-		{file: "cmd/monolith/config.go", old: `modules = []string{`, text: `modules = []string{"twin", `},
-		{file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`, text: `env:"MODULES" envDefault:"twin,`},
-		{file: "cmd/monolith/main.go", old: "import (", text: "import (\n\t\"example.com/shop/modules/twin\""},
-		{file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"twin\": {cfg.TwinMigrateURL, twinmigrations.FS},\n\t\t\"orders\":"},
-		{file: "cmd/seam/events.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"twin\": s.TwinDatabaseURL, \"orders\":"},
-		{file: "cmd/seam/events.go", old: "\tOrdersDatabaseURL ", text: "\tTwinDatabaseURL string `env:\"TWIN_DATABASE_URL\"`\n\tOrdersDatabaseURL "},
-		{file: "go.mod", text: "require example.com/shop/modules/twin v0.0.0\n\nreplace (\n\texample.com/shop/modules/twin => ./modules/twin\n\texample.com/shop/modules/twin/twinapi => ./modules/twin/twinapi\n)\n"},
-		{file: "deploy/routes/compose.yaml", old: "\nroutes:\n", text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: orders, weight: 100, home: shop }]\n"},
-		{file: "deploy/compose.yaml", old: "test: [CMD, /healthcheck,\n", text: "test: [CMD, /healthcheck, \"http://127.0.0.1:8081/readyz/twin\",\n"},
-		{file: "deploy/routes.yaml", old: "\nroutes:\n", text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: monolith, weight: 100, home: shop }]\n"},
-		{file: "architecture/contextmap.yaml", text: `twin:
-  listens_to: [orders.payment_due.v1, orders.cancelled.v1]
-  public: {twin.captured.v1: external, twin.declined.v1: external, twin.refunded.v1: external}
-`},
-	} {
-		with = p.in(t, with)
-	}
-	// As make generate and seam map --write do.
-	with[contractsFolder+"/twin"+openapiSuffix] = twin(with[contractsFolder+"/payments"+openapiSuffix])
-	for _, e := range with.Events() {
-		with[schemaFile(e.Topic)] = with.Schema(e)
-	}
-	for name, text := range with.Model().Generated() {
-		with[Readme], _ = Fill(with[Readme], name, text)
-	}
-	return with
 }

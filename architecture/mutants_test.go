@@ -23,7 +23,8 @@ func TestMutants(t *testing.T) {
 	for _, r := range all {
 		for _, p := range r.refuses {
 			undo := p.write(t, tree, copied)
-			out := run(t, filepath.Join(copied, "architecture"), false, binary, "-test.short", "-test.run", "^TestRules$/^"+r.name+"$")
+			out := run(t, filepath.Join(copied, "architecture"), false, binary, "-test.short", "-test.run",
+				"^TestRules$/^"+r.name+"$")
 			undo()
 			if !strings.Contains(out, "--- FAIL: TestRules/"+r.name+" ") || !strings.Contains(flat(out), flat(p.want)) {
 				survived++

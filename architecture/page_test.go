@@ -25,7 +25,8 @@ func TestEveryRuleIsExplained(t *testing.T) {
 
 func TestKnownViolations(t *testing.T) {
 	t.Parallel()
-	entry := "imports:\n  - {at: modules/orders/pay.go, what: imports a, owner: grace, reason: old, since: 2026-01-31}\n"
+	entry := "imports:\n  - {at: modules/orders/pay.go, what: imports a, owner: grace, " +
+		"reason: old, since: 2026-01-31}\n"
 	known, err := parseKnown(entry)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,8 @@ func TestKnownViolations(t *testing.T) {
 	if fresh, stale := known.sift("imports", []violation{listed}); len(fresh)+len(stale) > 0 {
 		t.Errorf("a listed one: fresh %v, stale %v", fresh, stale)
 	}
-	if fresh, stale := known.sift("imports", []violation{listed, another}); len(fresh) != 1 || fresh[0] != another || len(stale) > 0 {
+	if fresh, stale := known.sift("imports", []violation{listed, another}); len(fresh) != 1 || fresh[0] != another ||
+		len(stale) > 0 {
 		t.Errorf("a new one in the same file: fresh %v, stale %v", fresh, stale)
 	}
 	if fresh, stale := known.sift("imports", []violation{listed, listed}); len(fresh) != 1 || len(stale) > 0 {

@@ -15,7 +15,8 @@ import (
 )
 
 // statement matches a statement of sqlc or of platform in Go.
-var statement = regexp.MustCompile("[`\"]\\s*((?:-- name: [^`]*?)?(?:WITH|SELECT|INSERT INTO|UPDATE|DELETE FROM) [^`]*?)[`\"][,)\n]")
+var statement = regexp.MustCompile("[`\"]\\s*((?:-- name: [^`]*?)?" +
+	"(?:WITH|SELECT|INSERT INTO|UPDATE|DELETE FROM) [^`]*?)[`\"][,)\n]")
 
 // TestEveryStatementHasItsIndex checks PostgreSQL's plan of every statement of modules and
 // platform. A statement that reads a whole table is fast when it is written, and stops the shop a
@@ -24,7 +25,8 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 	t.Parallel()
 	modules := schemas(t)
 	db := pgtest.New(t, modules...)
-	platform := statementsIn(t, "platform/events/*.go", "platform/idempotency/*.go", "platform/jobs/*.go") // the rest of platform runs as an admin
+	// The rest of platform runs as an admin.
+	platform := statementsIn(t, "platform/events/*.go", "platform/idempotency/*.go", "platform/jobs/*.go")
 	for _, m := range modules {
 		t.Run(m.Module, func(t *testing.T) {
 			conn, err := pgx.Connect(t.Context(), db.URL(m.Module))
@@ -36,8 +38,9 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 				t.Helper()
 				for _, s := range append(statementsIn(t, "modules/"+m.Module+"/internal/db/*.go"), platform...) {
 					if table := readWhole(t, conn, s); table != "" {
-						t.Errorf("%s, with tables that are %s: it reads all of %s:\n%s\n  instead: add an index in a migration, "+
-							"and a condition on the table, such as id = ANY (ARRAY (SELECT …))", m.Module, tables, table, s)
+						t.Errorf("%s, with tables that are %s: it reads all of %s:\n%s\n"+
+							"  instead: add an index in a migration, and a condition on the table, "+
+							"such as id = ANY (ARRAY (SELECT …))", m.Module, tables, table, s)
 					}
 				}
 			}
@@ -47,7 +50,8 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 			search("empty")
 			maintain(t, db.MigrateURL(m.Module), fill)
 			search("large")
-			if p := explain(t, conn, "SELECT o.key, count(*) FROM outbox AS o JOIN inbox AS i ON i.event_id = o.id GROUP BY o.key"); p.has("Nested Loop") {
+			report := "SELECT o.key, count(*) FROM outbox AS o JOIN inbox AS i ON i.event_id = o.id GROUP BY o.key"
+			if p := explain(t, conn, report); p.has("Nested Loop") {
 				t.Errorf("a report has a nested loop: %+v", p)
 			}
 			for _, bad := range []string{
@@ -71,7 +75,8 @@ const fill = `
 	INSERT INTO jobs (id, kind, key, args, cause, tries, due_at)
 		SELECT gen_random_uuid(), 'k', 'k', '{}', '{}', 0, now() FROM generate_series(1, 20000);
 	INSERT INTO inbox (event_id, topic) SELECT gen_random_uuid(), 't' FROM generate_series(1, 20000);
-	INSERT INTO idempotency_keys (scope, key, request_hash, answer) SELECT 's', gen_random_uuid(), '', '' FROM generate_series(1, 20000);
+	INSERT INTO idempotency_keys (scope, key, request_hash, answer)
+		SELECT 's', gen_random_uuid(), '', '' FROM generate_series(1, 20000);
 	ANALYZE outbox, outbox_pending, jobs, inbox, idempotency_keys`
 
 // maintain runs statements as the module's owner.

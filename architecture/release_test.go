@@ -34,7 +34,8 @@ func TestReleaseContracts(t *testing.T) {
 	}
 	// As in test/acceptance: orders must have enough time, and expire before tok_slow answers.
 	shop := startShop(t, topology.Options{SlowPayment: 8 * time.Second, Env: []string{
-		"LOG_LEVEL=error", "ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s", "PAYMENTS_QUIET=6s",
+		"LOG_LEVEL=error", "ORDERS_DEADLINE=5s", "PAYMENTS_CALL_TIMEOUT=500ms", "PAYMENTS_LEASE=5s",
+		"PAYMENTS_QUIET=6s",
 	}})
 	compareOpenAPI(t, tree, shop)
 	if t.Failed() {
@@ -42,20 +43,23 @@ func TestReleaseContracts(t *testing.T) {
 	}
 
 	suite := exec.CommandContext(t.Context(), "go", "test", "-count=1", "example.com/shop/test/acceptance")
-	suite.Env = append(os.Environ(), "SHOP_URL="+shop.URL, "SHOP_MAIL_URL="+shop.Outside.MailURL, "SHOP_KEY="+filepath.Join(shop.State(), "key.pem"))
+	suite.Env = append(os.Environ(), "SHOP_URL="+shop.URL, "SHOP_MAIL_URL="+shop.Outside.MailURL,
+		"SHOP_KEY="+filepath.Join(shop.State(), "key.pem"))
 	if out, err := suite.CombinedOutput(); err != nil {
 		t.Fatalf("the acceptance suite fails, so nothing is released: %v\n%s", err, out)
 	}
 	samples := choose(storedEvents(t, tree), outboxes(t, tree, shop))
 	for _, e := range tree.Events() {
 		if !slices.ContainsFunc(samples, func(s stored) bool { return s.topic == e.Topic }) {
-			t.Errorf("%s: nothing in test/acceptance publishes %s\n  instead: add a test that does, for a sample of it", e.At(), e.Topic)
+			t.Errorf("%s: nothing in test/acceptance publishes %s\n  instead: add a test that does, for a sample of it",
+				e.At(), e.Topic)
 		}
 	}
 	if t.Failed() {
 		t.Fatal("the released contracts are unchanged")
 	}
-	for _, file := range slices.Concat(tree.Match(contractsFolder+"/*"+schemaSuffix), tree.Match(contractsFolder+"/*"+openapiSuffix)) {
+	for _, file := range slices.Concat(tree.Match(contractsFolder+"/*"+schemaSuffix),
+		tree.Match(contractsFolder+"/*"+openapiSuffix)) {
 		write(t, releasedFolder+"/"+path.Base(file), tree[file])
 	}
 	lines := map[string]string{}
@@ -81,7 +85,9 @@ func outboxes(t *testing.T, tree Tree, shop *topology.Shop) []stored {
 	defer conn.Close(t.Context())
 	var all []stored
 	for _, module := range tree.Modules() {
-		rows, err := conn.Query(t.Context(), fmt.Sprintf("SELECT id, key, payload, headers, topic FROM %s.outbox ORDER BY id", pgx.Identifier{module}.Sanitize()))
+		rows, err := conn.Query(t.Context(),
+			fmt.Sprintf("SELECT id, key, payload, headers, topic FROM %s.outbox ORDER BY id",
+				pgx.Identifier{module}.Sanitize()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,8 @@ import (
 // the shop, and a bounded context requires only contracts of the others.
 var requires = rule{
 	name: "requires",
-	why: "a module's go.mod requirements must be available wherever it is built, and the rules do not read our code under another path; " +
+	why: "what a module's go.mod requires must be available wherever it is built, and no rule reads our code " +
+		"under another path; " +
 		`see "A distributed monolith" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
@@ -24,7 +25,8 @@ var requires = rule{
 			folder := path.Dir(file)
 			is, want := moduleLine.FindStringSubmatch(t[file]), path.Join(Shop, folder)
 			if is == nil || is[1] != want {
-				f.add(file, "does not have the module path "+want, "write: module "+want+"; the rules find an import's code by its path")
+				f.add(file, "does not have the module path "+want,
+					"write: module "+want+"; the rules find an import's code by its path")
 			}
 			module, contract := owner(folder)
 			if module == "" {
@@ -33,7 +35,8 @@ var requires = rule{
 			for _, required := range requirement.FindAllStringSubmatch(goModComment.ReplaceAllString(t[file], ""), -1) {
 				if needs, ours := Inside(required[1] + "/"); ours && (contract || !mayRequire(path.Clean(needs))) {
 					f.add(file, fmt.Sprintf("requires %s, which the module %s cannot take along", required[1], module),
-						"remove it: a module requires contracts, platform, devkit and migrations, and a contract requires nothing")
+						"remove it: a module requires contracts, platform, devkit and migrations, and "+
+							"a contract requires nothing")
 				}
 			}
 		}
@@ -41,19 +44,25 @@ var requires = rule{
 		return f
 	},
 	refuses: []plant{
-		{name: "a module requires another's inside", file: "modules/orders/go.mod", old: "require (",
-			text: "require (\n\texample.com/shop/modules/payments v0.0.0", want: "modules/orders/go.mod: requires example.com/shop/modules/payments"},
-		{name: "a module requires the shop around it", file: "modules/orders/go.mod", text: "require example.com/shop v0.0.0",
+		{name: "a module requires another", file: "modules/orders/go.mod", old: "require (",
+			text: "require (\n\texample.com/shop/modules/payments v0.0.0",
+			want: "modules/orders/go.mod: requires example.com/shop/modules/payments"},
+		{name: "a module requires the shop around it", file: "modules/orders/go.mod",
+			text: "require example.com/shop v0.0.0",
 			want: "requires example.com/shop, which"},
 		{name: "a contract requires another", file: "modules/orders/ordersapi/go.mod",
-			text: "require example.com/shop/modules/payments/paymentsapi v0.0.0", want: "requires example.com/shop/modules/payments/paymentsapi"},
+			text: "require example.com/shop/modules/payments/paymentsapi v0.0.0",
+			want: "requires example.com/shop/modules/payments/paymentsapi"},
 		{name: "a shared kernel with another module path", file: "kernel/go.mod", text: "module example.com/kernel\n",
 			want: "kernel/go.mod: does not have the module path example.com/shop/kernel"},
 	},
 	accepts: []plant{
-		{name: "a module requires a contract", file: "modules/payments/go.mod", text: "require example.com/shop/modules/inventory/inventoryapi v0.0.0 // indirect"},
-		{name: "a module requires a library", file: "modules/payments/go.mod", text: "require example.com/library v1.0.0"},
-		{name: "a comment", file: "modules/payments/go.mod", text: "// example.com/shop/modules/orders v0.0.0 is not required here.\n"},
+		{name: "a module requires a contract", file: "modules/payments/go.mod",
+			text: "require example.com/shop/modules/inventory/inventoryapi v0.0.0 // indirect"},
+		{name: "a module requires a library", file: "modules/payments/go.mod",
+			text: "require example.com/library v1.0.0"},
+		{name: "a comment", file: "modules/payments/go.mod",
+			text: "// example.com/shop/modules/orders v0.0.0 is not required here.\n"},
 	},
 }
 

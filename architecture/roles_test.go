@@ -111,10 +111,12 @@ func within(t *testing.T, db querier, role, own string) []string {
 	t.Helper()
 	rows, _ := db.Query(t.Context(), `
 		SELECT format('%I.%I', n.nspname, c.relname),
-			has_schema_privilege($1, n.oid, 'USAGE, CREATE') OR has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES') OR
+			has_schema_privilege($1, n.oid, 'USAGE, CREATE') OR
+			has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES') OR
 			has_table_privilege($1, c.oid, 'DELETE, TRUNCATE, TRIGGER')
 		FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ($2, 'information_schema') AND n.nspname NOT LIKE 'pg\_%'`,
+		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ($2, 'information_schema')
+			AND n.nspname NOT LIKE 'pg\_%'`,
 		role, own) // ForEachRow returns the error
 	var found []string
 	var table string
@@ -150,7 +152,8 @@ func TestWithinFindsRights(t *testing.T) {
 		if _, err := tx.Exec(t.Context(), grant); err != nil {
 			t.Errorf("%s: %v", grant, err)
 		}
-		if found := within(t, tx, strings.Trim(rt, `"`), "orders"); want == "" && len(found) > 0 || want != "" && !slices.Contains(found, want) {
+		if found := within(t, tx, strings.Trim(rt, `"`), "orders"); want == "" && len(found) > 0 ||
+			want != "" && !slices.Contains(found, want) {
 			t.Errorf("%s: found %q, want %q", grant, found, want)
 		}
 		if err := tx.Rollback(t.Context()); err != nil {

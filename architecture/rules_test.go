@@ -117,7 +117,9 @@ func TestRules(t *testing.T) {
 				t.Fail()
 			}
 			if len(fresh) > 0 {
-				fmt.Fprintf(t.Output(), "  why: %s [rule %s]\n(a code base that is older than the rule lists its violations in %s, with an owner)\n",
+				fmt.Fprintf(t.Output(),
+					"  why: %s [rule %s]\n"+
+						"(a code base that is older than the rule lists its violations in %s, with an owner)\n",
 					r.why, r.name, knownFile)
 			}
 			for _, k := range stale {
@@ -203,8 +205,10 @@ func parseKnown(text string) (exceptions, error) {
 			return nil, fmt.Errorf("there is no rule %s; there are %s", name, strings.Join(ruleNames(), ", "))
 		}
 		for _, e := range entries {
-			if _, err := time.Parse(time.DateOnly, e.Since); err != nil || e.At == "" || e.What == "" || e.Owner == "" || e.Reason == "" {
-				return nil, fmt.Errorf("an entry of rule %s (at %q) needs at, what, owner, reason and since (as 2026-01-31)", name, e.At)
+			if _, err := time.Parse(time.DateOnly, e.Since); err != nil || e.At == "" || e.What == "" ||
+				e.Owner == "" || e.Reason == "" {
+				return nil, fmt.Errorf("an entry of rule %s (at %q) needs at, what, owner, "+
+					"reason and since (as 2026-01-31)", name, e.At)
 			}
 		}
 	}

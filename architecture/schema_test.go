@@ -29,7 +29,8 @@ var eventSchemas = rule{
 			f.subjects++
 			_, faults := t.Describe(e)
 			for _, fault := range faults {
-				f.add(e.At(), e.Go()+" cannot be described: "+fault, "use types that subscribers in any language can read")
+				f.add(e.At(), e.Go()+" cannot be described: "+fault,
+					"use types that subscribers in any language can read")
 			}
 			switch {
 			case e.Topic == "" || slices.Contains(topics, e.Topic): // rule contextmap reports it
@@ -41,7 +42,9 @@ var eventSchemas = rule{
 		}
 		for _, module := range t.Modules() {
 			if _, there := t[contractsFolder+"/"+module+openapiSuffix]; !there {
-				f.add("modules/"+module, "has no "+contractsFolder+"/"+module+openapiSuffix+", which describes its routes", "run make generate, and commit the result")
+				f.add("modules/"+module,
+					"has no "+contractsFolder+"/"+module+openapiSuffix+", which describes its routes",
+					"run make generate, and commit the result")
 			}
 		}
 		for _, file := range t.Match(contractsFolder + "/*" + openapiSuffix) {
@@ -50,7 +53,8 @@ var eventSchemas = rule{
 			}
 		}
 		for _, file := range t.Match(schemaFile("*")) {
-			if topic := strings.TrimSuffix(path.Base(file), schemaSuffix); !slices.Contains(topics, topic) && !t.unnamed(topicOf(topic)) {
+			if topic := strings.TrimSuffix(path.Base(file), schemaSuffix); !slices.Contains(topics, topic) &&
+				!t.unnamed(topicOf(topic)) {
 				f.add(file, "describes "+topic+", which no contract has", "run make generate, and commit the result")
 			}
 		}
@@ -62,16 +66,21 @@ var eventSchemas = rule{
 		{name: "a comment changes and is not generated", file: "modules/orders/ordersapi/events.go",
 			old: "is true once the customer's order is stored", text: "is true before the customer's order is stored",
 			want: "ordersapi.Placed differs from architecture/contracts/orders.placed.v1.schema.json"},
-		{name: "an event is added and not generated", file: "modules/orders/ordersapi/shipped.go", text: shipped, want: "orders.shipped.v1.schema.json"},
-		{name: "an event is removed and its schema is not", file: "architecture/contracts/orders.shipped.v1.schema.json", text: "{}",
+		{name: "an event is added and not generated", file: "modules/orders/ordersapi/shipped.go", text: shipped,
+			want: "orders.shipped.v1.schema.json"},
+		{name: "an event is removed and its schema is not",
+			file: "architecture/contracts/orders.shipped.v1.schema.json", text: "{}",
 			want: "orders.shipped.v1, which no contract has"},
-		{name: "a schema is edited by hand", file: "architecture/contracts/orders.placed.v1.schema.json", old: "order_id", text: "order",
+		{name: "a schema is edited by hand", file: "architecture/contracts/orders.placed.v1.schema.json",
+			old: "order_id", text: "order",
 			want: "ordersapi.Placed differs from"},
 		{name: "an event contains what only Go can read", file: "modules/orders/ordersapi/events.go",
 			old: "\tEmail ", text: "\tNotify func()\n\tEmail ", want: "ordersapi.Placed cannot be described"},
 		{name: "an event has its own JSON", file: "modules/orders/ordersapi/json.go",
-			text: "package ordersapi\n\n// MarshalJSON renames.\nfunc (m *Money) MarshalJSON() ([]byte, error) { return nil, nil }", want: "Money has the method MarshalJSON"},
-		{name: "another module without a description", file: "modules/parcels/go.mod", text: "module example.com/shop/modules/parcels",
+			text: "package ordersapi\n\n// MarshalJSON renames.\nfunc (m *Money) MarshalJSON() ([]byte, error) { return nil, nil }",
+			want: "Money has the method MarshalJSON"},
+		{name: "another module without a description", file: "modules/parcels/go.mod",
+			text: "module example.com/shop/modules/parcels",
 			want: "modules/parcels: has no architecture/contracts/parcels.openapi.json"},
 		{name: "a description without a module", file: "architecture/contracts/parcels.openapi.json", text: "{}",
 			want: "the routes of parcels, which is not a module"},
@@ -80,8 +89,10 @@ var eventSchemas = rule{
 		{name: "a topic is concatenated, which contextmap reports", file: "modules/orders/ordersapi/events.go",
 			old: `return "orders.placed.v1"`, text: `return "orders." + "placed.v1"`},
 		{name: "the fields change their order", file: "modules/orders/ordersapi/events.go",
-			old: "\tAmount   int64  `json:\"amount\"`\n\tCurrency string `json:\"currency\"`", text: "\tCurrency string `json:\"currency\"`\n\tAmount   int64  `json:\"amount\"`"},
-		{name: "a field has another name in Go", file: "modules/orders/ordersapi/events.go", old: "\tEmail ", text: "\tMail "},
+			old:  "\tAmount   int64  `json:\"amount\"`\n\tCurrency string `json:\"currency\"`",
+			text: "\tCurrency string `json:\"currency\"`\n\tAmount   int64  `json:\"amount\"`"},
+		{name: "a field has another name in Go", file: "modules/orders/ordersapi/events.go", old: "\tEmail ",
+			text: "\tMail "},
 		{name: "a contract has a struct that is not an event", file: "modules/orders/ordersapi/near.go",
 			text: "package ordersapi\n\n// Filter picks orders.\ntype Filter struct{ Match func() bool }"},
 		{name: "a type outside of events has its own JSON", file: "modules/orders/ordersapi/near.go",
@@ -92,7 +103,8 @@ var eventSchemas = rule{
 }
 
 // shipped is a file with another event.
-const shipped = "package ordersapi\n\n// Shipped is true once the parcel has left.\ntype Shipped struct {\n\tOrderID string `json:\"order_id\"`\n}\n\n" +
+const shipped = "package ordersapi\n\n// Shipped is true once the parcel has left.\n" +
+	"type Shipped struct {\n\tOrderID string `json:\"order_id\"`\n}\n\n" +
 	"// Topic is the event's wire name.\nfunc (Shipped) Topic() string { return \"orders.shipped.v1\" }\n"
 
 // TestSchema checks the schema of each kind of Go type.

@@ -25,16 +25,18 @@ var settings = rule{
 					text := literal(n)
 					for _, of := range databaseURL.FindAllStringSubmatch(text, -1) {
 						if of[1] != strings.ToUpper(m) {
-							f.add(At(n), "names "+of[0]+", the connection of another module than "+m,
+							f.add(At(n), "names "+of[0]+", which is not a connection of "+m,
 								"call its owner through its contract, or listen to its events")
 						}
 					}
 					if strings.Contains(strings.ToLower(text), "search_path") {
-						f.add(At(n), "names the search_path, which keeps "+m+" in its own schema", "leave it as the role has it")
+						f.add(At(n), "names the search_path, which keeps "+m+" in its own schema",
+							"leave it as the role has it")
 					}
 					if s, ok := n.(*ast.SelectorExpr); ok && under(file, "modules") {
 						if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && environment[s.Sel.Name] {
-							f.add(At(n), "reads the environment, by os."+s.Sel.Name, "take it as a field of the module's Config, which the process sets")
+							f.add(At(n), "reads the environment, by os."+s.Sel.Name,
+								"take it as a field of the module's Config, which the process sets")
 						}
 					}
 					return true
@@ -43,7 +45,8 @@ var settings = rule{
 		}
 		for _, folder := range []string{"modules", "cmd", "platform", "topology"} {
 			for _, file := range t.Below(folder, ".go") {
-				if !strings.HasSuffix(file, "_test.go") && !under(file, "platform/postgres") && !under(file, "platform/devkit") {
+				if !strings.HasSuffix(file, "_test.go") && !under(file, "platform/postgres") &&
+					!under(file, "platform/devkit") {
 					readsAddress(t, file, &f)
 				}
 			}
@@ -53,10 +56,12 @@ var settings = rule{
 	refuses: []plant{
 		{name: "a module reads another's connection", file: "modules/orders/peek.go",
 			text: "package orders\n\nimport \"os\"\n\nvar theirs = os.Getenv(\"PAYMENTS_DATABASE_URL\")",
-			want: "modules/orders/peek.go:5: names PAYMENTS_DATABASE_URL, the connection of another module than orders"},
+			want: "modules/orders/peek.go:5: names PAYMENTS_DATABASE_URL, which is not a connection of orders"},
 		{name: "a module reads the environment", file: "modules/orders/peek.go",
-			text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")", want: "reads the environment, by os.LookupEnv"},
-		{name: "a process has a setting of another's connection", file: "cmd/orders/config.go", old: "`env:\"INVENTORY_URL\"",
+			text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")",
+			want: "reads the environment, by os.LookupEnv"},
+		{name: "a process has a setting of another's connection", file: "cmd/orders/config.go",
+			old:  "`env:\"INVENTORY_URL\"",
 			text: "`env:\"INVENTORY_MIGRATE_URL\"", want: "names INVENTORY_MIGRATE_URL"},
 		{name: "a command parses a connection string", file: "cmd/seam/peek.go",
 			text: "package main\n\nimport \"github.com/jackc/pgx/v5/pgxpool\"\n\nvar open = pgxpool.New",
@@ -65,12 +70,14 @@ var settings = rule{
 			text: "package orders\n\nconst peek = \"SET LOCAL Search_Path = payments\"", want: "names the search_path"},
 	},
 	accepts: []plant{
-		{name: "a process names its own", file: "cmd/orders/near.go", text: "package main\n\nconst near = \"ORDERS_DATABASE_URL\""},
+		{name: "a process names its own", file: "cmd/orders/near.go",
+			text: "package main\n\nconst near = \"ORDERS_DATABASE_URL\""},
 		{name: "a connection like another", file: "platform/events/near.go",
 			text: "package events\n\nimport \"github.com/jackc/pgx/v5\"\n\nvar near = pgx.ConnectConfig"},
 		{name: "a test reads the environment", file: "modules/orders/near_test.go",
 			text: "package orders\n\nimport \"os\"\n\nvar near = os.Getenv(\"PAYMENTS_DATABASE_URL\")"},
-		{name: "a comment", file: "modules/orders/near.go", text: "package orders\n\n// near is nothing: PAYMENTS_DATABASE_URL and its search_path are for payments.\nconst near = 1"},
+		{name: "a comment", file: "modules/orders/near.go",
+			text: "package orders\n\n// near is nothing: PAYMENTS_DATABASE_URL and its search_path are for payments.\nconst near = 1"},
 	},
 }
 

@@ -19,7 +19,8 @@ var sql = rule{
 		var f findings
 		owners := readOwners(t)
 		for _, file := range slices.Sorted(maps.Keys(t)) {
-			if path.Ext(file) == ".sql" && !slices.ContainsFunc(sqlHomes, func(home string) bool { return under(file, home) }) {
+			if path.Ext(file) == ".sql" &&
+				!slices.ContainsFunc(sqlHomes, func(home string) bool { return under(file, home) }) {
 				f.add(file, "is SQL that belongs to no module",
 					"move it to the module that owns its tables: migrations/<module> or its queries.sql; "+
 						"what needs two modules calls both through their contracts")
@@ -63,7 +64,8 @@ func neutral(file, text string) string {
 	if !under(file, "modules") {
 		return text
 	}
-	return parameter.ReplaceAllStringFunc(text, func(p string) string { return "$1" + strings.Repeat("\n", strings.Count(p, "\n")) })
+	return parameter.ReplaceAllStringFunc(text,
+		func(p string) string { return "$1" + strings.Repeat("\n", strings.Count(p, "\n")) })
 }
 
 // everySchema is the owner of what every schema has, such as outbox and inbox.
@@ -143,20 +145,23 @@ func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
 		return "names its own schema in " + full + n.where,
 			"write " + name + ": search_path finds it wherever the schema is, and sqlc's names stay short"
 	case len(n.parts) > 1:
-		return "names " + full + n.where + ", with a schema", "write " + name + ", and create it in a migration of the module"
+		return "names " + full + n.where + ", with a schema",
+			"write " + name + ", and create it in a migration of the module"
 	case o.has(me, n) != "" || o.has(everySchema, n) != "":
 		return "", ""
 	}
 	for _, other := range slices.Sorted(maps.Keys(o)) {
 		if kind := o.has(other, n); kind != "" {
-			return "names " + full + n.where + ": that is a " + kind + " of the module " + other, ask(me, other, n.where)
+			return "names " + full + n.where + ": that is a " + kind + " of the module " + other,
+				ask(me, other, n.where)
 		}
 	}
-	if n.kind == "table" && !strings.HasPrefix(name, "pg_") && !o.implied(me, name) || n.kind == "type" && !o.typed(name) {
+	if n.kind == "table" && !strings.HasPrefix(name, "pg_") && !o.implied(me, name) ||
+		n.kind == "type" && !o.typed(name) {
 		fix := "create it in a migration of the module; use another module through its contract"
 		if n.kind == "type" {
-			fix = "create it in a migration of the module; an extension's type is accepted once platform/postgres/provision.go " +
-				"has CREATE EXTENSION … SCHEMA pg_catalog, which is in every search_path"
+			fix = "create it in a migration of the module; an extension's type is accepted once " +
+				"platform/postgres/provision.go has CREATE EXTENSION … SCHEMA pg_catalog, which is in every search_path"
 		}
 		return "names the " + n.kind + " " + name + n.where + ", which " + makers(me) + " do not create", fix
 	}
@@ -208,15 +213,17 @@ func (o sqlOwners) implied(me, name string) bool {
 // typed reports whether a type is PostgreSQL's own. The parser has qualified those with a standard
 // name, as integer.
 func (o sqlOwners) typed(name string) bool {
-	return strings.HasPrefix(name, "pg_") || slices.Contains(strings.Fields(builtin), name) || o[everySchema][anyType] != ""
+	return strings.HasPrefix(name, "pg_") || slices.Contains(strings.Fields(builtin), name) ||
+		o[everySchema][anyType] != ""
 }
 
 const builtin = `
-	any anyarray anycompatible anycompatiblearray anycompatiblemultirange anycompatiblenonarray anycompatiblerange anyelement anyenum
-	anymultirange anynonarray anyrange bit bool box bpchar bytea char cid cidr circle cstring date datemultirange daterange
-	event_trigger float4 float8 fdw_handler index_am_handler inet int2 int2vector int4 int4multirange int4range int8 int8multirange
-	int8range internal interval json jsonb jsonpath language_handler line lseg macaddr macaddr8 money name numeric nummultirange
-	numrange oid oidvector path point polygon record refcursor regclass regcollation regconfig regdictionary regnamespace regoper
-	regoperator regproc regprocedure regrole regtype text tid time timestamp timestamptz timetz trigger tsmultirange tsquery tsrange
-	tstzmultirange tstzrange tsvector txid_snapshot unknown uuid varbit varchar void xid xid8 xml
+	any anyarray anycompatible anycompatiblearray anycompatiblemultirange anycompatiblenonarray anycompatiblerange
+	anyelement anyenum anymultirange anynonarray anyrange bit bool box bpchar bytea char cid cidr circle cstring date
+	datemultirange daterange event_trigger float4 float8 fdw_handler index_am_handler inet int2 int2vector int4
+	int4multirange int4range int8 int8multirange int8range internal interval json jsonb jsonpath language_handler line
+	lseg macaddr macaddr8 money name numeric nummultirange numrange oid oidvector path point polygon record refcursor
+	regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure regrole
+	regtype text tid time timestamp timestamptz timetz trigger tsmultirange tsquery tsrange tstzmultirange tstzrange
+	tsvector txid_snapshot unknown uuid varbit varchar void xid xid8 xml
 	serial serial2 serial4 serial8 smallserial bigserial`

@@ -15,7 +15,8 @@ import (
 // that is qualified by its module is unmistakable, and refused in any text.
 var sqlInGo = rule{
 	name: "sqlingo",
-	why: "no tool checks a statement outside of queries.sql, neither against the module's tables nor for those of other modules; " +
+	why: "no tool checks a statement outside of queries.sql, neither against the module's tables nor " +
+		"for those of other modules; " +
 		"see \"A shared database\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
@@ -32,7 +33,8 @@ var sqlInGo = rule{
 			case ".sql", ".md": // rule sql reads the former, and the latter is not run
 			default:
 				if at := owners.qualified(me).FindStringIndex(t[file]); at != nil {
-					f.add(fmt.Sprintf("%s:%d", file, 1+strings.Count(t[file][:at[0]], "\n")), "contains SQL: "+t[file][at[0]:at[1]], intoQueries)
+					f.add(fmt.Sprintf("%s:%d", file, 1+strings.Count(t[file][:at[0]], "\n")),
+						"contains SQL: "+t[file][at[0]:at[1]], intoQueries)
 				}
 			}
 		}
@@ -41,7 +43,8 @@ var sqlInGo = rule{
 	refuses: []plant{
 		{name: "a statement of its own table", file: "modules/orders/plant.go", text: `package orders
 
-func f(pool interface{ Exec(string) }) { pool.Exec("DELETE FROM lines") }`, want: "modules/orders/plant.go:3: runs SQL by Exec\n  instead: write it into"},
+func f(pool interface{ Exec(string) }) { pool.Exec("DELETE FROM lines") }`,
+			want: "modules/orders/plant.go:3: runs SQL by Exec\n  instead: write it into"},
 		{name: "a query that is concatenated", file: "modules/orders/plant.go", text: `package orders
 
 func f(ctx context.Context, tx pgx.Tx, where string) {
@@ -51,7 +54,8 @@ func f(ctx context.Context, tx pgx.Tx, where string) {
 }`, want: "modules/orders/plant.go:6: runs SQL by Query"},
 		{name: "rows copied into another module's table", file: "modules/orders/plant.go", text: `package orders
 
-func f(ctx context.Context, tx pgx.Tx) { tx.CopyFrom(ctx, []string{"inventory", "stock"}, []string{"sku"}, nil) }`, want: "runs SQL by CopyFrom"},
+func f(ctx context.Context, tx pgx.Tx) { tx.CopyFrom(ctx, []string{"inventory", "stock"}, []string{"sku"}, nil) }`,
+			want: "runs SQL by CopyFrom"},
 		{name: "a batch", file: "modules/orders/plant.go", text: `package orders
 
 func f(ctx context.Context, tx pgx.Tx, b *pgx.Batch) { tx.SendBatch(ctx, b).Close() }`, want: "runs SQL by SendBatch"},
@@ -63,37 +67,47 @@ func f(ctx context.Context, tx pgx.Tx) {
 }`, want: "modules/orders/plant.go:4: uses Exec as a value"},
 		{name: "a migration in Go", file: "migrations/orders/plant.go", text: `package ordersmigrations
 
-func up(ctx context.Context, tx *sql.Tx) { tx.ExecContext(ctx, "ALTER TABLE lines ADD COLUMN note text") }`, want: "runs SQL by ExecContext"},
+func up(ctx context.Context, tx *sql.Tx) { tx.ExecContext(ctx, "ALTER TABLE lines ADD COLUMN note text") }`,
+			want: "runs SQL by ExecContext"},
 		{name: "a query in a service's main", file: "cmd/orders/plant.go", text: `package main
 
 func f(ctx context.Context, pool *pgxpool.Pool) { pool.QueryRow(ctx, counts).Scan(&n) }`, want: "runs SQL by QueryRow"},
-		{name: "a file among the generated ones", file: "modules/orders/internal/db/plant.go", text: "package db\n\ntype Mine struct{}",
+		{name: "a file among the generated ones", file: "modules/orders/internal/db/plant.go",
+			text: "package db\n\ntype Mine struct{}",
 			want: "modules/orders/internal/db/plant.go: is not generated"},
 		{name: "another module's table in a text", file: "modules/orders/plant.go", text: `package orders
 
-const stock = "select on_hand from inventory.stock"`, want: `modules/orders/plant.go:3: contains SQL: from inventory.stock`},
-		{name: "a module's table in platform", file: "platform/events/plant.go", text: "package events\n\nconst report = `SELECT id\nFROM\n\torders.\"orders\"`",
+const stock = "select on_hand from inventory.stock"`,
+			want: `modules/orders/plant.go:3: contains SQL: from inventory.stock`},
+		{name: "a module's table in platform", file: "platform/events/plant.go",
+			text: "package events\n\nconst report = `SELECT id\nFROM\n\torders.\"orders\"`",
 			want: "platform/events/plant.go:3: contains SQL"},
-		{name: "a module's outbox in the façade", file: "cmd/gateway/plant.go", text: "package main\n\nconst q = `UPDATE \"orders\".outbox SET key = ''`",
+		{name: "a module's outbox in the façade", file: "cmd/gateway/plant.go",
+			text: "package main\n\nconst q = `UPDATE \"orders\".outbox SET key = ''`",
 			want: "contains SQL: UPDATE \"orders\".outbox"},
-		{name: "a text that is embedded", file: "modules/orders/report.txt", text: "-- all\nselect sku\nfrom inventory.stock\n",
+		{name: "a text that is embedded", file: "modules/orders/report.txt",
+			text: "-- all\nselect sku\nfrom inventory.stock\n",
 			want: "modules/orders/report.txt:3: contains SQL: from inventory.stock"},
-		{name: "a report that is deployed", file: "deploy/report.sh", text: "psql -c 'SELECT sku FROM orders.lines JOIN inventory.stock USING (sku)'",
+		{name: "a report that is deployed", file: "deploy/report.sh",
+			text: "psql -c 'SELECT sku FROM orders.lines JOIN inventory.stock USING (sku)'",
 			want: "deploy/report.sh:1: contains SQL: FROM orders.lines"},
 	},
 	accepts: []plant{
 		{name: "English texts with words of SQL", file: "modules/orders/near.go", text: `package orders
 
 var texts = []string{"SET x TO y", "LOCK y", "Set up = done", "update order: %w", "Select one from the list", "it came from inventory.", "SELECT"}`},
-		{name: "a topic", file: "platform/events/near.go", text: "package events\n\nconst failed = \"cannot read from inventory.reserved.v1\""},
+		{name: "a topic", file: "platform/events/near.go",
+			text: "package events\n\nconst failed = \"cannot read from inventory.reserved.v1\""},
 		{name: "the query of an address", file: "modules/orders/near.go", text: `package orders
 
 func f(r *http.Request) string { return r.URL.Query().Get("limit") }`},
-		{name: "a search that is no statement", file: "modules/orders/near.go", text: "package orders\n\nvar found = catalogue.Query(\"tea\")"},
+		{name: "a search that is no statement", file: "modules/orders/near.go",
+			text: "package orders\n\nvar found = catalogue.Query(\"tea\")"},
 		{name: "a test", file: "modules/orders/near_test.go", text: `package orders
 
 func f(ctx context.Context, tx pgx.Tx) { tx.Exec(ctx, "SELECT count(*) FROM orders.lines") }`},
-		{name: "generated code", file: "modules/orders/internal/db/near.go", text: `// Code generated by sqlc. DO NOT EDIT.
+		{name: "generated code", file: "modules/orders/internal/db/near.go",
+			text: `// Code generated by sqlc. DO NOT EDIT.
 
 package db
 
@@ -105,14 +119,15 @@ func f(ctx context.Context, tx pgx.Tx) { tx.Exec(ctx, "DELETE FROM outbox") }`},
 	},
 }
 
-const intoQueries = "write it into the queries.sql of the module that owns the table, and call what make generate creates " +
-	"(for many rows, with :copyfrom)"
+const intoQueries = "write it into the queries.sql of the module that owns the table, and call what make generate " +
+	"creates (for many rows, with :copyfrom)"
 
 // runs are the methods of pgx and database/sql that run a statement, with their least number of
 // arguments: Query is a method of other packages, too, but pgx's takes a context and a statement.
 // What Prepare returns is run by one of them.
 var runs = map[string]int{
-	"Exec": 1, "QueryRow": 1, "CopyFrom": 1, "SendBatch": 1, "Query": 2, "ExecContext": 2, "QueryContext": 2, "QueryRowContext": 2,
+	"Exec": 1, "QueryRow": 1, "CopyFrom": 1, "SendBatch": 1, "Query": 2, "ExecContext": 2, "QueryContext": 2,
+	"QueryRowContext": 2,
 }
 
 // sqlInFile refuses calls that run a statement outside of queries.sql, and texts that name a
@@ -120,7 +135,9 @@ var runs = map[string]int{
 func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 	if under(file, "modules") && strings.Contains(file, "/internal/db/") {
 		if !strings.HasPrefix(t[file], "// Code generated ") {
-			f.add(file, "is not generated", "move it into the module's own folder, and its statements into queries.sql: make generate owns internal/db")
+			f.add(file, "is not generated",
+				"move it into the module's own folder, and its statements into queries.sql: "+
+					"make generate owns internal/db")
 		}
 		return
 	}

@@ -180,7 +180,8 @@ func (r sqlReader) procedure(kind string, tree any, line int) {
 		r.declared(name, line)
 	}
 	for _, key := range node.keys() {
-		dynamic := key == "dynquery" || key == "query" && (kind == "PLpgSQL_stmt_dynexecute" || kind == "PLpgSQL_stmt_dynfors")
+		dynamic := key == "dynquery" ||
+			key == "query" && (kind == "PLpgSQL_stmt_dynexecute" || kind == "PLpgSQL_stmt_dynfors")
 		if dynamic {
 			r.dynamic(node.node(key).text("query"), line)
 		} else {
@@ -236,7 +237,8 @@ func (r sqlReader) dynamic(expression string, line int) {
 			return
 		}
 	}
-	r.refuse(line, fmt.Sprintf("executes a text that is computed at run time (%s)%s: no rule can read it", expression, r.where),
+	r.refuse(line, fmt.Sprintf("executes a text that is computed at run time (%s)%s: no rule can read it", expression,
+		r.where),
 		"write the statement itself, or EXECUTE one literal")
 }
 

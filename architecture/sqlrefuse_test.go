@@ -21,12 +21,13 @@ var elsewhere = map[string]string{
 }
 
 const (
-	provisioned = "create only tables, indexes and the like in the module's own schema: what a database or a server has once " +
-		"is created in platform/postgres/provision.go (an extension with SCHEMA pg_catalog)"
+	provisioned = "create only tables, indexes and the like in the module's own schema: what a database or server has " +
+		"once is created in platform/postgres/provision.go (an extension with SCHEMA pg_catalog)"
 	noChannel = "publish an event with PublishTx of its outbox: a channel belongs to the whole database, " +
 		"so it is lost when the schema moves"
-	expand = "add a column, fill it, and drop the old one in a later release: processes of the release before are still " +
-		"serving, and a statement that they have prepared fails once on each connection when its columns change (SQLSTATE 0A000)"
+	expand = "add a column, fill it, and drop the old one in a later release: processes of the release before still " +
+		"serve, and a statement that they have prepared fails once on each connection when its columns change " +
+		"(SQLSTATE 0A000)"
 	writeOut = "write the statement itself into the module's queries.sql"
 )
 
@@ -98,7 +99,8 @@ func (r sqlReader) grant(node pgNode, line int) {
 const noGrant = "leave it out: seam grants the module's own roles their rights, and other modules use the contract"
 
 // runners are functions that run a text as SQL; * matches any suffix.
-var runners = []string{"dblink*", "query_to_xml*", "cursor_to_xml*", "schema_to_xml*", "database_to_xml*", "ts_stat", "crosstab*", "connectby"}
+var runners = []string{"dblink*", "query_to_xml*", "cursor_to_xml*", "schema_to_xml*", "database_to_xml*", "ts_stat",
+	"crosstab*", "connectby"}
 
 // namers are functions whose first argument is a name in a string.
 var namers = []string{"nextval", "currval", "setval", "pg_get_serial_sequence", "table_to_xml", "table_to_xmlschema",

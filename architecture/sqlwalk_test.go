@@ -86,12 +86,15 @@ func (r sqlReader) child(key string, parent pgNode, at int, ctes []string) {
 
 // plainWords are the keys of lists of strings that are not a qualified name.
 var plainWords = []string{
-	"pk_attrs", "fk_attrs", "fk_del_set_cols", "keys", "including", "vals", "aliascolnames", "colnames", "colNames", "aliases",
-	"cols", "columns", "indirection", "attlist", "va_cols", "search_col_list", "cycle_col_list", "args", "arg_names", "stat_types",
+	"pk_attrs", "fk_attrs", "fk_del_set_cols", "keys", "including", "vals", "aliascolnames", "colnames", "colNames",
+	"aliases",
+	"cols", "columns", "indirection", "attlist", "va_cols", "search_col_list", "cycle_col_list", "args", "arg_names",
+	"stat_types",
 }
 
 // members are the kinds of objects with a name of a table's and one part more.
-var members = []string{"OBJECT_COLUMN", "OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_TABCONSTRAINT", "OBJECT_DOMCONSTRAINT"}
+var members = []string{"OBJECT_COLUMN", "OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_TABCONSTRAINT",
+	"OBJECT_DOMCONSTRAINT"}
 
 // words records a list of strings as the name of what its key means.
 func (r sqlReader) words(key string, parent pgNode, words []string, at int) {

@@ -44,7 +44,8 @@ func storedEvents(t *testing.T, tree Tree) []stored {
 			found = append(found, s)
 		}
 	}
-	slices.SortFunc(found, func(a, b stored) int { return strings.Compare(a.ID.String(), b.ID.String()) }) // UUIDv7: by time
+	// By time, as UUIDv7 sort.
+	slices.SortFunc(found, func(a, b stored) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	return found
 }
 
@@ -57,7 +58,8 @@ func TestStoredEventsAreAsReleased(t *testing.T) {
 	for _, file := range tree.Match(releasedFolder + "/*" + schemaSuffix) {
 		topic := strings.TrimSuffix(path.Base(file), schemaSuffix)
 		if !slices.ContainsFunc(events, func(s stored) bool { return s.topic == topic }) {
-			t.Errorf("%s: has no stored event\n  instead: run make release-contracts, which takes them from a run of the shop", file)
+			t.Errorf("%s: has no stored event\n"+
+				"  instead: run make release-contracts, which takes them from a run of the shop", file)
 		}
 	}
 	for _, s := range events {
@@ -66,7 +68,8 @@ func TestStoredEventsAreAsReleased(t *testing.T) {
 			t.Fatalf("%s/events/%s%s: has no released schema\n  instead: delete it, if the topic was retired: %v",
 				releasedFolder, s.topic, storedSuffix, err)
 		}
-		schema := spec.Spec.Paths.Find("/event").Get.Responses.Status(200).Value.Content.Get("application/json").Schema.Value
+		response := spec.Spec.Paths.Find("/event").Get.Responses.Status(200).Value
+		schema := response.Content.Get("application/json").Schema.Value
 		var payload any
 		if err := json.Unmarshal(s.Payload, &payload); err != nil {
 			t.Fatal(err)
@@ -96,7 +99,8 @@ func replayStored(t *testing.T, tree Tree, shop *topology.Shop) {
 	publish(t, conn, modules, events)
 	for _, f := range read(t, conn, modules, "SELECT DISTINCT topic, reason FROM %s.failed") {
 		t.Errorf("modules/%s: cannot handle a stored %s: %s\n"+
-			"  instead: handle events as they were released: outboxes and dead letters still store them", f.module, f.topic, f.text)
+			"  instead: handle events as they were released: outboxes and dead letters still store them",
+			f.module, f.topic, f.text)
 	}
 	handled := read(t, conn, modules, "SELECT topic, count(*)::text FROM %s.inbox GROUP BY topic")
 	if len(handled) == 0 {
@@ -107,7 +111,8 @@ func replayStored(t *testing.T, tree Tree, shop *topology.Shop) {
 	// subscriber.
 	broken := map[string]stored{}
 	for _, h := range handled {
-		broken[h.topic] = stored{Key: "x", Payload: json.RawMessage(`[]`), Headers: json.RawMessage(`{}`), topic: h.topic}
+		broken[h.topic] = stored{Key: "x", Payload: json.RawMessage(`[]`), Headers: json.RawMessage(`{}`),
+			topic: h.topic}
 	}
 	var unreadable []stored
 	for _, b := range broken {
@@ -136,7 +141,8 @@ func publish(t *testing.T, conn *pgx.Conn, modules []string, events []stored) {
 		}
 		id := uuid.Must(uuid.NewV7())
 		_, err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO %s.outbox (id, topic, key, payload, headers)
-			VALUES ($1, $2, $3, $4, $5::jsonb || jsonb_build_object('id', $1::uuid))`, pgx.Identifier{module}.Sanitize()),
+			VALUES ($1, $2, $3, $4, $5::jsonb || jsonb_build_object('id', $1::uuid))`,
+			pgx.Identifier{module}.Sanitize()),
 			id, s.topic, s.Key, s.Payload, s.Headers)
 		if err != nil {
 			t.Fatalf("publish %s: %v", s.topic, err)

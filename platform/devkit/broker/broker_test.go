@@ -22,7 +22,8 @@ func TestMain(m *testing.M) {
 	set := flag.NewFlagSet("broker", flag.ExitOnError)
 	port, store := set.Int("port", 0, ""), set.String("store", "", "")
 	_ = set.Parse(os.Args[2:])
-	if err := broker.Run(context.Background(), broker.Options{Port: *port, StoreDir: *store, Log: os.Stderr}); err != nil {
+	options := broker.Options{Port: *port, StoreDir: *store, Log: os.Stderr}
+	if err := broker.Run(context.Background(), options); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -80,7 +80,8 @@ func TestStop(t *testing.T) {
 		}
 	})
 	t.Run("by a trap", func(t *testing.T) {
-		if err := shell(t, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done").Stop(time.Minute); err != nil {
+		p := shell(t, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+		if err := p.Stop(time.Minute); err != nil {
 			t.Error(err)
 		}
 	})

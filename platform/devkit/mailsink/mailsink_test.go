@@ -38,7 +38,8 @@ func TestTextIsDecoded(t *testing.T) {
 		"quoted-printable": "Subject: =?UTF-8?q?Gr=C3=BC=C3=9Fe?=\nContent-Type: text/plain; charset=UTF-8\n" +
 			"Content-Transfer-Encoding: quoted-printable\n\nDear Zo=C3=AB=\n,\n",
 		"base64": "Subject: =?UTF-8?b?R3LDvMOfZQ==?=\nContent-Transfer-Encoding: base64\n\nRGVhciBab8Or\nLAo=\n",
-		"multipart": "Subject: Grüße\nContent-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/html\n\n<p>\n" +
+		"multipart": "Subject: Grüße\nContent-Type: multipart/alternative; boundary=b\n\n" +
+			"--b\nContent-Type: text/html\n\n<p>\n" +
 			"--b\nContent-Type: text/plain\nContent-Transfer-Encoding: quoted-printable\n\nDear Zo=C3=AB,\n\n--b--\n",
 	} {
 		s := start(t, mailsink.Options{})

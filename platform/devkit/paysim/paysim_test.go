@@ -130,7 +130,8 @@ func TestTimeoutCapturesAndNeverAnswers(t *testing.T) {
 	if err := <-first; err == nil {
 		t.Error("the first request got an answer")
 	}
-	if got := capture(t.Context(), p, "k", "tok_timeout", 5); got.Outcome != "approved" || got != lookUp(t.Context(), p, "k") {
+	got := capture(t.Context(), p, "k", "tok_timeout", 5)
+	if got.Outcome != "approved" || got != lookUp(t.Context(), p, "k") {
 		t.Errorf("got %+v", got)
 	}
 	effects(t, p, "k", 1)

@@ -18,7 +18,8 @@ func TestDocker(t *testing.T) {
 	docker := func(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error) {
 		return findDocker(ctx, o, f, log)
 	}
-	s, err := startWith(t.Context(), Options{Durable: true, Image: os.Getenv("TEST_POSTGRES_IMAGE"), Out: os.Stderr, Log: os.Stderr}, docker)
+	s, err := startWith(t.Context(),
+		Options{Durable: true, Image: os.Getenv("TEST_POSTGRES_IMAGE"), Out: os.Stderr, Log: os.Stderr}, docker)
 	if err != nil {
 		t.Fatal(err)
 	}

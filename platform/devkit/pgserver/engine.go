@@ -29,7 +29,7 @@ func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engin
 		}
 	}
 	if made != "" && made != downloadMajor {
-		return nil, fmt.Errorf("the data in %s is of PostgreSQL %s, which is not installed: install it or remove the data",
+		return nil, fmt.Errorf("the data in %s is of PostgreSQL %s, which is not installed: install it or remove them",
 			f.path, made)
 	}
 	dockerErr := errors.New("not tried, because it cannot use the data in " + f.path) // it keeps its own in a volume

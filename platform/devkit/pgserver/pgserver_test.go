@@ -95,7 +95,8 @@ func TestTemporaryServer(t *testing.T) {
 	wrong, _ := url.Parse(s.URL())
 	wrong.User = url.UserPassword("postgres", "wrong")
 	for name, address := range map[string]string{
-		"password": wrong.String(), "service": s.URL() + "&service=nosuch", "database": strings.Replace(s.URL(), "/postgres?", "/nosuch?", 1),
+		"password": wrong.String(), "service": s.URL() + "&service=nosuch",
+		"database": strings.Replace(s.URL(), "/postgres?", "/nosuch?", 1),
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		if err := pgserver.Ping(ctx, address); err == nil || ctx.Err() != nil {
@@ -142,7 +143,8 @@ func TestOneServerPerFolder(t *testing.T) {
 	dir := folder(t)
 	s := start(t, pgserver.Options{DataDir: dir})
 	_, err := pgserver.Start(t.Context(), pgserver.Options{DataDir: dir})
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d already runs PostgreSQL on %s", os.Getpid(), dir)) {
+	if err == nil || !strings.Contains(err.Error(),
+		fmt.Sprintf("process %d already runs PostgreSQL on %s", os.Getpid(), dir)) {
 		t.Errorf("second start: %v", err)
 	}
 	if query(t, s.URL(), "SELECT 'alive'") != "alive" {

@@ -32,7 +32,8 @@ func TestEachTestHasItsOwnDatabase(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.New(t, schemas()...)
-			if _, err := db.Module(t, "library").Exec(t.Context(), "INSERT INTO books VALUES ('the only one')"); err != nil {
+			if _, err := db.Module(t, "library").Exec(t.Context(),
+				"INSERT INTO books VALUES ('the only one')"); err != nil {
 				t.Fatal(err)
 			}
 			var books int
@@ -96,7 +97,8 @@ func TestDroppedWithTheTest(t *testing.T) {
 		db.Module(t, "kitchen")
 	})
 	var exists bool
-	err := witness.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", dropped).Scan(&exists)
+	err := witness.Admin(t).QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
+		dropped).Scan(&exists)
 	if err != nil || exists {
 		t.Errorf("%s exists: %v, error %v", dropped, exists, err)
 	}

@@ -35,7 +35,8 @@ func verify(t *testing.T, public, token string) (role string, err error) {
 	if err := parsed.Claims(key, &standard, &own); err != nil {
 		return "", err
 	}
-	return own.Role, standard.Validate(jwt.Expected{Issuer: tokens.Issuer, AnyAudience: jwt.Audience{tokens.Audience}, Subject: "ada"})
+	return own.Role, standard.Validate(jwt.Expected{Issuer: tokens.Issuer, AnyAudience: jwt.Audience{tokens.Audience},
+		Subject: "ada"})
 }
 
 func load(t *testing.T, path string) *tokens.Key {
@@ -54,9 +55,10 @@ func TestMint(t *testing.T) {
 		claims tokens.Claims
 		want   error
 	}{
-		"good":           {tokens.Claims{Subject: "ada", Role: "staff"}, nil},
-		"other subject":  {tokens.Claims{Subject: "bob", Role: "staff"}, jwt.ErrInvalidSubject},
-		"other issuer":   {tokens.Claims{Subject: "ada", Role: "staff", Issuer: "https://evil.example"}, jwt.ErrInvalidIssuer},
+		"good":          {tokens.Claims{Subject: "ada", Role: "staff"}, nil},
+		"other subject": {tokens.Claims{Subject: "bob", Role: "staff"}, jwt.ErrInvalidSubject},
+		"other issuer": {tokens.Claims{Subject: "ada", Role: "staff", Issuer: "https://evil.example"},
+			jwt.ErrInvalidIssuer},
 		"other audience": {tokens.Claims{Subject: "ada", Role: "staff", Audience: "bank"}, jwt.ErrInvalidAudience},
 		"expired":        {tokens.Claims{Subject: "ada", Role: "staff", TTL: -time.Hour}, jwt.ErrExpired},
 	} {

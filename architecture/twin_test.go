@@ -1,0 +1,84 @@
+package architecture
+
+import (
+	"maps"
+	"strings"
+	"testing"
+)
+
+// TestAFifthModule adds a module without a change of a test, a twin of payments: the rules accept
+// it, still refuse their plants, and report each part that is missing.
+func TestAFifthModule(t *testing.T) {
+	t.Parallel()
+	tree := withTwin(t, repository(t))
+	checkPlants(t, tree)
+	for _, r := range all {
+		for _, v := range r.check(tree).broken {
+			t.Error(v.message())
+		}
+	}
+	for _, part := range []string{"modules/twin/README.md", "migrations/twin/", "cmd/twin/", "modules/twin/twinapi/"} {
+		if len(modules.check(tree.Without(part)).broken)+len(contextmap.check(tree.Without(part)).broken) == 0 {
+			t.Errorf("no rule reports that %s is missing", part)
+		}
+	}
+	for _, file := range []string{
+		"topology/topology.go", "cmd/monolith/config.go", "cmd/monolith/main.go", "cmd/seam/events.go",
+		"deploy/routes.yaml", "deploy/routes/compose.yaml",
+		"deploy/compose.yaml", "go.mod", "go.work", "architecture/contextmap.yaml",
+	} {
+		if len(modules.check(tree.With(file, repository(t)[file])).broken) == 0 {
+			t.Errorf("no rule reports that it is missing in %s", file)
+		}
+	}
+}
+
+// withTwin adds a module that is payments under another name, in every place that lists the
+// modules.
+func withTwin(t *testing.T, tree Tree) Tree {
+	t.Helper()
+	twin := func(text string) string {
+		return strings.NewReplacer("payments", "twin", "PAYMENTS", "TWIN", "attempts", "tries").Replace(text)
+	}
+	with := maps.Clone(tree)
+	for file, text := range tree {
+		if under(file, "modules/payments") || under(file, "migrations/payments") || under(file, "cmd/payments") {
+			with[twin(file)] = twin(text)
+		}
+	}
+	for _, p := range []plant{
+		{file: "go.work", old: "\t./modules/inventory\n",
+			text: "\t./modules/twin\n\t./modules/twin/twinapi\n\t./modules/inventory\n"},
+		{file: "topology/topology.go", old: `Modules = []string{`, text: `Modules = []string{"twin", `},
+		{file: "cmd/monolith/config.go", old: `modules = []string{`, text: `modules = []string{"twin", `},
+		{file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`, text: `env:"MODULES" envDefault:"twin,`},
+		{file: "cmd/monolith/main.go", old: "import (", text: "import (\n\t\"example.com/shop/modules/twin\""},
+		{file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":",
+			text: "\n\t\t\"twin\": {cfg.TwinMigrateURL, twinmigrations.FS},\n\t\t\"orders\":"},
+		{file: "cmd/seam/events.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"twin\": s.TwinDatabaseURL, \"orders\":"},
+		{file: "cmd/seam/events.go", old: "\tOrdersDatabaseURL ",
+			text: "\tTwinDatabaseURL string `env:\"TWIN_DATABASE_URL\"`\n\tOrdersDatabaseURL "},
+		{file: "go.mod", text: "require example.com/shop/modules/twin v0.0.0\n\nreplace (\n\texample.com/shop/modules/twin => ./modules/twin\n\texample.com/shop/modules/twin/twinapi => ./modules/twin/twinapi\n)\n"},
+		{file: "deploy/routes/compose.yaml", old: "\nroutes:\n",
+			text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: orders, weight: 100, home: shop }]\n"},
+		{file: "deploy/compose.yaml", old: "test: [CMD, /healthcheck,\n",
+			text: "test: [CMD, /healthcheck, \"http://127.0.0.1:8081/readyz/twin\",\n"},
+		{file: "deploy/routes.yaml", old: "\nroutes:\n",
+			text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: monolith, weight: 100, home: shop }]\n"},
+		{file: "architecture/contextmap.yaml", text: `twin:
+  listens_to: [orders.payment_due.v1, orders.cancelled.v1]
+  public: {twin.captured.v1: external, twin.declined.v1: external, twin.refunded.v1: external}
+`},
+	} {
+		with = p.in(t, with)
+	}
+	// As make generate and seam map --write do.
+	with[contractsFolder+"/twin"+openapiSuffix] = twin(with[contractsFolder+"/payments"+openapiSuffix])
+	for _, e := range with.Events() {
+		with[schemaFile(e.Topic)] = with.Schema(e)
+	}
+	for name, text := range with.Model().Generated() {
+		with[Readme], _ = Fill(with[Readme], name, text)
+	}
+	return with
+}
