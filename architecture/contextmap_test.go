@@ -242,8 +242,8 @@ func (s *seams) topic(u Use) string {
 	return u.Owner + "api." + u.Name
 }
 
-// checkStrings refuses topics in strings, where the contract's type would do: neither this rule nor
-// the compiler sees such a use.
+// checkStrings refuses topics in strings, where the contract's type would do: the other checks and
+// the compiler would miss such a use.
 func (s *seams) checkStrings() {
 	topics := regexp.MustCompile(`\b(` + strings.Join(s.modules, "|") + `)\.([a-z0-9_]+\.v[0-9]+\b|[*>])`)
 	found := func(at, topic string) {

@@ -28,7 +28,7 @@ type installation struct {
 	out      io.Writer
 }
 
-// raiseLimit allows enough file descriptors for 300 sessions: macOS allows a shell 256 and takes
+// raiseLimit allows enough file descriptors for 400 sessions: macOS allows a shell 256 and takes
 // one for each session's semaphore. It execs the server, so the pid stays.
 const raiseLimit = `ulimit -S -n 4096 2>/dev/null; exec "$@"`
 
