@@ -57,7 +57,7 @@ func mapSVG(m architecture.Model) string {
 		}
 	}
 	for _, c := range m.Calls {
-		p.arrow("call", c.From, []string{c.To}, "asks: "+strings.Join(c.Names, ", "))
+		p.arrow("call", c.From, []string{c.To}, "calls: "+strings.Join(c.Names, ", "))
 	}
 	p.y = foot + svgRow
 	p.text(svgMargin, p.y, "heading", "Which processes run")
