@@ -15,7 +15,7 @@ import (
 )
 
 // Handlers returns inventory's event handlers. What one writes, what it publishes and the inbox row
-// commit together, in the consumer's transaction.
+// commit together, in the consumer's transaction. Events that linger wait for others for 50 ms.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onOrderPlaced),
@@ -87,6 +87,8 @@ func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, batch []events.De
 
 // onOrderConfirmed ships the reserved pieces, and publishes nothing. A confirmed order has a
 // reservation: orders confirms none before it has handled Reserved.
+//
+//	BEGIN; INSERT inbox; UPDATE reservations, stock; COMMIT
 func (m *Module) onOrderConfirmed(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Confirmed]) error {
 	ids := make([]uuid.UUID, len(batch))
 	for i, d := range batch {
@@ -100,8 +102,8 @@ func (m *Module) onOrderConfirmed(_ context.Context, tx pgx.Tx, batch []events.D
 }
 
 // onOrderCancelled releases reserved pieces, or inserts a tombstone if orders.placed.v1 has yet to
-// come. The tombstone is tried first: its INSERT waits for a concurrent reservation, which Release
-// then sees. In the other order, a reservation made between the two would keep its stock for ever.
+// come. The tombstone is tried first, which is right even without the consumers' turn: its INSERT
+// waits for a concurrent reservation, which Release then sees.
 func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Cancelled) error {
 	orderID, err := uuid.Parse(e.OrderID)
 	if err != nil {

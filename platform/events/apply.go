@@ -25,7 +25,12 @@ const takeTurn = `-- name: TakeTurn
 // effects together with their inbox rows. A crash before the commit leaves no effect, and one after
 // it leaves the events unacknowledged: in either case they are redelivered.
 //
+//	BEGIN; take the turn; INSERT inbox; the first statement of a handler
+//	the handlers' other statements; INSERT outbox, outbox_pending; COMMIT
+//
 // It first takes all for new, as nearly always; if an inbox row is refused, it looks up which are.
+// If a batch fails, Consumer applies its events one by one. One that fails alone is stored in the
+// table failed and retried, and after its last retry it stays there as a dead letter.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
 	if !notFresh(err) {
@@ -41,8 +46,8 @@ func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 }
 
 // applyTx handles the events and inserts their inbox rows, which are sent with the handlers' first
-// statement. The primary key refuses an event that was handled already, and NOT NULL one in the
-// failed table, which is for the retries to handle.
+// statement. The primary key refuses an event that was handled already. One that is in the table
+// failed gets no topic, which NOT NULL refuses: it is left to the retries.
 func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) error {
 	ids, topics := make([]string, len(batch)), make([]string, len(batch))
 	for i, m := range batch {

@@ -9,10 +9,11 @@
 //	  outbox ──┘──▶ relay ──▶ bus (memory or nats) ──▶ consumer ─┴── inbox
 //	            at least once        at least once         once
 //
-// The bus may lose everything: published rows stay in the outbox and can be replayed, and the inbox
-// makes that harmless. Order is not promised; an event has its aggregate's version. (Patterns:
-// transactional outbox and idempotent consumer, Richardson, Microservices Patterns, chapter 3.
-// Header names: CloudEvents 1.0.)
+// The bus may lose everything: rows stay in the outbox for a week, an operator can have them replayed
+// (seam events replay), and the inbox makes that harmless. Order is not promised; an event has its
+// aggregate's version. (Patterns:
+// transactional outbox and idempotent consumer, Richardson, Microservices Patterns, chapter 3. Header
+// names: CloudEvents 1.0.)
 package events
 
 import (
@@ -42,10 +43,12 @@ const maxPayload = 512 << 10
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
 // PublishTx publishes the event if and only if tx commits: its rows in outbox and outbox_pending
-// are written with the commit, and then the relay publishes it from memory. After a crash the row
-// in outbox_pending is still there, and the next poll of any process of the module publishes the
-// event, within three seconds, perhaps a second time. The topic must be one of the module's own,
-// orders.something.v1 for orders, and tx one of its database's transactions.
+// are written with the commit, and then the relay publishes it from memory. It deletes the row in
+// outbox_pending when the bus has the event: a broker on its disk, the bus in memory when every
+// subscriber has acknowledged, that is, committed. After a crash before that the next poll of any
+// process of the module publishes the event, within three seconds, perhaps a second time. The topic
+// must be one of the module's own, orders.something.v1 for orders, and tx one of its database's
+// transactions.
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)
 	if err == nil {
@@ -57,7 +60,8 @@ func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	return nil
 }
 
-// insert returns the statement that writes the events of one transaction.
+// insert returns the statement that writes the events of one transaction. Only v0.1.0 reads
+// published_at.
 func insert(published []*message.Message) (sql string, args []any) {
 	n := len(published)
 	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)

@@ -115,8 +115,8 @@ func (q *Queue[A, R]) Run(ctx context.Context) error {
 }
 
 // EnqueueTx enqueues the job if tx commits. Its row is written with the commit, and claimed for
-// this process if there is a free place. Its cause is ctx's, and Tries is 0 unless it was tried
-// before it came here. It fails if tx is not the module's.
+// this process if there is a free place. Its cause is ctx's. Tries is 0, but for a job that another
+// queue has tried before. It fails if tx is not the module's.
 func (q *Queue[A, R]) EnqueueTx(ctx context.Context, tx pgx.Tx, job Job[A]) error {
 	job.Cause = events.CauseOf(ctx)
 	if err := postgres.Carry(q.db, tx, &q.carrier, &job); err != nil {
