@@ -9,11 +9,10 @@
 //	  outbox ──┘──▶ relay ──▶ bus (memory or nats) ──▶ consumer ─┴── inbox
 //	            at least once        at least once         once
 //
-// The bus may lose everything: rows stay in the outbox for a week, an operator can have them replayed
-// (seam events replay), and the inbox makes that harmless. Order is not promised; an event has its
-// aggregate's version. (Patterns:
-// transactional outbox and idempotent consumer, Richardson, Microservices Patterns, chapter 3. Header
-// names: CloudEvents 1.0.)
+// The bus may lose everything: rows stay in the outbox for a week, an operator can have them
+// replayed (seam events replay), and the inbox makes that harmless. Order is not promised; an event
+// has its aggregate's version. (Patterns: transactional outbox and idempotent consumer, Richardson,
+// Microservices Patterns, chapter 3. Header names: CloudEvents 1.0.)
 package events
 
 import (
