@@ -29,7 +29,7 @@ func (s *seams) checkCanvases() {
 				publishes = append(publishes, e.Topic)
 			}
 		}
-		for _, u := range s.uses.Hears {
+		for _, u := range s.uses.Subscribes {
 			if u.Module == m {
 				listens = append(listens, s.topic(u))
 			}
@@ -44,7 +44,7 @@ func (s *seams) checkCanvases() {
 		if !s.tree.unnamed(m) {
 			s.compare(page, rows, "Publishes", wireNames.FindAllString(rows["Publishes"], -1), publishes)
 		}
-		if !slices.ContainsFunc(s.uses.Hears, func(u Use) bool { return u.Module == m && s.topic(u) == "" }) {
+		if !slices.ContainsFunc(s.uses.Subscribes, func(u Use) bool { return u.Module == m && s.topic(u) == "" }) {
 			s.compare(page, rows, "Listens to", wireNames.FindAllString(rows["Listens to"], -1), listens)
 		}
 		s.compare(page, rows, "Calls", others.FindAllString(mdLink.ReplaceAllString(rows["Calls"], ""), -1), calls)

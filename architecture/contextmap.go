@@ -22,11 +22,11 @@ type Use struct {
 
 // Uses are the relations between modules that their code shows, without tests.
 type Uses struct {
-	Publishes []Use // an event value is created
-	Hears     []Use // a module listens to an event
-	Calls     []Use // something is called, or the type of its result is named
-	Borrows   []Use // an event, or a type in one, is named without a subscription
-	Unread    []Use // the event of an On or PublishTx cannot be determined; Name says why
+	Publishes  []Use // an event value is created
+	Subscribes []Use // a module listens to an event
+	Calls      []Use // something is called, or the type of its result is named
+	Borrows    []Use // an event, or a type in one, is named without a subscription
+	Unread     []Use // the event of an On or PublishTx cannot be determined; Name says why
 }
 
 // Uses reads the code of the modules and the programs.
@@ -57,7 +57,7 @@ func (t Tree) Uses() Uses {
 			u.Calls = append(u.Calls, use)
 		}
 	}
-	for _, uses := range []*[]Use{&u.Publishes, &u.Hears, &u.Calls, &u.Borrows, &u.Unread} {
+	for _, uses := range []*[]Use{&u.Publishes, &u.Subscribes, &u.Calls, &u.Borrows, &u.Unread} {
 		slices.SortFunc(*uses, func(a, b Use) int { return strings.Compare(a.Module+" "+a.At, b.Module+" "+b.At) })
 		*uses = slices.Compact(*uses)
 	}
@@ -65,9 +65,9 @@ func (t Tree) Uses() Uses {
 }
 
 const (
-	heard    = iota // part of an event that the module listens to
-	called          // part of a synchronous call
-	borrowed        // part of events, without a subscription to any
+	subscribed = iota // part of an event that the module listens to
+	called            // part of a synchronous call
+	borrowed          // part of events, without a subscription to any
 )
 
 // judge classifies the use of a name of another module's contract.
@@ -75,17 +75,17 @@ func (u Uses) judge(use Use, o offer) int {
 	of := func(event string) func(Use) bool {
 		return func(u Use) bool { return u.Module == use.Module && u.Owner == use.Owner && u.Name == event }
 	}
-	subscribed := func(event string) bool { return slices.ContainsFunc(u.Hears, of(event)) }
+	subscribes := func(event string) bool { return slices.ContainsFunc(u.Subscribes, of(event)) }
 	switch {
 	case o.events[use.Name]:
-		if slices.ContainsFunc(u.Publishes, of(use.Name)) || subscribed(use.Name) { // publishing has its own check
-			return heard
+		if slices.ContainsFunc(u.Publishes, of(use.Name)) || subscribes(use.Name) { // publishing has its own check
+			return subscribed
 		}
 		return borrowed
-	case slices.ContainsFunc(o.eventsWith[use.Name], subscribed):
-		return heard
+	case slices.ContainsFunc(o.eventsWith[use.Name], subscribes):
+		return subscribed
 	case o.constants[use.Name]:
-		return heard // a constant alone is harmless
+		return subscribed // a constant alone is harmless
 	case o.callable[use.Name]:
 		return called
 	case len(o.eventsWith[use.Name]) > 0:

@@ -23,7 +23,7 @@ var contextmap = rule{
 	check: func(t Tree) findings {
 		agreed, err := agreements(t[mapFile])
 		s := seams{tree: t, modules: t.Modules(), events: t.Events(), uses: t.Uses(), agreed: agreed}
-		s.subjects = len(s.events) + len(s.uses.Hears) + len(s.uses.Publishes)
+		s.subjects = len(s.events) + len(s.uses.Subscribes) + len(s.uses.Publishes)
 		if err != nil {
 			s.add(mapFile, "cannot be read: "+err.Error(), "write it as its first comment shows")
 			return s.findings
@@ -91,7 +91,7 @@ func (s *seams) checkPage() {
 // checkSubscriptions compares the subscriptions with the agreed ones.
 func (s *seams) checkSubscriptions() {
 	listens := map[string]bool{} // module topic
-	for _, u := range s.uses.Hears {
+	for _, u := range s.uses.Subscribes {
 		topic := s.topic(u)
 		if topic == "" {
 			continue
@@ -185,7 +185,7 @@ func (s *seams) checkEvents() {
 	first := map[string]Event{}
 	for _, e := range s.events {
 		wire := regexp.MustCompile(`^` + e.Module + `\.[a-z][a-z0-9_]*\.v[1-9][0-9]*$`)
-		subscribers, public := who(s.uses.Hears, e), false
+		subscribers, public := who(s.uses.Subscribes, e), false
 		if e.Topic != "" {
 			_, public = s.agreed[e.Module].Public[e.Topic]
 		}

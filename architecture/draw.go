@@ -27,10 +27,10 @@ func (m Model) Arrows() []Arrow {
 	for _, e := range m.Events {
 		label := strings.TrimPrefix(e.Topic, e.Module+".")
 		for _, from := range e.PublishedBy {
-			for _, to := range e.HeardBy {
+			for _, to := range e.SubscribedBy {
 				add(from, to, label)
 			}
-			if len(e.HeardBy) == 0 {
+			if len(e.SubscribedBy) == 0 {
 				add(from, "", label)
 			}
 		}
@@ -106,7 +106,7 @@ func (m Model) Catalogue() string {
 				first = false
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", e.Topic, cell(e.Doc), cell(list(e.Fields, "<br/>")),
-				strings.Join(e.PublishedBy, ", "), cmp.Or(strings.Join(e.HeardBy, ", "), "external"))
+				strings.Join(e.PublishedBy, ", "), cmp.Or(strings.Join(e.SubscribedBy, ", "), "external"))
 		}
 	}
 	return strings.TrimPrefix(b.String(), "\n")

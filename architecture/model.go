@@ -23,13 +23,13 @@ type Module struct {
 
 // Fact is an event with its publishers and subscribers.
 type Fact struct {
-	Topic       string   `json:"topic"`
-	Module      string   `json:"module"`
-	Type        string   `json:"type"` // as a subscriber writes it
-	Doc         string   `json:"doc"`
-	Fields      []Field  `json:"fields"`
-	PublishedBy []string `json:"published_by"`
-	HeardBy     []string `json:"heard_by"`
+	Topic        string   `json:"topic"`
+	Module       string   `json:"module"`
+	Type         string   `json:"type"` // as a subscriber writes it
+	Doc          string   `json:"doc"`
+	Fields       []Field  `json:"fields"`
+	PublishedBy  []string `json:"published_by"`
+	SubscribedBy []string `json:"subscribed_by"`
 }
 
 // Call is a synchronous call from one module to another.
@@ -65,7 +65,7 @@ func (t Tree) Model() Model {
 		payload, _ := t.Describe(e)
 		m.Events = append(m.Events, Fact{
 			Topic: e.Topic, Module: e.Module, Type: e.Go(), Doc: e.Doc, Fields: payload.Fields,
-			PublishedBy: who(uses.Publishes, e), HeardBy: who(uses.Hears, e),
+			PublishedBy: who(uses.Publishes, e), SubscribedBy: who(uses.Subscribes, e),
 		})
 	}
 	for _, use := range uses.Calls {

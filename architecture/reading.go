@@ -81,7 +81,7 @@ func (r *reading) readDecl(u *Uses, s source, decl ast.Decl) {
 	}
 	subscribe := func(e Use, ok bool, handler ast.Node) {
 		if e.At = At(handler); ok {
-			u.Hears = append(u.Hears, e)
+			u.Subscribes = append(u.Subscribes, e)
 			return
 		}
 		unread("a handler for an event that cannot be determined", handler)

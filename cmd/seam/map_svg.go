@@ -31,7 +31,7 @@ type svg struct {
 func mapSVG(m architecture.Model) string {
 	p := &svg{x: map[string]int{}, y: svgMargin}
 	columns := m.Modules
-	if slices.ContainsFunc(m.Events, func(e architecture.Fact) bool { return len(e.HeardBy) == 0 }) {
+	if slices.ContainsFunc(m.Events, func(e architecture.Fact) bool { return len(e.SubscribedBy) == 0 }) {
 		columns = append(slices.Clip(columns), architecture.Module{}) // external subscribers
 	}
 	most := 0
@@ -49,7 +49,7 @@ func mapSVG(m architecture.Model) string {
 	p.y += tall
 	for _, e := range m.Events {
 		for _, from := range e.PublishedBy {
-			to := e.HeardBy
+			to := e.SubscribedBy
 			if len(to) == 0 {
 				to = []string{""}
 			}

@@ -183,8 +183,8 @@ func TestKnownOrderLocksNoStock(t *testing.T) {
 	again := placed(uuid.NewString(), ordersapi.Line{SKU: "tea-assam", Quantity: 2})
 	other := placed(uuid.NewString(), ordersapi.Line{SKU: "cup-celadon", Quantity: 1})
 	s.publish(again)
-	err := pgx.BeginFunc(t.Context(), s.db, func(somebody pgx.Tx) error {
-		if _, err := somebody.Exec(t.Context(), "SELECT sku FROM stock WHERE sku = 'tea-assam' FOR UPDATE"); err != nil {
+	err := pgx.BeginFunc(t.Context(), s.db, func(holder pgx.Tx) error {
+		if _, err := holder.Exec(t.Context(), "SELECT sku FROM stock WHERE sku = 'tea-assam' FOR UPDATE"); err != nil {
 			return err
 		}
 		return s.db.InTx(t.Context(), func(tx pgx.Tx) error {

@@ -43,7 +43,7 @@ func TestMessagesOfV010AreAdopted(t *testing.T) {
 	left := message("left", long, true)
 	message("due since a moment", -5*time.Second, true)
 	message("not due yet", time.Minute, true)
-	nobody := message("without an address", long, false)
+	unaddressed := message("without an address", long, false)
 	for name, over := range map[string]time.Duration{"being sent": time.Second, "just claimed anew": -5 * time.Second, "left at sending": long} {
 		o.exec("UPDATE messages SET lease_until = $2, attempts = 1 WHERE id = $1",
 			message(name, long, true), o.now().Add(over))
@@ -66,7 +66,7 @@ func TestMessagesOfV010AreAdopted(t *testing.T) {
 	if diff := cmp.Diff(map[string]bool{"left": true, "left at sending": true}, adopt()); diff != "" {
 		t.Error(diff)
 	}
-	o.exec(recipientOfV010, nobody) // by a process of v0.1.0
+	o.exec(recipientOfV010, unaddressed) // by a process of v0.1.0
 	if diff := cmp.Diff(map[string]bool{"without an address": true}, adopt()); diff != "" {
 		t.Error(diff)
 	}

@@ -72,8 +72,8 @@ func TestAStaleConnection(t *testing.T) {
 				t.Errorf("it counts as a failure:\n%s", o.logged.String())
 			}
 			connections := 0
-			for len(server.heard) > 0 {
-				if <-server.heard == "EHLO" {
+			for len(server.commands) > 0 {
+				if <-server.commands == "EHLO" {
 					connections++
 				}
 			}

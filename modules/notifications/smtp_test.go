@@ -29,9 +29,9 @@ func listen(t *testing.T) net.Listener {
 // scripted is a mail server that gives the scripted answer to a command, or to its nth as in "MAIL
 // 2", else the polite one. It hangs up after an empty answer and after one that ends with bye.
 type scripted struct {
-	addr   string
-	script chan map[string]string // of each conversation, one after the other
-	heard  chan string            // the commands
+	addr     string
+	script   chan map[string]string // of each conversation, one after the other
+	commands chan string            // the commands
 }
 
 func serve(t *testing.T) scripted {
@@ -80,7 +80,7 @@ func (s scripted) converse(conn net.Conn, script map[string]string) {
 			return
 		}
 		command, _, _ = strings.Cut(lines.Text(), " ")
-		s.heard <- command
+		s.commands <- command
 	}
 }
 
@@ -89,7 +89,7 @@ func (s scripted) expect(t *testing.T, want ...string) {
 	t.Helper()
 	for i := range want {
 		select {
-		case got := <-s.heard:
+		case got := <-s.commands:
 			if got != want[i] {
 				t.Fatalf("%s, and not %s, came after %v", got, want[i], want[:i])
 			}

@@ -20,7 +20,7 @@ import (
 type provider interface {
 	Capture(ctx context.Context, key uuid.UUID, token string, m money) (answer, error)
 	Refund(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error)
-	// Lookup returns the outcome of a key; errUnheard if the provider has no record of it,
+	// Lookup returns the outcome of a key; errNoRecord if the provider has no record of it,
 	// errUnderWay if it is still processing it.
 	Lookup(ctx context.Context, key uuid.UUID) (answer, error)
 }
@@ -33,7 +33,7 @@ type answer struct {
 }
 
 var (
-	errUnheard       = errors.New("the provider has no record of it")
+	errNoRecord      = errors.New("the provider has no record of it")
 	errUnderWay      = errors.New("the provider is still processing it")
 	errRefundRefused = errors.New("the provider refuses the refund")
 )
@@ -56,7 +56,7 @@ func (m *Module) capture(ctx context.Context, job jobs.Job[call]) (learned, erro
 // waits for Config.Quiet: a request that was sent before the cancellation may still arrive.
 func (m *Module) checkCapture(ctx context.Context, job jobs.Job[call]) (l learned, known bool, err error) {
 	a, err := m.provider.Lookup(ctx, job.ID)
-	if !errors.Is(err, errUnheard) {
+	if !errors.Is(err, errNoRecord) {
 		return ofCapture(a), true, err
 	}
 	cancelledAt, err := db.New(m.db).CancelledAt(ctx, job.Args.OrderID)
@@ -66,16 +66,16 @@ func (m *Module) checkCapture(ctx context.Context, job jobs.Job[call]) (l learne
 	case cancelledAt == nil:
 		return learned{}, false, nil
 	case m.now().Sub(*cancelledAt) < m.cfg.Quiet:
-		return learned{}, false, errUnheard
+		return learned{}, false, errNoRecord
 	}
-	return learned{news: captureUnheard}, true, nil
+	return learned{trigger: captureUnknown}, true, nil
 }
 
 func ofCapture(a answer) learned {
 	if a.outcome == approved {
-		return learned{news: captureApproved, reference: a.reference}
+		return learned{trigger: captureApproved, reference: a.reference}
 	}
-	return learned{news: captureRefused, reason: a.reason}
+	return learned{trigger: captureRefused, reason: a.reason}
 }
 
 func (m *Module) refund(ctx context.Context, job jobs.Job[call]) (learned, error) {
@@ -85,7 +85,7 @@ func (m *Module) refund(ctx context.Context, job jobs.Job[call]) (learned, error
 
 func (m *Module) checkRefund(ctx context.Context, job jobs.Job[call]) (l learned, known bool, err error) {
 	a, err := m.provider.Lookup(ctx, job.ID)
-	if errors.Is(err, errUnheard) {
+	if errors.Is(err, errNoRecord) {
 		return learned{}, false, nil
 	}
 	l, err = ofRefund(a, err)
@@ -98,5 +98,5 @@ func ofRefund(a answer, err error) (learned, error) {
 	if err == nil && a.outcome != approved {
 		err = errRefundRefused
 	}
-	return learned{news: refundApproved}, err
+	return learned{trigger: refundApproved}, err
 }

@@ -33,7 +33,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events
 		}
 		tombstones.OrderIds = append(tombstones.OrderIds, orderID)
 		tombstones.Ids = append(tombstones.Ids, uuid.Must(uuid.NewV7()))
-		byOrder[orderID] = learned{news: cancelLate, cause: d.Cause}
+		byOrder[orderID] = learned{trigger: cancelLate, cause: d.Cause}
 	}
 	postgres.Queue(tx, db.New(tx).InsertTombstones, tombstones)
 	due, err := db.New(tx).ListDue(ctx, tombstones.OrderIds)
@@ -49,7 +49,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events
 		return err
 	}
 	for _, id := range withdrawn {
-		byOrder[orders[id]] = learned{news: cancelInTime, cause: byOrder[orders[id]].cause}
+		byOrder[orders[id]] = learned{trigger: cancelInTime, cause: byOrder[orders[id]].cause}
 	}
 	return m.moveTx(ctx, tx, byOrder, &now)
 }

@@ -65,9 +65,9 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 	return nil
 }
 
-// learned is news of a payment, with its data.
+// learned is what a payment is moved by, with its data.
 type learned struct {
-	news      news
+	trigger   trigger
 	reference string       // the provider's name for an approved capture
 	reason    string       // of a refusal
 	cause     events.Cause // of what is published because of it
@@ -88,8 +88,9 @@ func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call,
 	return m.moveTx(ctx, tx, byOrder, nil)
 }
 
-// moveTx moves the payments along the arrows of their news (payment.go), and publishes the event or
-// enqueues the refund that follows. News without an arrow, a duplicate or late, changes nothing.
+// moveTx moves the payments along the arrows of their triggers (payment.go), and publishes the event
+// or enqueues the refund that follows. A trigger without an arrow is a duplicate or late, and changes
+// nothing.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]learned, cancelledAt *time.Time) error {
 	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(byOrder)))
 	if err != nil {
@@ -98,12 +99,12 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]le
 	moved := db.MovePaymentsParams{CancelledAt: cancelledAt, Now: m.now()}
 	for _, p := range payments {
 		l := byOrder[p.OrderID]
-		to := status(p.Status).after(l.news)
+		to := status(p.Status).after(l.trigger)
 		if to == status(p.Status) {
 			continue
 		}
 		p.Status, p.Version = string(to), p.Version+1
-		if l.news == captureApproved {
+		if l.trigger == captureApproved {
 			p.Reference = l.reference
 		}
 		moved.OrderIds, moved.Statuses = append(moved.OrderIds, p.OrderID), append(moved.Statuses, p.Status)

@@ -35,21 +35,21 @@ const (
 	refunded   status = "refunded"
 )
 
-// news is what happens to a payment: the outcome of a call, or a cancellation of its order.
-type news string
+// trigger is what happens to a payment: the outcome of a call, or a cancellation of its order.
+type trigger string
 
 const (
-	captureApproved news = "capture approved"
-	captureRefused  news = "capture refused"
-	captureUnheard  news = "capture never reached the provider"
-	cancelInTime    news = "order cancelled before the capture was claimed"
-	cancelLate      news = "order cancelled after the capture was claimed"
-	refundApproved  news = "refund approved"
+	captureApproved trigger = "capture approved"
+	captureRefused  trigger = "capture refused"
+	captureUnknown  trigger = "capture never reached the provider"
+	cancelInTime    trigger = "order cancelled before the capture was claimed"
+	cancelLate      trigger = "order cancelled after the capture was claimed"
+	refundApproved  trigger = "refund approved"
 )
 
 type arrow struct {
 	from status
-	on   news
+	on   trigger
 }
 
 var arrows = map[arrow]status{
@@ -59,13 +59,13 @@ var arrows = map[arrow]status{
 	{pending, cancelLate}:         cancelling,
 	{cancelling, captureApproved}: refunding,
 	{cancelling, captureRefused}:  cancelled,
-	{cancelling, captureUnheard}:  cancelled,
+	{cancelling, captureUnknown}:  cancelled,
 	{captured, cancelLate}:        refunding,
 	{refunding, refundApproved}:   refunded,
 }
 
-// after returns the status that follows the news, which is the same one if there is no arrow.
-func (s status) after(n news) status {
+// after returns the status that follows the trigger, which is the same one if there is no arrow.
+func (s status) after(n trigger) status {
 	if to, drawn := arrows[arrow{s, n}]; drawn {
 		return to
 	}

@@ -7,22 +7,22 @@ import (
 
 var (
 	allStatuses = []status{tombstone, pending, cancelling, captured, declined, cancelled, refunding, refunded}
-	allNews     = []news{captureApproved, captureRefused, captureUnheard, cancelInTime, cancelLate, refundApproved}
+	triggers    = []trigger{captureApproved, captureRefused, captureUnknown, cancelInTime, cancelLate, refundApproved}
 )
 
 // The whole table, so that an arrow added by mistake fails as surely as one that is missing.
 func TestStatusAfter(t *testing.T) {
 	t.Parallel()
-	want := map[status]map[news]status{
+	want := map[status]map[trigger]status{
 		pending: {
 			captureApproved: captured, captureRefused: declined, cancelInTime: cancelled, cancelLate: cancelling,
 		},
-		cancelling: {captureApproved: refunding, captureRefused: cancelled, captureUnheard: cancelled},
+		cancelling: {captureApproved: refunding, captureRefused: cancelled, captureUnknown: cancelled},
 		captured:   {cancelLate: refunding},
 		refunding:  {refundApproved: refunded},
 	}
 	for _, from := range allStatuses {
-		for _, n := range allNews {
+		for _, n := range triggers {
 			to, moves := want[from][n]
 			if !moves {
 				to = from
@@ -34,12 +34,12 @@ func TestStatusAfter(t *testing.T) {
 	}
 }
 
-// Whatever the news, and however often they come: money that was taken is captured, or is refunded.
+// Whatever the trigger, and however often they come: money that was taken is captured, or is refunded.
 func TestTakenMoneyIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	holdsMoney := map[status]bool{captured: true, refunding: true}
 	for _, from := range allStatuses {
-		for _, n := range allNews {
+		for _, n := range triggers {
 			to := from.after(n)
 			if holdsMoney[from] && !holdsMoney[to] && to != refunded {
 				t.Errorf("%s, %s: became %s and the money is lost", from, n, to)

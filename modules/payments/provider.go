@@ -53,7 +53,7 @@ func (p *httpProvider) Lookup(ctx context.Context, key uuid.UUID) (answer, error
 	}
 	code, a, err := p.do(req)
 	if code == http.StatusNotFound {
-		return answer{}, errUnheard
+		return answer{}, errNoRecord
 	}
 	return a, err
 }

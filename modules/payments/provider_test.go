@@ -41,7 +41,7 @@ func TestProviderAnswers(t *testing.T) {
 		"bad request":           {code: 400, called: answer{outcome: refused, reason: "invalid_request"}, lookErr: errOpen},
 		"payment required":      {code: 402, called: answer{outcome: refused, reason: "invalid_request"}, lookErr: errOpen},
 		"unprocessable":         {code: 422, called: answer{outcome: refused, reason: "invalid_request"}, lookErr: errOpen},
-		"not found":             {code: 404, callErr: errOpen, lookErr: errUnheard},
+		"not found":             {code: 404, callErr: errOpen, lookErr: errNoRecord},
 		"unauthorized":          {code: 401, callErr: errOpen, lookErr: errOpen},
 		"key taken":             {code: 409, callErr: errOpen, lookErr: errOpen},
 		"too many requests":     {code: 429, callErr: errOpen, lookErr: errOpen},
@@ -63,7 +63,7 @@ func TestProviderAnswers(t *testing.T) {
 				if (err == nil) != (wantErr == nil) || !errors.Is(wantErr, errOpen) && !errors.Is(err, wantErr) {
 					t.Errorf("%s: error %v, want %v", operation, err, wantErr)
 				}
-				if errors.Is(wantErr, errOpen) && errors.Is(err, errUnheard) {
+				if errors.Is(wantErr, errOpen) && errors.Is(err, errNoRecord) {
 					t.Errorf("%s: error %v would let the capture be called off", operation, err)
 				}
 				if diff := cmp.Diff(want, got, cmp.AllowUnexported(answer{})); diff != "" {

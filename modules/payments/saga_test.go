@@ -177,9 +177,9 @@ func TestMalformedPaymentDueIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	order := uuid.NewString()
-	negative, nobody := due(order, "tok_ok"), due("order 7", "tok_ok")
+	negative, noUUID := due(order, "tok_ok"), due("order 7", "tok_ok")
 	negative.Amount.Amount = -1
-	for _, e := range []events.Event{negative, nobody, due(order, ""), cancelOf("order 7")} {
+	for _, e := range []events.Event{negative, noUUID, due(order, ""), cancelOf("order 7")} {
 		s.publish(e)
 	}
 	s.until("all four are dead letters", func() bool { return s.count("SELECT count(*) FROM failed WHERE dead_at IS NOT NULL") == 4 })

@@ -142,7 +142,7 @@ func TestRefundRefused(t *testing.T) {
 	no := answer{outcome: refused, reason: "not_today"}
 	work(t, s.process(seen{
 		provider: s.module.provider,
-		lookup:   func(context.Context, uuid.UUID) (answer, error) { return answer{}, errUnheard },
+		lookup:   func(context.Context, uuid.UUID) (answer, error) { return answer{}, errNoRecord },
 		refund: func(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
 			if refusals > 0 {
 				refusals--

@@ -17,12 +17,12 @@ import (
 // waits for each acknowledgement, so that a run can be repeated step by step.
 type bus struct {
 	mu        sync.Mutex
-	written   map[string]told
+	written   map[string]published
 	listeners map[seat]chan *message.Message
 }
 
-// told is an event that was published and may be delivered.
-type told struct {
+// published is an event that was published and may be delivered.
+type published struct {
 	topic string
 	*message.Message
 }
@@ -31,7 +31,7 @@ type told struct {
 type seat struct{ listener, topic string }
 
 func newBus() *bus {
-	return &bus{written: map[string]told{}, listeners: map[seat]chan *message.Message{}}
+	return &bus{written: map[string]published{}, listeners: map[seat]chan *message.Message{}}
 }
 
 // Publish stores the events and delivers none.
@@ -39,7 +39,7 @@ func (b *bus) Publish(topic string, messages ...*message.Message) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range messages {
-		b.written[m.UUID] = told{topic, m}
+		b.written[m.UUID] = published{topic, m}
 	}
 	return nil
 }
@@ -62,14 +62,14 @@ func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messag
 }
 
 // events returns the stored events in the order in which they were written: their ids are UUIDv7.
-func (b *bus) events() []told {
+func (b *bus) events() []published {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.SortedFunc(maps.Values(b.written), func(x, y told) int { return cmp.Compare(x.UUID, y.UUID) })
+	return slices.SortedFunc(maps.Values(b.written), func(x, y published) int { return cmp.Compare(x.UUID, y.UUID) })
 }
 
-// heardBy returns the modules that subscribe to the topic.
-func (b *bus) heardBy(topic string) (modules []string) {
+// handledBy returns the modules that subscribe to the topic.
+func (b *bus) handledBy(topic string) (modules []string) {
 	for s := range b.listeners {
 		if s.topic == topic {
 			modules = append(modules, s.listener)
@@ -80,7 +80,7 @@ func (b *bus) heardBy(topic string) (modules []string) {
 }
 
 // lose drops an event, which is not delivered again before a replay.
-func (b *bus) lose(e told) {
+func (b *bus) lose(e published) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.written, e.UUID)
@@ -93,7 +93,7 @@ func (b *bus) loseAll() {
 }
 
 // deliver delivers the event to one subscriber and returns once that has acknowledged it.
-func (b *bus) deliver(e told, listener string) error {
+func (b *bus) deliver(e published, listener string) error {
 	m := e.Copy()
 	m.SetContext(context.Background())
 	patience := time.After(20 * time.Second)

@@ -149,17 +149,17 @@ func (m *model) restock(rt *rapid.T) {
 	m.cameIn[sku] += quantity
 }
 
-// unheard has no subscriber.
-const unheard = "payments.refunded.v1"
+// unhandled has no subscriber.
+const unhandled = "payments.refunded.v1"
 
 // deliver delivers some events to one of their subscribers each, in any order and any number of
 // times.
 func (m *model) deliver(rt *rapid.T) {
 	for range rapid.IntRange(1, 6).Draw(rt, "times") {
 		e := m.draw(rt)
-		listeners := m.bus.heardBy(e.topic)
+		listeners := m.bus.handledBy(e.topic)
 		if len(listeners) == 0 {
-			if e.topic != unheard {
+			if e.topic != unhandled {
 				rt.Fatalf("no module subscribes to %s", e.topic)
 			}
 			continue
@@ -171,7 +171,7 @@ func (m *model) deliver(rt *rapid.T) {
 // drop has the bus lose an event that it has acknowledged.
 func (m *model) drop(rt *rapid.T) { m.bus.lose(m.draw(rt)) }
 
-func (m *model) draw(rt *rapid.T) told {
+func (m *model) draw(rt *rapid.T) published {
 	underWay := m.bus.events()
 	if len(underWay) == 0 {
 		rt.Skip("nothing is on its way")
@@ -180,7 +180,7 @@ func (m *model) draw(rt *rapid.T) told {
 }
 
 // hand delivers one event, which must not become a dead letter, whatever was delivered before.
-func (m *model) hand(rt *rapid.T, e told, listener string) {
+func (m *model) hand(rt *rapid.T, e published, listener string) {
 	rt.Logf("%s handles %s", listener, e.topic)
 	if err := m.bus.deliver(e, listener); err != nil {
 		rt.Fatal(err)
@@ -210,7 +210,7 @@ func (m *model) heal(rt *rapid.T) {
 		}
 	}
 	backwards := rapid.Bool().Draw(rt, "the latest first")
-	heard := map[string]bool{}
+	handled := map[string]bool{}
 	for range 30 {
 		for _, module := range []string{"orders", "payments", "notifications"} {
 			m.shop.work(rt, module)
@@ -221,9 +221,9 @@ func (m *model) heal(rt *rapid.T) {
 			slices.Reverse(underWay)
 		}
 		for _, e := range underWay {
-			for _, listener := range m.bus.heardBy(e.topic) {
-				if key := e.UUID + listener; !heard[key] {
-					heard[key] = true
+			for _, listener := range m.bus.handledBy(e.topic) {
+				if key := e.UUID + listener; !handled[key] {
+					handled[key] = true
 					fresh++
 					m.hand(rt, e, listener)
 				}
