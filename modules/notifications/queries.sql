@@ -77,19 +77,20 @@ SELECT mine.kind, mine.status, mine.message_id, mine.sent_at
 FROM mine
 ORDER BY mine.created_at, mine.id;
 
--- In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too.
+-- In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too, ahead
+-- of its message: a mail that is sent this moment locks the two in that order.
 -- name: DeleteMessages :execrows
-WITH old AS (
+WITH old AS MATERIALIZED (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < @before
     ORDER BY m.created_at
     LIMIT @bite
-    FOR UPDATE SKIP LOCKED
 ), unsent AS (
-    DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT old.id FROM old))
+    DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT old.id FROM old)) RETURNING jobs.id
 )
-DELETE FROM messages WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old));
+DELETE FROM messages
+WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old)) AND (SELECT count(*) FROM unsent) >= 0;
 
 -- In batches, as DeleteMessages, even if a message to the address was never sent.
 -- name: DeleteRecipients :execrows

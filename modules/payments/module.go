@@ -30,7 +30,7 @@ type Config struct {
 	Lease time.Duration `env:"PAYMENTS_LEASE" envDefault:"10s"`
 	// The pause after the first failed try; it doubles with each further one.
 	BackoffFirst time.Duration `env:"PAYMENTS_BACKOFF_FIRST" envDefault:"100ms"`
-	// The longest pause between two tries.
+	// The longest pause between two tries; jitter makes it up to half as long again.
 	BackoffMost time.Duration `env:"PAYMENTS_BACKOFF_MOST" envDefault:"30s"`
 	// How long after a cancellation a capture that the provider has no record of is given up.
 	Quiet time.Duration `env:"PAYMENTS_QUIET" envDefault:"1m"`

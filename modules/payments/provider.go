@@ -51,10 +51,7 @@ func (p *httpProvider) Lookup(ctx context.Context, key uuid.UUID) (answer, error
 	if err != nil {
 		return answer{}, fmt.Errorf("ask provider: %w", err)
 	}
-	code, a, err := p.do(req)
-	if code == http.StatusNotFound {
-		return answer{}, errNoRecord
-	}
+	_, a, err := p.do(req)
 	return a, err
 }
 
@@ -94,6 +91,11 @@ func (p *httpProvider) do(req *http.Request) (code int, a answer, err error) {
 	case http.StatusOK:
 		a, err = translate(body)
 		return resp.StatusCode, a, err
+	case http.StatusNotFound:
+		// Only the provider's own word counts: a proxy on the way there answers 404 as well.
+		if _, err := translate(body); errors.Is(err, errNoRecord) {
+			return resp.StatusCode, answer{}, err
+		}
 	case http.StatusAccepted:
 		return resp.StatusCode, answer{}, errUnderWay
 	}
@@ -130,6 +132,8 @@ func translate(body []byte) (answer, error) {
 			theirs.Reason = "refused"
 		}
 		return answer{outcome: refused, reference: theirs.Reference, reason: theirs.Reason}, nil
+	case "unknown":
+		return answer{}, errNoRecord
 	}
 	return answer{}, errUnknownAnswer
 }

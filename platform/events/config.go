@@ -20,7 +20,7 @@ type Config struct {
 	MaxAttempts int `env:"EVENTS_MAX_ATTEMPTS" envDefault:"8"`
 	// The pause before the first retry; it doubles with each attempt.
 	RetryBase time.Duration `env:"EVENTS_RETRY_BASE" envDefault:"1s"`
-	// The longest pause between two retries.
+	// The longest pause between two retries; jitter makes it up to half as long again.
 	RetryMax time.Duration `env:"EVENTS_RETRY_MAX" envDefault:"5m"`
 	// How long a published event is kept after it was written, and can be replayed.
 	OutboxRetention time.Duration `env:"EVENTS_OUTBOX_RETENTION" envDefault:"168h"`

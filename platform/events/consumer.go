@@ -212,12 +212,17 @@ func (c *Consumer) consume(ctx context.Context, batch []*message.Message) error 
 
 // settle acknowledges an event once its effect or its failure is committed, and otherwise nacks it
 // and returns why: without a database not even a failure can be recorded, and the bus redelivers.
+// An event that keeps losing its transaction to the database is recorded too, with no attempt.
 func (c *Consumer) settle(ctx context.Context, m *message.Message, err error) error {
 	for try := 1; transient(err) && !holdsUpAll(err) && ctx.Err() == nil && try < transientTries; try++ {
 		err = c.apply(ctx, m)
 	}
-	if err != nil && !transient(err) {
-		err = c.recordFailure(ctx, m, err)
+	switch {
+	case err == nil || holdsUpAll(err):
+	case !transient(err):
+		err = c.recordFailure(ctx, m, 1, err)
+	case ctx.Err() == nil: // it would hold up its topic; the retries do not count it
+		err = c.recordFailure(ctx, m, 0, err)
 	}
 	if err != nil {
 		c.log.WarnContext(ctx, "event nacked", "event_id", m.UUID, "topic", m.Metadata[headerTopic], "error", err)

@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,27 +17,24 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// recordFailure records an event's first failure. From then on the retries handle it, not the bus.
-func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, cause error) error {
-	headers, err := json.Marshal(m.Metadata)
-	if err != nil {
-		return fmt.Errorf("record failure: %w", err)
-	}
-	dead := c.cfg.MaxAttempts <= 1
+// recordFailure records an event's first failure, after so many attempts that count. From then on the
+// retries handle it, not the bus.
+func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, attempts int, cause error) error {
+	dead := attempts >= c.cfg.MaxAttempts
 	// Another process may have received and recorded it too: the first failure counts.
-	err = c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO failed (event_id, topic, key, payload, headers, attempts, reason, next_at, dead_at)
-			VALUES ($1, $2, $3, $4, $5, 1, $6, now() + $7, CASE WHEN $8 THEN now() END)
+			VALUES ($1, $2, $3, $4, $5, $9, $6, now() + $7, CASE WHEN $8 THEN now() END)
 			ON CONFLICT DO NOTHING`,
-			m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey], []byte(m.Payload), headers, postgres.Reason(cause),
-			c.backoff(1), dead)
+			m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey], []byte(m.Payload), m.Metadata, postgres.Reason(cause),
+			c.backoff(1), dead, attempts)
 		return err
 	})
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("record failure: %w", err))
 	}
-	c.logAttempt(ctx, m, 1, dead, cause)
+	c.logAttempt(ctx, m, attempts, dead, cause)
 	return nil
 }
 

@@ -46,7 +46,7 @@ func TestALostConnectionIsNoAttempt(t *testing.T) {
 			s.cfg.MaxAttempts = 1
 			var times atomic.Int32
 			s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-				if times.Add(1) <= 12 { // more than transientTries, so it is redelivered
+				if times.Add(1) <= 12 { // more than transientTries, so the retries have it
 					return lose(ctx, tx)
 				}
 				return count(ctx, tx, h)
@@ -57,6 +57,26 @@ func TestALostConnectionIsNoAttempt(t *testing.T) {
 			eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
 		})
 	}
+}
+
+// The bus would redeliver it again and again, and the topic would wait each time.
+func TestAnEventThatAlwaysLosesItsConnectionIsLeftToTheRetries(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var healed atomic.Bool
+	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+		if !healed.Load() {
+			return cut(ctx, tx)
+		}
+		return count(ctx, tx, h)
+	})
+	s.runOutbox(t)
+	s.publish(t.Context(), t, "thing")
+	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE attempts = 0 AND dead_at IS NULL")
+	eventually(t, s.publisher, 0, drained)
+	healed.Store(true)
+	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE times = 1")
+	eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
 }
 
 // The retries of one event always lose their connection. It stays as it is, and others are retried.

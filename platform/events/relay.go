@@ -257,14 +257,17 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	defer o.mu.Unlock()
 	o.drop(published...)
 	o.published = slices.Clone(o.published[len(published):])
-	return len(o.published) > 0, nil
+	if len(o.published) > 0 {
+		time.AfterFunc(markAfter, o.marker.Wake)
+	}
+	return false, nil
 }
 
 // poll queues pending events that this process does not have in memory, the oldest first. It skips
 // those younger than a second, which the process that committed them most likely has in memory.
 func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	o.mu.Lock()
-	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // not nil: <> ALL (NULL) is never true
+	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // not nil, which would be NULL
 	full := []string{}
 	for topic, q := range o.queues {
 		if q.room(queued*o.cfg.RelayBatch) < o.cfg.RelayBatch {
@@ -278,7 +281,8 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 		rows, err := tx.Query(ctx, `-- name: Poll
 			WITH due AS (
 				SELECT event_id, replays FROM outbox_pending
-				WHERE created_at < now() - interval '1 second' AND topic <> ALL ($1) AND event_id <> ALL ($2::uuid[])
+				WHERE created_at < now() - interval '1 second' AND topic <> ALL ($1)
+					AND event_id NOT IN (SELECT unnest($2::uuid[])) -- hashed, unlike <> ALL
 				ORDER BY event_id LIMIT $3),
 			gone AS ( -- deleted by hand: a batch of such rows would block the poll
 				DELETE FROM outbox_pending WHERE event_id = ANY (ARRAY (

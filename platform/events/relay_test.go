@@ -209,6 +209,7 @@ func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	s.publish(t.Context(), t, "0", "1", "2", "3", "4", "waits")
 	<-s.bus.asked
 	stop()
+	await(t, func() bool { return !s.outbox.Running() })
 	select {
 	case err := <-ended:
 		t.Fatalf("it did not wait for the bus: %v", err)

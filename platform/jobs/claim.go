@@ -127,15 +127,32 @@ func (q *Queue[A, R]) do(job Job[A]) {
 	result, err := q.call(ctx, job)
 	if err == nil {
 		failpoint.Here("answered, not stored")
-		_, err = q.finish.Do(ctx, Done[A, R]{job, result})
+		err = q.finishWithin(ctx, Done[A, R]{job, result})
 	}
 	queued, ok := errors.AsType[*postgres.QueuedError](err)
 	switch {
 	case err == nil:
 	case ok && queued.SQL == finish && postgres.HasCode(err, divisionByZero):
-		q.log.InfoContext(ctx, "result dropped: the job has a later claim", "key", job.Key, "try", job.Tries)
+		q.log.InfoContext(ctx, "result dropped: it is committed already, or the job has a later claim", "key", job.Key, "try", job.Tries)
 	default:
 		q.postpone(ctx, job, err)
+	}
+}
+
+// finishWithin commits a result before the lease ends, again if a connection is lost: to do the job
+// once more would repeat its call.
+func (q *Queue[A, R]) finishWithin(ctx context.Context, done Done[A, R]) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, done.Lease.Sub(q.now()))
+	defer cancel()
+	for try := 1; ; try++ {
+		_, err = q.finish.Do(ctx, done)
+		if err == nil || ctx.Err() != nil || !postgres.Transient(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff.After(try, q.cfg.BackoffFirst, q.cfg.BackoffMost)):
+		}
 	}
 }
 

@@ -159,3 +159,29 @@ func fail(how func() error) func(context.Context, job) (string, error) {
 		return send(ctx, j)
 	}
 }
+
+// The connection is lost under the first commit of the result, after the call.
+func TestALostConnectionRepeatsNoCall(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	var called, lost atomic.Int32
+	q := o.queueOn(o.db, kind{
+		Do: func(ctx context.Context, j job) (string, error) {
+			called.Add(1)
+			return send(ctx, j)
+		},
+		FinishTx: func(ctx context.Context, tx pgx.Tx, all []done) error {
+			if lost.Add(1) == 1 {
+				_, err := tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
+				return err
+			}
+			return note(ctx, tx, all)
+		},
+	})
+	o.run(q)
+	o.enqueue(o.db, q, "ada")
+	o.sent(1)
+	if called.Load() != 1 {
+		t.Errorf("called %d times", called.Load())
+	}
+}

@@ -62,7 +62,8 @@ type Kind[A, R any] struct {
 	FinishTx func(ctx context.Context, tx pgx.Tx, done []Done[A, R]) error
 }
 
-// Config holds the concurrency and times of a queue.
+// Config holds the concurrency and times of a queue. The clocks of a module's processes must agree
+// within the lease, which one writes and another reads.
 type Config struct {
 	Concurrency  int           // jobs under way in this process
 	Lease        time.Duration // of a claim: how long a crash delays a job

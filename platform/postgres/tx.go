@@ -35,7 +35,9 @@ func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) erro
 	p := &pipeline{db: db, conn: conn}
 	committed := false
 	defer func() {
-		_ = p.Rollback(context.WithoutCancel(ctx)) // does nothing after a commit
+		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), silence)
+		defer cancel()
+		_ = p.Rollback(rollback) // does nothing after a commit
 		for _, l := range p.loads {
 			l.ended(committed)
 		}

@@ -3,16 +3,19 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/postgres"
 )
 
@@ -187,5 +190,37 @@ func nothingStays(t *testing.T, db *postgres.DB) {
 	var n int
 	if err := db.QueryRow(t.Context(), countMarks).Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d marks stay (%v)", n, err)
+	}
+}
+
+// The server's process is frozen, and its kernel still acknowledges.
+func TestARollbackEnds(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgxpool.ParseConfig(pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema}).URL("marks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wire.To(t, net.JoinHostPort(cfg.ConnConfig.Host, fmt.Sprint(cfg.ConnConfig.Port)))
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, w.Address())
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	db := &postgres.DB{Pool: pool, Module: "marks"}
+	refused := errors.New("refused")
+	thaw, began := func() {}, time.Now()
+	err = db.InTx(t.Context(), func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "SELECT 1"); err != nil {
+			return err
+		}
+		thaw = w.Freeze()
+		return refused
+	})
+	thaw()
+	if took := time.Since(began); !errors.Is(err, refused) || took > 20*time.Second {
+		t.Errorf("after %s: %v", took, err)
 	}
 }

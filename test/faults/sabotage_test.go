@@ -191,7 +191,7 @@ func changeKeys(t *testing.T, s *shop) {
 	t.Helper()
 	s.beforeProvider(t, func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 		if r.Method == http.MethodGet {
-			w.WriteHeader(http.StatusNotFound)
+			http.Error(w, `{"outcome":"unknown"}`, http.StatusNotFound)
 			return
 		}
 		body, _ := io.ReadAll(r.Body)

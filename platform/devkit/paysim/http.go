@@ -85,5 +85,9 @@ func writeError(w http.ResponseWriter, err error) {
 	case errors.Is(err, errTrouble):
 		status = http.StatusServiceUnavailable
 	}
-	writeJSON(w, status, map[string]string{"error": err.Error()})
+	body := map[string]string{"error": err.Error()}
+	if errors.Is(err, errUnknown) {
+		body["outcome"] = "unknown" // the provider's own word, unlike a 404 of anything before it
+	}
+	writeJSON(w, status, body)
 }

@@ -13,17 +13,17 @@ import (
 )
 
 const deleteMessages = `-- name: DeleteMessages :execrows
-WITH old AS (
+WITH old AS MATERIALIZED (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < $1
     ORDER BY m.created_at
     LIMIT $2
-    FOR UPDATE SKIP LOCKED
 ), unsent AS (
-    DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT old.id FROM old))
+    DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT old.id FROM old)) RETURNING jobs.id
 )
-DELETE FROM messages WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old))
+DELETE FROM messages
+WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old)) AND (SELECT count(*) FROM unsent) >= 0
 `
 
 type DeleteMessagesParams struct {
@@ -31,7 +31,8 @@ type DeleteMessagesParams struct {
 	Bite   int32
 }
 
-// In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too.
+// In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too, ahead
+// of its message: a mail that is sent this moment locks the two in that order.
 func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Bite)
 	if err != nil {
