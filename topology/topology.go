@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -224,9 +223,6 @@ func (s *Shop) env(more ...string) []string {
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
 	if !s.options.Facade {
 		env = append(env, "DRAIN_AFTER=0s") // all stop together: nothing to route requests to
-	}
-	if s.Broker != nil && len(s.options.Split)+2 > runtime.NumCPU() {
-		env = append(env, "GOMAXPROCS=1") // more processes than cores: deploy/TUNING.md says why
 	}
 	own := s.Addresses()
 	for _, m := range Modules {
