@@ -140,16 +140,19 @@ func (q *Queue[A, R]) do(job Job[A]) {
 }
 
 // finishWithin commits a result before the lease ends, again if a connection is lost: to do the job
-// once more would repeat its call. A queue that stops does not wait for a database that is down.
+// once more would repeat its call.
 func (q *Queue[A, R]) finishWithin(ctx context.Context, done Done[A, R]) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, done.Lease.Sub(q.now()))
 	defer cancel()
-	for {
+	for try := 1; ; try++ {
 		_, err = q.finish.Do(ctx, done)
-		if err == nil || ctx.Err() != nil || q.stopping.Load() || !postgres.Transient(err) {
+		if err == nil || ctx.Err() != nil || !postgres.Transient(err) {
 			return err
 		}
-		time.Sleep(backoff.After(1, q.cfg.BackoffFirst, q.cfg.BackoffFirst))
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff.After(try, q.cfg.BackoffFirst, q.cfg.BackoffMost)):
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 const deleteMessages = `-- name: DeleteMessages :execrows
-WITH old AS (
+WITH old AS MATERIALIZED (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < $1
@@ -28,13 +28,13 @@ WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old)) AND (SELECT count(*) FR
 
 type DeleteMessagesParams struct {
 	Before time.Time
-	Batch  int32
+	Bite   int32
 }
 
-// In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too,
-// ahead of its message: a mail that is sent this moment locks the two in that order.
+// In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too, ahead
+// of its message: a mail that is sent this moment locks the two in that order.
 func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Batch)
+	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Bite)
 	if err != nil {
 		return 0, err
 	}
@@ -55,12 +55,12 @@ WHERE order_id = ANY (ARRAY (
 
 type DeleteRecipientsParams struct {
 	Before time.Time
-	Batch  int32
+	Bite   int32
 }
 
 // In batches, as DeleteMessages, even if a message to the address was never sent.
 func (q *Queries) DeleteRecipients(ctx context.Context, arg DeleteRecipientsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteRecipients, arg.Before, arg.Batch)
+	result, err := q.db.Exec(ctx, deleteRecipients, arg.Before, arg.Bite)
 	if err != nil {
 		return 0, err
 	}
@@ -168,12 +168,12 @@ FOR UPDATE SKIP LOCKED
 
 type ListAbandonedParams struct {
 	Before time.Time
-	Batch  int32
+	Bite   int32
 }
 
 // Finds what is overdue, and what v0.1.0 was sending when it died. Several processes poll.
 func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Batch)
+	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Bite)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([
 }
 
 const listMessages = `-- name: ListMessages :many
-WITH mine AS (
+WITH mine AS MATERIALIZED (
     SELECT m.id, m.kind, m.message_id, m.sent_at, m.created_at,
         CASE WHEN (SELECT j.dead_at FROM jobs AS j WHERE j.id = m.id) IS NULL THEN m.status ELSE 'failed' END::text AS status
     FROM messages AS m
