@@ -272,6 +272,8 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read outbox: %w", err)
 	}
-	o.enqueue(found)
+	if len(found) > 0 {
+		o.enqueue(found)
+	}
 	return len(found) == o.cfg.RelayBatch, nil
 }
