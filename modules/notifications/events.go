@@ -16,8 +16,8 @@ import (
 
 // Handlers returns notifications' event handlers. Messages, enqueued mails and the inbox row commit
 // together, in the consumer's transaction. Jobs send after that: a sent mail cannot be rolled back.
-// Then the messages are marked in the transaction that deletes the jobs; after a crash before that a
-// mail is sent again, under the same Message-ID. All linger: events wait for others for 50 ms.
+// Then the messages are marked in the transaction that deletes the jobs; after a crash before that
+// a mail is sent again, under the same Message-ID. All linger: events wait for others for 50 ms.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onOrdersPlaced).Linger(),

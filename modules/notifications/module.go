@@ -100,13 +100,13 @@ func (a *Address) UnmarshalText(text []byte) error {
 
 // Module is notifications in one process. Any number of processes may serve one schema.
 type Module struct {
-	cfg       Config
-	db        *postgres.DB
-	mailer    mailer
-	now       func() time.Time
-	mails     *jobs.Queue[mail, struct{}]
-	adopter   *worker.Worker
-	forgetter *worker.Worker
+	cfg     Config
+	db      *postgres.DB
+	mailer  mailer
+	now     func() time.Time
+	mails   *jobs.Queue[mail, struct{}]
+	adopter *worker.Worker
+	pruner  *worker.Worker
 }
 
 // New returns the module. It starts nothing, and takes no outbox, because it publishes nothing.
@@ -122,11 +122,11 @@ func newModule(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Ti
 		BackoffFirst: backoffFirst, BackoffMost: backoffMost,
 	}, log, now)
 	m.adopter = worker.New("adopt mails", abandonedAfter, m.adopt, log)
-	m.forgetter = worker.New("forget mails", forgetEvery, m.forget, log).Gently()
+	m.pruner = worker.New("prune mails", pruneEvery, m.prune, log).Gently()
 	return m
 }
 
 // Workers returns the background loops to run.
 func (m *Module) Workers() []func(context.Context) error {
-	return []func(context.Context) error{m.sendMails, m.adopter.Run, m.forgetter.Run}
+	return []func(context.Context) error{m.sendMails, m.adopter.Run, m.pruner.Run}
 }

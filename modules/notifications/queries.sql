@@ -56,7 +56,7 @@ FROM messages AS m
 WHERE m.status = 'pending' AND m.next_at < @before AND (m.lease_until IS NULL OR m.lease_until < @before)
     AND (SELECT r.order_id FROM recipients AS r WHERE r.order_id = m.order_id) IS NOT NULL
 ORDER BY m.next_at
-LIMIT @bite
+LIMIT @batch
 FOR UPDATE SKIP LOCKED;
 
 -- Marks the messages of sent mails.
@@ -65,7 +65,8 @@ UPDATE messages
 SET status = 'sent', sent_at = @now::timestamptz
 WHERE id = ANY(@ids::uuid[]);
 
--- Takes no lock. Oldest first. A mail that was refused for good has left a dead job.
+-- Takes no lock. Oldest first, sorted apart: the index of created_at would be read instead, with all
+-- messages. A mail that was refused for good has left a dead job.
 -- name: ListMessages :many
 WITH mine AS MATERIALIZED (
     SELECT m.id, m.kind, m.message_id, m.sent_at, m.created_at,
@@ -77,15 +78,15 @@ SELECT mine.kind, mine.status, mine.message_id, mine.sent_at
 FROM mine
 ORDER BY mine.created_at, mine.id;
 
--- In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too, ahead
--- of its message: a mail that is sent this moment locks the two in that order.
+-- In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too,
+-- ahead of its message: a mail that is sent this moment locks the two in that order.
 -- name: DeleteMessages :execrows
-WITH old AS MATERIALIZED (
+WITH old AS (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < @before
     ORDER BY m.created_at
-    LIMIT @bite
+    LIMIT @batch
 ), unsent AS (
     DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT old.id FROM old)) RETURNING jobs.id
 )
@@ -100,6 +101,6 @@ WHERE order_id = ANY (ARRAY (
     FROM recipients AS r
     WHERE r.created_at < @before
     ORDER BY r.created_at
-    LIMIT @bite
+    LIMIT @batch
     FOR UPDATE SKIP LOCKED
 ));

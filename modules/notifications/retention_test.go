@@ -28,7 +28,7 @@ func TestOldMailIsForgotten(t *testing.T) {
 		kept bool
 	}{{testConfig.Retention - time.Hour, true}, {2 * time.Hour, false}} {
 		o.advance(test.pass)
-		if more, err := o.module.forget(t.Context()); err != nil || more {
+		if more, err := o.module.prune(t.Context()); err != nil || more {
 			t.Fatal(more, err)
 		}
 		const both = "SELECT count(*) = $1 FROM "
@@ -41,5 +41,38 @@ func TestOldMailIsForgotten(t *testing.T) {
 		if !o.is(both+"jobs", want/2) {
 			t.Errorf("of the mails not %d is kept after %s", want/2, test.pass)
 		}
+	}
+}
+
+// The result of a mail locks its job, and then its message.
+func TestPruningLocksTheJobFirst(t *testing.T) {
+	t.Parallel()
+	o := setup(t, testConfig, fakeMailer{sendFunc: func(context.Context, mail) error { return errors.New("not now") }})
+	o.work()
+	o.deliver(placed, confirmed)
+	o.eventually("the mail is not sent", "SELECT EXISTS (SELECT FROM jobs WHERE reason <> '')")
+	finish, err := o.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer finish.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it is over
+	if _, err := finish.Exec(t.Context(), "SELECT id FROM jobs FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	o.advance(testConfig.Retention + time.Hour)
+	pruned := make(chan error, 1)
+	go func() {
+		_, err := o.module.prune(t.Context())
+		pruned <- err
+	}()
+	o.eventually("pruning waits for the job", "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DeleteMessages%' AND datname = current_database())")
+	if _, err := finish.Exec(t.Context(), "SELECT id FROM messages FOR UPDATE NOWAIT"); err != nil {
+		t.Errorf("it has locked the message already: %v", err)
+	}
+	if err := finish.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-pruned; err != nil {
+		t.Error(err)
 	}
 }

@@ -88,9 +88,9 @@ func (m *Module) settleTx(ctx context.Context, tx pgx.Tx, done []jobs.Done[call,
 	return m.moveTx(ctx, tx, byOrder, nil)
 }
 
-// moveTx moves the payments along the arrows of their triggers (payment.go), and publishes the event
-// or enqueues the refund that follows. A trigger without an arrow is a duplicate or late, and changes
-// nothing.
+// moveTx moves the payments along the arrows of their triggers (payment.go), and publishes the
+// event or enqueues the refund that follows. A trigger without an arrow is a duplicate or late, and
+// changes nothing.
 func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, byOrder map[uuid.UUID]learned, cancelledAt *time.Time) error {
 	payments, err := db.New(tx).LockPayments(ctx, slices.Collect(maps.Keys(byOrder)))
 	if err != nil {

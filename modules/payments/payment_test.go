@@ -34,7 +34,7 @@ func TestStatusAfter(t *testing.T) {
 	}
 }
 
-// Whatever the trigger, and however often they come: money that was taken is captured, or is refunded.
+// In any order of triggers, each any number of times, money that was taken is captured or refunded.
 func TestTakenMoneyIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	holdsMoney := map[status]bool{captured: true, refunding: true}

@@ -17,8 +17,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// recordFailure records an event's first failure, after so many attempts that count. From then on the
-// retries handle it, not the bus.
+// recordFailure records an event's first failure, after so many attempts that count. From then on
+// the retries handle it, not the bus.
 func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, attempts int, cause error) error {
 	dead := attempts >= c.cfg.MaxAttempts
 	// Another process may have received and recorded it too: the first failure counts.

@@ -140,19 +140,16 @@ func (q *Queue[A, R]) do(job Job[A]) {
 }
 
 // finishWithin commits a result before the lease ends, again if a connection is lost: to do the job
-// once more would repeat its call.
+// once more would repeat its call. A queue that stops does not wait for a database that is down.
 func (q *Queue[A, R]) finishWithin(ctx context.Context, done Done[A, R]) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, done.Lease.Sub(q.now()))
 	defer cancel()
-	for try := 1; ; try++ {
+	for {
 		_, err = q.finish.Do(ctx, done)
-		if err == nil || ctx.Err() != nil || !postgres.Transient(err) {
+		if err == nil || ctx.Err() != nil || q.stopping.Load() || !postgres.Transient(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(backoff.After(try, q.cfg.BackoffFirst, q.cfg.BackoffMost)):
-		}
+		time.Sleep(backoff.After(1, q.cfg.BackoffFirst, q.cfg.BackoffFirst))
 	}
 }
 

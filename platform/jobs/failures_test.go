@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -183,5 +184,26 @@ func TestALostConnectionRepeatsNoCall(t *testing.T) {
 	o.sent(1)
 	if called.Load() != 1 {
 		t.Errorf("called %d times", called.Load())
+	}
+}
+
+// Nothing can be committed, and the queue stops long before the lease ends.
+func TestAStopWaitsForNoDatabase(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	failing := make(chan struct{})
+	failed := sync.OnceFunc(func() { close(failing) })
+	q := o.queueOn(o.db, kind{FinishTx: func(ctx context.Context, tx pgx.Tx, _ []done) error {
+		failed()
+		_, err := tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
+		return err
+	}})
+	stop := o.run(q)
+	o.enqueue(o.db, q, "ada")
+	<-failing
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > o.cfg.Lease/2 {
+		t.Errorf("it stopped after %s", took)
 	}
 }

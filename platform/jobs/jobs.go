@@ -91,6 +91,8 @@ type Queue[A, R any] struct {
 	finish  *postgres.Group[Done[A, R], struct{}]
 	places  chan struct{} // free ones, one per concurrent job; none before and after Run
 	waiting atomic.Bool   // due jobs may have found no place
+
+	stopping atomic.Bool
 }
 
 // NewQueue returns the queue. Jobs may be enqueued at any time, and are done during Run.
@@ -107,8 +109,10 @@ func NewQueue[A, R any](
 
 // Run does jobs until ctx ends, and finishes those under way.
 func (q *Queue[A, R]) Run(ctx context.Context) error {
+	q.stopping.Store(false)
 	q.release(q.cfg.Concurrency)
 	err := q.poller.Run(ctx)
+	q.stopping.Store(true)
 	for range q.cfg.Concurrency {
 		<-q.places
 	}

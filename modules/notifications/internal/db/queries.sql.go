@@ -13,7 +13,7 @@ import (
 )
 
 const deleteMessages = `-- name: DeleteMessages :execrows
-WITH old AS MATERIALIZED (
+WITH old AS (
     SELECT m.id
     FROM messages AS m
     WHERE m.created_at < $1
@@ -28,13 +28,13 @@ WHERE messages.id = ANY (ARRAY (SELECT old.id FROM old)) AND (SELECT count(*) FR
 
 type DeleteMessagesParams struct {
 	Before time.Time
-	Bite   int32
+	Batch  int32
 }
 
-// In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too, ahead
-// of its message: a mail that is sent this moment locks the two in that order.
+// In batches, so that no lock is held long, oldest first. Deletes the job of an unsent mail too,
+// ahead of its message: a mail that is sent this moment locks the two in that order.
 func (q *Queries) DeleteMessages(ctx context.Context, arg DeleteMessagesParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Bite)
+	result, err := q.db.Exec(ctx, deleteMessages, arg.Before, arg.Batch)
 	if err != nil {
 		return 0, err
 	}
@@ -55,12 +55,12 @@ WHERE order_id = ANY (ARRAY (
 
 type DeleteRecipientsParams struct {
 	Before time.Time
-	Bite   int32
+	Batch  int32
 }
 
 // In batches, as DeleteMessages, even if a message to the address was never sent.
 func (q *Queries) DeleteRecipients(ctx context.Context, arg DeleteRecipientsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteRecipients, arg.Before, arg.Bite)
+	result, err := q.db.Exec(ctx, deleteRecipients, arg.Before, arg.Batch)
 	if err != nil {
 		return 0, err
 	}
@@ -168,12 +168,12 @@ FOR UPDATE SKIP LOCKED
 
 type ListAbandonedParams struct {
 	Before time.Time
-	Bite   int32
+	Batch  int32
 }
 
 // Finds what is overdue, and what v0.1.0 was sending when it died. Several processes poll.
 func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Bite)
+	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Batch)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,8 @@ type ListMessagesRow struct {
 	SentAt    *time.Time
 }
 
-// Takes no lock. Oldest first. A mail that was refused for good has left a dead job.
+// Takes no lock. Oldest first, sorted apart: the index of created_at would be read instead, with all
+// messages. A mail that was refused for good has left a dead job.
 func (q *Queries) ListMessages(ctx context.Context, orderID uuid.UUID) ([]ListMessagesRow, error) {
 	rows, err := q.db.Query(ctx, listMessages, orderID)
 	if err != nil {
