@@ -13,7 +13,7 @@ MODULES := $(wildcard modules/*)
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
-accept = @echo "Acceptance: $(1) …"; $(2) go test -count=1 ./test/acceptance
+accept = @echo "Acceptance: $(1) …"; $(2) test/accept.sh
 
 # The tests of the suite faults.
 MATRIX := ^(TestMatrix|TestNegativeControls)$$
@@ -42,18 +42,21 @@ run: build ## start the shop; PORT=8080, SPLIT=payments or all, CANARY=payments,
 .PHONY: build
 build: ## build every command into bin/
 	@echo "Building into bin/ (the first time takes a minute or two) …"
-	@go build -o bin/ ./cmd/...
+	@go build -o bin/ ./cmd/... ./tools/seam $(addprefix ./,$(wildcard lab/seam-*))
 
-# The commands that test/edge runs. Handed on by the environment, because a folder's name may mean something to a shell.
+# The commands that lab/edge runs. Handed on by the environment, because a folder's name may mean something to a shell.
 test long-fuzz: export EDGE_BIN := $(CURDIR)/bin
 
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
-	@echo "Testing (a cold build takes a few minutes, and test/faults about three) …"
+	@echo "Testing (a cold build takes a few minutes, and lab/faults about three) …"
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
 	@bin/seam postgres -- go test -count=1 -timeout 20m work
-	$(call accept,payments alone split off,SHOP_SPLIT=payments)
-	$(call accept,all split off,SHOP_SPLIT=all)
+	@echo "Comparing the contracts with the shop …"
+	@EVENTS_MAX_ATTEMPTS=1 bin/seam up -- go test -count=1 -run '^TestContracts$$' ./architecture
+	$(call accept,the monolith,)
+	$(call accept,payments alone split off,SPLIT=payments)
+	$(call accept,all split off,SPLIT=all)
 	@deploy/postgres-image/test.sh
 
 .PHONY: long
@@ -64,24 +67,24 @@ long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), muta
 .PHONY: long-topologies
 long-topologies: build
 	@echo "Testing every topology (about half an hour) …"
-	$(call accept,the monolith,SHOP_SPLIT=)
-	$(call accept,orders alone split off,SHOP_SPLIT=orders)
-	$(call accept,inventory alone split off,SHOP_SPLIT=inventory)
-	$(call accept,payments alone split off,SHOP_SPLIT=payments)
-	$(call accept,notifications alone split off,SHOP_SPLIT=notifications)
-	$(call accept,all split off,SHOP_SPLIT=all)
-	$(call accept,all split off and payments of the last release,SHOP_SPLIT=all SHOP_RELEASED=payments)
+	$(call accept,the monolith,SPLIT=)
+	$(call accept,orders alone split off,SPLIT=orders)
+	$(call accept,inventory alone split off,SPLIT=inventory)
+	$(call accept,payments alone split off,SPLIT=payments)
+	$(call accept,notifications alone split off,SPLIT=notifications)
+	$(call accept,all split off,SPLIT=all)
+	$(call accept,all split off and payments of the last release,SPLIT=all RELEASED=payments)
 	@deploy/test-compose.sh
 	@echo "Moving modules, cutting networks, and other long tests …"
-	@SHOP_LONG=1 go test -count=1 -timeout 60m -skip '$(MATRIX)' ./test/faults
-	@bin/seam postgres -- go test -count=1 -timeout 60m ./test/saga -rapid.checks=300
+	@SHOP_LONG=1 go test -count=1 -timeout 60m -skip '$(MATRIX)' ./lab/faults
+	@bin/seam postgres -- go test -count=1 -timeout 60m ./lab/saga -rapid.checks=300
 
 # Every fault to the monolith and to the split shop, then a shop without each safeguard.
 .PHONY: long-faults
 long-faults:
 	@case "$(SEED)" in *[!0-9]*) echo "SEED must be a whole number, such as 7, and is \"$(SEED)\"" >&2; exit 2;; esac
 	@echo "Building the shop's commands, and then doing every fault, which takes about half an hour …"
-	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./test/faults
+	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./lab/faults
 
 # Every violation of a boundary, written into a copy of the repository, and who catches it.
 .PHONY: long-mutants
@@ -109,11 +112,11 @@ long-fuzz: build
 .PHONY: bench
 bench: export BENCH_BASE := $(BASE)
 bench: ## measure the shop beside its references (nine minutes), and write deploy/PERFORMANCE.md; BASE=commit compares with that commit instead
-	@cd test/bench && $(if $(BASE),go test -count=1 -timeout 30m -run '^TestCompare$$',BENCH=write go test -count=1 -timeout 30m -run '^TestBench$$')
+	@cd lab/bench && $(if $(BASE),go test -count=1 -timeout 30m -run '^TestCompare$$',BENCH=write go test -count=1 -timeout 30m -run '^TestBench$$')
 
 .PHONY: bench-long
 bench-long: ## measure how the shop's figures grow with its tables (twelve minutes), and write them to the same page
-	@cd test/bench && BENCH=write go test -count=1 -timeout 60m -run '^TestGrowth$$'
+	@cd lab/bench && BENCH=write go test -count=1 -timeout 60m -run '^TestGrowth$$'
 
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
@@ -124,10 +127,8 @@ check: lint vulns build ## lint, look for known vulnerabilities, compare generat
 	@echo "Comparing generated code (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Comparing $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) diff) || \
 		{ echo "$$m: run 'make generate' and commit the result"; exit 1; }; done
-	@echo "Comparing the contracts with the shop …"
-	@go test -count=1 -run '^TestRules$$/^schemas$$|^TestContracts$$/^OpenAPI$$' ./architecture
 	@GOWORK=off bin/seam postgres -- sh -ec 'for u in $(UNITS); do \
-		echo "Alone: $$u …"; (cd $$u; go mod tidy -diff; go build ./...; go vet ./...; [ $$u = . ] || go test ./...); \
+		echo "Alone: $$u …"; (cd $$u; go mod tidy -diff; go build ./...; go vet ./...; case $$u in .|tools|lab) ;; *) go test ./... ;; esac); \
 	done' || { echo "It does not stand alone: run make generate, which tidies, or see what it imports without requiring."; exit 1; }
 
 # A folder of advisories is a database for govulncheck, so it needs no network but the module proxy.
@@ -145,21 +146,21 @@ lint: ## vet and lint
 	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
-generate: ## write the SQL code, the contracts and the map anew, and tidy every go.mod
+generate: build ## write the SQL code, the contracts and the map anew, and tidy every go.mod
 	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
 	@echo "Writing the contracts as the shop has them …"
-	@CONTRACTS=write go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
+	@CONTRACTS=write bin/seam up -- go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
 	@echo "Drawing the map …"
-	@go run ./cmd/seam map --write
+	@go run ./tools/seam map --write
 	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done
 
 .PHONY: release-contracts
-release-contracts: ## make today's contracts the promise; refuses when they break what was released
+release-contracts: build ## make today's contracts the promise; refuses when they break what was released
 	@echo "Comparing, and taking a sample of every event from a run of the acceptance suite (two minutes) …"
-	@CONTRACTS=release go test -count=1 -run '^TestReleaseContracts$$' ./architecture
+	@CONTRACTS=release test/accept.sh go test -count=1 -run '^TestReleaseContracts$$' ./architecture
 	@echo "architecture/contracts/released is today's: commit it with the release"
 
 .PHONY: ledger
 ledger: ## show the extractions under way, and fail when one is late
-	@go run ./cmd/seam ledger
+	@go run ./tools/seam ledger

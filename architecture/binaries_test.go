@@ -21,12 +21,12 @@ var binaries = rule{
 		for _, at := range t.Programs() {
 			f.subjects++
 			command := strings.TrimPrefix(at, "cmd/")
-			may := claimed(t, command)
+			may, tool := claimed(t, command), under(at, "tools") || under(at, "lab")
 			links := t.Links(at)
 			for _, l := range links {
 				module, contract := owner(l.Package)
 				from, _ := owner(l.Via)
-				if forDevelopment(l.Via) && command != "seam" || module != "" && from == module {
+				if forDevelopment(l.Via) && !tool || module != "" && from == module {
 					continue // the import that brings it is reported
 				}
 				what := "links " + l.Package
@@ -34,12 +34,12 @@ var binaries = rule{
 					what += " through " + l.Via
 				}
 				switch {
-				case command == "seam": // it starts the others, and applies migrations and seeds
+				case tool: // seam starts the others, and applies migrations and seeds
 					if under(l.Package, "modules") {
 						f.add(at, what, "let seam start the module's process, or call it over HTTP")
 					}
 				case forDevelopment(l.Package):
-					f.add(at, what+", which is for development", "use it from tests and from cmd/seam only")
+					f.add(at, what+", which is for development", "use it from tests, tools and lab only")
 				case module != "" && !contract && !slices.Contains(may, module):
 					f.add(at, what+" and does not run "+module, advice(t, command, module))
 				}
@@ -66,8 +66,8 @@ var binaries = rule{
 		{name: "the monolith links the broker's server", file: "cmd/monolith/also.go",
 			text: "package main\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"", want: "for development"},
 		{name: "a service links the launchers through platform", file: "platform/service/also.go",
-			text: "package service\n\nimport _ \"example.com/shop/topology\"",
-			want: "cmd/payments: links topology through platform/service"},
+			text: "package service\n\nimport _ \"example.com/shop/tools/topology\"",
+			want: "cmd/payments: links tools/topology through platform/service"},
 		{name: "a program outside of cmd", file: "platform/web/ask/main.go",
 			text: "package main\n\nimport _ \"example.com/shop/modules/orders\"",
 			want: "platform/web/ask: links modules/orders"},
@@ -88,10 +88,10 @@ var binaries = rule{
 	accepts: []plant{
 		{name: "a service links another's contract", file: "cmd/payments/also.go",
 			text: "package main\n\nimport _ \"example.com/shop/modules/inventory/inventoryapi\""},
-		{name: "seam links the launchers", file: "cmd/seam/also.go",
+		{name: "seam links the launchers", file: "tools/seam/also.go",
 			text: "package main\n\nimport _ \"example.com/shop/platform/devkit/paysim\""},
 		{name: "a test links a launcher", file: "cmd/orders/also_test.go",
-			text: "package main\n\nimport _ \"example.com/shop/topology\""},
+			text: "package main\n\nimport _ \"example.com/shop/platform/devkit/paysim\""},
 	},
 }
 
@@ -145,7 +145,7 @@ func isDecommissioned(t Tree, module string) bool {
 // forDevelopment reports whether a package launches or simulates something, or is for tests.
 func forDevelopment(pkg string) bool {
 	for _, prefix := range []string{
-		"platform/devkit", "topology", "cmd/seam", "architecture", "test", "testing",
+		"platform/devkit", "tools", "lab", "architecture", "test", "testing",
 		"github.com/nats-io/nats-server", "github.com/testcontainers", "github.com/fergusstrange/embedded-postgres",
 		"github.com/cloudevents",
 	} {
@@ -176,9 +176,9 @@ func TestBinariesLinkNothingForDevelopment(t *testing.T) {
 			}
 		}
 		switch {
-		case program == "cmd/seam" && len(found) == 0:
-			t.Errorf("cmd/seam links no launcher: the search is broken")
-		case program != "cmd/seam" && len(found) > 0:
+		case program == "tools/seam" && len(found) == 0:
+			t.Errorf("tools/seam links no launcher: the search is broken")
+		case under(program, "cmd") && len(found) > 0:
 			t.Errorf("%s: links %s, which is for development\n  instead: find what imports it, with go mod why -m",
 				program, strings.Join(found, ", "))
 		}

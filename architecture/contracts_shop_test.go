@@ -1,6 +1,7 @@
 package architecture
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"os"
@@ -10,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/shop/topology"
+	"github.com/jackc/pgx/v5"
 )
 
 // contractsDo is "write" to rewrite contracts/ (make generate), "release" to move the baseline
@@ -20,52 +21,38 @@ var contractsDo = os.Getenv("CONTRACTS")
 // TestContracts checks what the files alone do not show: which routes the running shop serves, and
 // whether it still handles the events that earlier releases stored.
 func TestContracts(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it starts the shop")
-	}
 	t.Parallel()
 	tree := repository(t)
+	url, database := shopOf(t)
 	if contractsDo == "write" {
 		writeSchemas(t, tree)
 	}
-	// With one attempt a failed event is a dead letter at once.
-	ledger, err := ParseLedger(tree[ledgerFile])
-	if err != nil {
-		t.Fatal(err)
-	}
-	shop := startShop(t,
-		topology.Options{Split: ledger.Left(), Env: []string{"LOG_LEVEL=error", "EVENTS_MAX_ATTEMPTS=1"}})
-	t.Run("OpenAPI", func(t *testing.T) { compareOpenAPI(t, tree, shop) })
-	t.Run("StoredEvents", func(t *testing.T) { replayStored(t, tree, shop) })
+	t.Run("OpenAPI", func(t *testing.T) { compareOpenAPI(t, tree, url) })
+	t.Run("StoredEvents", func(t *testing.T) { replayStored(t, tree, database) })
 }
 
-// startShop builds the shop and runs it until the test ends.
-func startShop(t *testing.T, o topology.Options) *topology.Shop {
+// shopOf returns the shop that the environment names, as seam up -- COMMAND does: its URL, and an
+// admin connection to its database. Without one the test is skipped.
+func shopOf(t *testing.T) (url string, database *pgx.Conn) {
 	t.Helper()
-	var err error
-	if o.Bin, err = topology.Build(t.Context()); err != nil {
-		t.Fatal(err)
+	url = os.Getenv("SHOP_URL")
+	if url == "" {
+		t.Skip("SHOP_URL names no shop: bin/seam up -- go test ./architecture starts one")
 	}
-	t.Cleanup(func() { os.RemoveAll(o.Bin) })
-	o.Out = t.Output()
-	shop, err := topology.Start(t.Context(), o)
+	database, err := pgx.Connect(t.Context(), os.Getenv("SHOP_DATABASE_URL"))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("SHOP_DATABASE_URL: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := shop.Stop(); err != nil {
-			t.Errorf("stop the shop: %v", err)
-		}
-	})
-	return shop
+	t.Cleanup(func() { database.Close(context.WithoutCancel(t.Context())) })
+	return url, database
 }
 
 // compareOpenAPI compares the committed document of each module with the one that the shop serves.
-func compareOpenAPI(t *testing.T, tree Tree, shop *topology.Shop) {
+func compareOpenAPI(t *testing.T, tree Tree, url string) {
 	t.Helper()
 	for _, module := range tree.Modules() {
 		file := contractsFolder + "/" + module + openapiSuffix
-		served := fetchOpenAPI(t, shop, module)
+		served := fetchOpenAPI(t, url, module)
 		switch {
 		case contractsDo == "write":
 			write(t, file, served)
@@ -76,9 +63,9 @@ func compareOpenAPI(t *testing.T, tree Tree, shop *topology.Shop) {
 	}
 }
 
-func fetchOpenAPI(t *testing.T, shop *topology.Shop, module string) string {
+func fetchOpenAPI(t *testing.T, url, module string) string {
 	t.Helper()
-	address := shop.URL + "/v1/" + module + "/openapi.json"
+	address := url + "/v1/" + module + "/openapi.json"
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +78,7 @@ func fetchOpenAPI(t *testing.T, shop *topology.Shop, module string) string {
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("modules/%s: the shop does not serve /v1/%s/openapi.json (%s)\n  instead: name the module in "+
-			"cmd/monolith/config.go and topology/topology.go, and serve it in cmd/monolith/main.go",
+			"cmd/monolith/config.go and tools/topology/topology.go, and serve it in cmd/monolith/main.go",
 			module, module, response.Status)
 	}
 	text, err := indented(body)

@@ -3,7 +3,7 @@ package architecture
 import (
 	"slices"
 
-	"example.com/shop/routes"
+	"example.com/shop/cmd/gateway/routes"
 )
 
 // homes checks every committed routes file as the façade does, so that one which writes to two

@@ -102,7 +102,7 @@ import . "example.com/shop/modules/inventory/inventoryapi"`, want: "under anothe
 		{name: "platform imports a module's contract", file: "platform/events/known.go",
 			text: `package events
 
-import _ "example.com/shop/modules/orders/ordersapi"`, want: "platform does not depend on modules"},
+import _ "example.com/shop/modules/orders/ordersapi"`, want: "is above platform"},
 		{name: "a module imports devkit outside of a test", file: "modules/orders/dev.go",
 			text: `package orders
 
@@ -110,11 +110,11 @@ import _ "example.com/shop/platform/devkit/pgtest"`, want: "devkit"},
 		{name: "platform imports a command", file: "platform/web/cmd.go",
 			text: `package web
 
-import _ "example.com/shop/cmd/gateway"`, want: "a command"},
+import _ "example.com/shop/cmd/gateway"`, want: "is above platform"},
 		{name: "a module imports the shop around it", file: "modules/orders/top.go",
 			text: `package orders
 
-import _ "example.com/shop/topology"`, want: "cannot leave"},
+import _ "example.com/shop/tools/topology"`, want: "is above modules"},
 		{name: "a service imports another module", file: "cmd/orders/also.go",
 			text: `package main
 
@@ -127,10 +127,18 @@ import _ "example.com/shop/modules/orders"`, want: "cmd/jobs/reprice is not a pr
 			text: `package main
 
 import _ "example.com/shop/modules/payments"`, want: "tools/backfill is not a program of the module payments"},
-		{name: "the launchers import a module", file: "topology/also.go",
+		{name: "a command imports a tool", file: "cmd/orders/also_test.go",
+			text: `package main
+
+import _ "example.com/shop/tools/topology"`, want: "is above cmd"},
+		{name: "a tool imports the lab", file: "tools/topology/also.go",
 			text: `package topology
 
-import _ "example.com/shop/modules/payments"`, want: "topology is not a program of the module payments"},
+import _ "example.com/shop/lab/load"`, want: "is above tools"},
+		{name: "the launchers import a module", file: "tools/topology/also.go",
+			text: `package topology
+
+import _ "example.com/shop/modules/payments"`, want: "tools/topology is not a program of the module payments"},
 	},
 	accepts: []plant{
 		{name: "a module imports another's contract", file: "modules/orders/near.go",
@@ -184,19 +192,18 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	switch {
 	case me != "" && (imported == "unsafe" || imported == "C"):
 		return "it reaches past the compiler, and past what other packages export", "do not use it: no module needs it"
-	case ours && under(folder, "cmd"):
-		return "no package imports a command", "move what is shared to platform/, or to a folder beside topology/"
 	case iAmContract && (ours || !standard(imported)):
 		return "a contract imports only the standard library",
 			"use plain types: a subscriber links all that a contract imports"
-	case bus && !under(file, "platform") && !under(file, "test"):
+	case bus && !under(file, "platform") && !under(file, "lab"):
 		return "modules do not depend on a bus", "publish with PublishTx of its outbox and listen with events.On"
+	case ours && level(folder) > level(path.Dir(file)):
+		top, _, _ := strings.Cut(file, "/")
+		return "it is above " + top + " in the tower: " + strings.Join(tower, ", "),
+			"take what it needs as an argument, or move what is shared to platform/"
 	case ours && under(folder, "platform/devkit") && !under(file, "platform/devkit") &&
-		!test && !under(file, "cmd/seam") && !under(file, "topology"):
-		return "devkit is for development", "use it from tests, or from cmd/seam: no production binary links it"
-	case under(file, "platform") && owner != "":
-		return "platform does not depend on modules",
-			"take what it needs as an argument, or move it into modules/" + owner
+		!test && !under(file, "tools") && !under(file, "lab"):
+		return "devkit is for development", "use it from tests, tools or lab: no production binary links it"
 	case me == "":
 		return command(file, owner, contract, folder)
 	case rules(t, file) && !standard(imported):
@@ -211,21 +218,32 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 	case !test && under(file, "modules") && !ours && !standard(imported) && !slices.Contains(modulesMay, imported):
 		return "it is not on the list of what modules may import",
 			"do it in platform/, or add it to modulesMay in architecture/imports_test.go, with a reason for the review"
-	case ours && owner == "" && !under(folder, "platform"):
-		return "a module that needs the shop around it cannot leave it", "move what it needs to platform/"
 	}
 	return "", ""
+}
+
+// tower is the folders of the root from the bottom to the top: imports point down, or within a
+// folder. What is not in it is above all.
+var tower = []string{
+	"platform", "migrations", "modules", "cmd", "deploy", "architecture", "test", "tools", "lab",
+}
+
+func level(folder string) int {
+	top, _, _ := strings.Cut(folder, "/")
+	if i := slices.Index(tower, top); i >= 0 {
+		return i
+	}
+	return len(tower)
 }
 
 // command returns what is wrong with an import of a module by a file of none: only the module's own
 // service, the monolith and tests around all may import it; the launchers may apply its schema.
 func command(file, owner string, contract bool, folder string) (what, fix string) {
 	dir, name := path.Split(path.Dir(file))
-	launcher := dir == "cmd/" && name == "seam" || under(file, "topology")
 	switch {
-	case owner == "" || contract || under(file, "test") || under(file, "architecture"):
+	case owner == "" || contract || under(file, "lab") || under(file, "architecture"):
 	case dir == "cmd/" && (name == owner || name == "monolith"):
-	case launcher && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
+	case under(file, "tools") && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
 	case dir == "cmd/":
 		return "cmd/" + name + " runs only its own module", "let it use " + owner + "api, the other's contract"
 	default:

@@ -23,6 +23,11 @@ var layout = rule{
 				seen = append(seen, dir)
 				f.subjects++
 				name := path.Base(dir)
+				if level(dir) == len(tower) {
+					f.add(dir, "is no floor of the tower: "+strings.Join(tower, ", "),
+						"move it into the lowest of them that needs it")
+					continue
+				}
 				inside := under(dir, "modules") && strings.Count(dir, "/") > 1 // a module may be called delivery
 				if slices.Contains(layers, name) || inside && slices.Contains(layersOfModules, name) {
 					f.add(dir, name+" is a technical layer, or a catch-all",
@@ -42,8 +47,10 @@ var layout = rule{
 			want: "modules/orders/domain: domain is a technical layer"},
 		{name: "a layer in the singular", file: "modules/orders/service/order.go", text: "package service",
 			want: "modules/orders/service: service is a technical layer"},
-		{name: "a layer over all modules", file: "services/orders.go", text: "package services",
-			want: "services: services is"},
+		{name: "a layer over all modules", file: "cmd/services/orders.go", text: "package services",
+			want: "cmd/services: services is"},
+		{name: "another folder of the root", file: "scripts/reprice.go", text: "package scripts",
+			want: "scripts: is no floor of the tower"},
 		{name: "a catch-all", file: "platform/util/strings.go", text: "package util", want: "platform/util: util is"},
 		{name: "a file that is too long", file: "modules/orders/all.go",
 			text: "package orders\n" + strings.Repeat("// more\n", 301), want: "modules/orders/all.go: has more"},

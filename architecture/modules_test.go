@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"example.com/shop/routes"
+	"example.com/shop/cmd/gateway/routes"
 )
 
 // modules checks that each module has all its parts besides the code, before it is extracted.
@@ -40,7 +40,7 @@ var modules = rule{
 		{name: "a canvas that is too long", file: "modules/orders/README.md", text: strings.Repeat("More.\n", 40),
 			want: "the canvas of orders has more than 40 lines"},
 		{name: "no schema", file: "migrations/orders/", want: "migrations/orders: the module orders has no schema"},
-		{name: "no role", file: "topology/topology.go", old: "var Modules = []string{",
+		{name: "no role", file: "tools/topology/topology.go", old: "var Modules = []string{",
 			text: "var Modules = []string{}\n\nvar others = []string{",
 			want: "the module orders gets no role and no schema"},
 		{name: "no process of its own", file: "cmd/orders/", want: "cmd/orders: the module orders has no process"},
@@ -56,7 +56,7 @@ var modules = rule{
 		{name: "no route in the whole split", file: "deploy/routes/compose.yaml", old: "prefix: /v1/orders",
 			text: "prefix: /v1/bestellungen",
 			want: "deploy/routes/compose.yaml: no route leads to orders"},
-		{name: "not in seam events", file: "cmd/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`,
+		{name: "not in seam events", file: "tools/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`,
 			text: `env:"BESTELLUNGEN_DATABASE_URL"`,
 			want: "seam events leaves orders out"},
 		{name: "no route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen",
@@ -70,7 +70,7 @@ var modules = rule{
 	},
 	accepts: []plant{
 		{name: "a module that publishes nothing has no contract", file: "modules/payments/paymentsapi/"},
-		{name: "a list over several lines", file: "topology/topology.go", old: "var Modules = []string{",
+		{name: "a list over several lines", file: "tools/topology/topology.go", old: "var Modules = []string{",
 			text: "var Modules = []string{ // all of them\n\t"},
 		{name: "a comment in the workspace", file: "go.work", old: "\t./modules/orders\n",
 			text: "\t./modules/orders // the first\n"},
@@ -121,7 +121,7 @@ var parts = []struct {
 		},
 	},
 	{
-		"topology/topology.go", "the module % gets no role and no schema",
+		"tools/topology/topology.go", "the module % gets no role and no schema",
 		`add "%" to topology.Modules: seam creates its role and schema`,
 		func(t Tree, m, at string) bool { return listed(t, at, "Modules", m) },
 	},
@@ -149,7 +149,7 @@ var parts = []struct {
 		func(t Tree, m, at string) bool { return isDecommissioned(t, m) || slices.Contains(keys(t, at), m) },
 	},
 	{
-		"cmd/seam/events.go", "seam events leaves % out",
+		"tools/seam/events.go", "seam events leaves % out",
 		"add its <NAME>_DATABASE_URL to eventsSettings, and % to urls()",
 		func(t Tree, m, at string) bool {
 			return strings.Contains(t[at], `"`+strings.ToUpper(m)+`_DATABASE_URL"`) && slices.Contains(keys(t, at), m)

@@ -43,7 +43,7 @@ var settings = rule{
 				})
 			}
 		}
-		for _, folder := range []string{"modules", "cmd", "platform", "topology"} {
+		for _, folder := range []string{"modules", "cmd", "platform", "tools"} {
 			for _, file := range t.Below(folder, ".go") {
 				if !strings.HasSuffix(file, "_test.go") && !under(file, "platform/postgres") &&
 					!under(file, "platform/devkit") {
@@ -63,9 +63,9 @@ var settings = rule{
 		{name: "a process has a setting of another's connection", file: "cmd/orders/config.go",
 			old:  "`env:\"INVENTORY_URL\"",
 			text: "`env:\"INVENTORY_MIGRATE_URL\"", want: "names INVENTORY_MIGRATE_URL"},
-		{name: "a command parses a connection string", file: "cmd/seam/peek.go",
+		{name: "a command parses a connection string", file: "tools/seam/peek.go",
 			text: "package main\n\nimport \"github.com/jackc/pgx/v5/pgxpool\"\n\nvar open = pgxpool.New",
-			want: "cmd/seam/peek.go:5: parses a connection string, by pgxpool.New"},
+			want: "tools/seam/peek.go:5: parses a connection string, by pgxpool.New"},
 		{name: "a module leaves its schema", file: "modules/orders/peek.go",
 			text: "package orders\n\nconst peek = \"SET LOCAL Search_Path = payments\"", want: "names the search_path"},
 	},

@@ -49,7 +49,7 @@ var sql = rule{
 }
 
 // sqlHomes are the folders with SQL that this rule reads, or only tests.
-var sqlHomes = []string{"migrations", "modules", "platform", "architecture", "test"}
+var sqlHomes = []string{"migrations", "modules", "platform", "architecture", "test", "lab"}
 
 // sqlFiles returns all SQL files of modules and platform.
 func sqlFiles(t Tree) []string {

@@ -13,8 +13,6 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"example.com/shop/topology"
 )
 
 const storedSuffix = ".jsonl"
@@ -86,13 +84,8 @@ func TestStoredEventsAreAsReleased(t *testing.T) {
 
 // replayStored publishes what earlier releases stored to the running shop, as a replay does: every
 // subscriber must handle it.
-func replayStored(t *testing.T, tree Tree, shop *topology.Shop) {
+func replayStored(t *testing.T, tree Tree, conn *pgx.Conn) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), shop.AdminURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
 	modules := tree.Modules()
 
 	events := storedEvents(t, tree)

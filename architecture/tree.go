@@ -114,12 +114,12 @@ func (t Tree) Modules() []string {
 	return found
 }
 
-// Programs returns the folders with a package main, except those of test/ and architecture/.
+// Programs returns the folders with a package main, except those of architecture/.
 func (t Tree) Programs() []string {
 	var found []string
 	for _, file := range t.GoFiles(false) {
 		folder := path.Dir(file)
-		if under(folder, "test") || under(folder, "architecture") || slices.Contains(found, folder) {
+		if under(folder, "architecture") || slices.Contains(found, folder) {
 			continue
 		}
 		if t.Go(file).Name.Name == "main" {

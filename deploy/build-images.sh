@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the image of every command, for this machine's Docker engine:
 #
-#   deploy/build-images.sh [COMMAND …]     (default: all of cmd/)
+#   deploy/build-images.sh [COMMAND …]     (default: all of cmd/, and seam)
 #
 #   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example.com/shop/
 #   SEAM_TAG     their tag (dev)
@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 images=${SEAM_IMAGES:-seam-} tag=${SEAM_TAG:-dev}
-targets=${*:-$(ls cmd)}
+targets=${*:-$(ls cmd) seam}
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
@@ -25,7 +25,10 @@ echo "Building the commands …"
 arch=$(docker version --format '{{.Server.Arch}}')
 packages=./deploy/healthcheck
 for target in $targets; do
-	packages="$packages ./cmd/$target"
+	case $target in
+	seam) packages="$packages ./tools/seam" ;;
+	*) packages="$packages ./cmd/$target" ;;
+	esac
 done
 # shellcheck disable=SC2086 # one word for each package
 CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -ldflags='-s -w' -o "$context/" $packages

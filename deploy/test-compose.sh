@@ -51,7 +51,7 @@ trap 'down; rm -rf "$state"' EXIT
 trap 'exit 1' INT TERM
 
 echo "Building seam …"
-go build -o "$state/seam" ./cmd/seam
+go build -o "$state/seam" ./tools/seam
 SEAM_STATE=$state "$state/seam" env --write "$state/env"
 
 # As the suite expects: an order expires before tok_slow has answered, long after other tokens.

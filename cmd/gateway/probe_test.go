@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/process"
-	"example.com/shop/routes"
 )
 
 func TestProbes(t *testing.T) {

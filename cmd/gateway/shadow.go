@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"example.com/shop/routes"
+	"example.com/shop/cmd/gateway/routes"
 )
 
 type shadow struct {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"example.com/shop/routes"
+	"example.com/shop/cmd/gateway/routes"
 )
 
 const shadowed = "    shadow: { upstream: new, percent: 100, ignore: [/id, '/items/*/at'] }\n"

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"example.com/shop/routes"
+	"example.com/shop/cmd/gateway/routes"
 )
 
 // table is one version of the routes file. It is immutable: a request keeps it to its end.

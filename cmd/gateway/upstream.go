@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"example.com/shop/routes"
+	"example.com/shop/cmd/gateway/routes"
 )
 
 // upstream is a process with its health. Each route has its own, since one module of a process may

@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"example.com/shop/routes"
+	"example.com/shop/cmd/gateway/routes"
 )
 
 // watch applies changes of the routes file. It compares contents: a modification time can stay the

@@ -1,0 +1,270 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/lab/load"
+)
+
+// growing says how far each curve is followed.
+type growing struct {
+	size
+	orders   []int // in the tables
+	products []int
+	modules  []int // that subscribe to one event
+	kept     []kept
+	asked    int // how often a page of orders
+}
+
+// kept is how many rows an outbox and an inbox have, and whether an old snapshot is held open.
+type kept struct {
+	rows int
+	held bool
+}
+
+var (
+	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, modules: []int{2, 4}, kept: []kept{{100, false}, {3000, true}}, asked: 10}
+	growsFully   = growing{
+		size: size{deliverFor: 6 * time.Second, drained: 20_000, clients: full.clients, underWay: full.underWay, warmFor: 3 * time.Second, fillFor: 10 * time.Second,
+			sustainFor: 15 * time.Second, paceFor: full.paceFor},
+		orders: []int{10_000, 100_000, 1_000_000}, products: []int{1000, 10_000}, modules: []int{4, 16},
+		kept: []kept{{10_000, false}, {2_000_000, false}, {2_000_000, true}}, asked: 500,
+	}
+)
+
+// TestGrowth is make bench-long. The reference of each figure is the same at the first size of its
+// curve, and the goal is a curve that is no steeper than a logarithm, as a B-tree's depth.
+func TestGrowth(t *testing.T) {
+	of := growsFully
+	if !writing {
+		t.Parallel()
+		of = growsAMoment
+	}
+	b := newBench(t, of.size)
+	sections := []section{b.growingOrders(t, of), b.growingProducts(t, of), b.growingModules(t, of), b.growingTables(t, of)}
+	b.publish(t, "growth", "make bench-long", sections)
+}
+
+// grows sets the goal for a figure at size to, with its reference at size from.
+func (r row) grows(from, to int) row {
+	most := math.Log(float64(to)) / math.Log(float64(from))
+	if strings.HasSuffix(r.unit, "/s") {
+		return r.least(1 / most)
+	}
+	return r.most(most)
+}
+
+// grown is what a shop does at one size.
+type grown struct {
+	saga
+	pages load.Times
+}
+
+// look measures the shop as it is.
+func (s *shop) look(t *testing.T, of growing) grown {
+	t.Helper()
+	return grown{saga: s.see(t), pages: s.pages(t, of.asked)}
+}
+
+// pages asks for the first page of a customer's orders.
+func (s *shop) pages(t *testing.T, times int) (took load.Times) {
+	t.Helper()
+	for range times {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.plan.URL+"/v1/orders", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+s.plan.Tokens[0])
+		began := time.Now()
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("list orders: %s, %v", response.Status, err)
+		}
+		took = append(took, time.Since(began))
+	}
+	return took
+}
+
+// note is what figures alone do not say of a shop.
+func (g grown) note(what string) string {
+	return fmt.Sprintf("\n\n%s: confirming as many as it can, %s; at %d/s, %s.", what,
+		g.most.note(), pace, g.paced.note())
+}
+
+// curve compares what a shop did at a size with what it did at the first one.
+func curve(what string, from, to int, first, now grown) []row {
+	beside := number(from)
+	return []row{
+		row{what: what + ", confirmed", unit: "orders/s", ours: rate(now.most.rate()), beside: beside, reference: rate(first.most.rate())}.grows(from, to),
+		row{what: what + fmt.Sprintf(", POST to confirmed at %d/s", pace), unit: "ms", ours: ms(now.paced.times), beside: beside, reference: ms(first.paced.times)}.grows(from, to),
+		row{what: what + fmt.Sprintf(", an order at %d/s", pace), unit: "ms of a core", ours: now.paced.cost(), beside: beside, reference: first.paced.cost()}.grows(from, to),
+		row{what: what + ", a page of orders", unit: "ms", ours: ms(now.pages), beside: beside, reference: ms(first.pages)}.grows(from, to),
+	}
+}
+
+// number is like 2,000,000.
+func number(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", number(n/1000), n%1000)
+}
+
+func (b *bench) growingOrders(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and mailed before. A ms of a core is processor time " +
+		"of all that runs but the load, for each order."}
+	shop := b.start(t, "grown")
+	defer shop.stop(t)
+	var first grown
+	before := 0
+	for i, n := range of.orders {
+		b.say("%s orders in the tables …", number(n))
+		for _, fill := range pastOrders {
+			run(t, shop.AdminURL, fmt.Sprintf(fill, before+1, n))
+		}
+		before = n
+		run(t, shop.AdminURL, "VACUUM ANALYZE")
+		now := shop.look(t, of)
+		s.how += now.note(number(n) + " orders")
+		if i == 0 {
+			first = now
+			continue
+		}
+		s.rows = append(s.rows, curve(number(n)+" orders", of.orders[0], n, first, now)...)
+	}
+	return s
+}
+
+// pastOrders are what orders with these numbers have left behind. Foreign keys are not asked: the
+// rows are made to fit.
+var pastOrders = []string{
+	pastOrder + `INSERT INTO orders.orders (id, customer_id, email, payment_token, status, total, currency, version, created_at, updated_at)
+		SELECT id, 'customer-' || n %% 32, 'customer@example.com', '', 'confirmed', 4899, 'EUR', 3, at, at FROM past`,
+	pastOrder + `INSERT INTO orders.lines (order_id, position, sku, name, quantity, unit_price)
+		SELECT id, position, 'tea-assam', 'Assam black tea, 250 g', 1, 1299 FROM past, generate_series(1, 2) AS position`,
+	pastOrder + `INSERT INTO inventory.reservations (order_id, status, created_at, updated_at) SELECT id, 'shipped', at, at FROM past`,
+	pastOrder + `INSERT INTO inventory.reservation_lines (order_id, sku, quantity)
+		SELECT id, sku, 1 FROM past, unnest(ARRAY['tea-assam', 'cup-celadon']) AS sku`,
+	pastOrder + `INSERT INTO payments.payments (order_id, id, status, amount, currency, token, reference, created_at, updated_at)
+		SELECT id, id, 'captured', 4899, 'EUR', '', 'cap_' || n, at, at FROM past`,
+	pastOrder + `INSERT INTO notifications.recipients (order_id, email, created_at) SELECT id, 'customer@example.com', at FROM past`,
+	pastOrder + `INSERT INTO notifications.messages (id, order_id, kind, subject, body, message_id, status, attempts, next_at, sent_at, created_at)
+		SELECT id, id, 'confirmed', 'Your order is confirmed', repeat('x', 300), id || '@shop.example', 'sent', 1, at, at, at FROM past`,
+}
+
+// pastOrder numbers them. An id is lower than each that the shop makes, and grows, as those of the
+// past would.
+const pastOrder = `SET session_replication_role = replica;
+	WITH past AS (SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id, now() - interval '20 days' + n * interval '1 second' AS at FROM generate_series(%d, %d) AS n) `
+
+func (b *bench) growingProducts(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: products", how: "The monolith, with orders of so many products, in turn."}
+	shop := b.start(t, "assorted")
+	defer shop.stop(t)
+	var first grown
+	for i, n := range of.products {
+		b.say("%s products …", number(n))
+		shop.assort(t, n)
+		now := shop.look(t, of)
+		s.how += now.note(number(n) + " products")
+		if i == 0 {
+			first = now
+			continue
+		}
+		s.rows = append(s.rows, curve(number(n)+" products", of.products[0], n, first, now)...)
+	}
+	return s
+}
+
+func (b *bench) growingModules(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: modules that subscribe", how: "In one process, so many modules subscribe to the same event on the memory bus, each with an inbox of its own. From " +
+		"commit to handler start counts to the last of them. A delivery is one event handled by one module."}
+	var first struct{ times, drained figure }
+	for i, n := range of.modules {
+		b.say("%d modules that subscribe …", n)
+		w := b.newWire(t, "modules", n)
+		times, drained := ms(w.deliver(t, w.ours(), pace)), rate(w.drain(t, w.ours(), of.drained))
+		w.drop(t)
+		if i == 0 {
+			first.times, first.drained = times, drained
+			continue
+		}
+		what, beside := fmt.Sprintf("%d modules", n), number(of.modules[0])
+		s.rows = append(s.rows,
+			row{what: what + fmt.Sprintf(", commit to handler start at %d events/s", pace), unit: "ms", ours: times, beside: beside, reference: first.times}.grows(of.modules[0], n),
+			row{what: what + ", deliveries of a backlog", unit: "events/s", ours: drained, beside: beside, reference: first.drained}.grows(of.modules[0], n))
+	}
+	return s
+}
+
+// growingTables lets an outbox and an inbox grow, while old rows are pruned, and then also holds a
+// snapshot open, which keeps all that is deleted.
+func (b *bench) growingTables(t *testing.T, of growing) section {
+	t.Helper()
+	s := section{title: "Growth: outbox and inbox", how: "The monolith, with so many rows in the outbox of orders and in the inbox of inventory, half of which are " +
+		"older than they are kept: the process begins to prune them when it starts, and is measured from then on. An old snapshot is that of a transaction which was " +
+		"open elsewhere since before, so that nothing deleted or changed can be cleaned up."}
+	var first grown
+	for i, point := range of.kept {
+		what := number(point.rows) + " rows"
+		if point.held {
+			what += " and an old snapshot"
+		}
+		b.say("%s …", what)
+		now := b.keep(t, of, point)
+		s.how += now.note(what)
+		if i == 0 {
+			first = now
+			continue
+		}
+		s.rows = append(s.rows, curve(what, of.kept[0].rows, point.rows, first, now)...)
+	}
+	return s
+}
+
+func (b *bench) keep(t *testing.T, of growing, point kept) grown {
+	t.Helper()
+	shop := b.start(t, "kept")
+	defer shop.stop(t)
+	p := shop.Processes()[0]
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, shop.AdminURL, fmt.Sprintf(`
+		INSERT INTO orders.outbox (id, topic, key, payload, headers, created_at, published_at)
+		SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || lpad(to_hex(n), 20, '0'))::uuid, 'orders.placed.v1', n::text, jsonb_build_object('note', repeat('x', 300)), '{}', at, at
+		FROM (SELECT n, now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END AS at FROM generate_series(1, %[1]d) AS n) AS past;
+		INSERT INTO inventory.inbox (event_id, topic, handled_at) SELECT id, topic, created_at FROM orders.outbox`, point.rows))
+	// Not the empty tables: autovacuum would leave them without statistics, too.
+	run(t, shop.AdminURL, "VACUUM ANALYZE orders.outbox, inventory.inbox")
+	if point.held {
+		tx, err := shop.admin.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(t.Context()) }()
+		if _, err := tx.Exec(t.Context(), "SELECT count(*) FROM orders.orders"); err != nil { // now it has its snapshot
+			t.Fatal(err)
+		}
+	}
+	if err := shop.Restart(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	return shop.look(t, of)
+}

@@ -1,0 +1,125 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/process"
+	"example.com/shop/platform/service"
+	"example.com/shop/tools/topology"
+)
+
+// The bus changes from memory to nats under load, with an operator's steps: the broker is started,
+// every subscriber gets its durable, every schema is switched, and two monoliths are restarted in
+// turn. For a while one of them is on each bus.
+func TestTheBusChangesUnderLoad(t *testing.T) {
+	long(t)
+	s := start(t)
+	second, err := s.StartMonolith(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changed time.Time
+	s.underLoad(t, []string{s.URL, second.URL}, func(progress func(float64)) {
+		progress(0.2)
+		if err := s.StartBroker(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("start the broker: %v", err)
+			return
+		}
+		s.provision(t)
+		s.seam(t, "events", "bus", service.NATS)
+		for i, p := range s.Processes() {
+			progress(0.3 + 0.3*float64(i))
+			p.Env = append(p.Env, "BUS="+service.NATS)
+			s.restart(t, p, p.Stop)
+		}
+		if err := s.admin.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&changed); err != nil {
+			t.Errorf("ask for the time: %v", err)
+		}
+		progress(0.9)
+	})
+	var published uint64
+	err = s.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM orders.outbox WHERE created_at > $1) +
+		(SELECT count(*) FROM inventory.outbox WHERE created_at > $1) + (SELECT count(*) FROM payments.outbox WHERE created_at > $1)`, changed).Scan(&published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := s.stream(t)
+	t.Logf("%d events are in the stream, %d were published after both processes had changed", stream, published)
+	if published == 0 || stream < published {
+		t.Error("events were published after the change, and not on nats")
+	}
+}
+
+// provision creates the durables of all subscribers.
+func (s *shop) provision(t *testing.T) {
+	t.Helper()
+	cfg, err := process.Config[natsbus.Config]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.URL = s.Broker.URL()
+	bus, err := natsbus.Open(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if err := bus.Provision(t.Context(), listens); err != nil {
+		t.Error(err)
+	}
+}
+
+// seam runs the command seam on this shop.
+func (s *shop) seam(t *testing.T, args ...string) (printed string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
+	command.Env = append(os.Environ(), "GATEWAY_ROUTES="+s.Routes)
+	if s.Broker != nil {
+		command.Env = append(command.Env, "NATS_URL="+s.Broker.URL())
+	}
+	for _, p := range s.Processes() {
+		if p.Name == "gateway" {
+			command.Env = append(command.Env, "GATEWAY_OPS_URL="+p.OpsURL)
+		}
+	}
+	for _, m := range topology.Modules {
+		command.Env = append(command.Env, strings.ToUpper(m)+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m))
+	}
+	var said bytes.Buffer
+	command.Stderr = &said
+	out, err := command.Output()
+	if err != nil {
+		t.Errorf("seam %s: %v\n%s", strings.Join(args, " "), err, &said)
+	}
+	return string(out)
+}
+
+// stream returns how many events the broker has.
+func (s *shop) stream(t *testing.T) uint64 {
+	t.Helper()
+	conn, err := nats.Connect(s.Broker.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream.CachedInfo().State.Msgs
+}

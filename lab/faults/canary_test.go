@@ -1,0 +1,201 @@
+package faults
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/cmd/gateway/routes"
+	"example.com/shop/tools/topology"
+)
+
+// A module leaves the monolith and comes back under load: two monoliths are restarted in turn, the
+// façade moves weight step by step, and for some time both sides consume for the same schema. No
+// request fails, and every invariant holds.
+func TestPaymentsGoesOutAndComesBack(t *testing.T) {
+	outAndBack(t, "payments", "/v1/payments?order_id="+uuid.NewString(), "staff")
+}
+
+// The same for the module that orders calls while the client waits.
+func TestInventoryGoesOutAndComesBack(t *testing.T) {
+	long(t)
+	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
+}
+
+// brisk halves the façade's probe interval, and also how long a stopping process serves on.
+var brisk = []string{"GATEWAY_INTERVAL=500ms", "DRAIN_AFTER=1s"}
+
+// noticed is how long such a façade takes to apply a change.
+const noticed = 1250 * time.Millisecond
+
+func outAndBack(t *testing.T, module, path, role string) {
+	s := startWith(t, topology.Options{Facade: true, Env: brisk})
+	first := s.Processes()[0]
+	second, err := s.StartMonolith(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &canary{shop: s, module: module, monoliths: []*topology.Process{first, second}, path: path,
+		token: s.token(role, "grace")}
+	c.route(t, 0)
+
+	l := &load{}
+	stopSampling := s.sample(t)
+	history := s.recordHistory(t, l, []string{s.URL})
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() { c.order(t, l, i, stop) })
+	}
+
+	c.service, err = s.StartService(t.Context(), module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, weight := range []int{1, 10, 50, 100} {
+		c.route(t, weight)
+		c.measure(t, weight)
+	}
+	c.serve(t, others(module)...) // the service alone serves and consumes
+	c.measure(t, 100)
+	c.serve(t, topology.Modules...) // both again
+	for _, weight := range []int{50, 0} {
+		c.route(t, weight)
+		c.measure(t, weight)
+	}
+	if err := c.service.Stop(); err != nil {
+		t.Errorf("stop the service: %v", err)
+	}
+	close(stop)
+	clients.Wait()
+	history.rest()
+	t.Logf("%d orders were placed meanwhile", len(l.orders))
+	report(t, s.settle(t, l))
+	history.check(t)
+	report(t, s.found)
+	report(t, stopSampling())
+	s.summarize(t)
+}
+
+// canary is a module on its way between the monoliths and a process of its own.
+type canary struct {
+	*shop
+	module    string
+	monoliths []*topology.Process
+	service   *topology.Process
+	path      string // of a request to see which side answers
+	token     string
+}
+
+// order places orders, one after the other, until stop is closed. None may fail.
+func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) {
+	customer := fmt.Sprintf("customer-%d", client)
+	token := c.shop.token("customer", customer)
+	for i := client; ; i += 4 {
+		select {
+		case <-stop:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		o, err := placeReporting(t.Context(), c.URL, token, i,
+			func(why string) { t.Errorf("order %d failed: %s", i, why) })
+		if err != nil {
+			t.Errorf("order %d: %v", i, err)
+			return
+		}
+		o.customer = customer
+		l.mu.Lock()
+		l.orders = append(l.orders, o)
+		l.mu.Unlock()
+	}
+}
+
+// route gives the service its weight, the rest to the monoliths, and waits for the façade.
+func (c *canary) route(t *testing.T, weight int) {
+	t.Helper()
+	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
+	upstream := func(name string, p *topology.Process) {
+		file.Upstreams[name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
+	}
+	upstream("monolith", c.monoliths[0])
+	upstream("monolith-2", c.monoliths[1])
+	for _, m := range topology.Modules {
+		rest := 100
+		if m == c.module {
+			rest -= weight
+		}
+		sides := []routes.Side{{Upstream: "monolith", Weight: rest - rest/2, Home: "shop"},
+			{Upstream: "monolith-2", Weight: rest / 2, Home: "shop"}}
+		if m == c.module && c.service != nil {
+			upstream(m, c.service)
+			sides = append(sides, routes.Side{Upstream: m, Weight: weight, Home: "shop"})
+		}
+		file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: sides}
+	}
+	text, err := yaml.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.Routes, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(noticed) // measure checks that it was enough
+}
+
+// measure sends requests of new clients and compares the service's share with its weight.
+func (c *canary) measure(t *testing.T, weight int) {
+	t.Helper()
+	const asked = 700 // enough for 8 points to be more than four standard deviations
+	served := 0
+	for range asked {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+c.token)
+		response, err := client.Do(request)
+		if err != nil {
+			t.Errorf("at %d %%: %v", weight, err)
+			continue
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("at %d %%: status %d", weight, response.StatusCode)
+		}
+		if response.Header.Get("X-Seam-Upstream") == c.module {
+			served++
+		}
+	}
+	share := 100 * float64(served) / asked
+	t.Logf("at %3d %% the service answered %.1f %%", weight, share)
+	if math.Abs(share-float64(weight)) > 8 {
+		t.Errorf("the service answered %.1f %%, want %d %%", share, weight)
+	}
+}
+
+// serve restarts the monoliths in turn with these modules.
+func (c *canary) serve(t *testing.T, modules ...string) {
+	t.Helper()
+	for _, p := range c.monoliths {
+		p.Serves, p.Env = modules, append(p.Env, "MODULES="+strings.Join(modules, ","))
+		c.restart(t, p, p.Stop)
+		time.Sleep(noticed)
+	}
+}
+
+func others(module string) (rest []string) {
+	for _, m := range topology.Modules {
+		if m != module {
+			rest = append(rest, m)
+		}
+	}
+	return rest
+}

@@ -1,0 +1,62 @@
+package faults
+
+import (
+	"cmp"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/shop/platform/devkit/pooler"
+	"example.com/shop/tools/topology"
+)
+
+// The shop and the operator's verbs work through a PgBouncer in transaction mode, with fewer
+// connections for each module than the module's own: every order is placed at the first try, and
+// confirmed.
+func TestThroughAPooler(t *testing.T) {
+	program := cmp.Or(os.Getenv("TEST_POOLER"), pooler.Program())
+	if program == "" {
+		t.Skip("PgBouncer is not installed; .ci/run installs it, and make long SUITE=servers takes it from an image")
+	}
+	t.Parallel()
+	s := startWith(t, topology.Options{Pooler: program})
+	const orders = 320
+	if _, err := s.admin.Exec(t.Context(), "UPDATE inventory.stock SET on_hand = on_hand + 1000, restocked = restocked + 1000"); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for c := range clients {
+		all.Go(func() {
+			token := s.token("customer", "ada")
+			for i := c; i < orders; i += clients {
+				paid := i*len(mix) + len(mix) - 1 // an order whose payment is no trouble
+				if _, err := placeReporting(t.Context(), s.URL, token, paid, func(why string) { t.Error(why) }); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var confirmed int
+		err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'").Scan(&confirmed)
+		if err == nil && confirmed == orders {
+			break
+		}
+		if time.Now().After(deadline) {
+			s.summarize(t)
+			t.Fatalf("%d of %d orders were confirmed (error %v)", confirmed, orders, err)
+		}
+	}
+	for range 2 { // the second would find the first one's prepared statements
+		command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "events", "dead")
+		command.Env = append(os.Environ(), s.Addresses()...)
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("seam events dead: %v\n%s", err, out)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	inventorymigrations "example.com/shop/migrations/inventory"
+	notificationsmigrations "example.com/shop/migrations/notifications"
+	ordersmigrations "example.com/shop/migrations/orders"
+	paymentsmigrations "example.com/shop/migrations/payments"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/tools/topology"
+)
+
+// operator has the runtime connections of some modules.
+type operator struct {
+	db  *pgtest.DB
+	env []string
+}
+
+func newOperator(t *testing.T, modules ...string) operator {
+	t.Helper()
+	db := pgtest.New(t,
+		pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS},
+		pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
+		pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS},
+		pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
+	var env []string
+	for _, m := range modules {
+		env = append(env, setting(m)+"="+db.URL(m))
+	}
+	return operator{db, env}
+}
+
+// command is a call of seam, such as "events lag --json".
+func (o operator) command(ctx context.Context, args string) *exec.Cmd {
+	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), strings.Fields(args)...)
+	command.Env = append(os.Environ(), o.env...)
+	return command
+}
+
+// run calls seam events.
+func (o operator) run(t *testing.T, args string) (printed, said string, code int) {
+	t.Helper()
+	return o.call(t, "events "+args)
+}
+
+// call returns what a call of seam printed, what it said on standard error, and its exit code.
+func (o operator) call(t *testing.T, args string) (printed, said string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := o.command(ctx, args)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err := command.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return stdout.String(), stderr.String(), code
+}
+
+// expect fails unless the call ends well and its table, without its spaces, has each of these.
+func (o operator) expect(t *testing.T, args string, wanted ...string) {
+	t.Helper()
+	printed, said, code := o.run(t, args)
+	if code != 0 {
+		t.Fatalf("%s: exit code %d, said %s", args, code, said)
+	}
+	got := strings.Join(strings.Fields(printed), " ")
+	for _, want := range wanted {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s printed\n%s\nwant %q", args, printed, want)
+		}
+	}
+}
+
+// ask returns what a call prints with --json.
+func ask[R any](t *testing.T, o operator, args string) (answers []R) {
+	t.Helper()
+	printed, said, code := o.run(t, args+" --json")
+	if code != 0 {
+		t.Fatalf("%s: exit code %d, said %s", args, code, said)
+	}
+	if err := json.Unmarshal([]byte(printed), &answers); err != nil {
+		t.Fatalf("%s printed %q: %v", args, printed, err)
+	}
+	return answers
+}
+
+func (o operator) exec(t *testing.T, module, sql string, args ...any) {
+	t.Helper()
+	if _, err := o.db.Module(t, module).Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wrote inserts events of this age into an outbox, published so long ago or, for nil, not yet.
+func (o operator) wrote(t *testing.T, module string, count int, written time.Duration, published *time.Duration) {
+	t.Helper()
+	o.exec(t, module, `
+		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
+		SELECT (lpad(to_hex((extract(epoch FROM now() - $2::interval) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid,
+			'some.thing.v1', 'x', '{}', '{}', now() - $2::interval, now() - $3::interval FROM generate_series(1, $1)`,
+		count, written, published)
+}
+
+// died inserts a failed event, which is dead unless it is still retried.
+func (o operator) died(t *testing.T, module string, retried bool, payload string) (id uuid.UUID) {
+	t.Helper()
+	id = uuid.New()
+	o.exec(t, module, `
+		INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
+		VALUES ($1, 'some.thing.v1', $2, '{}', 8, E'no such \x1b[2Jtea\ngoroutine 1 [running]', now() + interval '1 hour', CASE WHEN NOT $3 THEN now() END)`,
+		id, []byte(payload), retried)
+	return id
+}
+
+func TestEventsBadUse(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "orders")
+	stranger := operator{env: []string{"ORDERS_DATABASE_URL=" + o.db.URL("inventory"),
+		"INVENTORY_DATABASE_URL=postgres://[", "PAYMENTS_DATABASE_URL=" + o.db.AdminURL()}}
+	for name, test := range map[string]struct {
+		operator operator
+		args     string
+		says     string
+	}{
+		"no verb":               {o, "", "say lag, dead, redrive, replay or bus"},
+		"unknown verb":          {o, "purge", "say lag, dead, redrive, replay or bus"},
+		"unknown flag":          {o, "lag --fast", "flag provided but not defined"},
+		"a word too many":       {o, "lag orders", `"orders" is more than seam events lag takes`},
+		"nothing set":           {operator{}, "lag", "not set: ORDERS_DATABASE_URL, INVENTORY_DATABASE_URL, PAYMENTS_DATABASE_URL, NOTIFICATIONS_DATABASE_URL"},
+		"the module unset":      {o, "lag --module orders,payments", "not set: PAYMENTS_DATABASE_URL"},
+		"no such module":        {o, "dead --module billing", `no module "billing"; there are orders, inventory`},
+		"another's connection":  {stranger, "redrive --all --module orders", `ORDERS_DATABASE_URL: it leads to the schema "inventory"`},
+		"an admin's connection": {stranger, "lag --module payments", `PAYMENTS_DATABASE_URL: it leads to the schema "public"`},
+		"no URL":                {stranger, "bus --module inventory", "INVENTORY_DATABASE_URL"},
+		"a bad setting":         {operator{env: append([]string{"EVENTS_POLL=often"}, o.env...)}, "lag", "EVENTS_POLL"},
+		"a limit of 0":          {o, "dead --limit 0", "--limit must be at least 1"},
+		"redrive of nothing":    {o, "redrive", "name either ids, which seam events dead lists"},
+		"redrive of all and":    {o, "redrive --all " + uuid.NewString(), "or --all"},
+		"redrive of a name":     {o, "redrive the-first", "is no id; seam events dead"},
+		"replay of ever":        {o, "replay", "say since when, as in --since 2h"},
+		"replay of long ago":    {o, "replay --since 169h", "EVENTS_OUTBOX_RETENTION"},
+		"replay of last year":   {o, "replay --dry-run --since 2020-01-01T00:00:00Z", "ask for --since 168h0m0s at most"},
+		"replay of tomorrow":    {o, "replay --since -2h", "is in the future"},
+		"replay of lunchtime":   {o, "replay --since noon", "is not like --since 2h"},
+		"an unknown bus":        {o, "bus kafka", `there is no bus "kafka"; there are memory and nats`},
+		"two buses":             {o, "bus memory nats", "is more than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			printed, said, code := test.operator.run(t, test.args)
+			if code != 2 || !strings.Contains(said, test.says) || printed != "" {
+				t.Errorf("exit code %d, said %q, printed %q; want 2 and %q", code, said, printed, test.says)
+			}
+			if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
+				t.Errorf("the error has %d lines:\n%s", lines, said)
+			}
+		})
+	}
+	for _, verb := range []string{"", "lag", "dead", "redrive", "replay", "bus"} {
+		operator{}.expect(t, verb+" --help", "seam events "+verb)
+	}
+	for _, m := range topology.Modules {
+		if _, known := (operatorSettings{}).urls()[m]; !known {
+			t.Errorf("seam does not know the module %s", m)
+		}
+	}
+}

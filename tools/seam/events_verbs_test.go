@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/tools/topology"
+)
+
+func TestEventsLag(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, topology.Modules...)
+	now := time.Duration(0)
+	o.wrote(t, "orders", 3, 90*time.Minute, nil)
+	o.wrote(t, "orders", 2, now, &now)
+	o.died(t, "inventory", true, "{}")
+	o.died(t, "inventory", false, "{}")
+	o.exec(t, "orders", "UPDATE outbox_pending SET replays = 1 WHERE event_id = (SELECT event_id FROM outbox_pending LIMIT 1)")
+	o.expect(t, "lag", "orders 3 1h30m", "1 0 0 inventory 0 - 0 1 1 payments 0 - 0 0 0 notifications 0 - 0 0 0")
+	lags := ask[lag](t, o, "lag --module orders,inventory")
+	if len(lags) != 2 || lags[0].OldestSeconds < 5400 || lags[0].OldestSeconds > 5500 {
+		t.Fatalf("got %+v", lags)
+	}
+	lags[0].OldestSeconds = 0
+	if want := (lag{Module: "orders", Unpublished: 3, Replayed: 1}); lags[0] != want {
+		t.Errorf("got %+v, want %+v", lags[0], want)
+	}
+	if want := (lag{Module: "inventory", Retrying: 1, Dead: 1}); lags[1] != want {
+		t.Errorf("got %+v, want %+v", lags[1], want)
+	}
+}
+
+// Verbs that read show the modules that can be reached. Verbs that change something need all.
+func TestEventsOfSomeModules(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "inventory")
+	o.died(t, "inventory", false, "{}")
+	printed, said, code := o.run(t, "lag --json")
+	if code != 0 || !strings.Contains(said, "ORDERS_DATABASE_URL, PAYMENTS_DATABASE_URL, NOTIFICATIONS_DATABASE_URL") || !strings.Contains(printed, `"dead":1`) {
+		t.Errorf("with one module set: exit code %d, said %q, printed %q", code, said, printed)
+	}
+	o.env = append(o.env, "ORDERS_DATABASE_URL=postgres://user@127.0.0.1:1/none")
+	for _, verb := range []string{"lag", "dead"} {
+		printed, said, code := o.run(t, verb)
+		if code != 1 || !strings.Contains(said, "ORDERS_DATABASE_URL") || !strings.Contains(printed, "inventory") {
+			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", verb, code, said, printed)
+		}
+	}
+	for _, args := range []string{"redrive --all", "replay --since 1h", "bus nats"} {
+		if printed, said, code := o.run(t, args); code != 1 || printed != "" {
+			t.Errorf("%s with one module away: exit code %d, said %q, printed %q", args, code, said, printed)
+		}
+	}
+	if got := ask[deadLetters](t, o, "dead --module inventory"); len(got) != 1 || got[0].Dead != 1 {
+		t.Errorf("it was redriven all the same: %+v", got)
+	}
+}
+
+func TestEventsDeadAndRedrive(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "orders", "inventory", "payments")
+	var ids []uuid.UUID
+	for _, payload := range []string{`{"email":"ada@example.com"}`, `not json ada@example.com`, `{}`} {
+		ids = append(ids, o.died(t, "orders", false, payload))
+	}
+	retried := o.died(t, "orders", true, "{}")
+	o.exec(t, "inventory", `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
+		VALUES ($1, 'some.thing.v1', '', '{}', 1, 'full', now(), now())`, ids[0])
+
+	printed, _, _ := o.run(t, "dead")
+	if strings.Contains(printed, "ada@") || strings.Contains(printed, "goroutine") || strings.Contains(printed, "\x1b") || strings.Contains(printed, retried.String()) {
+		t.Errorf("dead prints too much:\n%s", printed)
+	}
+	o.expect(t, "dead", "orders "+ids[0].String()+" some.thing.v1 8 20", "no such [2Jtea", "inventory "+ids[0].String())
+	o.expect(t, "dead --limit 1", "orders has 2 more")
+	letters := ask[deadLetters](t, o, "dead --payload --limit 2 --module orders")
+	if len(letters) != 1 || letters[0].Dead != 3 || len(letters[0].Letters) != 2 {
+		t.Fatalf("got %+v", letters)
+	}
+	if got := string(letters[0].Letters[0].Payload) + string(letters[0].Letters[1].Payload); got != `{"email":"ada@example.com"}"not json ada@example.com"` {
+		t.Errorf("the payloads are %s", got)
+	}
+	if got := ask[deadLetters](t, o, "dead --module payments"); len(got) != 1 || got[0].Letters == nil {
+		t.Errorf("none are %+v", got)
+	}
+
+	// An event is dead, and redriven, in each module by itself.
+	o.expect(t, "redrive "+ids[0].String(), "orders 1 redriven inventory 1 redriven payments 0 redriven")
+	if _, said, code := o.run(t, "redrive "+ids[0].String()); code != 2 || !strings.Contains(said, "not dead in any module that was asked") {
+		t.Errorf("again: exit code %d, said %q", code, said)
+	}
+	printed, said, code := o.run(t, fmt.Sprintf("redrive %s %s", ids[0], ids[1]))
+	if code != 2 || !strings.Contains(printed, "1 redriven") || !strings.Contains(said, ids[0].String()) || strings.Contains(said, ids[1].String()) {
+		t.Errorf("one of two: exit code %d, printed %q, said %q", code, printed, said)
+	}
+	if got := ask[redriven](t, o, "redrive --all"); len(got) != 3 || got[0] != (redriven{"orders", 1}) || got[1].Redriven != 0 {
+		t.Errorf("all the others: %+v", got)
+	}
+	if got := ask[lag](t, o, "lag"); got[0].Retrying != 4 || got[0].Dead != 0 {
+		t.Errorf("after that: %+v", got)
+	}
+}
+
+func TestEventsReplay(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "orders", "payments")
+	recent, old := 10*time.Minute, 3*time.Hour
+	o.wrote(t, "orders", 5, recent, &recent)
+	o.wrote(t, "orders", 7, old, &old)
+	o.wrote(t, "payments", 1, recent, nil)
+	o.expect(t, "replay --since 1h --dry-run", "orders 5 would be replayed payments 1 would be replayed")
+	o.expect(t, "replay --dry-run --since "+time.Now().Add(-4*time.Hour).Format(time.RFC3339), "orders 12 would be")
+	if got := ask[replayed](t, o, "replay --since 1h"); len(got) != 2 || got[0] != (replayed{"orders", 5}) || got[1] != (replayed{"payments", 1}) {
+		t.Errorf("got %+v", got)
+	}
+	o.expect(t, "replay --since 168h", "orders 12 replayed")
+	if got := ask[lag](t, o, "lag"); got[0].Unpublished != 12 || got[0].Replayed != 12 {
+		t.Errorf("after that: %+v", got)
+	}
+	o.env = append(o.env, "EVENTS_OUTBOX_RETENTION=2h")
+	if _, said, code := o.run(t, "replay --since 3h"); code != 2 || !strings.Contains(said, "ask for --since 2h0m0s at most") {
+		t.Errorf("beyond what is kept: exit code %d, said %q", code, said)
+	}
+}
+
+// A long replay prints its progress.
+func TestEventsReplayProgress(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, "orders")
+	now := time.Duration(0)
+	o.wrote(t, "orders", 2500, now, &now)
+	_, err := o.db.Admin(t).Exec(t.Context(), `
+		CREATE FUNCTION orders.slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$;
+		CREATE TRIGGER slowly AFTER INSERT ON orders.outbox_pending FOR EACH STATEMENT EXECUTE FUNCTION orders.slowly()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := o.command(t.Context(), "events replay --since 1h --module orders")
+	var printed bytes.Buffer
+	command.Stdout = &printed
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "orders: 2000 of 2500 replayed"
+	said := make([]byte, len(want))
+	if _, err := io.ReadFull(stderr, said); err != nil || string(said) != want {
+		t.Errorf("it said %q: %v", said, err)
+	}
+	if _, err := io.Copy(io.Discard, stderr); err != nil {
+		t.Error(err)
+	}
+	if err := command.Wait(); err != nil || !strings.Contains(printed.String(), "2500 replayed") {
+		t.Errorf("it printed %q: %v", &printed, err)
+	}
+}
+
+func TestEventsBus(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t, topology.Modules...)
+	o.expect(t, "bus", "orders none")
+	for _, m := range topology.Modules {
+		if err := events.RecordBus(t.Context(), o.db.Module(t, m).Pool, "memory"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.expect(t, "bus", "orders memory inventory memory payments memory notifications memory")
+	o.expect(t, "bus nats", "orders nats (was memory)", "one by one with BUS=nats",
+		"durable exists once its module has subscribed")
+	if err := events.RecordBus(t.Context(), o.db.Module(t, "orders").Pool, "memory"); !errors.Is(err, events.ErrOtherBus) {
+		t.Errorf("a process in memory starts all the same: %v", err)
+	}
+	o.expect(t, "bus memory --module orders", "3 modules were not asked")
+	if _, said, code := o.run(t, "bus"); code != 2 || !strings.Contains(said, "different buses") {
+		t.Errorf("of a mix: exit code %d, said %q", code, said)
+	}
+	// The recommended replay is accepted, and reaches back before the switch.
+	printed, _, _ := o.run(t, "bus memory")
+	_, recommended, _ := strings.Cut(printed, "seam events replay ")
+	recommended, _, _ = strings.Cut(recommended, "\n")
+	before := 30 * time.Minute
+	o.wrote(t, "payments", 1, before, &before)
+	o.expect(t, "replay --dry-run "+recommended, "payments 1 would")
+	for _, b := range ask[recordedBus](t, o, "bus memory") {
+		if b.Bus != "memory" || b.Was != "memory" {
+			t.Errorf("got %+v", b)
+		}
+	}
+}

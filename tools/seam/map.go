@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"example.com/shop/architecture"
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/flags"
+)
+
+const aboutMap = `seam map draws the shop from the code of the repository: modules, tables, events, calls, and which
+processes run. It needs no running shop.
+  seam map | pbcopy                  Mermaid, for https://mermaid.live or any page on GitHub
+  seam map --format svg >map.svg     a picture of its own
+  seam map --write                   brings the generated parts of architecture/README.md up to date`
+
+// drawMap draws what the code does; architecture/contextmap.yaml says what it may do.
+func drawMap(_ context.Context, args []string) error {
+	set := flag.NewFlagSet("map", flag.ContinueOnError)
+	format := set.String("format", "mermaid", "mermaid, svg or json")
+	write := set.Bool("write", false, "write "+architecture.Readme+" instead")
+	if err := flags.ParseOnly(set, aboutMap, args); err != nil {
+		return err
+	}
+	formats := map[string]func(architecture.Model) string{
+		"mermaid": architecture.Model.Mermaid, "svg": mapSVG, "json": mapJSON}
+	draw := formats[*format]
+	if draw == nil {
+		return process.Usage(fmt.Errorf("there is no format %q; there are mermaid, svg and json", *format))
+	}
+	root, err := repository()
+	if err != nil {
+		return err
+	}
+	tree, err := architecture.Read(root)
+	if err != nil {
+		return err
+	}
+	if *write {
+		return writeReadme(root, tree)
+	}
+	fmt.Print(draw(tree.Model()))
+	return nil
+}
+
+// shopModule matches the line of a go.mod that marks the root of a Seam repository.
+var shopModule = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(architecture.Shop) + `\s*$`)
+
+// repository returns the root of the repository around the current folder.
+func repository() (string, error) {
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := here; ; dir = filepath.Dir(dir) {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // a local file
+		switch {
+		case err == nil && shopModule.Match(text):
+			return dir, nil
+		case dir == filepath.Dir(dir):
+			return "", process.Usage(fmt.Errorf("%s is in no Seam repository: "+
+				"no folder from here upwards has a go.mod that says module %s", here, architecture.Shop))
+		}
+	}
+}
+
+// writeReadme replaces the generated parts of the page, and prints whether that changed anything.
+func writeReadme(root string, tree architecture.Tree) error {
+	page := tree[architecture.Readme]
+	for name, text := range tree.Model().Generated() {
+		filled, ok := architecture.Fill(page, name, text)
+		if !ok {
+			return process.Usage(fmt.Errorf("%s has no lines <!-- %s --> and <!-- /%s --> to write between",
+				architecture.Readme, name, name))
+		}
+		page = filled
+	}
+	if page == tree[architecture.Readme] {
+		fmt.Println(architecture.Readme, "is up to date")
+		return nil
+	}
+	path := filepath.Join(root, filepath.FromSlash(architecture.Readme))
+	err := os.WriteFile(path, []byte(page), 0o644) //nolint:gosec // a public page
+	if err == nil {
+		fmt.Println(architecture.Readme, "is written")
+	}
+	return err
+}
+
+func mapJSON(m architecture.Model) string {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		panic(err) // strings and lists of them
+	}
+	return string(text) + "\n"
+}

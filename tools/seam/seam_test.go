@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	ordersmigrations "example.com/shop/migrations/orders"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/tools/topology"
+)
+
+// bin holds the commands under test, built once.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if bin, err = topology.Build(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(bin)
+		return m.Run()
+	}())
+}
+
+// state returns a folder for a shop that PostgreSQL's own user can enter.
+func state(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "seam-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "state")
+}
+
+// run runs a command to its end and returns what it said on standard error and its exit code.
+func run(t *testing.T, env []string, name string, args ...string) (said string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it might serve
+	defer cancel()
+	command := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
+	command.Env = append(os.Environ(), env...)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	err := command.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return stderr.String(), code
+}
+
+func TestBadUse(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
+	db := pgtest.New(t, pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS})
+	old := outdated(t, db)
+	for name, test := range map[string]struct {
+		env     []string
+		command []string
+		says    string
+	}{
+		"no verb":               {nil, []string{"seam"}, "say which of these to do"},
+		"unknown verb":          {nil, []string{"seam", "dance"}, "dance is nothing it can do"},
+		"unknown flag":          {nil, []string{"seam", "up", "--fast"}, "flag provided but not defined"},
+		"token without a name":  {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
+		"token of no role":      {nil, []string{"seam", "token", "--sub", "ada", "--role", "owner"}, "--role must be customer, staff or service"},
+		"token of no shop":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "token", "--sub", "ada", "--role", "staff"}, "run seam up first"},
+		"up with an argument":   {nil, []string{"seam", "up", "fast"}, "is more than seam up takes"},
+		"a database unnamed":    {[]string{"PORT=0", "SEAM_STATE=" + state(t), "DATABASE_URL=postgres://localhost"}, []string{"seam", "up"}, "must be a URL with a database"},
+		"a canary of nothing":   {[]string{"PORT=0", "SEAM_STATE=" + state(t), "CANARY=billing"}, []string{"seam", "up"}, "no canary of"},
+		"a split of nothing":    {[]string{"PORT=0", "SEAM_STATE=" + state(t), "SPLIT=billing"}, []string{"seam", "up"}, "no module"},
+		"up around nothing":     {nil, []string{"seam", "up", "--"}, "name the command to run"},
+		"postgres for nothing":  {nil, []string{"seam", "postgres"}, "name the command to run"},
+		"setup of nothing":      {[]string{"DATABASE_URL="}, []string{"seam", "setup"}, "needs DATABASE_URL and SEAM_ROLE_PASSWORD"},
+		"broker with arguments": {nil, []string{"seam", "broker", "--port", "0", "fast"}, "is more than seam broker takes"},
+		"setup with arguments":  {nil, []string{"seam", "setup", "orders"}, "is more than seam setup takes"},
+		"seed of nothing":       {nil, []string{"seam", "seed"}, "INVENTORY_MIGRATE_URL"},
+		"a sandbox in use":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "sandbox", "--smtp-port", "0", "--mail-port", "0", "--provider-port", port}, "address already in use"},
+		"a state of two lines":  {[]string{"SEAM_STATE=a\nb"}, []string{"seam", "up"}, "end of line"},
+		"env into a folder":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/"}, "is a directory"},
+		"env into nothing":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/nowhere/.env"}, "no such file"},
+		"a state in a file":     {[]string{"SEAM_STATE=/etc/passwd"}, []string{"seam", "env"}, "SEAM_STATE"},
+		"a state below a file":  {[]string{"SEAM_STATE=/etc/passwd/x"}, []string{"seam", "up"}, "SEAM_STATE"},
+		"a bad port":            {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT=web is not a number"},
+		"a port in use":         {[]string{"PORT=" + port, "SEAM_STATE=" + state(t)}, []string{"seam", "up"}, "is in use: stop what uses it, or choose another one"},
+		"a missing setting":     {nil, []string{"monolith", "serve"}, "ORDERS_DATABASE_URL"},
+		"a mix in memory":       {[]string{"MODULES=orders,inventory"}, []string{"monolith", "serve"}, "set BUS=nats"},
+		"an unknown module":     {[]string{"MODULES=orders,billing"}, []string{"monolith", "serve"}, `MODULES names "billing"`},
+		"a service unset":       {nil, []string{"payments", "serve"}, "PAYMENTS_DATABASE_URL"},
+		"serve with arguments":  {nil, []string{"monolith", "serve", "--port", "1"}, "serve takes no arguments"},
+		"an old schema":         {old, []string{"orders", "serve"}, "run its migrate verb"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said, code := run(t, test.env, test.command[0], test.command[1:]...)
+			if code != 2 || !strings.Contains(said, test.says) {
+				t.Errorf("exit code %d, said %q; want 2 and %q", code, said, test.says)
+			}
+			if lines := strings.Count(strings.TrimSpace(said), "\n") + 1; lines != 1 {
+				t.Errorf("the error has %d lines:\n%s", lines, said)
+			}
+		})
+	}
+}
+
+// outdated returns the environment of an orders process whose schema is too old.
+func outdated(t *testing.T, db *pgtest.DB) []string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db.MigrateURL("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), "DELETE FROM module_version WHERE version_id > 0"); err != nil {
+		t.Fatal(err)
+	}
+	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"ORDERS_DATABASE_URL=" + db.URL("orders"), "SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM()}
+}
+
+func TestWithPostgres(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{0, 7} {
+		script := fmt.Sprintf(`case "$TEST_DATABASE_URL$PGSERVICE$PGSSLROOTCERT$PGHOST" in
+			postgres://*sslmode=disable) exit %d;; esac; exit 99`, code)
+		env := append([]string{"TEST_DATABASE_URL=", "TEST_POSTGRES="}, elsewhere...)
+		_, got := run(t, env, "seam", "postgres", "--", "sh", "-c", script)
+		if want := min(code, 1); got != want {
+			t.Errorf("the command ended with %d and seam with %d", code, got)
+		}
+	}
+}
+
+// startUp starts seam up and returns, once the shop is ready, what it said.
+func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, greeting string) {
+	t.Helper()
+	seam = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "seam"), "up")
+	seam.Env = append(append(os.Environ(), "PORT=0", "DATABASE_URL=", "SEAM_STATE="+dir), env...)
+	out, err := seam.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := seam.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = seam.Process.Kill(); _ = seam.Wait() })
+	for lines := bufio.NewScanner(out); !strings.Contains(greeting, "Ctrl-C stops everything"); greeting += lines.Text() + "\n" {
+		if !lines.Scan() {
+			t.Fatalf("seam ended, and said only:\n%s", greeting)
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return seam, greeting
+}
+
+// The command finds a shop that answers, which ends with it; the log is kept if the command fails.
+func TestUpAround(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Dir(state(t))
+	env := []string{"TMPDIR=" + dir, "DATABASE_URL="}
+	for code, script := range map[int]string{
+		0: `curl -sf "$SHOP_URL/v1/inventory/products" >/dev/null && curl -sf "$SHOP_MAIL_URL/messages" >/dev/null &&
+			test -s "$SHOP_KEY" && echo "$SHOP_URL $SHOP_DATABASE_URL" >"$TMPDIR/said"`,
+		1: "exit 7",
+	} {
+		found, _ := filepath.Glob(filepath.Join(dir, "seam-up-*.log"))
+		for _, log := range found {
+			os.Remove(log)
+		}
+		said, got := run(t, env, "seam", "up", "--", "sh", "-c", script)
+		if got != code {
+			t.Fatalf("seam ended with %d, and said %s", got, said)
+		}
+		logs, err := filepath.Glob(filepath.Join(dir, "seam-up-*.log"))
+		if err != nil || len(logs) != code || code > 0 && !strings.Contains(said, logs[0]) {
+			t.Errorf("the logs are %v, %v, and it said %s", logs, err, said)
+		}
+	}
+	said, err := os.ReadFile(filepath.Join(dir, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, database, _ := strings.Cut(strings.TrimSpace(string(said)), " ")
+	closed(t, "the monolith", strings.TrimPrefix(url, "http://"))
+	if !strings.HasPrefix(database, "postgres://") {
+		t.Errorf("SHOP_DATABASE_URL is %q", database)
+	}
+}
+
+// closed waits until nothing listens there any more.
+func closed(t *testing.T, what, addr string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			return
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatalf("%s still runs", what)
+		}
+	}
+}
+
+// elsewhere is an environment with the settings of another PostgreSQL than seam's own.
+var elsewhere = []string{
+	"PGSERVICE=nosuch", "PGSSLROOTCERT=system", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby",
+	"PGHOST=db.invalid", "PGPORT=1", "PGUSER=stranger", "PGPASSWORD=wrong", "PGDATABASE=none",
+	"PGOPTIONS=-c search_path=public", "PGCONNECT_TIMEOUT=never", "PGREQUIREAUTH=none",
+}
+
+// A development shop is stopped, started again with its data, killed, and started again. The
+// environment's settings of another PostgreSQL do not matter.
+func TestUp(t *testing.T) {
+	t.Parallel()
+	dir := state(t) + " of b's $HOME \"`date`\" \\" // whatever a folder may be called
+	for i, signal := range []os.Signal{os.Interrupt, os.Kill, syscall.SIGTERM} {
+		seam, greeting := startUp(t, dir, elsewhere...)
+		url, database := find(t, greeting, `(?m)^  shop +(http\S+)`), find(t, greeting, `(?m)^  database +psql '(\S+)'`)
+		checkPasted(t, greeting, dir, database)
+		conn, err := pgx.Connect(t.Context(), database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var restocked int
+		err = conn.QueryRow(t.Context(), "UPDATE inventory.stock SET restocked = restocked + 1, on_hand = on_hand + 1 WHERE sku = 'tea-assam' RETURNING restocked").Scan(&restocked)
+		if err != nil || restocked != i+1 {
+			t.Errorf("run %d finds %d restocks: data is not kept (%v)", i, restocked, err)
+		}
+		server := net.JoinHostPort(conn.Config().Host, fmt.Sprint(conn.Config().Port))
+		_ = conn.Close(t.Context())
+
+		tokenOf := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "token", "--role", "customer",
+			"--sub", "ada")
+		tokenOf.Env = append(os.Environ(), "SEAM_STATE="+dir)
+		text, err := tokenOf.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/orders", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(text)))
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("a token of seam token is answered with %d", response.StatusCode)
+		}
+
+		if err := seam.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		err = seam.Wait()
+		if signal != os.Kill && err != nil {
+			t.Errorf("after %s: %v", signal, err)
+		}
+		closed(t, "the monolith", strings.TrimPrefix(url, "http://"))
+		closed(t, "PostgreSQL", server)
+	}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/flags"
+	"example.com/shop/tools/topology"
+)
+
+// settings are seam's own settings. The shop's processes inherit the environment, and so theirs.
+type settings struct {
+	// Where the shop listens on the loopback.
+	Port int `env:"PORT" envDefault:"8080"`
+	// The modules that run as processes of their own, separated by commas, or all.
+	Split []string `env:"SPLIT"`
+	// The module that also runs as a process of its own, with weight 0, for a canary by hand.
+	Canary string `env:"CANARY"`
+	// An admin connection, as in postgres://user:password@host/shop; seam up can do without.
+	DatabaseURL string `env:"DATABASE_URL"`
+	// A prefix of the roles' names, if the server has other roles of these names.
+	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
+	// The password of all roles for seam setup; seam up creates its own.
+	RolePassword string `env:"SEAM_ROLE_PASSWORD"`
+	// A PgBouncer before PostgreSQL: a program, or an image.
+	Pooler string `env:"SEAM_POOLER"`
+	// How long the payment provider takes for tok_slow.
+	SlowPayment time.Duration `env:"SEAM_SLOW_PAYMENT" envDefault:"90s"`
+	// The folder of PostgreSQL's data and the signing key.
+	State string `env:"SEAM_STATE"`
+	// The façade's routes file, as for the gateway.
+	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
+	// The gateway's OPS_ADDR, as a URL, for the results of shadows.
+	GatewayOps string `env:"GATEWAY_OPS_URL" envDefault:"http://127.0.0.1:8081"`
+}
+
+func readSettings() (settings, error) {
+	s, err := process.Config[settings]()
+	if err != nil {
+		return s, err
+	}
+	if s.State == "" {
+		s.State = topology.DefaultState()
+	}
+	if strings.ContainsAny(s.State, "\r\n") {
+		return s, process.Usage(fmt.Errorf("%q has an end of line in it, which PostgreSQL refuses: "+
+			"set SEAM_STATE to another folder", s.State))
+	}
+	if info, err := os.Stat(s.State); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
+		return s, process.Usage(fmt.Errorf("%s is no folder: set SEAM_STATE to one", s.State))
+	}
+	return s, nil
+}
+
+func (s settings) split() []string {
+	if len(s.Split) == 1 && s.Split[0] == "all" {
+		return topology.Modules
+	}
+	return s.Split
+}
+
+const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider, a mail server, and the shop.
+SPLIT=payments runs payments as a process of its own behind a façade, SPLIT=all each module. CANARY=payments
+runs it beside a monolith that still serves it, as for seam route set payments monolith=90 payments=10. Data is kept between
+runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
+SEAM_SLOW_PAYMENT (90s), SEAM_STATE, and those in the modules' READMEs.
+
+seam up -- COMMAND [ARG…] runs the command beside a shop on a free port that ends with it, with data of its own. The command
+gets SHOP_URL, SHOP_MAIL_URL, SHOP_KEY (the file of the signing key) and SHOP_DATABASE_URL (an admin connection).`
+
+func up(ctx context.Context, args []string) error {
+	before, command, around := args, []string(nil), false
+	if i := slices.Index(args, "--"); i >= 0 {
+		before, command, around = args[:i], args[i+1:], true
+	}
+	if err := flags.ParseOnly(flag.NewFlagSet("up", flag.ContinueOnError), aboutUp, before); err != nil {
+		return err
+	}
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	bin, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o := topology.Options{
+		Bin: filepath.Dir(bin), DatabaseURL: s.DatabaseURL, Split: s.split(), Canary: s.Canary,
+		RolePrefix: s.RolePrefix, Pooler: s.Pooler, SlowPayment: s.SlowPayment,
+	}
+	if around {
+		return upAround(ctx, o, command)
+	}
+	o.State, o.Port, o.Out = s.State, s.Port, os.Stdout
+	shop, err := topology.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	operate, err := writeOperate(shop)
+	if err != nil {
+		return errors.Join(err, shop.Stop())
+	}
+	greet(shop, operate)
+	died := shop.Wait(ctx)
+	fmt.Println("\nStopping …")
+	return errors.Join(died, shop.Stop())
+}
+
+// upAround runs the command beside a shop, whose log it keeps if either fails.
+func upAround(ctx context.Context, o topology.Options, command []string) (err error) {
+	if len(command) == 0 {
+		return process.Usage(errors.New("name the command to run, as in: seam up -- go test ./test/acceptance"))
+	}
+	log, err := os.CreateTemp("", "seam-up-*.log")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = log.Close() // the shop has ended
+		if err == nil || errors.Is(err, process.ErrUsage) {
+			_ = os.Remove(log.Name())
+			return
+		}
+		err = fmt.Errorf("%w; the shop's log is %s", err, log.Name())
+	}()
+	o.Out = log
+	shop, err := topology.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go func() { end(shop.Wait(running)) }()
+	err = runCommand(running, command,
+		"SHOP_URL="+shop.URL, "SHOP_MAIL_URL="+shop.Outside.MailURL,
+		"SHOP_KEY="+filepath.Join(shop.State(), "key.pem"), "SHOP_DATABASE_URL="+shop.AdminURL)
+	if died := context.Cause(running); died != nil && ctx.Err() == nil {
+		err = died
+	}
+	return errors.Join(err, shop.Stop())
+}
+
+// writeOperate writes the settings of seam route and seam events, with passwords, to a shell file.
+func writeOperate(shop *topology.Shop) (path string, err error) {
+	env := shop.Addresses()
+	for _, p := range shop.Processes() {
+		if p.Name == "gateway" {
+			env = append(env, "GATEWAY_ROUTES="+shop.Routes, "GATEWAY_OPS_URL="+p.OpsURL)
+		}
+	}
+	var text strings.Builder
+	for _, setting := range env {
+		name, value, _ := strings.Cut(setting, "=")
+		fmt.Fprintf(&text, "export %s=%s\n", name, quoted(value))
+	}
+	if path, err = filepath.Abs(filepath.Join(shop.State(), "operate.env")); err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, []byte(text.String()), 0o600)
+}
+
+// quoted returns the text as one word for a shell.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+func greet(shop *topology.Shop, operate string) {
+	fmt.Println("\nWho serves what:")
+	for _, p := range shop.Processes() {
+		fmt.Printf("  %-14s %s  %s\n", p.Name, p.URL, strings.Join(p.Serves, " "))
+	}
+	customer := shop.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
+	where := ""
+	if os.Getenv("SEAM_STATE") != "" { // another shell may not have it
+		where = "SEAM_STATE=" + quoted(filepath.Dir(operate)) + " "
+	}
+	fmt.Printf(`
+The shop is ready.
+  shop      %[1]s
+  docs      %[1]s/v1/orders/docs/  (also inventory, payments, notifications)
+  mail      %[2]s/messages
+  provider  %[3]s/ledger
+  database  psql %[4]s
+  data      %[6]s
+
+Place an order (the second command shows it confirmed):
+  curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[5]s' -H "Idempotency-Key: $(date +%%s%%N)" -H 'Content-Type: application/json' -d '{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":2}]}'
+  curl -s %[1]s/v1/orders -H "Authorization: Bearer $(%[8]sbin/seam token --role customer --sub ada)"
+
+Operate it, in another shell (seam route needs a façade, as with SPLIT or CANARY):
+  . %[7]s
+  bin/seam events lag; bin/seam route show
+
+Other payment tokens: tok_declined, tok_timeout, tok_flaky, tok_slow. Ctrl-C stops everything; data is kept.
+
+`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, quoted(shop.AdminURL), customer, shop.State(),
+		quoted(operate), where)
+}

@@ -1,0 +1,269 @@
+// Package topology runs the shop on one machine: PostgreSQL, the external systems (a payment
+// provider and a mail server), and the shop's own processes. The seam command and the tests use it,
+// so what is tested is what a person starts.
+//
+// Everything it starts ends with the process that started it, even when that is killed.
+package topology
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/shop/platform/devkit/broker"
+	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/platform/devkit/pooler"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+	"example.com/shop/platform/service"
+)
+
+// Modules are the bounded contexts, each with a schema of its own.
+var Modules = []string{"orders", "inventory", "payments", "notifications"}
+
+// Left are the modules that the monolith no longer links, because deploy/extractions.yaml has
+// decommissioned them: they are always split off.
+var Left = []string{}
+
+// Options say where and how to run the shop. All but Bin may be left zero.
+type Options struct {
+	Bin         string        // the folder of the built commands
+	State       string        // of data and the signing key; a temporary folder when empty
+	Port        int           // of the shop; any free one when 0
+	Split       []string      // the modules that run as processes of their own
+	Canary      string        // the module that also runs as a process, with weight 0
+	Facade      bool          // a façade and a broker even when nothing is split off
+	DatabaseURL string        // an admin connection; a PostgreSQL is started when empty
+	RolePrefix  string        // of the roles' names: roles belong to the whole server
+	Pooler      string        // a PgBouncer, program or image, before PostgreSQL; none when empty
+	Host        string        // where PostgreSQL and the broker listen; the loopback when empty
+	Env         []string      // settings of the shop's processes, as NAME=value
+	Out         io.Writer     // progress and the processes' logs
+	SlowPayment time.Duration // the provider's time for tok_slow; its own default when 0
+}
+
+// Shop is a running shop.
+type Shop struct {
+	URL      string // of the shop's routes
+	AdminURL string // of its database
+	Plan     postgres.Plan
+	Key      *tokens.Key
+	Outside  *Outside
+	Server   *pgserver.Server // nil for an existing database
+	Broker   *broker.Broker   // nil while the bus is memory
+	Routes   string           // the façade's file; "" without a façade
+
+	options   Options
+	pooler    *pooler.Pooler // nil when there is none
+	processes []*Process
+	closers   []func() error
+}
+
+// Start starts the shop and waits until it is ready. After an error nothing is left running.
+func Start(ctx context.Context, o Options) (_ *Shop, err error) {
+	s := &Shop{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	for _, m := range Left {
+		if !slices.Contains(o.Split, m) {
+			o.Split = append(slices.Clone(o.Split), m)
+		}
+	}
+	s.options = o
+	for i, m := range o.Split {
+		if !slices.Contains(Modules, m) {
+			return nil, process.Usage(fmt.Errorf("there is no module %q to split off; there are %s",
+				m, strings.Join(Modules, ", ")))
+		}
+		if slices.Contains(o.Split[:i], m) {
+			return nil, process.Usage(fmt.Errorf("%s cannot be split off twice", m))
+		}
+	}
+	if o.Canary != "" && (!slices.Contains(Modules, o.Canary) || slices.Contains(o.Split, o.Canary)) {
+		return nil, process.Usage(fmt.Errorf("no canary of %q: name a module that is not split off, of %s",
+			o.Canary, strings.Join(Modules, ", ")))
+	}
+	if err := s.prepareState(); err != nil {
+		return nil, err
+	}
+	port, err := freePort(ctx, o.Port)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startDatabase(ctx); err != nil {
+		return nil, err
+	}
+	if s.Outside, err = startOutside(ctx, s.options); err != nil {
+		return nil, fmt.Errorf("start the external systems: %w", err)
+	}
+	s.closers = append(s.closers, s.Outside.close)
+	if s.Key, err = tokens.LoadOrCreate(keyFile(s.options.State)); err != nil {
+		return nil, fmt.Errorf("make the signing key: %w", err)
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, err
+	}
+	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
+	if len(o.Split) == 0 && o.Canary == "" && !o.Facade {
+		if err := s.useBus(ctx, service.Memory); err != nil {
+			return nil, err
+		}
+		_, err := s.StartMonolith(ctx, port)
+		return s, err
+	}
+	return s, s.startSplit(ctx, port)
+}
+
+// Stop stops everything in the reverse order of its start.
+func (s *Shop) Stop() error {
+	var errs []error
+	for _, p := range slices.Backward(s.processes) {
+		errs = append(errs, p.Stop())
+	}
+	for _, c := range slices.Backward(s.closers) {
+		errs = append(errs, c())
+	}
+	s.processes, s.closers = nil, nil
+	return errors.Join(errs...)
+}
+
+// Processes returns the shop's own processes in the order of their start.
+func (s *Shop) Processes() []*Process { return s.processes }
+
+// State returns the folder of data and the signing key.
+func (s *Shop) State() string { return s.options.State }
+
+func (s *Shop) say(format string, args ...any) { fmt.Fprintf(s.options.Out, format+"\n", args...) }
+
+func (s *Shop) prepareState() error {
+	if s.options.State != "" {
+		return os.MkdirAll(s.options.State, 0o755) //nolint:gosec // PostgreSQL's user enters it
+	}
+	dir, err := os.MkdirTemp("", "seam-")
+	if err != nil {
+		return err
+	}
+	s.options.State = dir
+	s.closers = append(s.closers, func() error { return os.RemoveAll(dir) })
+	return os.Chmod(dir, 0o755) //nolint:gosec // PostgreSQL's user enters it
+}
+
+// startDatabase finds or starts PostgreSQL and creates the shop's database, roles and schemas.
+func (s *Shop) startDatabase(ctx context.Context) error {
+	password, err := Password(s.options.State, "password")
+	if err != nil {
+		return err
+	}
+	s.Plan = postgres.Plan{Modules: Modules, Prefix: s.options.RolePrefix, Password: password}
+	s.AdminURL = s.options.DatabaseURL
+	if s.AdminURL == "" {
+		s.say("Starting PostgreSQL …")
+		server, err := pgserver.Start(ctx, pgserver.Options{
+			DataDir: filepath.Join(s.options.State, "postgres"), Host: s.options.Host, Durable: true, Out: s.options.Out,
+		})
+		if err != nil {
+			return err
+		}
+		s.Server = server
+		s.closers = append(s.closers, func() error { return server.Stop(context.WithoutCancel(ctx)) })
+		s.AdminURL = postgres.WithDatabase(server.URL(), "shop")
+	}
+	s.say("Preparing the database …")
+	if err := postgres.Provision(ctx, s.AdminURL, s.Plan); err != nil || s.options.Pooler == "" {
+		return err
+	}
+	var logins []string
+	for _, m := range Modules {
+		logins = append(logins, s.Plan.RuntimeURL(s.AdminURL, m))
+	}
+	if s.pooler, err = pooler.Start(ctx, s.options.Pooler, logins...); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.pooler.Stop)
+	return nil
+}
+
+// env returns the environment of the shop's processes. A later entry wins: the shop's defaults, our
+// own environment, the shop's addresses, and the caller's settings.
+func (s *Shop) env(more ...string) []string {
+	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
+		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
+		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
+	if !s.options.Facade {
+		env = append(env, "DRAIN_AFTER=0s") // all stop together: nothing to route requests to
+	}
+	own := s.Addresses()
+	for _, m := range Modules {
+		own = append(own, strings.ToUpper(m)+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
+	}
+	return slices.Concat(env, os.Environ(), own, s.options.Env, more)
+}
+
+// Addresses returns the settings that lead to the shop's broker and schemas.
+func (s *Shop) Addresses() (env []string) {
+	if s.Broker != nil {
+		env = append(env, "NATS_URL="+s.Broker.URL())
+	}
+	for _, m := range Modules {
+		address := s.Plan.RuntimeURL(s.AdminURL, m)
+		if s.pooler != nil {
+			address = s.pooler.Through(address)
+		}
+		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+address)
+	}
+	return env
+}
+
+// DefaultState returns .seam in the current folder, or for root a folder below /var/lib/seam: there
+// PostgreSQL runs as another user, who may not be able to enter this folder.
+func DefaultState() string {
+	dir, err := filepath.Abs(".seam")
+	if err != nil || os.Geteuid() != 0 {
+		return ".seam"
+	}
+	return filepath.Join("/var/lib/seam", strings.ReplaceAll(strings.Trim(filepath.Dir(dir), "/"), "/", "-"))
+}
+
+// Wait waits until ctx ends, or returns an error once a process of the shop, the broker or
+// PostgreSQL has ended by itself.
+func (s *Shop) Wait(ctx context.Context) error {
+	died := make(chan error, len(s.processes)+2)
+	watch := func(name string, p interface {
+		Done() <-chan struct{}
+		Err() error
+	}) {
+		go func() {
+			select {
+			case <-ctx.Done():
+			case <-p.Done():
+				died <- fmt.Errorf("the shop cannot go on: %w", cmp.Or(p.Err(), errors.New(name+" has ended")))
+			}
+		}()
+	}
+	for _, p := range s.processes {
+		watch(p.Name, p.Process)
+	}
+	if s.Broker != nil {
+		watch("the broker", s.Broker)
+	}
+	if s.Server != nil {
+		watch("PostgreSQL", s.Server)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-died:
+		return err
+	}
+}
