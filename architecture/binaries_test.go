@@ -54,6 +54,14 @@ var binaries = rule{
 				}
 			}
 		}
+		for at, barred := range apart {
+			f.subjects++
+			for _, l := range t.Links(at) {
+				if under(l.Package, barred) {
+					f.add(at, "links "+l.Package+" through "+l.Via, "take what it needs as an argument, from the composition root")
+				}
+			}
+		}
 		return f
 	},
 	refuses: []plant{
@@ -81,6 +89,12 @@ var binaries = rule{
 		{name: "the monolith names what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
 			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"payments\"}"}},
 			want:  "cmd/monolith/also.go:3: names payments, which the monolith no longer runs"},
+		{name: "the HTTP server knows PostgreSQL", file: "platform/web/also.go",
+			text: "package web\n\nimport _ \"example.com/shop/platform/jobs\"",
+			want: "platform/web: links github.com/jackc/pgx/v5 through platform/jobs"},
+		{name: "every process has the broker's client", file: "platform/service/also.go",
+			text: "package service\n\nimport _ \"example.com/shop/platform/natsbus\"",
+			want: "platform/service: links platform/natsbus through platform/service"},
 		{name: "the monolith does not link a module", file: "modules/unlinked/go.mod",
 			text: "module example.com/shop/modules/unlinked",
 			want: "cmd/monolith: does not link the module unlinked"},
@@ -93,6 +107,12 @@ var binaries = rule{
 		{name: "a test links a launcher", file: "cmd/orders/also_test.go",
 			text: "package main\n\nimport _ \"example.com/shop/platform/devkit/paysim\""},
 	},
+}
+
+// apart are packages, and what they do not link: what serves HTTP knows no database, and what runs
+// modules knows no bus, so that a product may be without the one or the other.
+var apart = map[string]string{
+	"platform/web": "github.com/jackc/pgx/v5", "platform/service": "platform/natsbus",
 }
 
 // namesDecommissioned refuses the name of a decommissioned module in the monolith, which would

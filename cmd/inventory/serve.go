@@ -6,6 +6,7 @@ import (
 
 	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/modules/inventory"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
 )
@@ -15,7 +16,12 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := service.Open(ctx, "inventory", service.NATS, cfg.Service)
+	log := cfg.Service.Log.Install("inventory")
+	bus, err := natsbus.Open(cfg.NATS, log)
+	if err != nil {
+		return err
+	}
+	s, err := service.Open(ctx, "inventory", bus, log, cfg.Service)
 	if err != nil {
 		return err
 	}

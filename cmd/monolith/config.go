@@ -10,6 +10,8 @@ import (
 	"example.com/shop/modules/notifications"
 	"example.com/shop/modules/orders"
 	"example.com/shop/modules/payments"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
 )
@@ -63,6 +65,7 @@ type config struct {
 	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
 
 	Service service.Config
+	NATS    natsbus.Config
 	Client  web.ClientConfig
 
 	Orders        orders.Config
@@ -73,7 +76,10 @@ type config struct {
 
 // Validate refuses a process that could not reach its modules' data or the other modules.
 func (c config) Validate() error {
-	if c.Bus == service.Memory && len(c.Modules) < len(modules) {
+	if c.Bus != events.Memory && c.Bus != natsbus.Name {
+		return fmt.Errorf("BUS must be %s or %s", events.Memory, natsbus.Name)
+	}
+	if c.Bus == events.Memory && len(c.Modules) < len(modules) {
 		return errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them")
 	}
 	if c.serves("orders") && !c.serves("inventory") && c.Client.Token == "" {

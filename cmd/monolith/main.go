@@ -17,6 +17,8 @@ import (
 	"example.com/shop/modules/notifications"
 	"example.com/shop/modules/orders"
 	"example.com/shop/modules/payments"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
@@ -36,7 +38,14 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := service.Open(ctx, "monolith", cfg.Bus, cfg.Service)
+	log := cfg.Service.Log.Install("monolith")
+	var bus service.Bus = events.NewMemoryBus()
+	if cfg.Bus == natsbus.Name {
+		if bus, err = natsbus.Open(cfg.NATS, log); err != nil {
+			return err
+		}
+	}
+	s, err := service.Open(ctx, "monolith", bus, log, cfg.Service)
 	if err != nil {
 		return err
 	}

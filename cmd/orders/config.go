@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"example.com/shop/modules/orders"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
 )
@@ -16,6 +17,7 @@ type config struct {
 	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
 
 	Service service.Config
+	NATS    natsbus.Config
 	Client  web.ClientConfig
 	Module  orders.Config
 }

@@ -7,6 +7,7 @@ import (
 	ordersmigrations "example.com/shop/migrations/orders"
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
@@ -17,7 +18,12 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := service.Open(ctx, "orders", service.NATS, cfg.Service)
+	log := cfg.Service.Log.Install("orders")
+	bus, err := natsbus.Open(cfg.NATS, log)
+	if err != nil {
+		return err
+	}
+	s, err := service.Open(ctx, "orders", bus, log, cfg.Service)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"example.com/shop/modules/payments"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/service"
 )
 
@@ -11,6 +12,7 @@ type config struct {
 	DatabaseURL string `env:"PAYMENTS_DATABASE_URL,required,notEmpty"`
 
 	Service service.Config
+	NATS    natsbus.Config
 	Module  payments.Config
 }
 

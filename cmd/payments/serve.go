@@ -6,6 +6,7 @@ import (
 
 	paymentsmigrations "example.com/shop/migrations/payments"
 	"example.com/shop/modules/payments"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/service"
 )
@@ -15,7 +16,12 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := service.Open(ctx, "payments", service.NATS, cfg.Service)
+	log := cfg.Service.Log.Install("payments")
+	bus, err := natsbus.Open(cfg.NATS, log)
+	if err != nil {
+		return err
+	}
+	s, err := service.Open(ctx, "payments", bus, log, cfg.Service)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func serveComposed(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	server := web.New(cfg.Service.Web, verifier, log)
+	server := web.New(cfg.Service.Web, verifier, log, postgres.Transient)
 	for name, m := range modules {
 		if err := server.Mount(name, m.Routes); err != nil {
 			return err

@@ -16,7 +16,6 @@ import (
 
 	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/service"
 	"example.com/shop/tools/topology"
 )
 
@@ -38,10 +37,10 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 			return
 		}
 		s.provision(t)
-		s.seam(t, "events", "bus", service.NATS)
+		s.seam(t, "events", "bus", natsbus.Name)
 		for i, p := range s.Processes() {
 			progress(0.3 + 0.3*float64(i))
-			p.Env = append(p.Env, "BUS="+service.NATS)
+			p.Env = append(p.Env, "BUS="+natsbus.Name)
 			s.restart(t, p, p.Stop)
 		}
 		if err := s.admin.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&changed); err != nil {

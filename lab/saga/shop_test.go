@@ -129,7 +129,7 @@ func (s *shop) newDoors(t *testing.T, log *slog.Logger) *web.Server {
 	for _, role := range []string{"customer", "staff"} {
 		s.tokens[role] = key.Mint(tokens.Claims{Role: role, Subject: "ada"})
 	}
-	return web.New(web.Config{}, verifier, log)
+	return web.New(web.Config{}, verifier, log, postgres.Transient)
 }
 
 // run runs a loop until the test ends. What was started last stops first.

@@ -20,6 +20,7 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/web"
 )
@@ -87,7 +88,7 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doors := web.New(web.Config{}, verifier, log)
+	doors := web.New(web.Config{}, verifier, log, postgres.Transient)
 	if err := doors.Mount("inventory", s.module.Routes); err != nil {
 		t.Fatal(err)
 	}
@@ -222,8 +223,8 @@ func placed(order string, lines ...ordersapi.Line) ordersapi.Placed {
 func deliveries[E events.Event](delivered ...E) []events.Delivery[E] {
 	batch := make([]events.Delivery[E], len(delivered))
 	for i, e := range delivered {
-		origin := events.Origin{CorrelationID: fmt.Sprint("request-", i), Actor: "customer:ada"}
-		batch[i] = events.Delivery[E]{Event: e, Cause: events.CauseOf(events.WithOrigin(context.Background(), origin))}
+		request := origin.Request{CorrelationID: fmt.Sprint("request-", i), Actor: "customer:ada"}
+		batch[i] = events.Delivery[E]{Event: e, Cause: events.CauseOf(origin.With(context.Background(), request))}
 	}
 	return batch
 }

@@ -150,7 +150,7 @@ func setup(t *testing.T, cfg Config, mailer mailer) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doors := web.New(web.Config{}, verifier, log)
+	doors := web.New(web.Config{}, verifier, log, postgres.Transient)
 	if err := doors.Mount("notifications", o.module.Routes); err != nil {
 		t.Fatal(err)
 	}

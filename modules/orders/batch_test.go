@@ -13,6 +13,7 @@ import (
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/payments/paymentsapi"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 )
 
 // orders places n orders at the same time.
@@ -44,7 +45,7 @@ func TestABatchOfMixedMoves(t *testing.T) {
 		id  uuid.UUID
 		why string
 	}{{first, "one"}, {uuid.New(), "unknown"}, {due, "due"}, {cancelled, "late"}, {first, "twice"}, {second, "two"}} {
-		cause := events.CauseOf(events.WithOrigin(t.Context(), events.Origin{CorrelationID: d.why, Actor: "test"}))
+		cause := events.CauseOf(origin.With(t.Context(), origin.Request{CorrelationID: d.why, Actor: "test"}))
 		reserved = append(reserved, deliveryOf(inventoryapi.Reserved{OrderID: d.id.String()}, cause))
 		captured = append(captured, deliveryOf(paymentsapi.Captured{OrderID: d.id.String()}, cause))
 	}

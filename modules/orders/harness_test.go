@@ -105,7 +105,7 @@ func setup(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doors := web.New(web.Config{}, verifier, log)
+	doors := web.New(web.Config{}, verifier, log, postgres.Transient)
 	if err := doors.Mount("orders", s.module.Routes); err != nil {
 		t.Fatal(err)
 	}

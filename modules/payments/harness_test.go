@@ -110,7 +110,7 @@ func setupPolling(t *testing.T, poll time.Duration) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := web.New(web.Config{}, verifier, s.log)
+	front := web.New(web.Config{}, verifier, s.log, postgres.Transient)
 	if err := front.Mount("payments", s.module.Routes); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 )
 
 // batch returns the events as the consumer delivers them.
@@ -98,7 +99,7 @@ func TestManyOrdersAtOnce(t *testing.T) {
 			order := uuid.NewString()
 			dues = append(dues, due(order, "tok_ok"), due(order, "tok_ok"))
 			cancels = append(cancels, cancelOf(order), cancelOf(order))
-			ctx := events.WithOrigin(t.Context(), events.Origin{CorrelationID: order, Actor: "customer:ada"})
+			ctx := origin.With(t.Context(), origin.Request{CorrelationID: order, Actor: "customer:ada"})
 			if err := s.orders.outbox.PublishTx(ctx, tx, due(order, "tok_ok")); err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/propagation"
 
+	"example.com/shop/platform/origin"
 	"example.com/shop/platform/traceparent"
 )
 
@@ -17,30 +18,14 @@ const (
 	headerActor       = "actor"
 )
 
-// Origin identifies the request that caused an event, directly or through other events.
-type Origin struct {
-	CorrelationID string // the request's id
-	Actor         string // who asked: role:subject, or system
-}
-
-type originKey struct{}
-
-// WithOrigin returns a context whose events carry the origin.
-func WithOrigin(ctx context.Context, origin Origin) context.Context {
-	return context.WithValue(ctx, originKey{}, origin)
-}
-
 // Cause is a trace and an origin, in a form that a row can store. An event's headers hold it, and
 // so does a job, so that what is published later still belongs to the request that caused it.
 type Cause map[string]string
 
 // CauseOf returns the cause of what is done under ctx.
 func CauseOf(ctx context.Context) Cause {
-	origin, ok := ctx.Value(originKey{}).(Origin)
-	if !ok {
-		origin.Actor = "system"
-	}
-	cause := Cause{headerCorrelation: origin.CorrelationID, headerActor: origin.Actor}
+	request := origin.From(ctx)
+	cause := Cause{headerCorrelation: request.CorrelationID, headerActor: request.Actor}
 	traceparent.Propagator{}.Inject(ctx, propagation.MapCarrier(cause))
 	return cause
 }
@@ -48,7 +33,7 @@ func CauseOf(ctx context.Context) Cause {
 // WithCause returns a context whose events have the stored cause.
 func WithCause(ctx context.Context, cause Cause) context.Context {
 	ctx = traceparent.Propagator{}.Extract(ctx, propagation.MapCarrier(cause))
-	return WithOrigin(ctx, Origin{CorrelationID: cause[headerCorrelation], Actor: cause[headerActor]})
+	return origin.With(ctx, origin.Request{CorrelationID: cause[headerCorrelation], Actor: cause[headerActor]})
 }
 
 // Header names that several files read. Watermill's metadata has the same names.

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 )
 
 func TestAnEventIsAppliedOnce(t *testing.T) {
@@ -131,7 +132,7 @@ func TestTheTraceAndTheOriginTravelAlong(t *testing.T) {
 		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4}, TraceFlags: trace.FlagsSampled,
 	})
 	ctx := trace.ContextWithSpanContext(t.Context(), span)
-	ctx = events.WithOrigin(ctx, events.Origin{CorrelationID: "request-7", Actor: "customer:ada"})
+	ctx = origin.With(ctx, origin.Request{CorrelationID: "request-7", Actor: "customer:ada"})
 	s.publish(ctx, t, "thing")
 	if got := trace.SpanContextFromContext(<-handled).TraceID(); got != span.TraceID() {
 		t.Errorf("the handler's trace is %s", got)

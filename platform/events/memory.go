@@ -27,6 +27,18 @@ type MemoryBus struct {
 
 var errBusClosed = errors.New("the bus is closed")
 
+// Memory is the bus's name.
+const Memory = "memory"
+
+// Name returns Memory.
+func (*MemoryBus) Name() string { return Memory }
+
+// Ready returns nil: there is nothing to reach.
+func (*MemoryBus) Ready(context.Context) error { return nil }
+
+// Subscriber returns the bus: a subscriber's module does not matter to it.
+func (b *MemoryBus) Subscriber(string) message.Subscriber { return b }
+
 // NewMemoryBus returns an open bus without subscribers.
 func NewMemoryBus() *MemoryBus { return &MemoryBus{topics: map[string][]*subscription{}} }
 

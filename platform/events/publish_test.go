@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 	"example.com/shop/platform/postgres"
 )
 
@@ -208,8 +209,8 @@ func TestMemoryAndTableHaveTheSameEvent(t *testing.T) {
 		}
 		stop := s.runOutbox(t)
 		if len(from) == 0 {
-			origin := events.Origin{CorrelationID: "request-7", Actor: "customer:ada"}
-			s.publish(events.WithOrigin(t.Context(), origin), t, `thing "1"`)
+			request := origin.Request{CorrelationID: "request-7", Actor: "customer:ada"}
+			s.publish(origin.With(t.Context(), request), t, `thing "1"`)
 		}
 		m := <-messages
 		m.Ack()

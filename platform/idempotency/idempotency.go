@@ -17,18 +17,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/web"
 )
 
-// Errors that an operation maps to 400, 409 and 422.
+// ErrKey is of a key that Header did not check.
+var ErrKey = errors.New("idempotency key is not 1 to 255 printable characters")
+
+// Errors that web answers with 409 and 422.
 var (
-	ErrKey     = errors.New("idempotency key is not 1 to 255 printable characters")
-	ErrRunning = errors.New("a request with this idempotency key is still running")
-	ErrReused  = errors.New("idempotency key was used for another request")
+	ErrRunning = &web.Refusal{Status: http.StatusConflict, Kind: "request-running",
+		Detail: "A request with this Idempotency-Key is still running. Send it again in a moment to learn its answer."}
+	ErrReused = &web.Refusal{Status: http.StatusUnprocessableEntity, Kind: "idempotency-key-reused",
+		Detail: "This Idempotency-Key was used for another request. Make a new key for a new request."}
 )
 
 // Header is embedded in the input of an operation that needs a key; without one it answers 400.

@@ -19,6 +19,7 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/jobs"
+	"example.com/shop/platform/origin"
 	"example.com/shop/platform/postgres"
 )
 
@@ -255,8 +256,8 @@ func TestCheck(t *testing.T) {
 func TestCause(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	origin := events.WithOrigin(t.Context(), events.Origin{CorrelationID: "r-1", Actor: "customer:ada"})
-	want := events.CauseOf(origin)
+	caused := origin.With(t.Context(), origin.Request{CorrelationID: "r-1", Actor: "customer:ada"})
+	want := events.CauseOf(caused)
 	got := make(chan events.Cause, 4)
 	q := o.queueOn(o.db, kind{
 		Do: func(ctx context.Context, j job) (string, error) {
@@ -271,7 +272,7 @@ func TestCause(t *testing.T) {
 		},
 	})
 	enqueue := func() {
-		err := o.db.InTx(t.Context(), func(tx pgx.Tx) error { return q.EnqueueTx(origin, tx, job{ID: uuid.New()}) })
+		err := o.db.InTx(t.Context(), func(tx pgx.Tx) error { return q.EnqueueTx(caused, tx, job{ID: uuid.New()}) })
 		if err != nil {
 			t.Fatal(err)
 		}

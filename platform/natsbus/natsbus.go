@@ -98,6 +98,12 @@ var (
 	errUnreachable = errors.New("the broker cannot be reached")
 )
 
+// Name is the bus's name.
+const Name = "nats"
+
+// Name returns Name.
+func (*Bus) Name() string { return Name }
+
 // Open connects, and reconnects forever when the connection is lost. A broker that is down is no
 // error, or its restart would keep the shop from starting: events wait in the outbox.
 func Open(cfg Config, log *slog.Logger) (*Bus, error) {

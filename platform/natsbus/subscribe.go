@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Subscriber subscribes for one module. Each message goes to one of the module's processes.
-type Subscriber struct {
+// subscriber subscribes for one module. Each message goes to one of the module's processes.
+type subscriber struct {
 	bus    *Bus
 	module string
 
@@ -24,11 +24,13 @@ type Subscriber struct {
 }
 
 // Subscriber returns the module's subscriber. It does nothing before Subscribe.
-func (b *Bus) Subscriber(module string) *Subscriber { return &Subscriber{bus: b, module: module} }
+func (b *Bus) Subscriber(module string) message.Subscriber {
+	return &subscriber{bus: b, module: module}
+}
 
 // Subscribe returns the module's messages of a topic, until ctx ends or the subscriber closes. Many
 // come before the first is acknowledged. If the broker is down, it subscribes when it is back.
-func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.bus.conn.IsClosed() {
@@ -45,7 +47,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 }
 
 // Close ends the subscriptions and nacks what is unacknowledged, for another process to have it.
-func (s *Subscriber) Close() error {
+func (s *subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	for _, stop := range s.stops {

@@ -14,7 +14,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/telemetry"
@@ -39,7 +38,6 @@ type Config struct {
 	Telemetry telemetry.Config
 	Web       web.Config
 	Events    events.Config
-	NATS      natsbus.Config
 }
 
 // Validate refuses a pool without connections, and a drain that is longer than the whole stop.
@@ -53,11 +51,14 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// The buses. Memory connects the modules of one process, which must serve them all; NATS any mix.
-const (
-	Memory = "memory"
-	NATS   = "nats"
-)
+// Bus connects modules: events.MemoryBus those of one process, which must serve them all, and
+// natsbus.Bus those of any processes.
+type Bus interface {
+	message.Publisher
+	Name() string // which each schema records
+	Subscriber(module string) message.Subscriber
+	Ready(ctx context.Context) error
+}
 
 // Module is a bounded context, as the process that serves it needs it.
 type Module interface {
@@ -73,25 +74,23 @@ const closeLimit = 2 * time.Second
 type Service struct {
 	cfg        Config
 	log        *slog.Logger
-	busName    string
-	publisher  message.Publisher
-	subscriber func(module string) message.Subscriber
+	bus        Bus
 	server     *web.Server
 	operations *process.Operations
 	consuming  process.Stage
 	relaying   process.Stage
 	databases  []*postgres.DB
 	probes     []*postgres.Probe
-	closeBus   func()
 	flush      func()
 }
 
-// Open returns a process without modules, connected to the bus. Close it, even without Run.
-func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err error) {
+// Open returns a process without modules. Close it, even without Run, which closes the bus; after an
+// error the bus is closed, too.
+func Open(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg Config) (_ *Service, err error) {
 	s := &Service{
-		cfg: cfg, log: cfg.Log.Install(name), busName: bus, operations: process.NewOperations(ctx, cfg.OpsAddr),
-		closeBus: func() {}, flush: func() {},
+		cfg: cfg, log: log, bus: bus, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},
 	}
+	s.operations.Check("bus", bus.Ready)
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -102,35 +101,12 @@ func Open(ctx context.Context, name, bus string, cfg Config) (_ *Service, err er
 		return nil, process.Usage(err)
 	}
 	s.flush = flush
-	if err := s.openBus(bus); err != nil {
-		return nil, err
-	}
 	verifier, err := web.NewVerifier(ctx, cfg.Web.Auth)
 	if err != nil {
 		return nil, process.Usage(err)
 	}
-	s.server = web.New(cfg.Web, verifier, s.log)
+	s.server = web.New(cfg.Web, verifier, s.log, postgres.Transient)
 	return s, nil
-}
-
-func (s *Service) openBus(name string) error {
-	switch name {
-	case Memory:
-		bus := events.NewMemoryBus()
-		s.publisher, s.subscriber = bus, func(string) message.Subscriber { return bus }
-		s.closeBus = func() { _ = bus.Close() }
-	case NATS:
-		bus, err := natsbus.Open(s.cfg.NATS, s.log)
-		if err != nil {
-			return err
-		}
-		s.publisher, s.subscriber = bus, func(module string) message.Subscriber { return bus.Subscriber(module) }
-		s.closeBus = func() { _ = bus.Close() }
-		s.operations.Check("broker", bus.Ready)
-	default:
-		return process.Usage(errors.New("BUS must be memory or nats"))
-	}
-	return nil
 }
 
 // Log returns the logger of a module.
@@ -147,12 +123,12 @@ func (s *Service) Database(ctx context.Context, module, url string, migrations f
 	probe := postgres.NewProbe(db.Pool)
 	s.probes = append(s.probes, probe)
 	s.operations.Module(module, probe.Check)
-	return db, events.RecordBus(ctx, db.Pool, s.busName)
+	return db, events.RecordBus(ctx, db.Pool, s.bus.Name())
 }
 
 // Outbox returns the module's outbox, whose relay runs with the process.
 func (s *Service) Outbox(db *postgres.DB) *events.Outbox {
-	outbox := events.NewOutbox(db, s.publisher, s.cfg.Events, s.Log(db.Module))
+	outbox := events.NewOutbox(db, s.bus, s.cfg.Events, s.Log(db.Module))
 	s.relaying = append(s.relaying, outbox.Run)
 	return outbox
 }
@@ -162,7 +138,7 @@ func (s *Service) Serve(ctx context.Context, db *postgres.DB, m Module) error {
 	if err := s.server.Mount(db.Module, m.Routes); err != nil {
 		return err
 	}
-	consumer := events.NewConsumer(db, s.subscriber(db.Module), m.Handlers(), s.cfg.Events, s.Log(db.Module))
+	consumer := events.NewConsumer(db, s.bus.Subscriber(db.Module), m.Handlers(), s.cfg.Events, s.Log(db.Module))
 	if err := consumer.Subscribe(ctx); err != nil {
 		return err
 	}
@@ -187,7 +163,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Close closes the bus, which still acknowledges, then the pools, and sends the last spans.
 func (s *Service) Close() {
-	s.closeBus()
+	_ = s.bus.Close() // what it had not sent waits in the outboxes
 	var closing sync.WaitGroup
 	for _, db := range s.databases {
 		closing.Go(db.Close)

@@ -15,6 +15,7 @@ import (
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/events"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/web"
 )
@@ -32,7 +33,7 @@ func open(ctx context.Context, t *testing.T, change func(*Config)) *Service {
 		Web: web.Config{Addr: freeAddr(t), Auth: web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()}},
 	}
 	change(&cfg)
-	s, err := Open(ctx, "test", Memory, cfg)
+	s, err := Open(ctx, "test", events.NewMemoryBus(), cfg.Log.Install("test"), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +102,14 @@ func TestRequestsAreServedWhileItLingers(t *testing.T) {
 	}
 }
 
+// closing is a bus that reports that it is closed.
+type closing struct {
+	Bus
+	report func()
+}
+
+func (c closing) Close() error { c.report(); return c.Bus.Close() }
+
 // A connection that is not released does not keep the process, and the bus still has the pools.
 func TestCloseEndsBusThenPools(t *testing.T) {
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
@@ -116,8 +125,8 @@ func TestCloseEndsBusThenPools(t *testing.T) {
 	}
 	defer kept.Release()
 	var order []string
-	closeBus, flush := s.closeBus, s.flush
-	s.closeBus = func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Ping(t.Context()))); closeBus() }
+	flush := s.flush
+	s.bus = closing{s.bus, func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Ping(t.Context()))) }}
 	s.flush = func() { order = append(order, fmt.Sprintf("spans, pool %v", pool.Ping(t.Context()))); flush() }
 	began := time.Now()
 	s.Close()

@@ -9,7 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 )
 
 // The values of huma.Operation.Security, which declares who may call, also in OpenAPI; two roles
@@ -54,7 +54,7 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 			actor = who.Role + ":" + who.Subject
 		}
 		// Events that are published because of this request carry its origin through all modules.
-		ctx = events.WithOrigin(ctx, events.Origin{CorrelationID: requestFrom(ctx).id, Actor: actor})
+		ctx = origin.With(ctx, origin.Request{CorrelationID: requestFrom(ctx).id, Actor: actor})
 		next(huma.WithContext(hc, ctx))
 	}
 }

@@ -23,8 +23,9 @@ import (
 // request is what the middleware knows of a request. It is a pointer in the context, so that
 // problemOf can leave an error's cause for the access line, which is the only place that logs it.
 type request struct {
-	id    string
-	cause error
+	id        string
+	cause     error
+	transient func(error) bool
 }
 
 type requestKey struct{}
@@ -51,7 +52,7 @@ func requestID(incoming string) string {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		req := &request{id: requestID(r.Header.Get("X-Request-Id"))}
+		req := &request{id: requestID(r.Header.Get("X-Request-Id")), transient: s.transient}
 		ctx := context.WithValue(r.Context(), requestKey{}, req)
 		w.Header().Set("X-Request-Id", req.id)
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)

@@ -10,9 +10,6 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"example.com/shop/platform/idempotency"
-	"example.com/shop/platform/postgres"
 )
 
 // problem is the body of every error (RFC 9457). Its type is a stable name for programs; its detail
@@ -41,6 +38,15 @@ func (p *problem) ContentType(_ string) string { return "application/problem+jso
 func Problem(ctx context.Context, status int, kind, detail string) error {
 	return newProblem(ctx, status, kind, detail)
 }
+
+// Refusal is an error with an answer of its own, whichever operation returns it. Kind and Detail are
+// as for Problem.
+type Refusal struct {
+	Status       int
+	Kind, Detail string
+}
+
+func (r *Refusal) Error() string { return r.Detail }
 
 func newProblem(ctx context.Context, status int, kind, detail string) *problem {
 	return &problem{
@@ -94,7 +100,7 @@ var configureHuma = sync.OnceFunc(func() {
 // problemOf maps an error of huma or of a handler to a problem, whose status replaces huma's.
 func problemOf(ctx context.Context, status int, message string, errs []error) *problem {
 	cause := errors.Join(errs...)
-	over := (*http.MaxBytesError)(nil)
+	over, refusal := (*http.MaxBytesError)(nil), (*Refusal)(nil)
 	switch {
 	case errors.As(cause, &over): // huma: 500
 		return tooLarge(ctx, over.Limit)
@@ -103,12 +109,8 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 	case errors.Is(cause, ErrCursor):
 		return newProblem(ctx, http.StatusBadRequest, "invalid-cursor",
 			"Use the value of next from the page before, unchanged, or start without a cursor.")
-	case errors.Is(cause, idempotency.ErrRunning):
-		return newProblem(ctx, http.StatusConflict, "request-running",
-			"A request with this Idempotency-Key is still running. Send it again in a moment to learn its answer.")
-	case errors.Is(cause, idempotency.ErrReused):
-		return newProblem(ctx, http.StatusUnprocessableEntity, "idempotency-key-reused",
-			"This Idempotency-Key was used for another request. Make a new key for a new request.")
+	case errors.As(cause, &refusal):
+		return newProblem(ctx, refusal.Status, refusal.Kind, refusal.Detail)
 	case status == http.StatusInternalServerError:
 		requestFrom(ctx).cause = cause
 		if errors.Is(ctx.Err(), context.Canceled) { // not our fault, so no 5xx in the access log
@@ -117,7 +119,7 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 		if errors.Is(cause, context.DeadlineExceeded) {
 			return standardProblem(ctx, http.StatusServiceUnavailable)
 		}
-		if postgres.Transient(cause) {
+		if transient := requestFrom(ctx).transient; transient != nil && transient(cause) {
 			return newProblem(ctx, http.StatusServiceUnavailable, "database-unavailable",
 				"The database cannot answer at the moment. Send the request again in a moment, with the same Idempotency-Key if it has one.")
 		}

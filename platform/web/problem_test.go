@@ -59,6 +59,8 @@ func TestProblems(t *testing.T) {
 		"forged cursor value": {"GET", "/v1/things?cursor=" + EncodeCursor(map[string]any{"N": secret}), "", nil, 400, "invalid-cursor", ""},
 		"panic":               {"GET", "/v1/things/panic", "", nil, 500, "internal", ""},
 		"error":               {"GET", "/v1/things/fail", "", nil, 500, "internal", ""},
+		"a passing error":     {"GET", "/v1/things/passing", "", nil, 503, "database-unavailable", ""},
+		"a refusal":           {"GET", "/v1/things/refused", "", nil, 409, "thing-running", ""},
 		"deadline":            {"GET", "/v1/things/slow", "", nil, 503, "timeout", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

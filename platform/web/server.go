@@ -58,21 +58,23 @@ func (c Config) Validate() error {
 
 // Server serves the modules that were mounted on it.
 type Server struct {
-	cfg      Config
-	verifier *Verifier
-	log      *slog.Logger
-	router   *chi.Mux
-	listener net.Listener
+	cfg       Config
+	verifier  *Verifier
+	log       *slog.Logger
+	transient func(error) bool
+	router    *chi.Mux
+	listener  net.Listener
 }
 
 // New returns a server without modules. A nil verifier accepts no token: only public routes answer.
-func New(cfg Config, verifier *Verifier, log *slog.Logger) *Server {
+// An operation's error that transient knows to pass is answered with 503, others with 500.
+func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error) bool) *Server {
 	configureHuma()
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 20*time.Second)
 	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 1<<20)
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
-	s := &Server{cfg: cfg, verifier: verifier, log: log, router: chi.NewMux()}
+	s := &Server{cfg: cfg, verifier: verifier, log: log, transient: transient, router: chi.NewMux()}
 	// The order matters: inside of the span there is a trace id; observe sees what rescue answers;
 	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
 	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)

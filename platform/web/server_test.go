@@ -25,7 +25,7 @@ func TestMountRefuses(t *testing.T) {
 		"GET /v1/oddity is outside /v1/odd":     {Path: "/v1/oddity", Security: Public},
 	} {
 		op.Method = http.MethodGet
-		err := New(Config{}, nil, slog.New(slog.DiscardHandler)).Mount("odd", func(api huma.API) {
+		err := New(Config{}, nil, slog.New(slog.DiscardHandler), nil).Mount("odd", func(api huma.API) {
 			huma.Register(api, op, func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
 		})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -179,7 +179,7 @@ func TestRunDrains(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	entered, release := make(chan bool), make(chan bool)
 	run := func(drain time.Duration) (answered chan int, stop func(), done chan error) {
-		s := New(Config{Addr: "127.0.0.1:0", DrainTimeout: drain}, nil, log)
+		s := New(Config{Addr: "127.0.0.1:0", DrainTimeout: drain}, nil, log, nil)
 		err := s.Mount("slow", func(api huma.API) {
 			op := huma.Operation{Method: http.MethodGet, Path: "/v1/slow", Security: Public}
 			huma.Register(api, op, func(context.Context, *nothing) (*nothing, error) {
@@ -195,7 +195,7 @@ func TestRunDrains(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New(Config{Addr: address}, nil, log).Listen(); err == nil || !strings.Contains(err.Error(), "HTTP_ADDR") {
+		if _, err := New(Config{Addr: address}, nil, log, nil).Listen(); err == nil || !strings.Contains(err.Error(), "HTTP_ADDR") {
 			t.Errorf("a port in use: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -45,6 +46,9 @@ type bench struct {
 
 const issuer = "https://issuer.test"
 
+// errPassing is what the server knows to pass.
+var errPassing = errors.New("not now")
+
 func newBench(t *testing.T, cfg Config) *bench {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -61,7 +65,7 @@ func newBench(t *testing.T, cfg Config) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{log: &bytes.Buffer{}, key: private, rsa: second}
-	b.Server = New(cfg, verifier, slog.New(slog.NewJSONHandler(b.log, nil)))
+	b.Server = New(cfg, verifier, slog.New(slog.NewJSONHandler(b.log, nil)), func(err error) bool { return errors.Is(err, errPassing) })
 	if err := b.Mount("things", things); err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +129,10 @@ func things(api huma.API) {
 	handle("/v1/things/staff", Staff, func(context.Context) error { return nil })
 	handle("/v1/things/panic", Public, func(context.Context) error { panic("hush-hush") })
 	handle("/v1/things/fail", Public, func(context.Context) error { return errors.New("hush-hush") })
+	handle("/v1/things/passing", Public, func(context.Context) error { return fmt.Errorf("hush: %w", errPassing) })
+	handle("/v1/things/refused", Public, func(context.Context) error {
+		return fmt.Errorf("hush: %w", &Refusal{http.StatusConflict, "thing-running", "Wait."})
+	})
 	handle("/v1/things/slow", Public, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 }
 

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/service"
 	"example.com/shop/tools/topology"
 )
 
@@ -35,8 +35,8 @@ func eventsBus(ctx context.Context, args []string) error {
 	next := ""
 	if len(c.words) > 0 {
 		next = c.words[0]
-		if next != service.Memory && next != service.NATS {
-			return process.Usage(fmt.Errorf("there is no bus %q; there are %s and %s", next, service.Memory, service.NATS))
+		if next != events.Memory && next != natsbus.Name {
+			return process.Usage(fmt.Errorf("there is no bus %q; there are %s and %s", next, events.Memory, natsbus.Name))
 		}
 	}
 	schemas, closeAll, err := c.open(ctx)
@@ -106,7 +106,7 @@ func nextSteps(bus string, buses []recordedBus, now time.Time, kept time.Duratio
 	if others := len(topology.Modules) - len(buses); others > 0 {
 		fmt.Fprintf(&text, "\n%d modules were not asked: record %s in their schemas before you go on.\n", others, bus)
 	}
-	if bus == service.NATS {
+	if bus == natsbus.Name {
 		text.WriteString(`
 Next, with the same version of everything:
   1. Restart the processes one by one with BUS=nats, first one of all modules. None starts with BUS=memory from now on.

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"example.com/shop/platform/devkit/child"
-	"example.com/shop/platform/service"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
 )
 
 // stopGrace is how long a process may take to stop: longer than its own STOP_GRACE.
@@ -32,9 +33,9 @@ type Process struct {
 // ready. Port 0 is any free one.
 func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
 	rest := s.rest()
-	bus := service.Memory
+	bus := events.Memory
 	if s.Broker != nil {
-		bus = service.NATS
+		bus = natsbus.Name
 	}
 	p, err := s.start(ctx, "monolith", port, "MODULES="+strings.Join(rest, ","), "BUS="+bus)
 	if err != nil {

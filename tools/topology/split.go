@@ -10,9 +10,9 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/service"
 )
 
 // startSplit starts a shop of several processes: the broker, then the services and the monolith
@@ -21,7 +21,7 @@ func (s *Shop) startSplit(ctx context.Context, port int) error {
 	if err := s.StartBroker(ctx); err != nil {
 		return err
 	}
-	if err := s.useBus(ctx, service.NATS); err != nil {
+	if err := s.useBus(ctx, natsbus.Name); err != nil {
 		return err
 	}
 	for _, m := range s.options.Split {
@@ -103,7 +103,7 @@ func (s *Shop) useBus(ctx context.Context, bus string) error {
 		err = events.RecordBus(ctx, pool, bus)
 		if errors.Is(err, events.ErrOtherBus) {
 			err = nil
-			if bus == service.Memory { // first: an interrupted start replays the next time
+			if bus == events.Memory { // first: an interrupted start replays the next time
 				var again int64
 				if again, err = events.Replay(ctx, pool, kept, func(int64) {}); again > 0 {
 					s.say("Leaving the broker: %d events of %s are replayed, before what is new …", again, m)

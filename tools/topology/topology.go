@@ -21,9 +21,9 @@ import (
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/service"
 )
 
 // Modules are the bounded contexts, each with a schema of its own.
@@ -116,7 +116,7 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 	}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
 	if len(o.Split) == 0 && o.Canary == "" && !o.Facade {
-		if err := s.useBus(ctx, service.Memory); err != nil {
+		if err := s.useBus(ctx, events.Memory); err != nil {
 			return nil, err
 		}
 		_, err := s.StartMonolith(ctx, port)
