@@ -76,8 +76,8 @@ func customer(base, id string) (*http.Response, error) { return http.Get(base + 
 		old:  "payments.New(cfg.Payments, db,",
 		text: "payments.New(cfg.Payments, stock.Quote, db,",
 		want: "payments calls inventory (through what cmd/monolith passes to it)"},
-	{name: "the monolith closes a cycle", file: "cmd/monolith/main.go", old: "s.Log(\"orders\"), time.Now, stock)",
-		text: "s.Log(\"orders\"), time.Now, stock)\n\t\tstock.Watch(m)",
+	{name: "the monolith closes a cycle", file: "cmd/monolith/main.go", old: "return orders.New(",
+		text: "m := orders.New(nil)\n\t\tstock.Watch(m)\n\t\treturn orders.New(",
 		want: "the calls form a cycle: inventory → orders → inventory"},
 	{name: "a cycle of calls", file: "modules/inventory/orders.go", text: `package inventory
 

@@ -77,8 +77,7 @@ func fetchOpenAPI(t *testing.T, url, module string) string {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("modules/%s: the shop does not serve /v1/%s/openapi.json (%s)\n  instead: name the module in "+
-			"cmd/monolith/config.go and tools/topology/topology.go, and serve it in cmd/monolith/main.go",
+		t.Fatalf("modules/%s: the shop does not serve /v1/%s/openapi.json (%s)\n  instead: serve it in cmd/monolith/main.go",
 			module, module, response.Status)
 	}
 	text, err := indented(body)

@@ -40,13 +40,8 @@ var modules = rule{
 		{name: "a canvas that is too long", file: "modules/orders/README.md", text: strings.Repeat("More.\n", 40),
 			want: "the canvas of orders has more than 40 lines"},
 		{name: "no schema", file: "migrations/orders/", want: "migrations/orders: the module orders has no schema"},
-		{name: "no role", file: "tools/topology/topology.go", old: "var Modules = []string{",
-			text: "var Modules = []string{}\n\nvar others = []string{",
-			want: "the module orders gets no role and no schema"},
 		{name: "no process of its own", file: "cmd/orders/", want: "cmd/orders: the module orders has no process"},
-		{name: "not in MODULES", file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`,
-			text: `env:"MODULES" envDefault:"none" was:"`, want: "the default of MODULES has no orders"},
-		{name: "not migrated", file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"bestellungen\":",
+		{name: "not migrated", file: "cmd/monolith/main.go", old: "\n\t\"orders\":", text: "\n\t\"bestellungen\":",
 			want: "does not migrate orders"},
 		{name: "not required", file: "go.mod", old: "\texample.com/shop/modules/orders v0.0.0\n", text: "",
 			want: "go.mod: does not require"},
@@ -56,22 +51,15 @@ var modules = rule{
 		{name: "no route in the whole split", file: "deploy/routes/compose.yaml", old: "prefix: /v1/orders",
 			text: "prefix: /v1/bestellungen",
 			want: "deploy/routes/compose.yaml: no route leads to orders"},
-		{name: "not in seam events", file: "tools/seam/events.go", old: `env:"ORDERS_DATABASE_URL"`,
-			text: `env:"BESTELLUNGEN_DATABASE_URL"`,
-			want: "seam events leaves orders out"},
 		{name: "no route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen",
 			want: "deploy/routes.yaml: no route leads to orders"},
 		{name: "not in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "",
 			want: "go.work: does not use"},
 		{name: "not in the map", file: "architecture/contextmap.yaml", old: "\norders:", text: "\nbestellungen:",
 			want: "architecture/contextmap.yaml: has no entry for orders"},
-		{name: "not served by the monolith", file: "cmd/monolith/config.go", old: "var modules = []string{",
-			text: "var modules = []string{}\n\nvar others = []string{", want: "MODULES does not have orders"},
 	},
 	accepts: []plant{
 		{name: "a module that publishes nothing has no contract", file: "modules/payments/paymentsapi/"},
-		{name: "a list over several lines", file: "tools/topology/topology.go", old: "var Modules = []string{",
-			text: "var Modules = []string{ // all of them\n\t"},
 		{name: "a comment in the workspace", file: "go.work", old: "\t./modules/orders\n",
 			text: "\t./modules/orders // the first\n"},
 		{name: "a comment at a route", file: "deploy/routes.yaml", old: "prefix: /v1/orders",
@@ -120,41 +108,19 @@ var parts = []struct {
 			return len(t.Match(at+"/0001_*.sql")) > 0 && len(t.Match(at+"/*.go")) > 0
 		},
 	},
-	{
-		"tools/topology/topology.go", "the module % gets no role and no schema",
-		`add "%" to topology.Modules: seam creates its role and schema`,
-		func(t Tree, m, at string) bool { return listed(t, at, "Modules", m) },
-	},
+
 	{
 		"cmd/%", "the module % has no process of its own",
 		"write cmd/%/main.go, serve.go and config.go, as in cmd/payments",
 		func(t Tree, _, at string) bool { return len(t.Match(at+"/*.go")) > 0 },
 	},
-	{
-		"cmd/monolith/config.go", "the monolith's MODULES does not have %",
-		`add "%" to modules, and serve it in main.go`,
-		func(t Tree, m, at string) bool { return listed(t, at, "modules", m) || isDecommissioned(t, m) },
-	},
-	{
-		"cmd/monolith/config.go", "the default of MODULES has no %",
-		"add % to MODULES' envDefault, or the monolith does not serve it by default",
-		func(t Tree, m, at string) bool {
-			tag := regexp.MustCompile(`env:"MODULES" envDefault:"([^"]*)"`).FindStringSubmatch(t[at])
-			return isDecommissioned(t, m) || tag != nil && slices.Contains(strings.Split(tag[1], ","), m)
-		},
-	},
+
 	{
 		"cmd/monolith/main.go", "does not migrate %",
-		`add "%": {cfg.<Name>MigrateURL, %migrations.FS} to the map of migrate`,
+		`add "%": %migrations.FS to schemas, and serve it`,
 		func(t Tree, m, at string) bool { return isDecommissioned(t, m) || slices.Contains(keys(t, at), m) },
 	},
-	{
-		"tools/seam/events.go", "seam events leaves % out",
-		"add its <NAME>_DATABASE_URL to eventsSettings, and % to urls()",
-		func(t Tree, m, at string) bool {
-			return strings.Contains(t[at], `"`+strings.ToUpper(m)+`_DATABASE_URL"`) && slices.Contains(keys(t, at), m)
-		},
-	},
+
 	{
 		"go.mod", "does not require and replace modules/%, or does not replace its contract",
 		"add a require (v0.0.0) and a replace of example.com/shop/modules/% and a replace of its contract: " +
@@ -204,21 +170,6 @@ var parts = []struct {
 			return err == nil && listed
 		},
 	},
-}
-
-// listed reports whether a Go file's list of strings of that name has the module.
-func listed(t Tree, file, name, module string) bool {
-	found := false
-	ast.Inspect(t.Go(file), func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if ok && len(spec.Names) == 1 && spec.Names[0].Name == name && len(spec.Values) == 1 {
-			if list, ok := spec.Values[0].(*ast.CompositeLit); ok {
-				found = slices.ContainsFunc(list.Elts, func(e ast.Expr) bool { return literal(e) == module })
-			}
-		}
-		return true
-	})
-	return found
 }
 
 // keys returns the strings that are keys of a Go file's maps.

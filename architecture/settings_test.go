@@ -34,8 +34,9 @@ var settings = rule{
 							"leave it as the role has it")
 					}
 					if s, ok := n.(*ast.SelectorExpr); ok && under(file, "modules") {
-						if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && environment[s.Sel.Name] {
-							f.add(At(n), "reads the environment, by os."+s.Sel.Name,
+						x, ok := s.X.(*ast.Ident)
+						if ok && (x.Name == "os" && environment[s.Sel.Name] || x.Name == "process" && s.Sel.Name == "Value") {
+							f.add(At(n), "reads the environment, by "+x.Name+"."+s.Sel.Name,
 								"take it as a field of the module's Config, which the process sets")
 						}
 					}
@@ -57,6 +58,9 @@ var settings = rule{
 		{name: "a module reads another's connection", file: "modules/orders/peek.go",
 			text: "package orders\n\nimport \"os\"\n\nvar theirs = os.Getenv(\"PAYMENTS_DATABASE_URL\")",
 			want: "modules/orders/peek.go:5: names PAYMENTS_DATABASE_URL, which is not a connection of orders"},
+		{name: "a module reads a setting past its Config", file: "modules/orders/peek.go",
+			text: "package orders\n\nimport \"example.com/shop/platform/process\"\n\nvar theirs = process.Value(\"ELSEWHERE\")",
+			want: "reads the environment, by process.Value"},
 		{name: "a module reads the environment", file: "modules/orders/peek.go",
 			text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")",
 			want: "reads the environment, by os.LookupEnv"},

@@ -23,7 +23,7 @@ func TestAFifthModule(t *testing.T) {
 		}
 	}
 	for _, file := range []string{
-		"tools/topology/topology.go", "cmd/monolith/config.go", "cmd/monolith/main.go", "tools/seam/events.go",
+		"cmd/monolith/main.go",
 		"deploy/routes.yaml", "deploy/routes/compose.yaml",
 		"deploy/compose.yaml", "go.mod", "go.work", "architecture/contextmap.yaml",
 	} {
@@ -49,15 +49,8 @@ func withTwin(t *testing.T, tree Tree) Tree {
 	for _, p := range []plant{
 		{file: "go.work", old: "\t./modules/inventory\n",
 			text: "\t./modules/twin\n\t./modules/twin/twinapi\n\t./modules/inventory\n"},
-		{file: "tools/topology/topology.go", old: `Modules = []string{`, text: `Modules = []string{"twin", `},
-		{file: "cmd/monolith/config.go", old: `modules = []string{`, text: `modules = []string{"twin", `},
-		{file: "cmd/monolith/config.go", old: `env:"MODULES" envDefault:"`, text: `env:"MODULES" envDefault:"twin,`},
 		{file: "cmd/monolith/main.go", old: "import (", text: "import (\n\t\"example.com/shop/modules/twin\""},
-		{file: "cmd/monolith/main.go", old: "\n\t\t\"orders\":",
-			text: "\n\t\t\"twin\": {cfg.TwinMigrateURL, twinmigrations.FS},\n\t\t\"orders\":"},
-		{file: "tools/seam/events.go", old: "\n\t\t\"orders\":", text: "\n\t\t\"twin\": s.TwinDatabaseURL, \"orders\":"},
-		{file: "tools/seam/events.go", old: "\tOrdersDatabaseURL ",
-			text: "\tTwinDatabaseURL string `env:\"TWIN_DATABASE_URL\"`\n\tOrdersDatabaseURL "},
+		{file: "cmd/monolith/main.go", old: "\n\t\"orders\":", text: "\n\t\"twin\": twinmigrations.FS,\n\t\"orders\":"},
 		{file: "go.mod", text: "require example.com/shop/modules/twin v0.0.0\n\nreplace (\n\texample.com/shop/modules/twin => ./modules/twin\n\texample.com/shop/modules/twin/twinapi => ./modules/twin/twinapi\n)\n"},
 		{file: "deploy/routes/compose.yaml", old: "\nroutes:\n",
 			text: "\nroutes:\n  twin:\n    prefix: /v1/twin\n    sides: [{ upstream: orders, weight: 100, home: shop }]\n"},

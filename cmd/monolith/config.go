@@ -1,109 +1,90 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"example.com/shop/modules/inventory"
-	"example.com/shop/modules/notifications"
-	"example.com/shop/modules/orders"
-	"example.com/shop/modules/payments"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
-	"example.com/shop/platform/service"
-	"example.com/shop/platform/web"
+	"example.com/shop/platform/process"
 )
-
-var modules = []string{"orders", "inventory", "payments", "notifications"}
 
 // Selection says which modules this process serves: an extraction is a matter of configuration.
 type Selection struct {
-	Modules []string `env:"MODULES" envDefault:"orders,inventory,payments,notifications"`
+	Modules []string `env:"MODULES" envDefault:"all"`
 }
 
-func (s Selection) serves(module string) bool { return slices.Contains(s.Modules, module) }
+// served returns the modules that the process serves.
+func (s Selection) served() []string {
+	if len(s.Modules) == 1 && s.Modules[0] == "all" {
+		return modules
+	}
+	return s.Modules
+}
+
+func (s Selection) serves(module string) bool { return slices.Contains(s.served(), module) }
 
 // Validate refuses unknown modules, duplicates and an empty list.
 func (s Selection) Validate() error {
-	for i, m := range s.Modules {
+	served := s.served()
+	for i, m := range served {
 		if !slices.Contains(modules, m) {
 			return fmt.Errorf("MODULES names %q; there are %s", m, strings.Join(modules, ", "))
 		}
-		if slices.Contains(s.Modules[:i], m) {
+		if slices.Contains(served[:i], m) {
 			return fmt.Errorf("MODULES names %s twice", m)
 		}
 	}
-	if len(s.Modules) == 0 {
-		return errors.New("MODULES is empty: name what this process serves")
+	if len(served) == 0 {
+		return errors.New("MODULES is empty: name what this process serves, or all")
 	}
 	return nil
 }
 
-// require returns an error if a served module has no setting <MODULE>_<what>.
-func (s Selection) require(what string, settings map[string]string) error {
-	for _, m := range s.Modules {
-		if settings[m] == "" {
-			return fmt.Errorf("%s_%s is not set", strings.ToUpper(m), what)
+// url returns a module's setting <MODULE>_DATABASE_URL, on its role <module>_rt, or
+// <MODULE>_MIGRATE_URL, on <module>_migrate.
+func url(module, what string) string { return process.Value(setting(module, what)) }
+
+func setting(module, what string) string { return strings.ToUpper(module) + "_" + what }
+
+// require returns an error if a served module has no such setting.
+func (s Selection) require(what string) error {
+	for _, m := range s.served() {
+		if url(m, what) == "" {
+			return fmt.Errorf("%s is not set", setting(m, what))
 		}
 	}
 	return nil
-}
-
-// config is all settings of the verb serve.
-type config struct {
-	Selection
-	// memory when this process serves every module, nats in any other mix.
-	Bus string `env:"BUS" envDefault:"memory"`
-	// One connection for each module that is served, on its runtime role <module>_rt.
-	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL"`
-	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
-	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
-	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
-	// The façade, to call inventory when this process does not serve it.
-	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
-
-	Service service.Config
-	NATS    natsbus.Config
-	Client  web.ClientConfig
-
-	Orders        orders.Config
-	Inventory     inventory.Config
-	Payments      payments.Config
-	Notifications notifications.Config
 }
 
 // Validate refuses a process that could not reach its modules' data or the other modules.
 func (c config) Validate() error {
-	if c.Bus != events.Memory && c.Bus != natsbus.Name {
+	switch {
+	case c.Bus != events.Memory && c.Bus != natsbus.Name:
 		return fmt.Errorf("BUS must be %s or %s", events.Memory, natsbus.Name)
-	}
-	if c.Bus == events.Memory && len(c.Modules) < len(modules) {
+	case c.Bus == events.Memory && len(c.served()) < len(modules):
 		return errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them")
-	}
-	if c.serves("orders") && !c.serves("inventory") && c.Client.Token == "" {
+	case c.serves("orders") && !c.serves("inventory") && c.Client.Token == "":
 		return errors.New("SERVICE_TOKEN is not set: inventory, in another process, quotes no prices without it")
 	}
-	return c.require("DATABASE_URL", map[string]string{
-		"orders": c.OrdersDatabaseURL, "inventory": c.InventoryDatabaseURL,
-		"payments": c.PaymentsDatabaseURL, "notifications": c.NotificationsDatabaseURL,
-	})
+	return c.require("DATABASE_URL")
 }
 
-// migrateConfig is all settings of the verb migrate, on the roles <module>_migrate.
+// migrateConfig is all settings of the verb migrate, beside a MIGRATE_URL of each module.
 type migrateConfig struct {
 	Selection
-	OrdersMigrateURL        string `env:"ORDERS_MIGRATE_URL"`
-	InventoryMigrateURL     string `env:"INVENTORY_MIGRATE_URL"`
-	PaymentsMigrateURL      string `env:"PAYMENTS_MIGRATE_URL"`
-	NotificationsMigrateURL string `env:"NOTIFICATIONS_MIGRATE_URL"`
 }
 
 // Validate refuses a migration that could not begin.
-func (c migrateConfig) Validate() error {
-	return c.require("MIGRATE_URL", map[string]string{
-		"orders": c.OrdersMigrateURL, "inventory": c.InventoryMigrateURL,
-		"payments": c.PaymentsMigrateURL, "notifications": c.NotificationsMigrateURL,
-	})
+func (c migrateConfig) Validate() error { return c.require("MIGRATE_URL") }
+
+// printModules prints the modules that are linked, one a line: what starts processes asks for them.
+func printModules(context.Context, []string) error {
+	for _, m := range modules {
+		fmt.Println(m)
+	}
+	return nil
 }

@@ -14,6 +14,9 @@ func TestConfig(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ modules, bus, token, refusal string }{
 		"all on memory":                {"orders,inventory,payments,notifications", "memory", "", ""},
+		"all by one word":              {"all", "memory", "", ""},
+		"all and one":                  {"all,orders", "memory", "", "MODULES names \"all\""},
+		"no such bus":                  {"all", "kafka", "", "BUS must be memory or nats"},
 		"some on nats":                 {"inventory,payments", "nats", "", ""},
 		"orders apart from inventory":  {"orders,payments", "nats", "token", ""},
 		"orders without a token":       {"orders,payments", "nats", "", "SERVICE_TOKEN"},

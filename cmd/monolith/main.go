@@ -1,9 +1,12 @@
-// Command monolith runs all modules in one process, or those in MODULES.
+// Command monolith runs all modules in one process, or those in MODULES. A module is added in this
+// file, in architecture/contextmap.yaml and in go.work, and nowhere else.
 package main
 
 import (
 	"context"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,10 +28,39 @@ import (
 	"example.com/shop/platform/web"
 )
 
+// schemas are those of the modules that this program can serve.
+var schemas = map[string]fs.FS{
+	"inventory":     inventorymigrations.FS,
+	"orders":        ordersmigrations.FS,
+	"payments":      paymentsmigrations.FS,
+	"notifications": notificationsmigrations.FS,
+}
+
+var modules = slices.Sorted(maps.Keys(schemas))
+
+// config is all settings of the verb serve, beside a DATABASE_URL of each module that it serves.
+type config struct {
+	Selection
+	// memory when this process serves every module, nats in any other mix.
+	Bus string `env:"BUS" envDefault:"memory"`
+	// The façade, to call inventory when this process does not serve it.
+	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
+
+	Service service.Config
+	NATS    natsbus.Config
+	Client  web.ClientConfig
+
+	Orders        orders.Config
+	Inventory     inventory.Config
+	Payments      payments.Config
+	Notifications notifications.Config
+}
+
 func main() {
 	process.Main(
 		process.Verb{Name: "serve", Help: "serve the modules until a signal comes", Run: serve},
 		process.Verb{Name: "migrate", Help: "migrate the modules' schemas; do it before serving", Run: migrate},
+		process.Verb{Name: "modules", Help: "print the modules that it can serve", Run: printModules},
 	)
 }
 
@@ -51,47 +83,38 @@ func serve(ctx context.Context, _ []string) error {
 	}
 	defer s.Close()
 
+	open := func(module string, newModule func(db *postgres.DB) service.Module) error {
+		if !cfg.serves(module) {
+			return nil
+		}
+		db, err := s.Database(ctx, module, url(module, "DATABASE_URL"), schemas[module])
+		if err != nil {
+			return err
+		}
+		return s.Serve(ctx, db, newModule(db))
+	}
 	var stock orders.Stock = inventoryapi.NewClient(string(cfg.InventoryURL), web.NewTransport(cfg.Client))
-	if cfg.serves("inventory") {
-		db, err := s.Database(ctx, "inventory", cfg.InventoryDatabaseURL, inventorymigrations.FS)
-		if err != nil {
-			return err
-		}
+	if err := open("inventory", func(db *postgres.DB) service.Module {
 		m := inventory.New(cfg.Inventory, db, s.Outbox(db), s.Log("inventory"), time.Now)
-		if err := s.Serve(ctx, db, m); err != nil {
-			return err
-		}
 		stock = m // without the network
+		return m
+	}); err != nil {
+		return err
 	}
-	if cfg.serves("orders") {
-		db, err := s.Database(ctx, "orders", cfg.OrdersDatabaseURL, ordersmigrations.FS)
-		if err != nil {
-			return err
-		}
-		m := orders.New(cfg.Orders, db, s.Outbox(db), s.Log("orders"), time.Now, stock)
-		if err := s.Serve(ctx, db, m); err != nil {
-			return err
-		}
+	if err := open("orders", func(db *postgres.DB) service.Module {
+		return orders.New(cfg.Orders, db, s.Outbox(db), s.Log("orders"), time.Now, stock)
+	}); err != nil {
+		return err
 	}
-	if cfg.serves("payments") {
-		db, err := s.Database(ctx, "payments", cfg.PaymentsDatabaseURL, paymentsmigrations.FS)
-		if err != nil {
-			return err
-		}
-		m := payments.New(cfg.Payments, db, s.Outbox(db), s.Log("payments"), time.Now)
-		if err := s.Serve(ctx, db, m); err != nil {
-			return err
-		}
+	if err := open("payments", func(db *postgres.DB) service.Module {
+		return payments.New(cfg.Payments, db, s.Outbox(db), s.Log("payments"), time.Now)
+	}); err != nil {
+		return err
 	}
-	if cfg.serves("notifications") {
-		db, err := s.Database(ctx, "notifications", cfg.NotificationsDatabaseURL, notificationsmigrations.FS)
-		if err != nil {
-			return err
-		}
-		m := notifications.New(cfg.Notifications, db, s.Log("notifications"), time.Now)
-		if err := s.Serve(ctx, db, m); err != nil {
-			return err
-		}
+	if err := open("notifications", func(db *postgres.DB) service.Module {
+		return notifications.New(cfg.Notifications, db, s.Log("notifications"), time.Now)
+	}); err != nil {
+		return err
 	}
 	return s.Run(ctx)
 }
@@ -103,19 +126,8 @@ func migrate(ctx context.Context, _ []string) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for module, schema := range map[string]struct {
-		url        string
-		migrations fs.FS
-	}{
-		"orders":        {cfg.OrdersMigrateURL, ordersmigrations.FS},
-		"inventory":     {cfg.InventoryMigrateURL, inventorymigrations.FS},
-		"payments":      {cfg.PaymentsMigrateURL, paymentsmigrations.FS},
-		"notifications": {cfg.NotificationsMigrateURL, notificationsmigrations.FS},
-	} {
-		if !cfg.serves(module) {
-			continue
-		}
-		group.Go(func() error { return postgres.Migrate(ctx, schema.url, schema.migrations) })
+	for _, module := range cfg.served() {
+		group.Go(func() error { return postgres.Migrate(ctx, url(module, "MIGRATE_URL"), schemas[module]) })
 	}
 	return group.Wait()
 }

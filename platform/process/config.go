@@ -47,6 +47,9 @@ func Config[T any]() (T, error) {
 	return cfg, Usage(errors.New(strings.Join(wrong, "; ")))
 }
 
+// Value returns one setting, without white space around it; "" if it is not set.
+func Value(setting string) string { return strings.TrimSpace(os.Getenv(setting)) }
+
 // explain says what is wrong with the setting, with its value if that can be no secret.
 func explain(names []string, wrong env.ParseError) string {
 	want := ""

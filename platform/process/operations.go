@@ -14,6 +14,7 @@ import (
 //
 //	/livez             200 while the process can answer at all
 //	/readyz            200 while it can serve something: one of its modules is ready, if it has any
+//	/readyz/all        200 while it can serve each of its modules
 //	/readyz/<module>   200 while it can serve this module; 503 also when it does not have it,
 //	                   since 404 is the answer of a release without this page
 type Operations struct {
@@ -30,6 +31,7 @@ func NewOperations(stopping context.Context, addr string) *Operations {
 	o := &Operations{addr: addr, mux: http.NewServeMux(), modules: map[string]*check{}, stopping: stopping}
 	o.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	o.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.ready()) })
+	o.mux.HandleFunc("GET /readyz/all", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.allReady()) })
 	o.mux.HandleFunc("GET /readyz/{module}", func(w http.ResponseWriter, r *http.Request) {
 		module, served := o.modules[r.PathValue("module")]
 		if !served {
@@ -89,6 +91,18 @@ func (o *Operations) moduleReady(module *check) error {
 		return fmt.Errorf("%s is not ready", module.name)
 	}
 	return nil
+}
+
+func (o *Operations) allReady() error {
+	results := make(chan error, len(o.modules))
+	for _, module := range o.modules {
+		go func() { results <- o.moduleReady(module) }()
+	}
+	err := o.processReady()
+	for range o.modules {
+		err = errors.Join(err, <-results)
+	}
+	return err
 }
 
 // ready returns nil if any module is ready. It does not wait then for one whose check hangs.

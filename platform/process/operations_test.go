@@ -40,6 +40,9 @@ func TestReadiness(t *testing.T) {
 			if got != [4]int(want) {
 				t.Errorf("%s: livez, readyz, readyz/orders, readyz/stock are %d, want %d", when, got, want)
 			}
+			if all := answers(t.Context(), o, "/readyz/all")[0]; all != max(want[2], want[3]) {
+				t.Errorf("%s: readyz/all is %d", when, all)
+			}
 		}
 		expect("at first", 200, 200, 200, 200)
 		stock = errDown

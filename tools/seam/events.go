@@ -49,21 +49,11 @@ func runVerb(
 	return process.Usage(fmt.Errorf("say %s; seam %s --help explains them", say, command))
 }
 
+// operatorSettings are the settings of seam events and seam jobs, beside <MODULE>_DATABASE_URL, on
+// the role <module>_rt. Modules without one are left out.
 type operatorSettings struct {
-	// A connection for each module, on its role <module>_rt. Modules without one are left out.
-	OrdersDatabaseURL        string `env:"ORDERS_DATABASE_URL"`
-	InventoryDatabaseURL     string `env:"INVENTORY_DATABASE_URL"`
-	PaymentsDatabaseURL      string `env:"PAYMENTS_DATABASE_URL"`
-	NotificationsDatabaseURL string `env:"NOTIFICATIONS_DATABASE_URL"`
 	// The same as the processes': a replay reaches back as far as they keep events.
 	Events events.Config
-}
-
-func (s operatorSettings) urls() map[string]string {
-	return map[string]string{
-		"orders": s.OrdersDatabaseURL, "inventory": s.InventoryDatabaseURL,
-		"payments": s.PaymentsDatabaseURL, "notifications": s.NotificationsDatabaseURL,
-	}
 }
 
 // operatorCall has the flags and settings that all verbs of seam events and seam jobs share.
@@ -114,11 +104,10 @@ func (c *operatorCall) selected() (selected []string, err error) {
 	}
 	var unset []string
 	for _, m := range wanted {
-		url, known := c.urls()[m]
 		switch {
-		case !known:
+		case !slices.Contains(topology.Modules, m):
 			return nil, process.Usage(fmt.Errorf("there is no module %q; there are %s", m, strings.Join(topology.Modules, ", ")))
-		case url == "":
+		case process.Value(setting(m)) == "":
 			unset = append(unset, setting(m))
 		case !slices.Contains(selected, m):
 			selected = append(selected, m)
@@ -154,7 +143,7 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 		return nil, closeAll, err
 	}
 	schemas, err = forEach(selected, func(m string) (schema, error) {
-		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, c.urls()[m], 2)
+		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, process.Value(setting(m)), 2)
 		if down, ok := errors.AsType[*pgconn.ConnectError](err); ok && ctx.Err() == nil {
 			err = fmt.Errorf("%s; start it, or correct its address", strings.Join(strings.Fields(down.Error()), " "))
 		}

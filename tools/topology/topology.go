@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"example.com/shop/architecture"
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/pooler"
@@ -27,11 +29,7 @@ import (
 )
 
 // Modules are the bounded contexts, each with a schema of its own.
-var Modules = []string{"orders", "inventory", "payments", "notifications"}
-
-// Left are the modules that the monolith no longer links, because deploy/extractions.yaml has
-// decommissioned them: they are always split off.
-var Left = []string{}
+var Modules = architecture.Modules()
 
 // Options say where and how to run the shop. All but Bin may be left zero.
 type Options struct {
@@ -75,7 +73,7 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	for _, m := range Left {
+	for _, m := range left(ctx, o.Bin) {
 		if !slices.Contains(o.Split, m) {
 			o.Split = append(slices.Clone(o.Split), m)
 		}
@@ -123,6 +121,16 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 		return s, err
 	}
 	return s, s.startSplit(ctx, port)
+}
+
+// left returns the modules that the monolith no longer links: they are always split off.
+func left(ctx context.Context, bin string) []string {
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "monolith"), "modules").Output() //nolint:gosec // ours
+	if err != nil {
+		return nil // a release without this verb, which links all of them
+	}
+	linked := strings.Fields(string(out))
+	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(linked, m) })
 }
 
 // Stop stops everything in the reverse order of its start.
