@@ -15,20 +15,12 @@ UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
 accept = @echo "Acceptance: $(1) …"; $(2) test/accept.sh
 
-# The tests of the suite faults.
-MATRIX := ^(TestMatrix|TestNegativeControls)$$
-
-# The suites that are too long for make test. Each has its target, long-NAME.
-SUITES := topologies faults mutants servers fuzz
-
 # Whether a setting (2) is one of these words (1); asked here, because a shell would read what it is made of.
 one-of = $(and $(filter 1,$(words $(2))),$(filter $(1),$(2)))
 
 VULNS ?= pinned
 SUITE ?=
-SEED ?=
 BASE ?=
-FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -45,7 +37,7 @@ build: ## build every command into bin/
 	@go build -o bin/ ./cmd/... ./tools/seam $(addprefix ./,$(wildcard lab/seam-*))
 
 # The commands that lab/edge runs. Handed on by the environment, because a folder's name may mean something to a shell.
-test long-fuzz: export EDGE_BIN := $(CURDIR)/bin
+test: export EDGE_BIN := $(CURDIR)/bin
 
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
@@ -59,56 +51,12 @@ test: build ## run every test on a real PostgreSQL
 	$(call accept,all split off,SPLIT=all)
 	@deploy/postgres-image/test.sh
 
+# SUITE and BASE go by the environment, because a shell would read what it is made of.
 .PHONY: long
-long: ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers or fuzz (FUZZTIME=1m)
-	@$(if $(call one-of,$(SUITES),$(SUITE)),$(MAKE) --no-print-directory long-$(SUITE),echo "SUITE must be one of: $(SUITES); for example make long SUITE=$(firstword $(SUITES))" >&2; exit 2)
+long: export LONG_SUITE := $(SUITE)
+long: build ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers or fuzz (FUZZTIME=1m)
+	@lab/long.sh "$$LONG_SUITE"
 
-# The acceptance suite on every mix of processes and versions, then what happens between them.
-.PHONY: long-topologies
-long-topologies: build
-	@echo "Testing every topology (about half an hour) …"
-	$(call accept,the monolith,SPLIT=)
-	$(call accept,orders alone split off,SPLIT=orders)
-	$(call accept,inventory alone split off,SPLIT=inventory)
-	$(call accept,payments alone split off,SPLIT=payments)
-	$(call accept,notifications alone split off,SPLIT=notifications)
-	$(call accept,all split off,SPLIT=all)
-	$(call accept,all split off and payments of the last release,SPLIT=all RELEASED=payments)
-	@deploy/test-compose.sh
-	@echo "Moving modules, cutting networks, and other long tests …"
-	@SHOP_LONG=1 go test -count=1 -timeout 60m -skip '$(MATRIX)' ./lab/faults
-	@bin/seam postgres -- go test -count=1 -timeout 60m ./lab/saga -rapid.checks=300
-
-# Every fault to the monolith and to the split shop, then a shop without each safeguard.
-.PHONY: long-faults
-long-faults:
-	@case "$(SEED)" in *[!0-9]*) echo "SEED must be a whole number, such as 7, and is \"$(SEED)\"" >&2; exit 2;; esac
-	@echo "Building the shop's commands, and then doing every fault, which takes about half an hour …"
-	@SHOP_LONG=1 SEED=$(SEED) go test -count=1 -timeout 90m -v -run '$(MATRIX)' ./lab/faults
-
-# Every violation of a boundary, written into a copy of the repository, and who catches it.
-.PHONY: long-mutants
-long-mutants:
-	@ARCHITECTURE_MUTANTS=1 go test -count=1 -v -run 'TestMutants|TestNothingIsServedStale' ./architecture
-
-# Other releases of PostgreSQL, also through the PgBouncer that goes with each.
-.PHONY: long-servers
-long-servers: build
-	@deploy/postgres-image/test-servers.sh
-
-# Every fuzz test of the tree, one after the other, because go test fuzzes one at a time. What it finds is written to testdata/fuzz beside
-# the test; commit that, and every test run tries it again. Shrinking what is only interesting takes most of the time if it may.
-.PHONY: long-fuzz
-long-fuzz: build
-	@echo "Fuzzing, $(FUZZTIME) each …"
-	@bin/seam postgres -- sh -ec 'found=; failed=; \
-	for at in $$(grep -rEo --include="*_test.go" "^func Fuzz[A-Za-z0-9_]+" . | sed "s/func //"); do \
-		found=1; name=$${at##*:}; echo "$$name in $$(dirname $${at%:*}) …"; \
-		go test -run "^$$" -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 ./$$(dirname $${at%:*}) || failed="$$failed $$name"; \
-	done; \
-	[ -n "$$found" ] || { echo "there is no fuzz test" >&2; exit 1; }; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }'
-
-# BASE goes by the environment, because a shell would read what it is made of.
 .PHONY: bench
 bench: export BENCH_BASE := $(BASE)
 bench: ## measure the shop beside its references (nine minutes), and write deploy/PERFORMANCE.md; BASE=commit compares with that commit instead
@@ -151,8 +99,7 @@ generate: build ## write the SQL code, the contracts and the map anew, and tidy 
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
 	@echo "Writing the contracts as the shop has them …"
 	@CONTRACTS=write bin/seam up -- go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
-	@echo "Drawing the map …"
-	@go run ./tools/seam map --write
+	@bin/seam generate
 	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done
 
 .PHONY: release-contracts

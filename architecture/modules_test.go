@@ -2,14 +2,11 @@ package architecture
 
 import (
 	"go/ast"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-
-	"example.com/shop/cmd/gateway/routes"
 )
 
 // modules checks that each module has all its parts besides the code, before it is extracted.
@@ -48,11 +45,6 @@ var modules = rule{
 		{name: "not replaced", file: "go.mod",
 			old: "\texample.com/shop/modules/orders/ordersapi => ./modules/orders/ordersapi\n", text: "",
 			want: "go.mod: does not require"},
-		{name: "no route in the whole split", file: "deploy/routes/compose.yaml", old: "prefix: /v1/orders",
-			text: "prefix: /v1/bestellungen",
-			want: "deploy/routes/compose.yaml: no route leads to orders"},
-		{name: "no route", file: "deploy/routes.yaml", old: "prefix: /v1/orders", text: "prefix: /v1/bestellungen",
-			want: "deploy/routes.yaml: no route leads to orders"},
 		{name: "not in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "",
 			want: "go.work: does not use"},
 		{name: "not in the map", file: "architecture/contextmap.yaml", old: "\norders:", text: "\nbestellungen:",
@@ -62,8 +54,6 @@ var modules = rule{
 		{name: "a module that publishes nothing has no contract", file: "modules/payments/paymentsapi/"},
 		{name: "a comment in the workspace", file: "go.work", old: "\t./modules/orders\n",
 			text: "\t./modules/orders // the first\n"},
-		{name: "a comment at a route", file: "deploy/routes.yaml", old: "prefix: /v1/orders",
-			text: "prefix: \"/v1/orders\" # the first"},
 		{name: "a canvas that says more", file: "modules/orders/README.md", text: "More of orders is in the wiki."},
 	},
 }
@@ -137,22 +127,7 @@ var parts = []struct {
 			return true
 		},
 	},
-	{
-		"deploy/routes.yaml", "no route leads to %", "add a route with the prefix /v1/%",
-		func(t Tree, m, at string) bool { return routed(t[at], m) },
-	},
-	{
-		"deploy/compose.yaml", "the monolith's health check leaves % out",
-		"add …/readyz/% to it, so that it fails when the module cannot serve",
-		func(t Tree, m, at string) bool {
-			return isDecommissioned(t, m) || strings.Contains(t[at], "/readyz/"+m+`"`)
-		},
-	},
-	{
-		"deploy/routes/compose.yaml", "no route leads to %",
-		"add an upstream and a route with the prefix /v1/%, or delete the file with compose.services.yaml",
-		func(t Tree, m, at string) bool { return t[at] == "" || routed(t[at], m) },
-	},
+
 	{
 		"go.work", "does not use modules/%, or its contract", "add ./modules/% (and ./modules/%/%api) to use",
 		func(t Tree, m, at string) bool {
@@ -182,14 +157,6 @@ func keys(t Tree, file string) []string {
 		return true
 	})
 	return found
-}
-
-// routed reports whether a routes file has a route to the module. Rule homes reports an invalid
-// file.
-func routed(text, module string) bool {
-	file, err := routes.Parse([]byte(text))
-	leads := func(r routes.Route) bool { return r.Prefix == "/v1/"+module }
-	return err != nil || slices.ContainsFunc(slices.Collect(maps.Values(file.Routes)), leads)
 }
 
 // modulesOf returns the folders of a module with a go.mod: its own and its contract's.

@@ -86,7 +86,7 @@ func (p plant) in(t *testing.T, tree Tree) Tree {
 // all are the rules that need only the files, in the order in which to read them.
 var all = []rule{
 	imports, requires, layout, modules, contextmap, sql, sqlInGo, settings, binaries, thinFacade,
-	eventSchemas, contracts, homes, ledger, firstService, infrastructure, readme,
+	eventSchemas, contracts, homes, ledger, firstService, infrastructure, derived,
 }
 
 func repository(t *testing.T) Tree {

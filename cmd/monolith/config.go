@@ -50,12 +50,16 @@ func url(module, what string) string { return process.Value(setting(module, what
 
 func setting(module, what string) string { return strings.ToUpper(module) + "_" + what }
 
-// require returns an error if a served module has no such setting.
+// require returns an error that names the settings which served modules lack.
 func (s Selection) require(what string) error {
+	var unset []string
 	for _, m := range s.served() {
 		if url(m, what) == "" {
-			return fmt.Errorf("%s is not set", setting(m, what))
+			unset = append(unset, setting(m, what))
 		}
+	}
+	if len(unset) > 0 {
+		return fmt.Errorf("not set: %s", strings.Join(unset, ", "))
 	}
 	return nil
 }

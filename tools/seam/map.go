@@ -18,13 +18,12 @@ const aboutMap = `seam map draws the shop from the code of the repository: modul
 processes run. It needs no running shop.
   seam map | pbcopy                  Mermaid, for https://mermaid.live or any page on GitHub
   seam map --format svg >map.svg     a picture of its own
-  seam map --write                   brings the generated parts of architecture/README.md up to date`
+seam generate brings the one in architecture/README.md up to date.`
 
 // drawMap draws what the code does; architecture/contextmap.yaml says what it may do.
 func drawMap(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("map", flag.ContinueOnError)
 	format := set.String("format", "mermaid", "mermaid, svg or json")
-	write := set.Bool("write", false, "write "+architecture.Readme+" instead")
 	if err := flags.ParseOnly(set, aboutMap, args); err != nil {
 		return err
 	}
@@ -41,9 +40,6 @@ func drawMap(_ context.Context, args []string) error {
 	tree, err := architecture.Read(root)
 	if err != nil {
 		return err
-	}
-	if *write {
-		return writeReadme(root, tree)
 	}
 	fmt.Print(draw(tree.Model()))
 	return nil
@@ -68,29 +64,6 @@ func repository() (string, error) {
 				"no folder from here upwards has a go.mod that says module %s", here, architecture.Shop))
 		}
 	}
-}
-
-// writeReadme replaces the generated parts of the page, and prints whether that changed anything.
-func writeReadme(root string, tree architecture.Tree) error {
-	page := tree[architecture.Readme]
-	for name, text := range tree.Model().Generated() {
-		filled, ok := architecture.Fill(page, name, text)
-		if !ok {
-			return process.Usage(fmt.Errorf("%s has no lines <!-- %s --> and <!-- /%s --> to write between",
-				architecture.Readme, name, name))
-		}
-		page = filled
-	}
-	if page == tree[architecture.Readme] {
-		fmt.Println(architecture.Readme, "is up to date")
-		return nil
-	}
-	path := filepath.Join(root, filepath.FromSlash(architecture.Readme))
-	err := os.WriteFile(path, []byte(page), 0o644) //nolint:gosec // a public page
-	if err == nil {
-		fmt.Println(architecture.Readme, "is written")
-	}
-	return err
 }
 
 func mapJSON(m architecture.Model) string {

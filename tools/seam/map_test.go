@@ -94,7 +94,7 @@ func TestMap(t *testing.T) {
 	}
 
 	for range 2 { // the second time it is up to date
-		if err := drawMap(t.Context(), []string{"--write"}); err != nil {
+		if err := generate(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,57 @@
+package architecture
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/cmd/gateway/routes"
+)
+
+// complete adds a route to each module that a façade's table lacks, and leaves the rest as it is. The
+// route leads to the monolith if that is an upstream, and else to an upstream of the module's name.
+func complete(table string, modules []string) (string, error) {
+	file, err := routes.Parse([]byte(table))
+	if err != nil {
+		return "", err
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(table), &document); err != nil {
+		return "", err
+	}
+	lines := strings.SplitAfter(table, "\n")
+	add := func(to, format string, args ...any) {
+		for pair := range slices.Chunk(document.Content[0].Content, 2) { // key, value, key, value …
+			if pair[0].Value == to {
+				lines[last(pair[1])-1] += fmt.Sprintf(format, args...)
+			}
+		}
+	}
+	for _, m := range modules {
+		leads := func(r routes.Route) bool { return r.Prefix == "/v1/"+m }
+		if slices.ContainsFunc(slices.Collect(maps.Values(file.Routes)), leads) {
+			continue
+		}
+		upstream := "monolith"
+		if _, ok := file.Upstreams[upstream]; !ok {
+			upstream = m
+		}
+		if _, ok := file.Upstreams[upstream]; !ok {
+			add("upstreams", "  %[1]s: { url: \"http://%[1]s:8080\", probe: \"http://%[1]s:8081/readyz\" }\n", m)
+		}
+		add("routes", "  %[1]s:\n    prefix: /v1/%[1]s\n    sides: [{ upstream: %[2]s, weight: 100, home: shop }]\n", m, upstream)
+	}
+	return strings.Join(lines, ""), nil
+}
+
+// last returns the line on which a node ends.
+func last(node *yaml.Node) int {
+	line := node.Line
+	for _, child := range node.Content {
+		line = max(line, last(child))
+	}
+	return line
+}

@@ -1,0 +1,67 @@
+package architecture
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+// Derived returns the files that follow from which modules there are, by their names: the page's
+// generated parts, what has a template beside it (FILE.tmpl), and the façade's tables, in which a
+// new module gets a route and everything else stays. make generate writes them.
+func (t Tree) Derived() (map[string]string, error) {
+	page := strings.ReplaceAll(t[Readme], "\r\n", "\n")
+	for name, text := range t.Model().Generated() {
+		filled, ok := Fill(page, name, text)
+		if !ok {
+			return nil, fmt.Errorf("%s has no lines <!-- %s --> and <!-- /%s --> to write between", Readme, name, name)
+		}
+		page = filled
+	}
+	files := map[string]string{Readme: page}
+	for _, name := range t.Below("deploy", ".tmpl") {
+		text, err := t.render(name)
+		if err != nil {
+			return nil, err
+		}
+		files[strings.TrimSuffix(name, ".tmpl")] = text
+	}
+	for _, name := range append(t.Match("deploy/routes.yaml"), t.Match("deploy/routes/*.yaml")...) {
+		text, err := complete(t[name], t.Modules())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = text
+	}
+	return files, nil
+}
+
+// render executes a template. In it .Modules are all modules, .Monolith those that the monolith
+// runs, and env of a module is its file of settings, if it has one.
+func (t Tree) render(name string) (string, error) {
+	functions := template.FuncMap{
+		"upper": strings.ToUpper,
+		"env": func(module string) string {
+			file := "env/" + module + ".env"
+			if _, ok := t[path.Join(path.Dir(name), file)]; !ok {
+				return ""
+			}
+			return file
+		},
+	}
+	page, err := template.New(name).Funcs(functions).Option("missingkey=error").Parse(t[name])
+	if err != nil {
+		return "", fmt.Errorf("read a template: %w", err)
+	}
+	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
+	var text strings.Builder
+	err = page.Execute(&text, map[string]any{
+		"Modules": t.Modules(),
+		"Monolith": slices.DeleteFunc(t.Modules(), func(m string) bool {
+			return slices.Contains(ledger.Left(), m)
+		}),
+	})
+	return text.String(), err
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"example.com/shop/architecture"
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/flags"
+)
+
+const aboutGenerate = `seam generate writes what follows from which modules there are: the map in architecture/README.md, the compose
+files in deploy (from FILE.tmpl), a route for each module that has none, and the replace lines of the go.mod files.`
+
+func generate(ctx context.Context, args []string) error {
+	if err := flags.ParseOnly(flag.NewFlagSet("generate", flag.ContinueOnError), aboutGenerate, args); err != nil {
+		return err
+	}
+	root, err := repository()
+	if err != nil {
+		return err
+	}
+	tree, err := architecture.Read(root)
+	if err != nil {
+		return err
+	}
+	files, err := tree.Derived()
+	if err != nil {
+		return process.Usage(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if files[name] == tree[name] {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(files[name]), 0o644); err != nil { //nolint:gosec // public pages
+			return err
+		}
+		fmt.Println(name, "is written")
+	}
+	return replaceModules(ctx, root, tree)
+}
+
+// replaceModules gives the go.mod files above the modules a replace line for each module and
+// contract, so that each builds without go.work. go mod tidy writes what they require.
+func replaceModules(ctx context.Context, root string, tree architecture.Tree) error {
+	for _, above := range []string{".", "tools", "lab"} {
+		mod := path.Join(above, "go.mod")
+		if _, ok := tree[mod]; !ok {
+			continue
+		}
+		edit := []string{"mod", "edit"}
+		for _, file := range append(tree.Match("modules/*/go.mod"), tree.Match("modules/*/*/go.mod")...) {
+			folder := path.Dir(file)
+			up := "./"
+			if above != "." {
+				up = "../"
+			}
+			if !strings.Contains(tree[mod], architecture.Shop+"/"+folder+" => ") {
+				edit = append(edit, "-replace="+architecture.Shop+"/"+folder+"="+up+folder)
+			}
+		}
+		if len(edit) == 2 {
+			continue
+		}
+		command := exec.CommandContext(ctx, "go", append(edit, mod)...) //nolint:gosec // the repository's own names
+		command.Dir, command.Stderr = root, os.Stderr
+		if err := command.Run(); err != nil {
+			return fmt.Errorf("edit %s: %w", mod, err)
+		}
+		fmt.Println(mod, "is written")
+	}
+	return nil
+}
