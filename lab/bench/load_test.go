@@ -151,7 +151,7 @@ func newWatch(underWay int) *watch {
 }
 
 // patience is how long a run waits for its last orders.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // admit waits for a slot, if there is a limit. It is false once ctx has ended, and after a time in
 // which no order ended.

@@ -19,7 +19,7 @@ import (
 
 // quoteLimit is how long orders waits for a quote, with all retries (CLIENT_TIMEOUT), and more for
 // a busy machine. A handler is cut off only after 15 seconds.
-const quoteLimit = 2*time.Second + 5*time.Second
+const quoteLimit = 5*time.Second + 5*time.Second
 
 const someTea = `{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`
 

@@ -21,9 +21,9 @@ import (
 // ClientConfig bounds calls to another process.
 type ClientConfig struct {
 	// How long a call may take, with all its retries.
-	Timeout time.Duration `env:"CLIENT_TIMEOUT" envDefault:"2s"`
-	// How long each try may take.
-	TryTimeout time.Duration `env:"CLIENT_TRY_TIMEOUT" envDefault:"700ms"`
+	Timeout time.Duration `env:"CLIENT_TIMEOUT" envDefault:"5s"`
+	// How long each try may take: longer than in a burst, in which a retry would only add to the load.
+	TryTimeout time.Duration `env:"CLIENT_TRY_TIMEOUT" envDefault:"2s"`
 	// How often a failed try is retried.
 	Retries int `env:"CLIENT_RETRIES" envDefault:"2"`
 	// How long the circuit breaker is open once half of the latest ten tries have failed.
