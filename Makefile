@@ -12,6 +12,8 @@ MODULES := $(wildcard modules/*)
 # Every folder with a go.mod.
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 
+COMMANDS := $(notdir $(wildcard cmd/*) tools/seam $(wildcard lab/seam-*))
+
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
 accept = @echo "Acceptance: $(1) …"; $(2) test/accept.sh
 
@@ -34,6 +36,7 @@ run: build ## start the shop; PORT=8080, SPLIT=payments or all, CANARY=payments,
 .PHONY: build
 build: ## build every command into bin/
 	@echo "Building into bin/ (the first time takes a minute or two) …"
+	@rm -f $(filter-out $(addprefix bin/,$(COMMANDS)),$(wildcard bin/*)) # of what is gone
 	@go build -o bin/ ./cmd/... ./tools/seam $(addprefix ./,$(wildcard lab/seam-*))
 
 # The commands that lab/edge runs. Handed on by the environment, because a folder's name may mean something to a shell.

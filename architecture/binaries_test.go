@@ -152,7 +152,7 @@ func advice(t Tree, command, module string) string {
 	if command == "monolith" && isDecommissioned(t, module) {
 		return "delete the rest of " + module + " in cmd/monolith: in " + ledgerFile + " it is decommissioned"
 	}
-	return "call it or listen to its events through its contract, " + module + "api"
+	return t.askFor(module)
 }
 
 // isDecommissioned reports whether the ledger has decommissioned a module. Rule ledger reports one

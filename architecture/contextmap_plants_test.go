@@ -20,6 +20,12 @@ func (m *Module) More() events.Handler { return events.On(m.onRefunded) }
 
 func (m *Module) onRefunded(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil }`),
 		want: "modules/notifications/more.go:13: notifications listens to payments.refunded.v1"},
+	{name: "a module listens to its own event", file: "modules/payments/more.go",
+		text: goFile("payments", importPayments, `
+func (m *Module) More() events.Handler { return events.On(m.onRefunded) }
+
+func (m *Module) onRefunded(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil }`),
+		want: "modules/payments/more.go:13: payments listens to its own payments.refunded.v1"},
 	{name: "a function as a handler", file: "modules/notifications/more.go",
 		text: goFile("notifications", importPayments, `
 var more = events.On(func(ctx context.Context, tx pgx.Tx, e paymentsapi.Refunded) error { return nil })`),

@@ -96,6 +96,11 @@ func (s *seams) checkSubscriptions() {
 		if topic == "" {
 			continue
 		}
+		if u.Owner == u.Module {
+			s.add(u.At, fmt.Sprintf("%s listens to its own %s", u.Module, topic),
+				"do it in the transaction that publishes it, or in a job: a module that answers itself may never end")
+			continue
+		}
 		if !slices.Contains(s.agreed[u.Module].ListensTo, topic) && !listens[u.Module+" "+topic] {
 			s.add(u.At, fmt.Sprintf("%s listens to %s, which is not in the context map", u.Module, topic),
 				fmt.Sprintf("agree on it with the owners of %s and add %s to %s.listens_to in %s; "+

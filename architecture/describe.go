@@ -58,7 +58,7 @@ var plain = map[string]Field{
 	"int8": {Type: "integer", Format: "int32"}, "uint": {Type: "integer", Format: "int64"},
 	"uint64": {Type: "integer", Format: "int64"}, "uint32": {Type: "integer", Format: "int64"},
 	"uint16": {Type: "integer", Format: "int32"}, "uint8": {Type: "integer", Format: "int32"},
-	"byte": {Type: "integer", Format: "int32"}, "json.RawMessage": {}, "any": {},
+	"byte":    {Type: "integer", Format: "int32"},
 	"float64": {Type: "number", Format: "double"}, "float32": {Type: "number", Format: "float"},
 	"time.Time": {Type: "string", Format: "date-time"}, "time.Duration": {Type: "integer", Format: "int64"},
 }
@@ -68,6 +68,9 @@ func (d *describer) value(e ast.Expr) Field {
 	case *ast.Ident:
 		if f, ok := plain[e.Name]; ok && d.types[e.Name].of == nil {
 			return f
+		}
+		if e.Name == "any" && d.types[e.Name].of == nil {
+			return d.fault(e, "any")
 		}
 		return d.named(e.Name)
 	case *ast.SelectorExpr:

@@ -44,6 +44,14 @@ var imports = rule{
 		return f
 	},
 	refuses: []plant{
+		{name: "a module uses one that publishes nothing", file: "modules/orders/pay.go",
+			text: `package orders
+
+import _ "example.com/shop/modules/notifications"`, want: "notifications has no contract: let it publish"},
+		{name: "a module that is gone is imported", file: "modules/orders/pay.go",
+			text: `package orders
+
+import _ "example.com/shop/modules/billing"`, want: "remove it: there is no module billing"},
 		{name: "a module imports another module", file: "modules/orders/pay.go",
 			text: `package orders
 
@@ -205,21 +213,30 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 		!test && !under(file, "tools") && !under(file, "lab"):
 		return "devkit is for development", "use it from tests, tools or lab: no production binary links it"
 	case me == "":
-		return command(file, owner, contract, folder)
+		return command(t, file, owner, contract, folder)
 	case rules(t, file) && !standard(imported):
-		return "the rules of a module are plain Go",
+		return "the rules of a module are plain Go, and the row Rules of modules/" + me + "/README.md links this file",
 			"keep access to the database or the network in the use case's file, and pass the rules values"
 	case owner != "" && owner != me && under(folder, "migrations"):
-		return "this is another module's schema",
-			"call the module " + owner + " through its contract, or listen to its events"
+		return "this is another module's schema", t.askFor(owner)
 	case owner != "" && owner != me && !contract:
-		return "this is internal to another module",
-			"import " + owner + "api, its contract: listen to its events, or call it"
+		return "this is internal to another module", t.askFor(owner)
 	case !test && under(file, "modules") && !ours && !standard(imported) && !slices.Contains(modulesMay, imported):
 		return "it is not on the list of what modules may import",
 			"do it in platform/, or add it to modulesMay in architecture/imports_test.go, with a reason for the review"
 	}
 	return "", ""
+}
+
+// askFor says how to use another module.
+func (t Tree) askFor(module string) string {
+	switch {
+	case !slices.Contains(t.Modules(), module):
+		return "remove it: there is no module " + module
+	case len(t.contractFiles(module)) == 0:
+		return module + " has no contract: let it publish an event in " + Contract(module) + ", and listen to that"
+	}
+	return "import " + module + "api, its contract: listen to its events, or call it"
 }
 
 // tower is the folders of the root from the bottom to the top: imports point down, or within a
@@ -238,17 +255,17 @@ func level(folder string) int {
 
 // command returns what is wrong with an import of a module by a file of none: only the module's own
 // service, the monolith and tests around all may import it; the launchers may apply its schema.
-func command(file, owner string, contract bool, folder string) (what, fix string) {
+func command(t Tree, file, owner string, contract bool, folder string) (what, fix string) {
 	dir, name := path.Split(path.Dir(file))
 	switch {
 	case owner == "" || contract || under(file, "lab") || under(file, "architecture"):
 	case dir == "cmd/" && (name == owner || name == "monolith"):
 	case under(file, "tools") && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
 	case dir == "cmd/":
-		return "cmd/" + name + " runs only its own module", "let it use " + owner + "api, the other's contract"
+		return "cmd/" + name + " runs only its own module", t.askFor(owner)
 	default:
 		return path.Dir(file) + " is not a program of the module " + owner,
-			"make it a verb of cmd/" + owner + ", or use " + owner + "api"
+			"make it a verb of cmd/" + owner + ", or " + t.askFor(owner)
 	}
 	return "", ""
 }
@@ -262,7 +279,7 @@ func renamed(t Tree, spec *ast.ImportSpec) (imported string, wrong bool) {
 		return imported, false
 	}
 	files := t.sources(folder)
-	return imported, len(files) == 0 || t.Go(files[0]).Name.Name != spec.Name.Name
+	return imported, len(files) > 0 && t.Go(files[0]).Name.Name != spec.Name.Name
 }
 
 // owner returns the module that a folder belongs to, and whether the folder is its contract.

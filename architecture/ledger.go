@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -96,8 +97,10 @@ func (e Extraction) Validate() error {
 	switch {
 	case Triggers[e.Trigger] == "":
 		return fmt.Errorf("trigger %q is none of scaling, releases, isolation and ownership", e.Trigger)
-	case !strings.ContainsAny(e.Measurement, "0123456789"):
-		return errors.New("there is no measurement: a reason without a figure is an opinion")
+	case !measured(e.Measurement):
+		return errors.New("there is no measurement: " + whatIsMeasured)
+	case e.Despite != "" && !measured(e.Despite):
+		return errors.New("despite is no measured reason: " + whatIsMeasured)
 	case e.Owner == "":
 		return errors.New("there is no owner")
 	case at < 0:
@@ -128,6 +131,20 @@ func (e Extraction) Validate() error {
 		return fmt.Errorf("dual_run_ends is after %q, where one process serves alone", CutOver)
 	}
 	return nil
+}
+
+const whatIsMeasured = "say two figures, as they are and as they should be, and in parentheses where they are from and of when"
+
+var (
+	figure      = regexp.MustCompile(`\b[0-9][0-9.,]*`)
+	datedSource = regexp.MustCompile(`\([^()]*\b20[0-9]{2}\b[^()]*\)`)
+)
+
+// measured reports whether a reason has two figures and a dated source. It cannot know whether they
+// are true, which the owner of the entry answers for.
+func measured(reason string) bool {
+	figures := figure.FindAllString(datedSource.ReplaceAllString(reason, ""), -1)
+	return len(figures) >= 2 && datedSource.MatchString(reason)
 }
 
 // Overdue returns which dates were missed on a day, and whether the state has one in the future.

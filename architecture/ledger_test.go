@@ -40,8 +40,15 @@ var ledger = rule{
 		{name: "no measurement", file: ledgerFile, whole: true, text: strings.Replace(example, "measurement:", "#", 1),
 			want: "no measurement"},
 		{name: "a measurement without a figure", file: ledgerFile, whole: true,
-			text: measured.ReplaceAllString(example, "measurement: payments is too big"),
+			text: measurement.ReplaceAllString(example, "measurement: payments is too big"),
 			want: "no measurement"},
+		{name: "a measurement of one digit", file: ledgerFile, whole: true,
+			text: measurement.ReplaceAllString(example, "measurement: 1 (2026)"), want: "no measurement"},
+		{name: "a measurement from nowhere", file: ledgerFile, whole: true,
+			text: measurement.ReplaceAllString(example, "measurement: 41,000 lines become 3,100"), want: "no measurement"},
+		{name: "a word for a reason", file: ledgerFile, whole: true,
+			text: strings.Replace(example, "module: payments", "module: payments\n    despite: legacy", 1),
+			want: "despite is no measured reason"},
 		{name: "a dual run after it was cut over", file: ledgerFile, whole: true,
 			text: strings.Replace(example, "dual_run_ends: 2026-04-10", "dual_run_ends: 2026-04-11", 1),
 			want: "dual_run_ends is after"},
@@ -74,7 +81,7 @@ const example = `extractions:
     dual_run_ends: 2026-04-10
 `
 
-var measured = regexp.MustCompile(`measurement:.*`)
+var measurement = regexp.MustCompile(`measurement:.*`)
 
 // decommissioned is the example in its last state.
 var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)

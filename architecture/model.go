@@ -73,7 +73,8 @@ func (t Tree) Model() Model {
 		if i < 0 {
 			i, m.Calls = len(m.Calls), append(m.Calls, Call{From: use.Module, To: use.Owner})
 		}
-		if c := &m.Calls[i]; !slices.Contains(c.Names, use.Name) {
+		failure := strings.HasPrefix(use.Name, "Err") // of a call, and none itself
+		if c := &m.Calls[i]; !failure && !slices.Contains(c.Names, use.Name) {
 			c.Names = append(c.Names, use.Name)
 			slices.Sort(c.Names)
 		}

@@ -16,6 +16,10 @@ var modules = rule{
 		`see "A shared database" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
+		for _, m := range t.undeclared() {
+			f.add("modules/"+m, "has no go.mod, so no rule sees that it is a module",
+				"write modules/"+m+"/go.mod as modules/payments/go.mod is written, and add ./modules/"+m+" to go.work")
+		}
 		for _, m := range t.Modules() {
 			f.subjects++
 			for _, part := range parts {
@@ -27,6 +31,8 @@ var modules = rule{
 		return f
 	},
 	refuses: []plant{
+		{name: "a module without a go.mod", file: "modules/shipping/module.go", text: "package shipping\n",
+			want: "modules/shipping: has no go.mod, so no rule sees that it is a module"},
 		{name: "no canvas", file: "modules/orders/README.md",
 			want: "modules/orders/README.md: the module orders has no canvas"},
 		{name: "a canvas without its tables", file: "modules/orders/README.md", old: "| **Tables** |", text: "| |",
@@ -145,6 +151,17 @@ var parts = []struct {
 			return err == nil && listed
 		},
 	},
+}
+
+// undeclared returns the folders of modules/ with code and without a go.mod.
+func (t Tree) undeclared() (found []string) {
+	for _, file := range t.Below("modules", ".go") {
+		name := strings.Split(file, "/")[1]
+		if _, ok := t["modules/"+name+"/go.mod"]; !ok && !slices.Contains(found, name) {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 // keys returns the strings that are keys of a Go file's maps.

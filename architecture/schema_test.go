@@ -63,6 +63,11 @@ var eventSchemas = rule{
 	refuses: []plant{
 		{name: "a field is added and not generated", file: "modules/orders/ordersapi/events.go",
 			old: "\tEmail ", text: "\tNote string `json:\"note\"`\n\tEmail ", want: "run make generate"},
+		{name: "an event carries anything", file: "modules/orders/ordersapi/events.go",
+			old: "\tEmail ", text: "\tNote any `json:\"note\"`\n\tEmail ", want: "any cannot be described"},
+		{name: "an event carries raw JSON", file: "modules/orders/ordersapi/events.go",
+			old: "\tEmail ", text: "\tNotes map[string]json.RawMessage `json:\"notes\"`\n\tEmail ",
+			want: "json.RawMessage cannot be described"},
 		{name: "a comment changes and is not generated", file: "modules/orders/ordersapi/events.go",
 			old: "is true once the customer's order is stored", text: "is true before the customer's order is stored",
 			want: "ordersapi.Placed differs from architecture/contracts/orders.placed.v1.schema.json"},

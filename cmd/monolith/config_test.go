@@ -13,7 +13,7 @@ func TestConfig(t *testing.T) {
 		t.Setenv(strings.ToUpper(m)+"_DATABASE_URL", "postgres://localhost/shop")
 	}
 	for name, test := range map[string]struct{ modules, bus, token, refusal string }{
-		"all on memory":                {"orders,inventory,payments,notifications", "memory", "", ""},
+		"all on memory":                {strings.Join(modules, ","), "memory", "", ""},
 		"all by one word":              {"all", "memory", "", ""},
 		"all and one":                  {"all,orders", "memory", "", "MODULES names \"all\""},
 		"no such bus":                  {"all", "kafka", "", "BUS must be memory or nats"},

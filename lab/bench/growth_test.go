@@ -153,7 +153,7 @@ func (b *bench) growingOrders(t *testing.T, of growing) section {
 // rows are made to fit.
 var pastOrders = []string{
 	pastOrder + `INSERT INTO orders.orders (id, customer_id, email, payment_token, status, total, currency, version, created_at, updated_at)
-		SELECT id, 'customer-' || n %% 32, 'customer@example.com', '', 'confirmed', 4899, 'EUR', 3, at, at FROM past`,
+		SELECT id, 'customer-' || n %% 32, 'customer@mail.example', '', 'confirmed', 4899, 'EUR', 3, at, at FROM past`,
 	pastOrder + `INSERT INTO orders.lines (order_id, position, sku, name, quantity, unit_price)
 		SELECT id, position, 'tea-assam', 'Assam black tea, 250 g', 1, 1299 FROM past, generate_series(1, 2) AS position`,
 	pastOrder + `INSERT INTO inventory.reservations (order_id, status, created_at, updated_at) SELECT id, 'shipped', at, at FROM past`,
@@ -161,7 +161,7 @@ var pastOrders = []string{
 		SELECT id, sku, 1 FROM past, unnest(ARRAY['tea-assam', 'cup-celadon']) AS sku`,
 	pastOrder + `INSERT INTO payments.payments (order_id, id, status, amount, currency, token, reference, created_at, updated_at)
 		SELECT id, id, 'captured', 4899, 'EUR', '', 'cap_' || n, at, at FROM past`,
-	pastOrder + `INSERT INTO notifications.recipients (order_id, email, created_at) SELECT id, 'customer@example.com', at FROM past`,
+	pastOrder + `INSERT INTO notifications.recipients (order_id, email, created_at) SELECT id, 'customer@mail.example', at FROM past`,
 	pastOrder + `INSERT INTO notifications.messages (id, order_id, kind, subject, body, message_id, status, attempts, next_at, sent_at, created_at)
 		SELECT id, id, 'confirmed', 'Your order is confirmed', repeat('x', 300), id || '@shop.example', 'sent', 1, at, at, at FROM past`,
 }

@@ -82,7 +82,7 @@ func (w *wire) drop(t *testing.T) {
 // placedEvent is an event as orders publishes it.
 func placedEvent() ordersapi.Placed {
 	return ordersapi.Placed{
-		OrderID: uuid.Must(uuid.NewV7()).String(), CustomerID: "customer-1", Email: "customer-1@example.com",
+		OrderID: uuid.Must(uuid.NewV7()).String(), CustomerID: "customer-1", Email: "customer-1@mail.example",
 		Lines: []ordersapi.Line{{SKU: "tea-assam", Quantity: 1}, {SKU: "cup-celadon", Quantity: 2}},
 		Total: ordersapi.Money{Amount: 4899, Currency: "EUR"}, Version: 1,
 	}

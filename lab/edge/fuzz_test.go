@@ -192,7 +192,7 @@ func checkBody(t *testing.T, head string, body []byte, r reply) {
 // placeSlowly places an order that stays placed until it is cancelled.
 func (s *shop) placeSlowly(t *testing.T, d door) (id string) {
 	t.Helper()
-	raw := s.expand(d, "slow", placing, []byte(`{"email":"ann@example.com","payment_token":"tok_slow","lines":[{"sku":"honey-linden","quantity":1}]}`))
+	raw := s.expand(d, "slow", placing, []byte(`{"email":"ann@mail.example","payment_token":"tok_slow","lines":[{"sku":"honey-linden","quantity":1}]}`))
 	var order struct{ ID string }
 	for _, r := range d.send(t, raw, parse(raw)) {
 		if err := json.Unmarshal([]byte(r.body), &order); err != nil || r.status != http.StatusCreated {

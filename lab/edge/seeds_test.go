@@ -9,7 +9,7 @@ type seed struct{ head, body string }
 var placing = head("POST /v1/orders", "Authorization: Bearer <customer>", "Idempotency-Key: <key>",
 	"Content-Type: application/json", "Content-Length: <length>")
 
-const tea = `{"email":"ann@example.com","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":1}]}`
+const tea = `{"email":"ann@mail.example","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":1}]}`
 
 // head returns an HTTP/1.1 request line and headers.
 func head(line string, headers ...string) string {
@@ -41,9 +41,9 @@ var seeds = []seed{
 	{placing, body(`"quantity":1`, `"quantity":1.5`)},
 	{placing, body(`"quantity":1`, `"quantity":10000`)},
 	{placing, body(`"quantity":1`, `"quantity":1,"QUANTITY":2`)},
-	{placing, body(`"email"`, `"email":"x@example.com","email"`)},
+	{placing, body(`"email"`, `"email":"x@mail.example","email"`)},
 	{placing, body("honey-linden", "nothing")},
-	{placing, body("ann@example.com", "ann")},
+	{placing, body("ann@mail.example", "ann")},
 	{placing, strings.Repeat("[", 20000)},
 	{placing, "<fill 2000000 a>"},
 	{with("Expect: 100-continue"), tea},

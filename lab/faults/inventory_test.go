@@ -21,7 +21,7 @@ import (
 // a busy machine. A handler is cut off only after 15 seconds.
 const quoteLimit = 5*time.Second + 5*time.Second
 
-const someTea = `{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`
+const someTea = `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`
 
 // Inventory is frozen, then killed, and stays down. New orders are refused quickly with 503,
 // earlier ones wait, and both go on when it is back.

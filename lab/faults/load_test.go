@@ -125,7 +125,7 @@ func placeReporting(ctx context.Context, url, token string, i int, repeated func
 	first, second := r.IntN(len(skus)), r.IntN(len(skus))
 	paymentToken := mix[i%len(mix)]
 	body, err := json.Marshal(map[string]any{
-		"email": fmt.Sprintf("customer-%d@example.com", i), "payment_token": paymentToken,
+		"email": fmt.Sprintf("customer-%d@mail.example", i), "payment_token": paymentToken,
 		"lines": []line{{skus[first], 1 + i%3}, {skus[second], 1}},
 	})
 	if err != nil {

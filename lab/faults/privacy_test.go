@@ -82,7 +82,7 @@ func checkPrivacy(t *testing.T, split []string) {
 
 // plantOrder places an order with the marker in every field that can have it.
 func (s *shop) plantOrder(t *testing.T, token string, i int) (id string) {
-	body := fmt.Sprintf(`{"email":"%s@example.com","payment_token":%q,"lines":[{"sku":"tea-assam","quantity":1}]}`,
+	body := fmt.Sprintf(`{"email":"%s@mail.example","payment_token":%q,"lines":[{"sku":"tea-assam","quantity":1}]}`,
 		marker, []string{"tok_ok", "tok_timeout", "tok_" + marker, marker}[i])
 	id, err := insist(t.Context(), s.URL, token, uuid.NewString(), []byte(body), func(string) {})
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *shop) plantOrder(t *testing.T, token string, i int) (id string) {
 func (s *shop) plantPoison(t *testing.T) {
 	t.Helper()
 	for topic, payload := range map[string]string{
-		"orders.placed.v1":      `{"order_id":"no uuid","email":"%[1]s@example.com","customer_id":"%[1]s"}`,
+		"orders.placed.v1":      `{"order_id":"no uuid","email":"%[1]s@mail.example","customer_id":"%[1]s"}`,
 		"orders.payment_due.v1": `{"order_id":"no uuid","payment_token":"%[1]s"}`,
 		"orders.cancelled.v1":   `{"order_id":"%[1]s-%[1]s-%[1]s-%[1]s","reason":"%[1]s"}`,
 		"orders.confirmed.v1":   `{"order_id":"no uuid","total":"%[1]s"}`,
@@ -124,11 +124,11 @@ func (s *shop) plantRefused(t *testing.T, token string) {
 	t.Helper()
 	for name, body := range map[string]string{
 		"no address":       `{"email":"%[1]s","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`,
-		"a token too long": `{"email":"ada@example.com","payment_token":"` + strings.Repeat("%[1]s", 10) + `","lines":[{"sku":"tea-assam","quantity":1}]}`,
-		"no such product":  `{"email":"%[1]s@example.com","payment_token":"tok_ok","lines":[{"sku":"%[1]s","quantity":1}]}`,
-		"no number":        `{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":"%[1]s"}]}`,
-		"unknown field":    `{"email":"%[1]s@example.com","name":"%[1]s","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`,
-		"no JSON":          `{"email":"%[1]s@example.com", %[1]s}`,
+		"a token too long": `{"email":"ada@mail.example","payment_token":"` + strings.Repeat("%[1]s", 10) + `","lines":[{"sku":"tea-assam","quantity":1}]}`,
+		"no such product":  `{"email":"%[1]s@mail.example","payment_token":"tok_ok","lines":[{"sku":"%[1]s","quantity":1}]}`,
+		"no number":        `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":"%[1]s"}]}`,
+		"unknown field":    `{"email":"%[1]s@mail.example","name":"%[1]s","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`,
+		"no JSON":          `{"email":"%[1]s@mail.example", %[1]s}`,
 	} {
 		status, answer, err := post(t.Context(), s.URL+"/v1/orders", token, uuid.NewString(),
 			[]byte(fmt.Sprintf(body, marker)))
@@ -225,7 +225,7 @@ func TestALeakOfPersonalDataIsFound(t *testing.T) {
 		t.Errorf("it found %s", found)
 	}
 	fmt.Fprintf(r, "level=WARN msg=\"mail not taken\" error=\"550 <%s", marker[:4])
-	fmt.Fprintf(r, "%s@example.com> is unknown\"\n", marker[4:])
+	fmt.Fprintf(r, "%s@mail.example> is unknown\"\n", marker[4:])
 	if !strings.Contains(leaks(r.text.Bytes()), "mail not taken") {
 		t.Error("it did not find the address")
 	}

@@ -97,7 +97,7 @@ func (m *model) place(rt *rapid.T) {
 	o := &order{
 		token: rapid.SampledFrom([]string{"tok_ok", "tok_declined", "tok_flaky", "tok_timeout"}).Draw(rt, "token"),
 		lines: map[string]int64{rapid.SampledFrom([]string{"tea", "cup"}).Draw(rt, "sku"): rapid.Int64Range(1, 3).Draw(rt, "quantity")},
-		email: fmt.Sprintf("run-%d-order-%d@example.com", m.run, len(m.orders)), placed: m.now(), state: "placed",
+		email: fmt.Sprintf("run-%d-order-%d@mail.example", m.run, len(m.orders)), placed: m.now(), state: "placed",
 	}
 	if rapid.Bool().Draw(rt, "a cup too") {
 		o.lines["cup"]++

@@ -32,7 +32,7 @@ func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
 }
 
 // SwitchBus records that the schema's events travel on another bus from now on. An operator uses it
-// to move the shop from one process to several, from memory to nats, or back. Afterwards RecordBus
+// to move the modules from one process to several, from memory to nats, or back. Afterwards RecordBus
 // accepts only processes of the new bus.
 //
 // Running processes are not stopped, and may be restarted one by one, in either direction. A

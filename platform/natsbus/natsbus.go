@@ -105,7 +105,7 @@ const Name = "nats"
 func (*Bus) Name() string { return Name }
 
 // Open connects, and reconnects forever when the connection is lost. A broker that is down is no
-// error, or its restart would keep the shop from starting: events wait in the outbox.
+// error, or its restart would keep processes from starting: events wait in the outbox.
 func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 	b := &Bus{cfg: cfg, log: log.With("bus", "nats", "stream", cfg.Stream)}
 	options := []nats.Option{
@@ -148,7 +148,7 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 }
 
 // Ready returns nil once the broker has been reached. Losing it later does not make the process
-// unready, or a broker's restart would close the shop: meanwhile events wait in the outbox.
+// unready, or a broker's restart would stop all service: meanwhile events wait in the outbox.
 func (b *Bus) Ready(context.Context) error {
 	if b.reached.Load() {
 		return b.room()

@@ -99,7 +99,7 @@ func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// prepare makes a connection send a uuid.UUID in binary form: text took 5 % of the shop's time.
+// prepare makes a connection send a uuid.UUID in binary form: text took 5 % of the monolith's time.
 func prepare(_ context.Context, conn *pgx.Conn) error {
 	pgxuuid.Register(conn.TypeMap())
 	return nil

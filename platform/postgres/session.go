@@ -77,7 +77,7 @@ func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 // before PostgreSQL 14 it does not report the second.
 func greet(ctx context.Context, conn *pgconn.PgConn) error {
 	if encoding := conn.ParameterStatus("server_encoding"); encoding != "UTF8" {
-		return process.Usage(fmt.Errorf("the database has the encoding %s and the shop needs UTF8: "+
+		return process.Usage(fmt.Errorf("the database has the encoding %s and the modules need UTF8: "+
 			"name a database that does not exist yet, and seam setup creates it", encoding))
 	}
 	if conn.ParameterStatus("in_hot_standby") != "on" {

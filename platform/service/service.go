@@ -1,4 +1,4 @@
-// Package service starts and stops, in the right order, what every process of the shop needs: a
+// Package service starts and stops, in the right order, what every process needs: a
 // bus, a web server, and for each module its pool, outbox and consumer.
 package service
 
@@ -25,7 +25,7 @@ type Config struct {
 	// The most connections that each module's pool opens. Delivery opens two more, or one for a
 	// module without an outbox, and readiness one.
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
-	// Where /livez and /readyz listen, apart from the shop's own routes.
+	// Where /livez and /readyz listen, apart from the modules' routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
 	// How long the process still serves after the signal to stop, while /readyz fails: longer than
 	// the façade or a load balancer takes to see that; 0 without one.

@@ -45,7 +45,7 @@ func TestShutdownSendsSpans(t *testing.T) {
 	}
 	_, span := otel.Tracer("test").Start(context.Background(), "place order")
 	span.End()
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/ada@example.com?email=ada", http.NoBody)
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/ada@mail.example?email=ada", http.NoBody)
 	otelhttp.NewHandler(http.NotFoundHandler(), "request").ServeHTTP(httptest.NewRecorder(), request)
 	flush()
 	select {

@@ -83,7 +83,7 @@ func retryAfter(r *http.Response) time.Duration {
 	return time.Duration(seconds) * time.Second //nolint:gosec // it has 32 bits
 }
 
-// newConnections ignores HTTP_PROXY: the processes of a shop are on one network.
+// newConnections ignores HTTP_PROXY: the processes are on one network.
 func newConnections() *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,

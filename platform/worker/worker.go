@@ -1,6 +1,6 @@
 // Package worker runs a step of background work repeatedly until its context ends.
 //
-// Every background loop of the shop has this shape: claim some rows, act on them, report whether
+// Every background loop has this shape: claim some rows, act on them, report whether
 // there are more. The waiting work is in the database, so a worker may be killed at any moment.
 package worker
 

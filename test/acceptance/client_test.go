@@ -161,7 +161,7 @@ type customer struct {
 func newCustomer(t *testing.T) customer {
 	t.Helper()
 	name := "c" + uuid.NewString()
-	return customer{token: token{subject: name, role: "customer"}.mint(), email: name + "@example.com"}
+	return customer{token: token{subject: name, role: "customer"}.mint(), email: name + "@mail.example"}
 }
 
 type line struct {

@@ -110,7 +110,7 @@ func TestATokenThatIsTooLong(t *testing.T) {
 	}
 	a := request{
 		method: http.MethodPost, path: "/v1/orders", token: token{subject: subject.String(), role: "customer"}.mint(), key: uuid.NewString(),
-		body: placement{"ada@example.com", "tok_ok", []line{{"honey-linden", 1}}},
+		body: placement{"ada@mail.example", "tok_ok", []line{{"honey-linden", 1}}},
 	}.send(t)
 	checkProblem(t, a, http.StatusUnauthorized, "unauthenticated")
 }

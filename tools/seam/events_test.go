@@ -14,11 +14,8 @@ import (
 
 	"github.com/google/uuid"
 
-	inventorymigrations "example.com/shop/migrations/inventory"
-	notificationsmigrations "example.com/shop/migrations/notifications"
-	ordersmigrations "example.com/shop/migrations/orders"
-	paymentsmigrations "example.com/shop/migrations/payments"
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/tools/topology"
 )
 
 // operator has the runtime connections of some modules.
@@ -29,11 +26,11 @@ type operator struct {
 
 func newOperator(t *testing.T, modules ...string) operator {
 	t.Helper()
-	db := pgtest.New(t,
-		pgtest.Schema{Module: "orders", Migrations: ordersmigrations.FS},
-		pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS},
-		pgtest.Schema{Module: "payments", Migrations: paymentsmigrations.FS},
-		pgtest.Schema{Module: "notifications", Migrations: notificationsmigrations.FS})
+	var schemas []pgtest.Schema
+	for _, m := range topology.Modules {
+		schemas = append(schemas, pgtest.Schema{Module: m, Migrations: os.DirFS("../../migrations/" + m)})
+	}
+	db := pgtest.New(t, schemas...)
 	var env []string
 	for _, m := range modules {
 		env = append(env, setting(m)+"="+db.URL(m))

@@ -68,7 +68,7 @@ func TestEventsDeadAndRedrive(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t, "orders", "inventory", "payments")
 	var ids []uuid.UUID
-	for _, payload := range []string{`{"email":"ada@example.com"}`, `not json ada@example.com`, `{}`} {
+	for _, payload := range []string{`{"email":"ada@mail.example"}`, `not json ada@mail.example`, `{}`} {
 		ids = append(ids, o.died(t, "orders", false, payload))
 	}
 	retried := o.died(t, "orders", true, "{}")
@@ -85,7 +85,7 @@ func TestEventsDeadAndRedrive(t *testing.T) {
 	if len(letters) != 1 || letters[0].Dead != 3 || len(letters[0].Letters) != 2 {
 		t.Fatalf("got %+v", letters)
 	}
-	if got := string(letters[0].Letters[0].Payload) + string(letters[0].Letters[1].Payload); got != `{"email":"ada@example.com"}"not json ada@example.com"` {
+	if got := string(letters[0].Letters[0].Payload) + string(letters[0].Letters[1].Payload); got != `{"email":"ada@mail.example"}"not json ada@mail.example"` {
 		t.Errorf("the payloads are %s", got)
 	}
 	if got := ask[deadLetters](t, o, "dead --module payments"); len(got) != 1 || got[0].Letters == nil {

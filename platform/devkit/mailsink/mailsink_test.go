@@ -28,7 +28,7 @@ func start(t *testing.T, o mailsink.Options) *mailsink.Sink {
 }
 
 func send(s *mailsink.Sink, message string, to ...string) error {
-	return smtp.SendMail(s.Addr(), nil, "shop@example.com", to, []byte(strings.ReplaceAll(message, "\n", "\r\n")))
+	return smtp.SendMail(s.Addr(), nil, "shop@mail.example", to, []byte(strings.ReplaceAll(message, "\n", "\r\n")))
 }
 
 func TestTextIsDecoded(t *testing.T) {
@@ -43,7 +43,7 @@ func TestTextIsDecoded(t *testing.T) {
 			"--b\nContent-Type: text/plain\nContent-Transfer-Encoding: quoted-printable\n\nDear Zo=C3=AB,\n\n--b--\n",
 	} {
 		s := start(t, mailsink.Options{})
-		if err := send(s, "Message-ID: <1@shop>\n"+message, "zoe@example.com"); err != nil {
+		if err := send(s, "Message-ID: <1@shop>\n"+message, "zoe@mail.example"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		got := s.Messages("")
@@ -56,15 +56,15 @@ func TestTextIsDecoded(t *testing.T) {
 func TestMessagesByMailbox(t *testing.T) {
 	t.Parallel()
 	s := start(t, mailsink.Options{})
-	for i, to := range [][]string{{"ada@example.com", "bob@example.com"}, {"ada@example.com"}} {
+	for i, to := range [][]string{{"ada@mail.example", "bob@mail.example"}, {"ada@mail.example"}} {
 		if err := send(s, fmt.Sprintf("Subject: %d\n\nhello\n", i), to...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for query, want := range map[string][]string{
-		"":                    {"ada@example.com 0", "bob@example.com 0", "ada@example.com 1"},
-		"?to=ada@example.com": {"ada@example.com 0", "ada@example.com 1"},
-		"?to=eve@example.com": {},
+		"":                     {"ada@mail.example 0", "bob@mail.example 0", "ada@mail.example 1"},
+		"?to=ada@mail.example": {"ada@mail.example 0", "ada@mail.example 1"},
+		"?to=eve@mail.example": {},
 	} {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest("GET", "/messages"+query, nil))
@@ -86,7 +86,7 @@ func TestFailFirst(t *testing.T) {
 	t.Parallel()
 	s := start(t, mailsink.Options{FailFirst: 2})
 	for i := range 3 {
-		err := send(s, "Subject: x\n\nhello\n", "ada@example.com")
+		err := send(s, "Subject: x\n\nhello\n", "ada@mail.example")
 		if refused, ok := err.(*textproto.Error); i < 2 && (!ok || refused.Code != 451) || i == 2 && err != nil {
 			t.Errorf("delivery %d: %v", i, err)
 		}
