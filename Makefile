@@ -14,14 +14,16 @@ UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.
 
 COMMANDS := $(notdir $(wildcard cmd/*) tools/seam $(wildcard lab/seam-*))
 
+# Settings of a shop of its own, whatever the environment says.
+own = SHOP_DATABASE_URL= SPLIT= CANARY=
+
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
-accept = @echo "Acceptance: $(1) …"; $(2) test/accept.sh
+accept = @echo "Acceptance: $(1) …"; $(own) $(2) test/accept.sh
 
 # Whether a setting (2) is one of these words (1); asked here, because a shell would read what it is made of.
 one-of = $(and $(filter 1,$(words $(2))),$(filter $(1),$(2)))
 
 VULNS ?= pinned
-SUITE ?=
 BASE ?=
 
 .DEFAULT_GOAL := help
@@ -48,17 +50,16 @@ test: build ## run every test on a real PostgreSQL
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
 	@bin/seam postgres -- go test -count=1 -timeout 20m work
 	@echo "Comparing the contracts with the shop …"
-	@EVENTS_MAX_ATTEMPTS=1 bin/seam up -- go test -count=1 -run '^TestContracts$$' ./architecture
+	@$(own) EVENTS_MAX_ATTEMPTS=1 bin/seam up -- go test -count=1 -run '^TestContracts$$' ./architecture
 	$(call accept,the monolith,)
 	$(call accept,payments alone split off,SPLIT=payments)
 	$(call accept,all split off,SPLIT=all)
 	@deploy/postgres-image/test.sh
 
-# SUITE and BASE go by the environment, because a shell would read what it is made of.
+# What is set on the command line is in the environment, where no shell reads what it is made of.
 .PHONY: long
-long: export LONG_SUITE := $(SUITE)
 long: build ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers or fuzz (FUZZTIME=1m)
-	@lab/long.sh "$$LONG_SUITE"
+	@lab/long.sh "$$SUITE"
 
 .PHONY: bench
 bench: export BENCH_BASE := $(BASE)
@@ -97,18 +98,19 @@ lint: ## vet and lint
 	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
-generate: build ## write the SQL code, the contracts and the map anew, and tidy every go.mod
+generate: ## write what follows from the modules anew: SQL code, compose files, routes, contracts, the map, and every go.mod
 	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
-	@echo "Writing the contracts as the shop has them …"
-	@CONTRACTS=write bin/seam up -- go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
-	@bin/seam generate
+	@go run ./tools/seam generate
 	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done
+	@$(MAKE) --no-print-directory build
+	@echo "Writing the contracts as the shop has them …"
+	@CONTRACTS=write $(own) bin/seam up -- go test -count=1 -run '^TestContracts$$/^OpenAPI$$' ./architecture
 
 .PHONY: release-contracts
 release-contracts: build ## make today's contracts the promise; refuses when they break what was released
 	@echo "Comparing, and taking a sample of every event from a run of the acceptance suite (two minutes) …"
-	@CONTRACTS=release test/accept.sh go test -count=1 -run '^TestReleaseContracts$$' ./architecture
+	@CONTRACTS=release $(own) test/accept.sh go test -count=1 -run '^TestReleaseContracts$$' ./architecture
 	@echo "architecture/contracts/released is today's: commit it with the release"
 
 .PHONY: ledger

@@ -11,8 +11,9 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 )
 
-// complete adds a route to each module that a façade's table lacks, and leaves the rest as it is. The
-// route leads to the monolith if that is an upstream, and else to an upstream of the module's name.
+// complete adds the routes that a façade's table lacks, one for each module, and leaves the rest as
+// it is. A route leads to the monolith if that is an upstream, and else to an upstream of the
+// module's name.
 func complete(table string, modules []string) (string, error) {
 	file, err := routes.Parse([]byte(table))
 	if err != nil {
@@ -22,7 +23,7 @@ func complete(table string, modules []string) (string, error) {
 	if err := yaml.Unmarshal([]byte(table), &document); err != nil {
 		return "", err
 	}
-	lines := strings.SplitAfter(table, "\n")
+	lines := strings.SplitAfter(strings.TrimSuffix(table, "\n")+"\n", "\n")
 	add := func(to, format string, args ...any) {
 		for pair := range slices.Chunk(document.Content[0].Content, 2) { // key, value, key, value …
 			if pair[0].Value == to {
@@ -30,11 +31,13 @@ func complete(table string, modules []string) (string, error) {
 			}
 		}
 	}
+	var missing []string
 	for _, m := range modules {
 		leads := func(r routes.Route) bool { return r.Prefix == "/v1/"+m }
 		if slices.ContainsFunc(slices.Collect(maps.Values(file.Routes)), leads) {
 			continue
 		}
+		missing = append(missing, m)
 		upstream := "monolith"
 		if _, ok := file.Upstreams[upstream]; !ok {
 			upstream = m
@@ -44,7 +47,11 @@ func complete(table string, modules []string) (string, error) {
 		}
 		add("routes", "  %[1]s:\n    prefix: /v1/%[1]s\n    sides: [{ upstream: %[2]s, weight: 100, home: shop }]\n", m, upstream)
 	}
-	return strings.Join(lines, ""), nil
+	completed := strings.Join(lines, "")
+	if _, err := routes.Parse([]byte(completed)); err != nil {
+		return "", fmt.Errorf("no route leads to %s: add one by hand, because by itself %w", strings.Join(missing, ", "), err)
+	}
+	return completed, nil
 }
 
 // last returns the line on which a node ends.

@@ -2,7 +2,6 @@ package architecture
 
 import (
 	_ "embed"
-	"fmt"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -11,13 +10,14 @@ import (
 var contextMap []byte
 
 // Modules returns the bounded contexts, in the order of the context map, which is the list of them
-// for everything that runs the shop.
+// for everything that runs the shop. It returns none if the map cannot be read, as the rule
+// contextmap reports.
 func Modules() (names []string) {
-	var entries yaml.Node
-	if err := yaml.Unmarshal(contextMap, &entries); err != nil || len(entries.Content) == 0 {
-		panic(fmt.Sprintf("architecture/contextmap.yaml: %v", err)) // the rule contextmap refuses it
+	var page yaml.Node
+	if yaml.Unmarshal(contextMap, &page) != nil || page.Decode(new(map[string]any)) != nil {
+		return nil
 	}
-	for i, node := range entries.Content[0].Content {
+	for i, node := range page.Content[0].Content {
 		if i%2 == 0 { // the keys
 			names = append(names, node.Value)
 		}

@@ -46,6 +46,8 @@ var modules = rule{
 		{name: "no process of its own", file: "cmd/orders/", want: "cmd/orders: the module orders has no process"},
 		{name: "not migrated", file: "cmd/monolith/main.go", old: "\n\t\"orders\":", text: "\n\t\"bestellungen\":",
 			want: "does not migrate orders"},
+		{name: "not served by the monolith", file: "cmd/monolith/main.go", old: `open("orders", `,
+			text: `open("bestellungen", `, want: "cmd/monolith/main.go: does not serve orders"},
 		{name: "not required", file: "go.mod", old: "\texample.com/shop/modules/orders v0.0.0\n", text: "",
 			want: "go.mod: does not require"},
 		{name: "not replaced", file: "go.mod",
@@ -104,19 +106,22 @@ var parts = []struct {
 			return len(t.Match(at+"/0001_*.sql")) > 0 && len(t.Match(at+"/*.go")) > 0
 		},
 	},
-
 	{
 		"cmd/%", "the module % has no process of its own",
 		"write cmd/%/main.go, serve.go and config.go, as in cmd/payments",
 		func(t Tree, _, at string) bool { return len(t.Match(at+"/*.go")) > 0 },
 	},
-
+	{
+		"cmd/monolith/main.go", "does not serve %", `serve it, by open("%", …)`,
+		func(t Tree, m, at string) bool {
+			return isDecommissioned(t, m) || strings.Contains(t[at], `open("`+m+`", `)
+		},
+	},
 	{
 		"cmd/monolith/main.go", "does not migrate %",
 		`add "%": %migrations.FS to schemas, and serve it`,
 		func(t Tree, m, at string) bool { return isDecommissioned(t, m) || slices.Contains(keys(t, at), m) },
 	},
-
 	{
 		"go.mod", "does not require and replace modules/%, or does not replace its contract",
 		"add a require (v0.0.0) and a replace of example.com/shop/modules/% and a replace of its contract: " +
@@ -133,7 +138,6 @@ var parts = []struct {
 			return true
 		},
 	},
-
 	{
 		"go.work", "does not use modules/%, or its contract", "add ./modules/% (and ./modules/%/%api) to use",
 		func(t Tree, m, at string) bool {

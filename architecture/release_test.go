@@ -14,8 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestReleaseContracts releases today's contracts, with events that the acceptance suite has caused,
-// for make release-contracts. It refuses breaking changes, which need a new topic or a new route.
+// TestReleaseContracts releases today's contracts, with events that the acceptance suite has
+// caused, for make release-contracts. It refuses breaking changes, which need a new topic or a new
+// route.
 func TestReleaseContracts(t *testing.T) {
 	if contractsDo != "release" {
 		t.Skip("make release-contracts runs it")

@@ -51,6 +51,7 @@ func withTwin(t *testing.T, tree Tree) Tree {
 	for _, p := range []plant{
 		{file: "go.work", old: "\t./modules/inventory\n",
 			text: "\t./modules/twin\n\t./modules/twin/twinapi\n\t./modules/inventory\n"},
+		{file: "cmd/monolith/main.go", old: "\tvar stock orders.Stock", text: "\t_ = open(\"twin\", nil)\n\tvar stock orders.Stock"},
 		{file: "cmd/monolith/main.go", old: "import (", text: "import (\n\t\"example.com/shop/modules/twin\""},
 		{file: "cmd/monolith/main.go", old: "\n\t\"orders\":", text: "\n\t\"twin\": twinmigrations.FS,\n\t\"orders\":"},
 		{file: "go.mod", text: "require example.com/shop/modules/twin v0.0.0\n\nreplace (\n\texample.com/shop/modules/twin => ./modules/twin\n\texample.com/shop/modules/twin/twinapi => ./modules/twin/twinapi\n)\n"},

@@ -28,7 +28,8 @@ case ${1:-} in
 topologies)
 	echo "Testing every topology (about half an hour) …"
 	accept "the monolith" SPLIT=
-	for module in $(bin/monolith modules); do
+	modules=$(bin/monolith modules)
+	for module in $modules; do
 		accept "$module alone split off" "SPLIT=$module"
 	done
 	accept "all split off" SPLIT=all
@@ -53,8 +54,7 @@ fuzz)
 	# One after the other, because go test fuzzes one at a time. What it finds is written to testdata/fuzz beside the test;
 	# commit that, and every test run tries it again. Shrinking what is only interesting takes most of the time if it may.
 	time=${FUZZTIME:-1m} failed=
-	all=$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' .)
-	[ -n "$all" ] || usage "there is no fuzz test"
+	all=$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' .) || usage "there is no fuzz test"
 	echo "Fuzzing, $time each …"
 	IFS='
 '

@@ -5,12 +5,21 @@
 #   make build
 #   SPLIT=all test/accept.sh
 #   SPLIT=all RELEASED="payments inventory" test/accept.sh
-#   DATABASE_URL=postgres://…/shop SEAM_POOLER=/usr/sbin/pgbouncer test/accept.sh
+#   SHOP_DATABASE_URL=postgres://…/shop SEAM_POOLER=/usr/sbin/pgbouncer test/accept.sh
 #   test/accept.sh COMMAND [ARG…]    runs the command beside the same shop, after the suite
 set -eu
 cd "$(dirname "$0")/.."
 
 bin=bin
+for service in ${RELEASED:-}; do
+	case ",${SPLIT:-}," in
+	*,all,* | *,"$service",*) ;;
+	*)
+		echo "RELEASED names $service, which SPLIT does not split off, so its service would not run" >&2
+		exit 2
+		;;
+	esac
+done
 if [ -n "${RELEASED:-}" ]; then
 	bin=$(mktemp -d)
 	trap 'rm -rf "$bin"' EXIT

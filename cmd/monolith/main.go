@@ -1,5 +1,6 @@
-// Command monolith runs all modules in one process, or those in MODULES. A module is added in this
-// file, in architecture/contextmap.yaml and in go.work, and nowhere else.
+// Command monolith runs all modules in one process, or those in MODULES. Of the files that there
+// are, a new module is added to this one, to architecture/contextmap.yaml and to go.work; make
+// generate writes the rest.
 package main
 
 import (

@@ -209,8 +209,9 @@ func (s *shop) confirm(t *testing.T, w work) (c confirmed, all []journey) {
 
 // settle waits until everything is shipped, and the modules have done nothing for a moment, so that
 // no mail is left. It does not ask their tables, which are not the same in every commit. The moment
-// is longer than events linger, and shorter than the gaps between some fifteen polls a second: those
-// keep their phases, and with a longer one stock was waited for by minutes, which its CPU paid for.
+// is longer than events linger, and shorter than the gaps between some fifteen polls a second:
+// those keep their phases, and with a longer one stock was waited for by minutes, which its CPU
+// paid for.
 func (s *shop) settle(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {

@@ -1,5 +1,5 @@
-// Command seam-bench is the verb bench of seam: it places orders with a shop, and shows how long that
-// takes.
+// Command seam-bench is the verb bench of seam: it places orders with a shop, and shows how long
+// that takes.
 package main
 
 import (

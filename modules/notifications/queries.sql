@@ -65,8 +65,8 @@ UPDATE messages
 SET status = 'sent', sent_at = @now::timestamptz
 WHERE id = ANY(@ids::uuid[]);
 
--- Takes no lock. Oldest first, sorted apart: the index of created_at would be read instead, with all
--- messages. A mail that was refused for good has left a dead job.
+-- Takes no lock. Oldest first, sorted apart: the index of created_at would be read instead, with
+-- all messages. A mail that was refused for good has left a dead job.
 -- name: ListMessages :many
 WITH mine AS MATERIALIZED (
     SELECT m.id, m.kind, m.message_id, m.sent_at, m.created_at,

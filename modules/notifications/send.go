@@ -63,11 +63,11 @@ const abandonedAfter = 10 * time.Second
 func (m *Module) adopt(ctx context.Context) (more bool, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
 		before := m.now().Add(-abandonedAfter)
-		orders, err := db.New(tx).ListAbandoned(ctx, db.ListAbandonedParams{Before: before, Batch: pruneBatch})
+		orders, err := db.New(tx).ListAbandoned(ctx, db.ListAbandonedParams{Before: before, Batch: batch})
 		if err != nil || len(orders) == 0 {
 			return err
 		}
-		more = len(orders) == pruneBatch
+		more = len(orders) == batch
 		return m.enqueueWaitingTx(ctx, tx, orders, nil)
 	})
 	return more, err

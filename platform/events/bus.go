@@ -32,8 +32,8 @@ func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
 }
 
 // SwitchBus records that the schema's events travel on another bus from now on. An operator uses it
-// to move the modules from one process to several, from memory to nats, or back. Afterwards RecordBus
-// accepts only processes of the new bus.
+// to move the modules from one process to several, from memory to nats, or back. Afterwards
+// RecordBus accepts only processes of the new bus.
 //
 // Running processes are not stopped, and may be restarted one by one, in either direction. A
 // process on memory serves every module, so its events reach every subscriber; the events of a

@@ -140,7 +140,7 @@ func (q *Queue[A, R]) do(job Job[A]) {
 }
 
 // finishWithin commits a result before the lease ends, again if a connection is lost: to do the job
-// once more would repeat its call. A queue that stops does not wait for a database that is down.
+// once more would repeat its call. A queue that stops does not try again.
 func (q *Queue[A, R]) finishWithin(ctx context.Context, done Done[A, R]) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, done.Lease.Sub(q.now()))
 	defer cancel()

@@ -81,18 +81,17 @@ func (e deadError) Unwrap() error { return e.error }
 
 // Queue does a module's jobs of one kind. Any number of processes may run one.
 type Queue[A, R any] struct {
-	carrier postgres.Carrier[*Job[A]]
-	db      *postgres.DB
-	kind    Kind[A, R]
-	cfg     Config
-	log     *slog.Logger
-	now     func() time.Time
-	poller  *worker.Worker
-	finish  *postgres.Group[Done[A, R], struct{}]
-	places  chan struct{} // free ones, one per concurrent job; none before and after Run
-	waiting atomic.Bool   // due jobs may have found no place
-
-	stopping atomic.Bool
+	carrier  postgres.Carrier[*Job[A]]
+	db       *postgres.DB
+	kind     Kind[A, R]
+	cfg      Config
+	log      *slog.Logger
+	now      func() time.Time
+	poller   *worker.Worker
+	finish   *postgres.Group[Done[A, R], struct{}]
+	places   chan struct{} // free ones, one per concurrent job; none before and after Run
+	waiting  atomic.Bool   // due jobs may have found no place
+	stopping atomic.Bool   // Run is ending
 }
 
 // NewQueue returns the queue. Jobs may be enqueued at any time, and are done during Run.

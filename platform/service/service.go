@@ -84,8 +84,8 @@ type Service struct {
 	flush      func()
 }
 
-// Open returns a process without modules. Close it, even without Run, which closes the bus; after an
-// error the bus is closed, too.
+// Open returns a process without modules. Close it, also without Run: that closes the bus, too.
+// After an error the bus is closed already.
 func Open(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg Config) (_ *Service, err error) {
 	s := &Service{
 		cfg: cfg, log: log, bus: bus, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},

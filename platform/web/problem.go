@@ -39,8 +39,8 @@ func Problem(ctx context.Context, status int, kind, detail string) error {
 	return newProblem(ctx, status, kind, detail)
 }
 
-// Refusal is an error with an answer of its own, whichever operation returns it. Kind and Detail are
-// as for Problem.
+// Refusal is an error with an answer of its own, whichever operation returns it. Kind and Detail
+// are as for Problem.
 type Refusal struct {
 	Status       int
 	Kind, Detail string

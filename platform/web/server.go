@@ -67,7 +67,7 @@ type Server struct {
 }
 
 // New returns a server without modules. A nil verifier accepts no token: only public routes answer.
-// An operation's error that transient knows to pass is answered with 503, others with 500.
+// An operation's error that transient reports as passing is answered with 503, others with 500.
 func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error) bool) *Server {
 	configureHuma()
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 20*time.Second)

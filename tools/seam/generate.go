@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -48,6 +49,9 @@ func generate(ctx context.Context, args []string) error {
 	return replaceModules(ctx, root, tree)
 }
 
+// moduleReplaced matches the replace line of a module or a contract.
+var moduleReplaced = regexp.MustCompile(`(?m)^\s*(?:replace\s+)?` + regexp.QuoteMeta(architecture.Shop) + `/(modules/\S+)\s+=>`)
+
 // replaceModules gives the go.mod files above the modules a replace line for each module and
 // contract, so that each builds without go.work. go mod tidy writes what they require.
 func replaceModules(ctx context.Context, root string, tree architecture.Tree) error {
@@ -65,6 +69,11 @@ func replaceModules(ctx context.Context, root string, tree architecture.Tree) er
 			}
 			if !strings.Contains(tree[mod], architecture.Shop+"/"+folder+" => ") {
 				edit = append(edit, "-replace="+architecture.Shop+"/"+folder+"="+up+folder)
+			}
+		}
+		for _, found := range moduleReplaced.FindAllStringSubmatch(tree[mod], -1) {
+			if _, ok := tree[found[1]+"/go.mod"]; !ok { // its module is gone
+				edit = append(edit, "-dropreplace="+architecture.Shop+"/"+found[1])
 			}
 		}
 		if len(edit) == 2 {

@@ -14,22 +14,22 @@ import (
 )
 
 func main() {
-	process.Main(append(programs(),
-		process.Verb{Name: "up", Args: "[--help]", Help: "start the shop and everything it needs; Ctrl-C stops it", Run: up},
-		process.Verb{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
-		process.Verb{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
-		process.Verb{Name: "route", Args: "show|set|rollback|check [--help]", Help: "read and change which process answers under which path", Run: route},
-		process.Verb{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
-		process.Verb{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show unfinished payment calls and mails, and retry dead ones", Run: runJobs},
-		process.Verb{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
-		process.Verb{Name: "map", Args: "[--format mermaid|svg|json]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
-		process.Verb{Name: "generate", Args: "[--help]", Help: "write the pages and files that follow from which modules there are", Run: generate},
-		process.Verb{Name: "sandbox", Args: "[--help]", Help: "run the payment provider and the mail server to play with", Run: sandbox},
-		process.Verb{Name: "env", Args: "[--write FILE]", Help: "make the keys and passwords that the compose files ask for", Run: makeEnv},
-		process.Verb{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
-		process.Verb{Name: "seed", Args: "[--help]", Help: "stock the shelves of an inventory that is empty", Run: seed},
-		process.Verb{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
-	)...)
+	process.Main(append([]process.Verb{
+		{Name: "up", Args: "[-- COMMAND [ARG…]]", Help: "start the shop and everything it needs; Ctrl-C stops it", Run: up},
+		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
+		{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
+		{Name: "route", Args: "show|set|rollback|check [--help]", Help: "read and change which process answers under which path", Run: route},
+		{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
+		{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show unfinished payment calls and mails, and retry dead ones", Run: runJobs},
+		{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
+		{Name: "map", Args: "[--format mermaid|svg|json]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
+		{Name: "generate", Args: "[--help]", Help: "write the pages and files that follow from which modules there are", Run: generate},
+		{Name: "sandbox", Args: "[--help]", Help: "run the payment provider and the mail server to play with", Run: sandbox},
+		{Name: "env", Args: "[--write FILE]", Help: "make the keys and passwords that the compose files ask for", Run: makeEnv},
+		{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
+		{Name: "seed", Args: "[--help]", Help: "stock the shelves of an inventory that is empty", Run: seed},
+		{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
+	}, programs()...)...)
 }
 
 // programs returns a verb for each program beside seam that is called seam-VERB.
@@ -38,9 +38,13 @@ func programs() (verbs []process.Verb) {
 	if err != nil {
 		return nil
 	}
-	found, _ := filepath.Glob(filepath.Join(filepath.Dir(me), "seam-*")) // a bad pattern finds nothing
-	for _, program := range found {
-		name := strings.TrimPrefix(filepath.Base(program), "seam-")
+	beside, _ := os.ReadDir(filepath.Dir(me)) // without them there is no such verb
+	for _, entry := range beside {
+		name, found := strings.CutPrefix(entry.Name(), "seam-")
+		if info, err := entry.Info(); !found || err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			continue
+		}
+		program := filepath.Join(filepath.Dir(me), entry.Name())
 		verbs = append(verbs, process.Verb{Name: name, Args: "[--help]", Help: "run " + program,
 			Run: func(_ context.Context, args []string) error {
 				return syscall.Exec(program, append([]string{"seam", name}, args...), os.Environ()) //nolint:gosec // built with seam

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
+	"time"
 
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/process"
@@ -36,10 +38,28 @@ func withPostgres(ctx context.Context, args []string) error {
 	return runCommand(ctx, args, own...)
 }
 
-// runCommand runs the command with more settings, and interrupts it when ctx ends.
+// commandGrace is how long a command may take to stop.
+const commandGrace = 10 * time.Second
+
+// runCommand runs the command with more settings. When ctx ends it interrupts the command and what
+// that has started, since a shell waits for its child whatever happens to itself, and after a grace
+// it kills them.
 func runCommand(ctx context.Context, args []string, env ...string) error {
 	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // its purpose
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ended := make(chan struct{})
+	defer close(ended)
+	command.Cancel = func() error {
+		group := -command.Process.Pid
+		go func() {
+			select {
+			case <-ended:
+			case <-time.After(commandGrace):
+				_ = syscall.Kill(group, syscall.SIGKILL)
+			}
+		}()
+		return syscall.Kill(group, syscall.SIGINT)
+	}
 	command.Env = append(os.Environ(), env...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := command.Run(); err != nil {

@@ -207,6 +207,11 @@ func TestUpAround(t *testing.T) {
 			t.Errorf("the logs are %v, %v, and it said %s", logs, err, said)
 		}
 	}
+	began := time.Now() // the shell waits for its child, whatever happens to itself
+	if got, code := run(t, env, "seam", "up", "--", "sh", "-c", "kill -9 $(pgrep -P $PPID monolith); sleep 50; true"); code != 1 ||
+		!strings.Contains(got, "the shop cannot go on") || time.Since(began) > 45*time.Second {
+		t.Errorf("the monolith was killed, and seam ended with %d after %s, and said %s", code, time.Since(began), got)
+	}
 	said, err := os.ReadFile(filepath.Join(dir, "said"))
 	if err != nil {
 		t.Fatal(err)

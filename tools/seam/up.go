@@ -28,6 +28,8 @@ type settings struct {
 	Canary string `env:"CANARY"`
 	// An admin connection, as in postgres://user:password@host/shop; seam up can do without.
 	DatabaseURL string `env:"DATABASE_URL"`
+	// The same for the shop of seam up -- COMMAND, which leaves DATABASE_URL alone.
+	ShopDatabaseURL string `env:"SHOP_DATABASE_URL"`
 	// A prefix of the roles' names, if the server has other roles of these names.
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
 	// The password of all roles for seam setup; seam up creates its own.
@@ -75,8 +77,9 @@ runs it beside a monolith that still serves it, as for seam route set payments m
 runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
 SEAM_SLOW_PAYMENT (90s), SEAM_STATE, and those in the modules' READMEs.
 
-seam up -- COMMAND [ARG…] runs the command beside a shop on a free port that ends with it, with data of its own. The command
-gets SHOP_URL, SHOP_MAIL_URL, SHOP_KEY (the file of the signing key) and SHOP_DATABASE_URL (an admin connection).`
+seam up -- COMMAND [ARG…] runs the command beside a shop on a free port that ends with it, with data of its own, on the
+server of SHOP_DATABASE_URL (an admin connection) if that is set. The command gets SHOP_URL, SHOP_MAIL_URL, SHOP_KEY (the
+file of the signing key) and SHOP_DATABASE_URL.`
 
 func up(ctx context.Context, args []string) error {
 	before, command, around := args, []string(nil), false
@@ -95,13 +98,14 @@ func up(ctx context.Context, args []string) error {
 		return err
 	}
 	o := topology.Options{
-		Bin: filepath.Dir(bin), DatabaseURL: s.DatabaseURL, Split: s.split(), Canary: s.Canary,
+		Bin: filepath.Dir(bin), Split: s.split(), Canary: s.Canary,
 		RolePrefix: s.RolePrefix, Pooler: s.Pooler, SlowPayment: s.SlowPayment,
 	}
 	if around {
+		o.DatabaseURL = s.ShopDatabaseURL
 		return upAround(ctx, o, command)
 	}
-	o.State, o.Port, o.Out = s.State, s.Port, os.Stdout
+	o.DatabaseURL, o.State, o.Port, o.Out = s.DatabaseURL, s.State, s.Port, os.Stdout
 	shop, err := topology.Start(ctx, o)
 	if err != nil {
 		return err
@@ -143,7 +147,7 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 	go func() { end(shop.Wait(running)) }()
 	err = runCommand(running, command,
 		"SHOP_URL="+shop.URL, "SHOP_MAIL_URL="+shop.Outside.MailURL,
-		"SHOP_KEY="+filepath.Join(shop.State(), "key.pem"), "SHOP_DATABASE_URL="+shop.AdminURL)
+		"SHOP_KEY="+shop.KeyFile(), "SHOP_DATABASE_URL="+shop.AdminURL)
 	if died := context.Cause(running); died != nil && ctx.Err() == nil {
 		err = died
 	}
@@ -172,6 +176,15 @@ func writeOperate(shop *topology.Shop) (path string, err error) {
 // quoted returns the text as one word for a shell.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
+// docs returns the address of each module's documentation.
+func docs(url string) string {
+	pages := make([]string, len(topology.Modules))
+	for i, m := range topology.Modules {
+		pages[i] = url + "/v1/" + m + "/docs/"
+	}
+	return strings.Join(pages, "\n            ")
+}
+
 func greet(shop *topology.Shop, operate string) {
 	fmt.Println("\nWho serves what:")
 	for _, p := range shop.Processes() {
@@ -185,7 +198,7 @@ func greet(shop *topology.Shop, operate string) {
 	fmt.Printf(`
 The shop is ready.
   shop      %[1]s
-  docs      %[1]s/v1/orders/docs/  (also inventory, payments, notifications)
+  docs      %[9]s
   mail      %[2]s/messages
   provider  %[3]s/ledger
   database  psql %[4]s
@@ -202,5 +215,5 @@ Operate it, in another shell (seam route needs a façade, as with SPLIT or CANAR
 Other payment tokens: tok_declined, tok_timeout, tok_flaky, tok_slow. Ctrl-C stops everything; data is kept.
 
 `, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, quoted(shop.AdminURL), customer, shop.State(),
-		quoted(operate), where)
+		quoted(operate), where, docs(shop.URL))
 }

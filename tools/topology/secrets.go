@@ -28,6 +28,9 @@ func Password(state, name string) (string, error) {
 	return strings.TrimRight(string(kept), "\r\n"), nil // which an editor adds
 }
 
+// KeyFile returns the file of the signing key.
+func (s *Shop) KeyFile() string { return keyFile(s.options.State) }
+
 func keyFile(state string) string { return filepath.Join(state, "key.pem") }
 
 // SigningKey returns the key of the shop that was started with this folder.

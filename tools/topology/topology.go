@@ -73,7 +73,15 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	for _, m := range left(ctx, o.Bin) {
+	if len(Modules) == 0 {
+		return nil, process.Usage(errors.New("architecture/contextmap.yaml lists no modules, or cannot be read: " +
+			"go test -short -run 'TestRules$' ./architecture says why"))
+	}
+	gone, err := left(ctx, o.Bin)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range gone {
 		if !slices.Contains(o.Split, m) {
 			o.Split = append(slices.Clone(o.Split), m)
 		}
@@ -123,14 +131,18 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 	return s, s.startSplit(ctx, port)
 }
 
-// left returns the modules that the monolith no longer links: they are always split off.
-func left(ctx context.Context, bin string) []string {
+// left returns the modules that the monolith no longer links: they are always split off. A release
+// without the verb exits with 2, and links all of them.
+func left(ctx context.Context, bin string) ([]string, error) {
 	out, err := exec.CommandContext(ctx, filepath.Join(bin, "monolith"), "modules").Output() //nolint:gosec // ours
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 {
+		return nil, nil
+	}
 	if err != nil {
-		return nil // a release without this verb, which links all of them
+		return nil, fmt.Errorf("ask the monolith which modules it links: %w", err)
 	}
 	linked := strings.Fields(string(out))
-	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(linked, m) })
+	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(linked, m) }), nil
 }
 
 // Stop stops everything in the reverse order of its start.

@@ -211,8 +211,8 @@ type ListMessagesRow struct {
 	SentAt    *time.Time
 }
 
-// Takes no lock. Oldest first, sorted apart: the index of created_at would be read instead, with all
-// messages. A mail that was refused for good has left a dead job.
+// Takes no lock. Oldest first, sorted apart: the index of created_at would be read instead, with
+// all messages. A mail that was refused for good has left a dead job.
 func (q *Queries) ListMessages(ctx context.Context, orderID uuid.UUID) ([]ListMessagesRow, error) {
 	rows, err := q.db.Query(ctx, listMessages, orderID)
 	if err != nil {
