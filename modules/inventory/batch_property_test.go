@@ -9,9 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
-	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/modules/orders/ordersapi"
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 )
 
@@ -19,8 +17,7 @@ import (
 // before.
 func TestBatchEqualsOneByOne(t *testing.T) {
 	t.Parallel()
-	schema := pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS}
-	together, alone := atRest(t, pgtest.New(t, schema)), atRest(t, pgtest.New(t, schema))
+	together, alone := atRest(t), atRest(t)
 	order := rapid.Map(rapid.IntRange(1, 6), func(n int) string { return fmt.Sprintf("0199a0c1-7f00-7000-8000-%012d", n) })
 	line := rapid.Custom(func(rt *rapid.T) ordersapi.Line {
 		sku := rapid.SampledFrom([]string{"tea-gyokuro", "cup-celadon", "no-such-tea"}).Draw(rt, "sku")
@@ -35,7 +32,7 @@ func TestBatchEqualsOneByOne(t *testing.T) {
 				"DELETE FROM reservation_lines", "DELETE FROM reservations", "DELETE FROM outbox_pending", "DELETE FROM outbox",
 				"UPDATE stock SET initial = 4, restocked = 0, on_hand = 4, reserved = 0, shipped = 0",
 			} {
-				if _, err := s.db.Exec(t.Context(), reset); err != nil {
+				if _, err := s.DB.Exec(t.Context(), reset); err != nil {
 					rt.Fatal(err)
 				}
 			}
@@ -65,7 +62,7 @@ func TestBatchEqualsOneByOne(t *testing.T) {
 // both handles the events in one transaction of together, and in one for each of alone.
 func both[E events.Event](rt *rapid.T, together, alone *shop, handle batchHandler[E], delivered []E) {
 	run := func(s *shop, batch []events.Delivery[E]) {
-		err := s.db.InTx(rt.Context(), func(tx pgx.Tx) error { return handle(s.module, rt.Context(), tx, batch) })
+		err := s.DB.InTx(rt.Context(), func(tx pgx.Tx) error { return handle(s.module, rt.Context(), tx, batch) })
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -82,7 +79,7 @@ type batchHandler[E events.Event] func(*Module, context.Context, pgx.Tx, []event
 // rows are all rows of the module, as text.
 func (s *shop) rows() []string {
 	s.t.Helper()
-	rows, err := s.db.Query(s.t.Context(), `
+	rows, err := s.DB.Query(s.t.Context(), `
 		SELECT concat_ws(' ', 'reservation', order_id, status) AS row FROM reservations UNION ALL
 		SELECT concat_ws(' ', 'line', order_id, sku, quantity) FROM reservation_lines UNION ALL
 		SELECT concat_ws(' ', 'stock', sku, on_hand, reserved, shipped) FROM stock ORDER BY row`)

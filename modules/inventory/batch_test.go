@@ -5,16 +5,15 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/ordersapi"
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 )
@@ -60,14 +59,14 @@ func TestBatchIsJudgedInTheOrderOfDelivery(t *testing.T) {
 			if err := s.place(t.Context(), test.batch...); err != nil {
 				t.Fatal(err)
 			}
-			s.settle()
+			s.Settle()
 			if got := [3]string{s.status(first), s.status(second), s.status(third)}; got != test.status {
 				t.Errorf("reservations are %q, want %q", got, test.status)
 			}
 			if got := s.stock("tea-gyokuro"); got != test.stock {
 				t.Errorf("on hand, reserved, shipped: %v, want %v", got, test.stock)
 			}
-			if n := s.count("SELECT count(*) FROM reservations"); int64(len(s.answers)) != n {
+			if n := s.Count("SELECT count(*) FROM reservations"); int64(len(s.answers)) != n {
 				t.Errorf("%d answers to %d orders", len(s.answers), n)
 			}
 		})
@@ -98,7 +97,7 @@ type published struct{ Topic, Key, CorrelationID, Actor string }
 // outbox is what inventory has published, in that order.
 func (s *shop) outbox() []published {
 	s.t.Helper()
-	rows, err := s.db.Query(s.t.Context(),
+	rows, err := s.DB.Query(s.t.Context(),
 		"SELECT topic, key, headers->>'correlationid', headers->>'actor' FROM outbox ORDER BY id")
 	if err != nil {
 		s.t.Fatal(err)
@@ -116,7 +115,7 @@ func (s *shop) outbox() []published {
 func TestQueuedStatementFailsWithTheCommit(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	admin, err := pgx.Connect(t.Context(), s.admin)
+	admin, err := pgx.Connect(t.Context(), s.Database.AdminURL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +128,7 @@ func TestQueuedStatementFailsWithTheCommit(t *testing.T) {
 	orders := map[string]string{}
 	for _, order := range []string{"Ship", "Release"} {
 		orders[order] = uuid.NewString()
-		s.publish(placed(orders[order], ordersapi.Line{SKU: "tea-assam", Quantity: 1}))
+		s.Given(placed(orders[order], ordersapi.Line{SKU: "tea-assam", Quantity: 1}))
 	}
 	orders["Reserve"], orders["Reject"] = uuid.NewString(), uuid.NewString()
 	plant("Reserve", "ALTER TABLE inventory.reservation_lines ADD CHECK (quantity <> 13)")
@@ -142,7 +141,7 @@ func TestQueuedStatementFailsWithTheCommit(t *testing.T) {
 		"Ship":    ordersapi.Confirmed{OrderID: orders["Ship"], Version: 3},
 		"Release": ordersapi.Cancelled{OrderID: orders["Release"], Version: 3},
 	} {
-		err := s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+		err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
 			var handled error
 			switch e := event.(type) {
 			case ordersapi.Placed:
@@ -161,15 +160,16 @@ func TestQueuedStatementFailsWithTheCommit(t *testing.T) {
 		if queued, ok := errors.AsType[*postgres.QueuedError](err); !ok || !strings.HasPrefix(queued.SQL, name) {
 			t.Errorf("%s: the transaction ends with %v", statement, err)
 		}
-		s.publish(event)
-		if n := s.count("SELECT count(*) FROM failed WHERE reason LIKE $1", name+"%"); n != 1 {
+		s.Publish(event)
+		s.Settle()
+		if n := s.Count("SELECT count(*) FROM failed WHERE reason LIKE $1", name+"%"); n != 1 {
 			t.Errorf("%s: %d events failed for it, want 1", statement, n)
 		}
 	}
 	if got := s.stock("tea-assam"); got != before {
 		t.Errorf("on hand, reserved, shipped: %v, want %v", got, before)
 	}
-	if n := s.count("SELECT count(*) FROM reservations"); n != 2 {
+	if n := s.Count("SELECT count(*) FROM reservations"); n != 2 {
 		t.Errorf("%d reservations, want 2", n)
 	}
 }
@@ -194,17 +194,17 @@ func (c *trips) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)
 // the commit is one round trip more.
 func TestBatchCostsWhatOneOrderCosts(t *testing.T) {
 	t.Parallel()
-	s := atRest(t, pgtest.New(t, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS}))
+	s := atRest(t)
 	counted := &trips{}
-	cfg := s.db.Config()
+	cfg := s.DB.Config()
 	cfg.ConnConfig.Tracer = counted
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	s.db = &postgres.DB{Pool: pool, Module: "inventory"}
-	s.module = quiet(s.db)
+	s.DB = &postgres.DB{Pool: pool, Module: "inventory"}
+	s.module = New(Config{KeyRetention: time.Hour}, s.DB, events.NewOutbox(s.DB, nil, events.Config{}, s.Log), s.Log, s.Now)
 	for _, size := range []int{1, 50} {
 		var batch []ordersapi.Placed
 		var orders []string

@@ -21,7 +21,7 @@ func TestTheDatabasesDefaultsDoNotMatter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
-			admin, err := pgx.Connect(t.Context(), s.admin)
+			admin, err := pgx.Connect(t.Context(), s.Database.AdminURL())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,7 +30,7 @@ func TestTheDatabasesDefaultsDoNotMatter(t *testing.T) {
 			if _, err := admin.Exec(t.Context(), "ALTER DATABASE "+database+" SET "+set); err != nil {
 				t.Fatal(err)
 			}
-			s.db.Reset() // sessions have the defaults that they began with
+			s.DB.Reset() // sessions have the defaults that they began with
 			const restocks = 80
 			refused := make(chan string, restocks)
 			var all sync.WaitGroup
@@ -47,7 +47,7 @@ func TestTheDatabasesDefaultsDoNotMatter(t *testing.T) {
 			if n := len(refused); n > 0 {
 				t.Errorf("%d of %d restocks are refused, the first with %s", n, restocks, <-refused)
 			}
-			if n := s.count("SELECT restocked FROM stock WHERE sku = 'tea-gyokuro'"); n != restocks {
+			if n := s.Count("SELECT restocked FROM stock WHERE sku = 'tea-gyokuro'"); n != restocks {
 				t.Errorf("restocked %d, want %d", n, restocks)
 			}
 		})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/devkit/moduletest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/web"
 )
@@ -25,30 +25,8 @@ import (
 // call sends a request with a token of the role, and returns the status and the body.
 func (s *shop) call(role, method, path, body, key string) (int, []byte) {
 	s.t.Helper()
-	request, err := http.NewRequestWithContext(s.t.Context(), method,
-		s.server.URL+"/v1/inventory"+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	if key != "" {
-		request.Header.Set("Idempotency-Key", key)
-	}
-	if role != "" {
-		request.Header.Set("Authorization", "Bearer "+s.key.Mint(tokens.Claims{Subject: "ada", Role: role}))
-	}
-	response, err := s.server.Client().Do(request)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return response.StatusCode, answer
+	answer := s.Call(moduletest.Request{Method: method, Path: path, Body: body, Role: role, Key: key})
+	return answer.Status, answer.Body
 }
 
 func decode[T any](t *testing.T, body []byte) (answer T) {
@@ -88,10 +66,10 @@ func TestProductShowsEveryCount(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	shipped, waiting := uuid.NewString(), uuid.NewString()
-	s.publish(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}),
+	s.Given(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}),
 		ordersapi.Confirmed{OrderID: shipped, Version: 3})
 	s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "key")
-	s.publish(placed(waiting, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4}))
+	s.Given(placed(waiting, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 4}))
 
 	_, body := s.call("", "GET", "/products/tea-gyokuro", "", "")
 	want := productJSON{
@@ -175,7 +153,7 @@ type asService struct{ s *shop }
 
 func (a asService) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
-	request.Header.Set("Authorization", "Bearer "+a.s.key.Mint(tokens.Claims{Subject: "orders", Role: "service"}))
+	request.Header.Set("Authorization", "Bearer "+a.s.Key.Mint(tokens.Claims{Subject: "orders", Role: "service"}))
 	return http.DefaultTransport.RoundTrip(request)
 }
 
@@ -191,7 +169,7 @@ func TestQuoteIsTheSameInProcessAndOverHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	far, err := inventoryapi.NewClient(s.server.URL, asService{s}).Quote(t.Context(), skus)
+	far, err := inventoryapi.NewClient(s.Server.URL, asService{s}).Quote(t.Context(), skus)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +179,7 @@ func TestQuoteIsTheSameInProcessAndOverHTTP(t *testing.T) {
 	if diff := cmp.Diff(want, far); diff != "" {
 		t.Errorf("over HTTP:\n%s", diff)
 	}
-	if _, err := inventoryapi.NewClient(s.server.URL, http.DefaultTransport).Quote(t.Context(), skus); !errors.Is(err, inventoryapi.ErrDenied) {
+	if _, err := inventoryapi.NewClient(s.Server.URL, http.DefaultTransport).Quote(t.Context(), skus); !errors.Is(err, inventoryapi.ErrDenied) {
 		t.Errorf("a client without a token got %v", err)
 	}
 }

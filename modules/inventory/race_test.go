@@ -13,9 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/modules/orders/ordersapi"
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
 )
 
@@ -64,15 +62,15 @@ func TestEverythingAtOnce(t *testing.T) {
 		handle(func() error { return errors.Join(s.place(t.Context(), turned...), s.confirm(t.Context(), again...)) })
 	}
 	wg.Wait()
-	s.settle()
+	s.Settle()
 
-	if n := s.count("SELECT count(*) FROM reservations"); n != batches*perBatch {
+	if n := s.Count("SELECT count(*) FROM reservations"); n != batches*perBatch {
 		t.Errorf("%d reservations, want %d", n, batches*perBatch)
 	}
-	if n := s.count("SELECT restocked FROM stock WHERE sku = 'tea-gyokuro'"); n != trucks*perTruck {
+	if n := s.Count("SELECT restocked FROM stock WHERE sku = 'tea-gyokuro'"); n != trucks*perTruck {
 		t.Errorf("restocked %d, want %d", n, trucks*perTruck)
 	}
-	unbalanced := s.count(`
+	unbalanced := s.Count(`
 		SELECT count(*)
 		FROM stock AS s
 		WHERE s.on_hand + s.reserved + s.shipped <> s.initial + s.restocked
@@ -83,7 +81,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	if unbalanced != 0 {
 		t.Errorf("the counts of %d products do not match their reservations", unbalanced)
 	}
-	answered := s.count("SELECT count(*) FROM reservations WHERE status <> 'cancelled'")
+	answered := s.Count("SELECT count(*) FROM reservations WHERE status <> 'cancelled'")
 	if int64(len(s.answers)) != answered {
 		t.Errorf("%d answers, want %d", len(s.answers), answered)
 	}
@@ -131,12 +129,12 @@ func TestHandlersLockInOneOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := atRest(t, pgtest.New(t, pgtest.Schema{Module: "inventory", Migrations: inventorymigrations.FS}))
+			s := atRest(t)
 			if err := place(test.known...)(s); err != nil {
 				t.Fatal(err)
 			}
 			var both sync.WaitGroup
-			err := pgx.BeginFunc(t.Context(), s.db, func(third pgx.Tx) error {
+			err := pgx.BeginFunc(t.Context(), s.DB, func(third pgx.Tx) error {
 				if _, err := third.Exec(t.Context(), test.third); err != nil {
 					return err
 				}
@@ -163,7 +161,7 @@ func (s *shop) waiting(want int64) {
 	s.t.Helper()
 	deadline := time.After(4 * time.Second) // lock_timeout is 5 s
 	for again := time.NewTicker(2 * time.Millisecond); ; {
-		if s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == want {
+		if s.Count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == want {
 			return
 		}
 		select {
@@ -182,12 +180,12 @@ func TestKnownOrderLocksNoStock(t *testing.T) {
 	s := setup(t)
 	again := placed(uuid.NewString(), ordersapi.Line{SKU: "tea-assam", Quantity: 2})
 	other := placed(uuid.NewString(), ordersapi.Line{SKU: "cup-celadon", Quantity: 1})
-	s.publish(again)
-	err := pgx.BeginFunc(t.Context(), s.db, func(holder pgx.Tx) error {
+	s.Given(again)
+	err := pgx.BeginFunc(t.Context(), s.DB, func(holder pgx.Tx) error {
 		if _, err := holder.Exec(t.Context(), "SELECT sku FROM stock WHERE sku = 'tea-assam' FOR UPDATE"); err != nil {
 			return err
 		}
-		return s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+		return s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
 			postgres.QueueSQL(tx, "SET LOCAL lock_timeout = '500ms'")
 			return s.module.onOrderPlaced(t.Context(), tx, deliveries(again, other))
 		})

@@ -68,6 +68,6 @@ func TestMailsOutliveASenderThatIsNone(t *testing.T) {
 	t.Parallel()
 	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})
 	o.use(sink.Addr(), func(c *Config) { c.From = "a b@shop.example" })
-	o.work()
+	o.Work(o.module)
 	o.expect(t, o.send(address), "pending", "NOTIFICATIONS_FROM")
 }

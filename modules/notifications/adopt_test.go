@@ -30,10 +30,10 @@ func TestMessagesOfV010AreAdopted(t *testing.T) {
 	t.Parallel()
 	mails := newTray()
 	o := setup(t, testConfig, mails)
-	run(t, o.module.sendMails)
+	o.Run(o.module.sendMails)
 	message := func(name string, due time.Duration, withAddress bool) (id uuid.UUID) {
 		id = uuid.New()
-		o.exec(insertOfV010, id, id, name, o.now().Add(due))
+		o.exec(insertOfV010, id, id, name, o.Now().Add(due))
 		if withAddress {
 			o.exec(recipientOfV010, id)
 		}
@@ -46,7 +46,7 @@ func TestMessagesOfV010AreAdopted(t *testing.T) {
 	unaddressed := message("without an address", long, false)
 	for name, over := range map[string]time.Duration{"being sent": time.Second, "just claimed anew": -5 * time.Second, "left at sending": long} {
 		o.exec("UPDATE messages SET lease_until = $2, attempts = 1 WHERE id = $1",
-			message(name, long, true), o.now().Add(over))
+			message(name, long, true), o.Now().Add(over))
 	}
 	o.exec("UPDATE messages SET status = 'sent' WHERE id = $1", message("sent", long, true))
 	o.exec("UPDATE messages SET status = 'failed' WHERE id = $1", message("refused", long, true))
@@ -82,7 +82,7 @@ func TestV010LeavesJobsAlone(t *testing.T) {
 	o := setup(t, testConfig, newTray()) // which does not work yet
 	claim := func() (ids []string) {
 		t.Helper()
-		rows, err := o.db.Query(t.Context(), claimOfV010, o.now(), o.now().Add(time.Minute))
+		rows, err := o.DB.Query(t.Context(), claimOfV010, o.Now(), o.Now().Add(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,41 +99,41 @@ func TestV010LeavesJobsAlone(t *testing.T) {
 		}
 		return ids
 	}
-	o.deliver(placed, confirmed)                                        // with an address
-	o.deliver(ordersapi.Cancelled{OrderID: other, Version: 2})          // before its address,
-	o.deliver(ordersapi.Placed{OrderID: other, Email: "eve@x.example"}) // which has come
+	o.Given(placed, confirmed)                                        // with an address
+	o.Given(ordersapi.Cancelled{OrderID: other, Version: 2})          // before its address,
+	o.Given(ordersapi.Placed{OrderID: other, Email: "eve@x.example"}) // which has come
 	if ids := claim(); len(ids) != 0 {
 		t.Errorf("v0.1.0 sends %v as well", ids)
 	}
 
 	// One that waits may become the other's, if that is the one which handles the address.
 	third := uuid.New()
-	o.deliver(ordersapi.Confirmed{OrderID: third.String(), Total: confirmed.Total, Version: 2})
+	o.Given(ordersapi.Confirmed{OrderID: third.String(), Total: confirmed.Total, Version: 2})
 	o.exec(recipientOfV010, third)
 	want := []string{third.String() + ".confirmed@shop.example"}
 	if diff := cmp.Diff(want, claim()); diff != "" {
 		t.Error(diff)
 	}
-	o.deliver(ordersapi.Placed{OrderID: third.String(), Email: address, Version: 1})
-	if !o.is("SELECT count(*) = 2 FROM jobs") {
+	o.Given(ordersapi.Placed{OrderID: third.String(), Email: address, Version: 1})
+	if !o.Is("SELECT count(*) = 2 FROM jobs") {
 		t.Error("a mail that v0.1.0 is sending was enqueued as well")
 	}
 	// It takes too long, so the mail is adopted, and its result changes nothing.
-	o.advance(2 * time.Minute)
+	o.Advance(2 * time.Minute)
 	if _, err := o.module.adopt(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var id uuid.UUID
-	if err := o.db.QueryRow(t.Context(), "SELECT id FROM messages WHERE order_id = $1", third).Scan(&id); err != nil {
+	if err := o.DB.QueryRow(t.Context(), "SELECT id FROM messages WHERE order_id = $1", third).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
-	o.exec(failureOfV010, id, o.now(), 1)
-	if ids := claim(); len(ids) != 0 || !o.is("SELECT count(*) = 3 FROM jobs") {
+	o.exec(failureOfV010, id, o.Now(), 1)
+	if ids := claim(); len(ids) != 0 || !o.Is("SELECT count(*) = 3 FROM jobs") {
 		t.Errorf("v0.1.0 sends %v as well", ids)
 	}
-	o.work()
+	o.Work(o.module)
 	o.rest()
-	if !o.is("SELECT count(*) = 3 AND bool_and(status = 'sent') FROM messages") {
+	if !o.Is("SELECT count(*) = 3 AND bool_and(status = 'sent') FROM messages") {
 		t.Error("not all three are sent")
 	}
 }

@@ -17,7 +17,7 @@ func TestOneConnectionCarriesSeveralMails(t *testing.T) {
 	t.Parallel()
 	o, server := setup(t, testConfig, nil), serve(t)
 	o.use(server.addr, nil)
-	stop := o.work()
+	stop := o.Work(o.module)
 	server.script <- map[string]string{"RCPT 2": "550 5.1.1 unknown", ". 2": "452 4.3.1 disk full"}
 	for _, status := range []string{"sent", "failed", "pending", "sent"} {
 		o.expect(t, o.send(address), status)
@@ -36,7 +36,7 @@ func TestAnIdleConnectionEnds(t *testing.T) {
 	t.Parallel()
 	o, server := setup(t, testConfig, nil), serve(t)
 	o.use(server.addr, nil)
-	o.work()
+	o.Work(o.module)
 	server.script <- nil
 	o.expect(t, o.send(address), "sent")
 	server.expect(t, hello...)
@@ -63,13 +63,13 @@ func TestAStaleConnection(t *testing.T) {
 			t.Parallel()
 			o, server := setup(t, testConfig, nil), serve(t)
 			o.use(server.addr, nil)
-			o.work()
+			o.Work(o.module)
 			for range 3 {
 				server.script <- script
 				o.expect(t, o.send(address), "sent")
 			}
-			if strings.Contains(o.logged.String(), "job failed") {
-				t.Errorf("it counts as a failure:\n%s", o.logged.String())
+			if strings.Contains(o.Logged(), "job failed") {
+				t.Errorf("it counts as a failure:\n%s", o.Logged())
 			}
 			connections := 0
 			for len(server.commands) > 0 {
@@ -90,11 +90,11 @@ func TestAConnectionThatBreaksIsClosed(t *testing.T) {
 	t.Parallel()
 	o, server := setup(t, testConfig, nil), serve(t)
 	o.use(server.addr, nil)
-	o.work()
+	o.Work(o.module)
 	server.script <- map[string]string{". 2": ""}
 	o.expect(t, o.send(address), "sent")
 	o.expect(t, o.send(address), "pending", "broke off at the end of the mail")
 	server.script <- nil
-	o.advance(2 * backoffMost)
+	o.Advance(2 * backoffMost)
 	o.rest()
 }

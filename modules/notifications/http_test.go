@@ -1,49 +1,29 @@
 package notifications
 
 import (
-	"encoding/json"
-	"io"
 	"net/http"
 	"testing"
 
 	"github.com/google/uuid"
 
-	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/devkit/moduletest"
 	"example.com/shop/platform/web"
 )
 
 // list asks for the order's notifications over HTTP.
 func (o *office) list(role, query string) (status int, page web.Page[notificationJSON]) {
 	o.t.Helper()
-	request, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet,
-		o.server.URL+"/v1/notifications"+query, nil)
-	if err != nil {
-		o.t.Fatal(err)
+	answer := o.Call(moduletest.Request{Path: query, Role: role})
+	if answer.Status == http.StatusOK {
+		answer.JSON(&page)
 	}
-	if role != "" {
-		request.Header.Set("Authorization", "Bearer "+o.key.Mint(tokens.Claims{Subject: "ada", Role: role}))
-	}
-	response, err := o.server.Client().Do(request)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if response.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(body, &page); err != nil {
-			o.t.Fatalf("%v in %s", err, body)
-		}
-	}
-	return response.StatusCode, page
+	return answer.Status, page
 }
 
 func TestWhoMaySee(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, newTray())
-	o.deliver(placed, confirmed)
+	o.Given(placed, confirmed)
 	for name, test := range map[string]struct {
 		role, query string
 		status      int

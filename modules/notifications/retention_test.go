@@ -18,27 +18,27 @@ func TestOldMailIsForgotten(t *testing.T) {
 		}
 		return errors.New("not now")
 	}})
-	o.work()
-	o.deliver(placed, confirmed,
+	o.Work(o.module)
+	o.Given(placed, confirmed,
 		ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1},
 		ordersapi.Cancelled{OrderID: other, Version: 2})
-	o.eventually("one mail is sent and one is not", "SELECT EXISTS (SELECT FROM messages WHERE sent_at IS NOT NULL) AND EXISTS (SELECT FROM jobs WHERE reason <> '')")
+	o.Eventually("one mail is sent and one is not", "SELECT EXISTS (SELECT FROM messages WHERE sent_at IS NOT NULL) AND EXISTS (SELECT FROM jobs WHERE reason <> '')")
 	for _, test := range []struct {
 		pass time.Duration
 		kept bool
 	}{{testConfig.Retention - time.Hour, true}, {2 * time.Hour, false}} {
-		o.advance(test.pass)
+		o.Advance(test.pass)
 		if more, err := o.module.prune(t.Context()); err != nil || more {
 			t.Fatal(more, err)
 		}
 		const both = "SELECT count(*) = $1 FROM "
 		want := map[bool]int{true: 2}[test.kept]
 		for _, table := range []string{"messages", "recipients"} {
-			if !o.is(both+table, want) {
+			if !o.Is(both+table, want) {
 				t.Errorf("of the %s not %d are kept after %s", table, want, test.pass)
 			}
 		}
-		if !o.is(both+"jobs", want/2) {
+		if !o.Is(both+"jobs", want/2) {
 			t.Errorf("of the mails not %d is kept after %s", want/2, test.pass)
 		}
 	}
@@ -48,10 +48,10 @@ func TestOldMailIsForgotten(t *testing.T) {
 func TestPruningLocksTheJobFirst(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, fakeMailer{sendFunc: func(context.Context, mail) error { return errors.New("not now") }})
-	o.work()
-	o.deliver(placed, confirmed)
-	o.eventually("the mail is not sent", "SELECT EXISTS (SELECT FROM jobs WHERE reason <> '')")
-	finish, err := o.db.Begin(t.Context())
+	o.Work(o.module)
+	o.Given(placed, confirmed)
+	o.Eventually("the mail is not sent", "SELECT EXISTS (SELECT FROM jobs WHERE reason <> '')")
+	finish, err := o.DB.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,13 +59,13 @@ func TestPruningLocksTheJobFirst(t *testing.T) {
 	if _, err := finish.Exec(t.Context(), "SELECT id FROM jobs FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	o.advance(testConfig.Retention + time.Hour)
+	o.Advance(testConfig.Retention + time.Hour)
 	pruned := make(chan error, 1)
 	go func() {
 		_, err := o.module.prune(t.Context())
 		pruned <- err
 	}()
-	o.eventually("pruning waits for the job", "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DeleteMessages%' AND datname = current_database())")
+	o.Eventually("pruning waits for the job", "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DeleteMessages%' AND datname = current_database())")
 	if _, err := finish.Exec(t.Context(), "SELECT id FROM messages FOR UPDATE NOWAIT"); err != nil {
 		t.Errorf("it has locked the message already: %v", err)
 	}

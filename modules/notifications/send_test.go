@@ -53,8 +53,8 @@ func TestAnEndedOrderIsMailed(t *testing.T) {
 			cfg := testConfig
 			cfg.Poll = time.Hour // it is enough that the event is handled
 			o := setup(t, cfg, mails)
-			o.work()
-			o.deliver(placed, test.ended)
+			o.Work(o.module)
+			o.Given(placed, test.ended)
 
 			var got mail
 			select {
@@ -67,7 +67,7 @@ func TestAnEndedOrderIsMailed(t *testing.T) {
 			}
 			o.rest()
 			status, page := o.list("staff", "?order_id="+order)
-			sentAt := o.now()
+			sentAt := o.Now()
 			want := web.Page[notificationJSON]{Items: []notificationJSON{{Kind: kind, Status: "sent", MessageID: got.MessageID, SentAt: &sentAt}}}
 			if diff := cmp.Diff(want, page); status != http.StatusOK || diff != "" {
 				t.Errorf("status %d\n%s", status, diff)
@@ -96,18 +96,21 @@ func TestWhatIsMailed(t *testing.T) {
 				t.Parallel()
 				mails := newTray()
 				o := setup(t, testConfig, mails)
-				o.work()
+				o.Work(o.module)
 				if together {
-					o.publish(test.delivered...)
-					o.settle()
+					o.Publish(test.delivered...)
+					o.Settle()
+					if o.Is("SELECT EXISTS (SELECT FROM failed)") {
+						t.Error("an event failed")
+					}
 				} else {
-					o.deliver(test.delivered...)
+					o.Given(test.delivered...)
 				}
 				o.rest()
 				if diff := cmp.Diff(test.want, mails.take()); diff != "" {
 					t.Error(diff)
 				}
-				if o.is("SELECT EXISTS (SELECT FROM messages WHERE status = 'sent' AND subject || body <> '')") {
+				if o.Is("SELECT EXISTS (SELECT FROM messages WHERE status = 'sent' AND subject || body <> '')") {
 					t.Error("the text of a mail is kept after it is out")
 				}
 			})
@@ -120,24 +123,24 @@ func TestAMailWaitsForItsAddress(t *testing.T) {
 	t.Parallel()
 	mails := newTray()
 	o := setup(t, testConfig, mails)
-	o.work()
+	o.Work(o.module)
 	for range 20 {
 		id := uuid.NewString()
-		o.publish(ordersapi.Confirmed{OrderID: id, Total: confirmed.Total, Version: 2})
+		o.Publish(ordersapi.Confirmed{OrderID: id, Total: confirmed.Total, Version: 2})
 	}
-	o.deliver(confirmed)
+	o.Given(confirmed)
 	if _, page := o.list("staff", "?order_id="+order); len(page.Items) != 1 || page.Items[0].Status != "pending" || page.Items[0].SentAt != nil {
 		t.Errorf("staff sees %+v", page)
 	}
-	if o.is("SELECT EXISTS (SELECT FROM jobs)") || len(mails) != 0 {
+	if o.Is("SELECT EXISTS (SELECT FROM jobs)") || len(mails) != 0 {
 		t.Error("a mail without an address was enqueued")
 	}
-	o.deliver(placed)
+	o.Given(placed)
 	o.rest()
 	if got := <-mails; got.To != address || got.Subject != "Your order is confirmed" || !strings.Contains(got.Body, "Total: 25.98 EUR") || len(mails) != 0 {
 		t.Errorf("mailed %+v, and %d more", got, len(mails))
 	}
-	if !o.is("SELECT count(*) = 20 FROM messages WHERE body <> '' AND status = 'pending'") {
+	if !o.Is("SELECT count(*) = 20 FROM messages WHERE body <> '' AND status = 'pending'") {
 		t.Error("the other messages do not wait any more")
 	}
 }
@@ -154,19 +157,19 @@ func TestExpiredLeaseIsReclaimed(t *testing.T) {
 		<-frozen
 		return errors.New("late")
 	}})
-	o.work()
-	o.deliver(placed, confirmed)
+	o.Work(o.module)
+	o.Given(placed, confirmed)
 	first := <-frozen
 
 	mails := newTray()
-	second := newModule(testConfig, o.test.Module(t, "notifications"), o.log, o.now, mails)
-	run(t, second.sendMails)
-	o.advance(testConfig.Lease - time.Second)
-	o.exec("INSERT INTO jobs (id, kind, key, args, cause, tries, due_at) VALUES ($1, 'mail', '', '{\"to\":\"eve\"}', '{}', 0, $2)", other, o.now())
+	second := newModule(testConfig, o.Database.Module(t, "notifications"), o.Log, o.Now, mails)
+	o.Run(second.sendMails)
+	o.Advance(testConfig.Lease - time.Second)
+	o.exec("INSERT INTO jobs (id, kind, key, args, cause, tries, due_at) VALUES ($1, 'mail', '', '{\"to\":\"eve\"}', '{}', 0, $2)", other, o.Now())
 	if got := <-mails; got.To != "eve" {
 		t.Fatal("the mail was sent under another process's lease")
 	}
-	o.advance(time.Second)
+	o.Advance(time.Second)
 	if got := <-mails; got != first {
 		t.Errorf("the second claim sends another mail: %+v", got)
 	}
@@ -187,13 +190,13 @@ func TestMailsAreSentSideBySide(t *testing.T) {
 		<-goOn
 		return nil
 	}})
-	o.work()
+	o.Work(o.module)
 	o.publishCancelled(testConfig.Concurrency + 1)
-	o.settle()
+	o.Settle()
 	for range testConfig.Concurrency {
 		<-sending
 	}
-	if !o.is("SELECT count(*) FILTER (WHERE tries = 1) = $1 AND count(*) = $1 + 1 FROM jobs", testConfig.Concurrency) {
+	if !o.Is("SELECT count(*) FILTER (WHERE tries = 1) = $1 AND count(*) = $1 + 1 FROM jobs", testConfig.Concurrency) {
 		t.Error("more mails are claimed than may be sent")
 	}
 	close(goOn)
@@ -216,10 +219,10 @@ func TestProcessesShareTheBacklog(t *testing.T) {
 	}})
 	const backlog = 30
 	o.publishCancelled(backlog)
-	o.settle()
-	second := newModule(testConfig, o.test.Module(t, "notifications"), o.log, o.now, o.outlet)
-	run(t, second.sendMails)
-	o.work()
+	o.Settle()
+	second := newModule(testConfig, o.Database.Module(t, "notifications"), o.Log, o.Now, o.outlet)
+	o.Run(second.sendMails)
+	o.Work(o.module)
 	o.rest()
 	if len(seen) != backlog {
 		t.Errorf("%d mails, want %d", len(seen), backlog)
@@ -236,8 +239,8 @@ func TestAQueuedStatementThatFails(t *testing.T) {
 	t.Parallel()
 	mails := newTray()
 	o := setup(t, testConfig, mails)
-	o.work()
-	admin := o.test.Admin(t)
+	o.Work(o.module)
+	admin := o.Database.Admin(t)
 	for _, constraint := range []string{
 		"ALTER TABLE notifications.recipients ADD CONSTRAINT planted CHECK (email <> 'eve@example.com')",
 		"ALTER TABLE notifications.messages ADD CONSTRAINT planted CHECK (status <> 'sent')",
@@ -247,12 +250,12 @@ func TestAQueuedStatementThatFails(t *testing.T) {
 		}
 	}
 	// With the handler: the event fails, and those beside it do not.
-	o.publish(ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1}, placed)
-	o.eventually("the event has failed, for the statement that was queued",
+	o.Publish(ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1}, placed)
+	o.Eventually("the event has failed, for the statement that was queued",
 		"SELECT EXISTS (SELECT FROM failed WHERE reason LIKE '%InsertRecipients%planted%') AND count(*) = 1 FROM recipients")
 	// With the commit of the job's result: the mail is tried again.
-	o.publish(confirmed)
-	o.eventually("the mail was tried, and could not be marked",
+	o.Publish(confirmed)
+	o.Eventually("the mail was tried, and could not be marked",
 		"SELECT EXISTS (SELECT FROM jobs WHERE reason LIKE '%MarkSent%planted%')")
 	if _, page := o.list("staff", "?order_id="+order); page.Items[0].Status != "pending" || len(mails) != 1 {
 		t.Errorf("status %s, %d mails", page.Items[0].Status, len(mails))
@@ -268,5 +271,5 @@ func (o *office) publishCancelled(orders int) {
 		all = append(all, ordersapi.Placed{OrderID: id, Email: address, Version: 1},
 			ordersapi.Cancelled{OrderID: id, Reason: "expired", Version: 2})
 	}
-	o.publish(all...)
+	o.Publish(all...)
 }

@@ -128,7 +128,7 @@ func (o *office) use(addr string, change func(*Config)) {
 func (o *office) send(email string) (order string) {
 	o.t.Helper()
 	order = uuid.NewString()
-	o.deliver(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
+	o.Given(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
 		ordersapi.Confirmed{OrderID: order, Total: confirmed.Total, Version: 2})
 	return order
 }
@@ -137,10 +137,10 @@ func (o *office) send(email string) (order string) {
 // each of these parts in the reason.
 func (o *office) expect(t *testing.T, order, status string, reason ...string) {
 	t.Helper()
-	o.eventually("the mail was tried", `SELECT sent_at IS NOT NULL OR coalesce(j.reason, '') <> ''
+	o.Eventually("the mail was tried", `SELECT sent_at IS NOT NULL OR coalesce(j.reason, '') <> ''
 		FROM messages LEFT JOIN jobs AS j USING (id) WHERE order_id = $1`, order)
 	var why string
-	err := o.db.QueryRow(t.Context(), "SELECT coalesce(max(reason), '') FROM jobs WHERE key = $1", order).Scan(&why)
+	err := o.DB.QueryRow(t.Context(), "SELECT coalesce(max(reason), '') FROM jobs WHERE key = $1", order).Scan(&why)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func (o *office) expect(t *testing.T, order, status string, reason ...string) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, nil)
-	o.work()
+	o.Work(o.module)
 	sink, other := started(t, mailsink.Options{}), serve(t)
 	const pending, failed = "pending", "failed"
 	for _, test := range []struct{ command, answer, status, reason string }{
@@ -218,7 +218,7 @@ func TestRefusals(t *testing.T) {
 			o.expect(t, order, test.status, test.reason)
 
 			sink.Refuse("", "") // a person has set it right
-			o.advance(2 * backoffMost)
+			o.Advance(2 * backoffMost)
 			o.rest()
 			got := slices.ContainsFunc(sink.Messages(address), func(m mailsink.Message) bool { return strings.HasPrefix(m.MessageID, order) })
 			if got != (test.status == pending) {
@@ -233,7 +233,7 @@ func TestRefusals(t *testing.T) {
 func TestOneMailToOneAddress(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, nil)
-	o.work()
+	o.Work(o.module)
 	other := serve(t)
 	o.use(other.addr, nil)
 	other.script <- map[string]string{"QUIT": ""}
@@ -254,10 +254,10 @@ func TestMailedTotal(t *testing.T) {
 	t.Parallel()
 	o, sink := setup(t, testConfig, nil), started(t, mailsink.Options{})
 	o.use(sink.Addr(), nil)
-	o.work()
+	o.Work(o.module)
 	for currency, want := range map[string]string{"EUR": "12.99 EUR", "JPY": "1299 JPY", "KWD": "1.299 KWD", "RSD": "12.99 RSD"} {
 		order, email := uuid.NewString(), currency+"@example.com"
-		o.deliver(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
+		o.Given(ordersapi.Placed{OrderID: order, Email: email, Version: 1},
 			ordersapi.Confirmed{OrderID: order, Total: ordersapi.Money{Amount: 1299, Currency: currency}, Version: 3})
 		o.rest()
 		if got := sink.Messages(email); len(got) != 1 || !strings.Contains(got[0].Body, "Total: "+want+"\n") {

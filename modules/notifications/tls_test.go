@@ -67,7 +67,7 @@ func certificate() (*tls.Config, []byte) {
 func TestTLSAndLogin(t *testing.T) {
 	t.Parallel()
 	o := setup(t, testConfig, nil)
-	o.work()
+	o.Work(o.module)
 	type server = mailsink.Options
 	plain := func(o server) server { o.Username, o.Password, o.Mechanism = "shop", "right secret", "PLAIN"; return o }
 	login := func(o server) server { o.Username, o.Password, o.Mechanism = "shop", "right secret", "LOGIN"; return o }
@@ -119,8 +119,8 @@ func TestTLSAndLogin(t *testing.T) {
 			if got := len(sink.Messages(address)); (got == 1) != (test.want == "sent") {
 				t.Errorf("%d mails arrived, and it was %s", got, test.want)
 			}
-			if strings.Contains(o.logged.String(), "secret") {
-				t.Errorf("the password is in the log:\n%s", o.logged.String())
+			if strings.Contains(o.Logged(), "secret") {
+				t.Errorf("the password is in the log:\n%s", o.Logged())
 			}
 		})
 	}

@@ -14,8 +14,8 @@ func TestTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	path := "/" + s.order().String()
-	s.settle()
-	server, err := pgx.ParseConfig(s.db.AdminURL())
+	s.Eventually("the order is published", "SELECT NOT EXISTS (SELECT FROM outbox_pending)")
+	server, err := pgx.ParseConfig(s.Database.AdminURL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,8 +32,8 @@ func TestTheDatabaseIsAway(t *testing.T) {
 		}
 	}
 
-	exec("ALTER DATABASE " + s.db.Name + " ALLOW_CONNECTIONS false")
-	exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", s.db.Name)
+	exec("ALTER DATABASE " + s.Database.Name + " ALLOW_CONNECTIONS false")
+	exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", s.Database.Name)
 	for range 2 { // on a connection that has just ended, and without one
 		for _, request := range [][]string{
 			{"GET", "", "", ""}, {"GET", path, "", ""}, {"POST", "", twoTeasAndACup, "monday"}, {"POST", path + "/cancel", "", ""},
@@ -45,7 +45,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 			}
 		}
 	}
-	exec("ALTER DATABASE " + s.db.Name + " ALLOW_CONNECTIONS true")
+	exec("ALTER DATABASE " + s.Database.Name + " ALLOW_CONNECTIONS true")
 	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "monday"); status != http.StatusCreated {
 		t.Errorf("the same again, once it is back: status %d, %v", status, answer)
 	}

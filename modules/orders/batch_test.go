@@ -38,7 +38,7 @@ func TestABatchOfMixedMoves(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	first, second, due, cancelled := s.order(), s.order(), s.order(), s.order()
-	s.happen(inventoryapi.Reserved{OrderID: due.String()}, inventoryapi.Rejected{OrderID: cancelled.String()})
+	s.Given(inventoryapi.Reserved{OrderID: due.String()}, inventoryapi.Rejected{OrderID: cancelled.String()})
 	var reserved []events.Delivery[inventoryapi.Reserved]
 	var captured []events.Delivery[paymentsapi.Captured]
 	for _, d := range []struct {
@@ -49,13 +49,13 @@ func TestABatchOfMixedMoves(t *testing.T) {
 		reserved = append(reserved, deliveryOf(inventoryapi.Reserved{OrderID: d.id.String()}, cause))
 		captured = append(captured, deliveryOf(paymentsapi.Captured{OrderID: d.id.String()}, cause))
 	}
-	err := s.pool.InTx(t.Context(), func(tx pgx.Tx) error {
+	err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
 		return follow[inventoryapi.Reserved](s.module, reserve)(t.Context(), tx, reserved)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.pool.InTx(t.Context(), func(tx pgx.Tx) error { // nothing of the second
+	err = s.DB.InTx(t.Context(), func(tx pgx.Tx) error { // nothing of the second
 		return follow[paymentsapi.Captured](s.module, capture)(t.Context(), tx, captured[:len(captured)-1])
 	})
 	if err != nil {
@@ -68,7 +68,7 @@ func TestABatchOfMixedMoves(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	rows, err := s.pool.Query(t.Context(),
+	rows, err := s.DB.Query(t.Context(),
 		"SELECT concat_ws(' ', topic, headers ->> 'correlationid') FROM outbox WHERE headers ->> 'actor' = 'test'")
 	if err != nil {
 		t.Fatal(err)
@@ -99,22 +99,24 @@ func TestManyEventsAtOnce(t *testing.T) {
 			captured = append(captured, paymentsapi.Captured{OrderID: id.String()})
 		}
 	}
-	s.happenTogether(reserved...)
-	s.happenTogether(captured...)
+	s.Publish(reserved...)
+	s.Settle()
+	s.Publish(captured...)
+	s.Settle()
 	for what, query := range map[string]string{
 		"confirmed":     "SELECT count(*) FROM orders WHERE status = 'confirmed' AND version = 3",
 		"payments due":  "SELECT count(*) FROM outbox WHERE topic = 'orders.payment_due.v1'",
 		"confirmations": "SELECT count(*) FROM outbox WHERE topic = 'orders.confirmed.v1'",
 	} {
-		if got := s.count(query); got != n {
+		if got := s.Count(query); got != n {
 			t.Errorf("%d %s, want %d", got, what, n)
 		}
 	}
-	if n := s.count("SELECT count(DISTINCT xmin::text) FROM inbox WHERE topic = 'payments.captured.v1'"); n > 20 {
+	if n := s.Count("SELECT count(DISTINCT xmin::text) FROM inbox WHERE topic = 'payments.captured.v1'"); n > 20 {
 		t.Errorf("%d captures were handled by %d transactions", len(captured), n)
 	}
 	var reason string
-	if err := s.pool.QueryRow(t.Context(), "SELECT string_agg(reason, '; ') FROM failed").Scan(&reason); err != nil {
+	if err := s.DB.QueryRow(t.Context(), "SELECT string_agg(reason, '; ') FROM failed").Scan(&reason); err != nil {
 		t.Fatal(err)
 	}
 	if want := "handle inventory.reserved.v1: read order id: invalid UUID length: 4"; reason != want {
@@ -127,8 +129,8 @@ func TestManyOrdersExpire(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	ids := s.orders(expiryBatch + 1)
-	s.advance(2 * time.Minute)
-	tx, err := s.pool.Begin(t.Context())
+	s.Advance(2 * time.Minute)
+	tx, err := s.DB.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +140,7 @@ func TestManyOrdersExpire(t *testing.T) {
 	expire := func(wantMore bool, wantLeft int64) {
 		t.Helper()
 		more, err := s.module.expireOverdue(t.Context())
-		left := s.count("SELECT count(*) FROM orders WHERE status = 'placed'")
+		left := s.Count("SELECT count(*) FROM orders WHERE status = 'placed'")
 		if err != nil || more != wantMore || left != wantLeft {
 			t.Errorf("more %v and %d left, want %v and %d; %v", more, left, wantMore, wantLeft, err)
 		}
@@ -150,7 +152,7 @@ func TestManyOrdersExpire(t *testing.T) {
 	}
 	expire(false, 0)
 	expire(false, 0)
-	n := s.count(`SELECT count(DISTINCT key) FROM outbox
+	n := s.Count(`SELECT count(DISTINCT key) FROM outbox
 		WHERE topic = 'orders.cancelled.v1' AND payload ->> 'reason' = 'expired' AND headers ->> 'actor' = 'system'`)
 	if n != int64(len(ids)) {
 		t.Errorf("%d were published as expired by the system", n)

@@ -36,7 +36,7 @@ func (s *shop) gather(requests ...request) (statuses []int, answers []map[string
 		all.Go(func() { s.order() })
 		<-quoted
 	}
-	s.await(2, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+	s.Eventually("both transactions wait", "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 	statuses, answers = make([]int, len(requests)), make([]map[string]any, len(requests))
 	for i, request := range requests {
 		all.Go(func() { statuses[i], _, answers[i] = request() })
@@ -52,7 +52,7 @@ func (s *shop) gather(requests ...request) (statuses []int, answers []map[string
 // hold keeps every order from being stored until release is called.
 func (s *shop) hold() (release func()) {
 	s.t.Helper()
-	tx, err := s.pool.Begin(s.t.Context())
+	tx, err := s.DB.Begin(s.t.Context())
 	if err == nil {
 		_, err = tx.Exec(s.t.Context(), "LOCK TABLE orders IN SHARE MODE")
 	}
@@ -65,7 +65,7 @@ func (s *shop) hold() (release func()) {
 // admin changes the schema of orders.
 func (s *shop) admin(sql string) {
 	s.t.Helper()
-	if _, err := s.db.Admin(s.t).Exec(s.t.Context(), sql); err != nil {
+	if _, err := s.Database.Admin(s.t).Exec(s.t.Context(), sql); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -99,11 +99,11 @@ func TestPlacementsShareTransactions(t *testing.T) {
 			t.Errorf("order %d (-want +got):\n%s", i, diff)
 		}
 	}
-	if n := s.count("SELECT count(DISTINCT xmin::text) FROM orders"); n > 10 {
+	if n := s.Count("SELECT count(DISTINCT xmin::text) FROM orders"); n > 10 {
 		t.Errorf("52 orders were stored by %d transactions", n)
 	}
 	// What they share is the transaction, and nothing else.
-	n := s.count(`SELECT count(DISTINCT headers ->> 'correlationid') FROM outbox JOIN orders ON orders.id::text = key
+	n := s.Count(`SELECT count(DISTINCT headers ->> 'correlationid') FROM outbox JOIN orders ON orders.id::text = key
 		WHERE headers ->> 'actor' = 'customer:' || customer_id AND payload ->> 'email' = email AND customer_id <> 'ada'`)
 	if n != 50 {
 		t.Errorf("%d events have the cause of their own request", n)
@@ -126,7 +126,7 @@ func TestOneKeyAtTheSameTime(t *testing.T) {
 			t.Errorf("status %d, %v", status, answers[i])
 		}
 	}
-	if n := s.count("SELECT count(*) FROM orders WHERE customer_id = 'eve'"); created == 0 || n != 1 {
+	if n := s.Count("SELECT count(*) FROM orders WHERE customer_id = 'eve'"); created == 0 || n != 1 {
 		t.Errorf("%d answers with an order, and %d orders", created, n)
 	}
 }
@@ -153,11 +153,11 @@ func TestAQueuedStatementFails(t *testing.T) {
 			if statuses[1] != http.StatusInternalServerError {
 				t.Errorf("status %d, %v", statuses[1], answers[1])
 			}
-			if log := s.log(); !strings.Contains(log, "-- "+statement+": ERROR") {
+			if log := s.Logged(); !strings.Contains(log, "-- "+statement+": ERROR") {
 				t.Errorf("the log does not name the statement: %s", log)
 			}
-			s.settle()
-			if n := s.count(`SELECT (SELECT count(*) FROM orders WHERE customer_id = 'eve')
+			s.Settle()
+			if n := s.Count(`SELECT (SELECT count(*) FROM orders WHERE customer_id = 'eve')
 				+ (SELECT count(*) FROM idempotency_keys WHERE key = 'bad')
 				+ (SELECT count(*) FROM outbox WHERE payload ->> 'customer_id' = 'eve')`); n != 0 {
 				t.Errorf("%d rows of it are there", n)
@@ -184,13 +184,13 @@ func TestTheCallerLeavesBeforeTheCommit(t *testing.T) {
 		_, err := s.module.place(ctx, key, oneTea)
 		left <- err
 	}()
-	s.await(1, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+	s.Eventually("the transaction waits", "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller that left: %v", err)
 	}
 	release()
-	s.await(1, "SELECT count(*) FROM orders")
+	s.Eventually("the order is stored", "SELECT count(*) = 1 FROM orders")
 	s.module.stock = shelf(func(context.Context, []string) ([]inventoryapi.Quote, error) { return nil, pgx.ErrNoRows })
 	answer, err := s.module.place(t.Context(), key, oneTea)
 	if err != nil {

@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	adas, confirmed := "/"+s.order().String(), s.order()
-	s.happen(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
+	s.Given(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
 	s.call("ada", "POST", "", twoTeasAndACup, "used")
 	other := strings.Replace(twoTeasAndACup, `"quantity":2`, `"quantity":3`, 1)
 
@@ -129,7 +129,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("after all that: %s", got)
 	}
 	// Another customer's request does not wait for the order's lock.
-	tx, err := s.pool.Begin(t.Context())
+	tx, err := s.DB.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,10 +172,10 @@ func TestPlacementsAreReadExactly(t *testing.T) {
 			t.Errorf("token %q: %d %v, want %d", token, status, answer, want)
 		}
 	}
-	if n := s.count("SELECT count(*) FROM orders WHERE payment_token = $1", `tok_\u0000`); n != 1 {
+	if n := s.Count("SELECT count(*) FROM orders WHERE payment_token = $1", `tok_\u0000`); n != 1 {
 		t.Errorf("%d orders with the backslash", n)
 	}
-	if n := s.count("SELECT count(*) FROM orders WHERE strpos(payment_token || email, $1) > 0", "\ufffd"); n != 0 {
+	if n := s.Count("SELECT count(*) FROM orders WHERE strpos(payment_token || email, $1) > 0", "\ufffd"); n != 0 {
 		t.Errorf("%d orders with a text that was not sent", n)
 	}
 	// The first is the request of this key, so the others are refused for what they are, and none
@@ -222,7 +222,7 @@ func TestPlacementsThatCannotBePriced(t *testing.T) {
 			if status != http.StatusUnprocessableEntity || answer["type"] != "urn:shop:problem:"+kind {
 				t.Errorf("status %d, %v", status, answer)
 			}
-			if n := s.count("SELECT count(*) FROM orders"); n != 0 {
+			if n := s.Count("SELECT count(*) FROM orders"); n != 0 {
 				t.Errorf("%d orders", n)
 			}
 		})
@@ -242,7 +242,7 @@ func TestInventoryIsUnavailable(t *testing.T) {
 		header.Get("Retry-After") == "" || header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("status %d, %v, %v", status, header, answer)
 	}
-	if !strings.Contains(s.log(), "inventory answered 502") {
+	if !strings.Contains(s.Logged(), "inventory answered 502") {
 		t.Error("the cause is not in the log")
 	}
 	s.module.stock = teaAndCup
@@ -261,7 +261,7 @@ func TestInventoryRefusesTheToken(t *testing.T) {
 	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k"); status != http.StatusServiceUnavailable {
 		t.Errorf("status %d, %v", status, answer)
 	}
-	if !strings.Contains(s.log(), `level=ERROR msg="order not taken: no order will be until SERVICE_TOKEN`) {
+	if !strings.Contains(s.Logged(), `level=ERROR msg="order not taken: no order will be until SERVICE_TOKEN`) {
 		t.Error("the log does not name the setting to change")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/ordersapi"
@@ -39,7 +38,7 @@ func TestARepetitionNeedsNoQuote(t *testing.T) {
 	if _, err := s.module.place(t.Context(), other, oneTea); !errors.Is(err, errNoQuote) || !errors.Is(err, down) {
 		t.Errorf("a new order without a quote: %v", err)
 	}
-	if n := len(s.published(uuid.MustParse(first.Body.ID))); n != 1 {
+	if n := len(s.Published(first.Body.ID)); n != 1 {
 		t.Errorf("published %d times", n)
 	}
 }

@@ -42,18 +42,18 @@ func TestTheSaga(t *testing.T) {
 			s := setup(t)
 			id := s.order()
 			for _, fact := range test.facts {
-				s.happen(fact(id.String()))
+				s.Given(fact(id.String()))
 			}
 			if got := s.status(id); got != test.status {
 				t.Errorf("status %q, want %q", got, test.status)
 			}
-			if diff := cmp.Diff(test.published, s.published(id)); diff != "" {
+			if diff := cmp.Diff(test.published, s.Published(id.String())); diff != "" {
 				t.Errorf("published (-want +got):\n%s", diff)
 			}
 			if order := s.find(id); (order.PaymentToken == "") != status(order.Status).final() {
 				t.Errorf("%s, and the token is %q", order.Status, order.PaymentToken)
 			}
-			due := s.count("SELECT count(*) FROM outbox WHERE topic = 'orders.payment_due.v1' AND payload ->> 'payment_token' = 'tok_ok'")
+			due := s.Count("SELECT count(*) FROM outbox WHERE topic = 'orders.payment_due.v1' AND payload ->> 'payment_token' = 'tok_ok'")
 			if (due == 1) != slices.Contains(test.published, "orders.payment_due.v1") {
 				t.Errorf("%d payments due with the token", due)
 			}
@@ -65,8 +65,8 @@ func TestAnOverdueOrderExpires(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	silent, reserved, confirmed := s.order(), s.order(), s.order()
-	s.advance(50 * time.Second)
-	s.happen(inventoryapi.Reserved{OrderID: reserved.String()}, inventoryapi.Reserved{OrderID: confirmed.String()},
+	s.Advance(50 * time.Second)
+	s.Given(inventoryapi.Reserved{OrderID: reserved.String()}, inventoryapi.Reserved{OrderID: confirmed.String()},
 		paymentsapi.Captured{OrderID: confirmed.String()})
 	expire := func() {
 		t.Helper()
@@ -74,7 +74,7 @@ func TestAnOverdueOrderExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.advance(20 * time.Second)
+	s.Advance(20 * time.Second)
 	expire()
 	if got := s.status(silent); got != "cancelled expired" {
 		t.Errorf("70 s without an answer: %s", got)
@@ -82,9 +82,9 @@ func TestAnOverdueOrderExpires(t *testing.T) {
 	if got := s.status(reserved); got != "awaiting_payment" {
 		t.Errorf("20 s of waiting for payment: %s", got)
 	}
-	s.advance(time.Hour)
+	s.Advance(time.Hour)
 	expire()
-	s.happen(paymentsapi.Captured{OrderID: reserved.String()})
+	s.Given(paymentsapi.Captured{OrderID: reserved.String()})
 	if got := s.status(reserved); got != "cancelled expired" {
 		t.Errorf("an hour of waiting for payment, then a capture: %s", got)
 	}
@@ -100,10 +100,10 @@ func TestRacesHaveOneWinner(t *testing.T) {
 	s := setup(t)
 	for range 20 {
 		id := s.order()
-		s.happen(inventoryapi.Reserved{OrderID: id.String()})
-		s.advance(2 * time.Minute)
+		s.Given(inventoryapi.Reserved{OrderID: id.String()})
+		s.Advance(2 * time.Minute)
 		var racers sync.WaitGroup
-		racers.Go(func() { s.happen(paymentsapi.Captured{OrderID: id.String()}) })
+		racers.Go(func() { s.Given(paymentsapi.Captured{OrderID: id.String()}) })
 		racers.Go(func() {
 			if _, err := s.module.cancelOrder(t.Context(), "ada", id); err != nil && !errors.Is(err, errConfirmed) {
 				t.Errorf("cancel: %v", err)
@@ -115,7 +115,7 @@ func TestRacesHaveOneWinner(t *testing.T) {
 			}
 		})
 		racers.Wait()
-		published := s.published(id)
+		published := s.Published(id.String())
 		if len(published) != 3 || !status(s.find(id).Status).final() {
 			t.Fatalf("%s, published %v", s.status(id), published)
 		}

@@ -26,10 +26,10 @@ func (s *shop) leave(a attempt) (order, key uuid.UUID) {
 		}
 		return &at
 	}
-	_, err := s.db.Exec(s.t.Context(), `INSERT INTO payments (order_id, id, status, amount, currency, token, reference, cancelled_at, created_at, updated_at)
+	_, err := s.DB.Exec(s.t.Context(), `INSERT INTO payments (order_id, id, status, amount, currency, token, reference, cancelled_at, created_at, updated_at)
 		VALUES ($1, $2, $3, 2598, 'EUR', $4, $5, $6, now(), now())`, order, uuid.New(), a.status, a.token, a.reference, before(a.cancelled))
 	if err == nil {
-		_, err = s.db.Exec(s.t.Context(), `INSERT INTO attempts (id, order_id, kind, state, tries, next_at, lease_until, cause, created_at, updated_at)
+		_, err = s.DB.Exec(s.t.Context(), `INSERT INTO attempts (id, order_id, kind, state, tries, next_at, lease_until, cause, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, '{"actor": "system"}', now(), now())`,
 			key, order, a.kind, a.state, a.tries, before(a.due), before(a.lease))
 	}
@@ -59,16 +59,16 @@ func TestAdopt(t *testing.T) {
 	s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: patience / 2})
 	s.leave(attempt{kind: "capture", status: "pending", state: "pending", token: "tok_ok", due: time.Hour, tries: 1, lease: patience / 2})
 
-	work(t, s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+	s.Work(s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 		if token == "" {
 			t.Error("the capture of a cancelled order was begun")
 		}
 		return s.module.provider.Capture(ctx, key, token, m)
 	}}))
-	s.until("four were adopted", func() bool { return s.count("SELECT count(*) FROM attempts") == 3 })
+	s.Eventually("four were adopted", "SELECT count(*) = 3 FROM attempts")
 	s.settled()
 	status := map[string]string{}
-	rows, err := s.db.Query(t.Context(), "SELECT order_id::text, status FROM payments WHERE order_id = ANY ($1)",
+	rows, err := s.DB.Query(t.Context(), "SELECT order_id::text, status FROM payments WHERE order_id = ANY ($1)",
 		[]uuid.UUID{unclaimed, called, cancelledMeanwhile, owed})
 	if err != nil {
 		t.Fatal(err)
@@ -93,14 +93,14 @@ func TestAdopt(t *testing.T) {
 	if did[unclaimedKey.String()] != 1 || did[calledKey.String()] != 1 || did[owedKey.String()] != 1 || len(did) != 4 {
 		t.Errorf("the provider did %v", did)
 	}
-	if n := s.count("SELECT count(*) FROM payments WHERE token <> ''"); n != 2 {
+	if n := s.Count("SELECT count(*) FROM payments WHERE token <> ''"); n != 2 {
 		t.Errorf("%d payments have a token, want the two that are left", n)
 	}
 
 	s.ahead.Store(int64(time.Minute))
-	s.until("all were adopted", func() bool { return s.count("SELECT count(*) FROM attempts WHERE state = 'pending'") == 0 })
+	s.Eventually("all were adopted", "SELECT count(*) = 0 FROM attempts WHERE state = 'pending'")
 	s.settled()
-	if n := s.count("SELECT count(*) FROM payments WHERE status = 'captured'"); n != 5 {
+	if n := s.Count("SELECT count(*) FROM payments WHERE status = 'captured'"); n != 5 {
 		t.Errorf("%d payments are captured, want 5", n)
 	}
 }

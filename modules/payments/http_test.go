@@ -14,9 +14,9 @@ import (
 func TestList(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	work(t, s.module)
+	s.Work(s.module)
 	order := uuid.NewString()
-	s.happen(due(order, "tok_ok"))
+	s.Given(due(order, "tok_ok"))
 	s.settled()
 
 	for name, test := range map[string]struct {

@@ -36,7 +36,7 @@ func (s *shop) check(order, status string, published, effects []string) {
 	if got != status {
 		s.t.Errorf("status %q, want %q", got, status)
 	}
-	if diff := cmp.Diff(published, s.publishedOf(order)); diff != "" {
+	if diff := cmp.Diff(published, s.Published(order)); diff != "" {
 		s.t.Errorf("published (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(effects, s.ledger()); diff != "" {
@@ -61,13 +61,13 @@ func TestPaymentDue(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
-			work(t, s.module)
+			s.Work(s.module)
 			order := uuid.NewString()
 			// Published twice, as two events: the second finds the row.
-			s.happen(due(order, test.token), due(order, test.token))
+			s.Given(due(order, test.token), due(order, test.token))
 			s.settled()
 			s.check(order, test.status, []string{test.published}, test.effects)
-			if n := s.count("SELECT count(*) FROM payments WHERE token <> ''"); n > 0 {
+			if n := s.Count("SELECT count(*) FROM payments WHERE token <> ''"); n > 0 {
 				t.Error("the token is kept though no call can need it")
 			}
 		})
@@ -81,9 +81,9 @@ func TestOrderCancelled(t *testing.T) {
 	t.Run("before the payment is due", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
-		work(t, s.module)
+		s.Work(s.module)
 		order := uuid.NewString()
-		s.happen(cancelOf(order), due(order, "tok_ok"), cancelOf(order))
+		s.Given(cancelOf(order), due(order, "tok_ok"), cancelOf(order))
 		s.settled()
 		s.check(order, "", nil, nil)
 	})
@@ -91,30 +91,30 @@ func TestOrderCancelled(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		order := uuid.NewString()
-		s.happen(due(order, "tok_ok"), cancelOf(order))
-		work(t, s.module)
+		s.Given(due(order, "tok_ok"), cancelOf(order))
+		s.Work(s.module)
 		s.settled()
 		s.check(order, "cancelled", nil, nil)
 	})
 	t.Run("after it was captured", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
-		work(t, s.module)
+		s.Work(s.module)
 		order := uuid.NewString()
-		s.happen(due(order, "tok_ok"))
+		s.Given(due(order, "tok_ok"))
 		s.settled()
-		s.happen(cancelOf(order), cancelOf(order), due(order, "tok_ok"))
+		s.Given(cancelOf(order), cancelOf(order), due(order, "tok_ok"))
 		s.settled()
 		s.check(order, "refunded", []string{wasCaptured, wasRefunded}, both)
 	})
 	t.Run("after it was refused", func(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
-		work(t, s.module)
+		s.Work(s.module)
 		order := uuid.NewString()
-		s.happen(due(order, "tok_declined"))
+		s.Given(due(order, "tok_declined"))
 		s.settled()
-		s.happen(cancelOf(order))
+		s.Given(cancelOf(order))
 		s.settled()
 		s.check(order, "declined", []string{wasDeclined}, []string{"capture refused"})
 	})
@@ -123,15 +123,15 @@ func TestOrderCancelled(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		called, release := make(chan struct{}), make(chan struct{})
-		work(t, s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+		s.Work(s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 			close(called)
 			<-release
 			return s.module.provider.Capture(ctx, key, token, m)
 		}}))
 		order := uuid.NewString()
-		s.happen(due(order, "tok_ok"))
+		s.Given(due(order, "tok_ok"))
 		<-called
-		s.happen(cancelOf(order), cancelOf(order))
+		s.Given(cancelOf(order), cancelOf(order))
 		s.check(order, "cancelling", nil, nil)
 		close(release)
 		s.settled()
@@ -141,16 +141,16 @@ func TestOrderCancelled(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		release := s.paysim.Hold()
-		work(t, s.module)
+		s.Work(s.module)
 		order := uuid.NewString()
-		s.happen(due(order, "tok_declined"))
-		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM jobs WHERE tries > 0") == 1 })
-		s.happen(cancelOf(order))
+		s.Given(due(order, "tok_declined"))
+		s.Eventually("the capture is claimed", "SELECT count(*) = 1 FROM jobs WHERE tries > 0")
+		s.Given(cancelOf(order))
 		release()
 		// The call may have ended before the release: then the provider has no record of it.
 		s.ahead.Store(int64(time.Hour))
 		s.settled()
-		if got := s.publishedOf(order); got != nil {
+		if got := s.Published(order); got != nil {
 			t.Errorf("published %v, and the order waits for nothing", got)
 		}
 	})
@@ -159,12 +159,12 @@ func TestOrderCancelled(t *testing.T) {
 		t.Parallel()
 		s := setup(t)
 		defer s.paysim.Hold()()
-		work(t, s.module)
+		s.Work(s.module)
 		order := uuid.NewString()
-		s.happen(due(order, "tok_ok"))
-		s.until("the capture is claimed", func() bool { return s.count("SELECT count(*) FROM jobs WHERE tries > 0") == 1 })
-		s.happen(cancelOf(order))
-		s.until("it was asked about again", func() bool { return s.count("SELECT count(*) FROM jobs WHERE tries > 3") == 1 })
+		s.Given(due(order, "tok_ok"))
+		s.Eventually("the capture is claimed", "SELECT count(*) = 1 FROM jobs WHERE tries > 0")
+		s.Given(cancelOf(order))
+		s.Eventually("it was asked about again", "SELECT count(*) = 1 FROM jobs WHERE tries > 3")
 		s.check(order, "cancelling", nil, nil)
 		s.ahead.Store(int64(s.cfg.Quiet))
 		s.settled()
@@ -180,10 +180,10 @@ func TestMalformedPaymentDueIsADeadLetter(t *testing.T) {
 	negative, noUUID := due(order, "tok_ok"), due("order 7", "tok_ok")
 	negative.Amount.Amount = -1
 	for _, e := range []events.Event{negative, noUUID, due(order, ""), cancelOf("order 7")} {
-		s.publish(e)
+		s.Publish(e)
 	}
-	s.until("all four are dead letters", func() bool { return s.count("SELECT count(*) FROM failed WHERE dead_at IS NOT NULL") == 4 })
-	if n := s.count("SELECT count(*) FROM failed WHERE reason LIKE '%tok\\_%'"); n > 0 {
+	s.Eventually("all four are dead letters", "SELECT count(*) = 4 FROM failed WHERE dead_at IS NOT NULL")
+	if n := s.Count("SELECT count(*) FROM failed WHERE reason LIKE '%tok\\_%'"); n > 0 {
 		t.Errorf("%d reasons name the token", n)
 	}
 	s.check(order, "", nil, nil)

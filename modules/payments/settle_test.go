@@ -26,22 +26,20 @@ func TestCancelledBesideTheResult(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	called, release := make(chan struct{}), make(chan struct{})
-	work(t, s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
+	s.Work(s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
 		close(called)
 		<-release
 		return s.module.provider.Capture(ctx, key, token, m)
 	}}))
 	order := uuid.NewString()
-	s.happen(due(order, "tok_ok"))
+	s.Given(due(order, "tok_ok"))
 	<-called
-	err := s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+	err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
 		if err := s.module.onOrderCancelled(t.Context(), tx, batch(cancelOf(order))); err != nil {
 			return err
 		}
 		close(release)
-		s.until("the result waits", func() bool {
-			return s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
-		})
+		s.Eventually("the result waits", "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 		return nil
 	})
 	if err != nil {
@@ -59,9 +57,9 @@ func TestDueAndCancelledInOneTransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
-			work(t, s.module)
+			s.Work(s.module)
 			order, other := uuid.NewString(), uuid.NewString()
-			err := s.db.InTx(t.Context(), func(tx pgx.Tx) error {
+			err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
 				if cancelFirst {
 					if err := s.module.onOrderCancelled(t.Context(), tx, batch(cancelOf(order), cancelOf(order))); err != nil {
 						return err
@@ -79,7 +77,7 @@ func TestDueAndCancelledInOneTransaction(t *testing.T) {
 			}
 			s.settled()
 			s.check(other, "captured", []string{wasCaptured}, []string{"capture approved"})
-			if published := s.publishedOf(order); published != nil {
+			if published := s.Published(order); published != nil {
 				t.Errorf("published %v", published)
 			}
 		})
@@ -91,16 +89,17 @@ func TestDueAndCancelledInOneTransaction(t *testing.T) {
 func TestManyOrdersAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	work(t, s.module)
+	s.Work(s.module)
 	const n = 60
 	var dues, cancels []events.Event
-	err := s.orders.db.InTx(t.Context(), func(tx pgx.Tx) error {
+	orders := s.Neighbour("orders")
+	err := orders.DB.InTx(t.Context(), func(tx pgx.Tx) error {
 		for range n {
 			order := uuid.NewString()
 			dues = append(dues, due(order, "tok_ok"), due(order, "tok_ok"))
 			cancels = append(cancels, cancelOf(order), cancelOf(order))
 			ctx := origin.With(t.Context(), origin.Request{CorrelationID: order, Actor: "customer:ada"})
-			if err := s.orders.outbox.PublishTx(ctx, tx, due(order, "tok_ok")); err != nil {
+			if err := orders.Outbox.PublishTx(ctx, tx, due(order, "tok_ok")); err != nil {
 				return err
 			}
 		}
@@ -109,9 +108,9 @@ func TestManyOrdersAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.publish(dues...)
+	s.Publish(dues...)
 	s.settled()
-	s.publish(append(cancels, cancelOf(uuid.NewString()))...)
+	s.Publish(append(cancels, cancelOf(uuid.NewString()))...)
 	s.settled()
 	for what, query := range map[string]string{
 		"refunded payments":    "SELECT count(*) FROM payments WHERE status = 'refunded' AND version = 4 AND cancelled_at IS NOT NULL",
@@ -120,14 +119,14 @@ func TestManyOrdersAtOnce(t *testing.T) {
 		"refunds":              "SELECT count(*) FROM outbox WHERE topic = 'payments.refunded.v1'",
 		"orders that are here": "SELECT count(*) - 1 FROM payments",
 	} {
-		if got := s.count(query); got != n {
+		if got := s.Count(query); got != n {
 			t.Errorf("%d %s, want %d", got, what, n)
 		}
 	}
 	if got := len(s.ledger()); got != 2*n {
 		t.Errorf("the provider did %d things for %d orders", got, n)
 	}
-	if got := s.count("SELECT count(DISTINCT xmin::text) FROM inbox WHERE topic = 'orders.payment_due.v1'"); got > 20 {
+	if got := s.Count("SELECT count(DISTINCT xmin::text) FROM inbox WHERE topic = 'orders.payment_due.v1'"); got > 20 {
 		t.Errorf("%d events were handled by %d transactions", 3*n, got)
 	}
 }
@@ -154,19 +153,22 @@ func TestAQueuedStatementFails(t *testing.T) {
 		t.Run(statement, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
-			admin := s.pg.Admin(t)
+			admin := s.Database.Admin(t)
 			if _, err := admin.Exec(t.Context(), "ALTER TABLE payments."+test.plant); err != nil {
 				t.Fatal(err)
 			}
-			work(t, s.module)
+			s.Work(s.module)
 			var others []events.Event
 			for range 5 {
 				others = append(others, due(uuid.NewString(), "tok_ok"))
 			}
-			s.publish(append(others, test.first...)...)
-			s.until("the others are captured", func() bool { return s.count("SELECT count(*) FROM payments WHERE status = 'captured'") == 5 })
+			s.Publish(append(others, test.first...)...)
+			s.Eventually("the others are captured", "SELECT count(*) = 5 FROM payments WHERE status = 'captured'")
+			s.Eventually("it has failed", "SELECT EXISTS ("+test.reason+")")
 			var reason string
-			s.until("it has failed", func() bool { return s.db.QueryRow(t.Context(), test.reason).Scan(&reason) == nil })
+			if err := s.DB.QueryRow(t.Context(), test.reason).Scan(&reason); err != nil {
+				t.Fatal(err)
+			}
 			if !strings.Contains(reason, "-- name: "+statement) {
 				t.Errorf("the reason does not name the statement: %s", reason)
 			}
@@ -178,7 +180,7 @@ func TestAQueuedStatementFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.settled() // by what the provider says that it has done
-			if diff := cmp.Diff([]string{wasCaptured}, s.publishedOf(bad)); diff != "" {
+			if diff := cmp.Diff([]string{wasCaptured}, s.Published(bad)); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -23,16 +23,16 @@ func TestCrashBetweenCallAndCommit(t *testing.T) {
 		<-thaw
 		return a, err
 	}})
-	stop := work(t, frozen)
+	stop := s.Work(frozen)
 	order := uuid.NewString()
-	s.happen(due(order, "tok_ok"))
+	s.Given(due(order, "tok_ok"))
 	<-called
 
 	survivor := s.process(seen{provider: s.module.provider, capture: func(context.Context, uuid.UUID, string, money) (answer, error) {
 		t.Error("called again without a look-up")
 		return answer{}, errUnderWay
 	}})
-	work(t, survivor)
+	s.Work(survivor)
 	s.ahead.Store(int64(s.cfg.Lease))
 	s.settled()
 	s.check(order, "captured", []string{wasCaptured}, []string{"capture approved"})
@@ -54,12 +54,12 @@ func TestCrashThenCancel(t *testing.T) {
 		<-thaw
 		return a, err
 	}})
-	stop := work(t, frozen)
+	stop := s.Work(frozen)
 	order := uuid.NewString()
-	s.happen(due(order, "tok_ok"))
+	s.Given(due(order, "tok_ok"))
 	<-called
-	s.happen(cancelOf(order))
-	work(t, s.module)
+	s.Given(cancelOf(order))
+	s.Work(s.module)
 	s.ahead.Store(int64(s.cfg.Lease))
 	s.settled()
 	close(thaw)
@@ -76,15 +76,15 @@ func TestTwoProcesses(t *testing.T) {
 	for range orders {
 		dues = append(dues, due(uuid.NewString(), "tok_ok"))
 	}
-	s.happen(dues...)
+	s.Given(dues...)
 	patient := s.cfg
 	patient.CallTimeout = time.Minute
 	once := seen{provider: newHTTPProvider(patient), lookup: func(context.Context, uuid.UUID) (answer, error) {
 		t.Error("a capture was claimed twice")
 		return answer{}, errUnderWay
 	}}
-	work(t, s.process(once))
-	work(t, s.process(once))
+	s.Work(s.process(once))
+	s.Work(s.process(once))
 	s.settled()
 	captures := map[string]int{}
 	for _, e := range s.paysim.Ledger("") {
@@ -95,7 +95,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	for _, e := range dues {
 		order, _ := e.Aggregate()
-		if diff := cmp.Diff([]string{wasCaptured}, s.publishedOf(order)); diff != "" {
+		if diff := cmp.Diff([]string{wasCaptured}, s.Published(order)); diff != "" {
 			t.Errorf("order %s: %s", order, diff)
 		}
 	}
@@ -115,21 +115,21 @@ func TestSlowCallsDoNotBlockOthers(t *testing.T) {
 		}
 		return s.module.provider.Capture(ctx, key, token, m)
 	}})
-	stop := work(t, m)
+	stop := s.Work(m)
 	for range s.cfg.Concurrency - 1 {
-		s.happen(due(uuid.NewString(), "tok_slow"))
+		s.Given(due(uuid.NewString(), "tok_slow"))
 		<-stuck
 	}
 	for range 5 {
-		s.happen(due(uuid.NewString(), "tok_ok"))
+		s.Given(due(uuid.NewString(), "tok_ok"))
 	}
-	s.until("the quick ones are captured", func() bool { return s.count("SELECT count(*) FROM payments WHERE status = 'captured'") == 5 })
+	s.Eventually("the quick ones are captured", "SELECT count(*) = 5 FROM payments WHERE status = 'captured'")
 
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
 	close(release)
 	<-stopped
-	if n := s.count("SELECT count(*) FROM jobs"); n > 0 {
+	if n := s.Count("SELECT count(*) FROM jobs"); n > 0 {
 		t.Errorf("%d results were thrown away", n)
 	}
 }
@@ -140,7 +140,7 @@ func TestRefundRefused(t *testing.T) {
 	s := setup(t)
 	refusals := 2
 	no := answer{outcome: refused, reason: "not_today"}
-	work(t, s.process(seen{
+	s.Work(s.process(seen{
 		provider: s.module.provider,
 		lookup:   func(context.Context, uuid.UUID) (answer, error) { return answer{}, errNoRecord },
 		refund: func(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
@@ -152,9 +152,9 @@ func TestRefundRefused(t *testing.T) {
 		},
 	}))
 	order := uuid.NewString()
-	s.happen(due(order, "tok_ok"))
+	s.Given(due(order, "tok_ok"))
 	s.settled()
-	s.happen(cancelOf(order))
+	s.Given(cancelOf(order))
 	s.settled()
 	s.check(order, "refunded", []string{wasCaptured, wasRefunded}, []string{"capture approved", "refund approved"})
 }
@@ -163,16 +163,16 @@ func TestRefundRefused(t *testing.T) {
 func TestRefundAnswerLost(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	work(t, s.process(seen{provider: s.module.provider, refund: func(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
+	s.Work(s.process(seen{provider: s.module.provider, refund: func(ctx context.Context, key uuid.UUID, reference string, m money) (answer, error) {
 		if _, err := s.module.provider.Refund(ctx, key, reference, m); err != nil {
 			return answer{}, err
 		}
 		return answer{}, context.DeadlineExceeded
 	}}))
 	order := uuid.NewString()
-	s.happen(due(order, "tok_ok"))
+	s.Given(due(order, "tok_ok"))
 	s.settled()
-	s.happen(cancelOf(order))
+	s.Given(cancelOf(order))
 	s.settled()
 	s.check(order, "refunded", []string{wasCaptured, wasRefunded}, []string{"capture approved", "refund approved"})
 }
@@ -194,27 +194,27 @@ func TestNothingWaitsForThePoll(t *testing.T) {
 			return theirs.Capture(ctx, key, token, m)
 		},
 	}
-	work(t, s.module)
+	s.Work(s.module)
 	order := uuid.NewString()
-	s.happen(due(order, "tok_flaky"))
+	s.Given(due(order, "tok_flaky"))
 	for range 3 * s.cfg.Concurrency { // more than there are places
-		s.happen(due(uuid.NewString(), "tok_declined"))
+		s.Given(due(uuid.NewString(), "tok_declined"))
 	}
 	s.settled()
-	s.happen(cancelOf(order))
+	s.Given(cancelOf(order))
 	s.settled()
-	if diff := cmp.Diff([]string{wasCaptured, wasRefunded}, s.publishedOf(order)); diff != "" {
+	if diff := cmp.Diff([]string{wasCaptured, wasRefunded}, s.Published(order)); diff != "" {
 		t.Error(diff)
 	}
 
 	// A refund that only the result of the capture calls for.
 	order = uuid.NewString()
-	s.happen(due(order, "tok_slow"))
+	s.Given(due(order, "tok_slow"))
 	<-called
-	s.happen(cancelOf(order))
+	s.Given(cancelOf(order))
 	close(release)
 	s.settled()
-	if diff := cmp.Diff([]string{wasRefunded}, s.publishedOf(order)); diff != "" {
+	if diff := cmp.Diff([]string{wasRefunded}, s.Published(order)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,0 +1,198 @@
+// Package moduletest serves one module as its process does, for tests that use it through its
+// routes and its events: with a database of its own, the bus in memory, and a clock that stands
+// still. Of the other modules there are only the events.
+//
+//	s := moduletest.New(t, "parcels", parcelsmigrations.FS)
+//	module := New(Config{}, s.DB, s.Outbox, s.Log, s.Now)
+//	s.Start(module)
+//	s.Given(paid) // an event of another module, which the module has handled now
+//	answer := s.Call(moduletest.Request{Path: "/7", Role: "staff"})
+//	topics := s.Published("7")
+package moduletest
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/service"
+	"example.com/shop/platform/web"
+)
+
+// Stage is what surrounds a module. A test makes the module from its parts.
+type Stage struct {
+	Database *pgtest.DB
+	DB       *postgres.DB // the module's, with its role
+	Bus      *events.MemoryBus
+	Outbox   *events.Outbox // the module's, which publishes once the stage is started
+	Log      *slog.Logger
+	Key      *tokens.Key
+	Server   *httptest.Server // nil before Start
+
+	t       *testing.T
+	logged  record
+	began   time.Time
+	ahead   atomic.Int64 // by how much the clock has been moved
+	handled []string     // the topics that the module handles
+
+	mu         sync.Mutex
+	neighbours map[string]Neighbour
+}
+
+// delivery tries an event once, so that one which fails is a dead letter at once.
+var delivery = events.Config{
+	RelayBatch: 100, ConsumerBatch: 100, Poll: 100 * time.Millisecond, MaxAttempts: 1,
+	RetryBase: time.Millisecond, RetryMax: time.Millisecond,
+	OutboxRetention: time.Hour, InboxRetention: time.Hour, DeadRetention: time.Hour,
+}
+
+// New returns the stage of the module with this name. Nothing runs before Start.
+func New(t *testing.T, name string, migrations fs.FS) *Stage {
+	t.Helper()
+	s := &Stage{t: t, Bus: events.NewMemoryBus(), neighbours: map[string]Neighbour{}}
+	s.began = time.Now().UTC().Truncate(time.Microsecond) // as PostgreSQL stores it
+	s.Log = slog.New(slog.NewTextHandler(&s.logged, nil))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the log:\n%s", s.Logged())
+		}
+	})
+	s.Database = pgtest.New(t, pgtest.Schema{Module: name, Migrations: migrations})
+	s.DB = s.Database.Module(t, name)
+	t.Cleanup(func() { _ = s.Bus.Close() })
+	s.Outbox = events.NewOutbox(s.DB, s.Bus, delivery, s.Log)
+	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
+	s.must(err)
+	s.Key = key
+	return s
+}
+
+// Start serves the module, except for its workers: it handles events, its outbox publishes, and its
+// routes answer. The handlers in more run beside the module's own.
+func (s *Stage) Start(module service.Module, more ...events.Handler) {
+	s.t.Helper()
+	handlers := slices.Concat(module.Handlers(), more)
+	consumer := events.NewConsumer(s.DB, subscriber{s.Bus, &s.handled}, handlers, delivery, s.Log)
+	s.must(consumer.Subscribe(s.t.Context()))
+	s.Run(consumer.Run)
+	s.Run(s.Outbox.Run) // stops before the consumer, which it waits for
+	verifier, err := web.NewVerifier(s.t.Context(),
+		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: s.Key.PublicPEM()})
+	s.must(err)
+	server := web.New(web.Config{}, verifier, s.Log, postgres.Transient)
+	s.must(server.Mount(s.DB.Module, module.Routes))
+	s.Server = httptest.NewServer(server.Handler())
+	s.t.Cleanup(s.Server.Close)
+}
+
+// subscriber records the topics that are subscribed to.
+type subscriber struct {
+	*events.MemoryBus
+	topics *[]string
+}
+
+func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	*s.topics = append(*s.topics, topic)
+	return s.MemoryBus.Subscribe(ctx, topic)
+}
+
+// Run runs loops until the test ends or stop is called, which waits for their end. What was started
+// last stops first.
+func (s *Stage) Run(loops ...func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	var running sync.WaitGroup
+	for _, loop := range loops {
+		running.Go(func() {
+			if err := loop(ctx); err != nil {
+				s.t.Errorf("loop ended: %v", err)
+			}
+		})
+	}
+	stop = func() { cancel(); running.Wait() }
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// Work runs the workers of the module, or of another process of it.
+func (s *Stage) Work(module service.Module) (stop func()) { return s.Run(module.Workers()...) }
+
+// RunOutbox returns an outbox of the database, which publishes until the test ends.
+func (s *Stage) RunOutbox(db *postgres.DB) *events.Outbox {
+	outbox := events.NewOutbox(db, s.Bus, delivery, s.Log)
+	s.Run(outbox.Run)
+	return outbox
+}
+
+// Now returns the time of the clock, which only Advance changes.
+func (s *Stage) Now() time.Time { return s.began.Add(time.Duration(s.ahead.Load())) }
+
+// Advance moves the clock.
+func (s *Stage) Advance(d time.Duration) { s.ahead.Add(int64(d)) }
+
+// Logged returns what was logged so far. A test that fails prints it.
+func (s *Stage) Logged() string {
+	s.logged.mu.Lock()
+	defer s.logged.mu.Unlock()
+	return s.logged.text.String()
+}
+
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(line)
+}
+
+// Count returns the number that the query selects in the module's database.
+func (s *Stage) Count(query string, args ...any) (n int64) {
+	s.t.Helper()
+	s.must(s.DB.QueryRow(s.t.Context(), query, args...).Scan(&n))
+	return n
+}
+
+// Is returns the truth value that the query selects in the module's database.
+func (s *Stage) Is(query string, args ...any) (yes bool) {
+	s.t.Helper()
+	s.must(s.DB.QueryRow(s.t.Context(), query, args...).Scan(&yes))
+	return yes
+}
+
+// Eventually waits until the query selects true. The test fails after 20 seconds, and says what it
+// has waited for.
+func (s *Stage) Eventually(what, query string, args ...any) {
+	s.t.Helper()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.After(20 * time.Second); !s.Is(query, args...); {
+		select {
+		case <-again.C:
+		case <-deadline:
+			s.t.Fatalf("waited too long until %s", what)
+		}
+	}
+}
+
+func (s *Stage) must(err error) {
+	if err != nil {
+		s.t.Helper()
+		s.t.Fatal(err)
+	}
+}
