@@ -24,14 +24,22 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/danielgtaylor/huma/v2"
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
 )
+
+// Module is a bounded context. It repeats the interface of platform/service, whose dependencies a
+// module's tests do not need.
+type Module interface {
+	Routes(api huma.API)
+	Handlers() []events.Handler
+	Workers() []func(context.Context) error
+}
 
 // Stage is what surrounds a module. A test makes the module from its parts.
 type Stage struct {
@@ -83,7 +91,7 @@ func New(t *testing.T, name string, migrations fs.FS) *Stage {
 
 // Start serves the module, except for its workers: it handles events, its outbox publishes, and its
 // routes answer. The handlers in more run beside the module's own.
-func (s *Stage) Start(module service.Module, more ...events.Handler) {
+func (s *Stage) Start(module Module, more ...events.Handler) {
 	s.t.Helper()
 	handlers := slices.Concat(module.Handlers(), more)
 	consumer := events.NewConsumer(s.DB, subscriber{s.Bus, &s.handled}, handlers, delivery, s.Log)
@@ -128,7 +136,7 @@ func (s *Stage) Run(loops ...func(context.Context) error) (stop func()) {
 }
 
 // Work runs the workers of the module, or of another process of it.
-func (s *Stage) Work(module service.Module) (stop func()) { return s.Run(module.Workers()...) }
+func (s *Stage) Work(module Module) (stop func()) { return s.Run(module.Workers()...) }
 
 // RunOutbox returns an outbox of the database, which publishes until the test ends.
 func (s *Stage) RunOutbox(db *postgres.DB) *events.Outbox {
