@@ -257,7 +257,7 @@ func TestRunFinishesWhatItBegan(t *testing.T) {
 	}()
 	o.until("its commit waits", func() bool {
 		return o.count(`SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%EnqueueJobs%'`) == 1
 	})
 	go func() { defer close(stopped); stop() }()
 	select {

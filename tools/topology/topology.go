@@ -77,16 +77,6 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 		return nil, process.Usage(errors.New("architecture/contextmap.yaml lists no modules, or cannot be read: " +
 			"go test -short -run 'TestRules$' ./architecture says why"))
 	}
-	gone, err := left(ctx, o.Bin)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range gone {
-		if !slices.Contains(o.Split, m) {
-			o.Split = append(slices.Clone(o.Split), m)
-		}
-	}
-	s.options = o
 	for i, m := range o.Split {
 		if !slices.Contains(Modules, m) {
 			return nil, process.Usage(fmt.Errorf("there is no module %q to split off; there are %s",
@@ -100,6 +90,19 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 		return nil, process.Usage(fmt.Errorf("no canary of %q: name a module that is not split off, of %s",
 			o.Canary, strings.Join(Modules, ", ")))
 	}
+	gone, err := left(ctx, o.Bin)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range gone {
+		if m == o.Canary {
+			return nil, process.Usage(fmt.Errorf("no canary of %s: the monolith no longer links it", m))
+		}
+		if !slices.Contains(o.Split, m) {
+			o.Split = append(slices.Clone(o.Split), m)
+		}
+	}
+	s.options = o
 	if err := s.prepareState(); err != nil {
 		return nil, err
 	}
