@@ -31,9 +31,9 @@ var ErrKey = errors.New("idempotency key is not 1 to 255 printable characters")
 
 // Errors that web answers with 409 and 422.
 var (
-	ErrRunning = &web.Refusal{Status: http.StatusConflict, Kind: "request-running",
+	ErrRunning = &web.RefusalError{Status: http.StatusConflict, Kind: "request-running",
 		Detail: "A request with this Idempotency-Key is still running. Send it again in a moment to learn its answer."}
-	ErrReused = &web.Refusal{Status: http.StatusUnprocessableEntity, Kind: "idempotency-key-reused",
+	ErrReused = &web.RefusalError{Status: http.StatusUnprocessableEntity, Kind: "idempotency-key-reused",
 		Detail: "This Idempotency-Key was used for another request. Make a new key for a new request."}
 )
 

@@ -39,14 +39,14 @@ func Problem(ctx context.Context, status int, kind, detail string) error {
 	return newProblem(ctx, status, kind, detail)
 }
 
-// Refusal is an error with an answer of its own, whichever operation returns it. Kind and Detail
+// RefusalError is an error with an answer of its own, whichever operation returns it. Kind and Detail
 // are as for Problem.
-type Refusal struct {
+type RefusalError struct {
 	Status       int
 	Kind, Detail string
 }
 
-func (r *Refusal) Error() string { return r.Detail }
+func (r *RefusalError) Error() string { return r.Detail }
 
 func newProblem(ctx context.Context, status int, kind, detail string) *problem {
 	return &problem{
@@ -100,7 +100,7 @@ var configureHuma = sync.OnceFunc(func() {
 // problemOf maps an error of huma or of a handler to a problem, whose status replaces huma's.
 func problemOf(ctx context.Context, status int, message string, errs []error) *problem {
 	cause := errors.Join(errs...)
-	over, refusal := (*http.MaxBytesError)(nil), (*Refusal)(nil)
+	over, refusal := (*http.MaxBytesError)(nil), (*RefusalError)(nil)
 	switch {
 	case errors.As(cause, &over): // huma: 500
 		return tooLarge(ctx, over.Limit)

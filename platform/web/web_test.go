@@ -131,7 +131,7 @@ func things(api huma.API) {
 	handle("/v1/things/fail", Public, func(context.Context) error { return errors.New("hush-hush") })
 	handle("/v1/things/passing", Public, func(context.Context) error { return fmt.Errorf("hush: %w", errPassing) })
 	handle("/v1/things/refused", Public, func(context.Context) error {
-		return fmt.Errorf("hush: %w", &Refusal{http.StatusConflict, "thing-running", "Wait."})
+		return fmt.Errorf("hush: %w", &RefusalError{http.StatusConflict, "thing-running", "Wait."})
 	})
 	handle("/v1/things/slow", Public, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 }
