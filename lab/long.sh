@@ -18,7 +18,7 @@ usage() {
 accept() {
 	echo "Acceptance: $1 …"
 	shift
-	env "$@" test/accept.sh
+	env SHOP_DATABASE_URL= CANARY= "$@" test/accept.sh
 }
 
 # The tests of the suite faults.

@@ -94,11 +94,14 @@ func (o *Operations) moduleReady(module *check) error {
 }
 
 func (o *Operations) allReady() error {
+	if err := o.processReady(); err != nil {
+		return err
+	}
 	results := make(chan error, len(o.modules))
 	for _, module := range o.modules {
 		go func() { results <- o.moduleReady(module) }()
 	}
-	err := o.processReady()
+	var err error
 	for range o.modules {
 		err = errors.Join(err, <-results)
 	}

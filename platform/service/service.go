@@ -1,5 +1,5 @@
-// Package service starts and stops, in the right order, what every process needs: a
-// bus, a web server, and for each module its pool, outbox and consumer.
+// Package service starts and stops, in the right order, what every process needs: a bus, a web
+// server, and for each module its pool, outbox and consumer.
 package service
 
 import (
