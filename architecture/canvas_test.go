@@ -23,16 +23,9 @@ func (s *seams) checkCanvases() {
 		for _, row := range canvasRow.FindAllStringSubmatch(s.tree[page], -1) {
 			rows[row[1]] = row[2]
 		}
-		var publishes, listens, calls []string
-		for _, e := range s.events {
-			if e.Module == m {
-				publishes = append(publishes, e.Topic)
-			}
-		}
-		for _, u := range s.uses.Subscribes {
-			if u.Module == m {
-				listens = append(listens, s.topic(u))
-			}
+		var publishes, calls []string
+		for _, e := range s.tree.Description(m).Publishes {
+			publishes = append(publishes, e.Topic)
 		}
 		for _, u := range s.uses.Calls {
 			if u.Module == m {
@@ -41,12 +34,9 @@ func (s *seams) checkCanvases() {
 		}
 		others := regexp.MustCompile(`\b(` + strings.Join(s.modules, "|") + `)\b`)
 		tables, _, _ := strings.Cut(rows["Tables"], " in the schema")
-		if !s.tree.unnamed(m) {
-			s.compare(page, rows, "Publishes", wireNames.FindAllString(rows["Publishes"], -1), publishes)
-		}
-		if !slices.ContainsFunc(s.uses.Subscribes, func(u Use) bool { return u.Module == m && s.topic(u) == "" }) {
-			s.compare(page, rows, "Listens to", wireNames.FindAllString(rows["Listens to"], -1), listens)
-		}
+		s.compare(page, rows, "Publishes", wireNames.FindAllString(rows["Publishes"], -1), publishes)
+		s.compare(page, rows, "Listens to", wireNames.FindAllString(rows["Listens to"], -1),
+			slices.Clone(s.tree.Description(m).Subscribes))
 		s.compare(page, rows, "Calls", others.FindAllString(mdLink.ReplaceAllString(rows["Calls"], ""), -1), calls)
 		s.compare(page, rows, "Tables", quoted.FindAllString(tables, -1), s.tree.Tables(m))
 	}

@@ -20,10 +20,11 @@ var contextmap = rule{
 	why: "modules with undeclared dependencies have to be released together and fail together, " +
 		"as services even more; " +
 		"see \"A distributed monolith\" in architecture/README.md",
+	asks: true,
 	check: func(t Tree) findings {
 		agreed, err := agreements(t[mapFile])
 		s := seams{tree: t, modules: t.Modules(), events: t.Events(), uses: t.Uses(), agreed: agreed}
-		s.subjects = len(s.events) + len(s.uses.Subscribes) + len(s.uses.Publishes)
+		s.subjects = len(s.events) + len(s.uses.Creates)
 		if err != nil {
 			s.add(mapFile, "cannot be read: "+err.Error(), "write it as its first comment shows")
 			return s.findings
@@ -90,40 +91,30 @@ func (s *seams) checkPage() {
 
 // checkSubscriptions compares the subscriptions with the agreed ones.
 func (s *seams) checkSubscriptions() {
-	listens := map[string]bool{} // module topic
-	for _, u := range s.uses.Subscribes {
-		topic := s.topic(u)
-		if topic == "" {
-			continue
+	for _, m := range s.modules {
+		listens := s.tree.Description(m).Subscribes
+		for _, topic := range listens {
+			of, _, _ := strings.Cut(topic, ".")
+			switch {
+			case of == m:
+				s.add("modules/"+m, fmt.Sprintf("%s listens to its own %s", m, topic),
+					"do it in the transaction that publishes it, or in a job: a module that answers itself may never end")
+			case !slices.Contains(s.agreed[m].ListensTo, topic):
+				s.add("modules/"+m, fmt.Sprintf("%s listens to %s, which is not in the context map", m, topic),
+					fmt.Sprintf("agree on it with the owners of %s and add %s to %s.listens_to in %s; "+
+						"or remove the handler", of, topic, m, mapFile))
+			}
 		}
-		if u.Owner == u.Module {
-			s.add(u.At, fmt.Sprintf("%s listens to its own %s", u.Module, topic),
-				"do it in the transaction that publishes it, or in a job: a module that answers itself may never end")
-			continue
-		}
-		if !slices.Contains(s.agreed[u.Module].ListensTo, topic) && !listens[u.Module+" "+topic] {
-			s.add(u.At, fmt.Sprintf("%s listens to %s, which is not in the context map", u.Module, topic),
-				fmt.Sprintf("agree on it with the owners of %s and add %s to %s.listens_to in %s; "+
-					"or remove the handler", u.Owner, topic, u.Module, mapFile))
-		}
-		listens[u.Module+" "+topic] = true
-	}
-	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
 		for _, topic := range s.agreed[m].ListensTo {
-			if !listens[m+" "+topic] && !s.tree.unnamed(topicOf(topic)) {
+			if !slices.Contains(listens, topic) {
 				s.add(mapFile, fmt.Sprintf("says that %s listens to %s, and it does not", m, topic),
-					"remove it from "+m+".listens_to; or pass a handler of it to events.On in modules/"+m)
+					"remove it from "+m+".listens_to; or return a handler of it from Handlers in modules/"+m)
 			}
 		}
 	}
 	for _, u := range s.uses.Borrows {
-		s.add(u.At, fmt.Sprintf("%s uses %sapi.%s and listens to no event with it", u.Module, u.Owner, u.Name),
+		s.add(u.At, fmt.Sprintf("%s uses %sapi.%s and does not listen to it", u.Module, u.Owner, u.Name),
 			"declare a type in modules/"+u.Module+" instead: the types of events are for their subscribers")
-	}
-	for _, u := range s.uses.Unread {
-		s.add(u.At, u.Name+", so the events of "+u.Module+" are not known",
-			"pass the method itself to events.On, as in events.On(m.onOrderPlaced), let it take an event "+
-				"of a contract, and create one where it is published, as ordersapi.Placed{…}")
 	}
 }
 
@@ -142,6 +133,12 @@ func (s *seams) checkCalls() {
 			s.add(u.At, fmt.Sprintf("%s calls %s (%s), which is not in the context map", u.Module, u.Owner, u.Name),
 				fmt.Sprintf("listen to events of %[2]s and store what you need; if the answer must be current, "+
 					"add %[2]s with the reason to %[1]s.calls in %[3]s", u.Module, u.Owner, mapFile))
+		}
+	}
+	for _, m := range s.modules {
+		if slices.Contains(s.tree.Description(m).Reaches, "main") {
+			s.add("cmd", m+" is given a function of package main, which may call anything",
+				"pass it the other module or its client, whose package says what it is")
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
@@ -181,55 +178,31 @@ func circles(calls map[string]map[string]Use) (found [][]string) {
 
 // checkEvents checks each event's topic, publisher and subscribers.
 func (s *seams) checkEvents() {
-	for _, u := range s.uses.Publishes {
+	for _, u := range s.uses.Creates {
 		if u.Owner != u.Module {
 			s.add(u.At, u.Module+" creates "+u.Owner+"api."+u.Name+", a fact that only "+u.Owner+" can know",
 				"publish an event of "+u.Module+"api, and let "+u.Owner+" listen to it and publish its own")
 		}
 	}
-	first := map[string]Event{}
+	topics := map[string]Event{}
 	for _, e := range s.events {
-		wire := regexp.MustCompile(`^` + e.Module + `\.[a-z][a-z0-9_]*\.v[1-9][0-9]*$`)
-		subscribers, public := who(s.uses.Subscribes, e), false
-		if e.Topic != "" {
-			_, public = s.agreed[e.Module].Public[e.Topic]
-		}
-		switch twin, twice := first[e.Topic]; {
-		case e.Topic == "":
-			s.add(e.At(), e.Go()+" has a topic that is not a literal",
-				"let Topic return only a string literal such as \""+e.Module+"."+strings.ToLower(e.Name)+".v1\"")
-			continue
-		case !e.Struct:
-			s.add(e.At(), e.Go()+" is not a struct",
-				"declare it as a struct with json tags: subscribers ignore fields that they do not know")
-		case !wire.MatchString(e.Topic):
-			s.add(e.At(), fmt.Sprintf("%s has the topic %q", e.Go(), e.Topic),
-				"begin the topic with the module's name and end it with a version: "+e.Module+".what_happened.v1")
-		case twice:
+		if twin, twice := topics[e.Topic]; twice {
 			s.add(e.At(), fmt.Sprintf("%s has the topic %s, as %s has", e.Go(), e.Topic, twin.Go()),
 				"give it another topic: a subscriber of one would get the other")
+			continue
 		}
-		first[e.Topic] = e
-		if len(who(s.uses.Publishes, e)) == 0 {
-			by := "it has no subscribers"
-			if len(subscribers) > 0 {
-				by = "its subscribers are " + strings.Join(subscribers, " and ")
-			}
-			s.add(e.At(), fmt.Sprintf("%s is not published; %s", e.Topic, by),
-				"publish "+e.Go()+" in modules/"+e.Module+" with PublishTx of its outbox, or remove the event")
-		}
-		switch {
-		case len(subscribers) == 0 && !public:
-			s.add(e.At(), e.Topic+" has no subscribers",
-				"remove it; or name its external subscribers in "+mapFile+", under "+e.Module+".public")
-		case len(subscribers) > 0 && public:
-			s.add(mapFile, fmt.Sprintf("lists %s as public, and %s listens to it",
-				e.Topic, strings.Join(subscribers, " and ")), "remove it from "+e.Module+".public")
-		}
+		topics[e.Topic] = e
+		s.checkEvent(e)
 	}
-	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {
+	for _, m := range s.modules {
+		for name, of := range s.tree.contract(m) {
+			if of.event && !slices.ContainsFunc(s.events, func(e Event) bool { return e.Module == m && e.Type == name }) {
+				s.add(of.file, m+"api."+name+" is an event, and Publishes of "+m+" does not return it",
+					"add it there once it is published, or remove it")
+			}
+		}
 		for _, topic := range slices.Sorted(maps.Keys(s.agreed[m].Public)) {
-			if e, ok := first[topic]; (!ok || e.Module != m) && !s.tree.unnamed(m) {
+			if topics[topic].Module != m {
 				s.add(mapFile, fmt.Sprintf("lists %s as public, which %s does not publish", topic, m),
 					"remove it from "+m+".public")
 			}
@@ -237,14 +210,52 @@ func (s *seams) checkEvents() {
 	}
 }
 
-// topic returns the wire name of the event that is used, or "" if it cannot be determined.
-func (s *seams) topic(u Use) string {
-	for _, e := range s.events {
-		if e.Module == u.Owner && e.Name == u.Name {
-			return e.Topic
+func (s *seams) checkEvent(e Event) {
+	wire := regexp.MustCompile(`^` + e.Module + `\.[a-z][a-z0-9_]*\.v[1-9][0-9]*$`)
+	subscribers := s.tree.subscribers(e.Topic)
+	_, public := s.agreed[e.Module].Public[e.Topic]
+	switch {
+	case e.File == "":
+		s.add("modules/"+e.Module, "publishes "+e.Type+", which its contract does not declare",
+			"declare it in "+Contract(e.Module)+": subscribers see nothing else of the module")
+		return
+	case e.Payload.Type != "object":
+		s.add(e.At(), e.Go()+" is not a struct",
+			"declare it as a struct with json tags: subscribers ignore fields that they do not know")
+	case !wire.MatchString(e.Topic):
+		s.add(e.At(), fmt.Sprintf("%s has the topic %q", e.Go(), e.Topic),
+			"begin the topic with the module's name and end it with a version: "+e.Module+".what_happened.v1")
+	}
+	for _, fault := range indescribable(e.Payload) {
+		s.add(e.At(), e.Go()+" cannot be described: "+fault,
+			"use what subscribers in any language can read: strings, numbers, time.Time, or structs, slices and maps of those")
+	}
+	if len(published(s.uses, e)) == 0 {
+		by := "it has no subscribers"
+		if len(subscribers) > 0 {
+			by = "its subscribers are " + strings.Join(subscribers, " and ")
+		}
+		s.add(e.At(), fmt.Sprintf("%s is not published; %s", e.Topic, by),
+			"publish "+e.Go()+" in modules/"+e.Module+" with PublishTx of its outbox, or remove the event")
+	}
+	switch {
+	case len(subscribers) == 0 && !public:
+		s.add(e.At(), e.Topic+" has no subscribers",
+			"remove it; or name its external subscribers in "+mapFile+", under "+e.Module+".public")
+	case len(subscribers) > 0 && public:
+		s.add(mapFile, fmt.Sprintf("lists %s as public, and %s listens to it",
+			e.Topic, strings.Join(subscribers, " and ")), "remove it from "+e.Module+".public")
+	}
+}
+
+// published returns the places where an event's module creates it.
+func published(uses Uses, e Event) (found []string) {
+	for _, u := range uses.Creates {
+		if u.Module == e.Module && u.Owner == e.Module && u.Name == e.Type {
+			found = append(found, u.At)
 		}
 	}
-	return u.Owner + "api." + u.Name
+	return found
 }
 
 // checkStrings refuses topics in strings, where the contract's type would do: the other checks and
@@ -271,11 +282,9 @@ func (s *seams) checkStrings() {
 			return true
 		})
 	}
-	for _, folder := range []string{"platform", "modules", "migrations"} {
-		for _, file := range s.tree.Below(folder, ".sql") {
-			if topic := topics.FindString(sqlComment.ReplaceAllString(s.tree[file], "")); topic != "" {
-				found(file, topic)
-			}
+	for _, file := range sqlFiles(s.tree) {
+		if topic := topics.FindString(uncommented(s.tree[file])); topic != "" {
+			found(file, topic)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package architecture
 
 import (
-	"encoding/json"
 	"fmt"
 	"go/ast"
 	"path"
@@ -9,16 +8,14 @@ import (
 	"strings"
 )
 
-const (
-	openapiSuffix  = ".openapi.json"
-	releasedFolder = contractsFolder + "/released"
-)
+const releasedFolder = contractsFolder + "/released"
 
 // contracts compares today's contracts with the released ones, and refuses breaking changes.
 var contracts = rule{
 	name: "contracts",
 	why: "subscribers and callers were deployed earlier, and their customers would find the breaking change first; " +
 		"see \"Contracts that break\" in architecture/README.md",
+	asks: true,
 	check: func(t Tree) findings {
 		var f findings
 		today := map[string]Event{}
@@ -33,15 +30,14 @@ var contracts = rule{
 		for _, file := range t.Match(releasedFolder + "/*" + openapiSuffix) {
 			f.subjects++
 			module := strings.TrimSuffix(path.Base(file), openapiSuffix)
-			now := contractsFolder + "/" + path.Base(file)
-			text, there := t[now]
-			if !there {
+			now := t.Description(module).OpenAPI
+			if now == nil {
 				f.add(file, "releases the routes of "+module+", which no module has any more",
 					"keep them in the module that took over; "+retire("no client calls them any more", file))
 				continue
 			}
-			for _, broken := range breaks(t[file], text) {
-				f.add(now, "breaks the released "+module+": "+broken, httpWayOut(t, module))
+			for _, broken := range breaks(t[file], indented(now)) {
+				f.add(contractsFolder+"/"+path.Base(file), "breaks the released "+module+": "+broken, httpWayOut(t, module))
 			}
 		}
 		return f
@@ -52,9 +48,6 @@ var contracts = rule{
 
 func compareEvent(t Tree, f *findings, released, topic string, today map[string]Event) {
 	e, there := today[topic]
-	if !there && t.unnamed(topicOf(topic)) {
-		return // it may be the one that cannot be determined
-	}
 	if !there {
 		f.add(released, "releases "+topic+", which no contract has any more",
 			"restore it, and publish its replacement beside it as a new topic, "+nextVersion(topic)+"; "+
@@ -62,7 +55,7 @@ func compareEvent(t Tree, f *findings, released, topic string, today map[string]
 					released+" and events/"+topic+storedSuffix))
 		return
 	}
-	for _, broken := range breaks(asResponse(t[released]), asResponse(t.Schema(e))) {
+	for _, broken := range breaks(asResponse(t[released]), asResponse(e.Schema())) {
 		f.add(e.At(), "breaks the released "+topic+": "+asEvent.Replace(broken), eventWayOut(t, e))
 	}
 }
@@ -78,10 +71,10 @@ func retire(when, file string) string {
 }
 
 func eventWayOut(t Tree, e Event) string {
-	next := e.Name + "V" + strconv.Itoa(version(e.Topic)+1)
+	next := e.Type + "V" + strconv.Itoa(version(e.Topic)+1)
 	fix := fmt.Sprintf("leave %s as it was released; declare %s with the topic %q beside it in %s, and publish both",
-		e.Name, next, nextVersion(e.Topic), e.File)
-	if where := published(t, e); len(where) > 0 {
+		e.Type, next, nextVersion(e.Topic), e.File)
+	if where := published(t.Uses(), e); len(where) > 0 {
 		fix += ", in " + strings.Join(where, " and ")
 	}
 	return fix + ", until v" + strconv.Itoa(version(e.Topic)) + " has no subscribers"
@@ -100,17 +93,6 @@ func httpWayOut(t Tree, module string) string {
 		"; mark what is to be removed as Deprecated for one release"
 }
 
-// published returns the places where an event is created.
-func published(t Tree, e Event) []string {
-	var found []string
-	for _, use := range t.Uses().Publishes {
-		if use.Owner == e.Module && use.Name == e.Name {
-			found = append(found, use.At)
-		}
-	}
-	return found
-}
-
 // version returns the number at a topic's end, or 1.
 func version(topic string) int {
 	if n, err := strconv.Atoi(topic[strings.LastIndex(topic, ".v")+len(".v"):]); err == nil {
@@ -122,14 +104,4 @@ func version(topic string) int {
 func nextVersion(topic string) string {
 	n := version(topic)
 	return strings.TrimSuffix(topic, ".v"+strconv.Itoa(n)) + ".v" + strconv.Itoa(n+1)
-}
-
-// indented formats JSON as it is committed, with sorted keys.
-func indented(text []byte) (string, error) {
-	var document any
-	if err := json.Unmarshal(text, &document); err != nil {
-		return "", err
-	}
-	out, err := json.MarshalIndent(document, "", "  ")
-	return string(out) + "\n", err
 }

@@ -8,9 +8,9 @@ import (
 	"text/template"
 )
 
-// Derived returns the files that follow from which modules there are, by their names: the page's
-// generated parts, what has a template beside it (FILE.tmpl), and the façade's tables, in which a
-// new module gets a route and everything else stays. make generate writes them.
+// Derived returns the files that follow from the modules, by their names: their contracts, the
+// page's generated parts, what has a template beside it (FILE.tmpl), and the façade's tables, in
+// which a new module gets a route and everything else stays. make generate writes them.
 func (t Tree) Derived() (map[string]string, error) {
 	page := strings.ReplaceAll(t[Readme], "\r\n", "\n")
 	for name, text := range t.Model().Generated() {
@@ -20,7 +20,8 @@ func (t Tree) Derived() (map[string]string, error) {
 		}
 		page = filled
 	}
-	files := map[string]string{Readme: page}
+	files := t.Contracts()
+	files[Readme] = page
 	for _, name := range t.Below("deploy", ".tmpl") {
 		text, err := t.render(name)
 		if err != nil {
@@ -64,4 +65,10 @@ func (t Tree) render(name string) (string, error) {
 		}),
 	})
 	return text.String(), err
+}
+
+// Outdated returns the contracts that are committed and no longer follow from a module.
+func (t Tree) Outdated(files map[string]string) []string {
+	committed := append(t.Match(contractsFolder+"/*"+schemaSuffix), t.Match(contractsFolder+"/*"+openapiSuffix)...)
+	return slices.DeleteFunc(committed, func(name string) bool { _, follows := files[name]; return follows })
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"example.com/shop/platform/service"
 )
 
 // Arrow joins all events, or all calls, from one module to another, to keep the map readable.
@@ -26,13 +28,11 @@ func (m Model) Arrows() []Arrow {
 	}
 	for _, e := range m.Events {
 		label := strings.TrimPrefix(e.Topic, e.Module+".")
-		for _, from := range e.PublishedBy {
-			for _, to := range e.SubscribedBy {
-				add(from, to, label)
-			}
-			if len(e.SubscribedBy) == 0 {
-				add(from, "", label)
-			}
+		for _, to := range e.SubscribedBy {
+			add(e.Module, to, label)
+		}
+		if len(e.SubscribedBy) == 0 {
+			add(e.Module, "", label)
 		}
 	}
 	byEnds := func(a, b Arrow) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) }
@@ -101,33 +101,32 @@ func (m Model) Catalogue() string {
 				continue
 			}
 			if first {
-				fmt.Fprintf(&b, "\n### %s\n\n| topic | when it is true | fields | published by | subscribers |\n"+
-					"|---|---|---|---|---|\n", module.Name)
+				fmt.Fprintf(&b, "\n### %s\n\n| topic | when it is true | fields | subscribers |\n|---|---|---|---|\n", module.Name)
 				first = false
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", e.Topic, cell(e.Doc), cell(list(e.Fields, "<br/>")),
-				strings.Join(e.PublishedBy, ", "), cmp.Or(strings.Join(e.SubscribedBy, ", "), "external"))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", e.Topic, cell(e.Doc), cell(list(e.Fields, "<br/>")),
+				cmp.Or(strings.Join(e.SubscribedBy, ", "), "external"))
 		}
 	}
 	return strings.TrimPrefix(b.String(), "\n")
 }
 
-func list(fields []Field, between string) string {
+func list(fields []service.Field, between string) string {
 	var all []string
 	for _, f := range fields {
-		all = append(all, "`"+f.Name+"` "+f.String())
+		all = append(all, "`"+f.Name+"` "+typeOf(f))
 	}
 	return strings.Join(all, between)
 }
 
-// String returns the field's type, with the fields of an object.
-func (f Field) String() string {
+// typeOf returns a field's type, with the fields of an object.
+func typeOf(f service.Field) string {
 	text := cmp.Or(f.Format, f.Type, "any")
 	switch {
 	case f.Type == "array":
-		text = "[]" + f.Elements.String()
+		text = "[]" + typeOf(*f.Elements)
 	case f.Type == "object" && f.Elements != nil:
-		text = "map of " + f.Elements.String()
+		text = "map of " + typeOf(*f.Elements)
 	case f.Type == "object":
 		text = "{" + list(f.Fields, ", ") + "}"
 	}

@@ -257,18 +257,6 @@ func renamed(t Tree, spec *ast.ImportSpec) (imported string, wrong bool) {
 	return imported, len(files) > 0 && t.Go(files[0]).Name.Name != spec.Name.Name
 }
 
-// owner returns the module that a folder belongs to, and whether the folder is its contract.
-func owner(folder string) (module string, contract bool) {
-	parts := strings.Split(folder, "/")
-	if len(parts) < 2 || parts[0] != "modules" && parts[0] != "migrations" {
-		return "", false
-	}
-	return parts[1], parts[0] == "modules" && len(parts) > 2 && parts[2] == parts[1]+"api"
-}
-
-// ownerOfFile is owner for a file.
-func ownerOfFile(file string) (module string, contract bool) { return owner(path.Dir(file)) }
-
 // standard reports whether an import is of the standard library: its first element has no dot.
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")

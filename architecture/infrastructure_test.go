@@ -80,6 +80,7 @@ var firstService = rule{
 	why: "a module that others call while a client waits adds a network call to every request, and " +
 		"is expensive to move back; " +
 		`see "The wrong first service" in architecture/README.md`,
+	asks: true,
 	check: func(t Tree) findings {
 		var f findings
 		ledger, _ := ParseLedger(t[ledgerFile])

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"example.com/shop/platform/service"
 )
 
 // Model is what a context map shows of the code.
@@ -21,15 +23,14 @@ type Module struct {
 	Tables []string `json:"tables"`
 }
 
-// Fact is an event with its publishers and subscribers.
+// Fact is an event with its subscribers. Its publisher is its module.
 type Fact struct {
-	Topic        string   `json:"topic"`
-	Module       string   `json:"module"`
-	Type         string   `json:"type"` // as a subscriber writes it
-	Doc          string   `json:"doc"`
-	Fields       []Field  `json:"fields"`
-	PublishedBy  []string `json:"published_by"`
-	SubscribedBy []string `json:"subscribed_by"`
+	Topic        string          `json:"topic"`
+	Module       string          `json:"module"`
+	Type         string          `json:"type"` // as a subscriber writes it
+	Doc          string          `json:"doc"`
+	Fields       []service.Field `json:"fields"`
+	SubscribedBy []string        `json:"subscribed_by"`
 }
 
 // Call is a synchronous call from one module to another.
@@ -60,15 +61,13 @@ func (t Tree) Model() Model {
 	for _, module := range t.Modules() {
 		m.Modules = append(m.Modules, Module{module, t.Tables(module)})
 	}
-	uses := t.Uses()
 	for _, e := range t.Events() {
-		payload, _ := t.Describe(e)
 		m.Events = append(m.Events, Fact{
-			Topic: e.Topic, Module: e.Module, Type: e.Go(), Doc: e.Doc, Fields: payload.Fields,
-			PublishedBy: who(uses.Publishes, e), SubscribedBy: who(uses.Subscribes, e),
+			Topic: e.Topic, Module: e.Module, Type: e.Go(), Doc: e.Doc, Fields: e.Payload.Fields,
+			SubscribedBy: t.subscribers(e.Topic),
 		})
 	}
-	for _, use := range uses.Calls {
+	for _, use := range t.Uses().Calls {
 		i := slices.IndexFunc(m.Calls, func(c Call) bool { return c.From == use.Module && c.To == use.Owner })
 		if i < 0 {
 			i, m.Calls = len(m.Calls), append(m.Calls, Call{From: use.Module, To: use.Owner})
@@ -87,12 +86,12 @@ func (t Tree) Model() Model {
 	return m
 }
 
-// who returns the modules with such a use of an event, each once.
-func who(uses []Use, e Event) []string {
+// subscribers returns the modules that listen to a topic.
+func (t Tree) subscribers(topic string) []string {
 	found := []string{}
-	for _, u := range uses {
-		if u.Owner == e.Module && u.Name == e.Name && !slices.Contains(found, u.Module) {
-			found = append(found, u.Module)
+	for _, d := range t.Descriptions() {
+		if slices.Contains(d.Subscribes, topic) {
+			found = append(found, d.Module)
 		}
 	}
 	return found
@@ -174,18 +173,24 @@ var (
 
 // Tables returns the tables that a module's migrations leave, without partitions, oldest first.
 func (t Tree) Tables(module string) []string {
-	tables := []string{}
+	var sql strings.Builder
 	for _, file := range t.Match("migrations/" + module + "/*.sql") {
-		sql := sqlComment.ReplaceAllString(goBack.ReplaceAllString(t[file], ""), "")
-		for statement := range strings.SplitSeq(sql, ";") {
-			made := tableMade.FindStringSubmatch(statement)
-			if made != nil && !strings.HasPrefix(strings.ToUpper(made[2]), "PARTITION") {
-				tables = append(tables, made[1])
-			} else if m := tableGone.FindStringSubmatch(statement); m != nil {
-				tables = slices.DeleteFunc(tables, func(name string) bool { return name == m[1] })
-			} else if m := tableNamed.FindStringSubmatch(statement); m != nil && slices.Contains(tables, m[1]) {
-				tables[slices.Index(tables, m[1])] = m[2]
-			}
+		sql.WriteString(goBack.ReplaceAllString(t[file], "") + "\n;")
+	}
+	return tablesOf(sql.String())
+}
+
+func tablesOf(script string) []string {
+	tables := []string{}
+	sql := sqlComment.ReplaceAllString(script, "")
+	for statement := range strings.SplitSeq(sql, ";") {
+		made := tableMade.FindStringSubmatch(statement)
+		if made != nil && !strings.HasPrefix(strings.ToUpper(made[2]), "PARTITION") {
+			tables = append(tables, made[1])
+		} else if m := tableGone.FindStringSubmatch(statement); m != nil {
+			tables = slices.DeleteFunc(tables, func(name string) bool { return name == m[1] })
+		} else if m := tableNamed.FindStringSubmatch(statement); m != nil && slices.Contains(tables, m[1]) {
+			tables[slices.Index(tables, m[1])] = m[2]
 		}
 	}
 	return tables

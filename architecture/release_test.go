@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -18,17 +19,16 @@ import (
 // caused, for make release-contracts. It refuses breaking changes, which need a new topic or a new
 // route.
 func TestReleaseContracts(t *testing.T) {
-	if contractsDo != "release" {
+	if os.Getenv("CONTRACTS") != "release" {
 		t.Skip("make release-contracts runs it")
 	}
 	tree := repository(t)
-	for _, r := range []rule{eventSchemas, contracts} {
+	for _, r := range []rule{derived, contracts} {
 		for _, v := range r.check(tree).broken {
 			t.Error(v.message())
 		}
 	}
-	url, database := shopOf(t)
-	compareOpenAPI(t, tree, url)
+	database := shopOf(t)
 	if t.Failed() {
 		t.Fatal("the released contracts are unchanged")
 	}

@@ -2,56 +2,63 @@ package architecture
 
 import (
 	"encoding/json"
+	"path"
 	"slices"
+	"strings"
+
+	"example.com/shop/platform/service"
 )
 
-// Field is one value of an event's payload, in terms of JSON.
-type Field struct {
-	Name     string  `json:"name,omitempty"`     // of the property; empty for elements of an array and values of a map
-	Type     string  `json:"type,omitempty"`     // as in JSON Schema; empty for any
-	Format   string  `json:"format,omitempty"`   // int64, date-time, …
-	Doc      string  `json:"doc,omitempty"`      // its comment in the source
-	Optional bool    `json:"optional,omitempty"` // it may be left out
-	Nullable bool    `json:"nullable,omitempty"` // it may be null
-	Fields   []Field `json:"fields,omitempty"`   // of an object
-	Elements *Field  `json:"elements,omitempty"` // of an array, or the values of a map
-}
+const (
+	contractsFolder = "architecture/contracts"
+	schemaSuffix    = ".schema.json"
+	openapiSuffix   = ".openapi.json"
+)
 
-// Schema returns an event's JSON Schema, as it is committed to contracts/.
-func (t Tree) Schema(e Event) string {
-	payload, _ := t.Describe(e)
-	s := payload.schema()
-	s["$schema"], s["$id"], s["title"] = "https://json-schema.org/draft/2020-12/schema", e.Topic, e.Name
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		panic(err) // maps and strings
+func schemaFile(topic string) string { return contractsFolder + "/" + topic + schemaSuffix }
+
+// Contracts returns the files that describe the events and the routes of all modules.
+func (t Tree) Contracts() map[string]string {
+	files := map[string]string{}
+	for _, e := range t.Events() {
+		files[schemaFile(e.Topic)] = e.Schema()
 	}
-	return string(text) + "\n"
+	for _, d := range t.Descriptions() {
+		files[contractsFolder+"/"+d.Module+openapiSuffix] = indented(d.OpenAPI)
+	}
+	return files
 }
 
-func (f Field) schema() map[string]any {
+// Schema returns the event's JSON Schema, with the comments of its contract.
+func (e Event) Schema() string {
+	s := schema(e.types, e.Payload, e.Doc)
+	s["$schema"], s["$id"], s["title"] = "https://json-schema.org/draft/2020-12/schema", e.Topic, e.Type
+	return indented(s)
+}
+
+func schema(types map[string]declared, f service.Field, doc string) map[string]any {
 	s := map[string]any{}
-	if f.Doc != "" {
-		s["description"] = f.Doc
+	of := types[strings.TrimPrefix(path.Ext(f.GoType), ".")]
+	if doc == "" {
+		doc = of.doc
 	}
-	if f.Type != "" {
-		s["type"] = f.Type
+	for key, value := range map[string]string{"description": doc, "type": f.Type, "format": f.Format} {
+		if value != "" {
+			s[key] = value
+		}
 	}
 	if f.Type != "" && f.Nullable {
 		s["type"] = []string{f.Type, "null"}
 	}
-	if f.Format != "" {
-		s["format"] = f.Format
-	}
 	switch {
 	case f.Type == "array":
-		s["items"] = f.Elements.schema()
+		s["items"] = schema(types, *f.Elements, "")
 	case f.Type == "object" && f.Elements != nil:
-		s["additionalProperties"] = f.Elements.schema()
+		s["additionalProperties"] = schema(types, *f.Elements, "")
 	case f.Type == "object":
 		properties, required := map[string]any{}, []string{}
 		for _, p := range f.Fields {
-			properties[p.Name] = p.schema()
+			properties[p.Name] = schema(types, p, of.fields[p.GoName])
 			if !p.Optional {
 				required = append(required, p.Name)
 			}
@@ -60,4 +67,32 @@ func (f Field) schema() map[string]any {
 		s["properties"], s["required"] = properties, required
 	}
 	return s
+}
+
+// indented formats JSON as it is committed, with sorted keys.
+func indented(document any) string {
+	if raw, ok := document.(json.RawMessage); ok {
+		_ = json.Unmarshal(raw, &document) // it came from an encoder
+	}
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		panic(err) // maps and strings
+	}
+	return string(text) + "\n"
+}
+
+// indescribable returns the parts of a payload that JSON Schema cannot describe.
+func indescribable(f service.Field) (found []string) {
+	if f.Type == "" {
+		return []string{"the type " + f.GoType}
+	}
+	for _, part := range f.Fields {
+		for _, fault := range indescribable(part) {
+			found = append(found, part.Name+", "+fault)
+		}
+	}
+	if f.Elements != nil {
+		found = append(found, indescribable(*f.Elements)...)
+	}
+	return found
 }

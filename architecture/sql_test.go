@@ -10,14 +10,15 @@ import (
 )
 
 // sql keeps all SQL to one schema: each module's migrations, queries and seeds, and platform's
-// scripts for every schema.
+// scripts for every schema. It reads words. What PostgreSQL refuses to the module's own roles needs
+// none, such as an unknown table or a foreign key to a schema without rights: TestPostgreSQLRefuses
+// and sqlc, which knows only the module's own migrations, show that.
 var sql = rule{
 	name: "sql",
 	why: "a table that two modules use changes only with both, and their schemas can never be moved apart; " +
 		"see \"A shared database\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
-		owners := readOwners(t)
 		for _, file := range slices.Sorted(maps.Keys(t)) {
 			if path.Ext(file) == ".sql" &&
 				!slices.ContainsFunc(sqlHomes, func(home string) bool { return under(file, home) }) {
@@ -26,21 +27,16 @@ var sql = rule{
 						"what needs two modules calls both through their contracts")
 			}
 		}
+		tables := map[string][]string{"": t.platformTables()}
+		for _, m := range t.Modules() {
+			tables[m] = t.Tables(m)
+		}
 		for _, file := range sqlFiles(t) {
-			me, _ := ownerOfFile(file)
-			s := readScript(neutral(file, t[file]))
-			f.subjects += s.statements
-			for _, b := range s.broken {
-				f.add(fmt.Sprintf("%s:%d", file, b.line), b.what, b.fix)
-			}
-			for _, n := range s.names {
-				at := fmt.Sprintf("%s:%d", file, n.line)
-				what, fix := owners.judge(me, n)
-				again := slices.ContainsFunc(f.broken, func(v violation) bool { return v.at == at && v.what == what })
-				if what != "" && !again {
-					f.add(at, what, fix)
-				}
-			}
+			f.subjects++
+			text := uncommented(t[file])
+			s := sqlText{findings: &f, file: file, text: text, seen: map[string]bool{}}
+			s.words()
+			s.names(tables)
 		}
 		return f
 	},
@@ -56,174 +52,140 @@ func sqlFiles(t Tree) []string {
 	return slices.Concat(t.Below("migrations", ".sql"), t.Below("modules", ".sql"), t.Below("platform", ".sql"))
 }
 
-// parameter matches sqlc's own syntax: @name, sqlc.arg(name) and the like.
-var parameter = regexp.MustCompile(`@[A-Za-z_]\w*|sqlc\.\w+\([^)]*\)`)
-
-// neutral replaces sqlc's syntax in a module's queries as sqlc does, and keeps the line numbers.
-func neutral(file, text string) string {
-	if !under(file, "modules") {
-		return text
-	}
-	return parameter.ReplaceAllStringFunc(text,
-		func(p string) string { return "$1" + strings.Repeat("\n", strings.Count(p, "\n")) })
+// uncommented replaces comments by as many ends of lines.
+func uncommented(text string) string {
+	return sqlComment.ReplaceAllStringFunc(text, func(c string) string { return strings.Repeat("\n", strings.Count(c, "\n")) })
 }
 
-// everySchema is the owner of what every schema has, such as outbox and inbox.
-const everySchema = ""
-
-// sqlOwners are the names that each module's migrations create, with their kind.
-type sqlOwners map[string]map[string]string
-
-// readOwners reads what the migrations of each module create, and platform for all.
-func readOwners(t Tree) sqlOwners {
-	owners := sqlOwners{}
-	for _, file := range t.Match("migrations/*/*.sql") {
-		owners.learn(path.Base(path.Dir(file)), readScript(t[file]))
-	}
-	for _, file := range t.Below("platform", ".sql") {
-		owners.learn(everySchema, readScript(t[file]))
-	}
-	for _, file := range t.Match("platform/postgres/*.go") {
-		if extension.MatchString(t[file]) {
-			owners[everySchema][anyType] = "type"
-		}
-	}
-	return owners
+// sqlWords are what no module's SQL may do, whatever it names. The first group is what is refused.
+var sqlWords = []struct {
+	match     *regexp.Regexp
+	allowed   []string
+	what, fix string
+}{
+	{regexp.MustCompile(`(?i)(\bsearch_path(?:\s+from\s+current)?)`), []string{"search_path from current"},
+		"sets %s, so its names no longer mean the module's own schema",
+		"leave it out: the module's roles have the right one (a function may SET search_path FROM CURRENT)"},
+	{regexp.MustCompile(`(?i)\bset\s+((?:(?:local|session)\s+)?role|session\s+authorization)\b`), nil,
+		"sets %s", "leave it out: the process connects with the module's own role"},
+	{regexp.MustCompile(`(?i)\b((?:create|alter|drop|import|set|reassign|comment\s+on)\s+(?:role|user|group|schema|extension|server|foreign|database|` +
+		`event\s+trigger|publication|subscription|tablespace|owned|language|system))\b`), nil,
+		"says %s, which is about more than the module's schema",
+		"create only tables, indexes and the like in the module's own schema: what a database or server has " +
+			"once is created in platform/postgres/provision.go (an extension with SCHEMA pg_catalog)"},
+	{regexp.MustCompile(`(?i)\b(grant)\s+\w`), nil, "has a %s",
+		"leave it out: seam grants the module's own roles their rights, and other modules use the contract"},
+	{regexp.MustCompile(`(?i)\b(listen|notify|pg_notify)\b[\s(]`), nil, "notifies through a channel, by %s",
+		"publish an event with PublishTx of its outbox: a channel belongs to the whole database, " +
+			"so it is lost when the schema moves"},
+	{regexp.MustCompile(`(?i)\b(dblink\w*|(?:query|cursor|schema|database|table)_to_xml\w*|ts_stat|crosstab\w*|connectby|` +
+		`pg_read_\w+|pg_ls_\w+|lo_import|lo_export)\s*\(`), nil,
+		"calls %s, which reads past the module's tables", "write the statement itself into the module's queries.sql"},
+	{regexp.MustCompile(`(?i)\bcopy\b[^;]*?\b(?:from|to)\s+(program\b|')`), nil, "copies from or to the server's own files",
+		"insert by a query of the module, with :copyfrom for many rows"},
+	{regexp.MustCompile(`(?i)\bexecute\s+(\w+|'(?:[^']|'')*'\s*\|\|)`), []string{"function", "procedure"},
+		"executes %s, which no rule reads as SQL", "write the statement itself"},
+	{regexp.MustCompile(`(?i)\blanguage\s+'?(\w+)`), []string{"sql", "plpgsql"}, "has a body in %s, which no rule can read",
+		"write it in SQL or PL/pgSQL, or better in Go: business rules belong to the module's code"},
+	{regexp.MustCompile(`(?i)\balter\s+(?:column\s+)?(\w+)\s+(?:set\s+data\s+)?type\b`), nil, "changes the type of the column %s", expand},
+	{regexp.MustCompile(`(?i)\brename\s+(?:column\s+)?(\w+)\s+to\b`), []string{"constraint"}, "renames the column %s", expand},
 }
 
-// extension matches a statement in Go that creates an extension. Its types are not known here, so
-// then only PostgreSQL judges a type that no module creates.
-var extension = regexp.MustCompile("[\"`]CREATE EXTENSION ")
+const expand = "add a column, fill it, and drop the old one in a later release: processes of the release before still " +
+	"serve, and a statement that they have prepared fails once on each connection when its columns change (SQLSTATE 0A000)"
 
-const anyType = "*"
+var (
+	// named matches a name where only that of a table, a view, a function or a type can be.
+	named = regexp.MustCompile(`(?i)\b(?:from|join|into|update|(?:table|view)(?:\s+if\s+(?:not\s+)?exists)?|references|only|like|type|nextval|using|on|function|procedure|sequence)` +
+		`\b[\s('"]+((?:\w+"?\s*\.\s*"?)?\w+)`)
+	rowType = regexp.MustCompile(`(?i)\b(\w+(?:\.\w+)?)(?:%rowtype|\.\w+%type)`)
+	common  = regexp.MustCompile(`(?i)\b(\w+)\s+(?:\([^)]*\)\s*)?as\s+(?:(?:not\s+)?materialized\s+)?\(`)
+)
 
-func (o sqlOwners) learn(owner string, s *script) {
-	if o[owner] == nil {
-		o[owner] = map[string]string{}
-	}
-	for name, kind := range s.makes {
-		o[owner][name] = kind
-	}
+// sqlText is the text of a file, of which each line gets one message.
+type sqlText struct {
+	*findings
+	file, text string
+	seen       map[string]bool
 }
 
-// has returns the kind of what an owner creates under a name, or "".
-func (o sqlOwners) has(owner string, n sqlName) string {
-	last := n.parts[len(n.parts)-1]
-	switch n.kind {
-	case "function":
-		return o[owner][last+"()"]
-	case "table", "type", "column":
-		return o[owner][last]
-	default:
-		return o[owner][last] + o[owner][last+"()"]
-	}
-}
-
-// judge returns what is wrong with a name in a module's SQL, and what to do instead, or nothing.
-func (o sqlOwners) judge(me string, n sqlName) (what, fix string) {
-	if len(n.parts) == 0 {
-		return "", ""
-	}
-	full := strings.Join(n.parts, ".")
-	schema, name := "", n.parts[len(n.parts)-1]
-	if len(n.parts) > 1 {
-		schema = n.parts[len(n.parts)-2]
-	}
-	foreign := schema != me && o[schema] != nil && schema != everySchema
-	switch {
-	case n.kind == "role":
-		return o.role(me, name, n.where)
-	case n.kind == "schema":
-		return "names the schema " + name + n.where, "leave it out: search_path is the module's own schema"
-	case n.kind == "literal" && (!foreign || o.has(schema, n) == ""), n.kind == "column" && !foreign && schema != me:
-		return "", "" // not a name, or a field of a composite value
-	case foreign:
-		return "names " + full + n.where + ": that is the module " + schema + "'s", ask(me, schema, n.where)
-	case schema == "pg_catalog" || schema == "information_schema":
-		return "", ""
-	case len(n.parts) > 1 && schema == me:
-		return "names its own schema in " + full + n.where,
-			"write " + name + ": search_path finds it wherever the schema is, and sqlc's names stay short"
-	case len(n.parts) > 1:
-		return "names " + full + n.where + ", with a schema",
-			"write " + name + ", and create it in a migration of the module"
-	case o.has(me, n) != "" || o.has(everySchema, n) != "":
-		return "", ""
-	}
-	for _, other := range slices.Sorted(maps.Keys(o)) {
-		if kind := o.has(other, n); kind != "" {
-			return "names " + full + n.where + ": that is a " + kind + " of the module " + other,
-				ask(me, other, n.where)
-		}
-	}
-	if n.kind == "table" && !strings.HasPrefix(name, "pg_") && !o.implied(me, name) ||
-		n.kind == "type" && !o.typed(name) {
-		fix := "create it in a migration of the module; use another module through its contract"
-		if n.kind == "type" {
-			fix = "create it in a migration of the module; an extension's type is accepted once " +
-				"platform/postgres/provision.go has CREATE EXTENSION … SCHEMA pg_catalog, which is in every search_path"
-		}
-		return "names the " + n.kind + " " + name + n.where + ", which " + makers(me) + " do not create", fix
-	}
-	return "", ""
-}
-
-// ask returns what to do instead of using another module's schema.
-func ask(me, other, where string) string {
-	switch {
-	case me == everySchema:
-		return "move it into modules/" + other + ": platform does not depend on modules"
-	case where == " in a foreign key":
-		return "keep the id without a foreign key, and listen to " + other + "'s events for changes of the row"
-	default:
-		return "call " + other + " through " + other + "api, or store what its events contain in a table of " + me
+func (s sqlText) found(at int, what, fix string) {
+	where := fmt.Sprintf("%s:%d", s.file, 1+strings.Count(s.text[:at], "\n"))
+	if !s.seen[where] {
+		s.seen[where] = true
+		s.add(where, what, fix)
 	}
 }
 
-func makers(me string) string {
-	if me == everySchema {
-		return "the scripts in platform/postgres/schema"
-	}
-	return "migrations/" + me + " and platform/postgres/schema"
-}
-
-// role returns what is wrong with naming a role.
-func (o sqlOwners) role(me, name, where string) (what, fix string) {
-	for _, other := range slices.Sorted(maps.Keys(o)) {
-		if other != me && other != everySchema && slices.Contains(strings.Split(name, "_"), other) {
-			return "names " + name + where + ": that is a role of the module " + other, noGrant
-		}
-	}
-	return "names the role " + name + where + ", which has another prefix in another database", noGrant
-}
-
-// implied reports whether PostgreSQL creates the name with one of the module's tables, as the index
-// lines_pkey.
-func (o sqlOwners) implied(me, name string) bool {
-	for _, owner := range []string{me, everySchema} {
-		for table, kind := range o[owner] {
-			if kind == "table" && strings.HasPrefix(name, table+"_") {
-				return true
+// words refuses what no module's SQL may do, whatever it names.
+func (s sqlText) words() {
+	for _, w := range sqlWords {
+		for _, at := range w.match.FindAllStringSubmatchIndex(s.text, -1) {
+			words := strings.ToLower(strings.Join(strings.Fields(s.text[at[2]:at[3]]), " "))
+			if !slices.Contains(w.allowed, words) {
+				s.found(at[2], fmt.Sprintf(w.what, words), w.fix)
 			}
 		}
 	}
-	return false
 }
 
-// typed reports whether a type is PostgreSQL's own. The parser has qualified those with a standard
-// name, as integer.
-func (o sqlOwners) typed(name string) bool {
-	return strings.HasPrefix(name, "pg_") || slices.Contains(strings.Fields(builtin), name) ||
-		o[everySchema][anyType] != ""
+// names refuses names of other modules' schemas, tables and roles, and a schema in front of a
+// name. The tables are those of each module, and under "" those that every schema has.
+func (s sqlText) names(tables map[string][]string) {
+	me, _ := ownerOfFile(s.file)
+	text := s.text
+	own := slices.Concat(tables[""], tables[me])
+	for _, m := range common.FindAllStringSubmatch(text, -1) {
+		if !regexp.MustCompile(`(?i)\b` + m[1] + `\s+(?:\([^)]*\)\s*)?as\s+(?:(?:not\s+)?materialized\s+)?\([^()]*\bfrom\s+` + m[1] + `\b`).MatchString(text) {
+			own = append(own, m[1]) // a common table, unless it reads what has its name
+		}
+	}
+	others := slices.DeleteFunc(slices.Sorted(maps.Keys(tables)), func(m string) bool { return m == me || m == "" })
+	for _, other := range others {
+		qualified := regexp.MustCompile(`(?i)\b` + other + `"?\s*\.\s*"?\w+(\.v\d)?|\b(?:\w+_)?` + other + `_(?:rt|migrate|owner)\b`)
+		for _, at := range qualified.FindAllStringSubmatchIndex(text, -1) {
+			if at[2] < 0 { // no topic
+				s.found(at[0], "names "+text[at[0]:at[1]]+": that is the module "+other+"'s", instead(me, other))
+			}
+		}
+	}
+	for _, at := range slices.Concat(named.FindAllStringSubmatchIndex(text, -1), rowType.FindAllStringSubmatchIndex(text, -1)) {
+		name := strings.ToLower(strings.ReplaceAll(text[at[2]:at[3]], `"`, ""))
+		schema, rest, qualified := strings.Cut(name, ".")
+		switch {
+		case schema == "pg_catalog" || schema == "information_schema" || schema == "new" || schema == "old" || slices.Contains(own, name):
+		case qualified && schema == me && me != "":
+			if sqlKeyword.MatchString(text[:at[2]]) {
+				s.found(at[2], "names its own schema in "+name,
+					"write "+rest+": search_path finds it wherever the schema is, and sqlc's names stay short")
+			}
+		case qualified && sqlKeyword.MatchString(text[:at[2]]):
+			s.found(at[2], "names "+name+", with a schema", "write "+rest+", and create it in a migration of the module")
+		default:
+			for _, other := range others {
+				if slices.Contains(tables[other], name) {
+					s.found(at[2], "names "+name+": that is a table of the module "+other, instead(me, other))
+				}
+			}
+		}
+	}
 }
 
-const builtin = `
-	any anyarray anycompatible anycompatiblearray anycompatiblemultirange anycompatiblenonarray anycompatiblerange
-	anyelement anyenum anymultirange anynonarray anyrange bit bool box bpchar bytea char cid cidr circle cstring date
-	datemultirange daterange event_trigger float4 float8 fdw_handler index_am_handler inet int2 int2vector int4
-	int4multirange int4range int8 int8multirange int8range internal interval json jsonb jsonpath language_handler line
-	lseg macaddr macaddr8 money name numeric nummultirange numrange oid oidvector path point polygon record refcursor
-	regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure regrole
-	regtype text tid time timestamp timestamptz timetz trigger tsmultirange tsquery tsrange tstzmultirange tstzrange
-	tsvector txid_snapshot unknown uuid varbit varchar void xid xid8 xml
-	serial serial2 serial4 serial8 smallserial bigserial`
+// sqlKeyword matches a text that ends before a name that may have a schema, and no column.
+var sqlKeyword = regexp.MustCompile(`(?i)\b(?:from|join|into|update|table|references|only|nextval|function|procedure|sequence)\b[\s('"]+$`)
+
+// instead returns what to do instead of using another module's schema.
+func instead(me, other string) string {
+	if me == "" {
+		return "move it into modules/" + other + ": platform does not depend on modules"
+	}
+	return "call " + other + " through " + other + "api, or store what its events contain in a table of " + me
+}
+
+// platformTables returns the tables of every schema.
+func (t Tree) platformTables() (tables []string) {
+	for _, file := range t.Below("platform", ".sql") {
+		tables = append(tables, tablesOf(t[file])...)
+	}
+	return tables
+}

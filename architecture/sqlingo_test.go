@@ -20,7 +20,7 @@ var sqlInGo = rule{
 		"see \"A shared database\" in architecture/README.md",
 	check: func(t Tree) findings {
 		var f findings
-		owners := readOwners(t)
+		tables := t.qualifiedTables()
 		for _, file := range slices.Sorted(maps.Keys(t)) {
 			if strings.HasSuffix(file, "_test.go") || under(file, "tools/seam") || under(file, "architecture") {
 				continue // seam reads outbox and inbox of every schema, for the operator
@@ -29,10 +29,10 @@ var sqlInGo = rule{
 			switch path.Ext(file) {
 			case ".go":
 				f.subjects++
-				f.sqlInFile(t, file, owners.qualified(everySchema))
+				f.sqlInFile(t, file, tables[""])
 			case ".sql", ".md": // rule sql reads the former, and the latter is not run
 			default:
-				if at := owners.qualified(me).FindStringIndex(t[file]); at != nil {
+				if at := tables[me].FindStringIndex(t[file]); at != nil {
 					f.add(fmt.Sprintf("%s:%d", file, 1+strings.Count(t[file][:at[0]], "\n")),
 						"contains SQL: "+t[file][at[0]:at[1]], intoQueries)
 				}
@@ -164,20 +164,20 @@ func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 	})
 }
 
-// qualified matches a table that is qualified by its module, unless that is me.
-func (o sqlOwners) qualified(me string) *regexp.Regexp {
-	var tables []string
-	for _, module := range slices.Sorted(maps.Keys(o)) {
-		if module == me || module == everySchema {
-			continue
-		}
-		for _, owner := range []string{module, everySchema} {
-			for name, kind := range o[owner] {
-				if kind == "table" || kind == "view" {
-					tables = append(tables, fmt.Sprintf(`"?%s"?\."?%s`, module, name))
+// qualifiedTables returns, by module, what matches a table that is qualified by another module; under
+// "" by any.
+func (t Tree) qualifiedTables() map[string]*regexp.Regexp {
+	found := map[string]*regexp.Regexp{}
+	for _, me := range append(t.Modules(), "") {
+		var names []string
+		for _, m := range t.Modules() {
+			for _, table := range append(t.Tables(m), t.platformTables()...) {
+				if m != me {
+					names = append(names, fmt.Sprintf(`"?%s"?\."?%s`, m, table))
 				}
 			}
 		}
+		found[me] = regexp.MustCompile(`(?is)\b(from|join|into|update|table|only)\s+(` + strings.Join(names, "|") + `)"?\b`)
 	}
-	return regexp.MustCompile(`(?is)\b(from|join|into|update|table|only)\s+(` + strings.Join(tables, "|") + `)"?\b`)
+	return found
 }

@@ -10,7 +10,7 @@ func (t Tree) askFor(module string) string {
 	switch {
 	case !slices.Contains(t.Modules(), module):
 		return "remove it: there is no module " + module
-	case len(t.contractFiles(module)) == 0:
+	case len(t.sources(Contract(module))) == 0:
 		return module + " has no contract: let it publish an event in " + Contract(module) + ", and listen to that"
 	}
 	return "import " + module + "api, its contract: listen to its events, or call it"

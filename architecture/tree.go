@@ -203,3 +203,15 @@ func At(node ast.Node) string {
 func Inside(importPath string) (folder string, ok bool) {
 	return strings.CutPrefix(importPath, Shop+"/")
 }
+
+// owner returns the module that a folder belongs to, and whether the folder is its contract.
+func owner(folder string) (module string, contract bool) {
+	parts := strings.Split(folder, "/")
+	if len(parts) < 2 || parts[0] != "modules" && parts[0] != "migrations" {
+		return "", false
+	}
+	return parts[1], parts[0] == "modules" && len(parts) > 2 && parts[2] == parts[1]+"api"
+}
+
+// ownerOfFile is owner for a file.
+func ownerOfFile(file string) (module string, contract bool) { return owner(path.Dir(file)) }

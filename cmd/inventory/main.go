@@ -2,24 +2,30 @@
 package main
 
 import (
-	"context"
+	"io/fs"
+	"log/slog"
+	"time"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
-	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/process"
+	"example.com/shop/modules/inventory"
+	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/service"
 )
 
-func main() {
-	process.Main(
-		process.Verb{Name: "serve", Help: "serve inventory until a signal comes", Run: serve},
-		process.Verb{Name: "migrate", Help: "migrate the schema inventory; do it before serving", Run: migrate},
-	)
+// config is the settings of the verb serve, beside those of every process.
+type config struct {
+	NATS   natsbus.Config
+	Module inventory.Config
 }
 
-func migrate(ctx context.Context, _ []string) error {
-	cfg, err := process.Config[migrateConfig]()
-	if err != nil {
-		return err
-	}
-	return postgres.Migrate(ctx, cfg.URL, inventorymigrations.FS)
+func main() {
+	service.Program[config]{
+		Name: "inventory", Migrations: map[string]fs.FS{"inventory": inventorymigrations.FS},
+		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
+		Wire: func(cfg config, add service.Add) {
+			add("inventory", func(p *service.Parts) service.Module {
+				return inventory.New(cfg.Module, p.DB, p.Outbox(), p.Log, time.Now)
+			})
+		},
+	}.Main()
 }

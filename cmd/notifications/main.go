@@ -2,24 +2,30 @@
 package main
 
 import (
-	"context"
+	"io/fs"
+	"log/slog"
+	"time"
 
 	notificationsmigrations "example.com/shop/migrations/notifications"
-	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/process"
+	"example.com/shop/modules/notifications"
+	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/service"
 )
 
-func main() {
-	process.Main(
-		process.Verb{Name: "serve", Help: "serve notifications until a signal comes", Run: serve},
-		process.Verb{Name: "migrate", Help: "migrate the schema notifications; do it before serving", Run: migrate},
-	)
+// config is the settings of the verb serve, beside those of every process.
+type config struct {
+	NATS   natsbus.Config
+	Module notifications.Config
 }
 
-func migrate(ctx context.Context, _ []string) error {
-	cfg, err := process.Config[migrateConfig]()
-	if err != nil {
-		return err
-	}
-	return postgres.Migrate(ctx, cfg.URL, notificationsmigrations.FS)
+func main() {
+	service.Program[config]{
+		Name: "notifications", Migrations: map[string]fs.FS{"notifications": notificationsmigrations.FS},
+		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
+		Wire: func(cfg config, add service.Add) {
+			add("notifications", func(p *service.Parts) service.Module {
+				return notifications.New(cfg.Module, p.DB, p.Log, time.Now)
+			})
+		},
+	}.Main()
 }

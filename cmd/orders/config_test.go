@@ -10,7 +10,6 @@ import (
 
 // Without a token it would start, become ready, and refuse every order.
 func TestConfigNeedsAToken(t *testing.T) {
-	t.Setenv("ORDERS_DATABASE_URL", "postgres://localhost/shop")
 	t.Setenv("SERVICE_TOKEN", "")
 	if _, err := process.Config[config](); !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "SERVICE_TOKEN") {
 		t.Errorf("got %v", err)

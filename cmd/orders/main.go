@@ -2,24 +2,46 @@
 package main
 
 import (
-	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"time"
 
 	ordersmigrations "example.com/shop/migrations/orders"
-	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/process"
+	"example.com/shop/modules/inventory/inventoryapi"
+	"example.com/shop/modules/orders"
+	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/service"
+	"example.com/shop/platform/web"
 )
 
-func main() {
-	process.Main(
-		process.Verb{Name: "serve", Help: "serve orders until a signal comes", Run: serve},
-		process.Verb{Name: "migrate", Help: "migrate the schema orders; do it before serving", Run: migrate},
-	)
+// config is the settings of the verb serve, beside those of every process.
+type config struct {
+	// The façade, to get quotes from inventory.
+	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
+
+	NATS   natsbus.Config
+	Client web.ClientConfig
+	Module orders.Config
 }
 
-func migrate(ctx context.Context, _ []string) error {
-	cfg, err := process.Config[migrateConfig]()
-	if err != nil {
-		return err
+// Validate refuses a process that could accept no order.
+func (c config) Validate() error {
+	if c.Client.Token == "" {
+		return errors.New("SERVICE_TOKEN is not set: inventory quotes no prices without it")
 	}
-	return postgres.Migrate(ctx, cfg.URL, ordersmigrations.FS)
+	return nil
+}
+
+func main() {
+	service.Program[config]{
+		Name: "orders", Migrations: map[string]fs.FS{"orders": ordersmigrations.FS},
+		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
+		Wire: func(cfg config, add service.Add) {
+			add("orders", func(p *service.Parts) service.Module {
+				stock := inventoryapi.NewClient(string(cfg.InventoryURL), web.NewTransport(cfg.Client))
+				return orders.New(cfg.Module, p.DB, p.Outbox(), p.Log, time.Now, stock)
+			})
+		},
+	}.Main()
 }

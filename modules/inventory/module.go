@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
 	"example.com/shop/platform/postgres"
@@ -44,6 +45,11 @@ func New(cfg Config, db *postgres.DB, outbox *events.Outbox, log *slog.Logger, n
 	m := &Module{cfg: cfg, db: db, outbox: outbox, now: now}
 	m.pruner = idempotency.NewPruner(db, cfg.KeyRetention, log)
 	return m
+}
+
+// Publishes returns the events that it publishes, each without a value.
+func (m *Module) Publishes() []events.Event {
+	return []events.Event{inventoryapi.Reserved{}, inventoryapi.Rejected{}}
 }
 
 // Workers returns the background loops to run. None expires reservations: the saga's deadline does.

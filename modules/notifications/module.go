@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"example.com/shop/platform/events"
 	"example.com/shop/platform/jobs"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
@@ -124,6 +125,11 @@ func newModule(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Ti
 	m.adopter = worker.New("adopt mails", abandonedAfter, m.adopt, log)
 	m.pruner = worker.New("prune mails", pruneEvery, m.prune, log).Gently()
 	return m
+}
+
+// Publishes returns the events that it publishes: none.
+func (m *Module) Publishes() []events.Event {
+	return nil
 }
 
 // Workers returns the background loops to run.

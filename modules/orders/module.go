@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"example.com/shop/modules/inventory/inventoryapi"
+	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
 	"example.com/shop/platform/postgres"
@@ -68,6 +69,11 @@ func New(
 	m.expirer = worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log)
 	m.pruner = idempotency.NewPruner(db, cfg.KeyRetention, log)
 	return m
+}
+
+// Publishes returns the events that it publishes, each without a value.
+func (m *Module) Publishes() []events.Event {
+	return []events.Event{ordersapi.Placed{}, ordersapi.PaymentDue{}, ordersapi.Confirmed{}, ordersapi.Cancelled{}}
 }
 
 // Workers returns the background loops to run.

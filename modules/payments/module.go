@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"example.com/shop/modules/payments/paymentsapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/jobs"
 	"example.com/shop/platform/postgres"
@@ -96,6 +97,11 @@ func newModule(
 	}, limits, log, now)
 	m.adopter = worker.New("adopt attempts", cfg.Poll, m.adopt, log)
 	return m
+}
+
+// Publishes returns the events that it publishes, each without a value.
+func (m *Module) Publishes() []events.Event {
+	return []events.Event{paymentsapi.Captured{}, paymentsapi.Declined{}, paymentsapi.Refunded{}}
 }
 
 // Workers returns the background loops to run.

@@ -67,6 +67,9 @@ func (h Handler) Linger() Handler {
 	return h
 }
 
+// Topic returns the topic whose events the handler handles.
+func (h Handler) Topic() string { return h.topic }
+
 // run turns a panic into an error, so that a bug ends in a dead letter and not the process.
 func (h Handler) run(ctx context.Context, tx pgx.Tx, batch []*message.Message) (err error) {
 	defer process.Recover(&err)

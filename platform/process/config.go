@@ -47,6 +47,15 @@ func Config[T any]() (T, error) {
 	return cfg, Usage(errors.New(strings.Join(wrong, "; ")))
 }
 
+// Defaults returns T as it is without any setting, for what must not depend on the environment.
+func Defaults[T any]() T {
+	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: map[string]string{}})
+	if err != nil {
+		panic(err) // of a default in the source; a required setting is none
+	}
+	return cfg
+}
+
 // Value returns one setting, without white space around it; "" if it is not set.
 func Value(setting string) string { return strings.TrimSpace(os.Getenv(setting)) }
 

@@ -63,6 +63,7 @@ type Bus interface {
 // Module is a bounded context, as the process that serves it needs it.
 type Module interface {
 	Routes(api huma.API)
+	Publishes() []events.Event // one of each type that it publishes, its fields empty
 	Handlers() []events.Handler
 	Workers() []func(context.Context) error // its background loops
 }

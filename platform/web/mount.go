@@ -33,6 +33,7 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 	if err != nil {
 		return fmt.Errorf("mount %s: write openapi: %w", module, err)
 	}
+	s.openAPI[module] = spec
 	s.router.Get(prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(spec)
@@ -49,6 +50,9 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 	})
 	return nil
 }
+
+// OpenAPI returns the document of a module that was mounted.
+func (s *Server) OpenAPI(module string) []byte { return s.openAPI[module] }
 
 // humaConfig turns off what huma would add: routes, $schema links, formats other than JSON.
 func humaConfig(module string) huma.Config {

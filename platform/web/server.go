@@ -64,6 +64,7 @@ type Server struct {
 	transient func(error) bool
 	router    *chi.Mux
 	listener  net.Listener
+	openAPI   map[string][]byte // of each module that was mounted
 }
 
 // New returns a server without modules. A nil verifier accepts no token: only public routes answer.
@@ -74,7 +75,8 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 1<<20)
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
-	s := &Server{cfg: cfg, verifier: verifier, log: log, transient: transient, router: chi.NewMux()}
+	s := &Server{cfg: cfg, verifier: verifier, log: log, transient: transient, router: chi.NewMux(),
+		openAPI: map[string][]byte{}}
 	// The order matters: inside of the span there is a trace id; observe sees what rescue answers;
 	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
 	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)

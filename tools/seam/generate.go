@@ -18,8 +18,8 @@ import (
 	"example.com/shop/tools/flags"
 )
 
-const aboutGenerate = `seam generate writes what follows from which modules there are: the map in architecture/README.md, the compose
-files in deploy (from FILE.tmpl), a route for each module that has none, and the replace lines of the go.mod files.`
+const aboutGenerate = `seam generate writes what follows from the modules: their contracts and the map in architecture, the compose files in
+deploy (from FILE.tmpl), a route for each module that has none, and the replace lines of the go.mod files.`
 
 func generate(ctx context.Context, args []string) error {
 	if err := flags.ParseOnly(flag.NewFlagSet("generate", flag.ContinueOnError), aboutGenerate, args); err != nil {
@@ -29,7 +29,7 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	tree, err := architecture.Read(root)
+	tree, err := describedTree(ctx, root)
 	if err != nil {
 		return err
 	}
@@ -41,10 +41,21 @@ func generate(ctx context.Context, args []string) error {
 		if files[name] == tree[name] {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(root, name), []byte(files[name]), 0o644); err != nil { //nolint:gosec // public pages
+		file := filepath.Join(root, name)
+		err := os.MkdirAll(filepath.Dir(file), 0o755) //nolint:gosec // public pages
+		if err == nil {
+			err = os.WriteFile(file, []byte(files[name]), 0o644) //nolint:gosec // public pages
+		}
+		if err != nil {
 			return err
 		}
 		fmt.Println(name, "is written")
+	}
+	for _, name := range tree.Outdated(files) {
+		if err := os.Remove(filepath.Join(root, name)); err != nil {
+			return err
+		}
+		fmt.Println(name, "is removed")
 	}
 	return replaceModules(ctx, root, tree)
 }

@@ -27,7 +27,6 @@ func main() {
 		{Name: "sandbox", Args: "[--help]", Help: "run the payment provider and the mail server to play with", Run: sandbox},
 		{Name: "env", Args: "[--write FILE]", Help: "make the keys and passwords that the compose files ask for", Run: makeEnv},
 		{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
-		{Name: "seed", Args: "[--help]", Help: "stock the shelves of an inventory that is empty", Run: seed},
 		{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
 	}, programs()...)...)
 }

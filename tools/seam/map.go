@@ -21,7 +21,7 @@ processes run. It needs no running shop.
 seam generate brings the one in architecture/README.md up to date.`
 
 // drawMap draws what the code does; architecture/contextmap.yaml says what it may do.
-func drawMap(_ context.Context, args []string) error {
+func drawMap(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("map", flag.ContinueOnError)
 	format := set.String("format", "mermaid", "mermaid, svg or json")
 	if err := flags.ParseOnly(set, aboutMap, args); err != nil {
@@ -37,12 +37,21 @@ func drawMap(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	tree, err := architecture.Read(root)
+	tree, err := describedTree(ctx, root)
 	if err != nil {
 		return err
 	}
 	fmt.Print(draw(tree.Model()))
 	return nil
+}
+
+// describedTree reads the repository, and asks its modules what they offer and use.
+func describedTree(ctx context.Context, root string) (architecture.Tree, error) {
+	tree, err := architecture.Read(root)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Ask(ctx, root)
 }
 
 // shopModule matches the line of a go.mod that marks the root of a Seam repository.

@@ -48,13 +48,11 @@ func mapSVG(m architecture.Model) string {
 	}
 	p.y += tall
 	for _, e := range m.Events {
-		for _, from := range e.PublishedBy {
-			to := e.SubscribedBy
-			if len(to) == 0 {
-				to = []string{""}
-			}
-			p.arrow("event", from, to, e.Topic)
+		to := e.SubscribedBy
+		if len(to) == 0 {
+			to = []string{""}
 		}
+		p.arrow("event", e.Module, to, e.Topic)
 	}
 	for _, c := range m.Calls {
 		p.arrow("call", c.From, []string{c.To}, "calls: "+strings.Join(c.Names, ", "))

@@ -17,6 +17,7 @@ import (
 // smallShop is a shop of two modules that this repository does not have.
 var smallShop = map[string]string{
 	"go.mod":               "module example.com/shop\n",
+	"go.work":              "go 1.26\n\nuse (\n\t.\n\t./modules/tea\n\t./modules/till\n)\n",
 	"modules/tea/go.mod":   "module example.com/shop/modules/tea\n",
 	"modules/till/go.mod":  "module example.com/shop/modules/till\n",
 	"modules/till/till.go": "package till\n",
@@ -34,17 +35,24 @@ func (Brewed) Topic() string { return "tea.brewed.v1" }
 `,
 	"modules/tea/tea.go": `package tea
 
-import "example.com/shop/modules/tea/teaapi"
-
-var brewed = teaapi.Brewed{Leaves: nil}
 `,
 	"migrations/tea/0001_tea.sql": "-- +goose Up\nCREATE TABLE pots (id int);\nCREATE TABLE cups (id int);\nDROP TABLE cups;\n",
 	"cmd/monolith/main.go": `package main
 
 import (
+	"fmt"
+
 	_ "example.com/shop/modules/tea"
 	_ "example.com/shop/modules/till"
 )
+
+func main() {
+	fmt.Println(` + "`" + `[
+		{"module": "tea", "openapi": {}, "publishes": [{"topic": "tea.brewed.v1", "type": "Brewed", "payload": {
+			"type": "object", "fields": [{"name": "leaves", "go_name": "Leaves", "type": "array", "elements": {
+				"go_type": "teaapi.Leaf", "type": "object", "fields": [{"name": "Name", "type": "string"}]}}]}}]},
+		{"module": "till", "openapi": {}}]` + "`" + `)
+}
 `,
 	"architecture/README.md": "before\n<!-- map -->\nold\n<!-- /map -->\nbetween\n<!-- events -->\n<!-- /events -->\nafter\n",
 }
@@ -65,7 +73,7 @@ func TestMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := architecture.Read(found)
+	tree, err := describedTree(t.Context(), found)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +111,7 @@ func TestMap(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"before\n<!-- map -->\n```mermaid\n", "```\n<!-- /map -->\nbetween\n", "| `tea.brewed.v1` | Brewed is true once",
-		"`leaves` []{`Name` string} | tea | external |", "<!-- /events -->\nafter\n"} {
+		"`leaves` []{`Name` string} | external |", "<!-- /events -->\nafter\n"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page has no %q:\n%s", want, page)
 		}

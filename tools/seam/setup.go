@@ -31,21 +31,3 @@ func setup(ctx context.Context, args []string) error {
 	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Password: s.RolePassword}
 	return postgres.Provision(ctx, s.DatabaseURL, plan)
 }
-
-// seedConfig has a connection on the migration role: the runtime role is the module's alone.
-type seedConfig struct {
-	URL string `env:"INVENTORY_MIGRATE_URL,required,notEmpty"`
-}
-
-func seed(ctx context.Context, args []string) error {
-	set := flag.NewFlagSet("seed", flag.ContinueOnError)
-	const about = "seam seed inserts the sample products into inventory (INVENTORY_MIGRATE_URL). Existing ones stay as they are."
-	if err := flags.ParseOnly(set, about, args); err != nil {
-		return err
-	}
-	cfg, err := process.Config[seedConfig]()
-	if err != nil {
-		return err
-	}
-	return topology.Seed(ctx, cfg.URL)
-}

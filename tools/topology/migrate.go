@@ -10,30 +10,34 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	inventorymigrations "example.com/shop/migrations/inventory"
 	"example.com/shop/platform/devkit/child"
-	"example.com/shop/platform/postgres"
 )
 
-// migrate migrates each schema with the command that will serve it, since the monolith may no
-// longer link a module that was split off. Then it seeds inventory.
+// migrate migrates each schema with the command that will serve it, which may be one of the last
+// release, and then inserts the sample data.
 func (s *Shop) migrate(ctx context.Context) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	for _, m := range s.options.Split {
-		group.Go(func() error { return s.runMigrate(groupCtx, m) })
-	}
-	if rest := s.rest(); len(rest) > 0 {
-		group.Go(func() error { return s.runMigrate(groupCtx, "monolith", "MODULES="+strings.Join(rest, ",")) })
-	}
-	if err := group.Wait(); err != nil {
+	if err := s.runEach(ctx, "migrate", s.options.Split); err != nil {
 		return err
 	}
-	return Seed(ctx, s.Plan.MigrateURL(s.AdminURL, "inventory"))
+	return s.runEach(ctx, "seed", s.gone)
 }
 
-func (s *Shop) runMigrate(ctx context.Context, command string, env ...string) error {
+// runEach runs a verb of each module's own command, for those in alone, and of the monolith for the
+// others.
+func (s *Shop) runEach(ctx context.Context, verb string, alone []string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, m := range alone {
+		group.Go(func() error { return s.run(ctx, m, verb) })
+	}
+	if rest := except(alone); len(rest) > 0 {
+		group.Go(func() error { return s.run(ctx, "monolith", verb, "MODULES="+strings.Join(rest, ",")) })
+	}
+	return group.Wait()
+}
+
+func (s *Shop) run(ctx context.Context, command, verb string, env ...string) error {
 	p, err := child.Start(child.Options{
-		Name: "migrate", Path: filepath.Join(s.options.Bin, command), Args: []string{"migrate"},
+		Name: verb, Path: filepath.Join(s.options.Bin, command), Args: []string{verb},
 		Env: s.env(env...), Out: s.options.Out,
 	})
 	if err != nil {
@@ -41,24 +45,12 @@ func (s *Shop) runMigrate(ctx context.Context, command string, env ...string) er
 	}
 	defer context.AfterFunc(ctx, func() { _ = p.Stop(0) })()
 	if err := p.Err(); err != nil {
-		return fmt.Errorf("%s migrate: %w", command, errors.Join(ctx.Err(), err))
+		return fmt.Errorf("%s %s: %w", command, verb, errors.Join(ctx.Err(), err))
 	}
 	return nil
 }
 
-func (s *Shop) rest() []string {
-	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(s.options.Split, m) })
-}
-
-// Seed inserts the sample products. Those that exist already stay as they are.
-func Seed(ctx context.Context, inventoryMigrateURL string) error {
-	conn, err := postgres.Connect(ctx, inventoryMigrateURL)
-	if err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, inventorymigrations.Seed); err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	return nil
+// except returns the modules that are not in the list.
+func except(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(list, m) })
 }

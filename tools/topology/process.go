@@ -32,7 +32,7 @@ type Process struct {
 // StartMonolith starts one more process of the modules that are not split off and waits until it is
 // ready. Port 0 is any free one.
 func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
-	rest := s.rest()
+	rest := except(s.options.Split)
 	bus := events.Memory
 	if s.Broker != nil {
 		bus = natsbus.Name

@@ -8,6 +8,7 @@ package topology
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,7 @@ type Shop struct {
 	Routes   string           // the façade's file; "" without a façade
 
 	options   Options
+	gone      []string       // the modules that the monolith does not link
 	pooler    *pooler.Pooler // nil when there is none
 	processes []*Process
 	closers   []func() error
@@ -90,11 +92,10 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 		return nil, process.Usage(fmt.Errorf("no canary of %q: name a module that is not split off, of %s",
 			o.Canary, strings.Join(Modules, ", ")))
 	}
-	gone, err := left(ctx, o.Bin)
-	if err != nil {
+	if s.gone, err = left(ctx, o.Bin); err != nil {
 		return nil, err
 	}
-	for _, m := range gone {
+	for _, m := range s.gone {
 		if m == o.Canary {
 			return nil, process.Usage(fmt.Errorf("no canary of %s: the monolith no longer links it", m))
 		}
@@ -134,18 +135,21 @@ func Start(ctx context.Context, o Options) (_ *Shop, err error) {
 	return s, s.startSplit(ctx, port)
 }
 
-// left returns the modules that the monolith no longer links: they are always split off. A release
-// without the verb exits with 2, and links all of them.
+// left returns the modules that the monolith no longer links: they are always split off.
 func left(ctx context.Context, bin string) ([]string, error) {
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "monolith"), "modules").Output() //nolint:gosec // ours
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 {
-		return nil, nil
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "monolith"), "describe").Output() //nolint:gosec // ours
+	var linked []struct{ Module string }
+	if err == nil {
+		err = json.Unmarshal(out, &linked)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the monolith which modules it links: %w", err)
 	}
-	linked := strings.Fields(string(out))
-	return slices.DeleteFunc(slices.Clone(Modules), func(m string) bool { return slices.Contains(linked, m) }), nil
+	gone := slices.Clone(Modules)
+	for _, of := range linked {
+		gone = slices.DeleteFunc(gone, func(m string) bool { return m == of.Module })
+	}
+	return gone, nil
 }
 
 // Stop stops everything in the reverse order of its start.

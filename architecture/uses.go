@@ -1,0 +1,146 @@
+package architecture
+
+import (
+	"go/ast"
+	"go/token"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Use is one place where a module uses a contract, its own or another's.
+type Use struct {
+	Module string // that uses it
+	Owner  string // of the contract
+	Name   string // in the contract, such as Placed
+	At     string // file:line
+}
+
+// Uses are the relations between modules that only their code shows, without tests.
+type Uses struct {
+	Creates []Use // an event with values in it
+	Calls   []Use // something is called, or could be, or the type of its result is named
+	Borrows []Use // an event is named to which the module does not listen
+}
+
+// Uses reads the code of the modules and of their own programs, and what each module says that it
+// holds.
+func (t Tree) Uses() (u Uses) {
+	contracts := map[string]map[string]declared{}
+	for _, m := range t.Modules() {
+		contracts[m] = t.contract(m)
+	}
+	events, parts := map[string]Event{}, map[string][]string{} // by their names in Go; a type's events, by topic
+	for _, e := range t.Events() {
+		events[e.Go()] = e
+		for part := range partsOf(e.Payload) {
+			parts[part] = append(parts[part], e.Topic)
+		}
+	}
+	for _, m := range t.Modules() {
+		me := t.Description(m)
+		listens := func(topic string) bool { return slices.Contains(me.Subscribes, topic) }
+		for _, file := range append(t.Below("modules/"+m, ".go"), t.sources("cmd/"+m)...) {
+			if path.Dir(file) == Contract(m) || strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			imported, created := t.contractsIn(file), map[ast.Node]bool{}
+			ast.Inspect(t.Go(file), func(n ast.Node) bool {
+				if n == nil {
+					return false
+				}
+				if lit, ok := n.(*ast.CompositeLit); ok {
+					owner, name := selected(lit.Type, imported)
+					if _, isEvent := events[owner+"api."+name]; isEvent && len(lit.Elts) > 0 {
+						u.Creates, created[lit.Type] = append(u.Creates, Use{m, owner, name, At(n)}), true
+					}
+				}
+				owner, name := selected(n, imported)
+				use, full := Use{m, owner, name, At(n)}, owner+"api."+name
+				event, isEvent := events[full]
+				switch {
+				case owner == "" || owner == m || created[n] || contracts[owner][name].value:
+				case isEvent && !listens(event.Topic):
+					u.Borrows = append(u.Borrows, use)
+				case !isEvent && !slices.ContainsFunc(parts[full], listens):
+					u.call(use)
+				}
+				if of, route := pathOf(n); contracts[of] != nil && of != m {
+					u.call(Use{m, of, route, At(n)})
+				}
+				return true
+			})
+		}
+		for _, pkg := range me.Reaches {
+			folder, _ := Inside(pkg)
+			if of, _ := owner(folder); of != "" {
+				u.call(Use{m, of, "through what it is given", "cmd/" + m})
+			}
+		}
+	}
+	return u
+}
+
+// call records a call; one that only a program shows, if the module's own code shows none.
+func (u *Uses) call(use Use) {
+	known := func(c Use) bool { return c.Module == use.Module && c.Owner == use.Owner }
+	if !under(use.At, "cmd") || !slices.ContainsFunc(u.Calls, known) {
+		u.Calls = append(u.Calls, use)
+	}
+}
+
+// contractsIn maps the imports of a file to their modules. Rule imports forbids renaming them.
+func (t Tree) contractsIn(file string) map[string]string {
+	found := map[string]string{}
+	for _, i := range t.Imports(file) {
+		if module := contractOf(i.Path); module != "" {
+			found[path.Base(i.Path)] = module
+		}
+	}
+	return found
+}
+
+// selected reads ordersapi.Placed as (orders, Placed).
+func selected(n ast.Node, contracts map[string]string) (owner, name string) {
+	if s, ok := n.(*ast.SelectorExpr); ok {
+		if x, ok := s.X.(*ast.Ident); ok && contracts[x.Name] != "" {
+			return contracts[x.Name], s.Sel.Name
+		}
+	}
+	return "", ""
+}
+
+var (
+	// theirPath matches a module's route, or an address with one, and no sentence.
+	theirPath = regexp.MustCompile(`^\S*(/v1/([a-z0-9_]+))(?:[/?]\S*)?$`)
+	tagged    = regexp.MustCompile(`\w:"([^"]*)"`)
+)
+
+// pathOf returns the module and the route in a string, or in the value of a field's tag.
+func pathOf(n ast.Node) (module, route string) {
+	text := literal(n)
+	for _, value := range append(tagged.FindAllStringSubmatch(text, -1), []string{"", text}) {
+		if m := theirPath.FindStringSubmatch(value[1]); m != nil {
+			return m[2], m[1]
+		}
+	}
+	return "", ""
+}
+
+// literal returns the value of a string literal, or "" for anything else.
+func literal(n ast.Node) string {
+	if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+		if s, err := strconv.Unquote(lit.Value); err == nil {
+			return s
+		}
+	}
+	return ""
+}
+
+// sources returns the Go files directly in a folder, without tests.
+func (t Tree) sources(folder string) []string {
+	isTest := func(file string) bool { return strings.HasSuffix(file, "_test.go") }
+	return slices.DeleteFunc(t.Match(folder+"/*.go"), isTest)
+}

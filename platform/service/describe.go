@@ -1,0 +1,222 @@
+package service
+
+import (
+	"encoding/json"
+	"log/slog"
+	"path"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+
+	"example.com/shop/platform/web"
+)
+
+// Description is what a module offers and uses, asked of the module itself.
+type Description struct {
+	Module     string   `json:"module"`
+	Publishes  []Event  `json:"publishes"`
+	Subscribes []string `json:"subscribes"` // topics
+	// Packages of other modules whose values or functions the module holds, so that it can call them.
+	Reaches []string        `json:"reaches"`
+	OpenAPI json.RawMessage `json:"openapi"`
+}
+
+// Event is a type of a module's contract that it publishes.
+type Event struct {
+	Topic   string `json:"topic"`
+	Type    string `json:"type"`
+	Payload Field  `json:"payload"`
+}
+
+// Field is a value of an event's payload, in terms of JSON.
+type Field struct {
+	Name     string  `json:"name,omitempty"`     // of the property
+	GoName   string  `json:"go_name,omitempty"`  // of the field
+	GoType   string  `json:"go_type,omitempty"`  // of a named type, or one that JSON Schema cannot describe
+	Type     string  `json:"type,omitempty"`     // as in JSON Schema; empty for what it cannot describe
+	Format   string  `json:"format,omitempty"`   // int64, date-time, …
+	Optional bool    `json:"optional,omitempty"` // it may be left out
+	Nullable bool    `json:"nullable,omitempty"` // it may be null
+	Fields   []Field `json:"fields,omitempty"`   // of an object
+	Elements *Field  `json:"elements,omitempty"` // of an array, or the values of a map
+}
+
+// Describe describes a module. It starts nothing, and opens no database.
+func Describe(name string, m Module) (Description, error) {
+	d := Description{Module: name, Publishes: []Event{}, Subscribes: []string{}, Reaches: []string{}}
+	for _, e := range m.Publishes() {
+		of := reflect.TypeOf(e)
+		d.Publishes = append(d.Publishes, Event{e.Topic(), of.Name(), fieldOf(of, nil)})
+	}
+	for _, h := range m.Handlers() {
+		d.Subscribes = append(d.Subscribes, h.Topic())
+	}
+	server := web.New(web.Config{}, nil, slog.New(slog.DiscardHandler), nil)
+	if err := server.Mount(name, m.Routes); err != nil {
+		return d, err
+	}
+	d.OpenAPI = server.OpenAPI(name)
+	r := reach{home: packageOf(reflect.TypeOf(m)), seen: map[any]bool{}}
+	r.value(reflect.ValueOf(m))
+	d.Reaches = append(d.Reaches, r.found...)
+	slices.Sort(d.Reaches)
+	return d, nil
+}
+
+// reach finds the values of other modules that a value holds, at any depth of the module's own
+// types and of those of package main. It does not look into platform's and libraries' types.
+type reach struct {
+	home  string // the module's package
+	seen  map[any]bool
+	found []string
+}
+
+func (r *reach) value(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Interface, reflect.Pointer:
+		if v.IsNil() || v.Kind() == reflect.Pointer && r.seen[v.UnsafePointer()] {
+			return
+		}
+		if v.Kind() == reflect.Pointer {
+			r.seen[v.UnsafePointer()] = true
+		}
+		if r.enters(v.Type()) {
+			r.value(v.Elem())
+		}
+	case reflect.Func:
+		if f := runtime.FuncForPC(v.Pointer()); f != nil {
+			name := f.Name() // example.com/shop/modules/inventory.(*Module).Quote-fm
+			slash := strings.LastIndex(name, "/")
+			pkg, _, _ := strings.Cut(name[slash+1:], ".")
+			r.named(name[:slash+1]+pkg, true)
+		}
+	case reflect.Struct:
+		if r.enters(v.Type()) {
+			for i := range v.NumField() {
+				r.value(v.Field(i))
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			r.value(v.Index(i))
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			r.value(v.MapIndex(key))
+		}
+	}
+}
+
+// enters records a type of another module, and reports whether the fields of a type are looked at.
+func (r *reach) enters(of reflect.Type) bool { return r.named(packageOf(of), false) }
+
+// named records a package of another module. A function of package main may call anything, and is
+// recorded as well.
+func (r *reach) named(pkg string, function bool) (enter bool) {
+	switch {
+	case pkg == "" || pkg == r.home || pkg == "main" && !function:
+		return true
+	case pkg == "main", strings.Contains(pkg, path.Dir(r.home)+"/"):
+		if !slices.Contains(r.found, pkg) {
+			r.found = append(r.found, pkg)
+		}
+	}
+	return false
+}
+
+// packageOf returns the import path of the package of a type, or of what it points to.
+func packageOf(of reflect.Type) string {
+	if of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	return of.PkgPath()
+}
+
+// formats are the JSON Schema types of Go's kinds.
+var formats = map[reflect.Kind][2]string{
+	reflect.String: {"string", ""}, reflect.Bool: {"boolean", ""},
+	reflect.Int: {"integer", "int64"}, reflect.Int64: {"integer", "int64"}, reflect.Int32: {"integer", "int32"},
+	reflect.Int16: {"integer", "int32"}, reflect.Int8: {"integer", "int32"}, reflect.Uint32: {"integer", "int64"},
+	reflect.Uint16: {"integer", "int32"}, reflect.Uint8: {"integer", "int32"},
+	reflect.Float64: {"number", "double"}, reflect.Float32: {"number", "float"},
+}
+
+// fieldOf describes a type as encoding/json writes it. What it cannot describe has no Type: an
+// interface, a type with its own way of writing JSON, or one that contains itself.
+func fieldOf(of reflect.Type, inside []reflect.Type) (f Field) {
+	if of.Kind() == reflect.Pointer {
+		f = fieldOf(of.Elem(), inside)
+		f.Nullable = true
+		return f
+	}
+	if of.PkgPath() == "time" && of.Name() == "Time" {
+		return Field{Type: "string", Format: "date-time"}
+	}
+	if of.PkgPath() != "" {
+		f.GoType = of.String()
+	}
+	if slices.Contains(inside, of) || writesItself(of) {
+		return f
+	}
+	inside = append(slices.Clone(inside), of)
+	switch of.Kind() {
+	case reflect.Slice, reflect.Array:
+		if of.Kind() == reflect.Slice && of.Elem().Kind() == reflect.Uint8 {
+			f.Type, f.Format = "string", "byte" // base64
+			return f
+		}
+		elements := fieldOf(of.Elem(), inside)
+		f.Type, f.Elements = "array", &elements
+	case reflect.Map:
+		values := fieldOf(of.Elem(), inside)
+		f.Type, f.Elements = "object", &values
+	case reflect.Struct:
+		f.Type, f.Fields = "object", fieldsOf(of, inside)
+	default:
+		f.Type, f.Format = formats[of.Kind()][0], formats[of.Kind()][1]
+		if f.Type == "" {
+			f.GoType = of.String()
+		}
+	}
+	return f
+}
+
+func fieldsOf(of reflect.Type, inside []reflect.Type) (fields []Field) {
+	for i := range of.NumField() {
+		field := of.Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "-" && options == "":
+			continue
+		case field.Anonymous && name == "": // its fields are the struct's own
+			fields = append(fields, fieldOf(field.Type, inside).Fields...)
+			continue
+		case !field.IsExported():
+			continue
+		}
+		f := fieldOf(field.Type, inside)
+		f.Name, f.GoName = name, field.Name
+		if name == "" {
+			f.Name = field.Name
+		}
+		given := strings.Split(options, ",")
+		f.Optional = slices.Contains(given, "omitempty") || slices.Contains(given, "omitzero")
+		f.Nullable = f.Nullable && !f.Optional // a nil that is left out is never null
+		if slices.Contains(given, "string") {
+			f.Type, f.Format = "string", ""
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+// writesItself reports whether a type's fields do not show how it is written.
+func writesItself(of reflect.Type) bool {
+	for _, method := range []string{"MarshalJSON", "MarshalText"} {
+		if _, has := reflect.PointerTo(of).MethodByName(method); has {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,130 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/events"
+)
+
+type leaf struct {
+	Grams int `json:"g"`
+}
+
+type kind string
+
+type stamp struct {
+	Version int32 `json:"version"`
+}
+
+// brewed has a field of each kind that an event may have, and of some that it may not.
+type brewed struct {
+	Leaves []leaf            `json:"leaves"`
+	Notes  map[string]string `json:"notes,omitempty"`
+	At     time.Time         `json:"at"`
+	Degree *float64          `json:"degree"`
+	Pot    *leaf             `json:"pot,omitempty"`
+	Kind   kind              `json:"kind"`
+	Secret string            `json:"-"`
+	Number int64             `json:"number,string"`
+	Hot    bool
+	Image  []byte `json:"image"`
+	stamp
+	hidden int
+	Any    any             `json:"any"`
+	Raw    json.RawMessage `json:"raw"`
+	Again  []*brewed       `json:"again"`
+}
+
+func (brewed) Topic() string              { return "tea.brewed.v1" }
+func (brewed) Aggregate() (string, int64) { return "", 0 }
+
+// tea is a module that holds what its test gives it.
+type tea struct {
+	shelf any
+	call  any
+	inner struct{ list []any }
+}
+
+func (*tea) Routes(huma.API)           {}
+func (*tea) Publishes() []events.Event { return []events.Event{brewed{}} }
+func (*tea) Handlers() []events.Handler {
+	return []events.Handler{events.On(func(context.Context, pgx.Tx, brewed) error { return nil })}
+}
+func (*tea) Workers() []func(context.Context) error { return nil }
+
+func TestDescribe(t *testing.T) {
+	d, err := Describe("tea", &tea{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(d.Subscribes, []string{"tea.brewed.v1"}) || len(d.Reaches) > 0 || !json.Valid(d.OpenAPI) {
+		t.Errorf("got %+v", d)
+	}
+	leaves := []Field{{Name: "g", GoName: "Grams", Type: "integer", Format: "int64"}}
+	want := Event{Topic: "tea.brewed.v1", Type: "brewed", Payload: Field{GoType: "service.brewed", Type: "object", Fields: []Field{
+		{Name: "leaves", GoName: "Leaves", Type: "array", Elements: &Field{GoType: "service.leaf", Type: "object", Fields: leaves}},
+		{Name: "notes", GoName: "Notes", Type: "object", Optional: true, Elements: &Field{Type: "string"}},
+		{Name: "at", GoName: "At", Type: "string", Format: "date-time"},
+		{Name: "degree", GoName: "Degree", Type: "number", Format: "double", Nullable: true},
+		{Name: "pot", GoName: "Pot", GoType: "service.leaf", Type: "object", Optional: true, Fields: leaves},
+		{Name: "kind", GoName: "Kind", GoType: "service.kind", Type: "string"},
+		{Name: "number", GoName: "Number", Type: "string"},
+		{Name: "Hot", GoName: "Hot", Type: "boolean"},
+		{Name: "image", GoName: "Image", Type: "string", Format: "byte"},
+		{Name: "version", GoName: "Version", Type: "integer", Format: "int32"},
+		{Name: "any", GoName: "Any", GoType: "interface {}"},
+		{Name: "raw", GoName: "Raw", GoType: "json.RawMessage"},
+		{Name: "again", GoName: "Again", Type: "array", Elements: &Field{GoType: "service.brewed", Nullable: true}},
+	}}}
+	if diff := cmp.Diff(want, d.Publishes[0]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What another module's package made is found wherever the module keeps it. Here platform's packages
+// are the neighbours of platform/service.
+func TestWhatAModuleReaches(t *testing.T) {
+	other := events.NewMemoryBus()
+	for name, m := range map[string]*tea{
+		"a value":            {shelf: other},
+		"in a list":          {inner: struct{ list []any }{[]any{1, other}}},
+		"in a map":           {shelf: map[string]any{"x": other}},
+		"behind an own type": {shelf: &tea{shelf: other}},
+		"a method":           {call: other.Close},
+	} {
+		d, err := Describe("tea", m)
+		if err != nil || !slices.Equal(d.Reaches, []string{"example.com/shop/platform/events"}) {
+			t.Errorf("%s: got %v, %v", name, d.Reaches, err)
+		}
+	}
+	if d, err := Describe("tea", &tea{shelf: os.Stdout, call: func() {}}); err != nil || len(d.Reaches) > 0 {
+		t.Errorf("what is its own, or of no module: got %v, %v", d.Reaches, err)
+	}
+}
+
+// New is inert, or the program cannot describe its modules.
+func TestInert(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	for name, newModule := range map[string]func(*Parts) Module{
+		"it reads":   func(p *Parts) Module { _, _ = p.DB.Exec(t.Context(), "SELECT 1"); return &tea{} },
+		"it starts":  func(*Parts) Module { go func() { <-stop }(); return &tea{} },
+		"it is gone": func(*Parts) Module { panic("out of tea") },
+	} {
+		if _, err := inert("tea", newModule); err == nil {
+			t.Errorf("%s: it is accepted", name)
+		}
+	}
+	if _, err := inert("tea", func(p *Parts) Module { p.Outbox(); return &tea{} }); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,210 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+// Program is a command that serves modules, with the settings C beside those of every process. Of
+// each module, <MODULE>_DATABASE_URL is the connection on its runtime role, and <MODULE>_MIGRATE_URL
+// that on its migration role.
+type Program[C any] struct {
+	Name       string
+	Migrations map[string]fs.FS // of each module that the program can serve
+	// Serves returns which of them it serves; without it, all.
+	Serves func() ([]string, error)
+	// Bus opens what connects the modules.
+	Bus func(cfg C, log *slog.Logger) (Bus, error)
+	// Wire adds the modules, and passes each what it needs of the others. It is the composition root.
+	Wire func(cfg C, add Add)
+}
+
+// Add adds a module to the process, unless the process does not serve it: then newModule is not
+// called.
+type Add func(module string, newModule func(p *Parts) Module)
+
+// Parts are what the process gives to a module.
+type Parts struct {
+	DB     *postgres.DB
+	Log    *slog.Logger
+	outbox func() *events.Outbox
+}
+
+// Outbox returns the module's outbox, for a module that publishes.
+func (p *Parts) Outbox() *events.Outbox { return p.outbox() }
+
+// Main runs the verb that the first argument names, as process.Main does.
+func (p Program[C]) Main() {
+	process.Main(
+		process.Verb{Name: "serve", Help: "serve the modules until a signal comes", Run: p.serve},
+		process.Verb{Name: "migrate", Help: "migrate the modules' schemas; do it before serving", Run: p.migrate},
+		process.Verb{Name: "seed", Help: "insert the modules' sample data, and leave what is there as it is", Run: p.seed},
+		process.Verb{Name: "describe", Help: "print as JSON what the modules offer and use; it needs no settings", Run: p.describe},
+	)
+}
+
+func (p Program[C]) serve(ctx context.Context, _ []string) error {
+	cfg, err := process.Config[struct {
+		Service Config
+		Program C
+	}]()
+	if err != nil {
+		return err
+	}
+	urls, err := p.urls("DATABASE_URL")
+	if err != nil {
+		return err
+	}
+	log := cfg.Service.Log.Install(p.Name)
+	bus, err := p.Bus(cfg.Program, log)
+	if err != nil {
+		return err
+	}
+	s, err := Open(ctx, p.Name, bus, log, cfg.Service)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	p.Wire(cfg.Program, func(module string, newModule func(*Parts) Module) {
+		if url, served := urls[module]; served && err == nil {
+			err = s.add(ctx, module, url, p.Migrations[module], newModule)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// add opens the module's database and serves the module.
+func (s *Service) add(ctx context.Context, module, url string, migrations fs.FS, newModule func(*Parts) Module) error {
+	db, err := s.Database(ctx, module, url, migrations)
+	if err != nil {
+		return err
+	}
+	parts := &Parts{db, s.Log(module), func() *events.Outbox { return s.Outbox(db) }}
+	return s.Serve(ctx, db, newModule(parts))
+}
+
+// migrate migrates all schemas concurrently; any number of replicas may do it at once.
+func (p Program[C]) migrate(ctx context.Context, _ []string) error {
+	return p.each(ctx, func(ctx context.Context, module, url string) error {
+		return postgres.Migrate(ctx, url, p.Migrations[module])
+	})
+}
+
+// seed runs the scripts seed/*.sql beside each module's migrations.
+func (p Program[C]) seed(ctx context.Context, _ []string) error {
+	return p.each(ctx, func(ctx context.Context, module, url string) error {
+		scripts, err := fs.Glob(p.Migrations[module], "seed/*.sql")
+		if err != nil || len(scripts) == 0 {
+			return err
+		}
+		conn, err := postgres.Connect(ctx, url)
+		if err != nil {
+			return fmt.Errorf("seed %s: %w", module, err)
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		for _, script := range scripts {
+			text, err := fs.ReadFile(p.Migrations[module], script)
+			if err != nil {
+				return err
+			}
+			if _, err := conn.Exec(ctx, string(text)); err != nil {
+				return fmt.Errorf("seed %s: %s: %w", module, script, err)
+			}
+		}
+		return nil
+	})
+}
+
+// each runs do for each module that the program serves, concurrently, with its MIGRATE_URL.
+func (p Program[C]) each(ctx context.Context, do func(ctx context.Context, module, url string) error) error {
+	urls, err := p.urls("MIGRATE_URL")
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for module, url := range urls {
+		group.Go(func() error { return do(ctx, module, url) })
+	}
+	return group.Wait()
+}
+
+// urls returns the setting <MODULE>_<what> of each module that the program serves, or a usage error
+// that names those which are not set.
+func (p Program[C]) urls(what string) (map[string]string, error) {
+	serves := slices.Sorted(maps.Keys(p.Migrations))
+	if p.Serves != nil {
+		var err error
+		if serves, err = p.Serves(); err != nil {
+			return nil, err
+		}
+	}
+	urls, unset := map[string]string{}, []string(nil)
+	for _, module := range serves {
+		setting := strings.ToUpper(module) + "_" + what
+		if urls[module] = process.Value(setting); urls[module] == "" {
+			unset = append(unset, setting)
+		}
+	}
+	if len(unset) > 0 {
+		return nil, process.Usage(fmt.Errorf("not set: %s", strings.Join(unset, ", ")))
+	}
+	return urls, nil
+}
+
+// describe makes every module as serve does, on databases that are never opened. So it fails when a
+// New reads, or leaves something running.
+func (p Program[C]) describe(context.Context, []string) error {
+	var descriptions []Description
+	var faults []error
+	p.Wire(process.Defaults[C](), func(module string, newModule func(*Parts) Module) {
+		m, err := inert(module, newModule)
+		if err == nil {
+			var d Description
+			d, err = Describe(module, m)
+			descriptions = append(descriptions, d)
+		}
+		faults = append(faults, err)
+	})
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	out.SetIndent("", "  ")
+	return out.Encode(descriptions)
+}
+
+// inert makes a module without a database, and checks that this is all that happens.
+func inert(module string, newModule func(*Parts) Module) (m Module, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("New of %s uses what it is given: %v", module, r)
+		}
+	}()
+	db, log := &postgres.DB{Module: module}, slog.New(slog.DiscardHandler)
+	before := runtime.NumGoroutine()
+	m = newModule(&Parts{db, log, func() *events.Outbox {
+		return events.NewOutbox(db, events.NewMemoryBus(), events.Config{}, log)
+	}})
+	if n := runtime.NumGoroutine() - before; n > 0 {
+		return nil, fmt.Errorf("New of %s leaves %d goroutines running: return them from Workers", module, n)
+	}
+	return m, nil
+}
