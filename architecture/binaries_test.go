@@ -1,6 +1,7 @@
 package architecture
 
 import (
+	"fmt"
 	"go/ast"
 	"os/exec"
 	"slices"
@@ -47,6 +48,7 @@ var binaries = rule{
 			if command == "monolith" {
 				f.namesDecommissioned(t)
 			}
+			f.wires(t, at, len(may))
 			for _, module := range may {
 				if !slices.ContainsFunc(links, func(l Link) bool { return l.Package == "modules/"+module }) {
 					f.add(at, "does not link the module "+module,
@@ -89,6 +91,8 @@ var binaries = rule{
 		{name: "the monolith names what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
 			given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"payments\"}"}},
 			want:  "cmd/monolith/also.go:3: names payments, which the monolith no longer runs"},
+		{name: "a program grows", file: "cmd/orders/also.go", text: "package main\n" + strings.Repeat("var _ = 0\n", 60),
+			want: "cmd/orders: has"},
 		{name: "the HTTP server knows PostgreSQL", file: "platform/web/also.go",
 			text: "package web\n\nimport _ \"example.com/shop/platform/jobs\"",
 			want: "platform/web: links github.com/jackc/pgx/v5 through platform/jobs"},
@@ -107,6 +111,22 @@ var binaries = rule{
 		{name: "a test links a launcher", file: "cmd/orders/also_test.go",
 			text: "package main\n\nimport _ \"example.com/shop/platform/devkit/paysim\""},
 	},
+}
+
+// wires refuses a program that does more than connect the modules that it serves, as far as its size
+// shows that.
+func (f *findings) wires(t Tree, program string, modules int) {
+	if modules == 0 {
+		return
+	}
+	lines := 0
+	for _, file := range t.sources(program) {
+		lines += code(t[file])
+	}
+	if budget := 45 + 20*modules; lines > budget {
+		f.add(program, fmt.Sprintf("has %d lines of code, and a program of %d modules gets by with %d", lines, modules, budget),
+			"move what is no wiring into the module, or into platform/service")
+	}
 }
 
 // apart are packages, and what they do not link: what serves HTTP knows no database, and what runs

@@ -76,6 +76,12 @@ var thinFacade = rule{
 		{name: "it reads a request in compare.go", file: "cmd/gateway/compare.go",
 			text: "func read(r io.Reader) (v any, err error) { return v, json.NewDecoder(r.(*http.Request).Body).Decode(&v) }",
 			want: "reads what is in a body, in read"},
+		{name: "it decides by a header", file: "cmd/gateway/also.go",
+			text: "package main\n\nimport \"net/http\"\n\nfunc vip(r *http.Request) bool { return r.Header.Get(\"X-Plan\") == \"gold\" }",
+			want: "cmd/gateway/also.go:5: looks at what a client sent, by Header, in vip"},
+		{name: "it decides by the query", file: "cmd/gateway/also.go",
+			text: "package main\n\nimport \"net/http\"\n\nfunc old(r *http.Request) bool { return r.URL.Query().Has(\"v1\") }",
+			want: "cmd/gateway/also.go:5: looks at what a client sent, by Query, in old"},
 		{name: "it reads a form in parts", file: "cmd/gateway/also.go",
 			text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) { _, _ = r.MultipartReader() }",
 			want: "MultipartReader"},
@@ -143,6 +149,18 @@ var bodyOf = map[string]string{
 	"cmd/gateway/upstream.go ask":      "a probe's answer is discarded, so that its connection is reused",
 }
 
+// deciding are the functions that use headers or the query, and why. None of them chooses a module
+// by them.
+var deciding = map[string]string{
+	"cmd/gateway/gateway.go ServeHTTP":    "staff may ask for one side of a canary, and WebSockets are refused",
+	"cmd/gateway/gateway.go rewrite":      "headers that only the façade sets are removed, and the query is passed on as it came",
+	"cmd/gateway/gateway.go answered":     "the answer says which side gave it",
+	"cmd/gateway/problem.go writeProblem": "an answer of its own",
+	"cmd/gateway/resend.go RoundTrip":     "a request with an Idempotency-Key may be sent again",
+	"cmd/gateway/table.go choose":         "a retry with the same Idempotency-Key goes to the same side",
+	"cmd/gateway/watch.go status":         "an answer of its own",
+}
+
 // bodies refuses any other use of a body, and any decoding outside of comparing.
 func bodies(t Tree, file string, f *findings) {
 	const fix = "decide by method, path and headers; the contents are for the module. " +
@@ -158,6 +176,12 @@ func bodies(t Tree, file string, f *findings) {
 				return true
 			}
 			switch name := use.Sel.Name; name {
+			case "Query", "RawQuery", "Header":
+				if deciding[file+" "+within] == "" {
+					f.add(At(use), "looks at what a client sent, by "+name+", in "+within,
+						"decide by method and path: what depends on more is for the module. "+
+							"Which functions may use a header or a query is listed in architecture/facade_test.go")
+				}
 			case "Body", "GetBody":
 				if bodyOf[file+" "+within] == "" {
 					f.add(At(use), "reads what is in a body, in "+within, fix)

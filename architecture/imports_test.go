@@ -135,6 +135,10 @@ import _ "example.com/shop/modules/orders"`, want: "cmd/jobs/reprice is not a pr
 			text: `package main
 
 import _ "example.com/shop/modules/payments"`, want: "tools/backfill is not a program of the module payments"},
+		{name: "a program handles events", file: "cmd/orders/also.go",
+			text: "package main\n\nimport \"github.com/jackc/pgx/v5\"\n\nfunc on(tx pgx.Tx) {}", want: "a program only connects modules"},
+		{name: "a program computes prices", file: "cmd/monolith/also.go",
+			text: "package main\n\nimport _ \"golang.org/x/text/currency\"", want: "a program only connects modules"},
 		{name: "a command imports a tool", file: "cmd/orders/also_test.go",
 			text: `package main
 
@@ -213,7 +217,7 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 		!test && !under(file, "tools") && !under(file, "lab"):
 		return "devkit is for development", "use it from tests, tools or lab: no production binary links it"
 	case me == "":
-		return command(t, file, owner, contract, folder)
+		return command(t, file, imported, owner, contract, folder)
 	case rules(t, file) && !standard(imported):
 		return "the rules of a module are plain Go, and the row Rules of modules/" + me + "/README.md links this file",
 			"keep access to the database or the network in the use case's file, and pass the rules values"
@@ -230,9 +234,11 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 
 // command returns what is wrong with an import of a module by a file of none: only the module's own
 // service, the monolith and tests around all may import it; the launchers may apply its schema.
-func command(t Tree, file, owner string, contract bool, folder string) (what, fix string) {
+func command(t Tree, file, imported, owner string, contract bool, folder string) (what, fix string) {
 	dir, name := path.Split(path.Dir(file))
 	switch {
+	case !standard(imported) && dir == "cmd/" && name != facade && !under(file, "cmd/"+facade) && !strings.HasSuffix(file, "_test.go") && !mayWire(imported):
+		return "a program only connects modules", "do it in the module, as a handler or a use case; what every program needs is in platform/service"
 	case owner == "" || contract || under(file, "lab") || under(file, "architecture"):
 	case dir == "cmd/" && (name == owner || name == "monolith"):
 	case under(file, "tools") && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
@@ -243,6 +249,13 @@ func command(t Tree, file, owner string, contract bool, folder string) (what, fi
 			"make it a verb of cmd/" + owner + ", or " + t.askFor(owner)
 	}
 	return "", ""
+}
+
+// mayWire reports whether a program that serves modules may import a package that is no standard one.
+func mayWire(imported string) bool {
+	folder, _ := Inside(imported)
+	return under(folder, "modules") || under(folder, "migrations") ||
+		slices.Contains([]string{"platform/service", "platform/natsbus", "platform/events", "platform/web", "platform/process"}, folder)
 }
 
 // renamed reports whether an import of our own has another name than its package declares, which

@@ -1,7 +1,10 @@
 package architecture
 
 import (
+	"fmt"
 	"maps"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,28 +23,39 @@ var infrastructure = rule{
 		moved := slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool {
 			return slices.Index(States, e.State) >= slices.Index(States, Canary)
 		})
-		for _, file := range slices.Concat(t.Match("deploy/compose*.yaml"), t.Match("deploy/compose*.yml")) {
-			if file == "deploy/compose.services.yaml" { // an example of the whole split
+		for _, file := range slices.Sorted(maps.Keys(t)) {
+			if !infrastructural(file) {
 				continue
 			}
-			var compose struct {
-				Services map[string]any `yaml:"services"`
-				Include  any            `yaml:"include"`
+			var page struct {
+				Services   map[string]any `yaml:"services"`
+				Include    any            `yaml:"include"`
+				APIVersion string         `yaml:"apiVersion"`
 			}
-			if err := yaml.Unmarshal([]byte(t[file]), &compose); err != nil {
+			if err := yaml.Unmarshal([]byte(t[file]), &page); err != nil && strings.HasPrefix(path.Base(file), "compose") {
 				f.add(file, err.Error(), "correct it: docker-compose -f "+file+" config shows where")
-				continue
 			}
-			if compose.Include != nil {
+			if page.Services != nil && page.Include != nil {
 				f.add(file, "includes another file",
 					"copy its services into "+file+", where one sees all that has to run")
 			}
-			for _, service := range slices.Sorted(maps.Keys(compose.Services)) {
+			if page.APIVersion != "" && !moved {
+				f.add(file, "is for an orchestrator, and nothing in "+ledgerFile+" needs one",
+					"remove it, or enter its extraction there, once that is a canary")
+			}
+			for _, service := range slices.Sorted(maps.Keys(page.Services)) {
 				f.subjects++
-				if !slices.Contains(cheap, service) && !moved {
+				if !slices.Contains(cheap, service) && !moved && file != theSplit {
 					f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it",
 						"remove it, or enter its extraction there, once that is a canary; the whole "+
-							"split is compose.services.yaml")
+							"split is "+theSplit)
+				}
+			}
+			for _, given := range roleGiven.FindAllStringSubmatch(t[file], -1) {
+				module, role := strings.ToLower(given[1]), map[string]string{"DATABASE": "rt", "MIGRATE": "migrate"}[given[2]]
+				if given[3] != module || given[4] != role {
+					f.add(file, fmt.Sprintf("gives %s_%s_URL the role %s_%s", given[1], given[2], given[3], given[4]),
+						"give it "+module+"_"+role+": each process has its own module's rights and no more")
 				}
 			}
 		}
@@ -57,6 +71,16 @@ var infrastructure = rule{
 				text: strings.Replace(example, "state: canary", "state: assessed", 1)}},
 			file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n",
 			want: "deploy/compose.override.yaml: starts broker"},
+		{name: "a broker in a file of another name", given: nothingMoved, file: "deploy/dev.yml",
+			text: "services:\n  broker:\n    image: nats\n", want: "deploy/dev.yml: starts broker"},
+		{name: "a broker in another folder", given: nothingMoved, file: "ops/stack.yaml",
+			text: "services:\n  broker:\n    image: nats\n", want: "ops/stack.yaml: starts broker"},
+		{name: "an orchestrator", given: nothingMoved, file: "k8s/orders.yaml",
+			text: "apiVersion: apps/v1\nkind: Deployment\n", want: "k8s/orders.yaml: is for an orchestrator"},
+		{name: "a process gets another module's role", file: theSplit, old: "postgres://payments_rt:", text: "postgres://orders_rt:",
+			want: "gives PAYMENTS_DATABASE_URL the role orders_rt"},
+		{name: "a process gets the role that migrates", file: "deploy/compose.yaml", old: "postgres://payments_rt:",
+			text: "postgres://payments_migrate:", want: "gives PAYMENTS_DATABASE_URL the role payments_migrate"},
 		{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n",
 			text: "\ninclude: [compose.services.yaml]\nservices:\n",
 			want: "deploy/compose.yaml: includes another file"},
@@ -66,6 +90,18 @@ var infrastructure = rule{
 		{name: "a broker for a canary", given: []plant{{file: ledgerFile, whole: true, text: example}},
 			file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n"},
 	},
+}
+
+// theSplit is an example of the whole split.
+const theSplit = "deploy/compose.services.yaml"
+
+// roleGiven matches the connection of a module, with the role in it.
+var roleGiven = regexp.MustCompile(`\b([A-Z0-9_]+)_(DATABASE|MIGRATE)_URL["']?\s*[:=]\s*["']?postgres(?:ql)?://(\w+)_(rt|migrate|owner)\b`)
+
+// infrastructural reports whether a file may start processes: YAML, except of CI, and settings.
+func infrastructural(file string) bool {
+	ext := path.Ext(file)
+	return (ext == ".yaml" || ext == ".yml" || ext == ".env") && !under(file, ".github") && !strings.Contains(file, "testdata/")
 }
 
 // nothingMoved is the ledger before any extraction.

@@ -46,6 +46,7 @@ func TestReleaseContracts(t *testing.T) {
 		tree.Match(contractsFolder+"/*"+openapiSuffix)) {
 		write(t, releasedFolder+"/"+path.Base(file), tree[file])
 	}
+	write(t, sumsFile, tree.sums())
 	lines := map[string]string{}
 	for _, s := range samples {
 		line, err := json.Marshal(s)

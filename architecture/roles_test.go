@@ -106,6 +106,37 @@ func TestARuntimeRoleCanUseOnlyItsOwnRows(t *testing.T) {
 	}
 }
 
+// What rule sql leaves to PostgreSQL is refused to the role that migrates a module.
+func TestPostgreSQLRefuses(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, schemas(t)...)
+	conn, err := pgx.Connect(t.Context(), db.MigrateURL("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	for _, statement := range []string{
+		"CREATE TABEL parcels ()",
+		"SELECT name FROM suppliers",
+		"SELECT on_hand FROM stock",
+		"CREATE TABLE parcels (of stock)",
+		"CREATE TABLE parcels (label citext)",
+		"CREATE TABLE parcels (sku text REFERENCES products)",
+		"ALTER TABLE lines ADD FOREIGN KEY (sku) REFERENCES inventory.products (sku)",
+		"CREATE VIEW shelf AS SELECT sku FROM inventory.stock",
+		"CREATE TABLE parcels (number bigint DEFAULT nextval('inventory.numbers'))",
+		"SELECT has_table_privilege(current_user, 'payments.attempts', 'SELECT')",
+		"CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT on_hand FROM stock'",
+		"CREATE EXTENSION dblink",
+		"CREATE SERVER shop FOREIGN DATA WRAPPER postgres_fdw",
+		"ALTER TABLE lines SET SCHEMA inventory",
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err == nil {
+			t.Errorf("%s: it is done", statement)
+		}
+	}
+}
+
 // within returns the schemas, tables and columns of other modules that a role may use.
 func within(t *testing.T, db querier, role, own string) []string {
 	t.Helper()

@@ -93,7 +93,7 @@ func (p plant) in(t *testing.T, tree Tree) Tree {
 
 // all are the rules that need only the files, in the order in which to read them.
 var all = []rule{
-	imports, requires, layout, modules, contextmap, conduct, sql, sqlInGo, settings, binaries, thinFacade,
+	imports, requires, layout, modules, contextmap, conduct, migrated, sql, sqlInGo, settings, binaries, thinFacade,
 	contracts, homes, ledger, firstService, infrastructure, derived,
 }
 

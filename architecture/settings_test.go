@@ -23,6 +23,12 @@ var settings = rule{
 				f.subjects++
 				ast.Inspect(t.Go(file), func(n ast.Node) bool {
 					text := literal(n)
+					for _, of := range environmentTag.FindAllStringSubmatch(text, -1) {
+						if under(file, "modules") && !strings.HasPrefix(of[1], strings.ToUpper(m)+"_") {
+							f.add(At(n), "reads the setting "+of[1]+", which is not "+m+"'s",
+								"name it "+strings.ToUpper(m)+"_…: what a process is given for one module is no secret to share with another")
+						}
+					}
 					for _, of := range databaseURL.FindAllStringSubmatch(text, -1) {
 						if of[1] != strings.ToUpper(m) {
 							f.add(At(n), "names "+of[0]+", which is not a connection of "+m,
@@ -67,6 +73,11 @@ var settings = rule{
 		{name: "a process has a setting of another's connection", file: "cmd/orders/main.go",
 			old:  "`env:\"INVENTORY_URL\"",
 			text: "`env:\"INVENTORY_MIGRATE_URL\"", want: "names INVENTORY_MIGRATE_URL"},
+		{name: "a module reads another's setting", file: "modules/orders/module.go", old: `env:"ORDERS_DEADLINE"`,
+			text: `env:"PAYMENTS_QUIET"`, want: "reads the setting PAYMENTS_QUIET, which is not orders's"},
+		{name: "a module opens a connection of its own", file: "modules/orders/peek.go",
+			text: "package orders\n\nimport \"github.com/jackc/pgx/v5\"\n\nvar open = pgx.ConnectConfig",
+			want: "modules/orders/peek.go:5: opens a connection of its own, by pgx.ConnectConfig"},
 		{name: "a command parses a connection string", file: "tools/seam/peek.go",
 			text: "package main\n\nimport \"github.com/jackc/pgx/v5/pgxpool\"\n\nvar open = pgxpool.New",
 			want: "tools/seam/peek.go:5: parses a connection string, by pgxpool.New"},
@@ -86,17 +97,25 @@ var settings = rule{
 }
 
 var (
-	databaseURL = regexp.MustCompile(`\b([A-Z0-9_]*)_(?:DATABASE|MIGRATE)_URL\b`)
-	environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true}
+	environmentTag = regexp.MustCompile(`\benv:"([^",]*)`)
+	databaseURL    = regexp.MustCompile(`\b([A-Z0-9_]*)_(?:DATABASE|MIGRATE)_URL\b`)
+	environment    = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true}
 )
 
 // addresses matches what turns a connection string into a connection or a configuration.
 var addresses = regexp.MustCompile(`^(pgx|pgconn)\.(Connect|ParseConfig)(WithOptions)?$|^pgxpool\.(New|ParseConfig)$`)
 
+// connections matches all that opens one.
+var connections = regexp.MustCompile(`^(pgx|pgconn)\.Connect|^pgxpool\.New|^pgxpool\.ParseConfig`)
+
 func readsAddress(t Tree, file string, f *findings) {
 	ast.Inspect(t.Go(file), func(n ast.Node) bool {
 		if s, ok := n.(*ast.SelectorExpr); ok {
-			if x, ok := s.X.(*ast.Ident); ok && addresses.MatchString(x.Name+"."+s.Sel.Name) {
+			x, ok := s.X.(*ast.Ident)
+			if ok && under(file, "modules") && connections.MatchString(x.Name+"."+s.Sel.Name) {
+				f.add(At(n), "opens a connection of its own, by "+x.Name+"."+s.Sel.Name,
+					"use the database that New is given, whose connections the process bounds and closes")
+			} else if ok && addresses.MatchString(x.Name+"."+s.Sel.Name) {
 				f.add(At(n), "parses a connection string, by "+x.Name+"."+s.Sel.Name,
 					"let platform/postgres open it, so that every connection has the same settings")
 			}

@@ -1,0 +1,71 @@
+package architecture
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// sumsFile has the checksum of each released migration, as sha256sum writes it.
+const sumsFile = releasedFolder + "/migrations.sum"
+
+// migrated keeps released migrations as they were: a database that has run one never runs it again.
+var migrated = rule{
+	name: "migrations",
+	why: "databases that ran a migration before and after it was edited differ for ever, and no log says so; " +
+		`see "Contracts that break" in architecture/README.md`,
+	check: func(t Tree) findings {
+		var f findings
+		for line := range strings.Lines(t[sumsFile]) {
+			sum, file, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			if text, there := t[file]; !there || sumOf(text) != sum {
+				f.add(file, "is not as it was released", "restore it, and write another migration after it")
+			}
+		}
+		numbers := map[string]string{}
+		for _, file := range t.migrations() {
+			f.subjects++
+			number, _, _ := strings.Cut(path.Base(file), "_")
+			if first := numbers[path.Dir(file)+number]; first != "" {
+				f.add(file, "has the number of "+path.Base(first), "give it the next number: which of the two runs first depends on chance")
+			}
+			numbers[path.Dir(file)+number] = file
+		}
+		return f
+	},
+	refuses: []plant{
+		{name: "a released migration is edited", file: "migrations/orders/0001_orders.sql", text: "-- more",
+			want: "migrations/orders/0001_orders.sql: is not as it was released"},
+		{name: "a released migration is deleted", file: "platform/postgres/schema/0001_events.sql",
+			want: "platform/postgres/schema/0001_events.sql: is not as it was released"},
+		{name: "two with one number", file: "migrations/orders/0001_parcels.sql", text: "-- +goose Up\nSELECT 1;",
+			want: "migrations/orders/0001_parcels.sql: has the number of 0001_orders.sql"},
+	},
+	accepts: []plant{
+		{name: "the next migration", file: "migrations/orders/0002_parcels.sql", text: "-- +goose Up\nSELECT 1;"},
+		{name: "sample data", file: "migrations/inventory/seed/products.sql", text: "-- more"},
+	},
+}
+
+// migrations returns the migrations of all modules and of platform.
+func (t Tree) migrations() []string {
+	return append(t.Match("migrations/*/*.sql"), t.Match("platform/postgres/schema/*.sql")...)
+}
+
+func sumOf(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+// sums returns the sums of all migrations, for a release.
+func (t Tree) sums() string {
+	sums := map[string]string{}
+	for _, file := range t.migrations() {
+		sums[file] = sumOf(t[file]) + "  " + file + "\n"
+	}
+	var text strings.Builder
+	for _, file := range slices.Sorted(maps.Keys(sums)) {
+		text.WriteString(sums[file])
+	}
+	return text.String()
+}
