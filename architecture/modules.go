@@ -9,6 +9,12 @@ import (
 //go:embed contextmap.yaml
 var contextMap []byte
 
+// Try is what seam up shows a person first, with URL, TOKEN (a customer's) and SEAM (the command) to
+// be replaced.
+//
+//go:embed try.txt
+var Try string
+
 // Modules returns the bounded contexts, in the order of the context map, which is the list of them
 // for everything that runs the shop. It returns none if the map cannot be read, as the rule
 // contextmap reports.

@@ -5,9 +5,13 @@
 // an Idempotency-Key to be executed twice, and that a mistake in the file changes nothing.
 package main
 
-import "example.com/shop/platform/process"
+import (
+	"os"
+
+	"example.com/shop/platform/process"
+)
 
 func main() {
-	process.Main(process.Verb{Name: "serve", Run: serve,
+	os.Exit(process.Main(process.Verb{Name: "serve", Run: serve,
 		Help: "route requests until a signal comes; GATEWAY_ADDR, GATEWAY_ROUTES and OPS_ADDR say where, config.go lists all settings"})
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	inventorymigrations "example.com/shop/migrations/inventory"
@@ -32,7 +33,8 @@ var schemas = map[string]fs.FS{
 }
 
 func main() {
-	service.Program[config]{Name: "monolith", Migrations: schemas, Serves: served, Bus: openBus, Wire: wire}.Main()
+	program := service.Program[config]{Name: "monolith", Migrations: schemas, Serves: served, Bus: openBus, Wire: wire}
+	os.Exit(program.Main())
 }
 
 // openBus opens the bus in memory, or the broker where other processes serve some of the modules.

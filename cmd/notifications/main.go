@@ -4,6 +4,7 @@ package main
 import (
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	notificationsmigrations "example.com/shop/migrations/notifications"
@@ -19,7 +20,7 @@ type config struct {
 }
 
 func main() {
-	service.Program[config]{
+	os.Exit(service.Program[config]{
 		Name: "notifications", Migrations: map[string]fs.FS{"notifications": notificationsmigrations.FS},
 		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
 		Wire: func(cfg config, add service.Add) {
@@ -27,5 +28,5 @@ func main() {
 				return notifications.New(cfg.Module, p.DB, p.Log, time.Now)
 			})
 		},
-	}.Main()
+	}.Main())
 }

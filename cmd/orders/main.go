@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	ordersmigrations "example.com/shop/migrations/orders"
@@ -34,7 +35,7 @@ func (c config) Validate() error {
 }
 
 func main() {
-	service.Program[config]{
+	os.Exit(service.Program[config]{
 		Name: "orders", Migrations: map[string]fs.FS{"orders": ordersmigrations.FS},
 		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
 		Wire: func(cfg config, add service.Add) {
@@ -43,5 +44,5 @@ func main() {
 				return orders.New(cfg.Module, p.DB, p.Outbox(), p.Log, time.Now, stock)
 			})
 		},
-	}.Main()
+	}.Main())
 }

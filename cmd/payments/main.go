@@ -4,6 +4,7 @@ package main
 import (
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	paymentsmigrations "example.com/shop/migrations/payments"
@@ -19,7 +20,7 @@ type config struct {
 }
 
 func main() {
-	service.Program[config]{
+	os.Exit(service.Program[config]{
 		Name: "payments", Migrations: map[string]fs.FS{"payments": paymentsmigrations.FS},
 		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
 		Wire: func(cfg config, add service.Add) {
@@ -27,5 +28,5 @@ func main() {
 				return payments.New(cfg.Module, p.DB, p.Outbox(), p.Log, time.Now)
 			})
 		},
-	}.Main()
+	}.Main())
 }

@@ -36,10 +36,10 @@ const (
 )
 
 func main() {
-	process.Main(process.Verb{
+	os.Exit(process.Main(process.Verb{
 		Name: "bench", Args: "[--clients N | --rate N] [--for 10s] URL",
 		Help: "place orders with a shop, and show how long that takes", Run: runBench,
-	})
+	}))
 }
 
 func runBench(ctx context.Context, args []string) error {

@@ -28,20 +28,21 @@ type Verb struct {
 }
 
 // Main runs the verb that the first argument names, under a context that ends at SIGINT or SIGTERM;
-// a second signal ends the process. It exits with 0 if the verb succeeds, 2 on ErrUsage, else 1.
-func Main(verbs ...Verb) {
+// a second signal ends the process. It returns the exit code: 0 if the verb succeeds, 2 on ErrUsage,
+// else 1.
+func Main(verbs ...Verb) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from now on a signal has its default effect
 	program := filepath.Base(os.Args[0])
 	err := run(ctx, program, verbs, os.Args[1:])
 	if err == nil || errors.Is(err, flag.ErrHelp) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return // done, explained, or interrupted as asked
+		return 0 // done, explained, or interrupted as asked
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
 	if errors.Is(err, ErrUsage) {
-		os.Exit(2)
+		return 2
 	}
-	os.Exit(1)
+	return 1
 }
 
 // ErrUsage marks an error that the user can correct: a setting, an argument, a step to do first.

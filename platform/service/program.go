@@ -48,9 +48,9 @@ type Parts struct {
 // Outbox returns the module's outbox, for a module that publishes.
 func (p *Parts) Outbox() *events.Outbox { return p.outbox() }
 
-// Main runs the verb that the first argument names, as process.Main does.
-func (p Program[C]) Main() {
-	process.Main(
+// Main runs the verb that the first argument names, and returns the exit code, as process.Main does.
+func (p Program[C]) Main() int {
+	return process.Main(
 		process.Verb{Name: "serve", Help: "serve the modules until a signal comes", Run: p.serve},
 		process.Verb{Name: "migrate", Help: "migrate the modules' schemas; do it before serving", Run: p.migrate},
 		process.Verb{Name: "seed", Help: "insert the modules' sample data, and leave what is there as it is", Run: p.seed},

@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	process.Main(append([]process.Verb{
+	os.Exit(process.Main(append([]process.Verb{
 		{Name: "up", Args: "[-- COMMAND [ARG…]]", Help: "start the shop and everything it needs; Ctrl-C stops it", Run: up},
 		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
 		{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
@@ -28,7 +28,7 @@ func main() {
 		{Name: "env", Args: "[--write FILE]", Help: "make the keys and passwords that the compose files ask for", Run: makeEnv},
 		{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
 		{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
-	}, programs()...)...)
+	}, programs()...)...))
 }
 
 // programs returns a verb for each program beside seam that is called seam-VERB.

@@ -19,7 +19,7 @@ import (
 )
 
 const aboutRoute = `seam route show                              which upstream serves how much of each route
-seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set payments monolith=90 payments=10
+seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set MODULE monolith=90 MODULE=10
 seam route rollback                          restore the version before the last change; a second time undoes that
 seam route check                             say whether the gateway would take the file
 The file is GATEWAY_ROUTES (deploy/routes.yaml). A gateway that serves it applies a change within a second.
@@ -70,7 +70,7 @@ func changeRoutes(path string, words []string) error {
 			upstream, percent, _ := strings.Cut(word, "=")
 			weight, err := strconv.Atoi(percent)
 			if err != nil {
-				return fmt.Errorf("%s is not like payments=10", word)
+				return fmt.Errorf("%s is not like monolith=90", word)
 			}
 			weights[upstream] = weight
 		}

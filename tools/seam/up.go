@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/shop/architecture"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
@@ -72,9 +73,8 @@ func (s settings) split() []string {
 }
 
 const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider, a mail server, and the shop.
-SPLIT=payments runs payments as a process of its own behind a façade, SPLIT=all each module. CANARY=payments
-runs it beside a monolith that still serves it, as for seam route set payments monolith=90 payments=10. Data is kept between
-runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
+SPLIT=MODULE runs the module as a process of its own behind a façade, SPLIT=all each one. CANARY=MODULE runs it
+beside a monolith that still serves it, as for seam route set MODULE monolith=90 MODULE=10. Data is kept between runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
 SEAM_SLOW_PAYMENT (90s), SEAM_STATE, and those in the modules' READMEs.
 
 seam up -- COMMAND [ARG…] runs the command beside a shop on a free port that ends with it, with data of its own, on the
@@ -195,25 +195,23 @@ func greet(shop *topology.Shop, operate string) {
 	if os.Getenv("SEAM_STATE") != "" { // another shell may not have it
 		where = "SEAM_STATE=" + quoted(filepath.Dir(operate)) + " "
 	}
+	try := strings.NewReplacer("URL", shop.URL, "TOKEN", customer, "SEAM", where+"bin/seam").Replace(architecture.Try)
 	fmt.Printf(`
 The shop is ready.
   shop      %[1]s
-  docs      %[9]s
+  docs      %[8]s
   mail      %[2]s/messages
   provider  %[3]s/ledger
   database  psql %[4]s
   data      %[6]s
 
-Place an order (the second command shows it confirmed):
-  curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[5]s' -H "Idempotency-Key: $(date +%%s%%N)" -H 'Content-Type: application/json' -d '{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":2}]}'
-  curl -s %[1]s/v1/orders -H "Authorization: Bearer $(%[8]sbin/seam token --role customer --sub ada)"
-
+%[5]s
 Operate it, in another shell (seam route needs a façade, as with SPLIT or CANARY):
   . %[7]s
   bin/seam events lag; bin/seam route show
 
-Other payment tokens: tok_declined, tok_timeout, tok_flaky, tok_slow. Ctrl-C stops everything; data is kept.
+Ctrl-C stops everything; data is kept.
 
-`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, quoted(shop.AdminURL), customer, shop.State(),
-		quoted(operate), where, docs(shop.URL))
+`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, quoted(shop.AdminURL), try, shop.State(),
+		quoted(operate), docs(shop.URL))
 }
