@@ -13,5 +13,5 @@ import (
 
 func main() {
 	os.Exit(process.Main(process.Verb{Name: "serve", Run: serve,
-		Help: "route requests until a signal comes; GATEWAY_ADDR, GATEWAY_ROUTES and OPS_ADDR say where, config.go lists all settings"})
+		Help: "route requests until a signal comes; GATEWAY_ADDR, GATEWAY_ROUTES and OPS_ADDR say where, config.go lists all settings"}))
 }
