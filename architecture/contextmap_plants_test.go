@@ -106,8 +106,8 @@ type Shipped struct{ OrderID string }
 // Topic is the event's wire name.
 func (Shipped) Topic() string { return "orders.shipped.v1" }`,
 		want: "ordersapi.Shipped is an event, and Publishes of orders does not return it"},
-	{name: "a subscriber without a publisher", file: "modules/orders/saga.go", old: "ordersapi.PaymentDue{",
-		text: "paymentDue{",
+	{name: "a subscriber without a publisher", file: "modules/orders/saga.go", old: "return ordersapi.PaymentDue{",
+		text: "type due = ordersapi.PaymentDue\n\t\treturn due{",
 		want: "orders.payment_due.v1 is not published; its subscribers are payments"},
 	{name: "an event without subscribers", file: mapFile,
 		old: "    payments.refunded.v1: bookkeeping, which is outside of the shop", text: "    {}",
