@@ -37,8 +37,6 @@ var contextmap = rule{
 		s.checkCanvases()
 		return s.findings
 	},
-	refuses: mapViolations,
-	accepts: mapNearMisses,
 }
 
 // agreement is a module's entry in the context map.

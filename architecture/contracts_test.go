@@ -42,8 +42,6 @@ var contracts = rule{
 		}
 		return f
 	},
-	refuses: broken,
-	accepts: kept,
 }
 
 func compareEvent(t Tree, f *findings, released, topic string, today map[string]Event) {

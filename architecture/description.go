@@ -17,9 +17,9 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// described is where a Tree has what the modules say of themselves: the answer to the verb describe.
+// Described is where a Tree has what the modules say of themselves: the answer to the verb describe.
 // It is no file.
-const described = "describe.json"
+const Described = "describe.json"
 
 // Ask returns the tree with what the modules say of themselves: the monolith is asked for those that
 // it links, and its own program for each other one. After an error the tree is without it.
@@ -38,7 +38,7 @@ func (t Tree) Ask(ctx context.Context, root string) (Tree, error) {
 	}
 	slices.SortFunc(all, func(a, b service.Description) int { return strings.Compare(a.Module, b.Module) })
 	text, err := json.MarshalIndent(all, "", "  ")
-	return t.With(described, string(text)), err
+	return t.With(Described, string(text)), err
 }
 
 func ask(ctx context.Context, root, program string) (found []service.Description, err error) {
@@ -59,8 +59,8 @@ var descriptions sync.Map // text → []service.Description
 
 // Descriptions returns what the modules say of themselves, by name.
 func (t Tree) Descriptions() []service.Description {
-	read, _ := descriptions.LoadOrStore(t[described], sync.OnceValue(func() (found []service.Description) {
-		_ = json.Unmarshal([]byte(t[described]), &found) // Ask has written it; a plant is as readable
+	read, _ := descriptions.LoadOrStore(t[Described], sync.OnceValue(func() (found []service.Description) {
+		_ = json.Unmarshal([]byte(t[Described]), &found) // Ask has written it; a plant is as readable
 		return found
 	}))
 	return read.(func() []service.Description)()

@@ -24,26 +24,4 @@ var homes = rule{
 		}
 		return f
 	},
-	refuses: []plant{
-		{name: "a canary across two homes", file: "deploy/routes/canary.yaml", text: canary("new"),
-			want: "are both written to"},
-		{name: "a weight that is misspelt", file: "deploy/routes.yaml", old: "weight: 100", text: "wieght: 100",
-			want: "deploy/routes.yaml"},
-	},
-	accepts: []plant{
-		{name: "a canary in one home", file: "deploy/routes/canary.yaml", text: canary("shop")},
-	},
-}
-
-func canary(home string) string {
-	return `upstreams:
-  monolith: {url: "http://127.0.0.1:8090"}
-  payments: {url: "http://127.0.0.1:8092"}
-routes:
-  payments:
-    prefix: /v1/payments
-    sides:
-      - {upstream: monolith, weight: 90, home: shop}
-      - {upstream: payments, weight: 10, home: ` + home + `}
-`
 }

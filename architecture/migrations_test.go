@@ -36,18 +36,6 @@ var migrated = rule{
 		}
 		return f
 	},
-	refuses: []plant{
-		{name: "a released migration is edited", file: "migrations/orders/0001_orders.sql", text: "-- more",
-			want: "migrations/orders/0001_orders.sql: is not as it was released"},
-		{name: "a released migration is deleted", file: "platform/postgres/schema/0001_events.sql",
-			want: "platform/postgres/schema/0001_events.sql: is not as it was released"},
-		{name: "two with one number", file: "migrations/orders/0001_parcels.sql", text: "-- +goose Up\nSELECT 1;",
-			want: "migrations/orders/0001_parcels.sql: has the number of 0001_orders.sql"},
-	},
-	accepts: []plant{
-		{name: "the next migration", file: "migrations/orders/0002_parcels.sql", text: "-- +goose Up\nSELECT 1;"},
-		{name: "sample data", file: "migrations/inventory/seed/products.sql", text: "-- more"},
-	},
 }
 
 // migrations returns the migrations of all modules and of platform.

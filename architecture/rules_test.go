@@ -2,10 +2,13 @@ package architecture
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,14 +21,12 @@ import (
 // root is the repository's root, relative to this package.
 const root = ".."
 
-// rule is one boundary. Its plants prove that it works.
+// rule is one boundary. lab/plants proves that it refuses its violations.
 type rule struct {
 	name  string // in known.yaml and as the test's name
 	why   string // the consequence of a violation in one sentence, and its heading in README.md
 	asks  bool   // it needs what the modules say of themselves
 	check func(Tree) findings
-	// refuses are violations, accepts are near misses. Each is planted in a copy of the tree.
-	refuses, accepts []plant
 }
 
 // findings are the result of a rule.
@@ -48,47 +49,6 @@ func (v violation) message() string { return fmt.Sprintf("%s: %s\n  instead: %s"
 // add records a violation.
 func (f *findings) add(at, what, fix string) {
 	f.broken = append(f.broken, violation{at, what, fix})
-}
-
-// plant is a change of one file.
-type plant struct {
-	name string // what it is
-	file string
-	// The text of a new file; or text replaces old; or, without old, it is appended to an existing
-	// file. Without both, the file is deleted; or a folder, if file ends with a slash.
-	old, text string
-	whole     bool                     // text replaces the whole file
-	within    string                   // where the text begins in which old is looked for
-	edit      func(text string) string // or this changes the file
-	given     []plant                  // changes before this one, so that the tree of today does not matter
-	want      string                   // a part of the violation's message
-}
-
-// in returns the tree with the plant.
-func (p plant) in(t *testing.T, tree Tree) Tree {
-	t.Helper()
-	for _, g := range p.given {
-		tree = g.in(t, tree)
-	}
-	before, there := tree[p.file]
-	switch {
-	case p.whole:
-		return tree.With(p.file, p.text)
-	case p.edit != nil:
-		return tree.With(p.file, p.edit(before))
-	case p.old == "" && p.text == "":
-		return tree.Without(p.file)
-	case p.old != "":
-		if strings.Count(before, p.old) == 0 {
-			t.Fatalf("%s has no %q to replace: the plant is stale", p.file, p.old)
-		}
-		from := strings.Index(before, p.within)
-		return tree.With(p.file, before[:from]+strings.Replace(before[from:], p.old, p.text, 1))
-	case there:
-		return tree.With(p.file, before+"\n"+p.text)
-	default:
-		return tree.With(p.file, p.text)
-	}
 }
 
 // all are the rules that need only the files, in the order in which to read them.
@@ -158,41 +118,48 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesRefusePlants checks that every rule refuses its planted violations with the right
-// message, and accepts its near misses.
-func TestRulesRefusePlants(t *testing.T) {
-	t.Parallel()
-	checkPlants(t, repository(t))
-}
-
-// checkPlants checks every rule by its plants in a tree.
-func checkPlants(t *testing.T, tree Tree) {
-	t.Helper()
-	for _, r := range all {
-		if len(r.refuses) == 0 || len(r.accepts) == 0 {
-			t.Errorf("rule %s has no planted violation, or no near miss", r.name)
+// TestPlanted reports, for lab/plants, what a rule, or all, finds in trees that differ from the
+// repository.
+func TestPlanted(t *testing.T) {
+	folder := os.Getenv("ARCHITECTURE_PLANTED")
+	if folder == "" {
+		t.Skip("lab/plants runs it")
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "planted.json")) //nolint:gosec // the caller's own
+	var planted []struct {
+		Rule  string
+		Files map[string]*string // a text, or null for a file that is gone
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &planted)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make([]map[string][]string, len(planted)) // messages, by rule
+	for i, p := range planted {
+		found[i] = map[string][]string{}
+		tree := maps.Clone(repository(t))
+		for name, text := range p.Files {
+			if delete(tree, name); text != nil {
+				tree[name] = *text
+			}
 		}
-		before := len(r.check(tree).broken)
-		for _, p := range r.refuses {
-			t.Run(r.name+"/refuses "+p.name, func(t *testing.T) {
-				t.Parallel()
-				var messages []string
-				for _, v := range r.check(p.in(t, tree)).broken {
-					messages = append(messages, v.message())
-				}
-				if len(messages) <= before || !strings.Contains(strings.Join(messages, "\n"), p.want) {
-					t.Errorf("got %q, want a message with %q", messages, p.want)
-				}
-			})
+		for _, r := range all {
+			if p.Rule != "" && p.Rule != r.name {
+				continue
+			}
+			found[i][r.name] = []string{}
+			for _, v := range r.check(tree).broken {
+				found[i][r.name] = append(found[i][r.name], v.message())
+			}
 		}
-		for _, p := range r.accepts {
-			t.Run(r.name+"/accepts "+p.name, func(t *testing.T) {
-				t.Parallel()
-				if found := r.check(p.in(t, tree)); len(found.broken) > before {
-					t.Errorf("it is refused: %s", found.broken[len(found.broken)-1].message())
-				}
-			})
-		}
+	}
+	if text, err = json.Marshal(found); err == nil {
+		err = os.WriteFile(filepath.Join(folder, "found.json"), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -40,8 +40,6 @@ var sql = rule{
 		}
 		return f
 	},
-	refuses: sqlRefuses,
-	accepts: sqlAccepts,
 }
 
 // sqlHomes are the folders with SQL that this rule reads, or only tests.

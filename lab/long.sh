@@ -45,7 +45,7 @@ faults)
 	SHOP_LONG=1 SEED=${SEED:-} go test -count=1 -timeout 90m -v -run "$matrix" ./lab/faults
 	;;
 mutants)
-	ARCHITECTURE_MUTANTS=1 go test -count=1 -v -run 'TestMutants|TestNothingIsServedStale' ./architecture
+	ARCHITECTURE_MUTANTS=1 go test -count=1 -v -timeout 60m -run 'TestMutants|TestNothingIsServedStale' ./lab/plants
 	;;
 servers)
 	deploy/postgres-image/test-servers.sh

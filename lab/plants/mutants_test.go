@@ -1,17 +1,19 @@
-package architecture
+package plants
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"example.com/shop/architecture"
 )
 
-// TestMutants writes each planted violation into a copy of the repository on disk and runs the
-// tests there: the violation's rule must fail. It prints what the author of the violation would
-// read.
+// TestMutants writes each planted violation into a copy of the repository on disk and runs the rules
+// there: the violation's rule must fail. It prints what the author of the violation would read.
 func TestMutants(t *testing.T) {
 	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
 		t.Skip("make long SUITE=mutants runs it")
@@ -31,22 +33,22 @@ func TestMutants(t *testing.T) {
 			t.Errorf("%s survived:\n%s", p.name, out)
 		}
 	}
-	for _, r := range all {
-		for _, p := range r.refuses {
+	for _, rule := range slices.Sorted(maps.Keys(plants)) {
+		for _, p := range plants[rule].refuses {
 			if p.file == described { // no file
 				continue
 			}
 			undo := p.write(t, tree, copied)
 			out := run(t, filepath.Join(copied, "architecture"), false, binary, "-test.short", "-test.run",
-				"^TestRules$/^"+r.name+"$")
+				"^TestRules$/^"+rule+"$")
 			undo()
-			if !strings.Contains(out, "--- FAIL: TestRules/"+r.name+" ") || !strings.Contains(flat(out), flat(p.want)) {
+			if !strings.Contains(out, "--- FAIL: TestRules/"+rule+" ") || !strings.Contains(flat(out), flat(p.want)) {
 				survived++
-				t.Errorf("%s: %s survived in %s:\n%s", r.name, p.name, p.file, out)
+				t.Errorf("%s: %s survived in %s:\n%s", rule, p.name, p.file, out)
 				continue
 			}
 			killed++
-			t.Logf("%s: %s\n%s", r.name, p.name, messagesIn(out, r.name))
+			t.Logf("%s: %s\n%s", rule, p.name, messagesIn(out, rule))
 		}
 	}
 	t.Logf("%d violations were written, %d were refused by their rule", killed+survived, killed)
@@ -92,12 +94,11 @@ func TestNothingIsServedStale(t *testing.T) {
 	if out := rules(true); !strings.Contains(out, "(cached)") {
 		t.Fatalf("the cache was not used, so this proves nothing:\n%s", out)
 	}
-	for _, r := range all {
-		i := slices.IndexFunc(r.refuses, func(p plant) bool { return p.file != described })
-		p := r.refuses[i]
+	for rule, of := range plants {
+		p := of.refuses[slices.IndexFunc(of.refuses, func(p plant) bool { return p.file != described })]
 		undo := p.write(t, tree, copied)
-		if out := rules(false); !strings.Contains(out, "TestRules/"+r.name) {
-			t.Errorf("%s: %s was not refused after a cached run:\n%s", r.name, p.name, out)
+		if out := rules(false); !strings.Contains(out, "TestRules/"+rule) {
+			t.Errorf("%s: %s was not refused after a cached run:\n%s", rule, p.name, out)
 		}
 		undo()
 	}
@@ -120,7 +121,7 @@ func copyRepository(t *testing.T) string {
 }
 
 // write writes the plant into a folder and returns a function that removes it.
-func (p plant) write(t *testing.T, tree Tree, folder string) (undo func()) {
+func (p plant) write(t *testing.T, tree architecture.Tree, folder string) (undo func()) {
 	t.Helper()
 	planted := p.in(t, tree)
 	changed := map[string]bool{}
@@ -144,7 +145,7 @@ func (p plant) write(t *testing.T, tree Tree, folder string) (undo func()) {
 	}
 }
 
-func put(t *testing.T, path string, tree Tree, name string) {
+func put(t *testing.T, path string, tree architecture.Tree, name string) {
 	t.Helper()
 	text, there := tree[name]
 	if !there {

@@ -1,4 +1,4 @@
-package architecture
+package plants
 
 // crossing is a new migration of orders.
 const crossing = "migrations/orders/9999_plant.sql"

@@ -1,4 +1,4 @@
-package architecture
+package plants
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package architecture
+package plants
 
 import (
 	"slices"
@@ -16,7 +16,7 @@ func listening(name, module, topic, want string) plant {
 // reaching is a module of which another one holds a value.
 func reaching(name, module, other, want string) plant {
 	return telling(name, want, func(all map[string]*service.Description) {
-		all[module].Reaches = append(all[module].Reaches, Shop+"/modules/"+other)
+		all[module].Reaches = append(all[module].Reaches, shop+"/modules/"+other)
 	})
 }
 

@@ -1,0 +1,58 @@
+package plants
+
+import "strings"
+
+func init() {
+	plants["facade"] = set{
+		refuses: []plant{
+			{name: "it imports a database driver", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport _ \"github.com/jackc/pgx/v5\"",
+				want: "cmd/gateway/also.go:3: imports github.com/jackc/pgx/v5"},
+			{name: "it imports the standard library's database", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport _ \"database/sql\"", want: "imports database/sql"},
+			{name: "it imports a contract", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport _ \"example.com/shop/modules/orders/ordersapi\"",
+				want: "imports example.com/shop/modules"},
+			{name: "it decodes a request", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) (v any) { _ = json.NewDecoder(r.Body).Decode(&v); return v }",
+				want: "json.NewDecoder"},
+			{name: "it reads a form", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) string { return r.FormValue(\"sku\") }",
+				want: "FormValue"},
+			{name: "it reads a request", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport (\n\t\"io\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) []byte { text, _ := io.ReadAll(r.Body); return text }",
+				want: "cmd/gateway/also.go:8: reads what is in a body, in read"},
+			{name: "it reads a request in compare.go", file: "cmd/gateway/compare.go",
+				text: "func read(r io.Reader) (v any, err error) { return v, json.NewDecoder(r.(*http.Request).Body).Decode(&v) }",
+				want: "reads what is in a body, in read"},
+			{name: "it decides by a header", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport \"net/http\"\n\nfunc vip(r *http.Request) bool { return r.Header.Get(\"X-Plan\") == \"gold\" }",
+				want: "cmd/gateway/also.go:5: looks at what a client sent, by Header, in vip"},
+			{name: "it decides by the query", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport \"net/http\"\n\nfunc old(r *http.Request) bool { return r.URL.Query().Has(\"v1\") }",
+				want: "cmd/gateway/also.go:5: looks at what a client sent, by Query, in old"},
+			{name: "it reads a form in parts", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport \"net/http\"\n\nfunc read(r *http.Request) { _, _ = r.MultipartReader() }",
+				want: "MultipartReader"},
+			{name: "routes import a database driver", file: "cmd/gateway/routes/also.go",
+				text: "package routes\n\nimport _ \"github.com/jackc/pgx/v5\"",
+				want: "cmd/gateway/routes: imports github.com/jackc/pgx/v5, which the façade links through it"},
+			{name: "a package of platform imports one", file: "platform/process/also.go",
+				text: "package process\n\nimport _ \"database/sql\"",
+				want: "platform/process: imports database/sql, which the façade links through it"},
+			{name: "routes grow", file: "cmd/gateway/routes/also.go",
+				text: "package routes\n" + strings.Repeat("var _ = 0\n", 1000), want: "cmd/gateway/routes: has"},
+			{name: "it grows", file: "cmd/gateway/also.go",
+				text: "package main\n" + strings.Repeat("var _ = 0\n", 1000), want: "its budget is"},
+		},
+		accepts: []plant{
+			{name: "it writes an answer of its own", file: "cmd/gateway/also.go",
+				text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc write(w http.ResponseWriter) { _ = json.NewEncoder(w).Encode(1) }"},
+			{name: "a test of it decodes", file: "cmd/gateway/also_test.go",
+				text: "package main\n\nimport (\n\t\"encoding/json\"\n\t\"net/http\"\n)\n\nfunc read(r *http.Request) (v any) { _ = json.NewDecoder(r.Body).Decode(&v); return v }"},
+			{name: "a probe's answer is closed", file: "cmd/gateway/upstream.go", old: "_ = response.Body.Close()",
+				text: "defer func() { _ = response.Body.Close() }()"},
+			{name: "comments", file: "cmd/gateway/also.go", text: "package main\n" + strings.Repeat("// Why.\n", 250)},
+		},
+	}
+}

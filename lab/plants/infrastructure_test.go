@@ -1,0 +1,37 @@
+package plants
+
+import "strings"
+
+func init() {
+	plants["infrastructure"] = set{
+		refuses: []plant{
+			{name: "a broker", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n",
+				text: "\nservices:\n  broker:\n    image: nats\n", want: "deploy/compose.yaml: starts broker"},
+			{name: "a service beside the monolith", given: nothingMoved, file: "deploy/compose.yaml", old: "\nservices:\n",
+				text: "\nservices:\n  payments:\n    image: seam-payments\n", want: "starts payments"},
+			{name: "a broker for an extraction that is only assessed",
+				given: []plant{{file: ledgerFile, whole: true,
+					text: strings.Replace(example, "state: canary", "state: assessed", 1)}},
+				file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n",
+				want: "deploy/compose.override.yaml: starts broker"},
+			{name: "a broker in a file of another name", given: nothingMoved, file: "deploy/dev.yml",
+				text: "services:\n  broker:\n    image: nats\n", want: "deploy/dev.yml: starts broker"},
+			{name: "a broker in another folder", given: nothingMoved, file: "ops/stack.yaml",
+				text: "services:\n  broker:\n    image: nats\n", want: "ops/stack.yaml: starts broker"},
+			{name: "an orchestrator", given: nothingMoved, file: "k8s/orders.yaml",
+				text: "apiVersion: apps/v1\nkind: Deployment\n", want: "k8s/orders.yaml: is for an orchestrator"},
+			{name: "a process gets another module's role", file: theSplit, old: "postgres://payments_rt:", text: "postgres://orders_rt:",
+				want: "gives PAYMENTS_DATABASE_URL the role orders_rt"},
+			{name: "a process gets the role that migrates", file: "deploy/compose.yaml", old: "postgres://payments_rt:",
+				text: "postgres://payments_migrate:", want: "gives PAYMENTS_DATABASE_URL the role payments_migrate"},
+			{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n",
+				text: "\ninclude: [compose.services.yaml]\nservices:\n",
+				want: "deploy/compose.yaml: includes another file"},
+		},
+		accepts: []plant{
+			{name: "a note", file: "deploy/compose.yaml", text: "# broker: not yet"},
+			{name: "a broker for a canary", given: []plant{{file: ledgerFile, whole: true, text: example}},
+				file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n"},
+		},
+	}
+}

@@ -1,0 +1,48 @@
+package plants
+
+import (
+	"regexp"
+	"strings"
+
+	"example.com/shop/architecture"
+)
+
+const (
+	ledgerFile = "deploy/extractions.yaml"
+	mapFile    = "architecture/contextmap.yaml"
+	theSplit   = "deploy/compose.services.yaml"
+	described  = architecture.Described
+	readme     = architecture.Readme
+	shop       = architecture.Shop
+)
+
+// nothingMoved is the ledger before any extraction.
+var nothingMoved = []plant{{file: ledgerFile, whole: true, text: "extractions: []\n"}}
+
+const example = `extractions:
+  - module: payments
+    trigger: isolation
+    measurement: the audit of card data covers 41,000 lines; 3,100 once payments stands alone (audit of 2026-02)
+    owner: grace
+    state: canary
+    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2026-05-15, decommissioned: 2026-06-30}
+    dual_run_ends: 2026-04-10
+`
+
+var measurement = regexp.MustCompile(`measurement:.*`)
+
+// decommissioned is the example in its last state.
+var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)
+
+func canary(home string) string {
+	return `upstreams:
+  monolith: {url: "http://127.0.0.1:8090"}
+  payments: {url: "http://127.0.0.1:8092"}
+routes:
+  payments:
+    prefix: /v1/payments
+    sides:
+      - {upstream: monolith, weight: 90, home: shop}
+      - {upstream: payments, weight: 10, home: ` + home + `}
+`
+}
