@@ -102,7 +102,6 @@ func TestBadUse(t *testing.T) {
 		"setup of nothing":      {[]string{"DATABASE_URL="}, []string{"seam", "setup"}, "needs DATABASE_URL and SEAM_ROLE_PASSWORD"},
 		"broker with arguments": {nil, []string{"seam", "broker", "--port", "0", "fast"}, "is more than seam broker takes"},
 		"setup with arguments":  {nil, []string{"seam", "setup", "orders"}, "is more than seam setup takes"},
-		"seed of nothing":       {nil, []string{"seam", "seed"}, "INVENTORY_MIGRATE_URL"},
 		"a sandbox in use":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "sandbox", "--smtp-port", "0", "--mail-port", "0", "--provider-port", port}, "address already in use"},
 		"a state of two lines":  {[]string{"SEAM_STATE=a\nb"}, []string{"seam", "up"}, "end of line"},
 		"env into a folder":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/"}, "is a directory"},
