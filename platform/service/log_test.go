@@ -25,7 +25,7 @@ func TestEveryLineIsStructured(t *testing.T) {
 		_, span := otel.Tracer("test").Start(t.Context(), "work")
 		span.End()
 		log.Print("Unsolicited response received on idle HTTP channel") // as net/http does
-		s.Close()
+		s.close()
 		return
 	}
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")

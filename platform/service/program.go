@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -75,30 +74,49 @@ func (p Program[C]) serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := Open(ctx, p.Name, bus, log, cfg.Service)
+	h, err := openHost(ctx, p.Name, bus, log, cfg.Service)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	p.Wire(cfg.Program, func(module string, newModule func(*Parts) Module) {
-		if url, served := urls[module]; served && err == nil {
-			err = s.add(ctx, module, url, p.Migrations[module], newModule)
+	defer h.close()
+	if err := p.wire(cfg.Program, slices.Collect(maps.Keys(urls)), func(module string, newModule func(*Parts) Module) error {
+		return h.add(ctx, module, urls[module], p.Migrations[module], newModule)
+	}); err != nil {
+		return err
+	}
+	return h.run(ctx)
+}
+
+// wire calls add for the modules in serves, until one fails. Each must be there, and none that the
+// program has no migrations of.
+func (p Program[C]) wire(cfg C, serves []string, add func(module string, newModule func(*Parts) Module) error) error {
+	var err error
+	missing := slices.Clone(serves)
+	p.Wire(cfg, func(module string, newModule func(*Parts) Module) {
+		i := slices.Index(missing, module)
+		switch {
+		case err != nil:
+		case p.Migrations[module] == nil:
+			err = fmt.Errorf("%s wires %s, and has no migrations of it", p.Name, module)
+		case i >= 0:
+			missing = slices.Delete(missing, i, i+1)
+			err = add(module, newModule)
 		}
 	})
-	if err != nil {
-		return err
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("%s has the migrations of %s, and does not wire it", p.Name, strings.Join(missing, ", "))
 	}
-	return s.Run(ctx)
+	return err
 }
 
 // add opens the module's database and serves the module.
-func (s *Service) add(ctx context.Context, module, url string, migrations fs.FS, newModule func(*Parts) Module) error {
-	db, err := s.Database(ctx, module, url, migrations)
+func (h *host) add(ctx context.Context, module, url string, migrations fs.FS, newModule func(*Parts) Module) error {
+	db, err := h.database(ctx, module, url, migrations)
 	if err != nil {
 		return err
 	}
-	parts := &Parts{db, s.Log(module), func() *events.Outbox { return s.Outbox(db) }}
-	return s.Serve(ctx, db, newModule(parts))
+	parts := &Parts{db, h.log.With("module", module), func() *events.Outbox { return h.outbox(db) }}
+	return h.serve(ctx, db, newModule(parts))
 }
 
 // migrate migrates all schemas concurrently; any number of replicas may do it at once.
@@ -173,17 +191,17 @@ func (p Program[C]) urls(what string) (map[string]string, error) {
 // New reads, or leaves something running.
 func (p Program[C]) describe(context.Context, []string) error {
 	var descriptions []Description
-	var faults []error
-	p.Wire(process.Defaults[C](), func(module string, newModule func(*Parts) Module) {
+	modules := slices.Sorted(maps.Keys(p.Migrations))
+	err := p.wire(process.Defaults[C](), modules, func(module string, newModule func(*Parts) Module) error {
 		m, err := inert(module, newModule)
-		if err == nil {
-			var d Description
-			d, err = Describe(module, m)
-			descriptions = append(descriptions, d)
+		if err != nil {
+			return err
 		}
-		faults = append(faults, err)
+		d, err := Describe(module, m)
+		descriptions = append(descriptions, d)
+		return err
 	})
-	if err := errors.Join(faults...); err != nil {
+	if err != nil {
 		return err
 	}
 	out := json.NewEncoder(os.Stdout)

@@ -49,3 +49,19 @@ func TestSeed(t *testing.T) {
 		t.Errorf("got %q, %v", names, err)
 	}
 }
+
+// A module that the composition root forgets, or calls by another name, would serve nothing.
+func TestWire(t *testing.T) {
+	for wires, refusal := range map[string]string{"tea": "", "": "does not wire it", "tee": "has no migrations of it"} {
+		p := Program[struct{}]{Name: "till", Migrations: map[string]fs.FS{"tea": fstest.MapFS{}}, Wire: func(_ struct{}, add Add) {
+			if wires != "" {
+				add(wires, func(*Parts) Module { return &tea{} })
+			}
+		}}
+		added := 0
+		err := p.wire(struct{}{}, []string{"tea"}, func(string, func(*Parts) Module) error { added++; return nil })
+		if refusal == "" && (err != nil || added != 1) || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
+			t.Errorf("%q: got %v, and %d added", wires, err, added)
+		}
+	}
+}

@@ -71,8 +71,8 @@ type Module interface {
 // closeLimit bounds how long pools are closed: what was cut off may hold a connection for good.
 const closeLimit = 2 * time.Second
 
-// Service is a process, to which modules are added before Run.
-type Service struct {
+// host is a process, to which modules are added before run.
+type host struct {
 	cfg        Config
 	log        *slog.Logger
 	bus        Bus
@@ -85,91 +85,88 @@ type Service struct {
 	flush      func()
 }
 
-// Open returns a process without modules. Close it, also without Run: that closes the bus, too.
+// openHost returns a process without modules. Close it, also without run: that closes the bus, too.
 // After an error the bus is closed already.
-func Open(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg Config) (_ *Service, err error) {
-	s := &Service{
+func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg Config) (_ *host, err error) {
+	h := &host{
 		cfg: cfg, log: log, bus: bus, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},
 	}
-	s.operations.Check("bus", bus.Ready)
+	h.operations.Check("bus", bus.Ready)
 	defer func() {
 		if err != nil {
-			s.Close()
+			h.close()
 		}
 	}()
-	flush, err := telemetry.Start(ctx, name, cfg.Telemetry, s.log)
+	flush, err := telemetry.Start(ctx, name, cfg.Telemetry, h.log)
 	if err != nil {
 		return nil, process.Usage(err)
 	}
-	s.flush = flush
+	h.flush = flush
 	verifier, err := web.NewVerifier(ctx, cfg.Web.Auth)
 	if err != nil {
 		return nil, process.Usage(err)
 	}
-	s.server = web.New(cfg.Web, verifier, s.log, postgres.Transient)
-	return s, nil
+	h.server = web.New(cfg.Web, verifier, h.log, postgres.Transient)
+	return h, nil
 }
 
-// Log returns the logger of a module.
-func (s *Service) Log(module string) *slog.Logger { return s.log.With("module", module) }
-
-// Database opens the module's database, and adds its readiness check. The schema must be as new as
+// database opens the module's database, and adds its readiness check. The schema must be as new as
 // migrations and must belong to this process's bus.
-func (s *Service) Database(ctx context.Context, module, url string, migrations fs.FS) (*postgres.DB, error) {
-	db, err := postgres.Open(ctx, module, url, s.cfg.MaxConns, migrations)
+func (h *host) database(ctx context.Context, module, url string, migrations fs.FS) (*postgres.DB, error) {
+	db, err := postgres.Open(ctx, module, url, h.cfg.MaxConns, migrations)
 	if err != nil {
 		return nil, err
 	}
-	s.databases = append(s.databases, db)
+	h.databases = append(h.databases, db)
 	probe := postgres.NewProbe(db.Pool)
-	s.probes = append(s.probes, probe)
-	s.operations.Module(module, probe.Check)
-	return db, events.RecordBus(ctx, db.Pool, s.bus.Name())
+	h.probes = append(h.probes, probe)
+	h.operations.Module(module, probe.Check)
+	return db, events.RecordBus(ctx, db.Pool, h.bus.Name())
 }
 
-// Outbox returns the module's outbox, whose relay runs with the process.
-func (s *Service) Outbox(db *postgres.DB) *events.Outbox {
-	outbox := events.NewOutbox(db, s.bus, s.cfg.Events, s.Log(db.Module))
-	s.relaying = append(s.relaying, outbox.Run)
+// outbox returns the module's outbox, whose relay runs with the process.
+func (h *host) outbox(db *postgres.DB) *events.Outbox {
+	outbox := events.NewOutbox(db, h.bus, h.cfg.Events, h.log.With("module", db.Module))
+	h.relaying = append(h.relaying, outbox.Run)
 	return outbox
 }
 
-// Serve adds the module: its routes, its consumer and its workers.
-func (s *Service) Serve(ctx context.Context, db *postgres.DB, m Module) error {
-	if err := s.server.Mount(db.Module, m.Routes); err != nil {
+// serve adds the module: its routes, its consumer and its workers.
+func (h *host) serve(ctx context.Context, db *postgres.DB, m Module) error {
+	if err := h.server.Mount(db.Module, m.Routes); err != nil {
 		return err
 	}
-	consumer := events.NewConsumer(db, s.bus.Subscriber(db.Module), m.Handlers(), s.cfg.Events, s.Log(db.Module))
+	consumer := events.NewConsumer(db, h.bus.Subscriber(db.Module), m.Handlers(), h.cfg.Events, h.log.With("module", db.Module))
 	if err := consumer.Subscribe(ctx); err != nil {
 		return err
 	}
-	s.consuming = append(s.consuming, consumer.Run)
-	s.consuming = append(s.consuming, m.Workers()...)
+	h.consuming = append(h.consuming, consumer.Run)
+	h.consuming = append(h.consuming, m.Workers()...)
 	return nil
 }
 
-// Run serves until ctx ends. Stages stop in the reverse order: /readyz fails for DrainAfter,
+// run serves until ctx ends. Stages stop in the reverse order: /readyz fails for DrainAfter,
 // requests drain, relays finish their batch, then consumers and workers theirs.
-func (s *Service) Run(ctx context.Context) error {
-	if _, err := s.server.Listen(); err != nil {
+func (h *host) run(ctx context.Context) error {
+	if _, err := h.server.Listen(); err != nil {
 		return process.Usage(err)
 	}
-	return process.Run(ctx, s.log, s.cfg.StopGrace,
-		process.Stage{s.operations.Run},
-		s.consuming,
-		s.relaying,
-		process.Stage{func(running context.Context) error { return s.server.Run(running, ctx) }},
-		process.Stage{s.operations.Linger(s.cfg.DrainAfter)})
+	return process.Run(ctx, h.log, h.cfg.StopGrace,
+		process.Stage{h.operations.Run},
+		h.consuming,
+		h.relaying,
+		process.Stage{func(running context.Context) error { return h.server.Run(running, ctx) }},
+		process.Stage{h.operations.Linger(h.cfg.DrainAfter)})
 }
 
-// Close closes the bus, which still acknowledges, then the pools, and sends the last spans.
-func (s *Service) Close() {
-	_ = s.bus.Close() // what it had not sent waits in the outboxes
+// close closes the bus, which still acknowledges, then the pools, and sends the last spans.
+func (h *host) close() {
+	_ = h.bus.Close() // what it had not sent waits in the outboxes
 	var closing sync.WaitGroup
-	for _, db := range s.databases {
+	for _, db := range h.databases {
 		closing.Go(db.Close)
 	}
-	for _, probe := range s.probes {
+	for _, probe := range h.probes {
 		closing.Go(probe.Close)
 	}
 	closed := make(chan struct{})
@@ -177,7 +174,7 @@ func (s *Service) Close() {
 	select {
 	case <-closed:
 	case <-time.After(closeLimit):
-		s.log.Warn("connections are still in use, and are cut off", "after", closeLimit.String())
+		h.log.Warn("connections are still in use, and are cut off", "after", closeLimit.String())
 	}
-	s.flush()
+	h.flush()
 }

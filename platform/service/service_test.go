@@ -22,7 +22,7 @@ import (
 
 // open returns a process without modules. Telemetry is the process's, so the tests are not
 // parallel.
-func open(ctx context.Context, t *testing.T, change func(*Config)) *Service {
+func open(ctx context.Context, t *testing.T, change func(*Config)) *host {
 	t.Helper()
 	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
@@ -33,7 +33,7 @@ func open(ctx context.Context, t *testing.T, change func(*Config)) *Service {
 		Web: web.Config{Addr: freeAddr(t), Auth: web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()}},
 	}
 	change(&cfg)
-	s, err := Open(ctx, "test", events.NewMemoryBus(), cfg.Log.Install("test"), cfg)
+	s, err := openHost(ctx, "test", events.NewMemoryBus(), cfg.Log.Install("test"), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,9 +71,9 @@ func TestRequestsAreServedWhileItLingers(t *testing.T) {
 	ctx, signal := context.WithCancel(t.Context())
 	defer signal()
 	s := open(ctx, t, func(c *Config) { c.DrainAfter = time.Second })
-	defer s.Close()
+	defer s.close()
 	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	go func() { ended <- s.run(ctx) }()
 	for deadline := time.Now().Add(10 * time.Second); status(t, s.cfg.OpsAddr, "/readyz") != http.StatusOK; {
 		if time.Now().After(deadline) {
 			t.Fatal("it is never ready")
@@ -108,14 +108,14 @@ type closing struct {
 	report func()
 }
 
-func (c closing) Close() error { c.report(); return c.Bus.Close() }
+func (c closing) Close() error { c.report(); return c.Bus.close() }
 
 // A connection that is not released does not keep the process, and the bus still has the pools.
 func TestCloseEndsBusThenPools(t *testing.T) {
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
 	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: migrations})
 	s := open(t.Context(), t, func(*Config) {})
-	pool, err := s.Database(t.Context(), "teller", db.URL("teller"), migrations)
+	pool, err := s.database(t.Context(), "teller", db.URL("teller"), migrations)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestCloseEndsBusThenPools(t *testing.T) {
 	s.bus = closing{s.bus, func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Ping(t.Context()))) }}
 	s.flush = func() { order = append(order, fmt.Sprintf("spans, pool %v", pool.Ping(t.Context()))); flush() }
 	began := time.Now()
-	s.Close()
+	s.close()
 	if took := time.Since(began); took > 3*closeLimit {
 		t.Errorf("it took %s", took)
 	}
