@@ -108,7 +108,7 @@ type closing struct {
 	report func()
 }
 
-func (c closing) Close() error { c.report(); return c.Bus.close() }
+func (c closing) Close() error { c.report(); return c.Bus.Close() }
 
 // A connection that is not released does not keep the process, and the bus still has the pools.
 func TestCloseEndsBusThenPools(t *testing.T) {
