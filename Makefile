@@ -54,7 +54,6 @@ test: build ## run every test on a real PostgreSQL
 	$(call accept,the monolith,)
 	$(call accept,payments alone split off,SPLIT=payments)
 	$(call accept,all split off,SPLIT=all)
-	@deploy/postgres-image/test.sh
 
 # What is set on the command line is in the environment, where no shell reads what it is made of.
 .PHONY: long

@@ -5,7 +5,7 @@
 #   lab/long.sh faults         every fault to the monolith and to the split shop, then a shop without each
 #                              safeguard; SEED=7 repeats a run
 #   lab/long.sh mutants        every violation of a boundary, written into a copy of the repository, and who catches it
-#   lab/long.sh servers        other releases of PostgreSQL, also through the PgBouncer that goes with each
+#   lab/long.sh servers        PostgreSQL in Docker, and its other releases, also through the PgBouncer of each
 #   lab/long.sh fuzz           every fuzz test, FUZZTIME (1m) each
 set -eu
 cd "$(dirname "$0")/.."
@@ -48,6 +48,7 @@ mutants)
 	ARCHITECTURE_MUTANTS=1 go test -count=1 -v -timeout 60m -run 'TestMutants|TestNothingIsServedStale' ./lab/plants
 	;;
 servers)
+	deploy/postgres-image/test.sh
 	deploy/postgres-image/test-servers.sh
 	;;
 fuzz)
