@@ -15,7 +15,7 @@ var (
 // end it for the others. It ends with the process's work.
 func TestOneConnectionCarriesSeveralMails(t *testing.T) {
 	t.Parallel()
-	o, server := setup(t, testConfig, nil), serve(t)
+	o, server := setup(t, tray(nil)), serve(t)
 	o.use(server.addr, nil)
 	stop := o.Work(o.module)
 	server.script <- map[string]string{"RCPT 2": "550 5.1.1 unknown", ". 2": "452 4.3.1 disk full"}
@@ -34,9 +34,8 @@ func TestOneConnectionCarriesSeveralMails(t *testing.T) {
 // A connection that no mail needs is ended after a while.
 func TestAnIdleConnectionEnds(t *testing.T) {
 	t.Parallel()
-	o, server := setup(t, testConfig, nil), serve(t)
-	o.use(server.addr, nil)
-	o.Work(o.module)
+	server := serve(t)
+	o := working(t, server.addr)
 	server.script <- nil
 	o.expect(t, o.send(address), "sent")
 	server.expect(t, hello...)
@@ -61,9 +60,8 @@ func TestAStaleConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o, server := setup(t, testConfig, nil), serve(t)
-			o.use(server.addr, nil)
-			o.Work(o.module)
+			server := serve(t)
+			o := working(t, server.addr)
 			for range 3 {
 				server.script <- script
 				o.expect(t, o.send(address), "sent")
@@ -88,9 +86,8 @@ func TestAStaleConnection(t *testing.T) {
 // connection.
 func TestAConnectionThatBreaksIsClosed(t *testing.T) {
 	t.Parallel()
-	o, server := setup(t, testConfig, nil), serve(t)
-	o.use(server.addr, nil)
-	o.Work(o.module)
+	server := serve(t)
+	o := working(t, server.addr)
 	server.script <- map[string]string{". 2": ""}
 	o.expect(t, o.send(address), "sent")
 	o.expect(t, o.send(address), "pending", "broke off at the end of the mail")
