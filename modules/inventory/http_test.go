@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,38 +19,18 @@ import (
 	"example.com/shop/platform/web"
 )
 
-// call sends a request with a token of the role, and returns the status and the body.
-func (s *shop) call(role, method, path, body, key string) (int, []byte) {
+// call sends a request with a token of the role.
+func (s *shop) call(role, method, path, body, key string) moduletest.Answer {
 	s.t.Helper()
-	answer := s.Call(moduletest.Request{Method: method, Path: path, Body: body, Role: role, Key: key})
-	return answer.Status, answer.Body
-}
-
-func decode[T any](t *testing.T, body []byte) (answer T) {
-	t.Helper()
-	if err := json.Unmarshal(body, &answer); err != nil {
-		t.Fatalf("%v in %s", err, body)
-	}
-	return answer
+	return s.Call(moduletest.Request{Method: method, Path: path, Body: body, Role: role, Key: key})
 }
 
 func TestProductPages(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	var skus []string
-	for path := "/products?limit=5"; path != ""; {
-		status, body := s.call("", "GET", path, "", "")
-		if status != http.StatusOK {
-			t.Fatalf("status %d: %s", status, body)
-		}
-		page := decode[web.Page[productJSON]](t, body)
-		for _, p := range page.Items {
-			skus = append(skus, p.SKU)
-		}
-		path = ""
-		if page.Next != nil {
-			path = "/products?limit=5&cursor=" + *page.Next
-		}
+	for _, p := range moduletest.All[productJSON](s.Stage, moduletest.Request{Path: "/products?limit=5"}) {
+		skus = append(skus, p.SKU)
 	}
 	want := []string{"coffee-huila", "coffee-yirga", "cup-celadon", "honey-linden", "kettle-gooseneck", "mug-speckled",
 		"strainer-steel", "tea-assam", "tea-darjeeling", "tea-genmaicha", "tea-gyokuro", "tea-jasmine"}
@@ -67,17 +46,18 @@ func TestRestock(t *testing.T) {
 	shipped := uuid.NewString()
 	s.Given(placed(shipped, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 2}), ordersapi.Confirmed{OrderID: shipped, Version: 3},
 		placed(uuid.NewString(), ordersapi.Line{SKU: "tea-gyokuro", Quantity: 1}))
-	status, first := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "monday")
-	_, again := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "monday")
-	if status != http.StatusOK || !bytes.Equal(first, again) {
-		t.Errorf("status %d: %s, and again %s", status, first, again)
+	first := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "monday")
+	again := s.call("staff", "POST", "/products/tea-gyokuro/restock", `{"quantity":10}`, "monday")
+	if first.Status != http.StatusOK || !bytes.Equal(first.Body, again.Body) {
+		t.Errorf("status %d: %s, and again %s", first.Status, first.Body, again.Body)
 	}
-	_, body := s.call("", "GET", "/products/tea-gyokuro", "", "")
+	var got productJSON
+	s.call("", "GET", "/products/tea-gyokuro", "", "").JSON(&got)
 	want := productJSON{
 		SKU: "tea-gyokuro", Name: "Gyokuro, the last of harvest", Price: inventoryapi.Money{Amount: 4200, Currency: "EUR"},
 		OnHand: 10, Reserved: 1, Shipped: 2, Initial: 3, Restocked: 10,
 	}
-	if diff := cmp.Diff(want, decode[productJSON](t, body)); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -107,8 +87,8 @@ func TestRefusals(t *testing.T) {
 		"quote of nothing":        {"service", "POST", "/quotes", `{"skus":[]}`, "", 422},
 		"quote of too many":       {"service", "POST", "/quotes", `{"skus":[""` + strings.Repeat(`,""`, 100) + `]}`, "", 422},
 	} {
-		if status, body := s.call(test.role, test.method, test.path, test.body, test.key); status != test.status {
-			t.Errorf("%s: status %d, want %d: %s", name, status, test.status, body)
+		if answer := s.call(test.role, test.method, test.path, test.body, test.key); answer.Status != test.status {
+			t.Errorf("%s: status %d, want %d: %s", name, answer.Status, test.status, answer.Body)
 		}
 	}
 	if got, want := s.stock("tea-assam"), [3]int64{1001, 0, 0}; got != want {

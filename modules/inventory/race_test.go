@@ -35,9 +35,8 @@ func TestEverythingAtOnce(t *testing.T) {
 	for truck := range trucks {
 		wg.Go(func() {
 			quantity, key := fmt.Sprintf(`{"quantity":%d}`, perTruck), fmt.Sprint("truck-", truck)
-			status, body := s.call("staff", "POST", "/products/tea-gyokuro/restock", quantity, key)
-			if status != http.StatusOK {
-				t.Errorf("status %d: %s", status, body)
+			if answer := s.call("staff", "POST", "/products/tea-gyokuro/restock", quantity, key); answer.Status != http.StatusOK {
+				t.Errorf("status %d: %s", answer.Status, answer.Body)
 			}
 		})
 	}

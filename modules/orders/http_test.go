@@ -14,6 +14,7 @@ import (
 
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/payments/paymentsapi"
+	"example.com/shop/platform/devkit/moduletest"
 	"example.com/shop/platform/idempotency"
 )
 
@@ -74,32 +75,23 @@ func TestOrderThroughTheDoors(t *testing.T) {
 func TestListIsPaged(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	var want, got []any
+	var want, got []string
 	for range 3 {
-		want = append([]any{s.order().String()}, want...) // newest first
+		want = append([]string{s.order().String()}, want...) // newest first
 	}
-	for path := "?limit=2"; path != ""; {
-		status, _, page := s.call("ada", "GET", path, "", "")
-		if status != http.StatusOK {
-			t.Fatalf("status %d: %v", status, page)
-		}
-		for _, item := range page["items"].([]any) {
-			order := item.(map[string]any)
-			got = append(got, order["id"])
-			if lines := order["lines"].([]any); len(lines) != 2 {
-				t.Errorf("%d lines", len(lines))
-			}
-		}
-		path = ""
-		if next, more := page["next"].(string); more {
-			path = "?limit=2&cursor=" + next
+	page := moduletest.Request{Path: "?limit=2", Role: "customer"}
+	for _, order := range moduletest.All[orderJSON](s.Stage, page) {
+		got = append(got, order.ID)
+		if len(order.Lines) != 2 {
+			t.Errorf("%d lines", len(order.Lines))
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if _, _, page := s.call("eve", "GET", "", "", ""); len(page["items"].([]any)) != 0 {
-		t.Errorf("eve sees %v", page["items"])
+	page.Subject = "eve"
+	if orders := moduletest.All[orderJSON](s.Stage, page); len(orders) != 0 {
+		t.Errorf("eve sees %v", orders)
 	}
 }
 
