@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/tracelog"
@@ -14,24 +13,6 @@ import (
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 )
-
-func TestAnswerKeepsTheCauseOfItsDelivery(t *testing.T) {
-	t.Parallel()
-	s := atRest(t)
-	short, covered := uuid.NewString(), uuid.NewString()
-	err := s.place(t.Context(), placed(short, ordersapi.Line{SKU: "no-such-tea", Quantity: 1}),
-		placed(covered, ordersapi.Line{SKU: "tea-assam", Quantity: 1}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"inventory.rejected.v1 " + short + " out_of_stock 1 request-0 customer:ada",
-		"inventory.reserved.v1 " + covered + " 1 request-1 customer:ada",
-	}
-	if diff := cmp.Diff(want, s.answers()); diff != "" {
-		t.Error(diff)
-	}
-}
 
 // However many orders there are, placed waits once, for what is on hand, and confirmed for nothing;
 // the commit is one round trip more.

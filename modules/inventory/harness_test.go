@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -35,18 +34,16 @@ func setup(t *testing.T) *shop {
 func atRest(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{Stage: moduletest.New(t, "inventory", inventorymigrations.FS), t: t}
-	if _, err := s.DB.Exec(t.Context(), inventorymigrations.Seed); err != nil {
-		t.Fatalf("seed: %v", err)
-	}
+	s.Exec(inventorymigrations.Seed)
 	s.module = New(Config{KeyRetention: time.Hour}, s.DB, s.Outbox, s.Log, s.Now)
 	return s
 }
 
-// answers are what inventory has published, in order, each with its order.
+// answers are what inventory has published, in order.
 func (s *shop) answers() []string {
 	s.t.Helper()
-	return s.Texts(`SELECT concat_ws(' ', topic, key, payload ->> 'reason', payload ->> 'version', headers ->> 'correlationid',
-		headers ->> 'actor') FROM outbox WHERE topic LIKE 'inventory.%' ORDER BY id`)
+	return s.Texts(`SELECT concat_ws(' ', topic, key, payload ->> 'reason', payload ->> 'version')
+		FROM outbox WHERE topic LIKE 'inventory.%' ORDER BY id`)
 }
 
 // stock is what is on hand, reserved and shipped of the sku.
@@ -63,12 +60,12 @@ func placed(order string, lines ...ordersapi.Line) ordersapi.Placed {
 	return ordersapi.Placed{OrderID: order, CustomerID: "ada", Email: "ada@example.com", Lines: lines, Version: 1}
 }
 
-// deliveries are the events as a handler gets them, each caused by the request of its place:
-// request-0, request-1.
+// deliveries are the events as a handler gets them, each caused by its order's request.
 func deliveries[E events.Event](delivered ...E) []events.Delivery[E] {
 	batch := make([]events.Delivery[E], len(delivered))
 	for i, e := range delivered {
-		request := origin.Request{CorrelationID: fmt.Sprint("request-", i), Actor: "customer:ada"}
+		order, _ := e.Aggregate()
+		request := origin.Request{CorrelationID: order}
 		batch[i] = events.Delivery[E]{Event: e, Cause: events.CauseOf(origin.With(context.Background(), request))}
 	}
 	return batch

@@ -18,8 +18,8 @@ func TestSaga(t *testing.T) {
 		twoOfTea  = placed(order, ordersapi.Line{SKU: "tea-assam", Quantity: 2})
 		confirmed = ordersapi.Confirmed{OrderID: order, Version: 3}
 		cancelled = ordersapi.Cancelled{OrderID: order, Reason: "customer", Version: 3}
-		reserved  = []string{"inventory.reserved.v1"}
-		rejected  = []string{"inventory.rejected.v1"}
+		reserved  = []string{"inventory.reserved.v1 " + order + " 1"}
+		rejected  = []string{"inventory.rejected.v1 " + order + " out_of_stock 1"}
 	)
 	type facts = []events.Event
 	lines := func(lines ...ordersapi.Line) ordersapi.Placed { return placed(order, lines...) }
@@ -56,7 +56,7 @@ func TestSaga(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
 			s.Given(test.published...)
-			if diff := cmp.Diff(test.answers, s.Published(order)); diff != "" {
+			if diff := cmp.Diff(test.answers, s.answers()); diff != "" {
 				t.Errorf("answers:\n%s", diff)
 			}
 			if got := s.stock("tea-assam"); got != test.tea {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,17 +55,10 @@ func (mails tray) take(t *testing.T) (ids []string) {
 }
 
 // outlet is the mailer that a test has put in last.
-type outlet struct {
-	mu sync.Mutex
-	mailer
-}
+type outlet struct{ atomic.Pointer[mailer] }
 
-func (o *outlet) Send(ctx context.Context, m mail) error {
-	o.mu.Lock()
-	mailer := o.mailer
-	o.mu.Unlock()
-	return mailer.Send(ctx, m)
-}
+func (o *outlet) Send(ctx context.Context, m mail) error { return (*o.Load()).Send(ctx, m) }
+func (o *outlet) Close()                                 { (*o.Load()).Close() }
 
 // office is the module on its stage, with a mailer that a test replaces. Nothing is sent before a
 // test runs the workers.
@@ -73,7 +66,7 @@ type office struct {
 	*moduletest.Stage
 	t      *testing.T
 	module *Module
-	outlet *outlet
+	outlet outlet
 }
 
 var testConfig = Config{
@@ -83,14 +76,15 @@ var testConfig = Config{
 
 func setup(t *testing.T, mailer mailer) *office {
 	t.Helper()
-	o := &office{t: t, outlet: &outlet{mailer: mailer}}
+	o := &office{t: t}
+	o.outlet.Store(&mailer)
 	o.Stage = moduletest.New(t, "notifications", notificationsmigrations.FS)
 	t.Cleanup(func() { // after everything has stopped
 		if strings.Contains(o.Logged(), address) {
 			t.Error("an address is in the log")
 		}
 	})
-	o.module = newModule(testConfig, o.DB, o.Log, o.Now, o.outlet)
+	o.module = newModule(testConfig, o.DB, o.Log, o.Now, &o.outlet)
 	o.Start(o.module)
 	return o
 }
@@ -111,23 +105,14 @@ func (o *office) use(addr string, change func(*Config)) {
 	if change != nil {
 		change(&cfg)
 	}
-	o.outlet.mu.Lock()
-	defer o.outlet.mu.Unlock()
-	o.outlet.mailer.Close()
-	o.outlet.mailer = newSMTPMailer(cfg)
+	var next mailer = newSMTPMailer(cfg)
+	(*o.outlet.Swap(&next)).Close()
 }
 
 // rest waits until no mail is left to send.
 func (o *office) rest() {
 	o.t.Helper()
 	o.Eventually("no mail is left to send", "SELECT NOT EXISTS (SELECT FROM jobs WHERE dead_at IS NULL)")
-}
-
-func (o *office) exec(query string, args ...any) {
-	o.t.Helper()
-	if _, err := o.DB.Exec(o.t.Context(), query, args...); err != nil {
-		o.t.Fatal(err)
-	}
 }
 
 // list is what staff sees of the order.

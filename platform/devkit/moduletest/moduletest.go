@@ -170,6 +170,13 @@ func (r *record) Write(line []byte) (int, error) {
 	return r.text.Write(line)
 }
 
+// Exec runs the statement in the module's database.
+func (s *Stage) Exec(statement string, args ...any) {
+	s.t.Helper()
+	_, err := s.DB.Exec(s.t.Context(), statement, args...)
+	s.must(err)
+}
+
 // Count returns the number that the query selects in the module's database.
 func (s *Stage) Count(query string, args ...any) (n int64) {
 	s.t.Helper()
