@@ -15,7 +15,7 @@ import (
 )
 
 // However many orders there are, placed waits once, for what is on hand, and confirmed for nothing;
-// the commit is one round trip more.
+// cancelled waits for the tombstone. The commit is one round trip more.
 func TestBatchCostsWhatOneOrderCosts(t *testing.T) {
 	t.Parallel()
 	s := atRest(t)
@@ -45,6 +45,8 @@ func TestBatchCostsWhatOneOrderCosts(t *testing.T) {
 			{func() error { return s.place(t.Context(), batch...) }, 2, 5},
 			// BEGIN, Ship and COMMIT
 			{func() error { return s.confirm(t.Context(), orders...) }, 1, 3},
+			// BEGIN and Entomb; Release and COMMIT
+			{func() error { return s.cancel(t.Context(), orders[0]) }, 2, 4},
 		} {
 			clear(counted)
 			if err := test.handle(); err != nil {
