@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -164,5 +165,32 @@ func TestKnownOrderLocksNoStock(t *testing.T) {
 	}
 	if got := s.status(other.OrderID); got != "reserved" {
 		t.Errorf("the other order is %s, want reserved", got)
+	}
+}
+
+// A cancellation and its placed at the same moment, again and again: the stock must come back every
+// time.
+func TestCancelledOrderHoldsNothing(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for range 50 {
+		order := uuid.NewString()
+		var pair sync.WaitGroup
+		for _, handle := range []func(context.Context) error{
+			func(ctx context.Context) error {
+				return s.place(ctx, placed(order, ordersapi.Line{SKU: "tea-gyokuro", Quantity: 3}))
+			},
+			func(ctx context.Context) error { return s.cancel(ctx, order) },
+		} {
+			pair.Go(func() {
+				if err := handle(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		pair.Wait()
+		if got, want := s.stock("tea-gyokuro"), [3]int64{3, 0, 0}; got != want {
+			t.Fatalf("on hand, reserved, shipped: %v, want %v", got, want)
+		}
 	}
 }
