@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -36,9 +35,8 @@ func TestEverythingAtOnce(t *testing.T) {
 	for truck := range trucks {
 		wg.Go(func() {
 			quantity, key := fmt.Sprintf(`{"quantity":%d}`, perTruck), fmt.Sprint("truck-", truck)
-			status, body := s.call("staff", "POST", "/products/tea-gyokuro/restock", quantity, key)
-			if status != http.StatusOK {
-				t.Errorf("status %d: %s", status, body)
+			if answer := s.call("staff", "POST", "/products/tea-gyokuro/restock", quantity, key); answer.Status != http.StatusOK {
+				t.Errorf("status %d: %s", answer.Status, answer.Body)
 			}
 		})
 	}
@@ -82,8 +80,8 @@ func TestEverythingAtOnce(t *testing.T) {
 		t.Errorf("the counts of %d products do not match their reservations", unbalanced)
 	}
 	answered := s.Count("SELECT count(*) FROM reservations WHERE status <> 'cancelled'")
-	if int64(len(s.answers)) != answered {
-		t.Errorf("%d answers, want %d", len(s.answers), answered)
+	if n := len(s.answers()); int64(n) != answered {
+		t.Errorf("%d answers, want %d", n, answered)
 	}
 }
 
@@ -134,42 +132,18 @@ func TestHandlersLockInOneOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			var both sync.WaitGroup
-			err := pgx.BeginFunc(t.Context(), s.DB, func(third pgx.Tx) error {
-				if _, err := third.Exec(t.Context(), test.third); err != nil {
-					return err
-				}
-				for i, handle := range []func(*shop) error{test.first, test.next} {
-					both.Go(func() {
-						if err := handle(s); err != nil {
-							t.Error(err)
-						}
-					})
-					s.waiting(int64(i + 1))
-				}
-				return nil
-			})
-			if err != nil {
-				t.Error(err)
+			defer both.Wait()
+			release := s.Hold(test.third)
+			defer release()
+			for i, handle := range []func(*shop) error{test.first, test.next} {
+				both.Go(func() {
+					if err := handle(s); err != nil {
+						t.Error(err)
+					}
+				})
+				s.Waiting(i + 1)
 			}
-			both.Wait()
 		})
-	}
-}
-
-// waiting returns when so many transactions of the module wait for a row.
-func (s *shop) waiting(want int64) {
-	s.t.Helper()
-	deadline := time.After(4 * time.Second) // lock_timeout is 5 s
-	for again := time.NewTicker(2 * time.Millisecond); ; {
-		if s.Count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == want {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-deadline:
-			s.t.Errorf("%d transactions do not wait", want)
-			return
-		}
 	}
 }
 
@@ -181,14 +155,10 @@ func TestKnownOrderLocksNoStock(t *testing.T) {
 	again := placed(uuid.NewString(), ordersapi.Line{SKU: "tea-assam", Quantity: 2})
 	other := placed(uuid.NewString(), ordersapi.Line{SKU: "cup-celadon", Quantity: 1})
 	s.Given(again)
-	err := pgx.BeginFunc(t.Context(), s.DB, func(holder pgx.Tx) error {
-		if _, err := holder.Exec(t.Context(), "SELECT sku FROM stock WHERE sku = 'tea-assam' FOR UPDATE"); err != nil {
-			return err
-		}
-		return s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
-			postgres.QueueSQL(tx, "SET LOCAL lock_timeout = '500ms'")
-			return s.module.onOrderPlaced(t.Context(), tx, deliveries(again, other))
-		})
+	s.Hold("SELECT sku FROM stock WHERE sku = 'tea-assam' FOR UPDATE")
+	err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
+		postgres.QueueSQL(tx, "SET LOCAL lock_timeout = '500ms'")
+		return s.module.onOrderPlaced(t.Context(), tx, deliveries(again, other))
 	})
 	if err != nil {
 		t.Error(err)

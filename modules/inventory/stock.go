@@ -3,7 +3,6 @@ package inventory
 import (
 	"errors"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -28,12 +27,7 @@ var (
 	errUnknownSKU  = errors.New("unknown sku")
 	errEmptyOrder  = errors.New("order without lines")
 	errBadQuantity = errors.New("quantity below one")
-	skuPattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 )
-
-// validSKU reports whether a product could have the sku. PostgreSQL would refuse some others with
-// an error: a text with a NUL or invalid UTF-8.
-func validSKU(sku string) bool { return skuPattern.MatchString(sku) }
 
 type line struct {
 	sku      string

@@ -5,96 +5,45 @@ import (
 	"testing"
 )
 
-var (
-	hello = []string{"EHLO"}
-	first = []string{"MAIL", "RCPT", "DATA", "."}
-	next  = append([]string{"RSET"}, first...)
-)
-
-// Several mails travel on one connection, one after the other; one that is refused there does not
-// end it for the others. It ends with the process's work.
-func TestOneConnectionCarriesSeveralMails(t *testing.T) {
+// Several mails travel on one connection, one after the other, until no mail has needed it for a
+// while or the process ends. One that is refused there does not end it for the others. A server may
+// close it at any time, or take no more mails on it: the mail is then sent on a new one, and has
+// not failed. If it breaks after RCPT TO, the mail may have been sent, and is retried later.
+func TestConnections(t *testing.T) {
 	t.Parallel()
-	o, server := setup(t, testConfig, nil), serve(t)
-	o.use(server.addr, nil)
-	stop := o.Work(o.module)
-	server.script <- map[string]string{"RCPT 2": "550 5.1.1 unknown", ". 2": "452 4.3.1 disk full"}
-	for _, status := range []string{"sent", "failed", "pending", "sent"} {
-		o.expect(t, o.send(address), status)
-	}
-	server.expect(t, hello...)
-	server.expect(t, first...)
-	server.expect(t, "RSET", "MAIL", "RCPT") // and refused
-	server.expect(t, next...)
-	server.expect(t, next...)
-	stop()
-	server.expect(t, "QUIT")
-}
-
-// A connection that no mail needs is ended after a while.
-func TestAnIdleConnectionEnds(t *testing.T) {
-	t.Parallel()
-	o, server := setup(t, testConfig, nil), serve(t)
-	o.use(server.addr, nil)
-	o.Work(o.module)
-	server.script <- nil
-	o.expect(t, o.send(address), "sent")
-	server.expect(t, hello...)
-	server.expect(t, first...)
-	server.expect(t, "QUIT")
-	server.script <- nil
-	o.expect(t, o.send(address), "sent")
-	server.expect(t, hello...)
-}
-
-// A server may close a connection at any time, or accept no more mails on it. The mail is then sent
-// on a new one, and has not failed.
-func TestAStaleConnection(t *testing.T) {
-	t.Parallel()
-	for name, script := range map[string]map[string]string{
-		"closed after each mail":       {".": "250 taken, and bye"},
-		"closed while it was idle":     {"RSET": ""},
-		"421 to the next command":      {"RSET": "421 4.4.2 idle for too long, bye"},
-		"421 to the next mail":         {"MAIL 2": "421 4.7.0 too many mails, bye"},
-		"closed at the next mail":      {"MAIL 2": ""},
-		"no more mails, and not ended": {"MAIL 2": "452 too many mails"},
+	type script = map[string]string
+	const first, next = "EHLO MAIL RCPT DATA .", "RSET MAIL RCPT DATA ."
+	for name, test := range map[string]struct {
+		script   script // of each connection
+		statuses string // of the mails
+		commands []string
+	}{
+		"refusals": {
+			script{"RCPT 2": "550 5.1.1 unknown", ". 2": "452 4.3.1 disk full"},
+			"sent failed pending sent", []string{first, "RSET MAIL RCPT", next, next, "QUIT"},
+		},
+		"idle":                         {nil, "sent sent", []string{first + " QUIT", first, "QUIT"}},
+		"closed after each mail":       {script{".": "250 taken, and bye"}, "sent sent", []string{first, first, ""}},
+		"closed while it was idle":     {script{"RSET": ""}, "sent sent", []string{first, "RSET " + first, "QUIT"}},
+		"421 to the next command":      {script{"RSET": "421 4.4.2 idle, bye"}, "sent sent", []string{first, "RSET " + first, "QUIT"}},
+		"421 to the next mail":         {script{"MAIL 2": "421 4.7.0 no more, bye"}, "sent sent", []string{first, "RSET MAIL " + first, "QUIT"}},
+		"closed at the next mail":      {script{"MAIL 2": ""}, "sent sent", []string{first, "RSET MAIL " + first, "QUIT"}},
+		"no more mails, and not ended": {script{"MAIL 2": "452 too many"}, "sent sent", []string{first, "RSET MAIL " + first, "QUIT"}},
+		"broken after RCPT TO":         {script{". 2": ""}, "sent pending sent", []string{first, next, first, "QUIT"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o, server := setup(t, testConfig, nil), serve(t)
+			o, server := setup(t, tray(nil)), serve(t)
 			o.use(server.addr, nil)
-			o.Work(o.module)
-			for range 3 {
-				server.script <- script
-				o.expect(t, o.send(address), "sent")
+			stop := o.Work(o.module)
+			server.script <- test.script
+			server.script <- test.script
+			for n, status := range strings.Fields(test.statuses) {
+				o.expect(t, o.send(address), status)
+				server.expect(t, strings.Fields(test.commands[n])...)
 			}
-			if strings.Contains(o.Logged(), "job failed") {
-				t.Errorf("it counts as a failure:\n%s", o.Logged())
-			}
-			connections := 0
-			for len(server.commands) > 0 {
-				if <-server.commands == "EHLO" {
-					connections++
-				}
-			}
-			if connections != 3 {
-				t.Errorf("%d connections for 3 mails", connections)
-			}
+			stop()
+			server.expect(t, strings.Fields(test.commands[len(test.commands)-1])...)
 		})
 	}
-}
-
-// A mail whose connection breaks after RCPT TO may have been sent: it is retried later, on a new
-// connection.
-func TestAConnectionThatBreaksIsClosed(t *testing.T) {
-	t.Parallel()
-	o, server := setup(t, testConfig, nil), serve(t)
-	o.use(server.addr, nil)
-	o.Work(o.module)
-	server.script <- map[string]string{". 2": ""}
-	o.expect(t, o.send(address), "sent")
-	o.expect(t, o.send(address), "pending", "broke off at the end of the mail")
-	server.script <- nil
-	o.Advance(2 * backoffMost)
-	o.rest()
 }

@@ -2,14 +2,16 @@ package notifications
 
 import (
 	"context"
+	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	notificationsmigrations "example.com/shop/migrations/notifications"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/devkit/moduletest"
+	"example.com/shop/platform/web"
 )
 
 const (
@@ -24,36 +26,39 @@ var (
 	cancelled = ordersapi.Cancelled{OrderID: order, Reason: "declined", Version: 3}
 )
 
-// fakeMailer is a mail server that does what the test says.
-type fakeMailer struct {
-	sendFunc func(ctx context.Context, m mail) error
+// tray is a mail server that takes the mails to ada, and has no time for others.
+type tray chan mail
+
+func newTray() tray { return make(tray, 100) }
+
+func (mails tray) Send(_ context.Context, m mail) error {
+	if m.To != address {
+		return errors.New("not now")
+	}
+	mails <- m
+	return nil
 }
 
-func (f fakeMailer) Send(ctx context.Context, m mail) error { return f.sendFunc(ctx, m) }
-func (fakeMailer) Close()                                   {}
+func (tray) Close() {}
+
+// take returns the Message-IDs of the mails that have come, each with its own order's text.
+func (mails tray) take(t *testing.T) (ids []string) {
+	t.Helper()
+	for len(mails) > 0 {
+		m := <-mails
+		if order, _, _ := strings.Cut(m.MessageID, "."); !strings.Contains(m.Body, order) {
+			t.Errorf("the mail %s is about another order: %s", m.MessageID, m.Body)
+		}
+		ids = append(ids, m.MessageID)
+	}
+	return ids
+}
 
 // outlet is the mailer that a test has put in last.
-type outlet struct {
-	mu sync.Mutex
-	mailer
-}
+type outlet struct{ atomic.Pointer[mailer] }
 
-func (o *outlet) Send(ctx context.Context, m mail) error {
-	o.mu.Lock()
-	mailer := o.mailer
-	o.mu.Unlock()
-	return mailer.Send(ctx, m)
-}
-
-func (o *outlet) put(m mailer) {
-	o.mu.Lock()
-	before := o.mailer
-	o.mailer = m
-	o.mu.Unlock()
-	if before != nil {
-		before.Close()
-	}
-}
+func (o *outlet) Send(ctx context.Context, m mail) error { return (*o.Load()).Send(ctx, m) }
+func (o *outlet) Close()                                 { (*o.Load()).Close() }
 
 // office is the module on its stage, with a mailer that a test replaces. Nothing is sent before a
 // test runs the workers.
@@ -61,7 +66,7 @@ type office struct {
 	*moduletest.Stage
 	t      *testing.T
 	module *Module
-	outlet *outlet
+	outlet outlet
 }
 
 var testConfig = Config{
@@ -69,18 +74,39 @@ var testConfig = Config{
 	Poll: 5 * time.Millisecond, Retention: 30 * 24 * time.Hour,
 }
 
-func setup(t *testing.T, cfg Config, mailer mailer) *office {
+func setup(t *testing.T, mailer mailer) *office {
 	t.Helper()
-	o := &office{t: t, outlet: &outlet{mailer: mailer}}
+	o := &office{t: t}
+	o.outlet.Store(&mailer)
 	o.Stage = moduletest.New(t, "notifications", notificationsmigrations.FS)
 	t.Cleanup(func() { // after everything has stopped
 		if strings.Contains(o.Logged(), address) {
 			t.Error("an address is in the log")
 		}
 	})
-	o.module = newModule(cfg, o.DB, o.Log, o.Now, o.outlet)
+	o.module = newModule(testConfig, o.DB, o.Log, o.Now, &o.outlet)
 	o.Start(o.module)
 	return o
+}
+
+// working is the module that sends to the mail server at the address.
+func working(t *testing.T, addr string) *office {
+	t.Helper()
+	o := setup(t, tray(nil))
+	o.use(addr, nil)
+	o.Work(o.module)
+	return o
+}
+
+// use has the module send to another mail server.
+func (o *office) use(addr string, change func(*Config)) {
+	cfg := testConfig
+	cfg.SMTPAddr = addr
+	if change != nil {
+		change(&cfg)
+	}
+	var next mailer = newSMTPMailer(cfg)
+	(*o.outlet.Swap(&next)).Close()
 }
 
 // rest waits until no mail is left to send.
@@ -89,9 +115,9 @@ func (o *office) rest() {
 	o.Eventually("no mail is left to send", "SELECT NOT EXISTS (SELECT FROM jobs WHERE dead_at IS NULL)")
 }
 
-func (o *office) exec(query string, args ...any) {
+// list is what staff sees of the order.
+func (o *office) list(order string) (page web.Page[notificationJSON]) {
 	o.t.Helper()
-	if _, err := o.DB.Exec(o.t.Context(), query, args...); err != nil {
-		o.t.Fatal(err)
-	}
+	o.Call(moduletest.Request{Path: "?order_id=" + order, Role: "staff"}).JSON(&page)
+	return page
 }

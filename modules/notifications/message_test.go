@@ -1,52 +1,6 @@
 package notifications
 
-import (
-	"strings"
-	"testing"
-)
-
-func TestMessageID(t *testing.T) {
-	t.Parallel()
-	const order = "0199a0c1-7f00-7000-8000-000000000001"
-	if got, want := messageID(order, kindConfirmed, "orders@shop.example"), order+".confirmed@shop.example"; got != want {
-		t.Errorf("messageID = %q, want %q", got, want)
-	}
-}
-
-func TestRender(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		kind    string
-		content content
-		subject string
-		shows   []string
-	}{
-		"confirmed": {
-			kind: kindConfirmed, content: content{OrderID: "order-1", Total: price(2598, "EUR")},
-			subject: "Your order is confirmed", shows: []string{"order-1", "25.98 EUR"},
-		},
-		"cancelled": {
-			kind: kindCancelled, content: content{OrderID: "order-2", Why: why("declined")},
-			subject: "Your order was cancelled", shows: []string{"order-2", "the payment was declined"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			subject, body, err := render(test.kind, test.content)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if subject != test.subject {
-				t.Errorf("subject %q, want %q", subject, test.subject)
-			}
-			for _, text := range append(test.shows, "\n") {
-				if !strings.Contains(body, text) {
-					t.Errorf("body lacks %q:\n%s", text, body)
-				}
-			}
-		})
-	}
-}
+import "testing"
 
 func TestWhyKnowsEveryReason(t *testing.T) {
 	t.Parallel()

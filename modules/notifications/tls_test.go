@@ -8,11 +8,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
+	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -22,87 +21,79 @@ import (
 )
 
 // trusted has a certificate that this process trusts, because SSL_CERT_FILE names it; stranger has
-// one that it does not.
+// one that it does not. Both are for 127.0.0.1.
 var trusted, stranger *tls.Config
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "notifications-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		var root []byte
-		trusted, root = certificate()
-		stranger, _ = certificate()
-		file := filepath.Join(dir, "ca.pem")
-		if err := os.WriteFile(file, root, 0o600); err != nil {
-			panic(err)
-		}
-		if err := os.Setenv("SSL_CERT_FILE", file); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
-
-// certificate is one for 127.0.0.1 that has signed itself, and its PEM.
-func certificate() (*tls.Config, []byte) {
+	server := httptest.NewTLSServer(nil)
+	stranger = &tls.Config{Certificates: server.TLS.Certificates}
+	server.Close()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
+	must(err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: fmt.Sprintf("mail %d", key.X)}, IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mail"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(err)
+	trusted = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	file, err := os.CreateTemp("", "notifications-*.pem")
+	must(err)
+	must(pem.Encode(file, &pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	must(os.Setenv("SSL_CERT_FILE", file.Name()))
+	code := m.Run()
+	_ = os.Remove(file.Name())
+	os.Exit(code)
+}
+
+func must(err error) {
 	if err != nil {
 		panic(err)
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	return config, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func TestTLSAndLogin(t *testing.T) {
 	t.Parallel()
-	o := setup(t, testConfig, nil)
-	o.Work(o.module)
+	o := working(t, "127.0.0.1:1025")
 	type server = mailsink.Options
-	plain := func(o server) server { o.Username, o.Password, o.Mechanism = "shop", "right secret", "PLAIN"; return o }
-	login := func(o server) server { o.Username, o.Password, o.Mechanism = "shop", "right secret", "LOGIN"; return o }
+	login := func(mechanism string, o server) server {
+		o.TLS, o.Username, o.Password, o.Mechanism = trusted, "shop", "right secret", mechanism
+		return o
+	}
+	const pending, sent = "pending", "sent"
+	reasons := func(parts ...string) []string { return parts }
 	for name, test := range map[string]struct {
 		mode, password string
 		server         server
 		want           string   // the status
 		reason         []string // parts of it
 	}{
-		"opportunistic, none offered": {mode: tlsOpportunistic, want: "sent"},
-		"opportunistic, trusted":      {mode: tlsOpportunistic, server: server{TLS: trusted}, want: "sent"},
-		"opportunistic, self-signed": {mode: tlsOpportunistic, server: server{TLS: stranger}, want: "pending",
-			reason: []string{"no TLS with the mail server", "certificate", "NOTIFICATIONS_SMTP_TLS is opportunistic"}},
-		"required, none offered": {mode: tlsRequired, want: "pending",
-			reason: []string{"it offers no STARTTLS", "NOTIFICATIONS_SMTP_TLS is required"}},
-		"required, trusted": {mode: tlsRequired, server: server{TLS: trusted}, want: "sent"},
-		"required, self-signed": {mode: tlsRequired, server: server{TLS: stranger}, want: "pending",
-			reason: []string{"no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is required"}},
-		"implicit, trusted": {mode: tlsImplicit, server: server{TLS: trusted, Implicit: true}, want: "sent"},
-		"implicit, self-signed": {mode: tlsImplicit, server: server{TLS: stranger, Implicit: true}, want: "pending",
-			reason: []string{"no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is implicit"}},
-		"implicit, STARTTLS offered": {mode: tlsImplicit, server: server{TLS: trusted}, want: "pending",
-			reason: []string{"no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is implicit"}},
-		"none, self-signed":   {mode: tlsNone, server: server{TLS: stranger}, want: "sent"},
-		"the login, PLAIN":    {mode: tlsRequired, password: "right secret", server: plain(server{TLS: trusted}), want: "sent"},
-		"the login, LOGIN":    {mode: tlsRequired, password: "right secret", server: login(server{TLS: trusted}), want: "sent"},
-		"the login, implicit": {mode: tlsImplicit, password: "right secret", server: plain(server{TLS: trusted, Implicit: true}), want: "sent"},
-		"a wrong login, PLAIN": {mode: tlsRequired, password: "wrong secret", server: plain(server{TLS: trusted}), want: "pending",
-			reason: []string{"refused us with 535 5.7.8 at AUTH", "NOTIFICATIONS_SMTP_PASSWORD"}},
-		"a wrong login, LOGIN": {mode: tlsRequired, password: "wrong secret", server: login(server{TLS: trusted}), want: "pending",
-			reason: []string{"refused us with 535 5.7.8 at AUTH"}},
-		"no login offered": {mode: tlsRequired, password: "right secret", server: server{TLS: trusted}, want: "pending",
-			reason: []string{"at AUTH", "NOTIFICATIONS_SMTP_USERNAME"}},
-		"no login given": {mode: tlsRequired, server: plain(server{TLS: trusted}), want: "pending",
-			reason: []string{"530 5.7.0 at MAIL FROM", "NOTIFICATIONS_SMTP_USERNAME"}},
+		"opportunistic, none offered": {tlsOpportunistic, "", server{}, sent, nil},
+		"opportunistic, trusted":      {tlsOpportunistic, "", server{TLS: trusted}, sent, nil},
+		"opportunistic, self-signed": {tlsOpportunistic, "", server{TLS: stranger}, pending,
+			reasons("no TLS with the mail server", "certificate", "NOTIFICATIONS_SMTP_TLS is opportunistic")},
+		"required, none offered": {tlsRequired, "", server{}, pending,
+			reasons("it offers no STARTTLS", "NOTIFICATIONS_SMTP_TLS is required")},
+		"required, trusted": {tlsRequired, "", server{TLS: trusted}, sent, nil},
+		"required, self-signed": {tlsRequired, "", server{TLS: stranger}, pending,
+			reasons("no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is required")},
+		"implicit, trusted": {tlsImplicit, "", server{TLS: trusted, Implicit: true}, sent, nil},
+		"implicit, self-signed": {tlsImplicit, "", server{TLS: stranger, Implicit: true}, pending,
+			reasons("no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is implicit")},
+		"implicit, STARTTLS offered": {tlsImplicit, "", server{TLS: trusted}, pending,
+			reasons("no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is implicit")},
+		"none, self-signed":   {tlsNone, "", server{TLS: stranger}, sent, nil},
+		"the login, PLAIN":    {tlsRequired, "right secret", login("PLAIN", server{}), sent, nil},
+		"the login, LOGIN":    {tlsRequired, "right secret", login("LOGIN", server{}), sent, nil},
+		"the login, implicit": {tlsImplicit, "right secret", login("PLAIN", server{Implicit: true}), sent, nil},
+		"a wrong login, PLAIN": {tlsRequired, "wrong secret", login("PLAIN", server{}), pending,
+			reasons("refused us with 535 5.7.8 at AUTH", "NOTIFICATIONS_SMTP_PASSWORD")},
+		"a wrong login, LOGIN": {tlsRequired, "wrong secret", login("LOGIN", server{}), pending,
+			reasons("refused us with 535 5.7.8 at AUTH")},
+		"no login offered": {tlsRequired, "right secret", server{TLS: trusted}, pending,
+			reasons("at AUTH", "NOTIFICATIONS_SMTP_USERNAME")},
+		"no login given": {tlsRequired, "", login("PLAIN", server{}), pending,
+			reasons("530 5.7.0 at MAIL FROM", "NOTIFICATIONS_SMTP_USERNAME")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.server.TLS == trusted && runtime.GOOS != "linux" {

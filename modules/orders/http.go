@@ -139,10 +139,8 @@ type listOutput struct {
 
 func (m *Module) handleList(ctx context.Context, in *struct{ web.Paging }) (*listOutput, error) {
 	before := uuid.Max // of the first page: an id that no order has
-	if in.Cursor != "" {
-		if err := web.DecodeCursor(in.Cursor, &before); err != nil {
-			return nil, problem(ctx, err)
-		}
+	if err := web.DecodeCursor(in.Cursor, &before); err != nil {
+		return nil, problem(ctx, err)
 	}
 	// One row more than is shown proves that there is a next page.
 	rows, err := db.New(m.db).ListOrders(ctx, db.ListOrdersParams{
@@ -209,9 +207,6 @@ func placedOutput(o newOrder) *orderOutput {
 	return &orderOutput{Location: "/v1/orders/" + o.id.String(), Body: toJSON(row, lines)}
 }
 
-// retryAfter is how many seconds a client should wait for inventory to come back.
-const retryAfter = "2"
-
 // problem maps the module's errors to responses. The platform maps its own, and logs the rest.
 func problem(ctx context.Context, err error) error {
 	switch {
@@ -233,7 +228,7 @@ func problem(ctx context.Context, err error) error {
 	case errors.Is(err, errNoQuote):
 		return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusServiceUnavailable, "inventory-unavailable",
 			"The products cannot be priced at the moment. Send the request again, with the same Idempotency-Key."),
-			http.Header{"Retry-After": {retryAfter}})
+			http.Header{"Retry-After": {"2"}}) // seconds
 	case errors.Is(err, errNothingToPay):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "nothing-to-pay",
 			"All of it is free, and we cannot take an order without a payment. Add something that has a price.")

@@ -14,6 +14,8 @@ import (
 
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/payments/paymentsapi"
+	"example.com/shop/platform/devkit/moduletest"
+	"example.com/shop/platform/idempotency"
 )
 
 const twoTeasAndACup = `{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea","quantity":2},{"sku":"cup","quantity":1}]}`
@@ -49,6 +51,8 @@ func TestOrderThroughTheDoors(t *testing.T) {
 		t.Fatalf("Location %q", header.Get("Location"))
 	}
 
+	// A repetition needs no quote.
+	s.module.stock = shelf(func(context.Context, []string) ([]inventoryapi.Quote, error) { return nil, errors.New("down") })
 	status, header, again := s.call("ada", "POST", "", twoTeasAndACup, "monday")
 	if diff := cmp.Diff(placed, again); status != http.StatusCreated || header.Get("Location") != "/v1/orders"+path || diff != "" {
 		t.Errorf("again: status %d, Location %q\n%s", status, header.Get("Location"), diff)
@@ -62,37 +66,32 @@ func TestOrderThroughTheDoors(t *testing.T) {
 	if status != http.StatusOK || cancelled["status"] != "cancelled" || cancelled["reason"] != "customer" {
 		t.Errorf("cancel: status %d, %v", status, cancelled)
 	}
+	published := []string{"orders.placed.v1", "orders.cancelled.v1"}
+	if diff := cmp.Diff(published, s.Published(path[1:])); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
 }
 
 func TestListIsPaged(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	var want, got []any
+	var want, got []string
 	for range 3 {
-		want = append([]any{s.order().String()}, want...) // newest first
+		want = append([]string{s.order().String()}, want...) // newest first
 	}
-	for path := "?limit=2"; path != ""; {
-		status, _, page := s.call("ada", "GET", path, "", "")
-		if status != http.StatusOK {
-			t.Fatalf("status %d: %v", status, page)
-		}
-		for _, item := range page["items"].([]any) {
-			order := item.(map[string]any)
-			got = append(got, order["id"])
-			if lines := order["lines"].([]any); len(lines) != 2 {
-				t.Errorf("%d lines", len(lines))
-			}
-		}
-		path = ""
-		if next, more := page["next"].(string); more {
-			path = "?limit=2&cursor=" + next
+	page := moduletest.Request{Path: "?limit=2", Role: "customer"}
+	for _, order := range moduletest.All[orderJSON](s.Stage, page) {
+		got = append(got, order.ID)
+		if len(order.Lines) != 2 {
+			t.Errorf("%d lines", len(order.Lines))
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if _, _, page := s.call("eve", "GET", "", "", ""); len(page["items"].([]any)) != 0 {
-		t.Errorf("eve sees %v", page["items"])
+	page.Subject = "eve"
+	if orders := moduletest.All[orderJSON](s.Stage, page); len(orders) != 0 {
+		t.Errorf("eve sees %v", orders)
 	}
 }
 
@@ -129,139 +128,95 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("after all that: %s", got)
 	}
 	// Another customer's request does not wait for the order's lock.
-	tx, err := s.DB.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	if _, err := tx.Exec(t.Context(), "SELECT FROM orders FOR UPDATE"); err != nil {
-		t.Fatal(err)
-	}
+	s.Hold("SELECT FROM orders FOR UPDATE")
 	if status, _, answer := s.call("eve", "POST", adas+"/cancel", "", ""); status != http.StatusNotFound {
 		t.Errorf("cancel another's that is being moved: status %d, %v", status, answer)
 	}
 }
 
-// A placement is stored exactly as it was sent, or refused.
-func TestPlacementsAreReadExactly(t *testing.T) {
+func TestMailAddresses(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	place := func(email, token, lines, key string) (int, map[string]any) {
-		status, _, answer := s.call("ada", "POST", "",
-			fmt.Sprintf(`{"email":"%s","payment_token":"%s","lines":[%s]}`, email, token, lines), key)
-		return status, answer
-	}
-	const tea = `{"sku":"tea","quantity":1}`
 	long := strings.Repeat("a", 64)
-	for email, want := range map[string]int{
-		"ada@example.com": 201, "o'hara+tea@sub.x.example": 201, "łukasz@żółw.example": 201, long + "@x.example": 201, "a@" + long[1:] + ".example": 201,
-		"Ada <a@x.example>": 422, "<a@x.example>": 422, "g: a@x.example;": 422, "a@x.example (Ada)": 422, "(c)a@x.example": 422, " a@x.example": 422,
-		"a@x.example ": 422, "a@x.example, b@x.example": 422, `\"a\"@x.example`: 422, `a\u2028b@x.example`: 422, `a\u200bb@x.example`: 422,
-		`a@x\u200b.example`: 422, `a\tb@x.example`: 422, `\"a\tb\"@x.example`: 422, `a@x.example\n`: 422, `a@x.example\r\nDATA`: 422, `a\u00a0@x.example`: 422,
-		"a@[127.0.0.1]": 422, "a@-x.example": 422, "a@x_y.example": 422, "a@x!y": 422, "a..b@x.example": 422, "a@x.": 422, "a@@x": 422, "@x": 422, "a@": 422, "": 422,
-		"a" + long + "@x.example": 422, strings.Repeat("ł", 33) + "@x.example": 422, "a@a" + long[1:] + "b.example": 422,
-		"a@" + strings.Repeat("ł.", 84) + "example": 422, // 254 characters at most is not 254 bytes
-		"a\xff@x.example": 400, `a\ud800@x.example`: 400,
+	for status, addresses := range map[int][]string{
+		201: {"ada@example.com", "o'hara+tea@sub.x.example", "łukasz@żółw.example", long + "@x.example", "a@" + long[1:] + ".example"},
+		422: {
+			"Ada <a@x.example>", "<a@x.example>", "g: a@x.example;", "a@x.example (Ada)", "(c)a@x.example", " a@x.example",
+			"a@x.example ", "a@x.example, b@x.example", `\"a\"@x.example`, `a\u2028b@x.example`, `a\u200bb@x.example`,
+			`a@x\u200b.example`, `a\tb@x.example`, `\"a\tb\"@x.example`, `a@x.example\n`, `a@x.example\r\nDATA`,
+			`a\u00a0@x.example`, "a@[127.0.0.1]", "a@-x.example", "a@x_y.example", "a@x!y", "a..b@x.example", "a@x.", "a@@x",
+			"@x", "a@", "", "a" + long + "@x.example", strings.Repeat("ł", 33) + "@x.example", "a@a" + long[1:] + "b.example",
+			"a@" + strings.Repeat("ł.", 84) + "example", // 254 characters at most is not 254 bytes
+		},
+		400: {"a\xff@x.example", `a\ud800@x.example`},
 	} {
-		if status, answer := place(email, "tok_ok", tea, uuid.NewString()); status != want {
-			t.Errorf("email %q: %d %v, want %d", email, status, answer, want)
+		for _, address := range addresses {
+			body := fmt.Sprintf(`{"email":"%s","payment_token":"tok_ok","lines":[{"sku":"tea","quantity":1}]}`, address)
+			if got, _, answer := s.call("ada", "POST", "", body, uuid.NewString()); got != status {
+				t.Errorf("%q: %d %v, want %d", address, got, answer, status)
+			}
 		}
-	}
-	for token, want := range map[string]int{`tok_\\u0000`: 201, `tok_\u0000`: 400, "tok_\xff": 400, `tok_\udc00`: 400} {
-		if status, answer := place("ada@example.com", token, tea, uuid.NewString()); status != want {
-			t.Errorf("token %q: %d %v, want %d", token, status, answer, want)
-		}
-	}
-	if n := s.Count("SELECT count(*) FROM orders WHERE payment_token = $1", `tok_\u0000`); n != 1 {
-		t.Errorf("%d orders with the backslash", n)
-	}
-	if n := s.Count("SELECT count(*) FROM orders WHERE strpos(payment_token || email, $1) > 0", "\ufffd"); n != 0 {
-		t.Errorf("%d orders with a text that was not sent", n)
-	}
-	// The first is the request of this key, so the others are refused for what they are, and none
-	// is taken for it.
-	place("ada@example.com", `tok_\ufffd`, tea, "one key")
-	for _, token := range []string{"tok_\xff", `tok_\ud800`} {
-		if status, answer := place("ada@example.com", token, tea, "one key"); status != http.StatusBadRequest {
-			t.Errorf("another request with the key: %d %v", status, answer)
-		}
-	}
-	for quantity, want := range map[string]int{"1.0": 201, "1e0": 201, "10E-1": 201, "1.5": 422, "1e-1": 422, "1e5": 422, "0.0": 422, "1e999999": 400} {
-		if status, answer := place("ada@example.com", "tok_ok", `{"sku":"tea","quantity":`+quantity+`}`, uuid.NewString()); status != want {
-			t.Errorf("quantity %s: %d %v, want %d", quantity, status, answer, want)
-		}
-	}
-	if status, answer := place("ada@example.com", "tok_ok", `{"sku":"tea","quantity":1.0}`, "number"); status != http.StatusCreated {
-		t.Errorf("%d %v", status, answer)
-	} else if _, again := place("ada@example.com", "tok_ok", tea, "number"); again["id"] != answer["id"] {
-		t.Errorf("1.0 and 1 are two requests: %v", again)
-	}
-	// One fault: none of the items was validated.
-	status, answer := place("ada@example.com", "tok_ok", "1"+strings.Repeat(",1", 499_999), "many")
-	if faults, _ := answer["errors"].([]any); status != http.StatusUnprocessableEntity || len(faults) != 1 {
-		t.Errorf("half a million lines: %d, %d faults", status, len(faults))
 	}
 }
 
+// A placement that cannot be priced stores neither an order nor an answer, so the same request with
+// the same key succeeds once it can be.
 func TestPlacementsThatCannotBePriced(t *testing.T) {
 	t.Parallel()
-	price := func(sku string, price inventoryapi.Money) inventoryapi.Quote {
-		return inventoryapi.Quote{SKU: sku, Price: price}
+	s := setup(t)
+	priced := func(tea, cup int64, currency string) shelf {
+		return quoting(inventoryapi.Quote{SKU: "tea", Price: eur(tea)},
+			inventoryapi.Quote{SKU: "cup", Price: inventoryapi.Money{Amount: cup, Currency: currency}})
 	}
-	for kind, stock := range map[string]shelf{
-		"unknown-sku":      quoting(price("tea", eur(1))),
-		"mixed-currencies": quoting(price("tea", eur(1)), price("cup", inventoryapi.Money{Amount: 1, Currency: "USD"})),
-		"total-too-large":  quoting(price("tea", eur(math.MaxInt64/2)), price("cup", eur(math.MaxInt64/2))),
-		"nothing-to-pay":   quoting(price("tea", eur(0)), price("cup", eur(0))),
+	failing := func(err error) shelf {
+		return func(context.Context, []string) ([]inventoryapi.Quote, error) { return nil, err }
+	}
+	for n, test := range []struct {
+		kind       string
+		stock      shelf
+		retryAfter string
+		logged     string
+	}{
+		{kind: "unknown-sku", stock: quoting(inventoryapi.Quote{SKU: "tea", Price: eur(1)})},
+		{kind: "mixed-currencies", stock: priced(1, 1, "USD")},
+		{kind: "total-too-large", stock: priced(math.MaxInt64/2, math.MaxInt64/2, "EUR")},
+		{kind: "nothing-to-pay", stock: priced(0, 0, "EUR")},
+		{"inventory-unavailable", failing(errors.New("inventory answered 502")), "2", "inventory answered 502"},
+		// A retry does not help when inventory refuses the token, so the log names the setting to change.
+		{"inventory-unavailable", failing(fmt.Errorf("answered 401: %w", inventoryapi.ErrDenied)), "2",
+			`level=ERROR msg="order not taken: no order will be until SERVICE_TOKEN`},
 	} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			s := setup(t)
-			s.module.stock = stock
-			status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k")
-			if status != http.StatusUnprocessableEntity || answer["type"] != "urn:shop:problem:"+kind {
-				t.Errorf("status %d, %v", status, answer)
-			}
-			if n := s.Count("SELECT count(*) FROM orders"); n != 0 {
-				t.Errorf("%d orders", n)
-			}
-		})
+		want := http.StatusUnprocessableEntity
+		if test.retryAfter != "" {
+			want = http.StatusServiceUnavailable
+		}
+		s.module.stock = test.stock
+		status, header, answer := s.call("ada", "POST", "", twoTeasAndACup, fmt.Sprint("key ", n))
+		if status != want || answer["type"] != "urn:shop:problem:"+test.kind || header.Get("Retry-After") != test.retryAfter {
+			t.Errorf("%s: status %d, %v, %v", test.kind, status, header, answer)
+		}
+		if !strings.Contains(s.Logged(), test.logged) {
+			t.Errorf("the log does not say %q", test.logged)
+		}
+		s.module.stock = teaAndCup
+		s.call("ada", "POST", "", twoTeasAndACup, fmt.Sprint("key ", n))
+		if orders := s.Count("SELECT count(*) FROM orders"); orders != int64(n)+1 {
+			t.Errorf("%s, and then it can be priced: %d orders, want %d", test.kind, orders, n+1)
+		}
 	}
 }
 
-// While inventory is unavailable, no order and no answer is stored, so the same request with the
-// same key succeeds once it is back.
-func TestInventoryIsUnavailable(t *testing.T) {
+// A client that is gone is no failure of inventory.
+func TestTheCallerLeavesBeforeTheQuote(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
+	ctx, leave := context.WithCancel(t.Context())
 	s.module.stock = shelf(func(context.Context, []string) ([]inventoryapi.Quote, error) {
-		return nil, errors.New("inventory answered 502")
+		leave()
+		return nil, errors.New("the circuit is open")
 	})
-	status, header, answer := s.call("ada", "POST", "", twoTeasAndACup, "k")
-	if status != http.StatusServiceUnavailable || answer["type"] != "urn:shop:problem:inventory-unavailable" ||
-		header.Get("Retry-After") == "" || header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("status %d, %v, %v", status, header, answer)
-	}
-	if !strings.Contains(s.Logged(), "inventory answered 502") {
-		t.Error("the cause is not in the log")
-	}
-	s.module.stock = teaAndCup
-	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k"); status != http.StatusCreated {
-		t.Errorf("afterwards: status %d, %v", status, answer)
-	}
-}
-
-// A retry does not help when inventory refuses the token.
-func TestInventoryRefusesTheToken(t *testing.T) {
-	t.Parallel()
-	s := setup(t)
-	s.module.stock = shelf(func(context.Context, []string) ([]inventoryapi.Quote, error) {
-		return nil, fmt.Errorf("answered 401: %w", inventoryapi.ErrDenied)
-	})
-	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "k"); status != http.StatusServiceUnavailable {
-		t.Errorf("status %d, %v", status, answer)
-	}
-	if !strings.Contains(s.Logged(), `level=ERROR msg="order not taken: no order will be until SERVICE_TOKEN`) {
-		t.Error("the log does not name the setting to change")
+	_, err := s.module.place(ctx, idempotency.NewKey("ada", "POST /v1/orders", "k", nil), placement{})
+	if errors.Is(err, errNoQuote) || !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

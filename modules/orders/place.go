@@ -22,7 +22,8 @@ type placement struct {
 }
 
 // place prices an order by inventory's quote, and stores and publishes it in placeTx, once per
-// idempotency key. A key that was used gets its stored answer, even if it cannot be priced now.
+// idempotency key. A key that was used gets its stored answer, even if it cannot be priced now. To a
+// caller that has left the look-up says so, and inventory is not blamed.
 func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
 	lines, price, err := m.price(ctx, p.lines)
 	if err != nil {

@@ -18,11 +18,7 @@ func (m *Module) price(ctx context.Context, lines []ordersapi.Line) ([]pricedLin
 		skus[i] = l.SKU
 	}
 	quotes, err := m.stock.Quote(ctx, skus)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil: // the client is gone or its time is up, which is not inventory's fault
-		return nil, ordersapi.Money{}, fmt.Errorf("quote: %w", ctx.Err())
-	default:
+	if err != nil {
 		return nil, ordersapi.Money{}, fmt.Errorf("%w: %w", errNoQuote, err)
 	}
 	priced := make([]pricedLine, len(lines))

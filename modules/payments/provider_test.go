@@ -17,39 +17,36 @@ func TestProviderAnswers(t *testing.T) {
 	t.Parallel()
 	yes := answer{outcome: approved, reference: "cap_1"}
 	errOpen := errors.New("any error: the outcome is unknown")
+	no := func(reference, reason string) answer {
+		return answer{outcome: refused, reference: reference, reason: reason}
+	}
 	for name, test := range map[string]struct {
 		code             int
 		body             string
 		called, lookedUp answer
 		callErr, lookErr error
 	}{
-		"approved":            {code: 200, body: `{"reference":"cap_1","outcome":"approved"}`, called: yes, lookedUp: yes},
-		"approved, new field": {code: 200, body: `{"reference":"cap_1","outcome":"approved","fee":3}`, called: yes, lookedUp: yes},
-		"refused": {
-			code: 200, body: `{"reference":"cap_2","outcome":"refused","reason":"insufficient_funds"}`,
-			called:   answer{outcome: refused, reference: "cap_2", reason: "insufficient_funds"},
-			lookedUp: answer{outcome: refused, reference: "cap_2", reason: "insufficient_funds"},
-		},
-		"a reason that names the card": {
-			code: 200, body: `{"outcome":"refused","reason":"card 4111 1111 is stolen"}`,
-			called: answer{outcome: refused, reason: "refused"}, lookedUp: answer{outcome: refused, reason: "refused"},
-		},
-		"under way":             {code: 202, body: `{"outcome":"pending"}`, callErr: errUnderWay, lookErr: errUnderWay},
-		"an unknown outcome":    {code: 200, body: `{"reference":"cap_1","outcome":"maybe"}`, callErr: errUnknownAnswer, lookErr: errUnknownAnswer},
-		"no reference":          {code: 200, body: `{"outcome":"approved"}`, callErr: errUnknownAnswer, lookErr: errUnknownAnswer},
-		"no JSON":               {code: 200, body: `<html>`, callErr: errUnknownAnswer, lookErr: errUnknownAnswer},
-		"bad request":           {code: 400, called: answer{outcome: refused, reason: "invalid_request"}, lookErr: errOpen},
-		"payment required":      {code: 402, called: answer{outcome: refused, reason: "invalid_request"}, lookErr: errOpen},
-		"unprocessable":         {code: 422, called: answer{outcome: refused, reason: "invalid_request"}, lookErr: errOpen},
-		"no record":             {code: 404, body: `{"outcome":"unknown"}`, callErr: errNoRecord, lookErr: errNoRecord},
-		"a wrong address":       {code: 404, body: `<html>`, callErr: errOpen, lookErr: errOpen},
-		"another's not found":   {code: 404, body: `{"error":"no such route"}`, callErr: errOpen, lookErr: errOpen},
-		"unauthorized":          {code: 401, callErr: errOpen, lookErr: errOpen},
-		"key taken":             {code: 409, callErr: errOpen, lookErr: errOpen},
-		"too many requests":     {code: 429, callErr: errOpen, lookErr: errOpen},
-		"moved":                 {code: 302, callErr: errOpen, lookErr: errOpen},
-		"failed":                {code: 500, callErr: errOpen, lookErr: errOpen},
-		"failed with a verdict": {code: 503, body: `{"reference":"cap_1","outcome":"refused"}`, callErr: errOpen, lookErr: errOpen},
+		"approved": {200, `{"reference":"cap_1","outcome":"approved","new field":3}`, yes, yes, nil, nil},
+		"refused": {200, `{"reference":"cap_2","outcome":"refused","reason":"insufficient_funds"}`,
+			no("cap_2", "insufficient_funds"), no("cap_2", "insufficient_funds"), nil, nil},
+		"a reason that names the card": {200, `{"outcome":"refused","reason":"card 4111 1111 is stolen"}`,
+			no("", "refused"), no("", "refused"), nil, nil},
+		"under way":             {202, `{"outcome":"pending"}`, answer{}, answer{}, errUnderWay, errUnderWay},
+		"an unknown outcome":    {200, `{"reference":"cap_1","outcome":"maybe"}`, answer{}, answer{}, errUnknownAnswer, errUnknownAnswer},
+		"no reference":          {200, `{"outcome":"approved"}`, answer{}, answer{}, errUnknownAnswer, errUnknownAnswer},
+		"no JSON":               {200, `<html>`, answer{}, answer{}, errUnknownAnswer, errUnknownAnswer},
+		"bad request":           {400, "", no("", "invalid_request"), answer{}, nil, errOpen},
+		"payment required":      {402, "", no("", "invalid_request"), answer{}, nil, errOpen},
+		"unprocessable":         {422, "", no("", "invalid_request"), answer{}, nil, errOpen},
+		"no record":             {404, `{"outcome":"unknown"}`, answer{}, answer{}, errNoRecord, errNoRecord},
+		"a wrong address":       {404, `<html>`, answer{}, answer{}, errOpen, errOpen},
+		"another's not found":   {404, `{"error":"no such route"}`, answer{}, answer{}, errOpen, errOpen},
+		"unauthorized":          {401, "", answer{}, answer{}, errOpen, errOpen},
+		"key taken":             {409, "", answer{}, answer{}, errOpen, errOpen},
+		"too many requests":     {429, "", answer{}, answer{}, errOpen, errOpen},
+		"moved":                 {302, "", answer{}, answer{}, errOpen, errOpen},
+		"failed":                {500, "", answer{}, answer{}, errOpen, errOpen},
+		"failed with a verdict": {503, `{"reference":"cap_1","outcome":"refused"}`, answer{}, answer{}, errOpen, errOpen},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,72 +1,58 @@
 package payments
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
-	"net/http"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/web"
+	"example.com/shop/platform/origin"
 )
 
-const (
-	wasCaptured = "payments.captured.v1"
-	wasDeclined = "payments.declined.v1"
-	wasRefunded = "payments.refunded.v1"
-)
+const order = "0199a0c1-7f00-7000-8000-000000000001"
 
-// check compares everything that can be seen of an order from outside: its status, what was
-// published, what the provider did.
-func (s *shop) check(order, status string, published, effects []string) {
-	s.t.Helper()
-	code, body := s.get("staff", "?order_id="+order)
-	var page web.Page[paymentJSON]
-	if err := json.Unmarshal([]byte(body), &page); err != nil || code != http.StatusOK {
-		s.t.Fatalf("list payments: %d %s (%v)", code, body, err)
-	}
-	got := ""
-	if len(page.Items) == 1 {
-		got = page.Items[0].Status
-	}
-	if got != status {
-		s.t.Errorf("status %q, want %q", got, status)
-	}
-	if diff := cmp.Diff(published, s.Published(order)); diff != "" {
-		s.t.Errorf("published (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(effects, s.ledger()); diff != "" {
-		s.t.Errorf("provider's ledger (-want +got):\n%s", diff)
-	}
-}
+var taken, both = []string{"capture approved"}, []string{"capture approved", "refund approved"}
 
-func TestPaymentDue(t *testing.T) {
+func TestSaga(t *testing.T) {
 	t.Parallel()
-	taken, refused := []string{"capture approved"}, []string{"capture refused"}
+	cancelled, refused := cancelOf(order), []string{"capture refused"}
+	type facts = []events.Event
+	twice := func(token string) []facts { return []facts{{due(order, token), due(order, token)}} } // the second finds the row
 	for name, test := range map[string]struct {
-		token, status, published string
-		effects                  []string
+		facts              []facts // the workers end their jobs after each
+		status             string
+		published, effects []string
 	}{
-		"approved":                    {"tok_ok", "captured", wasCaptured, taken},
-		"refused":                     {"tok_declined", "declined", wasDeclined, refused},
-		"unknown token":               {"tok_nobody", "declined", wasDeclined, refused},
-		"captured, the answer lost":   {"tok_timeout", "captured", wasCaptured, taken},
-		"fails twice, then works":     {"tok_flaky", "captured", wasCaptured, taken},
-		"slower than a call may last": {"tok_slow", "captured", wasCaptured, taken},
+		"approved":                    {twice("tok_ok"), "captured", []string{wasCaptured}, taken},
+		"refused":                     {twice("tok_declined"), "declined", []string{wasDeclined}, refused},
+		"unknown token":               {twice("tok_nobody"), "declined", []string{wasDeclined}, refused},
+		"captured, the answer lost":   {twice("tok_timeout"), "captured", []string{wasCaptured}, taken},
+		"fails twice, then works":     {twice("tok_flaky"), "captured", []string{wasCaptured}, taken},
+		"slower than a call may last": {twice("tok_slow"), "captured", []string{wasCaptured}, taken},
+		"cancelled before it is due":  {[]facts{{cancelled, due(order, "tok_ok"), cancelled}}, "", nil, nil},
+		"cancelled before the claim":  {[]facts{{due(order, "tok_ok"), cancelled}}, "cancelled", nil, nil},
+		"cancelled after the capture": {
+			[]facts{{due(order, "tok_ok")}, {cancelled, cancelled, due(order, "tok_ok")}},
+			"refunded", []string{wasCaptured, wasRefunded}, both,
+		},
+		"cancelled after the refusal": {
+			[]facts{{due(order, "tok_declined")}, {cancelled}}, "declined", []string{wasDeclined}, refused,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
-			s.Work(s.module)
-			order := uuid.NewString()
-			// Published twice, as two events: the second finds the row.
-			s.Given(due(order, test.token), due(order, test.token))
-			s.settled()
-			s.check(order, test.status, []string{test.published}, test.effects)
+			for n, facts := range test.facts {
+				s.Given(facts...)
+				if n == 0 {
+					s.Work(s.module)
+				}
+				s.settled()
+			}
+			s.check(order, test.status, test.published, test.effects)
 			if n := s.Count("SELECT count(*) FROM payments WHERE token <> ''"); n > 0 {
 				t.Error("the token is kept though no call can need it")
 			}
@@ -74,117 +60,222 @@ func TestPaymentDue(t *testing.T) {
 	}
 }
 
-func TestOrderCancelled(t *testing.T) {
+// Of a capture that ends after the cancellation only the refund is published.
+func TestCancelledDuringTheCall(t *testing.T) {
 	t.Parallel()
-	both := []string{"capture approved", "refund approved"}
+	for token, test := range map[string]struct {
+		status             string
+		published, effects []string
+	}{
+		"tok_ok":       {"refunded", []string{wasRefunded}, both},
+		"tok_declined": {"cancelled", nil, []string{"capture refused"}},
+	} {
+		t.Run(token, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			thaw := s.freeze(false, due(order, token))
+			s.Given(cancelOf(order), cancelOf(order))
+			s.check(order, "cancelling", nil, nil)
+			thaw()
+			s.Work(s.module)
+			s.settled()
+			s.check(order, test.status, test.published, test.effects)
+		})
+	}
+}
 
-	t.Run("before the payment is due", func(t *testing.T) {
-		t.Parallel()
-		s := setup(t)
-		s.Work(s.module)
-		order := uuid.NewString()
-		s.Given(cancelOf(order), due(order, "tok_ok"), cancelOf(order))
-		s.settled()
-		s.check(order, "", nil, nil)
-	})
-	t.Run("before the capture was claimed", func(t *testing.T) {
-		t.Parallel()
-		s := setup(t)
-		order := uuid.NewString()
-		s.Given(due(order, "tok_ok"), cancelOf(order))
-		s.Work(s.module)
-		s.settled()
-		s.check(order, "cancelled", nil, nil)
-	})
-	t.Run("after it was captured", func(t *testing.T) {
-		t.Parallel()
-		s := setup(t)
-		s.Work(s.module)
-		order := uuid.NewString()
-		s.Given(due(order, "tok_ok"))
-		s.settled()
-		s.Given(cancelOf(order), cancelOf(order), due(order, "tok_ok"))
-		s.settled()
-		s.check(order, "refunded", []string{wasCaptured, wasRefunded}, both)
-	})
-	t.Run("after it was refused", func(t *testing.T) {
-		t.Parallel()
-		s := setup(t)
-		s.Work(s.module)
-		order := uuid.NewString()
-		s.Given(due(order, "tok_declined"))
-		s.settled()
-		s.Given(cancelOf(order))
-		s.settled()
-		s.check(order, "declined", []string{wasDeclined}, []string{"capture refused"})
-	})
-	// The capture succeeds after the cancellation. Only its refund is published.
-	t.Run("during the call", func(t *testing.T) {
-		t.Parallel()
-		s := setup(t)
-		called, release := make(chan struct{}), make(chan struct{})
-		s.Work(s.process(seen{provider: s.module.provider, capture: func(ctx context.Context, key uuid.UUID, token string, m money) (answer, error) {
-			close(called)
-			<-release
-			return s.module.provider.Capture(ctx, key, token, m)
-		}}))
-		order := uuid.NewString()
-		s.Given(due(order, "tok_ok"))
-		<-called
-		s.Given(cancelOf(order), cancelOf(order))
-		s.check(order, "cancelling", nil, nil)
-		close(release)
-		s.settled()
-		s.check(order, "refunded", []string{wasRefunded}, both)
-	})
-	t.Run("while a refusal is on its way", func(t *testing.T) {
-		t.Parallel()
-		s := setup(t)
-		release := s.paysim.Hold()
-		s.Work(s.module)
-		order := uuid.NewString()
-		s.Given(due(order, "tok_declined"))
-		s.Eventually("the capture is claimed", "SELECT count(*) = 1 FROM jobs WHERE tries > 0")
-		s.Given(cancelOf(order))
-		release()
-		// The call may have ended before the release: then the provider has no record of it.
-		s.ahead.Store(int64(time.Hour))
-		s.settled()
-		if got := s.Published(order); got != nil {
-			t.Errorf("published %v, and the order waits for nothing", got)
+// A result that waits for the payment's lock goes by the status that it finds then.
+func TestCancelledBesideTheResult(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	thaw := s.freeze(false, due(order, "tok_ok"))
+	thawed := make(chan struct{})
+	err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
+		if err := s.module.onOrderCancelled(t.Context(), tx, batch(cancelOf(order))); err != nil {
+			return err
 		}
+		go func() { thaw(); close(thawed) }()
+		s.Waiting(1)
+		return nil
 	})
-	// No card is charged only to be refunded, once Config.Quiet has passed.
-	t.Run("while the provider cannot be reached", func(t *testing.T) {
-		t.Parallel()
-		s := setup(t)
-		defer s.paysim.Hold()()
-		s.Work(s.module)
-		order := uuid.NewString()
-		s.Given(due(order, "tok_ok"))
-		s.Eventually("the capture is claimed", "SELECT count(*) = 1 FROM jobs WHERE tries > 0")
-		s.Given(cancelOf(order))
-		s.Eventually("it was asked about again", "SELECT count(*) = 1 FROM jobs WHERE tries > 3")
-		s.check(order, "cancelling", nil, nil)
-		s.ahead.Store(int64(s.cfg.Quiet))
-		s.settled()
-		s.check(order, "cancelled", nil, nil)
-	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-thawed
+	s.Work(s.module)
+	s.settled()
+	s.check(order, "refunded", []string{wasRefunded}, both)
+}
+
+// No card is charged only to be refunded, once Config.Quiet has passed.
+func TestCancelledWhileTheProviderCannotBeReached(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	defer s.paysim.Hold()()
+	s.Work(s.module)
+	s.Given(due(order, "tok_ok"))
+	s.Eventually("the capture is claimed", "SELECT count(*) = 1 FROM jobs WHERE tries > 0")
+	s.Given(cancelOf(order))
+	s.Eventually("it was asked about again", "SELECT count(*) = 1 FROM jobs WHERE tries > 3")
+	s.check(order, "cancelling", nil, nil)
+	s.ahead.Store(int64(s.cfg.Quiet))
+	s.settled()
+	s.check(order, "cancelled", nil, nil)
 }
 
 // A malformed event becomes a dead letter, whose reason does not contain the token.
 func TestMalformedPaymentDueIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	order := uuid.NewString()
-	negative, noUUID := due(order, "tok_ok"), due("order 7", "tok_ok")
+	negative := due(order, "tok_ok")
 	negative.Amount.Amount = -1
-	for _, e := range []events.Event{negative, noUUID, due(order, ""), cancelOf("order 7")} {
-		s.Publish(e)
-	}
-	s.Eventually("all four are dead letters", "SELECT count(*) = 4 FROM failed WHERE dead_at IS NOT NULL")
-	if n := s.Count("SELECT count(*) FROM failed WHERE reason LIKE '%tok\\_%'"); n > 0 {
-		t.Errorf("%d reasons name the token", n)
+	s.Publish(negative, due("order 7", "tok_ok"), due(order, ""), cancelOf("order 7"))
+	s.Settle()
+	if !s.Is("SELECT count(*) = 4 AND count(*) FILTER (WHERE reason LIKE '%tok\\_%') = 0 FROM failed") {
+		t.Error("not all four are dead letters, or a reason names the token")
 	}
 	s.check(order, "", nil, nil)
+}
+
+// A consumer that has fallen behind finds both in one batch. No card is charged only to be
+// refunded.
+func TestDueAndCancelledInOneTransaction(t *testing.T) {
+	t.Parallel()
+	for name, cancelFirst := range map[string]bool{"due first": false, "cancelled first": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			s.Work(s.module)
+			other := uuid.NewString()
+			err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
+				for _, cancel := range []bool{cancelFirst, !cancelFirst} {
+					var err error
+					if cancel {
+						err = s.module.onOrderCancelled(t.Context(), tx, batch(cancelOf(order), cancelOf(order)))
+					} else {
+						err = s.module.onPaymentDue(t.Context(), tx,
+							batch(due(order, "tok_ok"), due(other, "tok_ok"), due(order, "tok_ok")))
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.settled()
+			s.check(other, "captured", []string{wasCaptured}, taken)
+			if published := s.Published(order); published != nil {
+				t.Errorf("published %v", published)
+			}
+		})
+	}
+}
+
+// In whatever batches the bus delivers them, each payment moves once, and what is published belongs
+// to the request behind its event.
+func TestManyOrdersAtOnce(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.Work(s.module)
+	const n = 60
+	orders := s.Neighbour("orders")
+	publish := func(eventOf func(order string) events.Event, ids []string) {
+		err := orders.DB.InTx(t.Context(), func(tx pgx.Tx) error {
+			for _, id := range append(ids, ids...) {
+				ctx := origin.With(t.Context(), origin.Request{CorrelationID: id, Actor: "customer:ada"})
+				if err := orders.Outbox.PublishTx(ctx, tx, eventOf(id)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.settled()
+	}
+	var ids []string
+	for range n {
+		ids = append(ids, uuid.NewString())
+	}
+	publish(func(id string) events.Event { return due(id, "tok_ok") }, ids)
+	publish(func(id string) events.Event { return cancelOf(id) }, append(ids, uuid.NewString()))
+	for what, query := range map[string]string{
+		"refunded payments": `SELECT count(*) FROM payments WHERE status = 'refunded' AND version = 4
+			AND cancelled_at BETWEEN now() - interval '10 minutes' AND now()`,
+		"captured": `SELECT count(*) FROM outbox WHERE topic = 'payments.captured.v1'
+			AND headers ->> 'correlationid' = key AND headers ->> 'actor' = 'customer:ada'`,
+		"refunded": `SELECT count(*) FROM outbox WHERE topic = 'payments.refunded.v1'
+			AND headers ->> 'correlationid' = key AND payload -> 'amount' ->> 'amount' = '2598'`,
+		"orders that are here": "SELECT count(*) - 1 FROM payments",
+	} {
+		if got := s.Count(query); got != n {
+			t.Errorf("%d %s, want %d", got, what, n)
+		}
+	}
+	if got := len(s.ledger()); got != 2*n {
+		t.Errorf("the provider did %d things for %d orders", got, n)
+	}
+}
+
+// A process dies between the call and its commit. The next one looks up the key before it calls;
+// and if the first was frozen and not dead, its result changes nothing.
+func TestCrashBetweenCallAndCommit(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		cancelled          []events.Event
+		status             string
+		published, effects []string
+	}{
+		"and no more":         {nil, "captured", []string{wasCaptured}, taken},
+		"and it is cancelled": {[]events.Event{cancelOf(order)}, "refunded", []string{wasRefunded}, both},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			thaw := s.freeze(true, due(order, "tok_ok"))
+			s.Given(test.cancelled...)
+			s.Work(s.process(func(operation, _ string, call func() (answer, error)) (answer, error) {
+				if operation == "capture" {
+					t.Error("called again without a look-up")
+				}
+				return call()
+			}))
+			s.ahead.Store(int64(s.cfg.Lease))
+			s.settled()
+			s.check(order, test.status, test.published, test.effects)
+			thaw() // and the late result is refused
+			s.settled()
+			s.check(order, test.status, test.published, test.effects)
+		})
+	}
+}
+
+// A refund that is refused is made again, because the money is owed; one whose answer is lost is
+// looked up, and not made again.
+func TestRefundIsRetried(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	refunds := 0
+	s.Work(s.process(func(operation, _ string, call func() (answer, error)) (answer, error) {
+		if operation == "capture" {
+			return call()
+		}
+		if refunds++; refunds < 3 {
+			return answer{outcome: refused, reason: "not_today"}, nil
+		}
+		_, err := call()
+		return answer{}, cmp.Or(err, context.DeadlineExceeded)
+	}))
+	for _, e := range []events.Event{due(order, "tok_ok"), cancelOf(order)} {
+		s.Given(e)
+		s.settled()
+	}
+	s.check(order, "refunded", []string{wasCaptured, wasRefunded}, both)
+	if refunds != 3 {
+		t.Errorf("%d refunds were begun, want 3", refunds)
+	}
 }

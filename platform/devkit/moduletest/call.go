@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/web"
 )
 
 // Request is an HTTP request to the module.
@@ -52,6 +53,20 @@ func (s *Stage) Call(r Request) Answer {
 	body, err := io.ReadAll(response.Body)
 	s.must(err)
 	return Answer{response.StatusCode, response.Header, body, s.t}
+}
+
+// All returns the items of every page of a list, each asked for with the cursor of the one before.
+func All[T any](s *Stage, r Request) (items []T) {
+	s.t.Helper()
+	for next := r; ; {
+		var page web.Page[T]
+		s.Call(next).JSON(&page)
+		items = append(items, page.Items...)
+		if page.Next == nil {
+			return items
+		}
+		next.Path = r.Path + "&cursor=" + *page.Next
+	}
 }
 
 // JSON decodes the body.

@@ -70,10 +70,5 @@ func (s *Stage) Settle() {
 // Published returns the topics that the module has published about the aggregate, in order.
 func (s *Stage) Published(key string) (topics []string) {
 	s.t.Helper()
-	rows, err := s.DB.Query(s.t.Context(),
-		"SELECT topic FROM outbox WHERE key = $1 AND topic LIKE $2 ORDER BY id", key, s.DB.Module+".%")
-	s.must(err)
-	topics, err = pgx.AppendRows(topics, rows, pgx.RowTo[string])
-	s.must(err)
-	return topics
+	return s.Texts("SELECT topic FROM outbox WHERE key = $1 AND topic LIKE $2 ORDER BY id", key, s.DB.Module+".%")
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
@@ -169,6 +170,13 @@ func (r *record) Write(line []byte) (int, error) {
 	return r.text.Write(line)
 }
 
+// Exec runs the statement in the module's database.
+func (s *Stage) Exec(statement string, args ...any) {
+	s.t.Helper()
+	_, err := s.DB.Exec(s.t.Context(), statement, args...)
+	s.must(err)
+}
+
 // Count returns the number that the query selects in the module's database.
 func (s *Stage) Count(query string, args ...any) (n int64) {
 	s.t.Helper()
@@ -181,6 +189,35 @@ func (s *Stage) Is(query string, args ...any) (yes bool) {
 	s.t.Helper()
 	s.must(s.DB.QueryRow(s.t.Context(), query, args...).Scan(&yes))
 	return yes
+}
+
+// Texts returns the texts that the query selects in the module's database.
+func (s *Stage) Texts(query string, args ...any) (texts []string) {
+	s.t.Helper()
+	rows, err := s.DB.Query(s.t.Context(), query, args...)
+	s.must(err)
+	texts, err = pgx.AppendRows(texts, rows, pgx.RowTo[string])
+	s.must(err)
+	return texts
+}
+
+// Hold runs the statement in a transaction that keeps its locks until release or the test's end.
+func (s *Stage) Hold(statement string, args ...any) (release func()) {
+	s.t.Helper()
+	tx, err := s.DB.Begin(s.t.Context())
+	s.must(err)
+	release = sync.OnceFunc(func() { _ = tx.Rollback(context.WithoutCancel(s.t.Context())) })
+	s.t.Cleanup(release)
+	_, err = tx.Exec(s.t.Context(), statement, args...)
+	s.must(err)
+	return release
+}
+
+// Waiting waits until so many transactions wait for a lock.
+func (s *Stage) Waiting(transactions int) {
+	s.t.Helper()
+	s.Eventually("they wait for a lock", `SELECT count(*) = $1 FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock'`, transactions)
 }
 
 // Eventually waits until the query selects true. The test fails after 20 seconds, and says what it
