@@ -177,6 +177,13 @@ func (s *Stage) Exec(statement string, args ...any) {
 	s.must(err)
 }
 
+// Plant runs the statement as the server's admin, as to let another one fail from now on.
+func (s *Stage) Plant(statement string) {
+	s.t.Helper()
+	_, err := s.Database.Admin(s.t).Exec(s.t.Context(), statement)
+	s.must(err)
+}
+
 // Count returns the number that the query selects in the module's database.
 func (s *Stage) Count(query string, args ...any) (n int64) {
 	s.t.Helper()
