@@ -14,17 +14,8 @@ import (
 // watch applies changes of the routes file. It compares contents: a modification time can stay the
 // same, and notifications miss a mounted link that gets a new target.
 func (g *gateway) watch(ctx context.Context) error {
-	tick := time.NewTicker(g.cfg.Interval / 2) // a change is read twice before it is applied
-	defer tick.Stop()
 	var seen []byte
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			seen = g.reload(ctx, seen)
-		}
-	}
+	return every(ctx, g.cfg.Interval/2, func() { seen = g.reload(ctx, seen) }) // a change is read twice before it is applied
 }
 
 // reload replaces the current table with the file's. It ignores an invalid file, and one that
@@ -97,7 +88,7 @@ func (g *gateway) status() http.Handler {
 				s.Sides = append(s.Sides, side.status())
 			}
 			if r.shadow != nil {
-				s.Shadow = r.shadowed.read()
+				r.shadowed.locked(func(t *routes.Tally) { s.Shadow = new(*t) })
 			}
 			page.Routes[r.name] = s
 		}
