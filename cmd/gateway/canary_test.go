@@ -53,8 +53,16 @@ func TestAClientStaysAsTheNewSideGrows(t *testing.T) {
 				}
 			}
 		}
-		if share := len(moved) * 100 / (2 * clients); share < weight-3 || share > weight+3 {
-			t.Errorf("%d %% of the clients are on the new side at %d %%", share, weight)
+		unknown := 0
+		for range clients {
+			if side, _ := things.choose(httptest.NewRequest(http.MethodGet, "/v1/things/x", nil)); side.Upstream == "new" {
+				unknown++
+			}
+		}
+		for _, share := range []int{len(moved) * 100 / (2 * clients), unknown * 100 / clients} {
+			if share < weight-3 || share > weight+3 {
+				t.Errorf("%d %% of the clients are on the new side at %d %%", share, weight)
+			}
 		}
 	}
 }

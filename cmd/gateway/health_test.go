@@ -145,18 +145,26 @@ func TestEachRouteAsksForItself(t *testing.T) {
 			}
 		}
 	}
-	expect := func(when, side string) {
+	expect := func(when, side string, ready bool) {
 		t.Helper()
 		eventually(t, when, func() bool { return f.ask(t, "GET /v1/goods").String() == "200 "+side })
 		f.expect(t, get, "200 old 1+0")
+		if old := f.current.Load().match("/v1/goods").side("old").status(); old.Ready != ready {
+			t.Errorf("%s: it is %+v", when, old)
+		}
 	}
 	probed.answers(unavailable("/readyz/goods"))
-	expect("it is not ready", "new")
+	expect("it is not ready", "new", false)
 	probed.answers(echo)
-	expect("it is ready again", "old")
+	expect("it is ready again", "old", true)
 	f.old.answers(unavailable("/v1/goods"))
-	expect("it fails", "new")
-	if ready := f.side("old").Ready; !ready {
-		t.Error("the other route's side is not ready")
+	expect("it fails", "new", true)
+	// A process that restarts is back as soon as it is ready, and not after an ejection.
+	f.old.Close()
+	for range 3 {
+		f.ask(t, get)
+	}
+	if old := f.side("old"); old.Ejected {
+		t.Errorf("a restart has ejected it: %+v", old)
 	}
 }

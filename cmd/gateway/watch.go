@@ -78,21 +78,20 @@ func (s *side) status() sideStatus {
 	return sideStatus{s.Side, s.spec.URL, s.served.Load(), !s.unready, !s.until.IsZero(), s.failures}
 }
 
-func (g *gateway) status() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		t := g.current.Load()
-		page := statusPage{g.cfg.Routes, t.since, g.refused.Load(), map[string]routeStatus{}}
-		for _, r := range t.routes {
-			s := routeStatus{Prefix: r.prefix, UnderWay: r.underWay.Load()}
-			for _, side := range r.sides {
-				s.Sides = append(s.Sides, side.status())
-			}
-			if r.shadow != nil {
-				r.shadowed.locked(func(t *routes.Tally) { s.Shadow = new(*t) })
-			}
-			page.Routes[r.name] = s
+// status answers GET /routes.
+func (g *gateway) status(w http.ResponseWriter, _ *http.Request) {
+	t := g.current.Load()
+	page := statusPage{g.cfg.Routes, t.since, g.refused.Load(), map[string]routeStatus{}}
+	for _, r := range t.routes {
+		s := routeStatus{Prefix: r.prefix, UnderWay: r.underWay.Load()}
+		for _, side := range r.sides {
+			s.Sides = append(s.Sides, side.status())
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(page)
-	})
+		if r.shadow != nil {
+			r.shadowed.locked(func(t *routes.Tally) { s.Shadow = new(*t) })
+		}
+		page.Routes[r.name] = s
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(page)
 }
