@@ -91,7 +91,7 @@ func TestEjectionsAndProbes(t *testing.T) {
 		expect("a probe does not end it", false)
 		time.Sleep(time.Minute - 1)
 		expect("just before its end", false)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expect("one request tries", true, false)
 		time.Sleep(time.Minute)
 		expect("no result: another one tries", true, false)
