@@ -2,6 +2,7 @@ package routes
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -54,7 +55,7 @@ func setWeights(data []byte, route string, weights map[string]int) ([]byte, erro
 			Sides []struct{ Weight yaml.Node }
 		}
 	}
-	if err := errors.Join(yaml.Unmarshal(data, &want), yaml.Unmarshal(data, &places)); err != nil {
+	if err := cmp.Or(yaml.Unmarshal(data, &want), yaml.Unmarshal(data, &places)); err != nil {
 		return nil, err
 	}
 	lines := strings.SplitAfter(string(data), "\n")
