@@ -114,6 +114,8 @@ func TestARouteMovesWhenNothingIsUnderWay(t *testing.T) {
 	f.refuses(t, split(0, 100, renamed...), "route renamed: its home would change")
 	f.apply(t, split(0, 0, renamed...))
 	f.expect(t, get, "503 paused 0+0")
+	f.apply(t, split(100, 0, renamed...)) // it may be opened again with the same home
+	f.apply(t, split(0, 0, renamed...))
 	f.refuses(t, split(0, 100, renamed...), "pause it first") // the request under way may still write to the old home
 	if page := f.page(); !strings.Contains(page, `"under_way":1`) {
 		t.Error(page)
