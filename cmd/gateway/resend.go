@@ -37,7 +37,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response, err := x.send(r, kept)
 	failed := err != nil && (again || isDial(err))
-	refused := err == nil && again && unavailable(response) && !x.forced
+	refused := err == nil && again && unavailable(response)
 	if r.Context().Err() != nil || !failed && !refused { // its client disconnected, its time is over, or it is answered
 		return response, err
 	}
