@@ -186,7 +186,7 @@ func (f *facade) ask(t *testing.T, request string) reply {
 		return reply{}
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(25 * time.Second)) // before GATEWAY_TIMEOUT, which no test may need
+	_ = conn.SetDeadline(time.Now().Add(25 * time.Second))               // before GATEWAY_TIMEOUT, which no test may need
 	go io.WriteString(conn, strings.ReplaceAll(head, "\n", "\r\n")+body) // it may be answered before its end
 	method, _, _ := strings.Cut(line, " ")
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
