@@ -24,10 +24,8 @@ func differences(a, b []byte, ignore []string) (found []string) {
 	maps.Copy(both, right)
 	// In order, so that the result is always the same.
 	for _, pointer := range slices.Sorted(maps.Keys(both)) {
-		l, inLeft := left[pointer]
-		r, inRight := right[pointer]
 		within := len(found) > 0 && strings.HasPrefix(pointer, found[len(found)-1]+"/")
-		if !within && (l != r || inLeft != inRight) {
+		if !within && left[pointer] != right[pointer] {
 			found = append(found, pointer)
 		}
 	}
@@ -61,7 +59,7 @@ func flatten(body []byte, ignore []string) map[string]any {
 				walk(pointer+"/"+strconv.Itoa(i), element)
 			}
 		default:
-			flat[pointer] = v
+			flat[pointer] = [1]any{v} // null, too, is not the nil of what is missing
 		}
 	}
 	walk("", document)

@@ -29,14 +29,16 @@ type gateway struct {
 	log     *slog.Logger
 	current atomic.Pointer[table]
 	refused atomic.Pointer[string] // why the present file was refused; nil if it was not
-	proxy   *httputil.ReverseProxy
+	buffers buffers
 	direct  http.RoundTripper // to one upstream, once
-	shadows *shadows
+	shadows http.RoundTripper // of its own: a slow shadow must not take connections from clients
+	slots   chan struct{}     // one for each answer that is being copied or compared
 }
 
 // newGateway reads the routes file, which must be valid at the start.
 func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
-	if cfg.MaxRequests < 1 || cfg.EjectAfter < 1 || min(cfg.Interval, cfg.EjectFor, cfg.ReadTimeout, cfg.AnswerTimeout, cfg.Timeout, cfg.IdleTimeout, cfg.ShadowTimeout) < time.Millisecond {
+	shortest := min(cfg.Interval, cfg.EjectFor, cfg.ReadTimeout, cfg.AnswerTimeout, cfg.Timeout, cfg.IdleTimeout, cfg.ShadowTimeout)
+	if min(cfg.MaxRequests, cfg.EjectAfter) < 1 || shortest < time.Millisecond {
 		return nil, errors.New("no GATEWAY_ count may be below 1, and no time below 1ms")
 	}
 	data, err := os.ReadFile(cfg.Routes)
@@ -47,14 +49,11 @@ func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("GATEWAY_ROUTES %s: %w", cfg.Routes, err)
 	}
-	g := &gateway{cfg: cfg, log: log, direct: newTransport(cfg.AnswerTimeout)}
-	// A slow shadow must not take connections from clients.
-	g.shadows = &shadows{newTransport(cfg.ShadowTimeout), cfg.ShadowTimeout, make(chan struct{}, shadowSlots)}
-	g.current.Store(first)
-	g.proxy = &httputil.ReverseProxy{
-		Rewrite: rewrite, Transport: resend{g}, ModifyResponse: g.answered, ErrorHandler: g.fail, BufferPool: &buffers{},
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	g := &gateway{
+		cfg: cfg, log: log, slots: make(chan struct{}, shadowSlots),
+		direct: newTransport(cfg.AnswerTimeout), shadows: newTransport(cfg.ShadowTimeout),
 	}
+	g.current.Store(first)
 	return g, nil
 }
 
@@ -72,17 +71,14 @@ func newTransport(answer time.Duration) *http.Transport {
 	}
 }
 
-type plan struct {
+// exchange is one request and its answer.
+type exchange struct {
+	*gateway
 	route  *route
 	side   *side // where it goes, and at the end which side answered
 	forced bool
 	cookie *http.Cookie // for a client that has none yet
 }
-
-type planKey struct{}
-
-// planOf returns the plan of a request's context, for httputil's hooks.
-func planOf(ctx context.Context) *plan { return ctx.Value(planKey{}).(*plan) }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, underWay := g.enter(r.URL.Path)
@@ -93,22 +89,22 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.home != "" {
 		defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
 	}
-	p := &plan{route: route}
+	x := &exchange{gateway: g, route: route}
 	if name := r.Header.Get(sideHeader); name != "" {
-		p.side, p.forced = route.side(name), true
+		x.side, x.forced = route.side(name), true
 	} else if route.home != "" {
-		p.side, p.cookie = route.choose(r)
+		x.side, x.cookie = route.choose(r)
 	}
 	// A request refused here has reached no upstream, so the client may safely retry.
 	switch {
 	case underWay > int64(g.cfg.MaxRequests):
 		// Not queued: in a queue all requests would wait until their clients give up.
 		writeProblem(w, r, http.StatusServiceUnavailable, "overloaded", "Too many requests are under way. Try again in a moment.")
-	case p.forced && p.side == nil:
+	case x.forced && x.side == nil:
 		writeProblem(w, r, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
-	case p.forced && !safe(r) && p.side.Home != route.home:
+	case x.forced && !safe(r) && x.side.Home != route.home:
 		writeProblem(w, r, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
-	case p.side == nil:
+	case x.side == nil:
 		writeProblem(w, r, http.StatusServiceUnavailable, "paused", "This part of the shop is paused for a moment. Try again.")
 	case r.Method == http.MethodConnect: // which httputil does not send
 		writeProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "Use another method.")
@@ -121,7 +117,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// After a switch of protocols no limit would hold. And for httputil a malformed Upgrade is
 		// the upstream's failure.
 		r.Header.Del("Upgrade")
-		g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, planKey{}, p)))
+		proxy := httputil.ReverseProxy{
+			Rewrite: rewrite, Transport: x, ModifyResponse: x.answered, ErrorHandler: x.fail, BufferPool: &g.buffers,
+			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
+		}
+		proxy.ServeHTTP(w, r.WithContext(ctx))
 	}
 }
 
@@ -165,20 +165,18 @@ func rewrite(r *httputil.ProxyRequest) {
 }
 
 // answered counts an upstream's answer, sets its headers and may copy it for the shadow.
-func (g *gateway) answered(response *http.Response) error {
-	p := planOf(response.Request.Context())
-	p.side.served.Add(1)
-	// Set, not Add: the upstream's own value is not trusted.
-	response.Header.Set(sideHeader, p.side.Upstream)
-	if p.cookie != nil {
-		response.Header.Add("Set-Cookie", p.cookie.String())
+func (x *exchange) answered(response *http.Response) error {
+	x.side.served.Add(1)
+	response.Header.Set(sideHeader, x.side.Upstream) // not Add: the upstream's own value is not trusted
+	if x.cookie != nil {
+		response.Header.Add("Set-Cookie", x.cookie.String())
 	}
-	g.shadows.follow(p, response)
+	x.follow(response)
 	return nil
 }
 
 // fail answers a request that got no answer. The error is only logged, because it names hosts.
-func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
@@ -198,8 +196,7 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		writeProblem(w, r, http.StatusBadGateway, "upstream-broken", unknownOutcome)
 	}
-	p := planOf(r.Context())
-	g.log.WarnContext(r.Context(), "no answer", "route", p.route.name, "upstream", p.side.Upstream, "method", r.Method, "error", err.Error())
+	x.log.WarnContext(r.Context(), "no answer", "route", x.route.name, "upstream", x.side.Upstream, "method", r.Method, "error", err.Error())
 }
 
 const unknownOutcome = "Whether the request was carried out is unknown. Send it again with the same Idempotency-Key, or read what it would have changed."

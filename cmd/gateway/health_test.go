@@ -1,153 +1,170 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"example.com/shop/cmd/gateway/routes"
 )
 
-func TestAFailingSideIsEjectedAndTriedAgain(t *testing.T) {
+func ejectAtOnce(c *config) { c.EjectAfter, c.EjectFor = 1, time.Hour }
+
+func TestASideThatIsOut(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	newer.answersStatus(http.StatusServiceUnavailable)
-	const pause = 300 * time.Millisecond
-	b := start(t, table2(older.URL, newer.URL, 99, ""), func(c *config) { c.EjectAfter, c.EjectFor = 3, pause })
-	ejected := func() bool { return b.health(t, "new").Ejected }
-	eventually(t, "the new side is ejected", func() bool {
-		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
-			t.Fatalf("a read got %d while the old side is well", answer.status)
+	const ofNew = get + "\nCookie: " + canaryCookie + "=grace" // she is among the new side's half
+	f := start(t, split(50, 50), ejectAtOnce)
+	f.old.answers(status(502))
+	f.expect(t, get, "200 new 1+1 failed")
+	f.expect(t, get, "200 new 0+1 failed")
+	f.new.answers(status(502))
+	f.expect(t, post, "502 new 0+1 failed")
+	f.expect(t, post, "502 old 1+0 failed") // both are out: better than no answer
+	f.old.answers(echo)
+	f.expect(t, get, "200 old 1+0 failed")
+	f.expect(t, ofNew, "200 old 1+0 failed")
+	// A side that is out is better than a dead one.
+	f.apply(t, split(50, 50, "OLD", dead))
+	f.new.answers(status(204))
+	f.expect(t, post, "204 new 0+1 failed")
+	f.expect(t, ofNew, "204 new 0+1 failed")
+}
+
+// ops answers probes with the status of their path; without one there is no answer.
+type ops map[string]int
+
+func (o ops) RoundTrip(r *http.Request) (*http.Response, error) {
+	code, answers := o[r.URL.Path]
+	if !answers {
+		return nil, errors.New("no answer")
+	}
+	return &http.Response{StatusCode: code, Body: &unread{strings.NewReader("a page")}}, nil
+}
+
+// unread is a body that must be read to its end, so that its connection is used again.
+type unread struct{ *strings.Reader }
+
+func (u *unread) Close() error {
+	if u.Len() > 0 {
+		panic("the connection is lost")
+	}
+	return nil
+}
+
+func TestEjectionsAndProbes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var lines bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&lines, nil))
+		u := newUpstream(config{EjectAfter: 3, EjectFor: time.Minute}, "things", routes.Upstream{Probe: "http://ops/readyz"})
+		expect := func(when string, want ...bool) {
+			t.Helper()
+			for i, in := range want {
+				if u.admits() != in {
+					t.Errorf("%s: request %d is admitted: %v", when, i, !in)
+				}
+			}
 		}
-		return ejected()
+		fail := func(times int) {
+			for range times {
+				u.record(true, false)
+			}
+		}
+		probe := func(module, process int) {
+			u.check(t.Context(), ops{"/readyz/things": module, "/readyz": process}, log)
+		}
+
+		fail(2)
+		expect("after two failures", true)
+		u.record(false, false)
+		fail(2)
+		expect("after a success and two failures", true, true)
+		fail(1)
+		expect("after three failures", false)
+		probe(200, 503)
+		expect("a probe does not end it", false)
+		time.Sleep(time.Minute - 1)
+		expect("just before its end", false)
+		time.Sleep(time.Nanosecond)
+		expect("one request tries", true, false)
+		time.Sleep(time.Minute)
+		expect("no result: another one tries", true, false)
+		u.record(false, false)
+		expect("it was a success", true, true)
+
+		fail(2)
+		u.record(true, true)
+		expect("no connection", false)
+		probe(200, 503)
+		expect("a restarted process", true)
+		fail(2)
+		expect("its earlier failures are forgotten", true)
+		u.record(false, false)
+
+		for _, c := range []struct {
+			module, process int
+			in              bool
+			line            string
+		}{
+			{200, 503, true, ""},
+			{503, 200, false, "level=WARN msg=\"the upstream is not ready\" probe=http://ops/readyz status=503\n"},
+			{503, 200, false, ""},
+			{200, 503, true, "level=INFO msg=\"the upstream is ready again\"\n"},
+			// An earlier release has no probes of modules.
+			{404, 503, false, "level=WARN msg=\"the upstream is not ready\" probe=http://ops/readyz status=503\n"},
+			{404, 200, true, "level=INFO msg=\"the upstream is ready again\"\n"},
+		} {
+			lines.Reset()
+			probe(c.module, c.process)
+			expect(fmt.Sprint(c), c.in)
+			if _, line, _ := strings.Cut(lines.String(), " "); line != c.line {
+				t.Errorf("%v: the log has %q", c, line)
+			}
+		}
+		u.check(t.Context(), ops{}, log)
+		expect("no answer to the probe", false)
 	})
-	if newer.hits.Load() != 3 {
-		t.Errorf("it was ejected after %d failures, want 3", newer.hits.Load())
-	}
-	// For ten pauses, at most one request in each tries it.
-	began := time.Now()
-	for time.Since(began) < 10*pause {
-		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
-			t.Fatalf("a read got %d", answer.status)
-		}
-	}
-	if trials := newer.hits.Load() - 3; trials < 5 || trials > 10 {
-		t.Errorf("it was tried %d times in 10 pauses", trials)
-	}
-	newer.answersStatus(http.StatusOK)
-	eventually(t, "the new side is back", func() bool { b.get(t, "/v1/things"); return !ejected() })
-	if side := b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side(); side != "new" {
-		t.Errorf("its client is served by %s", side)
-	}
 }
 
-func TestEjectedSidesServeWhereThereIsNoOther(t *testing.T) {
+// A module that cannot serve, or fails, takes out its own route and no other.
+func TestEachRouteAsksForItself(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	b := start(t, table2(older.URL, newer.URL, 50, ""), func(c *config) { c.EjectAfter, c.EjectFor = 1, time.Hour })
-	older.answersStatus(http.StatusBadGateway)
-	newer.answersStatus(http.StatusBadGateway)
-	for range 50 {
-		b.send(t, http.MethodPost, "/v1/things", "{}")
-	}
-	if hits := older.hits.Load() + newer.hits.Load(); hits != 50 {
-		t.Errorf("%d of 50 writes reached an upstream", hits)
-	}
-	older.answersStatus(http.StatusOK)
-	eventually(t, "the old side serves all requests", func() bool { return b.get(t, "/v1/things").side() == "old" })
-	before := newer.hits.Load()
-	for range 50 {
-		if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK {
-			t.Errorf("got %d", answer.status)
+	probed := newFake(t)
+	file := split(99, 1, "url: OLD", "url: OLD, probe: "+probed.URL+"/readyz")
+	f := start(t, file+strings.ReplaceAll(file[strings.Index(file, "  things:"):], "things", "goods"), ejectAtOnce)
+	unavailable := func(path string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				w.WriteHeader(503)
+			}
 		}
 	}
-	if newer.hits.Load() != before {
-		t.Error("the side that is out was asked while another one is well")
-	}
-}
-
-func TestASideThatIsOutIsBetterThanADeadOne(t *testing.T) {
-	t.Parallel()
-	newer := newServer(t)
-	b := start(t, table2(deadURL(t), newer.URL, 50, ""), func(c *config) { c.EjectAfter, c.EjectFor = 1, time.Hour })
-	newer.answersStatus(http.StatusBadGateway)
-	b.get(t, "/v1/things", sideHeader, "new") // now it is out
-	newer.answersStatus(http.StatusNoContent)
-	for i := range 50 {
-		if answer := b.send(t, http.MethodPost, "/v1/things", "{}", "Cookie", fmt.Sprint(canaryCookie, "=", i)); answer.status != http.StatusNoContent {
-			t.Fatalf("write %d got %d", i, answer.status)
+	expect := func(when, side string, ready bool) {
+		t.Helper()
+		eventually(t, when, func() bool { return f.ask(t, "GET /v1/goods").String() == "200 "+side })
+		f.expect(t, get, "200 old 1+0")
+		if old := f.current.Load().match("/v1/goods").side("old").status(); old.Ready != ready {
+			t.Errorf("%s: it is %+v", when, old)
 		}
 	}
-}
-
-func TestConnectionErrorsEject(t *testing.T) {
-	t.Parallel()
-	older := newServer(t)
-	b := start(t, table2(older.URL, deadURL(t), 99, ""))
-	for range 200 {
-		if answer := b.send(t, http.MethodPost, "/v1/things", "{}"); answer.status != http.StatusOK {
-			t.Fatalf("a write that was never sent got %d", answer.status)
-		}
+	probed.answers(unavailable("/readyz/goods"))
+	expect("it is not ready", "new", false)
+	probed.answers(echo)
+	expect("it is ready again", "old", true)
+	f.old.answers(unavailable("/v1/goods"))
+	expect("it fails", "new", true)
+	// A process that restarts is back as soon as it is ready, and not after an ejection.
+	f.old.Close()
+	for range 3 {
+		f.ask(t, get)
 	}
-	if !b.health(t, "new").Ejected {
-		t.Error("a dead upstream is not ejected")
-	}
-}
-
-// A restart may fall between two probes. The process must be back when the next one restarts.
-func TestAQuickRestartDoesNotEject(t *testing.T) {
-	t.Parallel()
-	older, newer, ops := newServer(t), newServer(t), newServer(t)
-	addr := newer.Listener.Addr().String()
-	b := start(t, fmt.Sprintf(`
-upstreams: { old: { url: %q }, new: { url: %q, probe: %q } }
-routes: { things: { prefix: /v1/things, sides: [{ upstream: old, weight: 1, home: shop }, { upstream: new, weight: 99, home: shop }] } }
-`, older.URL, newer.URL, ops.URL), func(c *config) { c.EjectAfter, c.EjectFor = 3, time.Hour })
-	newer.Close()
-	for range 20 {
-		if answer := b.send(t, http.MethodPost, "/v1/things", "{}"); answer.status != http.StatusOK {
-			t.Fatalf("a write that was never sent got %d", answer.status)
-		}
-	}
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := &http.Server{Handler: newer.Config.Handler}
-	go again.Serve(listener)
-	t.Cleanup(func() { again.Close() })
-	eventually(t, "it serves again", func() bool {
-		return b.get(t, "/v1/things", "Cookie", canaryCookie+"=ada").side() == "new"
-	})
-	// A side that answers with errors stays ejected, also when its probe succeeds.
-	newer.answersStatus(http.StatusBadGateway)
-	eventually(t, "it is out", func() bool { b.get(t, "/v1/things"); return b.health(t, "new").Ejected })
-	asked := ops.hits.Load()
-	eventually(t, "it is probed", func() bool { return ops.hits.Load() > asked+2 })
-	if !b.health(t, "new").Ejected {
-		t.Error("a probe has ended the ejection of a failing side")
-	}
-}
-
-func TestOnlyOneTriesAfterAPause(t *testing.T) {
-	t.Parallel()
-	u := &upstream{ejectAfter: 2, ejectFor: time.Hour}
-	u.record(true, false)
-	if !u.admits() {
-		t.Error("out after one failure of two")
-	}
-	u.record(true, false)
-	if u.admits() {
-		t.Error("in after two")
-	}
-	u.until = time.Now() // the pause is over
-	if !u.admits() || u.admits() {
-		t.Error("want exactly one trial while its result is unknown")
-	}
-	u.record(false, false)
-	for range 2 {
-		if !u.admits() {
-			t.Error("still out after a success")
-		}
+	if old := f.side("old"); old.Ejected {
+		t.Errorf("a restart has ejected it: %+v", old)
 	}
 }

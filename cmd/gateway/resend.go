@@ -9,17 +9,14 @@ import (
 	"sync"
 )
 
-// resend sends a request to an upstream, and retries it once when that is safe:
+// RoundTrip sends a request to its side, and retries it once when that is safe:
 //
 //	no connection                     any request: nothing was sent
 //	another error, 502, 503 or 504    GET, HEAD, and requests with an Idempotency-Key, which all
 //	                                  sides with a weight keep in their one home
 //
 // Nothing else is sent twice: after a lost answer it is unknown whether the request was executed.
-type resend struct{ *gateway }
-
-func (g resend) RoundTrip(r *http.Request) (*http.Response, error) {
-	p := planOf(r.Context())
+func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	// The outgoing request's key, which the upstream gets, and not the client's.
 	again := safe(r) || r.Header.Get("Idempotency-Key") != ""
 	// A body that is large or of unknown size is streamed, so it cannot be sent again.
@@ -38,47 +35,44 @@ func (g resend) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	response, err := g.send(r, p.side, kept)
-	switch {
-	case r.Context().Err() != nil: // the client disconnected, or its time is over
-		return response, err
-	case err != nil && (again || isDial(err)):
-		if !p.forced {
-			p.side = p.route.other(p.side, isDial(err)) // a failing side is better than a dead one
-		}
-	case err == nil && again && unavailable(response) && !p.forced:
-		other := p.route.other(p.side, false)
-		if other == p.side { // do not retry on the same side
-			return response, nil
-		}
-		p.side = other
-		_ = response.Body.Close()
-	default:
+	response, err := x.send(r, kept)
+	failed := err != nil && (again || isDial(err))
+	refused := err == nil && again && unavailable(response)
+	if r.Context().Err() != nil || !failed && !refused { // its client disconnected, its time is over, or it is answered
 		return response, err
 	}
-	return g.send(r, p.side, kept)
+	first := x.side
+	if !x.forced {
+		x.side = x.route.other(first, isDial(err)) // a failing side is better than a dead one
+	}
+	if refused && x.side == first { // do not retry on the same side
+		return response, nil
+	} else if refused {
+		_ = response.Body.Close()
+	}
+	return x.send(r, kept)
 }
 
 // send makes one attempt and records it in the upstream's health. An error after the connection is
 // not recorded: it may be the client's or the network's.
-func (g resend) send(r *http.Request, to *side, kept []byte) (*http.Response, error) {
+func (x *exchange) send(r *http.Request, kept []byte) (*http.Response, error) {
 	out := r.WithContext(r.Context()) // the transport may still read the first one
 	target := *r.URL
-	target.Scheme, target.Host = to.target.Scheme, to.target.Host
-	out.URL, out.Host = &target, to.target.Host
+	target.Scheme, target.Host = x.side.target.Scheme, x.side.target.Host
+	out.URL, out.Host = &target, target.Host
 	switch {
 	case kept != nil:
 		out.Body = io.NopCloser(bytes.NewReader(kept))
 	case r.Body != nil:
 		out.Body = upload{r.Body}
 	}
-	response, err := g.direct.RoundTrip(out)
+	response, err := x.direct.RoundTrip(out)
 	if err == nil && response.StatusCode < http.StatusOK { // 101, or what net/http panics on
 		_ = response.Body.Close()
 		response, err = nil, fmt.Errorf("the status %d is not that of a final answer", response.StatusCode)
 	}
 	if err == nil || isDial(err) {
-		to.record(err != nil || unavailable(response), err != nil)
+		x.side.record(err != nil || unavailable(response), err != nil)
 	}
 	return response, err
 }

@@ -32,11 +32,11 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	operations := process.NewOperations(ctx, cfg.OpsAddr)
-	operations.Handle("GET /routes", g.status())
+	operations.Handle("GET /routes", http.HandlerFunc(g.status))
 	// Requests drain first, while the probes and the operator's pages still run.
 	return process.Run(ctx, log, cfg.StopGrace,
 		process.Stage{operations.Run},
-		process.Stage{g.watch, g.probe, g.shadows.run},
+		process.Stage{g.watch, g.probe, g.drainShadows},
 		process.Stage{func(running context.Context) error { return g.run(running, ctx, listener) }},
 		process.Stage{operations.Linger(cfg.DrainAfter)})
 }

@@ -7,24 +7,17 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
 	"example.com/shop/cmd/gateway/routes"
 )
 
+// shadow is the upstream that gets copies of a route's reads. They are sent and compared in the
+// background: a slow or dead shadow fills the gateway's slots, and delays no client.
 type shadow struct {
 	routes.Shadow
 	target *url.URL
-}
-
-// shadows sends copies and compares answers in the background. A slow or dead shadow fills its
-// slots, and delays no client.
-type shadows struct {
-	transport http.RoundTripper
-	timeout   time.Duration
-	slots     chan struct{} // one for each answer that is being copied or compared
 }
 
 const (
@@ -41,48 +34,39 @@ type counted struct {
 	tally routes.Tally
 }
 
-func (c *counted) count(change func(*routes.Tally)) {
+func (c *counted) locked(use func(*routes.Tally)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	change(&c.tally)
+	use(&c.tally)
 }
 
-func (c *counted) read() *routes.Tally {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := c.tally
-	t.Mismatches = slices.Clone(t.Mismatches)
-	return &t
-}
-
-// run waits until ctx is done and the last comparison has ended.
-func (s *shadows) run(ctx context.Context) error {
+// drainShadows waits until ctx is done and the last comparison has ended.
+func (g *gateway) drainShadows(ctx context.Context) error {
 	<-ctx.Done()
-	for range cap(s.slots) {
-		s.slots <- struct{}{}
+	for range cap(g.slots) {
+		g.slots <- struct{}{}
 	}
 	return nil
 }
 
 // follow copies a sample of the answers to reads while the client receives them.
-func (s *shadows) follow(p *plan, response *http.Response) {
-	to := p.route.shadow
-	if to == nil || !safe(response.Request) || to.Upstream == p.side.Upstream || rand.IntN(100) >= to.Percent {
+func (x *exchange) follow(response *http.Response) {
+	to := x.route.shadow
+	if to == nil || !safe(response.Request) || to.Upstream == x.side.Upstream || rand.IntN(100) >= to.Percent {
 		return
 	}
 	select {
-	case s.slots <- struct{}{}:
-		response.Body = &recorder{ReadCloser: response.Body, shadows: s, route: p.route, response: response}
+	case x.slots <- struct{}{}:
+		response.Body = &recorder{ReadCloser: response.Body, exchange: x, response: response}
 	default:
-		p.route.shadowed.count(func(t *routes.Tally) { t.Dropped++ })
+		x.route.shadowed.locked(func(t *routes.Tally) { t.Dropped++ })
 	}
 }
 
 // recorder copies a body while it is read, and compares it if it was read to its end.
 type recorder struct {
 	io.ReadCloser
-	*shadows
-	route    *route
+	*exchange
 	response *http.Response
 	copy     bytes.Buffer
 	whole    bool
@@ -112,37 +96,38 @@ func (r *recorder) compare() {
 		return
 	}
 	if r.copy.Len() > maxShadowBody {
-		r.route.shadowed.count(func(t *routes.Tally) { t.Dropped++ })
+		r.route.shadowed.locked(func(t *routes.Tally) { t.Dropped++ })
 		return
 	}
-	status, body, err := r.ask(r.response.Request, r.route.shadow.target)
-	if err != nil { // counted, not logged: a dead shadow would flood the log
-		r.route.shadowed.count(func(t *routes.Tally) { t.Failed++ })
-		return
-	}
+	status, body, err := r.ask(r.response.Request)
 	pointers := differences(r.copy.Bytes(), body, r.route.shadow.Ignore)
-	r.route.shadowed.count(func(t *routes.Tally) {
-		t.Compared++
-		if status == r.response.StatusCode && len(pointers) == 0 {
-			return
+	r.route.shadowed.locked(func(t *routes.Tally) {
+		switch {
+		case err != nil: // counted, not logged: a dead shadow would flood the log
+			t.Failed++
+		case status == r.response.StatusCode && len(pointers) == 0:
+			t.Compared++
+		default:
+			t.Compared++
+			t.Mismatched++
+			t.Mismatches = append(t.Mismatches, routes.Mismatch{
+				At: time.Now().UTC(), Status: r.response.StatusCode, Shadow: status, Pointers: pointers[:min(len(pointers), maxPointers)],
+			})
+			t.Mismatches = t.Mismatches[max(0, len(t.Mismatches)-maxMismatches):]
 		}
-		t.Mismatched++
-		t.Mismatches = append(t.Mismatches, routes.Mismatch{
-			At: time.Now().UTC(), Status: r.response.StatusCode, Shadow: status, Pointers: pointers[:min(len(pointers), maxPointers)],
-		})
-		t.Mismatches = t.Mismatches[max(0, len(t.Mismatches)-maxMismatches):]
 	})
 }
 
 // ask sends the copy, in a context of its own, because the client's request is over.
-func (s *shadows) ask(original *http.Request, target *url.URL) (status int, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+func (r *recorder) ask(original *http.Request) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.ShadowTimeout)
 	defer cancel()
 	// It has the client's token, so that the shadow authorizes it in the same way.
 	request := original.Clone(ctx)
+	target := r.route.shadow.target
 	request.URL.Scheme, request.URL.Host = target.Scheme, target.Host
 	request.Host, request.Body, request.ContentLength = target.Host, nil, 0
-	response, err := s.transport.RoundTrip(request)
+	response, err := r.shadows.RoundTrip(request)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -9,139 +10,130 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"example.com/shop/cmd/gateway/routes"
 )
 
-const shadowed = "    shadow: { upstream: new, percent: 100, ignore: [/id, '/items/*/at'] }\n"
+var shadowed = split(100, 0) + "    shadow: { upstream: new, percent: 100, ignore: [/id, '/items/*/at'] }\n"
+
+func (f *facade) tally() (tally routes.Tally) {
+	f.things().shadowed.locked(func(t *routes.Tally) { tally = *t })
+	return tally
+}
+
+func TestDifferences(t *testing.T) {
+	t.Parallel()
+	const answer = `{"id":1,"name":"ada","items":[{"at":1,"n":1},{"at":2,"n":2}]}`
+	for _, c := range []struct {
+		a, b string
+		want []string
+	}{
+		{answer, `{"id":2, "items":[{"n":1,"at":7},{"n":2}], "name":"ada"}`, nil},
+		{answer, `{"id":1,"name":"grace","items":[{"at":1,"n":1},{"at":2,"n":3}],"a/b":1}`, []string{"/a~1b", "/items/1/n", "/name"}},
+		{answer, `{"id":1,"name":"ada","items":[{"at":1,"n":1}]}`, []string{"/items/1"}},
+		{answer, `no JSON`, []string{""}},
+		{`no JSON`, `nor this`, []string{""}},
+		{`no JSON`, `no JSON`, nil},
+		{`{"a":null,"b":{}}`, `{"b":[]}`, []string{"/a", "/b"}},
+		{`{"~/":9007199254740993}`, `{"~/":9007199254740992}`, []string{"/~0~1"}},
+	} {
+		if diff := cmp.Diff(c.want, differences([]byte(c.a), []byte(c.b), []string{"/id", "/items/*/at"})); diff != "" {
+			t.Errorf("%s and %s: %s", c.a, c.b, diff)
+		}
+	}
+}
 
 func TestShadowsAreCompared(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	older.answers(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"id":1,"name":"ada","items":[{"at":1,"n":1},{"at":2,"n":2}]}`)
+	f := start(t, shadowed)
+	var want routes.Tally
+	expect := func(request, answer string) {
+		t.Helper()
+		if got := f.ask(t, request).String(); got != answer {
+			t.Errorf("%.60q: %s, want %s", request, got, answer)
+		}
+		eventually(t, "it is compared", func() bool { return len(f.slots) == 0 })
+		if diff := cmp.Diff(want, f.tally(), cmpopts.IgnoreFields(routes.Mismatch{}, "At")); diff != "" {
+			t.Errorf("%.60q: %s", request, diff)
+		}
+	}
+	says := func(name string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"name":%q}`, name) }
+	}
+	f.old.answers(says("ada"))
+	f.new.answers(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if len(body) > 0 || err != nil || r.ContentLength != 0 || r.RequestURI != "/v1/things?limit=2" ||
+			r.Header.Get("Authorization") != "Bearer t" {
+			t.Errorf("the shadow got %s %s with %v and %q, %v", r.Method, r.URL, r.Header, body, err)
+		}
+		w.WriteHeader(http.StatusNotFound)
+		says("grace")(w, r)
 	})
-	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
-	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
-	for i, c := range []struct {
-		status   int
-		body     string
-		pointers []string // nil for no mismatch
-	}{
-		{200, `{"id":2, "items":[{"n":1,"at":7},{"n":2}], "name":"ada"}`, nil},
-		{200, `{"id":1,"name":"grace","items":[{"at":1,"n":1},{"at":2,"n":3}],"a/b":1}`, []string{"/a~1b", "/items/1/n", "/name"}},
-		{200, `{"id":1,"name":"ada","items":[{"at":1,"n":1}]}`, []string{"/items/1"}},
-		{200, `no JSON`, []string{""}},
-		{404, `{"id":1,"name":"ada","items":[{"at":1,"n":1},{"at":2,"n":2}]}`, []string{}},
-	} {
-		newer.answers(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.RawQuery != "limit=2" || r.Header.Get("Authorization") != "Bearer t" || r.Method != http.MethodGet {
-				t.Errorf("the shadow got %s %s", r.Method, r.URL)
-			}
-			w.WriteHeader(c.status)
-			fmt.Fprint(w, c.body)
-		})
-		before := tally()
-		if side := b.get(t, "/v1/things?limit=2", "Authorization", "Bearer t").side(); side != "old" {
-			t.Fatalf("the client was answered by %s", side)
-		}
-		eventually(t, "the answer is compared", func() bool { return tally().Compared == int64(i+1) })
-		after := tally()
-		if (c.pointers != nil) != (after.Mismatched > before.Mismatched) {
-			t.Errorf("%s: %+v", c.body, after)
-		}
-		if c.pointers == nil {
-			continue
-		}
-		last := after.Mismatches[len(after.Mismatches)-1]
-		if diff := cmp.Diff(append([]string{}, last.Pointers...), c.pointers); diff != "" || last.Shadow != c.status || last.Status != 200 {
-			t.Errorf("%s: %+v %s", c.body, last, diff)
-		}
-		if text := fmt.Sprintf("%+v", after); strings.Contains(text, "ada") || strings.Contains(text, "grace") {
-			t.Errorf("there are values in %s", text)
-		}
+	// A read may have a body. The shadow gets the request without it.
+	const read = "GET /v1/things?limit=2\nAuthorization: Bearer t\n"
+	want.Compared, want.Mismatched = 1, 1
+	want.Mismatches = []routes.Mismatch{{Status: 200, Shadow: 404, Pointers: []string{"/name"}}}
+	expect(read+"\nhello", "200 old")
+	f.old.answers(says("grace"))
+	want.Compared, want.Mismatched = 2, 2
+	want.Mismatches = append(want.Mismatches, routes.Mismatch{Status: 200, Shadow: 404})
+	expect(read+"Transfer-Encoding: chunked\n\n"+chunks("hello"), "200 old")
+
+	f.old.answers(echo)
+	f.new.answers(echo)
+	before := f.new.hits.Load()
+	expect(post, "200 old")
+	expect("DELETE /v1/things", "200 old")
+	expect(get+"\n"+sideHeader+": new", "200 new") // it would be compared with itself
+	want.Dropped = 1
+	expect(get+"\n\n"+strings.Repeat(" ", maxShadowBody+1), "200 old")
+	want.Compared = 3
+	expect("HEAD /v1/things", "200 old")
+	if hits := f.new.hits.Load() - before; hits != 2 {
+		t.Errorf("the shadow was reached %d times", hits-1)
+	}
+	f.new.Close()
+	want.Failed = 1
+	expect(get, "200 old")
+	if f.side("new").Failures > 0 {
+		t.Error("a shadow's failure counts as a request's")
 	}
 }
 
-func TestAShadowDelaysNoClient(t *testing.T) {
-	t.Parallel()
-	older, slow := newServer(t), newServer(t)
-	release := make(chan struct{})
-	slow.answers(func(_ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	})
-	let := sync.OnceFunc(func() { close(release) })
-	for name, url := range map[string]string{"slow": slow.URL, "dead": deadURL(t)} {
-		b := start(t, table2(older.URL, url, 0, shadowed), func(c *config) { c.ShadowTimeout = time.Hour })
-		t.Cleanup(let) // before the gateway waits for its comparisons
-		const requests = 500
-		began := time.Now()
-		for range requests {
-			if answer := b.get(t, "/v1/things"); answer.status != http.StatusOK || answer.side() != "old" {
-				t.Fatalf("%s: %d by %s", name, answer.status, answer.side())
-			}
-		}
-		if took := time.Since(began); took > 20*time.Second { // much less on an idle machine
-			t.Errorf("%s: %d requests took %s", name, requests, took)
-		}
-		tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
-		switch name {
-		case "slow":
-			eventually(t, "what has no slot is dropped", func() bool { return tally().Dropped == requests-shadowSlots })
-		case "dead":
-			eventually(t, "all have failed", func() bool { return tally().Failed+tally().Dropped == requests && tally().Failed > 0 })
-			if b.health(t, "new").Failures > 0 {
-				t.Error("shadows count as failed requests")
-			}
-		}
-	}
-}
-
-// An answer is kept while its client reads it, so without slots every client could keep one.
+// Neither a shadow that hangs nor slow clients may use more than the slots, and no client waits.
 func TestNoMoreAnswersAreKeptThanThereAreSlots(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	release := make(chan struct{})
-	older.answers(func(w http.ResponseWriter, r *http.Request) {
-		http.NewResponseController(w).Flush()
+	f := start(t, shadowed, func(c *config) { c.ShadowTimeout = time.Hour })
+	release, releaseShadow := make(chan struct{}), make(chan struct{})
+	f.old.answers(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
 		if r.URL.RawQuery == "cut" {
-			cut(w, r)
+			panic(http.ErrAbortHandler)
 		}
 		<-release
 	})
-	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
-	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
-	for range 2 * shadowSlots { // answers that are cut off release their slots
-		b.try(http.MethodGet, "/v1/things?cut", nil)
-		eventually(t, "no slot is taken", func() bool { return len(b.shadows.slots) == 0 })
+	f.new.answers(func(http.ResponseWriter, *http.Request) { <-releaseShadow })
+	for range shadowSlots + 1 { // answers that are cut off release their slots
+		if response, err := http.Get("http://" + f.addr + "/v1/things?cut"); err == nil {
+			response.Body.Close()
+		}
+		eventually(t, "no slot is taken", func() bool { return len(f.slots) == 0 })
 	}
 	var group sync.WaitGroup
 	for range shadowSlots + 5 {
-		group.Go(func() { b.get(t, "/v1/things") })
+		group.Go(func() { f.ask(t, get) })
 	}
-	eventually(t, "those without a slot are dropped at once", func() bool { return tally().Dropped == 5 })
+	eventually(t, "those without a slot are dropped at once", func() bool { return f.tally().Dropped == 5 })
 	close(release)
 	group.Wait()
-	eventually(t, "the others are compared", func() bool { return tally().Compared == shadowSlots })
-}
-
-func TestOnlyAnsweredReadsAreShadowed(t *testing.T) {
-	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	b := start(t, table2(older.URL, newer.URL, 0, shadowed))
-	tally := func() *routes.Tally { return b.page(t).Routes["things"].Shadow }
-	b.send(t, http.MethodPost, "/v1/things", "{}")
-	b.send(t, http.MethodDelete, "/v1/things", "")
-	b.get(t, "/v1/things", sideHeader, "new") // it would be compared with itself
-	older.answers(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", maxShadowBody+1)) })
-	b.get(t, "/v1/things")
-	older.answersStatus(http.StatusOK)
-	b.send(t, http.MethodHead, "/v1/things", "") // the only one
-	eventually(t, "the head is compared", func() bool { return tally().Compared == 1 })
-	if got := tally(); got.Dropped != 1 || got.Mismatched != 0 || newer.hits.Load() != 2 {
-		t.Errorf("%+v, and the shadow was reached %d times", got, newer.hits.Load())
+	for range 20 { // while the shadow hangs
+		f.ask(t, get)
 	}
+	if got := f.tally().Dropped; got != 25 {
+		t.Errorf("%d were dropped", got)
+	}
+	close(releaseShadow)
+	eventually(t, "the others are compared", func() bool { return f.tally().Compared == shadowSlots })
 }

@@ -50,11 +50,13 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 	}
 	t := &table{source: source, since: time.Now()}
 	for name, r := range file.Routes {
-		next := &route{name: name, prefix: r.Prefix, home: r.Home(), written: r.Home(), underWay: new(atomic.Int64), shadowed: &counted{}}
-		known := before.at(r.Prefix) // not by name: requests have only a path
-		if known != nil {
-			next.written = cmp.Or(next.home, known.written)
-			next.underWay, next.shadowed = known.underWay, known.shadowed
+		known := before.match(r.Prefix) // not by name: requests have only a path
+		if known == nil || known.prefix != r.Prefix {
+			known = &route{underWay: new(atomic.Int64), shadowed: &counted{}}
+		}
+		next := &route{
+			name: name, prefix: r.Prefix, home: r.Home(), written: cmp.Or(r.Home(), known.written),
+			underWay: known.underWay, shadowed: known.shadowed,
 		}
 		for _, s := range r.Sides {
 			fresh := &side{s, newUpstream(cfg, r.Module(), file.Upstreams[s.Upstream]), new(atomic.Int64)}
@@ -87,17 +89,7 @@ func (t *table) follows(before *table) error {
 	return nil
 }
 
-func (t *table) at(prefix string) *route {
-	if i := slices.IndexFunc(t.routes, func(r *route) bool { return r.prefix == prefix }); i >= 0 {
-		return t.routes[i]
-	}
-	return nil
-}
-
 func (r *route) side(upstream string) *side {
-	if r == nil {
-		return nil
-	}
 	if i := slices.IndexFunc(r.sides, func(s *side) bool { return s.Upstream == upstream }); i >= 0 {
 		return r.sides[i]
 	}
@@ -123,21 +115,25 @@ const buckets = 10_000
 
 // choose picks the side for a request, and a cookie if the client has none. Clients stay on their
 // side for convenience only: all sides with a weight write to one home.
-func (r *route) choose(request *http.Request) (*side, *http.Cookie) {
-	if first := r.choice(0); first.Weight == 100 {
-		return r.usable(first), nil // no cookie is needed
+func (r *route) choose(request *http.Request) (wanted *side, fresh *http.Cookie) {
+	if wanted = r.choice(0); wanted.Weight < 100 { // or no cookie is needed
+		known, err := request.Cookie(canaryCookie) // before the key, which is new with every order
+		if err != nil {
+			// Of the key, so that its retries stay on one side with or without the cookie.
+			client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))
+			//nolint:gosec // not Secure: TLS ends before the façade, and the value is no secret
+			fresh = &http.Cookie{
+				Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/",
+				MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+			}
+			known = fresh
+		}
+		wanted = r.choice(int(hash(r.name+" "+known.Value) % buckets)) // other clients first in each route's canary
 	}
-	var fresh *http.Cookie
-	known, err := request.Cookie(canaryCookie) // before the key, which is new with every order
-	if err != nil {
-		// Of the key, so that its retries stay on one side with or without the cookie.
-		client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))
-		//nolint:gosec // not Secure: TLS ends before the façade, and the value is no secret
-		fresh = &http.Cookie{Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/", MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-		known = fresh
+	if !wanted.admits() {
+		wanted = r.other(wanted, false)
 	}
-	bucket := hash(r.name+" "+known.Value) % buckets // other clients first in each route's canary
-	return r.usable(r.choice(int(bucket))), fresh
+	return wanted, fresh
 }
 
 func hash(text string) uint64 {
@@ -154,22 +150,11 @@ func hash(text string) uint64 {
 //	30 %     |─────────── new ───────────|───────── old ────────|
 func (r *route) choice(bucket int) *side {
 	for _, s := range slices.Backward(r.sides) {
-		width := s.Weight * buckets / 100
-		if bucket < width {
+		if bucket -= s.Weight * buckets / 100; bucket < 0 {
 			return s
 		}
-		bucket -= width
 	}
 	return nil // not while the weights add up to 100
-}
-
-// usable returns the wanted side, or another one with a weight while that one is out. If all are
-// out it returns the wanted one.
-func (r *route) usable(wanted *side) *side {
-	if wanted.admits() {
-		return wanted
-	}
-	return r.other(wanted, false)
 }
 
 // other returns a side that is in, instead of one that is out or has failed; if hopeless, any other

@@ -20,11 +20,10 @@ import (
 //	in ──ejectAfter failures in a row─────▶ out for ejectFor ──▶ one trial: in, or out again
 //	in ──no connection, or a failed probe─▶ out until the probe succeeds: in
 type upstream struct {
-	spec       routes.Upstream
-	target     *url.URL
-	probe      string // of the route's module, if spec has a probe
-	ejectAfter int
-	ejectFor   time.Duration
+	cfg    config
+	spec   routes.Upstream
+	target *url.URL
+	probe  string // of the route's module, if spec has a probe
 
 	mu       sync.Mutex
 	unready  bool      // by the last probe, or by a failed connection since
@@ -36,7 +35,7 @@ type upstream struct {
 // newUpstream returns a new upstream of a valid file, whose URLs can all be parsed.
 func newUpstream(cfg config, module string, spec routes.Upstream) *upstream {
 	probe, _ := url.JoinPath(spec.Probe, module)
-	return &upstream{spec: spec, target: spec.Target(), probe: probe, ejectAfter: cfg.EjectAfter, ejectFor: cfg.EjectFor}
+	return &upstream{cfg: cfg, spec: spec, target: spec.Target(), probe: probe}
 }
 
 // admits reports whether the upstream may get a request now. After an ejection the first caller
@@ -49,7 +48,7 @@ func (u *upstream) admits() bool {
 		return false
 	}
 	if !u.until.IsZero() {
-		u.until = now.Add(u.ejectFor)
+		u.until = now.Add(u.cfg.EjectFor)
 	}
 	return true
 }
@@ -66,8 +65,8 @@ func (u *upstream) record(failed, unconnected bool) {
 	case !failed:
 		u.failures, u.until = 0, time.Time{}
 	default:
-		if u.failures++; u.failures >= u.ejectAfter {
-			u.until = time.Now().Add(u.ejectFor)
+		if u.failures++; u.failures >= u.cfg.EjectAfter {
+			u.until = time.Now().Add(u.cfg.EjectFor)
 		}
 	}
 }
@@ -83,10 +82,9 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
+// probe probes all sides until ctx is done.
 func (g *gateway) probe(ctx context.Context) error {
-	tick := time.NewTicker(g.cfg.Interval)
-	defer tick.Stop()
-	for {
+	return every(ctx, g.cfg.Interval, func() {
 		var all sync.WaitGroup
 		for _, r := range g.current.Load().routes {
 			for _, s := range r.sides {
@@ -96,6 +94,15 @@ func (g *gateway) probe(ctx context.Context) error {
 			}
 		}
 		all.Wait()
+	})
+}
+
+// every calls do at once and then at each interval, until ctx is done.
+func every(ctx context.Context, interval time.Duration, do func()) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		do()
 		select {
 		case <-ctx.Done():
 			return nil

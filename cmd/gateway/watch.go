@@ -14,17 +14,8 @@ import (
 // watch applies changes of the routes file. It compares contents: a modification time can stay the
 // same, and notifications miss a mounted link that gets a new target.
 func (g *gateway) watch(ctx context.Context) error {
-	tick := time.NewTicker(g.cfg.Interval / 2) // a change is read twice before it is applied
-	defer tick.Stop()
 	var seen []byte
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			seen = g.reload(ctx, seen)
-		}
-	}
+	return every(ctx, g.cfg.Interval/2, func() { seen = g.reload(ctx, seen) }) // a change is read twice before it is applied
 }
 
 // reload replaces the current table with the file's. It ignores an invalid file, and one that
@@ -87,21 +78,20 @@ func (s *side) status() sideStatus {
 	return sideStatus{s.Side, s.spec.URL, s.served.Load(), !s.unready, !s.until.IsZero(), s.failures}
 }
 
-func (g *gateway) status() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		t := g.current.Load()
-		page := statusPage{g.cfg.Routes, t.since, g.refused.Load(), map[string]routeStatus{}}
-		for _, r := range t.routes {
-			s := routeStatus{Prefix: r.prefix, UnderWay: r.underWay.Load()}
-			for _, side := range r.sides {
-				s.Sides = append(s.Sides, side.status())
-			}
-			if r.shadow != nil {
-				s.Shadow = r.shadowed.read()
-			}
-			page.Routes[r.name] = s
+// status answers GET /routes.
+func (g *gateway) status(w http.ResponseWriter, _ *http.Request) {
+	t := g.current.Load()
+	page := statusPage{g.cfg.Routes, t.since, g.refused.Load(), map[string]routeStatus{}}
+	for _, r := range t.routes {
+		s := routeStatus{Prefix: r.prefix, UnderWay: r.underWay.Load()}
+		for _, side := range r.sides {
+			s.Sides = append(s.Sides, side.status())
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(page)
-	})
+		if r.shadow != nil {
+			r.shadowed.locked(func(t *routes.Tally) { s.Shadow = new(*t) })
+		}
+		page.Routes[r.name] = s
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(page)
 }

@@ -3,130 +3,129 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestAChangeUnderLoadFailsNoRequest(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	b := start(t, table2(older.URL, newer.URL, 0, ""))
-	var sent, failed atomic.Int64
-	stop := make(chan struct{})
+	f := start(t, split(100, 0))
+	var sent atomic.Int64
+	var over atomic.Bool
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !over.Load() {
 				sent.Add(1)
-				answer, err := b.try(http.MethodPost, "/v1/things", strings.NewReader("{}"))
-				if err != nil || answer.status != http.StatusOK {
-					failed.Add(1)
+				if answer := f.ask(t, post+"\n\n{}"); answer.body != "{}" {
+					t.Errorf("got %s", answer)
 				}
 			}
 		})
 	}
 	for i := range 50 {
 		before := sent.Load()
-		b.replace(t, table2(older.URL, newer.URL, i*2, ""))
+		f.apply(t, split(100-i*2, i*2))
 		eventually(t, "requests go on", func() bool { return sent.Load() > before+20 })
 	}
-	close(stop)
+	over.Store(true)
 	group.Wait()
-	t.Logf("%d requests during 50 changes", sent.Load())
-	if failed.Load() > 0 || newer.hits.Load() == 0 || older.hits.Load()+newer.hits.Load() != sent.Load() {
-		t.Errorf("%d of %d failed; %d old, %d new", failed.Load(), sent.Load(), older.hits.Load(), newer.hits.Load())
+	if hits := f.old.hits.Load() + f.new.hits.Load(); f.new.hits.Load() == 0 || hits != sent.Load() {
+		t.Errorf("%d requests of %d reached an upstream, %d the new one", hits, sent.Load(), f.new.hits.Load())
 	}
+}
+
+// refuses writes a file, or removes it, and waits until it is refused for this reason.
+func (f *facade) refuses(t *testing.T, file, reason string) {
+	t.Helper()
+	f.write(t, file)
+	if file == "" {
+		must(t, os.Remove(f.cfg.Routes))
+	}
+	eventually(t, "it is refused: "+reason, func() bool {
+		refused := f.refused.Load()
+		return refused != nil && strings.Contains(*refused, reason)
+	})
+}
+
+// page returns the body of GET /routes.
+func (f *facade) page() string {
+	recorder := httptest.NewRecorder()
+	f.status(recorder, nil)
+	return recorder.Body.String()
 }
 
 func TestABadFileChangesNothing(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	file := table2(older.URL, newer.URL, 0, "")
-	b := start(t, file)
-	b.get(t, "/v1/things")
-	since := b.page(t).Since
-	if url := b.health(t, "new").URL; url != newer.URL {
-		t.Errorf("the page says that the new side is at %q", url)
+	file := split(100, 0)
+	f := start(t, file)
+	current := f.current.Load()
+	for bad, why := range map[string]string{
+		"": "no such file", "# nothing": "no routes", "routes: [": "yaml", split(50, 0): "add up to 50", file[:len(file)/2]: "",
+	} {
+		f.refuses(t, bad, why)
+		f.expect(t, get, "200 old 1+0")
+		f.write(t, file)
+		eventually(t, "nothing is refused", func() bool { return f.refused.Load() == nil })
 	}
-	for _, bad := range []string{"", "routes: [", strings.Replace(file, "weight: 100", "weight: 50", 1), file[:len(file)/2]} {
-		write(t, b.cfg.Routes, bad)
-		eventually(t, "the page says why", func() bool { return b.page(t).Refused != nil })
-		if answer := b.get(t, "/v1/things"); answer.side() != "old" {
-			t.Errorf("%d by %s", answer.status, answer.side())
-		}
-		write(t, b.cfg.Routes, file)
-		eventually(t, "the page has nothing to say", func() bool { return b.page(t).Refused == nil })
+	if f.current.Load() != current {
+		t.Error("the table is another one")
 	}
-	if err := os.Remove(b.cfg.Routes); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the page misses the file", func() bool {
-		r := b.page(t).Refused
-		return r != nil && strings.Contains(*r, "no such file")
-	})
-	if page := b.page(t); !page.Since.Equal(since) || page.Routes["things"].Sides[0].Served != 5 {
-		t.Errorf("the page is %+v", page)
-	}
-	b.replace(t, table2(older.URL, newer.URL, 100, ""))
-	if page := b.page(t); page.Since.Equal(since) || page.Refused != nil || page.Routes["things"].Sides[0].Served != 5 {
-		t.Errorf("after a good file the page is %+v", page)
+	f.apply(t, shadowed)
+	eventually(t, "nothing is refused", func() bool { return f.refused.Load() == nil })
+	f.old.answers(status(204))
+	f.new.answers(status(503))
+	f.ask(t, get)
+	f.ask(t, get+"\n"+sideHeader+": new")
+	eventually(t, "they are compared", func() bool { return len(f.slots) == 0 })
+	f.refuses(t, "# nothing", "no routes")
+
+	shown := regexp.MustCompile(`"(since|at)":"[^"]+"`).ReplaceAllString(f.page(), `"$1":""`)
+	want := fmt.Sprintf(`{"file":%q,"since":"","refused":"there are no routes",`+
+		`"routes":{"things":{"prefix":"/v1/things","under_way":0,"sides":[`+
+		`{"upstream":"old","weight":100,"home":"shop","url":%q,"served":6,"ready":true,"ejected":false,"failures_in_a_row":0},`+
+		`{"upstream":"new","weight":0,"home":"shop","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":1}],`+
+		`"shadow":{"compared":1,"mismatched":1,"failed":0,"dropped":0,"mismatches":[{"at":"","status":204,"shadow_status":503}]}}}}`,
+		f.cfg.Routes, f.old.URL, f.new.URL)
+	if diff := cmp.Diff(want, strings.TrimSpace(shown)); diff != "" {
+		t.Error(diff)
 	}
 }
 
 // Data may be moved once the route is paused and no request is under way.
 func TestARouteMovesWhenNothingIsUnderWay(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	entered, release := make(chan bool), make(chan bool)
-	older.answers(func(http.ResponseWriter, *http.Request) { entered <- true; <-release })
-	table := func(oldWeight, newWeight int, name string) string {
-		return fmt.Sprintf(`
-upstreams: { old: { url: %q }, new: { url: %q } }
-routes: { %s: { prefix: /v1/things, sides: [{ upstream: old, weight: %d, home: shop }, { upstream: new, weight: %d, home: things }] } }
-`, older.URL, newer.URL, name, oldWeight, newWeight)
-	}
-	b := start(t, table(100, 0, "things"))
-	let := sync.OnceFunc(func() { close(release) })
-	t.Cleanup(let)
-	answered := make(chan int, 1)
-	go func() {
-		answer, _ := b.try(http.MethodPost, "/v1/things", strings.NewReader("{}"))
-		answered <- answer.status
-	}()
+	elsewhere := []string{"home: shop }]", "home: things }]"}
+	renamed := append(elsewhere, "things:", "renamed:")
+	f := start(t, split(100, 0, elsewhere...))
+	f.refuses(t, split(0, 100, elsewhere...), "pause it first")
+	entered, release, answered := make(chan bool), make(chan bool), make(chan reply)
+	f.old.answers(func(http.ResponseWriter, *http.Request) { entered <- true; <-release })
+	go func() { answered <- f.ask(t, post) }()
 	<-entered
-	refuses := func(file string) {
-		t.Helper()
-		write(t, b.cfg.Routes, file)
-		eventually(t, "the move is refused", func() bool {
-			r := b.page(t).Refused
-			return r != nil && strings.Contains(*r, "pause it first")
-		})
+	f.refuses(t, split(0, 100, renamed...), "route renamed: its home would change")
+	f.apply(t, split(0, 0, renamed...))
+	f.expect(t, get, "503 paused 0+0")
+	f.apply(t, split(100, 0, renamed...)) // it may be opened again with the same home
+	f.apply(t, split(0, 0, renamed...))
+	f.refuses(t, split(0, 100, renamed...), "pause it first") // the request under way may still write to the old home
+	if page := f.page(); !strings.Contains(page, `"under_way":1`) {
+		t.Error(page)
 	}
-	refuses(table(0, 100, "things"))
-	refuses(table(0, 100, "renamed"))
-	b.replace(t, table(0, 0, "renamed"))
-	if answer := b.get(t, "/v1/things"); answer.status != http.StatusServiceUnavailable || b.page(t).Routes["renamed"].UnderWay != 1 {
-		t.Errorf("got %d, and %+v is under way", answer.status, b.page(t).Routes["renamed"])
-	}
-	refuses(table(0, 100, "renamed")) // the request under way may still write to the old home
-	let()
-	if status := <-answered; status != http.StatusOK {
-		t.Errorf("the request under way got %d", status)
+	close(release)
+	if answer := <-answered; answer.String() != "200 old" {
+		t.Errorf("the request under way got %s", answer)
 	}
 	// The file is applied without another change.
-	eventually(t, "the route has moved", func() bool { return b.get(t, "/v1/things").side() == "new" })
-	if page := b.page(t).Routes["renamed"]; page.UnderWay != 0 || older.hits.Load() != 1 {
-		t.Errorf("%+v, and the old side was reached %d times", page, older.hits.Load())
-	}
+	eventually(t, "the route has moved", func() bool { return f.ask(t, get).String() == "200 new" })
 }
 
 // A request that has read the old table is counted before under_way can be seen as 0.
@@ -141,61 +140,49 @@ func TestEveryAdmittedRequestIsCounted(t *testing.T) {
 	open.routes[len(open.routes)-1] = &route{prefix: "/things", home: "shop", underWay: counter}
 	paused.routes = []*route{{prefix: "/things", underWay: counter}}
 	for range 20 {
-		g := &gateway{}
+		g, entered := &gateway{}, make(chan *route)
 		g.current.Store(open)
-		let := make(chan *route)
 		go func() {
-			let <- nil
+			entered <- nil
 			r, _ := g.enter("/things")
-			let <- r
+			entered <- r
 		}()
-		<-let
+		<-entered
 		time.Sleep(time.Millisecond)
 		g.current.Store(paused)
-		if underWay := counter.Load(); underWay == 0 && (<-let).home != "" {
+		underWay := counter.Load()
+		if r := <-entered; underWay == 0 && r.home != "" {
 			t.Error("it was admitted, and nothing was under way")
-		} else if underWay > 0 {
-			<-let
-			counter.Store(0)
 		}
+		counter.Store(0)
 	}
 }
 
 // A half-written file can be valid: this one only lacks its second route.
 func TestAFileThatIsBeingWrittenIsNotApplied(t *testing.T) {
 	t.Parallel()
-	older := newServer(t)
-	half := table2(older.URL, older.URL, 0, "")
+	half := split(100, 0)
 	whole := half + strings.ReplaceAll(half[strings.Index(half, "  things:"):], "things", "more")
-	b := start(t, whole, func(c *config) { c.Interval = time.Hour })
-	seen := b.reload(t.Context(), []byte(whole))
-	for _, text := range []string{half, whole, half + "# changed", half} {
-		write(t, b.cfg.Routes, text)
-		seen = b.reload(t.Context(), seen)
-		if len(b.current.Load().routes) != 2 {
-			t.Fatalf("it was applied after one reading: %s", text)
+	f := start(t, whole, func(c *config) { c.Interval = time.Hour })
+	var seen []byte
+	for i, text := range []string{half, whole, half + "# changed", half, half} {
+		f.write(t, text)
+		seen = f.reload(t.Context(), seen)
+		if want := 2 - i/4; len(f.current.Load().routes) != want {
+			t.Errorf("after reading %d there are not %d routes", i, want)
 		}
-	}
-	b.reload(t.Context(), seen)
-	if len(b.current.Load().routes) != 1 {
-		t.Error("it is not applied when it stays the same")
 	}
 }
 
-// An upstream's health survives a change of its weight, but not of its address.
-func TestHealthSurvivesAChange(t *testing.T) {
+// A side's counter survives every change, its health a change of the weight, and not one of the address.
+func TestASideSurvivesAChange(t *testing.T) {
 	t.Parallel()
-	older, newer := newServer(t), newServer(t)
-	newer.answersStatus(http.StatusBadGateway)
-	b := start(t, table2(older.URL, newer.URL, 50, ""), func(c *config) { c.EjectAfter, c.EjectFor = 1, time.Hour })
-	b.get(t, "/v1/things", sideHeader, "new")
-	b.replace(t, table2(older.URL, newer.URL, 99, ""))
-	if !b.health(t, "new").Ejected {
-		t.Error("a change of weight has reset its health")
-	}
-	other := newServer(t)
-	b.replace(t, table2(older.URL, other.URL, 99, fmt.Sprintln("# elsewhere")))
-	if b.health(t, "new").Ejected {
-		t.Error("a new process has the health of the old one")
+	first := tableAfter(t, &table{}, split(50, 50))
+	for file, healthy := range map[string]bool{split(99, 1): false, split(50, 50, "NEW", dead): true} {
+		next := tableAfter(t, first, file)
+		before, after := first.routes[0].sides[1], next.routes[0].sides[1]
+		if after.served != before.served || (after.upstream != before.upstream) != healthy {
+			t.Errorf("%s: %+v has become %+v", file, before, after)
+		}
 	}
 }

@@ -2,11 +2,13 @@ package routes
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,51 +49,39 @@ func SetWeights(path, route string, weights map[string]int) error {
 }
 
 func setWeights(data []byte, route string, weights map[string]int) ([]byte, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		return nil, err
+	var want, got File
+	var places struct {
+		Routes map[string]struct {
+			Sides []struct{ Weight yaml.Node }
+		}
 	}
-	found := lookup(&document, "routes", route, "sides")
-	if found == nil {
-		return nil, fmt.Errorf("there is no route %s", route)
+	if err := cmp.Or(yaml.Unmarshal(data, &want), yaml.Unmarshal(data, &places)); err != nil {
+		return nil, err
 	}
 	lines := strings.SplitAfter(string(data), "\n")
 	unknown := maps.Clone(weights)
-	for _, side := range slices.Backward(found.Content) { // a longer number moves what follows
-		name, weight := lookup(side, "upstream"), lookup(side, "weight")
-		if name == nil || weight == nil {
-			return nil, fmt.Errorf("a side of %s has no upstream or no weight written down", route)
+	for i, side := range slices.Backward(want.Routes[route].Sides) { // a longer number moves what follows
+		percent, wanted := weights[side.Upstream]
+		if !wanted {
+			continue
 		}
-		if percent, wanted := weights[name.Value]; wanted {
-			line, at := []rune(lines[weight.Line-1]), weight.Column-1 // in characters
-			lines[weight.Line-1] = string(line[:at]) + strconv.Itoa(percent) + string(line[at+len(weight.Value):])
-			delete(unknown, name.Value)
+		delete(unknown, side.Upstream)
+		want.Routes[route].Sides[i].Weight = percent
+		weight := places.Routes[route].Sides[i].Weight
+		if line, at := weight.Line-1, weight.Column-1; 0 <= line && line < len(lines) { // or it is not written down
+			text := []rune(lines[line]) // for at is in characters
+			after := min(at+len(weight.Value), len(text))
+			lines[line] = string(text[:min(at, after)]) + strconv.Itoa(percent) + string(text[after:])
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("%s has no side %s", route, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
+		return nil, fmt.Errorf("there is no route %s with a side %s", route, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
 	}
-	return []byte(strings.Join(lines, "")), nil
-}
-
-// lookup follows keys through mappings. It returns nil if one is missing.
-func lookup(node *yaml.Node, keys ...string) *yaml.Node {
-	if node.Kind == yaml.DocumentNode {
-		node = node.Content[0]
+	next := []byte(strings.Join(lines, ""))
+	if err := yaml.Unmarshal(next, &got); err != nil || !reflect.DeepEqual(got, want) {
+		return nil, fmt.Errorf("a weight of %s is not written as a plain number of its own: change it in the file", route)
 	}
-	for _, key := range keys {
-		if node == nil || node.Kind != yaml.MappingNode {
-			return nil
-		}
-		mapping := node
-		node = nil
-		for pair := range slices.Chunk(mapping.Content, 2) { // key, value, key, value …
-			if pair[0].Value == key {
-				node = pair[1]
-			}
-		}
-	}
-	return node
+	return next, nil
 }
 
 // Rollback swaps the file with its previous version. A second rollback undoes the first.

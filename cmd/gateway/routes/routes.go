@@ -5,6 +5,7 @@ package routes
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/platform/process"
 )
 
 // File is a routes file.
@@ -117,10 +120,10 @@ func (f File) check() error {
 
 // check allows no path in the URL: an upstream gets the client's path unchanged.
 func (u Upstream) check() error {
-	if target, err := httpURL(u.URL); err != nil || target.Path != "" || target.RawQuery != "" {
+	if target, err := process.BaseURL(u.URL); err != nil || target.Path != "" || target.User != nil {
 		return errors.New("url must be like http://host:port, without a path")
 	}
-	if _, err := httpURL(u.Probe); u.Probe != "" && err != nil {
+	if probe, err := process.BaseURL(cmp.Or(u.Probe, u.URL)); err != nil || probe.User != nil {
 		return errors.New("probe must be like http://host:port/readyz")
 	}
 	return nil
@@ -130,14 +133,6 @@ func (u Upstream) check() error {
 func (u Upstream) Target() *url.URL {
 	target, _ := url.Parse(u.URL)
 	return target
-}
-
-func httpURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "") {
-		err = errors.New("not a plain http URL")
-	}
-	return u, err
 }
 
 // checkRoute refuses a canary across two homes: an order's writes could go to both databases, and
