@@ -106,37 +106,52 @@ func TestItemsAreSentWithTheCommit(t *testing.T) {
 	}
 }
 
-// Items that were not committed, or whose outcome is unknown, are reported as such, once.
-func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
+// A transaction is not committed when f fails, panics or hides an error: what follows an error before
+// the beginning would run in none. Its items, and those whose outcome is unknown, are reported as not
+// committed, once, and the connection can be used again.
+func TestWhatIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
 	mine := errors.New("mine")
 	var b *basket
 	var stop context.CancelFunc
-	for name, f := range map[string]func(ctx context.Context, tx pgx.Tx) error{
-		"f fails": func(context.Context, pgx.Tx) error { return mine },
-		"f fails after a statement": func(ctx context.Context, tx pgx.Tx) error {
-			return errors.Join(queries{tx}.InsertMark(ctx, "good"), mine)
-		},
-		"f panics": func(context.Context, pgx.Tx) error { panic(mine) },
-		"PostgreSQL refuses an item": func(_ context.Context, tx pgx.Tx) error {
+	exec := func(ctx context.Context, tx pgx.Tx, name string) error { return queries{tx}.InsertMark(ctx, name) }
+	fail := func(ctx context.Context, tx pgx.Tx) { _, _ = tx.Exec(ctx, "SELECT nothing FROM nowhere") }
+	for name, test := range map[string]struct {
+		f    func(ctx context.Context, tx pgx.Tx) error
+		want error // nil for any
+	}{
+		"f fails": {func(_ context.Context, tx pgx.Tx) error { queueMark(tx, "queued"); return mine }, mine},
+		"f fails after a statement": {func(ctx context.Context, tx pgx.Tx) error {
+			queueMark(tx, "queued")
+			return errors.Join(exec(ctx, tx, "good"), mine)
+		}, mine},
+		"f panics": {func(ctx context.Context, tx pgx.Tx) error { _ = exec(ctx, tx, "good"); panic(mine) }, mine},
+		"f hides an error": {func(ctx context.Context, tx pgx.Tx) error {
+			_, _ = exec(ctx, tx, "good"), exec(ctx, tx, "bad")
+			queueMark(tx, "other")
+			return nil
+		}, pgx.ErrTxCommitRollback},
+		"f hides the first statement's error": {func(ctx context.Context, tx pgx.Tx) error { fail(ctx, tx); return exec(ctx, tx, "good") }, nil},
+		"f queues after it":                   {func(ctx context.Context, tx pgx.Tx) error { fail(ctx, tx); queueMark(tx, "good"); return nil }, nil},
+		"PostgreSQL refuses an item": {func(_ context.Context, tx pgx.Tx) error {
 			return postgres.Carry(db, tx, &b.Carrier, "bad")
-		},
-		"the commit fails": func(_ context.Context, tx pgx.Tx) error {
+		}, nil},
+		"the commit fails": {func(_ context.Context, tx pgx.Tx) error {
 			postgres.Queue(tx, queries{tx}.InsertTwin, "same")
 			postgres.Queue(tx, queries{tx}.InsertTwin, "same")
 			return nil
-		},
-		"the caller has given up": func(ctx context.Context, tx pgx.Tx) error {
+		}, nil},
+		"the caller has given up": {func(ctx context.Context, tx pgx.Tx) error {
 			stop()
 			_, err := tx.Exec(ctx, "SELECT pg_sleep(60)")
 			return err
-		},
-		"the connection is lost": func(ctx context.Context, tx pgx.Tx) error {
+		}, nil},
+		"the connection is lost": {func(ctx context.Context, tx pgx.Tx) error {
 			_, _ = tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
 			return nil
-		},
-		"the answer is lost": func(context.Context, pgx.Tx) error { l.lost.Store(true); return nil },
+		}, nil},
+		"the answer is lost": {func(context.Context, pgx.Tx) error { l.lost.Store(true); return nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := db.InTx(t.Context(), func(tx pgx.Tx) error { // prepares all statements
@@ -158,12 +173,12 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 				}()
 				err = db.InTx(ctx, func(tx pgx.Tx) error {
 					carry(t, db, tx, b, "one", "two")
-					return f(ctx, tx)
+					return test.f(ctx, tx)
 				})
 			}()
 			l.lost.Store(false)
-			if err == nil {
-				t.Error("it has no error")
+			if queued, ok := errors.AsType[*postgres.QueuedError](err); err == nil || test.want != nil && (!errors.Is(err, test.want) || ok) {
+				t.Errorf("error %v of %v, want %v", err, queued, test.want)
 			}
 			if len(b.ended) != 1 || b.ended[0].Committed || len(b.ended[0].Items) < 2 {
 				t.Errorf("ended: %v", b.ended)
@@ -177,6 +192,9 @@ func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+	if err := db.InTx(t.Context(), func(pgx.Tx) error { return nil }); err != nil {
+		t.Errorf("a transaction that does nothing: %v", err)
 	}
 }
 

@@ -158,42 +158,6 @@ func TestStatementsShareRoundTrips(t *testing.T) {
 	}
 }
 
-// A transaction is not committed when f fails, panics or hides an error, and the connection can be
-// used again. What follows an error before the beginning runs in no transaction, so it fails.
-func TestRolledBack(t *testing.T) {
-	t.Parallel()
-	db, _ := counted(t)
-	mine := errors.New("mine")
-	exec := func(tx pgx.Tx, name string) error { return queries{tx}.InsertMark(t.Context(), name) }
-	fail := func(tx pgx.Tx) { _, _ = tx.Exec(t.Context(), "SELECT nothing FROM nowhere") }
-	for name, test := range map[string]struct {
-		f    func(tx pgx.Tx) error
-		want error // nil for any
-	}{
-		"an error":     {func(tx pgx.Tx) error { queueMark(tx, "queued"); return errors.Join(exec(tx, "good"), mine) }, mine},
-		"a panic":      {func(tx pgx.Tx) error { queueMark(tx, "queued"); _ = exec(tx, "good"); panic(mine) }, mine},
-		"hidden":       {func(tx pgx.Tx) error { _ = exec(tx, "good"); _ = exec(tx, "bad"); queueMark(tx, "other"); return nil }, pgx.ErrTxCommitRollback},
-		"at first":     {func(tx pgx.Tx) error { fail(tx); return exec(tx, "good") }, nil},
-		"at first (2)": {func(tx pgx.Tx) error { fail(tx); queueMark(tx, "good"); return nil }, nil},
-	} {
-		err := func() (err error) {
-			defer func() {
-				if p := recover(); p != nil {
-					err = p.(error)
-				}
-			}()
-			return db.InTx(t.Context(), test.f)
-		}()
-		if queued, ok := errors.AsType[*postgres.QueuedError](err); err == nil || test.want != nil && (!errors.Is(err, test.want) || ok) {
-			t.Errorf("%s: error %v of %v, want %v", name, err, queued, test.want)
-		}
-		nothingStays(t, db)
-	}
-	if err := db.InTx(t.Context(), func(pgx.Tx) error { return nil }); err != nil {
-		t.Errorf("a transaction that does nothing: %v", err)
-	}
-}
-
 // The server's process is frozen, and its kernel still acknowledges.
 func TestARollbackEnds(t *testing.T) {
 	t.Parallel()

@@ -116,7 +116,7 @@ func TestAccessLog(t *testing.T) {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})
-	for query, want := range map[string]int{"": PageDefault, "?limit=1": 1, "?limit=100": PageMax} {
+	for query, want := range map[string]int{"": 20, "?limit=1": 1, "?limit=100": 100} {
 		var page Page[thing]
 		err := json.Unmarshal([]byte(b.send(t, http.MethodGet, "/v1/things"+query, "").text), &page)
 		if err != nil || len(page.Items) != want || page.Next == nil {
@@ -124,7 +124,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	if answer := b.send(t, http.MethodGet, "/v1/things?limit=101", ""); answer.StatusCode != http.StatusUnprocessableEntity {
-		t.Errorf("the cap of Paging and PageMax differ: %d", answer.StatusCode)
+		t.Errorf("101 items: %d", answer.StatusCode)
 	}
 	last := NewPage([]int(nil), 5, func(int) int { return 0 }, func(int) any { return nil })
 	if text, _ := json.Marshal(last); string(text) != `{"items":[],"next":null}` {
