@@ -174,6 +174,10 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		"a search path":         {open, runtime + "&search_path=public", `"search_path"`},
 		"a service":             {open, runtime + "&service=shop", `"service"`},
 		"the pool's size":       {open, runtime + "&pool_max_conns=3", `"pool_max_conns"`},
+		"no types":              {open, runtime + "&default_query_exec_mode=exec", "default_query_exec_mode=exec"},
+		"no types either":       {open, runtime + "&default_query_exec_mode=simple_protocol", "mode=simple_protocol"},
+		"no statements":         {open, runtime + "&statement_cache_capacity=0", "statement_cache_capacity"},
+		"no descriptions":       {open, runtime + "&description_cache_capacity=0", "description_cache_capacity"},
 		"options of migrate":    {up, migrate + "&options=-c%20role%3Dnone", `"options"`},
 		"options of the admin":  {provision, admin + "&options=-c%20role%3Dnone", `"options"`},
 		"a time zone":           {provision, admin + "&timezone=Asia/Tokyo", `"timezone"`},
@@ -185,6 +189,11 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		"a setup without sense": {provision, "postgres://%zz@localhost/shop", "read the admin connection"},
 	} {
 		expectUsage(t, name, test.do(test.address), test.says)
+	}
+	for _, mode := range []string{"cache_describe", "describe_exec"} {
+		if err := open(runtime + "&default_query_exec_mode=" + mode); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
 	}
 	conn, err := pgx.Connect(t.Context(), admin)
 	if err != nil {

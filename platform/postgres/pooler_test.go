@@ -147,26 +147,3 @@ func TestWhatNeedsASessionIsRefusedThroughAPooler(t *testing.T) {
 		t.Errorf("the database was created: %v, error %v", made, err)
 	}
 }
-
-// An address with which every second statement would fail, fails the start.
-func TestAnAddressThatCannotSendEveryStatement(t *testing.T) {
-	t.Parallel()
-	db := newMarks(t)
-	for parameter, says := range map[string]string{
-		"default_query_exec_mode=exec":            "default_query_exec_mode=exec",
-		"default_query_exec_mode=simple_protocol": "default_query_exec_mode=simple_protocol",
-		"statement_cache_capacity=0":              "statement_cache_capacity",
-		"description_cache_capacity=0":            "description_cache_capacity",
-		"default_query_exec_mode=cache_describe":  "",
-		"default_query_exec_mode=describe_exec":   "",
-	} {
-		marks, err := postgres.Open(t.Context(), "marks", db.URL("marks")+"&"+parameter, 1, schema)
-		if says != "" {
-			expectUsage(t, parameter, err, says)
-		} else if err != nil {
-			t.Errorf("%s: %v", parameter, err)
-		} else {
-			marks.Close()
-		}
-	}
-}
