@@ -165,12 +165,14 @@ func TestFailedEffectFreesTheKey(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
 	failure := errors.New("no stock")
-	if _, err := do(t.Context(), pool, keyOf("k"), func(pgx.Tx) (answer, error) { return answer{}, failure }); !errors.Is(err, failure) {
+	_, err := do(t.Context(), pool, keyOf("k"), func(pgx.Tx) (answer, error) { return answer{}, failure })
+	if !errors.Is(err, failure) {
 		t.Errorf("the effect's error: %v", err)
 	}
 	// A transaction that fails later stores no answer either.
-	err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
-		_, err := DoTx(t.Context(), tx, []Key{keyOf("k")}, func([]int) ([]answer, error) { return []answer{answerOf("lost")}, nil })
+	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
+		lost := func([]int) ([]answer, error) { return []answer{answerOf("lost")}, nil }
+		_, err := DoTx(t.Context(), tx, []Key{keyOf("k")}, lost)
 		return errors.Join(err, failure)
 	})
 	if !errors.Is(err, failure) {
@@ -259,7 +261,8 @@ func TestSeveralKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	type result = postgres.Result[answer]
-	want := []result{{Value: answerOf("new")}, {Value: answerOf("old")}, {Err: ErrRunning}, {Err: ErrReused}, {Err: ErrKey}, {Value: answerOf("newer")}}
+	want := []result{{Value: answerOf("new")}, {Value: answerOf("old")}, {Err: ErrRunning}, {Err: ErrReused}, {Err: ErrKey},
+		{Value: answerOf("newer")}}
 	sameError := cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) })
 	if diff := cmp.Diff(want, results, sameError); diff != "" {
 		t.Error(diff)

@@ -125,13 +125,14 @@ func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 	t.Parallel()
 	marks := newMarks(t).Module(t, "marks")
 	refused := errors.New("refused")
-	try := func(name string, queue func()) {
+	try := func(name string, queue func()) (err error) {
 		defer func() {
 			if recover() == nil {
-				t.Errorf("%s was queued", name)
+				err = fmt.Errorf("%s was queued", name)
 			}
 		}()
 		queue()
+		return nil
 	}
 	err := marks.InTx(t.Context(), func(other pgx.Tx) error { // which commits
 		if _, err := other.Exec(t.Context(), "SELECT 1"); err != nil {
@@ -152,24 +153,25 @@ func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 				return errors.Join(queries{tx}.InsertMark(ctx, name), refused)
 			},
 		} {
+			var err error
 			_ = marks.InTx(t.Context(), func(tx pgx.Tx) error {
-				try(name, func() {
+				err = try(name, func() {
 					postgres.Queue(tx, func(ctx context.Context, mark string) error { return statement(ctx, tx, mark) }, name)
 				})
 				return refused
 			})
+			if err != nil {
+				t.Error(err)
+			}
 		}
 		return nil
 	})
-	if err != nil {
-		t.Error(err)
-	}
 	foreign := func(tx pgx.Tx) error {
-		try("a foreign transaction's statement", func() { queueMark(tx, "foreign") })
-		try("a foreign transaction's statement of the platform", func() { postgres.QueueSQL(tx, insertMark, "foreign") })
-		return nil
+		return errors.Join(
+			try("a foreign transaction's statement", func() { queueMark(tx, "foreign") }),
+			try("a foreign transaction's statement of the platform", func() { postgres.QueueSQL(tx, insertMark, "foreign") }))
 	}
-	err = errors.Join(pgx.BeginFunc(t.Context(), marks, foreign),
+	err = errors.Join(err, pgx.BeginFunc(t.Context(), marks, foreign),
 		marks.InTx(t.Context(), func(tx pgx.Tx) error { return pgx.BeginFunc(t.Context(), tx, foreign) }))
 	if err != nil {
 		t.Error(err)

@@ -39,7 +39,8 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 		{"SHORT", "3", ""},
 		{"LONG", "3", "PROCESS_TEST_SHORT must not exceed"},
 	} {
-		if (err == nil) != (step.before == "") || err != nil && (!errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), step.before)) {
+		told := errors.Is(err, ErrUsage) && step.before != "" && strings.HasPrefix(err.Error(), step.before)
+		if !told && (err != nil || step.before != "") {
 			t.Errorf("before %s=%q: got %v, want %q", step.name, step.value, err, step.before)
 		}
 		t.Setenv("PROCESS_TEST_"+step.name, step.value)
@@ -53,7 +54,9 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 
 func TestBaseURL(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"http://127.0.0.1:8080", "https://inventory.example/shop/", "http://[::1]:8080", "http://inventory:65535"} {
+	for _, good := range []string{
+		"http://127.0.0.1:8080", "https://inventory.example/shop/", "http://[::1]:8080", "http://inventory:65535",
+	} {
 		if u, err := BaseURL(good); err != nil || u.String() != good {
 			t.Errorf("%s: %v, %v", good, u, err)
 		}
@@ -62,7 +65,8 @@ func TestBaseURL(t *testing.T) {
 		"", "localhost:8080", "127.0.0.1:8080", "8080", "//inventory:8080", "http://", "https:///v1", "inventory",
 		"ftp://inventory", "grpc://inventory:8080", "http://[::1", "http://:8080",
 		"http://inventory:port", "http://inventory:99999", "http://inventory:0",
-		"http://inventory?token=secret", "http://inventory#secret", "http://inventory?", "http://inventory#", "http://inventory:8080/?",
+		"http://inventory?token=secret", "http://inventory#secret",
+		"http://inventory?", "http://inventory#", "http://inventory:8080/?",
 	} {
 		if u, err := BaseURL(bad); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, %v", bad, u, err)

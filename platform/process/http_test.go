@@ -23,7 +23,8 @@ func TestConnectionsAreGivenUpInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	if _, err := Listen(t.Context(), "HTTP_ADDR", address); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "set HTTP_ADDR") {
+	_, err = Listen(t.Context(), "HTTP_ADDR", address)
+	if !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "set HTTP_ADDR") {
 		t.Errorf("a port in use: %v", err)
 	}
 	stopping, signal := context.WithCancel(t.Context())

@@ -33,7 +33,9 @@ func NewOperations(stopping context.Context, addr string) *Operations {
 	o := &Operations{addr: addr, mux: http.NewServeMux(), modules: map[string]*check{}, stopping: stopping}
 	o.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	o.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.ready(1, o.all()...)) })
-	o.mux.HandleFunc("GET /readyz/all", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.ready(len(o.modules), o.all()...)) })
+	o.mux.HandleFunc("GET /readyz/all", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, o.ready(len(o.modules), o.all()...))
+	})
 	o.mux.HandleFunc("GET /readyz/{module}", func(w http.ResponseWriter, r *http.Request) {
 		module, served := o.modules[r.PathValue("module")]
 		if !served {

@@ -57,7 +57,8 @@ func TestASignalStopsStageByStage(t *testing.T) {
 		synctest.Wait() // what was stopped last may not have written it down yet
 		j.add("run")
 		slices.Sort(j.lines[2:5]) // their stop comes at the same moment
-		want := []string{"http after 3s", "relay after 7s", "consumer after 1m1s", "consumer after 1m1s", "pools after 1m1s", "run after 1m1s"}
+		want := []string{"http after 3s", "relay after 7s",
+			"consumer after 1m1s", "consumer after 1m1s", "pools after 1m1s", "run after 1m1s"}
 		if diff := cmp.Diff(want, j.lines); diff != "" {
 			t.Error(diff)
 		}

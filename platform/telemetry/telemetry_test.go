@@ -72,7 +72,8 @@ func TestAFlushSendsWhatARequestWas(t *testing.T) {
 	default:
 		t.Error("nothing was sent")
 	}
-	if parent := passedOn.Get("Traceparent"); len(passedOn) != 1 || !strings.HasPrefix(parent, "00-"+id) || !strings.HasSuffix(parent, "-01") {
+	parent := passedOn.Get("Traceparent")
+	if len(passedOn) != 1 || !strings.HasPrefix(parent, "00-"+id) || !strings.HasSuffix(parent, "-01") {
 		t.Errorf("passed on is %v", passedOn)
 	}
 }

@@ -56,11 +56,13 @@ func TestTries(t *testing.T) {
 			w.WriteHeader(code)
 		}
 	}
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	stalls := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("an answer"))
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done() // with more to come
 	}
+	endless := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxAnswer+1)) }
 	type tries = []func(http.ResponseWriter, *http.Request)
 	for name, c := range map[string]struct {
 		cfg    ClientConfig
@@ -70,9 +72,9 @@ func TestTries(t *testing.T) {
 	}{
 		"two that fail":       {patient, tries{status(502), status(502)}, 200, 3},
 		"a refusal":           {patient, tries{status(403)}, 403, 1},
-		"no answer":           {hurried, tries{func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, stalls}, 0, 2},
+		"no answer":           {hurried, tries{silent, stalls}, 0, 2},
 		"a stall":             {hurried, tries{stalls}, 200, 2},
-		"an endless answer":   {patient, slices.Repeat(tries{func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxAnswer+1)) }}, 3), 0, 3},
+		"an endless answer":   {patient, slices.Repeat(tries{endless}, 3), 0, 3},
 		"as long as the call": {patient, tries{status(503, "10")}, 503, 1}, // whose wait would be in vain
 		"an hour":             {patient, tries{status(503, "3600")}, 503, 1},
 		"longest":             {patient, tries{status(503, "4294967295")}, 503, 1},
