@@ -165,6 +165,9 @@ func TestRequestsUnderWayAreCutOff(t *testing.T) {
 	entered, release := make(chan bool), make(chan bool)
 	b.router.Get("/waits", func(http.ResponseWriter, *http.Request) { entered <- true; <-release })
 	address, stop := start(t, b.Server)
+	if _, err := New(Config{Addr: address}, nil, silent, nil).Listen(); err == nil || !strings.Contains(err.Error(), "HTTP_ADDR") {
+		t.Errorf("a port in use: %v", err)
+	}
 	failed := make(chan error, 1)
 	go func() {
 		answer, err := http.Get("http://" + address + "/waits")
@@ -184,7 +187,6 @@ func TestRequestsUnderWayAreCutOff(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	t.Parallel()
 	cfg, err := process.Config[Config]()
 	if err != nil || cfg.Addr != "127.0.0.1:8080" || cfg.MaxBodyBytes != 1<<20 || cfg.Auth.Audience != "shop" {
 		t.Errorf("defaults are %+v (%v)", cfg, err)
@@ -208,10 +210,15 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: got %v", says, err)
 		}
 	}
-	var url BaseURL
-	for text, good := range map[string]bool{"http://inventory:8080/shop/": true, "inventory:8080": false, "http://ada:secret@inventory": false} {
-		if err := url.UnmarshalText([]byte(text)); (err == nil) != good || err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: %v", text, err)
+	type other struct {
+		URL BaseURL `env:"WEB_TEST_URL"`
+	}
+	for text, good := range map[string]bool{"http://inventory:8080/shop/": true, "secret:8080": false, "http://ada:secret@inventory": false} {
+		t.Setenv("WEB_TEST_URL", text)
+		cfg, err := process.Config[other]()
+		named := errors.Is(err, process.ErrUsage) && strings.Contains(err.Error(), "WEB_TEST_URL") && !strings.Contains(err.Error(), "secret")
+		if good && (err != nil || cfg.URL != BaseURL(text)) || !good && !named {
+			t.Errorf("%s: %v, %v", text, cfg, err)
 		}
 	}
 }
