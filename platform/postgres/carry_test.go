@@ -114,51 +114,43 @@ func TestWhatIsNotCommitted(t *testing.T) {
 	db, l := counted(t)
 	mine := errors.New("mine")
 	var b *basket
+	var ctx context.Context
 	var stop context.CancelFunc
-	exec := func(ctx context.Context, tx pgx.Tx, name string) error { return queries{tx}.InsertMark(ctx, name) }
-	fail := func(ctx context.Context, tx pgx.Tx) { _, _ = tx.Exec(ctx, "SELECT nothing FROM nowhere") }
+	exec := func(tx pgx.Tx, name string) error { return queries{tx}.InsertMark(ctx, name) }
+	fail := func(tx pgx.Tx) { _, _ = tx.Exec(ctx, "SELECT nothing FROM nowhere") }
 	for name, test := range map[string]struct {
-		f    func(ctx context.Context, tx pgx.Tx) error
+		f    func(tx pgx.Tx) error
 		want error // nil for any
 	}{
-		"f fails": {func(_ context.Context, tx pgx.Tx) error { queueMark(tx, "queued"); return mine }, mine},
-		"f fails after a statement": {func(ctx context.Context, tx pgx.Tx) error {
+		"f fails": {func(tx pgx.Tx) error { queueMark(tx, "queued"); return mine }, mine},
+		"f fails after a statement": {func(tx pgx.Tx) error {
 			queueMark(tx, "queued")
-			return errors.Join(exec(ctx, tx, "good"), mine)
+			return errors.Join(exec(tx, "good"), mine)
 		}, mine},
-		"f panics": {func(ctx context.Context, tx pgx.Tx) error { _ = exec(ctx, tx, "good"); panic(mine) }, mine},
-		"f hides an error": {func(ctx context.Context, tx pgx.Tx) error {
-			_, _ = exec(ctx, tx, "good"), exec(ctx, tx, "bad")
+		"f panics": {func(tx pgx.Tx) error { _ = exec(tx, "good"); panic(mine) }, mine},
+		"f hides an error": {func(tx pgx.Tx) error {
+			_, _ = exec(tx, "good"), exec(tx, "bad")
 			queueMark(tx, "other")
 			return nil
 		}, pgx.ErrTxCommitRollback},
-		"f hides the first statement's error": {func(ctx context.Context, tx pgx.Tx) error {
-			fail(ctx, tx)
-			return exec(ctx, tx, "good")
-		}, nil},
-		"f queues after it": {func(ctx context.Context, tx pgx.Tx) error {
-			fail(ctx, tx)
-			queueMark(tx, "good")
-			return nil
-		}, nil},
-		"PostgreSQL refuses an item": {func(_ context.Context, tx pgx.Tx) error {
-			return postgres.Carry(db, tx, &b.Carrier, "bad")
-		}, nil},
-		"the commit fails": {func(_ context.Context, tx pgx.Tx) error {
+		"f hides its first statement's error": {func(tx pgx.Tx) error { fail(tx); return exec(tx, "good") }, nil},
+		"f queues after its first one's":      {func(tx pgx.Tx) error { fail(tx); queueMark(tx, "good"); return nil }, nil},
+		"PostgreSQL refuses an item":          {func(tx pgx.Tx) error { carry(t, db, tx, b, "bad"); return nil }, nil},
+		"the commit fails": {func(tx pgx.Tx) error {
 			postgres.Queue(tx, queries{tx}.InsertTwin, "same")
 			postgres.Queue(tx, queries{tx}.InsertTwin, "same")
 			return nil
 		}, nil},
-		"the caller has given up": {func(ctx context.Context, tx pgx.Tx) error {
+		"the caller has given up": {func(tx pgx.Tx) error {
 			stop()
 			_, err := tx.Exec(ctx, "SELECT pg_sleep(60)")
 			return err
 		}, nil},
-		"the connection is lost": {func(ctx context.Context, tx pgx.Tx) error {
+		"the connection is lost": {func(tx pgx.Tx) error {
 			_, _ = tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
 			return nil
 		}, nil},
-		"the answer is lost": {func(context.Context, pgx.Tx) error { l.lost.Store(true); return nil }, nil},
+		"the answer is lost": {func(pgx.Tx) error { l.lost.Store(true); return nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := db.InTx(t.Context(), func(tx pgx.Tx) error { // prepares all statements
@@ -168,7 +160,6 @@ func TestWhatIsNotCommitted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var ctx context.Context
 			ctx, stop = context.WithCancel(t.Context())
 			defer stop()
 			b = newBasket()
@@ -180,7 +171,7 @@ func TestWhatIsNotCommitted(t *testing.T) {
 				}()
 				err = db.InTx(ctx, func(tx pgx.Tx) error {
 					carry(t, db, tx, b, "one", "two")
-					return test.f(ctx, tx)
+					return test.f(tx)
 				})
 			}()
 			l.lost.Store(false)
