@@ -3,12 +3,14 @@ package idempotency
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -19,7 +21,7 @@ import (
 )
 
 // setup returns the databases of two modules, each with a table effects.
-func setup(t *testing.T) (pool, other *postgres.DB) {
+func setup(t testing.TB) (pool, other *postgres.DB) {
 	t.Helper()
 	const table = "-- +goose Up\nCREATE TABLE effects (id text PRIMARY KEY);"
 	schema := pgtest.Schema{Module: "alpha", Migrations: fstest.MapFS{"0001_effects.sql": {Data: []byte(table)}}}
@@ -50,132 +52,134 @@ type order struct {
 func keyOf(key string) Key { return NewKey("ann", "POST /things", key, order{"mug"}) }
 
 // place writes one row and its answer in one transaction.
-func place(t *testing.T, pool *postgres.DB, key Key, id string) (got answer, err error) {
-	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
-		got, err = doTx(t.Context(), tx, key, func() (answer, error) {
-			_, err := tx.Exec(t.Context(), "INSERT INTO effects (id) VALUES ($1)", id)
-			return answerOf(id), err
+func place(ctx context.Context, pool *postgres.DB, key Key, id string) (got answer, err error) {
+	return do(ctx, pool, key, func(tx pgx.Tx) (answer, error) {
+		_, err := tx.Exec(ctx, "INSERT INTO effects (id) VALUES ($1)", id)
+		return answerOf(id), err
+	})
+}
+
+// do is a transaction of DoTx with one key.
+func do(ctx context.Context, pool *postgres.DB, key Key, effect func(tx pgx.Tx) (answer, error)) (got answer, err error) {
+	err = pool.InTx(ctx, func(tx pgx.Tx) error {
+		results, err := DoTx(ctx, tx, []Key{key}, func([]int) ([]answer, error) {
+			a, err := effect(tx)
+			return []answer{a}, err
 		})
+		if err == nil {
+			got, err = results[0].Value, results[0].Err
+		}
 		return err
 	})
 	return got, err
 }
 
-// doTx is DoTx with one key.
-func doTx(ctx context.Context, tx pgx.Tx, key Key, effect func() (answer, error)) (answer, error) {
-	results, err := DoTx(ctx, tx, []Key{key}, func([]int) ([]answer, error) {
-		a, err := effect()
-		return []answer{a}, err
+// A key is refused, or its request is done once, and another request with it never.
+func FuzzKey(f *testing.F) {
+	for _, key := range []string{"", "k", " ", strings.Repeat("k", 255), strings.Repeat("k", 256), "tab\t", "a\x00b", "a\nb",
+		"a\xff", "ü", "%00", `\`, "' OR 1=1 --", "\x7f"} {
+		f.Add("ann", key, "mug", "cup")
+	}
+	f.Add("ü\u2028", "k", "a\\u0000", "a\u0000")
+	f.Add("ann\nPOST /others", "k", "<>&", "\\u003c\\u003e\\u0026")
+	pool, _ := setup(f)
+	runs := 0
+	f.Fuzz(func(t *testing.T, subject, key, sku, otherSKU string) {
+		// A token's subject and a body's text never are.
+		if strings.ContainsRune(subject, 0) || len(subject) > 255 || !utf8.ValidString(subject+sku+otherSKU) {
+			return
+		}
+		runs++
+		subject = fmt.Sprintf("%d %s", runs, subject)
+		first, again := fmt.Sprintf("%d-first", runs), fmt.Sprintf("%d-again", runs)
+		k, reused := NewKey(subject, "POST /things", key, order{sku}), NewKey(subject, "POST /things", key, order{otherSKU})
+		odd := func(r rune) bool { return r < ' ' || r > '~' }
+		if key == "" || len(key) > 255 || strings.ContainsFunc(key, odd) {
+			_, _, storedErr := Stored[answer](t.Context(), nil, k)
+			if _, err := place(t.Context(), pool, k, first); !errors.Is(err, ErrKey) || !errors.Is(storedErr, ErrKey) {
+				t.Errorf("%q: %v, stored %v", key, err, storedErr)
+			}
+			return
+		}
+		if _, ok, err := Stored[answer](t.Context(), pool, k); ok || err != nil {
+			t.Errorf("%q, before the first request: %v, %v", key, ok, err)
+		}
+		for _, id := range []string{first, again} {
+			if got, err := place(t.Context(), pool, k, id); err != nil || got != answerOf(first) {
+				t.Fatalf("%q, %s: %+v, %v", key, id, got, err)
+			}
+		}
+		if got, ok, err := Stored[answer](t.Context(), pool, k); !ok || err != nil || got != answerOf(first) {
+			t.Errorf("%q, stored: %+v, %v, %v", key, got, ok, err)
+		}
+		_, _, storedErr := Stored[answer](t.Context(), pool, reused)
+		_, err := place(t.Context(), pool, reused, again)
+		if same := sku == otherSKU; errors.Is(err, ErrReused) == same || errors.Is(storedErr, ErrReused) == same {
+			t.Errorf("%q for %q and then for %q: %v, stored %v", key, sku, otherSKU, err, storedErr)
+		}
 	})
-	if err != nil {
-		return answer{}, err
-	}
-	return results[0].Value, results[0].Err
 }
 
-func effects(t *testing.T, pool *postgres.DB) (n int) {
-	t.Helper()
-	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM effects").Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func TestRepeatedRequestHasTheFirstAnswer(t *testing.T) {
+func TestARequestThatCannotBeCompared(t *testing.T) {
 	t.Parallel()
-	pool, _ := setup(t)
-	if _, ok, err := Stored[answer](t.Context(), pool, keyOf("k")); ok || err != nil {
-		t.Fatalf("before the first request: %v %v", ok, err)
+	if key := NewKey("ann", "POST /things", "k", make(chan int)); key.err == nil {
+		t.Error("it was accepted")
 	}
-	for _, id := range []string{"one", "two"} {
-		got, err := place(t, pool, keyOf("k"), id)
-		if err != nil || !cmp.Equal(got, answerOf("one")) {
-			t.Errorf("placing %s: %v %v", id, got, err)
+}
+
+// A key that is running is refused at once. It is one request of one caller to one route of a module.
+func TestAKeyThatIsRunning(t *testing.T) {
+	t.Parallel()
+	pool, module := setup(t)
+	others := func() {
+		for id, other := range map[string]struct {
+			*postgres.DB
+			Key
+		}{
+			"another key":    {pool, keyOf("k2")},
+			"another caller": {pool, NewKey("bob", "POST /things", "k", order{"mug"})},
+			"another route":  {pool, NewKey("ann", "POST /others", "k", order{"mug"})},
+			"another module": {module, keyOf("k")},
+		} {
+			if got, err := place(t.Context(), other.DB, other.Key, id); err != nil || got != answerOf(id) {
+				t.Errorf("%s: %v %v", id, got, err)
+			}
 		}
 	}
-	got, ok, err := Stored[answer](t.Context(), pool, keyOf("k"))
-	if err != nil || !ok || !cmp.Equal(got, answerOf("one")) {
-		t.Errorf("stored: %v %v %v", got, ok, err)
-	}
-	if n := effects(t, pool); n != 1 {
-		t.Errorf("%d effects", n)
-	}
-}
-
-func TestKeyOfAnotherRequest(t *testing.T) {
-	t.Parallel()
-	pool, other := setup(t)
-	if _, err := place(t, pool, keyOf("k"), "one"); err != nil {
-		t.Fatal(err)
-	}
-	reused := NewKey("ann", "POST /things", "k", order{"cup"})
-	if _, _, err := Stored[answer](t.Context(), pool, reused); !errors.Is(err, ErrReused) {
-		t.Errorf("stored: %v", err)
-	}
-	if _, err := place(t, pool, reused, "two"); !errors.Is(err, ErrReused) {
-		t.Errorf("place: %v", err)
-	}
-	for id, key := range map[string]Key{
-		"another key":    keyOf("k2"),
-		"another caller": NewKey("bob", "POST /things", "k", order{"mug"}),
-		"another route":  NewKey("ann", "POST /others", "k", order{"mug"}),
-	} {
-		if got, err := place(t, pool, key, id); err != nil || got.Body.ID != id {
-			t.Errorf("%s: %v %v", id, got, err)
+	_, err := do(t.Context(), pool, keyOf("k"), func(pgx.Tx) (answer, error) {
+		if _, err := place(t.Context(), pool, keyOf("k"), "two"); !errors.Is(err, ErrRunning) {
+			t.Errorf("the same key: %v", err)
 		}
-	}
-	if got, err := place(t, other, keyOf("k"), "another module"); err != nil || got.Body.ID != "another module" {
-		t.Errorf("another module: %v %v", got, err)
-	}
-}
-
-func TestRunningKeyIsRefusedAtOnce(t *testing.T) {
-	t.Parallel()
-	pool, other := setup(t)
-	err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
-		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) {
-			if _, err := place(t, pool, keyOf("k"), "two"); !errors.Is(err, ErrRunning) {
-				t.Errorf("the same key: %v", err)
-			}
-			// The lock is one per module, key, caller and route.
-			if _, err := place(t, pool, NewKey("bob", "POST /things", "k", order{}), "bob's"); err != nil {
-				t.Errorf("another caller's key: %v", err)
-			}
-			if _, err := place(t, other, keyOf("k"), "other"); err != nil {
-				t.Errorf("another module's key: %v", err)
-			}
-			return answerOf("one"), nil
-		})
-		return err
+		others()
+		return answerOf("one"), nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := place(t, pool, keyOf("k"), "three"); err != nil || got.Body.ID != "one" {
+	if got, err := place(t.Context(), pool, keyOf("k"), "three"); err != nil || got != answerOf("one") {
 		t.Errorf("afterwards: %v %v", got, err)
 	}
+	others()
 }
 
 func TestFailedEffectFreesTheKey(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
 	failure := errors.New("no stock")
-	err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
-		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answer{}, failure })
-		return err
-	})
+	_, err := do(t.Context(), pool, keyOf("k"), func(pgx.Tx) (answer, error) { return answer{}, failure })
 	if !errors.Is(err, failure) {
 		t.Errorf("the effect's error: %v", err)
 	}
 	// A transaction that fails later stores no answer either.
 	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
-		_, err := doTx(t.Context(), tx, keyOf("k"), func() (answer, error) { return answerOf("lost"), nil })
+		lost := func([]int) ([]answer, error) { return []answer{answerOf("lost")}, nil }
+		_, err := DoTx(t.Context(), tx, []Key{keyOf("k")}, lost)
 		return errors.Join(err, failure)
 	})
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	if got, err := place(t, pool, keyOf("k"), "one"); err != nil || got.Body.ID != "one" {
+	if got, err := place(t.Context(), pool, keyOf("k"), "one"); err != nil || got != answerOf("one") {
 		t.Errorf("afterwards: %v %v", got, err)
 	}
 }
@@ -184,15 +188,13 @@ func TestFailedEffectFreesTheKey(t *testing.T) {
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
-	for range 20 {
+	for round := range 20 {
 		key := keyOf(uuid.NewString())
-		before := effects(t, pool)
 		ids := make(chan string, 16)
 		var group sync.WaitGroup
 		for range cap(ids) {
 			group.Go(func() {
-				id := uuid.NewString()
-				switch got, err := place(t, pool, key, id); {
+				switch got, err := place(t.Context(), pool, key, uuid.NewString()); {
 				case errors.Is(err, ErrRunning):
 				case err != nil:
 					t.Error(err)
@@ -207,33 +209,11 @@ func TestStorm(t *testing.T) {
 		for id := range ids {
 			distinct[id] = true
 		}
-		if n := effects(t, pool) - before; n != 1 || len(distinct) != 1 {
-			t.Errorf("%d effects, %d answers", n, len(distinct))
+		var effects int
+		err := pool.QueryRow(t.Context(), "SELECT count(*) FROM effects").Scan(&effects)
+		if err != nil || effects != round+1 || len(distinct) != 1 {
+			t.Errorf("%d effects of %d keys, %d answers (%v)", effects, round+1, len(distinct), err)
 		}
-	}
-}
-
-func TestInvalidKeys(t *testing.T) {
-	t.Parallel()
-	pool, _ := setup(t)
-	for _, text := range []string{"", strings.Repeat("k", 256), "tab\t", "nul\x00", "é"} {
-		key := keyOf(text)
-		if _, _, err := Stored[answer](t.Context(), nil, key); !errors.Is(err, ErrKey) {
-			t.Errorf("stored %q: %v", text, err)
-		}
-		err := pool.InTx(t.Context(), func(tx pgx.Tx) error {
-			_, err := doTx(t.Context(), tx, key, func() (answer, error) { panic("called") })
-			return err
-		})
-		if !errors.Is(err, ErrKey) {
-			t.Errorf("do %q: %v", text, err)
-		}
-	}
-	if key := keyOf(strings.Repeat("k", 255)); key.err != nil {
-		t.Error(key.err)
-	}
-	if key := NewKey("ann", "POST /things", "k", make(chan int)); key.err == nil {
-		t.Error("a request that cannot be compared was accepted")
 	}
 }
 
@@ -241,7 +221,7 @@ func TestPrune(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
 	for _, key := range []string{"a", "b", "c", "new"} {
-		if _, err := place(t, pool, keyOf(key), key); err != nil {
+		if _, err := place(t.Context(), pool, keyOf(key), key); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -263,36 +243,33 @@ func TestPrune(t *testing.T) {
 func TestSeveralKeys(t *testing.T) {
 	t.Parallel()
 	db, _ := setup(t)
-	if _, err := place(t, db, keyOf("stored"), "old"); err != nil {
+	if _, err := place(t.Context(), db, keyOf("stored"), "old"); err != nil {
 		t.Fatal(err)
 	}
 	reused := NewKey("ann", "POST /things", "stored", order{"cup"})
-	keys := []Key{keyOf("stored"), keyOf("new"), keyOf("new"), reused, keyOf(""), keyOf("newer")}
-	var fresh []int
+	keys := []Key{keyOf("new"), keyOf("stored"), keyOf("new"), reused, keyOf(""), keyOf("newer")}
 	var results []postgres.Result[answer]
 	err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
-		results, err = DoTx(t.Context(), tx, keys, func(indexes []int) (answers []answer, err error) {
-			fresh = indexes
-			for range indexes {
-				answers = append(answers, answerOf("fresh"))
+		results, err = DoTx(t.Context(), tx, keys, func(fresh []int) ([]answer, error) {
+			if !slices.Equal(fresh, []int{0, 5}) {
+				t.Errorf("fresh keys %v", fresh)
 			}
-			return answers, nil
+			return []answer{answerOf("new"), answerOf("newer")}, nil
 		})
 		return err
 	})
-	if err != nil || !slices.Equal(fresh, []int{1, 5}) {
-		t.Fatalf("fresh keys %v: %v", fresh, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i, want := range []error{nil, nil, ErrRunning, ErrReused, ErrKey, nil} {
-		if !errors.Is(results[i].Err, want) {
-			t.Errorf("key %d: %v, want %v", i, results[i].Err, want)
-		}
-	}
-	if results[0].Value != answerOf("old") || results[1] != results[5] || results[5].Value != answerOf("fresh") {
-		t.Errorf("the answers are %+v", results)
+	type result = postgres.Result[answer]
+	want := []result{{Value: answerOf("new")}, {Value: answerOf("old")}, {Err: ErrRunning}, {Err: ErrReused}, {Err: ErrKey},
+		{Value: answerOf("newer")}}
+	sameError := cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) })
+	if diff := cmp.Diff(want, results, sameError); diff != "" {
+		t.Error(diff)
 	}
 	for _, key := range []string{"new", "newer"} {
-		if got, ok, err := Stored[answer](t.Context(), db, keyOf(key)); !ok || err != nil || got != answerOf("fresh") {
+		if got, ok, err := Stored[answer](t.Context(), db, keyOf(key)); !ok || err != nil || got != answerOf(key) {
 			t.Errorf("%s: stored %v %v %v", key, got, ok, err)
 		}
 	}

@@ -21,23 +21,19 @@ type basket struct {
 	ended   []outcome
 }
 
-func (b *basket) carrier() *postgres.Carrier[string] {
-	b.Insert, b.Ended = b.insert, b.end
-	return &b.Carrier
+func newBasket() *basket {
+	b := &basket{}
+	b.Insert = func(items []string) (sql string, args []any) {
+		b.inserts++
+		return "-- InsertMarks\nINSERT INTO marks (name) SELECT unnest($1::text[])", []any{items}
+	}
+	b.Ended = func(items []string, committed bool) { b.ended = append(b.ended, outcome{items, committed}) }
+	return b
 }
 
 type outcome struct {
 	Items     []string
 	Committed bool
-}
-
-func (b *basket) insert(items []string) (sql string, args []any) {
-	b.inserts++
-	return "-- InsertMarks\nINSERT INTO marks (name) SELECT unnest($1::text[])", []any{items}
-}
-
-func (b *basket) end(items []string, committed bool) {
-	b.ended = append(b.ended, outcome{items, committed})
 }
 
 // expect checks the outcome of the one transaction that carried the items.
@@ -52,23 +48,31 @@ func (b *basket) expect(t *testing.T, committed bool, items ...string) {
 func carry(t *testing.T, db *postgres.DB, tx pgx.Tx, b *basket, items ...string) {
 	t.Helper()
 	for _, item := range items {
-		if err := postgres.Carry(db, tx, b.carrier(), item); err != nil {
+		if err := postgres.Carry(db, tx, &b.Carrier, item); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
 // All items of a carrier are one statement, which is sent with the commit. Each carrier has its
-// own.
+// own, and items can be removed from one and not from another.
 func TestItemsAreSentWithTheCommit(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
 	var one, two *basket
-	work := func(name string) {
-		one, two = &basket{}, &basket{}
-		err := db.InTx(t.Context(), func(tx pgx.Tx) error {
-			carry(t, db, tx, one, name+"1", name+"2")
-			carry(t, db, tx, two, name+"3")
+	inTx := func(f func(tx pgx.Tx) error) (trips int64) {
+		t.Helper()
+		one, two = newBasket(), newBasket()
+		already := l.sent.Load()
+		if err := db.InTx(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+		return l.sent.Load() - already
+	}
+	work := func(name string) (trips int64) {
+		return inTx(func(tx pgx.Tx) error {
+			carry(t, db, tx, one, name+"1", name+"2", name+"3")
+			carry(t, db, tx, two, name+"2 of two")
 			if _, err := tx.Exec(t.Context(), insertMark, name+"waited for"); err != nil {
 				return err
 			}
@@ -77,146 +81,119 @@ func TestItemsAreSentWithTheCommit(t *testing.T) {
 			if err != nil || already != 1 {
 				t.Errorf("%d marks before the commit (%v)", already, err)
 			}
+			postgres.Uncarry(tx, &one.Carrier, func(item string) bool { return strings.HasPrefix(item, name+"2") })
 			carry(t, db, tx, one, name+"4")
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	work("prepared ")
-	already := l.sent.Load()
-	work("counted ")
-	if trips := l.sent.Load() - already; trips != 3 {
+	if trips := work("counted "); trips != 3 {
 		t.Errorf("it took %d round trips, want 3: two statements, and the commit", trips)
 	}
 	if one.inserts != 1 || two.inserts != 1 {
 		t.Errorf("%d statements of one carrier and %d of the other", one.inserts, two.inserts)
 	}
-	one.expect(t, true, "counted 1", "counted 2", "counted 4")
-	two.expect(t, true, "counted 3")
-	var all int
-	if err := db.QueryRow(t.Context(), countMarks).Scan(&all); err != nil || all != 2*5 {
-		t.Errorf("%d marks (%v)", all, err)
+	one.expect(t, true, "counted 1", "counted 3", "counted 4")
+	two.expect(t, true, "counted 2 of two")
+	if n := marksOf(t, db); n != 2*5 {
+		t.Errorf("%d marks, want 10", n)
+	}
+	for i := range 2 {
+		trips := inTx(func(tx pgx.Tx) error { carry(t, db, tx, one, fmt.Sprint(i)); return nil })
+		if one.expect(t, true, fmt.Sprint(i)); i > 0 && trips != 1 {
+			t.Errorf("a transaction that only carries took %d round trips", trips)
+		}
 	}
 }
 
-// Items can be removed, from one carrier and not from another.
-func TestUncarry(t *testing.T) {
-	t.Parallel()
-	db, _ := counted(t)
-	one, two := &basket{}, &basket{}
-	err := db.InTx(t.Context(), func(tx pgx.Tx) error {
-		carry(t, db, tx, one, "1", "2", "3")
-		carry(t, db, tx, two, "2 of two")
-		postgres.Uncarry(tx, one.carrier(), func(item string) bool { return strings.HasPrefix(item, "2") })
-		carry(t, db, tx, one, "4")
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	one.expect(t, true, "1", "3", "4")
-	two.expect(t, true, "2 of two")
-	var all string
-	err = db.QueryRow(t.Context(), "SELECT string_agg(name, ', ' ORDER BY name) FROM marks").Scan(&all)
-	if err != nil || all != "1, 2 of two, 3, 4" {
-		t.Errorf("marks %s (%v)", all, err)
-	}
-}
-
-// A transaction that only carries items is one round trip.
-func TestCarryingAloneIsOneRoundTrip(t *testing.T) {
+// A transaction is not committed when f fails, panics or hides an error: what follows an error before
+// the beginning would run in none. Its items, and those whose outcome is unknown, are reported as not
+// committed, once, and the connection can be used again.
+func TestWhatIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)
-	for i := range 3 {
-		already := l.sent.Load()
-		b := &basket{}
-		err := db.InTx(t.Context(), func(tx pgx.Tx) error { carry(t, db, tx, b, fmt.Sprint(i)); return nil })
-		if err != nil || len(b.ended) != 1 || !b.ended[0].Committed {
-			t.Fatalf("%v, ended %v", err, b.ended)
-		}
-		if trips := l.sent.Load() - already; i > 0 && trips != 1 {
-			t.Errorf("it took %d round trips", trips)
-		}
-	}
-}
-
-// Items that were not committed, or whose outcome is unknown, are reported as such, once.
-func TestWhatIsCarriedIsNotCommitted(t *testing.T) {
-	t.Parallel()
+	mine := errors.New("mine")
+	var b *basket
+	var ctx context.Context
+	var stop context.CancelFunc
+	exec := func(tx pgx.Tx, name string) error { return queries{tx}.InsertMark(ctx, name) }
+	fail := func(tx pgx.Tx) { _, _ = tx.Exec(ctx, "SELECT nothing FROM nowhere") }
 	for name, test := range map[string]struct {
-		f     func(ctx context.Context, db *postgres.DB, l line, tx pgx.Tx, b *basket) error
-		stays int // marks: PostgreSQL has committed, and its answer was lost
+		f    func(tx pgx.Tx) error
+		want error // nil for any
 	}{
-		"f fails": {f: func(context.Context, *postgres.DB, line, pgx.Tx, *basket) error { return errors.New("mine") }},
-		"f fails after a statement": {f: func(ctx context.Context, _ *postgres.DB, _ line, tx pgx.Tx, _ *basket) error {
-			return errors.Join(queries{tx}.InsertMark(ctx, "good"), errors.New("mine"))
-		}},
-		"f panics": {f: func(context.Context, *postgres.DB, line, pgx.Tx, *basket) error { panic("mine") }},
-		"PostgreSQL refuses an item": {f: func(_ context.Context, db *postgres.DB, _ line, tx pgx.Tx, b *basket) error {
-			return postgres.Carry(db, tx, b.carrier(), "bad")
-		}},
-		"the commit fails": {f: func(_ context.Context, _ *postgres.DB, _ line, tx pgx.Tx, _ *basket) error {
+		"f fails": {func(tx pgx.Tx) error { queueMark(tx, "queued"); return mine }, mine},
+		"f fails after a statement": {func(tx pgx.Tx) error {
+			queueMark(tx, "queued")
+			return errors.Join(exec(tx, "good"), mine)
+		}, mine},
+		"f panics": {func(tx pgx.Tx) error { _ = exec(tx, "good"); panic(mine) }, mine},
+		"f hides an error": {func(tx pgx.Tx) error {
+			_, _ = exec(tx, "good"), exec(tx, "bad")
+			queueMark(tx, "other")
+			return nil
+		}, pgx.ErrTxCommitRollback},
+		"f hides its first statement's error": {func(tx pgx.Tx) error { fail(tx); return exec(tx, "good") }, nil},
+		"f queues after its first one's":      {func(tx pgx.Tx) error { fail(tx); queueMark(tx, "good"); return nil }, nil},
+		"PostgreSQL refuses an item":          {func(tx pgx.Tx) error { carry(t, db, tx, b, "bad"); return nil }, nil},
+		"the commit fails": {func(tx pgx.Tx) error {
 			postgres.Queue(tx, queries{tx}.InsertTwin, "same")
 			postgres.Queue(tx, queries{tx}.InsertTwin, "same")
 			return nil
-		}},
-		"the caller has given up": {f: func(ctx context.Context, _ *postgres.DB, _ line, tx pgx.Tx, _ *basket) error {
+		}, nil},
+		"the caller has given up": {func(tx pgx.Tx) error {
+			stop()
 			_, err := tx.Exec(ctx, "SELECT pg_sleep(60)")
 			return err
-		}},
-		"the connection is lost": {f: func(ctx context.Context, _ *postgres.DB, _ line, tx pgx.Tx, _ *basket) error {
+		}, nil},
+		"the connection is lost": {func(tx pgx.Tx) error {
 			_, _ = tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
 			return nil
-		}},
-		"the answer is lost": {stays: 2, f: func(_ context.Context, _ *postgres.DB, l line, _ pgx.Tx, _ *basket) error {
-			l.lost.Store(true)
-			return nil
-		}},
+		}, nil},
+		"the answer is lost": {func(pgx.Tx) error { l.lost.Store(true); return nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, l := counted(t)
 			err := db.InTx(t.Context(), func(tx pgx.Tx) error { // prepares all statements
-				carry(t, db, tx, &basket{}, "before")
+				carry(t, db, tx, newBasket(), "before")
 				return nil
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := &basket{}
-			ctx, stop := context.WithCancel(t.Context())
+			ctx, stop = context.WithCancel(t.Context())
 			defer stop()
+			b = newBasket()
 			func() {
 				defer func() {
 					if p := recover(); p != nil {
-						err = fmt.Errorf("%v", p)
+						err = p.(error)
 					}
 				}()
 				err = db.InTx(ctx, func(tx pgx.Tx) error {
 					carry(t, db, tx, b, "one", "two")
-					if name == "the caller has given up" {
-						stop()
-					}
-					return test.f(ctx, db, l, tx, b)
+					return test.f(tx)
 				})
 			}()
 			l.lost.Store(false)
-			if err == nil {
-				t.Error("it has no error")
+			_, queued := errors.AsType[*postgres.QueuedError](err)
+			if err == nil || test.want != nil && (!errors.Is(err, test.want) || queued) {
+				t.Errorf("error %v, want %v", err, test.want)
 			}
 			if len(b.ended) != 1 || b.ended[0].Committed || len(b.ended[0].Items) < 2 {
 				t.Errorf("ended: %v", b.ended)
 			}
-			await(t, func() bool { // the server may not have noticed yet
-				var n int
-				if err := db.QueryRow(t.Context(), countMarks).Scan(&n); err != nil {
-					t.Fatal(err)
-				}
-				return n == 1+test.stays
-			})
+			want := 1
+			if name == "the answer is lost" { // and PostgreSQL has committed
+				want += 2
+			}
+			await(t, func() bool { return marksOf(t, db) == want }) // the server may not have noticed yet
+			if _, err := db.Exec(t.Context(), "DELETE FROM marks"); err != nil {
+				t.Error(err)
+			}
 		})
+	}
+	if err := db.InTx(t.Context(), func(pgx.Tx) error { return nil }); err != nil {
+		t.Errorf("a transaction that does nothing: %v", err)
 	}
 }
 
@@ -227,9 +204,9 @@ func TestOnlyItsOwnTransactionsCarry(t *testing.T) {
 	db := pgtest.New(t,
 		pgtest.Schema{Module: "marks", Migrations: schema}, pgtest.Schema{Module: "other", Migrations: schema})
 	marks, other := db.Module(t, "marks"), db.Module(t, "other")
-	b := &basket{}
+	b := newBasket()
 	refused := func(tx pgx.Tx) error {
-		err := postgres.Carry(marks, tx, b.carrier(), "item")
+		err := postgres.Carry(marks, tx, &b.Carrier, "item")
 		if err == nil || err.Error() != "the transaction was not begun by the database of marks" {
 			return fmt.Errorf("error %w", err)
 		}

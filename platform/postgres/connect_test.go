@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 )
@@ -65,14 +65,17 @@ func (o *own) exec(t *testing.T, statements ...string) {
 // the serving process.
 func (o *own) open(t *testing.T, admin string) (session string, err error) {
 	t.Helper()
-	ctx := t.Context()
-	if err := postgres.Provision(ctx, admin, o.plan); err != nil {
+	if err := postgres.Provision(t.Context(), admin, o.plan); err != nil {
 		return "", err
 	}
-	if err := postgres.Migrate(ctx, o.plan.MigrateURL(admin, "marks"), schema); err != nil {
+	if err := o.migrate(t, o.plan.MigrateURL(admin, "marks")); err != nil {
 		return "", err
 	}
 	return o.serve(t, o.plan.RuntimeURL(admin, "marks"))
+}
+
+func (o *own) migrate(t *testing.T, url string) error {
+	return postgres.Migrate(t.Context(), url, schema)
 }
 
 func (o *own) serve(t *testing.T, url string) (session string, err error) {
@@ -95,27 +98,20 @@ func (o *own) listen(t *testing.T) (folder string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	listener, err := net.Listen("unix", filepath.Join(folder, ".s.PGSQL.5433"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close(); _ = os.RemoveAll(folder) })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", o.url.Host)
-			if err != nil {
-				_ = client.Close()
-				return
-			}
-			go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
-			go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
-		}
-	}()
+	wire.On(t, listener, o.url.Host)
 	return folder
+}
+
+func expectUsage(t *testing.T, what string, err error, says string) {
+	t.Helper()
+	if err == nil || !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says) {
+		t.Fatalf("%s: got %v, want the usage error %q", what, err, says)
+	}
 }
 
 // With every form of an address each process connects to the module's schema with the module's
@@ -168,7 +164,7 @@ func TestAddressesThatAreRefused(t *testing.T) {
 	fresh := postgres.Plan{Modules: []string{"fresh"}, Prefix: o.name + "_", Password: "x"}
 	provision := func(address string) error { return postgres.Provision(t.Context(), address, fresh) }
 	open := func(address string) error { _, err := o.serve(t, address); return err }
-	up := func(address string) error { return postgres.Migrate(t.Context(), address, schema) }
+	up := func(address string) error { return o.migrate(t, address) }
 	for name, test := range map[string]struct {
 		do      func(string) error
 		address string
@@ -178,6 +174,10 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		"a search path":         {open, runtime + "&search_path=public", `"search_path"`},
 		"a service":             {open, runtime + "&service=shop", `"service"`},
 		"the pool's size":       {open, runtime + "&pool_max_conns=3", `"pool_max_conns"`},
+		"no types":              {open, runtime + "&default_query_exec_mode=exec", "default_query_exec_mode=exec"},
+		"no types either":       {open, runtime + "&default_query_exec_mode=simple_protocol", "mode=simple_protocol"},
+		"no statements":         {open, runtime + "&statement_cache_capacity=0", "statement_cache_capacity"},
+		"no descriptions":       {open, runtime + "&description_cache_capacity=0", "description_cache_capacity"},
 		"options of migrate":    {up, migrate + "&options=-c%20role%3Dnone", `"options"`},
 		"options of the admin":  {provision, admin + "&options=-c%20role%3Dnone", `"options"`},
 		"a time zone":           {provision, admin + "&timezone=Asia/Tokyo", `"timezone"`},
@@ -188,9 +188,11 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		"a migrating runtime":   {up, runtime, "name a module's role, such as orders_migrate"},
 		"a setup without sense": {provision, "postgres://%zz@localhost/shop", "read the admin connection"},
 	} {
-		err := test.do(test.address)
-		if err == nil || !strings.Contains(err.Error(), test.says) || !errors.Is(err, process.ErrUsage) {
-			t.Errorf("%s: got %v, want the usage error %q", name, err, test.says)
+		expectUsage(t, name, test.do(test.address), test.says)
+	}
+	for _, mode := range []string{"cache_describe", "describe_exec"} {
+		if err := open(runtime + "&default_query_exec_mode=" + mode); err != nil {
+			t.Errorf("%s: %v", mode, err)
 		}
 	}
 	conn, err := pgx.Connect(t.Context(), admin)
@@ -219,10 +221,10 @@ func TestTheServersDefaults(t *testing.T) {
 	} {
 		o.exec(t, "ALTER DATABASE "+o.name+" SET "+set)
 	}
-	if _, err := o.open(t, o.url.String()); err != nil {
+	admin := o.url.String()
+	if _, err := o.open(t, admin); err != nil {
 		t.Fatal(err)
 	}
-	admin := o.url.String()
 	for _, role := range []string{o.plan.RuntimeURL(admin, "marks"), o.plan.MigrateURL(admin, "marks")} {
 		conn, err := pgx.Connect(t.Context(), role)
 		if err != nil {
@@ -243,30 +245,22 @@ func TestTheServersDefaults(t *testing.T) {
 		}
 	}
 
-	role, runtime := o.name+"_marks_rt", o.plan.RuntimeURL(o.url.String(), "marks")
-	refused := func(says string) {
-		t.Helper()
+	role, runtime := o.name+"_marks_rt", o.plan.RuntimeURL(admin, "marks")
+	for _, test := range []struct{ change, says string }{
+		{"DROP SCHEMA marks CASCADE", "run seam setup again"},
+		// As a setup of an older version left it.
+		{"ALTER ROLE " + role + " RESET ALL; ALTER ROLE " + role + " SET search_path = marks", "run seam setup again"},
+		{"ALTER ROLE " + role + " IN DATABASE " + o.name + " SET default_transaction_isolation = 'repeatable read'",
+			`default_transaction_isolation is "repeatable read" for the role ` + role},
+	} {
+		if _, err := o.open(t, admin); err != nil {
+			t.Errorf("after a setup: %v", err)
+		}
+		o.exec(t, test.change)
 		_, err := o.serve(t, runtime)
-		if err == nil || !strings.Contains(err.Error(), says) || !errors.Is(err, process.ErrUsage) {
-			t.Errorf("got %v, want the usage error %q", err, says)
+		expectUsage(t, test.change, err, test.says)
+		if strings.HasPrefix(test.change, "DROP SCHEMA") {
+			expectUsage(t, "migrating without a schema", o.migrate(t, o.plan.MigrateURL(admin, "marks")), test.says)
 		}
 	}
-	// The schema was dropped.
-	o.exec(t, "DROP SCHEMA marks CASCADE")
-	refused("run seam setup again")
-	err := postgres.Migrate(t.Context(), o.plan.MigrateURL(o.url.String(), "marks"), schema)
-	if err == nil || !strings.Contains(err.Error(), "run seam setup again") || !errors.Is(err, process.ErrUsage) {
-		t.Errorf("migrating without a schema: %v", err)
-	}
-	if _, err := o.open(t, o.url.String()); err != nil {
-		t.Errorf("after a setup: %v", err)
-	}
-	// As a setup of an older version left it.
-	o.exec(t, "ALTER ROLE "+role+" RESET ALL", "ALTER ROLE "+role+" SET search_path = marks")
-	refused("run seam setup again")
-	if _, err := o.open(t, o.url.String()); err != nil {
-		t.Errorf("after a setup: %v", err)
-	}
-	o.exec(t, "ALTER ROLE "+role+" IN DATABASE "+o.name+" SET default_transaction_isolation = 'repeatable read'")
-	refused(`default_transaction_isolation is "repeatable read" for the role ` + role)
 }

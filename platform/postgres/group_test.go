@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
 )
 
@@ -31,8 +31,7 @@ var errRefused = errors.New("refused")
 
 func newMarker(t *testing.T) *marker {
 	t.Helper()
-	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
-	m := &marker{db: db.Module(t, "marks"), begun: make(chan []string, 1000), gate: make(chan struct{})}
+	m := &marker{db: newMarks(t).Module(t, "marks"), begun: make(chan []string, 1000), gate: make(chan struct{})}
 	close(m.gate)
 	type result = postgres.Result[string]
 	m.Group = postgres.NewGroup(m.db, func(_ context.Context, tx pgx.Tx, calls []string) ([]result, error) {
@@ -76,8 +75,8 @@ func (m *marker) shut(t *testing.T) (open func()) {
 func (m *marker) fill(t *testing.T) (open func(), filled *sync.WaitGroup) {
 	t.Helper()
 	open, filled = m.shut(t), &sync.WaitGroup{}
-	for i := range 2 {
-		filled.Go(func() { m.call(t, fmt.Sprintf("filler %d", i)) })
+	for range 2 {
+		filled.Go(func() { m.call(t, fmt.Sprint("filler ", rand.Text())) })
 		<-m.begun
 	}
 	return open, filled
@@ -91,31 +90,42 @@ func (m *marker) call(t *testing.T, name string) {
 	}
 }
 
-func (m *marker) marks(t *testing.T) (n int) {
-	t.Helper()
-	if err := m.db.QueryRow(t.Context(), countMarks).Scan(&n); err != nil {
-		t.Fatal(err)
+// start makes calls and returns when all wait for their results.
+func (m *marker) start(calls int, do func(i int)) (done *sync.WaitGroup) {
+	done = &sync.WaitGroup{}
+	for i := range calls {
+		done.Go(func() { do(i) })
 	}
-	return n
+	time.Sleep(50 * time.Millisecond) // until the last call waits
+	return done
+}
+
+// together makes calls wait, runs meanwhile, and lets them share what transactions they may.
+func (m *marker) together(t *testing.T, calls int, do func(i int), meanwhile func()) {
+	t.Helper()
+	for len(m.begun) > 0 {
+		<-m.begun
+	}
+	open, filled := m.fill(t)
+	done := m.start(calls, do)
+	meanwhile()
+	open()
+	done.Wait()
+	filled.Wait()
+}
+
+func (m *marker) expect(t *testing.T, want int) {
+	t.Helper()
+	if n := marksOf(t, m.db); n != want {
+		t.Errorf("%d marks, want %d", n, want)
+	}
 }
 
 func TestConcurrentCallsShareATransaction(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
-	open, filled := m.fill(t)
-	var calling, done sync.WaitGroup
-	for i := range 200 {
-		calling.Add(1)
-		done.Go(func() { calling.Done(); m.call(t, fmt.Sprint(i)) })
-	}
-	calling.Wait()
-	time.Sleep(50 * time.Millisecond) // until the last call waits
-	open()
-	done.Wait()
-	filled.Wait()
-	if n := m.marks(t); n != 202 {
-		t.Errorf("%d marks of 202", n)
-	}
+	m.together(t, 200, func(i int) { m.call(t, fmt.Sprint(i)) }, func() {})
+	m.expect(t, 202)
 	if n := m.transactions.Load(); n > 20 {
 		t.Errorf("%d transactions for 202 calls", n)
 	}
@@ -129,33 +139,20 @@ func TestConcurrentCallsShareATransaction(t *testing.T) {
 // A call that fails returns its own error, and the others their results.
 func TestACallThatFailsFailsNoOther(t *testing.T) {
 	t.Parallel()
+	m := newMarker(t)
 	for kind, want := range map[string]string{
 		"refused": "refused", "poison": "poisoned", "panic": "panicked",
 		"bad": "marks_name_check", "forgotten": "has no result",
 	} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			m := newMarker(t)
-			open, filled := m.fill(t)
-			var done sync.WaitGroup
-			for i := range 20 {
-				done.Go(func() { m.call(t, fmt.Sprint(i)) })
+		before := marksOf(t, m.db)
+		m.together(t, 21, func(i int) {
+			if i < 20 {
+				m.call(t, fmt.Sprint(kind, i))
+			} else if got, err := m.Do(t.Context(), kind); err == nil || !strings.Contains(err.Error(), want) || got != "" {
+				t.Errorf("%s: %q, %v", kind, got, err)
 			}
-			done.Go(func() {
-				got, err := m.Do(t.Context(), kind)
-				if err == nil || !strings.Contains(err.Error(), want) || got != "" {
-					t.Errorf("%s: %q, %v", kind, got, err)
-				}
-			})
-			time.Sleep(50 * time.Millisecond) // so that they share a transaction
-			open()
-			done.Wait()
-			filled.Wait()
-			m.call(t, "afterwards")
-			if n := m.marks(t); n != 23 {
-				t.Errorf("%d marks of 23", n)
-			}
-		})
+		}, func() {})
+		m.expect(t, before+22)
 	}
 }
 
@@ -176,32 +173,22 @@ func TestACallerLeaves(t *testing.T) {
 		t.Errorf("it returned %v", err)
 	}
 	open()
-	await(t, func() bool { return m.marks(t) == 1 })
+	await(t, func() bool { return marksOf(t, m.db) == 1 })
 }
 
 // Calls whose callers have left are not begun: after a stall that would be all that had waited.
 func TestACallerLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
-	open, filled := m.fill(t)
 	ctx, leave := context.WithCancel(t.Context())
-	var done sync.WaitGroup
-	for i := range 3 {
-		done.Go(func() {
-			if _, err := m.Do(ctx, fmt.Sprint("left ", i)); !errors.Is(err, context.Canceled) {
-				t.Errorf("it returned %v", err)
-			}
-		})
-		done.Go(func() { m.call(t, fmt.Sprint("stayed ", i)) })
-	}
-	time.Sleep(50 * time.Millisecond) // until the last call waits
-	leave()
-	open()
-	done.Wait()
-	filled.Wait()
-	if n := m.marks(t); n != 5 {
-		t.Errorf("%d marks, want 5: those of three callers and of the two ahead of them", n)
-	}
+	m.together(t, 6, func(i int) {
+		if i >= 3 {
+			m.call(t, fmt.Sprint("stayed ", i))
+		} else if _, err := m.Do(ctx, fmt.Sprint("left ", i)); !errors.Is(err, context.Canceled) {
+			t.Errorf("it returned %v", err)
+		}
+	}, leave)
+	m.expect(t, 5) // of three callers and of the two ahead of them
 }
 
 // Calls without a connection or an answer all fail with their transaction: each would wait as long
@@ -219,15 +206,11 @@ func TestCallsThatGetNoConnectionWaitOnce(t *testing.T) {
 	const limit = 500 * time.Millisecond
 	m.SetLimit(limit)
 	began := time.Now()
-	var done sync.WaitGroup
-	for i := range 50 {
-		done.Go(func() {
-			if _, err := m.Do(t.Context(), fmt.Sprint(i)); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("error %v", err)
-			}
-		})
-	}
-	done.Wait()
+	m.start(50, func(i int) {
+		if _, err := m.Do(t.Context(), fmt.Sprint(i)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+	}).Wait()
 	if took := time.Since(began); took > 10*limit { // two limits, one after the other, and slack
 		t.Errorf("it took %s", took)
 	}
@@ -261,6 +244,11 @@ func TestALoneCallWaitsForNoOther(t *testing.T) {
 
 // An idle group has no goroutine. (Not parallel: other groups' would count.)
 func TestAnIdleGroupIsNoGoroutine(t *testing.T) {
+	working := func() int { // how many goroutines run groups' transactions
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return strings.Count(string(stacks), "created by example.com/shop/platform/postgres.(*Group[")
+	}
 	m := newMarker(t)
 	open, filled := m.fill(t)
 	if n := working(); n != 2 {
@@ -269,11 +257,4 @@ func TestAnIdleGroupIsNoGoroutine(t *testing.T) {
 	open()
 	filled.Wait()
 	await(t, func() bool { return working() == 0 })
-}
-
-// working returns how many goroutines run groups' transactions.
-func working() int {
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	return strings.Count(string(stacks), "created by example.com/shop/platform/postgres.(*Group[")
 }

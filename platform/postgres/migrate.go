@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,11 +23,20 @@ import (
 //go:embed schema/*.sql
 var platformSchema embed.FS
 
-// Each schema has two version tables, so that platform and module count independently.
-const (
-	platformVersions = "platform_version"
-	moduleVersions   = "module_version"
-)
+// history is migrations that are counted in a version table of their own.
+type history struct {
+	name, versions string
+	migrations     fs.FS
+}
+
+// histories returns those of a module's schema: the platform's tables first, then the module's own.
+func histories(module fs.FS) []history {
+	platform, err := fs.Sub(platformSchema, "schema")
+	if err != nil {
+		panic(err) // not with a valid name
+	}
+	return []history{{"platform", "platform_version", platform}, {"module", "module_version", module}}
+}
 
 // Migrate migrates the schema of the login's module: the platform's tables first, then the module's
 // own. Replicas may call it at the same time; a lock makes them take turns.
@@ -57,21 +64,15 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	}
 	db := stdlib.OpenDB(*cfg)
 	defer db.Close()
-	platform, err := fs.Sub(platformSchema, "schema")
-	if err != nil {
-		return err
-	}
-	if err := up(ctx, db, platformVersions, platform); err != nil {
-		return fmt.Errorf("migrate platform tables: %w", err)
-	}
-	if err := up(ctx, db, moduleVersions, migrations); err != nil {
-		return fmt.Errorf("migrate module tables: %w", err)
-	}
-	// A serving process may write all tables but these.
 	runtime := quote(strings.TrimSuffix(cfg.User, "_migrate") + "_rt")
-	_, err = turn.Exec(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+platformVersions+", "+moduleVersions+" FROM "+runtime)
-	if err != nil {
-		return fmt.Errorf("protect the versions: %w", err)
+	for _, h := range histories(migrations) {
+		if err := up(ctx, db, h); err != nil {
+			return fmt.Errorf("migrate %s tables: %w", h.name, err)
+		}
+		// A serving process may write all tables but this one.
+		if _, err := turn.Exec(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+h.versions+" FROM "+runtime); err != nil {
+			return fmt.Errorf("protect the versions: %w", err)
+		}
 	}
 	return nil
 }
@@ -112,9 +113,9 @@ func refuseInvalidIndexes(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func up(ctx context.Context, db *sql.DB, table string, migrations fs.FS) error {
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations,
-		goose.WithTableName(table), goose.WithDisableGlobalRegistry(true))
+func up(ctx context.Context, db *sql.DB, h history) error {
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, h.migrations,
+		goose.WithTableName(h.versions), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err
 	}
@@ -140,55 +141,40 @@ func up(ctx context.Context, db *sql.DB, table string, migrations fs.FS) error {
 // ErrOutdated means that a schema is older than the code needs.
 var ErrOutdated = process.Usage(errors.New("the schema is too old"))
 
-// check returns ErrOutdated unless the schema has every migration of this binary. A newer schema is
-// fine: the code before a migration can read it.
+// check returns ErrOutdated unless the schema has every migration of this binary, not only the last:
+// one that is numbered below applied ones may be missing, too. A newer schema is fine: the code
+// before a migration can read it.
 func check(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
-	platform, err := fs.Sub(platformSchema, "schema")
-	if err != nil {
-		return err
-	}
-	if err := checkVersion(ctx, pool, platformVersions, platform); err != nil {
-		return err
-	}
-	return checkVersion(ctx, pool, moduleVersions, migrations)
-}
-
-// checkVersion requires every migration of this binary, not only the last: one that is numbered
-// below applied ones may be missing, too.
-func checkVersion(ctx context.Context, pool *pgxpool.Pool, table string, migrations fs.FS) error {
-	want, err := versions(migrations)
-	if err != nil {
-		return err
-	}
-	var missing []int64
-	err = pool.QueryRow(ctx, "SELECT coalesce(array_agg(v ORDER BY v), '{}') FROM unnest($1::bigint[]) AS v"+
-		" WHERE v NOT IN (SELECT version_id FROM "+table+" WHERE is_applied)", want).Scan(&missing)
-	if HasCode(err, "42P01") { // undefined_table: never migrated
-		missing, err = want, nil
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", table, err)
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: %s lacks %v, which this binary needs: run its migrate verb", ErrOutdated, table, missing)
+	for _, h := range histories(migrations) {
+		want, err := versions(h.migrations)
+		if err != nil {
+			return err
+		}
+		var missing []int64
+		err = pool.QueryRow(ctx, "SELECT coalesce(array_agg(v ORDER BY v), '{}') FROM unnest($1::bigint[]) AS v"+
+			" WHERE v NOT IN (SELECT version_id FROM "+h.versions+" WHERE is_applied)", want).Scan(&missing)
+		if HasCode(err, "42P01") { // undefined_table: never migrated
+			missing, err = want, nil
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", h.versions, err)
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("%w: %s lacks %v, which this binary needs: run its migrate verb", ErrOutdated, h.versions, missing)
+		}
 	}
 	return nil
 }
 
 // versions returns the numbers of files named 0001_what.sql.
-func versions(migrations fs.FS) ([]int64, error) {
+func versions(migrations fs.FS) (numbers []int64, err error) {
 	files, err := fs.Glob(migrations, "*.sql")
-	if err != nil {
-		return nil, err
-	}
-	var numbers []int64
 	for _, f := range files {
-		number, _, _ := strings.Cut(path.Base(f), "_")
-		v, err := strconv.ParseInt(number, 10, 64)
+		number, err := goose.NumericComponent(f)
 		if err != nil {
-			return nil, fmt.Errorf("migration %s does not start with a number", f)
+			return nil, fmt.Errorf("migration %s: %w", f, err)
 		}
-		numbers = append(numbers, v)
+		numbers = append(numbers, number)
 	}
-	return numbers, nil
+	return numbers, err
 }

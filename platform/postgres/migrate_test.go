@@ -9,7 +9,6 @@ import (
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/process"
 )
 
 // history is a module's migrations: the name of each file, and its statement.
@@ -34,9 +33,7 @@ func TestAMigrationBelowTheLastIsMissed(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 	err = postgres.Migrate(t.Context(), db.MigrateURL("late"), merged)
-	if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "0002_two.sql") {
-		t.Errorf("migrate: %v", err)
-	}
+	expectUsage(t, "migrate", err, "0002_two.sql")
 }
 
 // CREATE INDEX CONCURRENTLY that fails leaves an invalid index, which IF NOT EXISTS would accept.
@@ -53,7 +50,5 @@ func TestAnIndexThatIsNotValidIsNoSuccess(t *testing.T) {
 		}
 	}
 	err := postgres.Migrate(t.Context(), db.MigrateURL("things"), migrations)
-	if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "things_id") {
-		t.Errorf("migrate again: %v", err)
-	}
+	expectUsage(t, "migrate again", err, "things_id")
 }

@@ -7,27 +7,24 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/process"
 )
+
+// pooled returns the module marks, opened through a pooler.
+func pooled(t *testing.T, login string, conns int32) *postgres.DB {
+	t.Helper()
+	return open(t, pooler.New(t, login).Through(login), conns)
+}
 
 // Transactions that outnumber the server connections keep their settings and locks to themselves.
 func TestTransactionsThroughAPooler(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
-	p := pooler.New(t, db.URL("marks"))
-	marks, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 4*pooler.Size, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(marks.Close)
+	marks := pooled(t, newMarks(t).URL("marks"), 4*pooler.Size)
 	if _, err := marks.Exec(t.Context(), "INSERT INTO marks VALUES ('0')"); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +55,7 @@ func TestTransactionsThroughAPooler(t *testing.T) {
 	}
 	all.Wait()
 	var name, memory string
-	err = marks.QueryRow(t.Context(), "SELECT name, current_setting('work_mem') FROM marks").Scan(&name, &memory)
+	err := marks.QueryRow(t.Context(), "SELECT name, current_setting('work_mem') FROM marks").Scan(&name, &memory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,13 +67,8 @@ func TestTransactionsThroughAPooler(t *testing.T) {
 // A statement that is cancelled through a pooler ends on the server.
 func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
-	p := pooler.New(t, db.URL("marks"))
-	marks, err := postgres.Open(t.Context(), "marks", p.Through(db.URL("marks")), 2, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(marks.Close)
+	db := newMarks(t)
+	marks := pooled(t, db.URL("marks"), 2)
 	admin := db.Admin(t)
 	running := func() (n int) {
 		err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
@@ -104,15 +96,6 @@ func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 	await(t, func() bool { return running() == 0 })
 }
 
-func await(t *testing.T, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("timed out")
-		}
-	}
-}
-
 // PgBouncer accepts clients although it cannot reach the server.
 func TestAProbeAsksTheServerBehindAPooler(t *testing.T) {
 	t.Parallel()
@@ -122,20 +105,13 @@ func TestAProbeAsksTheServerBehindAPooler(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
-			login, err := url.Parse(db.URL("marks"))
+			login, err := url.Parse(newMarks(t).URL("marks"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			w := wire.To(t, login.Host)
 			login.Host = w.Address()
-			p := pooler.New(t, login.String())
-			marks, err := postgres.Open(t.Context(), "marks", p.Through(login.String()), 1, schema)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(marks.Close)
-			probe := postgres.NewProbe(marks.Pool)
+			probe := postgres.NewProbe(pooled(t, login.String(), 1).Pool)
 			t.Cleanup(probe.Close)
 			if err := probe.Check(t.Context()); err != nil {
 				t.Fatal(err)
@@ -153,7 +129,7 @@ func TestAProbeAsksTheServerBehindAPooler(t *testing.T) {
 // What needs a session is refused before it changes anything.
 func TestWhatNeedsASessionIsRefusedThroughAPooler(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
+	db := newMarks(t)
 	p := pooler.New(t, db.AdminURL(), db.MigrateURL("marks"))
 	fresh := strings.Replace(p.Through(db.AdminURL()), "/"+db.Name, "/"+db.Name+"_fresh", 1)
 	for name, err := range map[string]error{
@@ -162,37 +138,12 @@ func TestWhatNeedsASessionIsRefusedThroughAPooler(t *testing.T) {
 			postgres.Plan{Modules: []string{"marks"}}),
 		"provision a database": postgres.Provision(t.Context(), fresh, postgres.Plan{Modules: []string{"marks"}}),
 	} {
-		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "name the PostgreSQL server itself") {
-			t.Errorf("%s: %v", name, err)
-		}
+		expectUsage(t, name, err, "name the PostgreSQL server itself")
 	}
 	var made bool
 	err := db.Admin(t).QueryRow(t.Context(),
 		"SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", db.Name+"_fresh").Scan(&made)
 	if err != nil || made {
 		t.Errorf("the database was created: %v, error %v", made, err)
-	}
-}
-
-// An address with which every second statement would fail, fails the start.
-func TestAnAddressThatCannotSendEveryStatement(t *testing.T) {
-	t.Parallel()
-	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
-	for parameter, says := range map[string]string{
-		"default_query_exec_mode=exec":            "default_query_exec_mode=exec",
-		"default_query_exec_mode=simple_protocol": "default_query_exec_mode=simple_protocol",
-		"statement_cache_capacity=0":              "statement_cache_capacity",
-		"description_cache_capacity=0":            "description_cache_capacity",
-		"default_query_exec_mode=cache_describe":  "",
-		"default_query_exec_mode=describe_exec":   "",
-	} {
-		marks, err := postgres.Open(t.Context(), "marks", db.URL("marks")+"&"+parameter, 1, schema)
-		if says == "" && err != nil ||
-			says != "" && (!errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says)) {
-			t.Errorf("%s: %v", parameter, err)
-		}
-		if err == nil {
-			marks.Close()
-		}
 	}
 }

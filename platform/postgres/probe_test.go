@@ -2,22 +2,14 @@ package postgres_test
 
 import (
 	"testing"
-	"testing/fstest"
 
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
 )
 
 // A probe uses no connection of the pool, and replaces a lost one within the same check.
 func TestAProbeNeedsNoConnectionOfThePool(t *testing.T) {
 	t.Parallel()
-	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
-	db := pgtest.New(t, pgtest.Schema{Module: "probed", Migrations: migrations})
-	marks, err := postgres.Open(t.Context(), "probed", db.URL("probed"), 1, migrations)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer marks.Close()
+	marks := open(t, newMarks(t).URL("marks"), 1)
 	probe := postgres.NewProbe(marks.Pool)
 	defer probe.Close()
 	held, err := marks.Acquire(t.Context()) // the only one

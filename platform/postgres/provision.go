@@ -59,13 +59,8 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	if err := createDatabase(ctx, cfg); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
-	conn, err := connectAdmin(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("connect as admin: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
 	for try := 1; ; try++ {
-		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		err = asAdminTx(ctx, cfg, func(tx pgx.Tx) error {
 			for _, module := range plan.Modules {
 				if err := provisionModuleTx(ctx, tx, plan, module); err != nil {
 					return fmt.Errorf("module %s: %w", module, err)
@@ -73,7 +68,7 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 			}
 			return grantTx(ctx, tx, plan)
 		})
-		if err == nil || try == raceTries || !HasCode(err, "23505", "42710", "42P06", "XX000") {
+		if try == raceTries || !HasCode(err, "23505", "42710", "42P06", "XX000") {
 			break
 		}
 	}
@@ -94,19 +89,24 @@ const raceTries = 10
 func Grant(ctx context.Context, adminURL string, plan Plan) error {
 	cfg, err := parse(adminURL)
 	if err != nil {
-		return fmt.Errorf("read the admin connection: %w", err)
+		return err
 	}
-	conn, err := connectAdmin(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("connect as admin: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	return asAdminTx(ctx, cfg, func(tx pgx.Tx) error {
 		if err := lockDownTx(ctx, tx); err != nil {
 			return err
 		}
 		return grantTx(ctx, tx, plan)
 	})
+}
+
+// asAdminTx runs f in a transaction of the admin's.
+func asAdminTx(ctx context.Context, cfg *pgx.ConnConfig, f func(tx pgx.Tx) error) error {
+	conn, err := connectAdmin(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("connect as admin: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return pgx.BeginFunc(ctx, conn, f)
 }
 
 // createDatabase creates the database that cfg names if the server does not have it.
@@ -141,12 +141,7 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if _, err = conn.Exec(ctx, create); err != nil && !HasCode(err, "42P04", "23505") {
 		return err
 	}
-	fresh, err := connectAdmin(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer fresh.Close(context.WithoutCancel(ctx))
-	return pgx.BeginFunc(ctx, fresh, func(tx pgx.Tx) error { return lockDownTx(ctx, tx) })
+	return asAdminTx(ctx, cfg, func(tx pgx.Tx) error { return lockDownTx(ctx, tx) })
 }
 
 // lockDownTx revokes all of PUBLIC's rights on the current database and the schema public.
@@ -241,14 +236,12 @@ func Fingerprint() string {
 }
 
 func grantTx(ctx context.Context, tx pgx.Tx, plan Plan) error {
+	var grants []string
 	for _, module := range plan.Modules {
-		_, err := tx.Exec(ctx, "GRANT CONNECT ON DATABASE "+currentDatabase(tx)+
+		grants = append(grants, "GRANT CONNECT ON DATABASE "+currentDatabase(tx)+
 			" TO "+quote(plan.migrate(module))+", "+quote(plan.runtime(module)))
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return execAll(ctx, tx, grants...)
 }
 
 func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
 )
 
@@ -95,12 +94,10 @@ func TestAQueuedStatementFails(t *testing.T) {
 		for where, wait := range wait {
 			for what, treat := range treat {
 				t.Run(fmt.Sprintf("it %s at %s and f %s", why, where, what), func(t *testing.T) {
-					basket := &basket{}
+					basket := newBasket()
 					err := db.InTx(t.Context(), func(tx pgx.Tx) error {
 						queueMark(tx, "good")
-						if err := postgres.Carry(db, tx, basket.carrier(), "carried"); err != nil {
-							t.Error(err)
-						}
+						carry(t, db, tx, basket, "carried")
 						fail(tx)
 						return treat(wait(tx))
 					})
@@ -126,87 +123,58 @@ func TestAQueuedStatementFails(t *testing.T) {
 // A queued statement must be of its own transaction; any other is refused and not run.
 func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, pgtest.Schema{Module: "marks", Migrations: schema})
-	marks := db.Module(t, "marks")
-	inTx := func(t *testing.T, f func(tx pgx.Tx)) {
-		t.Helper()
-		if err := marks.InTx(t.Context(), func(tx pgx.Tx) error { f(tx); return nil }); err != nil {
-			t.Error(err)
+	marks := newMarks(t).Module(t, "marks")
+	refused := errors.New("refused")
+	try := func(name string, queue func()) (err error) {
+		defer func() {
+			if recover() == nil {
+				err = fmt.Errorf("%s was queued", name)
+			}
+		}()
+		queue()
+		return nil
+	}
+	err := marks.InTx(t.Context(), func(other pgx.Tx) error { // which commits
+		if _, err := other.Exec(t.Context(), "SELECT 1"); err != nil {
+			return err
 		}
-	}
-	for name, queue := range map[string]func(t *testing.T){
-		"a statement of the pool": func(t *testing.T) {
-			inTx(t, func(tx pgx.Tx) { postgres.Queue(tx, queries{marks}.InsertMark, "pool") })
-		},
-		"a statement of another transaction": func(t *testing.T) {
-			inTx(t, func(other pgx.Tx) {
-				inTx(t, func(tx pgx.Tx) { postgres.Queue(tx, queries{other}.InsertMark, "another") })
-			})
-		},
-		"a statement of another that has begun": func(t *testing.T) {
-			inTx(t, func(other pgx.Tx) {
-				if _, err := other.Exec(t.Context(), "SELECT 1"); err != nil {
-					t.Error(err)
-				}
-				defer func() { // and commits
-					if recover() == nil {
-						t.Error("it was queued")
-					}
-					panic("mine")
-				}()
-				inTx(t, func(tx pgx.Tx) { postgres.Queue(tx, queries{other}.InsertMark, "another") })
-			})
-		},
-		"no statement": func(t *testing.T) {
-			inTx(t, func(tx pgx.Tx) { postgres.Queue(tx, func(context.Context, string) error { return nil }, "none") })
-		},
-		"two": func(t *testing.T) {
-			inTx(t, func(tx pgx.Tx) {
-				postgres.Queue(tx, func(ctx context.Context, name string) error {
-					_ = queries{tx}.InsertMark(ctx, name)
-					return queries{tx}.InsertMark(ctx, name)
-				}, "two")
-			})
-		},
-		"one that fails": func(t *testing.T) {
-			inTx(t, func(tx pgx.Tx) {
-				postgres.Queue(tx, func(ctx context.Context, name string) error {
-					_ = queries{tx}.InsertMark(ctx, name)
-					return errors.New("mine")
-				}, "fails")
-			})
-		},
-		"in pgx's own transaction": func(t *testing.T) {
-			_ = pgx.BeginFunc(t.Context(), marks, func(tx pgx.Tx) error {
-				postgres.Queue(tx, queries{tx}.InsertMark, "pgx")
-				return nil
-			})
-		},
-		"of the platform in pgx's own": func(t *testing.T) {
-			_ = pgx.BeginFunc(t.Context(), marks, func(tx pgx.Tx) error {
-				postgres.QueueSQL(tx, insertMark, "pgx")
-				return nil
-			})
-		},
-		"in a savepoint": func(t *testing.T) {
-			inTx(t, func(tx pgx.Tx) {
-				_ = pgx.BeginFunc(t.Context(), tx, func(tx pgx.Tx) error {
-					postgres.Queue(tx, queries{tx}.InsertMark, "savepoint")
-					return nil
+		for name, statement := range map[string]func(ctx context.Context, tx pgx.Tx, name string) error{
+			"a statement of the pool": func(ctx context.Context, _ pgx.Tx, name string) error {
+				return queries{marks}.InsertMark(ctx, name)
+			},
+			"a statement of another transaction": func(ctx context.Context, _ pgx.Tx, name string) error {
+				return queries{other}.InsertMark(ctx, name)
+			},
+			"no statement": func(context.Context, pgx.Tx, string) error { return nil },
+			"two": func(ctx context.Context, tx pgx.Tx, name string) error {
+				return errors.Join(queries{tx}.InsertMark(ctx, name), queries{tx}.InsertMark(ctx, name))
+			},
+			"one that fails": func(ctx context.Context, tx pgx.Tx, name string) error {
+				return errors.Join(queries{tx}.InsertMark(ctx, name), refused)
+			},
+		} {
+			var err error
+			_ = marks.InTx(t.Context(), func(tx pgx.Tx) error {
+				err = try(name, func() {
+					postgres.Queue(tx, func(ctx context.Context, mark string) error { return statement(ctx, tx, mark) }, name)
 				})
+				return refused
 			})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			func() {
-				defer func() {
-					if recover() == nil {
-						t.Error("it was queued")
-					}
-				}()
-				queue(t)
-			}()
-			nothingStays(t, marks)
-		})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	foreign := func(tx pgx.Tx) error {
+		return errors.Join(
+			try("a foreign transaction's statement", func() { queueMark(tx, "foreign") }),
+			try("a foreign transaction's statement of the platform", func() { postgres.QueueSQL(tx, insertMark, "foreign") }))
 	}
+	err = errors.Join(err, pgx.BeginFunc(t.Context(), marks, foreign),
+		marks.InTx(t.Context(), func(tx pgx.Tx) error { return pgx.BeginFunc(t.Context(), tx, foreign) }))
+	if err != nil {
+		t.Error(err)
+	}
+	nothingStays(t, marks)
 }

@@ -32,11 +32,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 	if err := postgres.Migrate(ctx, migrate, schema); err != nil {
 		t.Fatal(err)
 	}
-	marks, err := postgres.Open(ctx, "marks", runtime, 1, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(marks.Close)
+	marks := open(t, runtime, 1)
 	probe := postgres.NewProbe(marks.Pool)
 	t.Cleanup(probe.Close)
 	ask := func(statement string) (answer string) {
@@ -45,10 +41,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close(ctx)
-		if err := conn.QueryRow(ctx, statement).Scan(&answer); err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasPrefix(answer, "COPY") {
+		if err = conn.QueryRow(ctx, statement).Scan(&answer); err == nil && strings.HasPrefix(answer, "COPY") {
 			_, err = conn.Exec(ctx, answer)
 		}
 		if err != nil {
@@ -61,7 +54,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	open := func(address string) error {
+	try := func(address string) error {
 		marks, err := postgres.Open(ctx, "marks", address, 1, schema)
 		if err == nil {
 			marks.Close()
@@ -70,7 +63,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 	}
 	marks.Reset()
 	for name, err := range map[string]error{
-		"serve": open(runtime), "migrate": postgres.Migrate(ctx, migrate, schema),
+		"serve": try(runtime), "migrate": postgres.Migrate(ctx, migrate, schema),
 		"setup": postgres.Provision(ctx, admin, plan), "readiness": probe.Check(ctx),
 		"a request": marks.InTx(ctx, func(tx pgx.Tx) error { _, err := tx.Exec(ctx, "DELETE FROM marks"); return err }),
 	} {
@@ -82,12 +75,12 @@ func TestAStandbyIsNoServer(t *testing.T) {
 
 	t.Run("promoted", func(t *testing.T) {
 		p := pooler.New(t, runtime) // which still reports a standby
-		if err := open(p.Through(runtime)); err == nil {
+		if err := try(p.Through(runtime)); err == nil {
 			t.Error("opened a standby through a pooler")
 		}
 		ask("SELECT pg_promote()::text")
 		for name, err := range map[string]error{
-			"serve": open(runtime), "serve through a pooler": open(p.Through(runtime)), "readiness": probe.Check(ctx),
+			"serve": try(runtime), "serve through a pooler": try(p.Through(runtime)), "readiness": probe.Check(ctx),
 		} {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)

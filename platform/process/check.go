@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -26,8 +27,10 @@ type check struct {
 	running chan struct{} // closed when the run under way ends; nil for none
 }
 
-// passes reports whether the cached verdict is good, or that of the check under way.
-func (c *check) passes(ctx context.Context) bool {
+// failure returns an error unless the cached verdict is good, or that of the check under way. It is
+// for clients: the check's own error may name hosts and users.
+func (c *check) failure(ctx context.Context) error {
+	failed := fmt.Errorf("%s is not ready", c.name)
 	c.mu.Lock()
 	if now := time.Now(); c.running == nil && !now.Before(c.until) {
 		c.began, c.running = now, make(chan struct{})
@@ -41,12 +44,15 @@ func (c *check) passes(ctx context.Context) bool {
 		select {
 		case <-running:
 		case <-timer.C:
-			return false
+			return failed
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.verdict == nil
+	if c.verdict != nil {
+		return failed
+	}
+	return nil
 }
 
 func (c *check) judge(ctx context.Context, running chan struct{}) {

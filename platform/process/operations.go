@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"time"
 )
 
@@ -30,15 +32,17 @@ type Operations struct {
 func NewOperations(stopping context.Context, addr string) *Operations {
 	o := &Operations{addr: addr, mux: http.NewServeMux(), modules: map[string]*check{}, stopping: stopping}
 	o.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	o.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.ready()) })
-	o.mux.HandleFunc("GET /readyz/all", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.allReady()) })
+	o.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.ready(1, o.all()...)) })
+	o.mux.HandleFunc("GET /readyz/all", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, o.ready(len(o.modules), o.all()...))
+	})
 	o.mux.HandleFunc("GET /readyz/{module}", func(w http.ResponseWriter, r *http.Request) {
 		module, served := o.modules[r.PathValue("module")]
 		if !served {
 			http.Error(w, "this process does not serve it", http.StatusServiceUnavailable)
 			return
 		}
-		answer(w, o.moduleReady(module))
+		answer(w, o.ready(1, module))
 	})
 	o.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	o.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -61,7 +65,6 @@ func (o *Operations) Handle(pattern string, handler http.Handler) { o.mux.Handle
 // Handler returns what Run serves.
 func (o *Operations) Handler() http.Handler { return o.mux }
 
-// answer responds with the part that is not ready only: a check's error may name hosts and users.
 func answer(w http.ResponseWriter, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -70,59 +73,35 @@ func answer(w http.ResponseWriter, err error) {
 	fmt.Fprintln(w, "ok")
 }
 
-// processReady returns why the process serves nothing, or nil.
-func (o *Operations) processReady() error {
+func (o *Operations) all() []*check { return slices.Collect(maps.Values(o.modules)) }
+
+// ready returns nil if the process is ready and as many of the modules as it needs, and does not wait
+// then for those whose checks hang.
+func (o *Operations) ready(needs int, modules ...*check) error {
 	if o.stopping.Err() != nil {
 		return errors.New("stopping")
 	}
 	for _, c := range o.checks {
-		if !c.passes(o.stopping) {
-			return fmt.Errorf("%s is not ready", c.name)
+		if err := c.failure(o.stopping); err != nil {
+			return err
 		}
 	}
-	return nil
-}
-
-func (o *Operations) moduleReady(module *check) error {
-	if err := o.processReady(); err != nil {
-		return err
+	results := make(chan error, len(modules))
+	for _, module := range modules {
+		go func() { results <- module.failure(o.stopping) }()
 	}
-	if !module.passes(o.stopping) {
-		return fmt.Errorf("%s is not ready", module.name)
-	}
-	return nil
-}
-
-func (o *Operations) allReady() error {
-	if err := o.processReady(); err != nil {
-		return err
-	}
-	results := make(chan error, len(o.modules))
-	for _, module := range o.modules {
-		go func() { results <- o.moduleReady(module) }()
-	}
-	var err error
-	for range o.modules {
-		err = errors.Join(err, <-results)
-	}
-	return err
-}
-
-// ready returns nil if any module is ready. It does not wait then for one whose check hangs.
-func (o *Operations) ready() error {
-	if err := o.processReady(); err != nil || len(o.modules) == 0 {
-		return err
-	}
-	passed := make(chan bool, len(o.modules))
-	for _, module := range o.modules {
-		go func() { passed <- module.passes(o.stopping) }()
-	}
-	for range o.modules {
-		if <-passed {
+	var failures error
+	for range modules {
+		err := <-results
+		if err == nil {
+			needs--
+		}
+		if needs == 0 {
 			return nil
 		}
+		failures = errors.Join(failures, err)
 	}
-	return errors.New("no module is ready")
+	return failures
 }
 
 // Linger returns a part that ends d after the signal to stop, or at once when a part has failed. As

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Verb is one command of a program: monolith serve, seam token --sub ada.
@@ -97,22 +95,18 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 		stageCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 		defer stop()
 		s := started{stop, make(chan struct{})}
-		var group errgroup.Group
+		var parts sync.WaitGroup
 		for _, part := range stage {
-			group.Go(func() error {
+			parts.Go(func() {
 				if err := part(stageCtx); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
 					failures = append(failures, err)
 					cancel(err)
 				}
-				return nil
 			})
 		}
-		go func() {
-			defer close(s.done)
-			_ = group.Wait() // failures has the errors
-		}()
+		go func() { parts.Wait(); close(s.done) }()
 		running = append(running, s)
 	}
 	<-ctx.Done()

@@ -46,7 +46,7 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 				_ = huma.WriteErr(api, hc, http.StatusUnauthorized, "")
 				return
 			}
-			if !permits(declared, who.Role) {
+			if !slices.Contains(roles(declared), who.Role) {
 				_ = huma.WriteErr(api, hc, http.StatusForbidden, "")
 				return
 			}
@@ -59,21 +59,12 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 	}
 }
 
-func callers(declared []map[string][]string) string {
-	if len(declared) == 0 {
-		return "anybody"
-	}
-	var roles []string
+// roles returns the roles that may call.
+func roles(declared []map[string][]string) (names []string) {
 	for _, alternative := range declared {
-		roles = append(roles, alternative[bearer]...)
+		names = append(names, alternative[bearer]...)
 	}
-	return strings.Join(roles, " or ")
-}
-
-func permits(declared []map[string][]string, role string) bool {
-	return slices.ContainsFunc(declared, func(alternative map[string][]string) bool {
-		return slices.Contains(alternative[bearer], role)
-	})
+	return names
 }
 
 // compact matches a JWT (RFC 7519, 3). The library also accepts JSON, with unsigned headers.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,7 +93,8 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 		g.faults = append(g.faults, fmt.Errorf("%s %s is outside %s", op.Method, op.Path, g.prefix))
 	}
 	// The documentation page shows a scheme without its scopes, so the description has the roles.
-	op.Description = strings.TrimSpace("Who may call: " + callers(op.Security) + ". " + op.Description)
+	callers := cmp.Or(strings.Join(roles(op.Security), " or "), "anybody")
+	op.Description = strings.TrimSpace("Who may call: " + callers + ". " + op.Description)
 	op.Tags = []string{strings.TrimPrefix(g.prefix, "/v1/")}
 	op.MaxBodyBytes = -1 // the server's limit applies; huma's comes first, and is no setting
 	op.BodyReadTimeout = g.bodyTimeout

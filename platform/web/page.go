@@ -7,13 +7,7 @@ import (
 	"fmt"
 )
 
-// A page of a list has PageDefault items, or as many as the client asks for, up to PageMax.
-const (
-	PageDefault = 20
-	PageMax     = 100
-)
-
-// Paging is embedded in the input of a list operation. A test compares its bounds with those above.
+// Paging is embedded in the input of a list operation.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many items to return at most."`
 	Cursor string `query:"cursor" maxLength:"512" doc:"The value of next from the page before."`

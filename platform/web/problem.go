@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -129,7 +130,8 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 	if len(faults) > 0 && faults[0].Message == errTooMany.Error() { // huma: 400
 		status = http.StatusUnprocessableEntity
 	}
-	if atHeader(faults) { // huma: 422
+	atHeader := func(f fault) bool { return strings.HasPrefix(f.Location, "header.") }
+	if slices.ContainsFunc(faults, atHeader) { // huma: 422
 		p := newProblem(ctx, http.StatusBadRequest, "invalid-header",
 			"Correct the headers that errors lists and send the request again.")
 		p.Errors = faults
@@ -161,15 +163,6 @@ func faultsOf(errs []error) []fault {
 		faults = append(faults, fault{Location: detail.Location[:min(len(detail.Location), longest)], Message: message})
 	}
 	return faults
-}
-
-func atHeader(faults []fault) bool {
-	for _, f := range faults {
-		if strings.HasPrefix(f.Location, "header.") {
-			return true
-		}
-	}
-	return false
 }
 
 func writeProblem(w http.ResponseWriter, p *problem) {

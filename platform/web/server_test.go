@@ -3,41 +3,23 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/caarlos0/env/v11"
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/go-cmp/cmp"
-)
 
-func TestMountRefuses(t *testing.T) {
-	for want, op := range map[string]huma.Operation{
-		"GET /v1/odd/open declares no access":   {Path: "/v1/odd/open"},
-		"GET /v1/odd/hidden declares no access": {Path: "/v1/odd/hidden", Hidden: true},
-		"GET /v1/oddity is outside /v1/odd":     {Path: "/v1/oddity", Security: Public},
-	} {
-		op.Method = http.MethodGet
-		err := New(Config{}, nil, slog.New(slog.DiscardHandler), nil).Mount("odd", func(api huma.API) {
-			huma.Register(api, op, func(context.Context, *nothing) (*nothing, error) { return &nothing{}, nil })
-		})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
-		}
-	}
-}
+	"example.com/shop/platform/process"
+)
 
 func TestOpenAPI(t *testing.T) {
 	b := newBench(t, Config{})
-	answer, _ := b.send(t, http.MethodGet, "/v1/things/openapi.json", "")
-	text, _ := io.ReadAll(answer.Body)
+	text := b.send(t, http.MethodGet, "/v1/things/openapi.json", "").text
 	type requirement = []map[string][]string
 	var spec struct {
 		Paths map[string]map[string]struct {
@@ -49,15 +31,12 @@ func TestOpenAPI(t *testing.T) {
 			SecuritySchemes map[string]struct{ Type, Scheme string }
 		}
 	}
-	if err := json.Unmarshal(text, &spec); err != nil {
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		t.Fatal(err)
 	}
 	post, get := spec.Paths["/v1/things"]["post"], spec.Paths["/v1/things"]["get"]
-	if post.Security == nil || !cmp.Equal(*post.Security, Customer) {
-		t.Errorf("post declares %v", post.Security)
-	}
-	if get.Security == nil || len(*get.Security) != 0 {
-		t.Errorf("get declares %v", get.Security)
+	if diff := cmp.Diff([]*requirement{&Customer, &Public}, []*requirement{post.Security, get.Security}); diff != "" {
+		t.Errorf("who may post and get: %s", diff)
 	}
 	if got := spec.Components.SecuritySchemes["bearer"]; got.Type != "http" || got.Scheme != "bearer" {
 		t.Errorf("scheme is %v", got)
@@ -65,11 +44,10 @@ func TestOpenAPI(t *testing.T) {
 	if _, ok := post.Responses["default"].Content["application/problem+json"]; !ok || spec.Components.Schemas["Problem"] == nil {
 		t.Errorf("problems are not documented: %v", post.Responses)
 	}
-	if strings.Contains(string(text), `"null"`) && strings.Contains(string(text), `["array","null"]`) {
-		t.Error("arrays are nullable")
-	}
-	if strings.Contains(string(text), "$schema") {
-		t.Error("huma's schema links are on")
+	for _, unwanted := range []string{`["array","null"]`, "$schema"} { // nullable arrays, and huma's links
+		if strings.Contains(text, unwanted) {
+			t.Errorf("%s is in it", unwanted)
+		}
 	}
 }
 
@@ -77,24 +55,22 @@ var external = regexp.MustCompile(`(?:src|href)="(?:https?:)?//`)
 
 func TestDocsAreOffline(t *testing.T) {
 	b := newBench(t, Config{})
-	answer, _ := b.send(t, http.MethodGet, "/v1/things/docs", "")
-	if got := answer.Header.Get("Location"); got != "/v1/things/docs/" {
+	if got := b.send(t, http.MethodGet, "/v1/things/docs", "").Header.Get("Location"); got != "/v1/things/docs/" {
 		t.Errorf("docs redirect to %q", got)
 	}
-	answer, _ = b.send(t, http.MethodGet, "/v1/things/docs/", "")
-	text, _ := io.ReadAll(answer.Body)
-	if !strings.Contains(string(text), "/v1/things/openapi.json") || external.Match(text) {
-		t.Errorf("docs page: %s", text)
+	page := b.send(t, http.MethodGet, "/v1/things/docs/", "")
+	if !strings.Contains(page.text, "/v1/things/openapi.json") || external.MatchString(page.text) {
+		t.Errorf("docs page: %s", page.text)
 	}
-	if got := answer.Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self';") {
+	if got := page.Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self';") {
 		t.Errorf("policy is %q", got)
 	}
-	assets := regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(string(text), -1)
+	assets := regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(page.text, -1)
 	if len(assets) < 3 {
 		t.Fatalf("the page loads only %v", assets)
 	}
 	for _, asset := range assets {
-		if answer, _ := b.send(t, http.MethodGet, asset[1], "", "Accept-Encoding", "gzip"); answer.StatusCode != http.StatusOK {
+		if answer := b.send(t, http.MethodGet, asset[1], "", "Accept-Encoding", "gzip"); answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d", asset[1], answer.StatusCode)
 		}
 	}
@@ -138,16 +114,17 @@ func TestAccessLog(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, Config{})
-	for query, want := range map[string]int{"": PageDefault, "?limit=1": 1, "?limit=100": PageMax} {
-		answer, _ := b.send(t, http.MethodGet, "/v1/things"+query, "")
+	for query, want := range map[string]int{"": 20, "?limit=1": 1, "?limit=100": 100} {
 		var page Page[thing]
-		if err := json.NewDecoder(answer.Body).Decode(&page); err != nil || len(page.Items) != want || page.Next == nil {
+		err := json.Unmarshal([]byte(b.send(t, http.MethodGet, "/v1/things"+query, "").text), &page)
+		if err != nil || len(page.Items) != want || page.Next == nil {
 			t.Errorf("%q: %d items, next %v, %v", query, len(page.Items), page.Next, err)
 		}
 	}
-	if answer, _ := b.send(t, http.MethodGet, "/v1/things?limit=101", ""); answer.StatusCode != http.StatusUnprocessableEntity {
-		t.Errorf("the cap of Paging and PageMax differ: %d", answer.StatusCode)
+	if answer := b.send(t, http.MethodGet, "/v1/things?limit=101", ""); answer.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("101 items: %d", answer.StatusCode)
 	}
 	last := NewPage([]int(nil), 5, func(int) int { return 0 }, func(int) any { return nil })
 	if text, _ := json.Marshal(last); string(text) != `{"items":[],"next":null}` {
@@ -155,8 +132,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// serve runs the server on a free port until the test ends.
-func serve(t *testing.T, s *Server) (address string) {
+// start runs the server on a free port, until stop is called.
+func start(t *testing.T, s *Server) (address string, stop func() error) {
 	t.Helper()
 	s.cfg.Addr = "127.0.0.1:0"
 	address, err := s.Listen()
@@ -166,93 +143,96 @@ func serve(t *testing.T, s *Server) (address string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, ctx) }()
+	return address, func() error { cancel(); return <-done }
+}
+
+// serve is start until the test ends.
+func serve(t *testing.T, s *Server) (address string) {
+	t.Helper()
+	address, stop := start(t, s)
 	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})
 	return address
 }
 
-func TestRunDrains(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
+// process.ServeHTTP drains, for as long as the configuration says.
+func TestRequestsUnderWayAreCutOff(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Config{DrainTimeout: 10 * time.Millisecond})
 	entered, release := make(chan bool), make(chan bool)
-	run := func(drain time.Duration) (answered chan int, stop func(), done chan error) {
-		s := New(Config{Addr: "127.0.0.1:0", DrainTimeout: drain}, nil, log, nil)
-		err := s.Mount("slow", func(api huma.API) {
-			op := huma.Operation{Method: http.MethodGet, Path: "/v1/slow", Security: Public}
-			huma.Register(api, op, func(context.Context, *nothing) (*nothing, error) {
-				entered <- true
-				<-release
-				return &nothing{}, nil
-			})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		address, err := s.Listen()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := New(Config{Addr: address}, nil, log, nil).Listen(); err == nil || !strings.Contains(err.Error(), "HTTP_ADDR") {
-			t.Errorf("a port in use: %v", err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		answered, done = make(chan int, 1), make(chan error, 1)
-		go func() { done <- s.Run(ctx, ctx) }()
-		go func() {
-			answer, err := http.Get("http://" + address + "/v1/slow")
-			if err != nil {
-				answered <- 0
-				return
-			}
+	b.router.Get("/waits", func(http.ResponseWriter, *http.Request) { entered <- true; <-release })
+	address, stop := start(t, b.Server)
+	if _, err := New(Config{Addr: address}, nil, silent, nil).Listen(); err == nil || !strings.Contains(err.Error(), "HTTP_ADDR") {
+		t.Errorf("a port in use: %v", err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		answer, err := http.Get("http://" + address + "/waits")
+		if err == nil {
 			answer.Body.Close()
-			answered <- answer.StatusCode
-		}()
-		<-entered
-		return answered, cancel, done
-	}
-
-	answered, stop, done := run(time.Minute)
-	stop()
-	release <- true
-	if status, err := <-answered, <-done; status != http.StatusNoContent || err != nil {
-		t.Errorf("a request under way got %d; run: %v", status, err)
-	}
-
-	answered, stop, done = run(10 * time.Millisecond)
-	stop()
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "cut off") {
+		}
+		failed <- err
+	}()
+	<-entered
+	if err := stop(); err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("run: %v", err)
 	}
-	if status := <-answered; status != 0 {
-		t.Errorf("a request that was cut off got %d", status)
+	if <-failed == nil {
+		t.Error("a request that was cut off was answered")
 	}
 	close(release)
 }
 
-func TestConfigDefaults(t *testing.T) {
-	cfg, err := env.ParseAsWithOptions[Config](env.Options{Environment: map[string]string{}})
-	if err != nil {
-		t.Fatal(err)
+func TestConfig(t *testing.T) {
+	cfg, err := process.Config[Config]()
+	if err != nil || cfg.Addr != "127.0.0.1:8080" || cfg.MaxBodyBytes != 1<<20 || cfg.Auth.Audience != "shop" {
+		t.Errorf("defaults are %+v (%v)", cfg, err)
 	}
-	if cfg.Addr != "127.0.0.1:8080" || cfg.MaxBodyBytes != 1<<20 || cfg.Auth.Audience != "shop" || cfg.HandlerTimeout >= cfg.WriteTimeout {
-		t.Errorf("defaults are %+v", cfg)
+	client, err := process.Config[ClientConfig]()
+	if err != nil {
+		t.Error(err)
+	}
+	for says, spoil := range map[string]func(*Config, *ClientConfig){
+		"HTTP_WRITE_TIMEOUT":   func(c *Config, _ *ClientConfig) { c.WriteTimeout = c.HandlerTimeout },
+		"no limit":             func(c *Config, _ *ClientConfig) { c.IdleTimeout = 0 },
+		"HTTP_MAX_":            func(c *Config, _ *ClientConfig) { c.MaxBodyBytes = 0 },
+		"CLIENT_TIMEOUT":       func(_ *Config, c *ClientConfig) { c.Timeout = 0 },
+		"CLIENT_TRY_TIMEOUT":   func(_ *Config, c *ClientConfig) { c.TryTimeout = 0 },
+		"CLIENT_RETRIES":       func(_ *Config, c *ClientConfig) { c.Retries = -1 },
+		"CLIENT_BREAKER_PAUSE": func(_ *Config, c *ClientConfig) { c.BreakerPause = -time.Second },
+	} {
+		cfg, client := cfg, client
+		spoil(&cfg, &client)
+		if err := errors.Join(cfg.Validate(), client.Validate()); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v", says, err)
+		}
+	}
+	type other struct {
+		URL BaseURL `env:"WEB_TEST_URL"`
+	}
+	for text, good := range map[string]bool{"http://inventory:8080/shop/": true, "secret:8080": false, "http://ada:secret@inventory": false} {
+		t.Setenv("WEB_TEST_URL", text)
+		cfg, err := process.Config[other]()
+		named := errors.Is(err, process.ErrUsage) && strings.Contains(err.Error(), "WEB_TEST_URL") && !strings.Contains(err.Error(), "secret")
+		if good && (err != nil || cfg.URL != BaseURL(text)) || !good && !named {
+			t.Errorf("%s: %v, %v", text, cfg, err)
+		}
 	}
 }
 
 // Half an answer must not look like a whole one.
 func TestPanicCutsBegunAnswer(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, Config{})
 	b.router.Get("/cut", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "half")
 		_ = http.NewResponseController(w).Flush()
 		panic("hush-hush")
 	})
-	server := httptest.NewServer(b.Handler())
-	defer server.Close()
-	answer, err := http.Get(server.URL + "/cut")
+	answer, err := http.Get("http://" + serve(t, b.Server) + "/cut")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,8 +247,7 @@ func TestPanicCutsBegunAnswer(t *testing.T) {
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})
-	server := httptest.NewServer(b.Handler())
-	t.Cleanup(server.Close)
+	address := serve(t, b.Server)
 	for target, want := range map[string]string{
 		"HEAD /v1/things": "200", "HEAD /v1/things/openapi.json": "200", "HEAD /v1/things/docs/": "200", "HEAD /v1/things/docs": "200",
 		"HEAD /v1/things/0198c0de-0000-7000-8000-000000000000": "404", "HEAD /v1/things/who": "401", "HEAD /v1/nothing": "404",
@@ -276,11 +255,11 @@ func TestMethods(t *testing.T) {
 		"DELETE /v1/things/a%2Fb": "405 GET HEAD", "DELETE /v1/things/a%20b": "405 GET HEAD", "DELETE /v1/things/docs/": "405 GET HEAD",
 	} {
 		method, path, _ := strings.Cut(target, " ")
-		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, http.NoBody)
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, err := server.Client().Do(request)
+		answer, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,8 +15,6 @@ import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-
-	"example.com/shop/platform/process"
 )
 
 // upstream answers each try by the function, which gets the number of the try.
@@ -27,12 +26,7 @@ func upstream(t *testing.T, answer func(try int64, w http.ResponseWriter, r *htt
 	return server.URL, tries
 }
 
-func ask(t *testing.T, transport http.RoundTripper, url string) (status int, err error) {
-	t.Helper()
-	return askFor(t.Context(), t, transport, url)
-}
-
-func askFor(ctx context.Context, t *testing.T, transport http.RoundTripper, url string) (status int, err error) {
+func ask(ctx context.Context, t *testing.T, transport http.RoundTripper, url string) (status int, err error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("question"))
 	if err != nil {
@@ -49,59 +43,62 @@ func askFor(ctx context.Context, t *testing.T, transport http.RoundTripper, url 
 
 var patient = ClientConfig{Timeout: 10 * time.Second, TryTimeout: 10 * time.Second, Retries: 2, BreakerPause: time.Hour, Token: "secret"}
 
-var hurried = ClientConfig{Timeout: 2 * time.Second, TryTimeout: 200 * time.Millisecond, Retries: 1, BreakerPause: time.Hour}
+var hurried = ClientConfig{Timeout: 2 * time.Second, TryTimeout: 200 * time.Millisecond, Retries: 1, BreakerPause: time.Hour, Token: "secret"}
 
-func TestTransportRepeatsAFailedTry(t *testing.T) {
+// A failed try is repeated, a refusal is not. A try is bounded, to the last byte of its answer.
+func TestTries(t *testing.T) {
 	t.Parallel()
-	url, tries := upstream(t, func(try int64, w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if string(body) != "question" || r.Header.Get("Authorization") != "Bearer secret" {
-			t.Errorf("try %d: body %q, authorization %q", try, body, r.Header.Get("Authorization"))
+	status := func(code int, header ...string) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			for _, after := range header {
+				w.Header().Set("Retry-After", after)
+			}
+			w.WriteHeader(code)
 		}
-		if try < 3 {
-			w.WriteHeader(http.StatusBadGateway)
-		}
-	})
-	if status, err := ask(t, NewTransport(patient), url); err != nil || status != http.StatusOK || tries.Load() != 3 {
-		t.Errorf("status %d, %v after %d tries", status, err, tries.Load())
 	}
-}
-
-func TestTransportDoesNotRepeatARefusal(t *testing.T) {
-	t.Parallel()
-	url, tries := upstream(t, func(_ int64, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
-	if status, err := ask(t, NewTransport(patient), url); err != nil || status != http.StatusForbidden || tries.Load() != 1 {
-		t.Errorf("status %d, %v after %d tries", status, err, tries.Load())
-	}
-}
-
-func TestTransportIsBounded(t *testing.T) {
-	t.Parallel()
-	url, _ := upstream(t, func(_ int64, _ http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body) // only then does the server notice that the client has left
-		<-r.Context().Done()
-	})
-	if status, err := ask(t, NewTransport(hurried), url); err == nil {
-		t.Errorf("status %d of a process that never answers", status)
-	}
-}
-
-func TestTransportIsBoundedToTheLastByte(t *testing.T) {
-	t.Parallel()
-	url, tries := upstream(t, func(try int64, w http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body)
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	stalls := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("an answer"))
-		if try == 1 {
-			_ = http.NewResponseController(w).Flush()
-			<-r.Context().Done() // with more to come
-		}
-	})
-	if status, err := ask(t, NewTransport(hurried), url); err != nil || status != http.StatusOK || tries.Load() != 2 {
-		t.Errorf("an answer that stalled: status %d, %v after %d tries", status, err, tries.Load())
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done() // with more to come
 	}
-	url, _ = upstream(t, func(_ int64, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxAnswer+1)) })
-	if _, err := ask(t, NewTransport(patient), url); err == nil {
-		t.Error("an answer without end was read")
+	endless := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxAnswer+1)) }
+	type tries = []func(http.ResponseWriter, *http.Request)
+	for name, c := range map[string]struct {
+		cfg    ClientConfig
+		tries  tries // and then 200
+		status int   // 0 for an error
+		want   int64
+	}{
+		"two that fail":       {patient, tries{status(502), status(502)}, 200, 3},
+		"a refusal":           {patient, tries{status(403)}, 403, 1},
+		"no answer":           {hurried, tries{silent, stalls}, 0, 2},
+		"a stall":             {hurried, tries{stalls}, 200, 2},
+		"an endless answer":   {patient, slices.Repeat(tries{endless}, 3), 0, 3},
+		"as long as the call": {patient, tries{status(503, "10")}, 503, 1}, // whose wait would be in vain
+		"an hour":             {patient, tries{status(503, "3600")}, 503, 1},
+		"longest":             {patient, tries{status(503, "4294967295")}, 503, 1},
+		"no pause":            {patient, tries{status(503, "0")}, 200, 2},
+		"negative":            {patient, tries{status(503, "-1")}, 200, 2},
+		"no number":           {patient, tries{status(503, "soon")}, 200, 2},
+		"a date":              {patient, tries{status(503, "Fri, 31 Dec 1999 23:59:59 GMT")}, 200, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, asked := upstream(t, func(try int64, w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body) // only then does the server notice a client that leaves
+				if string(body) != "question" || r.Header.Get("Authorization") != "Bearer "+c.cfg.Token {
+					t.Errorf("try %d: body %q, authorization %q", try, body, r.Header.Get("Authorization"))
+				}
+				if try <= int64(len(c.tries)) {
+					c.tries[try-1](w, r)
+				}
+			})
+			got, err := ask(t.Context(), t, NewTransport(c.cfg), url)
+			if got != c.status || (err == nil) != (c.status != 0) || asked.Load() != c.want {
+				t.Errorf("status %d, %v after %d tries, want %d after %d", got, err, asked.Load(), c.status, c.want)
+			}
+		})
 	}
 }
 
@@ -122,13 +119,13 @@ func TestTransportForgivesCallersThatLeave(t *testing.T) {
 			ctx, leave = context.WithCancel(t.Context())
 			time.AfterFunc(5*time.Millisecond, leave)
 		}
-		if _, err := askFor(ctx, t, transport, url); err == nil {
+		if _, err := ask(ctx, t, transport, url); err == nil {
 			t.Error("a response to a caller that had left")
 		}
 		leave()
 	}
 	quick.Store(true)
-	if status, err := ask(t, transport, url); err != nil || status != http.StatusOK {
+	if status, err := ask(t.Context(), t, transport, url); err != nil || status != http.StatusOK {
 		t.Errorf("a caller that stays: status %d, %v", status, err)
 	}
 }
@@ -150,7 +147,7 @@ func TestTransportKeepsItsConnections(t *testing.T) {
 	for range callers {
 		all.Go(func() {
 			for range 30 {
-				if _, err := ask(t, transport, server.URL); err != nil {
+				if _, err := ask(t.Context(), t, transport, server.URL); err != nil {
 					t.Error(err)
 				}
 			}
@@ -165,75 +162,15 @@ func TestTransportKeepsItsConnections(t *testing.T) {
 	}
 }
 
-func TestClientConfig(t *testing.T) {
-	t.Parallel()
-	cfg, err := process.Config[ClientConfig]()
-	if err != nil {
-		t.Fatalf("the defaults are refused: %v", err)
-	}
-	for setting, spoil := range map[string]func(*ClientConfig){
-		"CLIENT_TIMEOUT":       func(c *ClientConfig) { c.Timeout = 0 },
-		"CLIENT_TRY_TIMEOUT":   func(c *ClientConfig) { c.TryTimeout = 0 },
-		"CLIENT_RETRIES":       func(c *ClientConfig) { c.Retries = -1 },
-		"CLIENT_BREAKER_PAUSE": func(c *ClientConfig) { c.BreakerPause = -time.Second },
-	} {
-		spoiled := cfg
-		spoil(&spoiled)
-		if err := spoiled.Validate(); err == nil || !strings.Contains(err.Error(), setting) {
-			t.Errorf("%s: got %v", setting, err)
-		}
-	}
-}
-
+// The circuit breaker stops tries at what is down. The one try that may close it again may be that of
+// a caller that leaves.
 func TestTransportStopsAskingWhatIsDown(t *testing.T) {
-	t.Parallel()
-	url, tries := upstream(t, func(_ int64, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	transport := NewTransport(patient)
-	for range 20 {
-		_, _ = ask(t, transport, url)
-	}
-	if n := tries.Load(); n > 10 {
-		t.Errorf("it was asked %d times", n)
-	}
-	if _, err := ask(t, transport, url); err == nil {
-		t.Error("an open breaker is no error")
-	}
-}
-
-// A response whose Retry-After is longer than the call may take is returned at once.
-func TestTransportDoesNotWaitInVain(t *testing.T) {
-	t.Parallel()
-	for _, after := range []string{"10", "3600", "4294967295"} {
-		url, tries := upstream(t, func(_ int64, w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", after)
-			w.WriteHeader(http.StatusServiceUnavailable)
-		})
-		status, err := ask(t, NewTransport(patient), url)
-		if err != nil || status != http.StatusServiceUnavailable || tries.Load() != 1 {
-			t.Errorf("Retry-After %s: status %d, %v after %d tries", after, status, err, tries.Load())
-		}
-	}
-	for _, after := range []string{"0", "-1", "soon", "Fri, 31 Dec 1999 23:59:59 GMT"} {
-		url, tries := upstream(t, func(try int64, w http.ResponseWriter, _ *http.Request) {
-			if try == 1 {
-				w.Header().Set("Retry-After", after)
-				w.WriteHeader(http.StatusServiceUnavailable)
-			}
-		})
-		if status, err := ask(t, NewTransport(patient), url); err != nil || status != http.StatusOK || tries.Load() != 2 {
-			t.Errorf("Retry-After %s: status %d, %v after %d tries", after, status, err, tries.Load())
-		}
-	}
-}
-
-// The one try that may close an open circuit breaker may be that of a caller that leaves.
-func TestTransportRecoversWhenTheTryIsGivenUp(t *testing.T) {
 	t.Parallel()
 	var mode atomic.Pointer[string]
 	be := func(m string) { mode.Store(&m) }
 	be("down")
 	reached := make(chan struct{})
-	url, _ := upstream(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
+	url, tries := upstream(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		switch *mode.Load() {
 		case "down":
@@ -250,14 +187,16 @@ func TestTransportRecoversWhenTheTryIsGivenUp(t *testing.T) {
 	try := func(ctx context.Context, open bool) (status int, err error) {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-			if status, err = askFor(ctx, t, transport, url); errors.Is(err, circuitbreaker.ErrOpen) == open {
+			if status, err = ask(ctx, t, transport, url); errors.Is(err, circuitbreaker.ErrOpen) == open {
 				return status, err
 			}
 		}
 		t.Fatalf("status %d, %v for half a minute", status, err)
 		return 0, nil
 	}
-	_, _ = try(t.Context(), true)
+	if _, _ = try(t.Context(), true); tries.Load() > 10 {
+		t.Errorf("it was asked %d times", tries.Load())
+	}
 	be("silent")
 	for range 5 {
 		ctx, leave := context.WithCancel(t.Context())

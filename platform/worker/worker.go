@@ -61,34 +61,30 @@ func (w *Worker) Wake() {
 func (w *Worker) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	failures := 0
+	failures, wake := 0, w.wake
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.wake:
+		case <-wake:
 		case <-timer.C:
 		}
 		began := time.Now()
 		more, err := w.once(ctx)
+		pause := w.every
+		failures, wake = failures+1, w.wake
 		switch {
 		case ctx.Err() != nil && errors.Is(err, context.Canceled): // by UntilStop
 			return nil
 		case err != nil:
-			failures++
-			pause := backoff.After(failures, minPause, maxPause)
+			pause, wake = backoff.After(failures, minPause, maxPause), nil // a wake does not shorten it
 			w.log.ErrorContext(ctx, "step failed", "error", err, "again_in", pause.String())
-			if !sleep(ctx, pause) {
-				return nil
-			}
-			timer.Reset(0)
 		case more:
-			failures = 0
-			timer.Reset(time.Duration(w.rest) * time.Since(began))
+			failures, pause = 0, time.Duration(w.rest)*time.Since(began)
 		default:
 			failures = 0
-			timer.Reset(w.every)
 		}
+		timer.Reset(pause)
 	}
 }
 
@@ -112,16 +108,4 @@ func UntilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 	release := context.AfterFunc(run, cancel)
 	return ctx, func() { release(); cancel() }
-}
-
-// sleep reports whether the whole pause passed before ctx ended.
-func sleep(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -11,158 +11,103 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"example.com/shop/platform/worker"
 )
 
-var silent = slog.New(slog.DiscardHandler)
+// The outcomes of a step, in the tests below. Each step takes a millisecond.
+const (
+	done = iota
+	more
+	fails
+	panics
+)
 
-// begin runs the worker and returns stop, which waits for its end.
-func begin(t *testing.T, w *worker.Worker) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
-	return func() {
-		cancel()
-		if err := <-done; err != nil {
+// run makes a worker that polls every hour take steps with these outcomes. It returns the pause before
+// each step.
+func run(t *testing.T, prepare func(*worker.Worker) *worker.Worker, outcomes ...int) (pauses []time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		last := time.Now()
+		w := prepare(worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
+			outcome := outcomes[len(pauses)]
+			pauses = append(pauses, time.Since(last))
+			time.Sleep(time.Millisecond)
+			last = time.Now()
+			if len(pauses) == len(outcomes) {
+				cancel()
+				if ctx.Err() != nil {
+					t.Error("the stop interrupts a step under way")
+				}
+			}
+			switch outcome {
+			case fails:
+				return false, errors.New("down")
+			case panics:
+				panic("a bug")
+			}
+			return outcome == more, nil
+		}, slog.New(slog.DiscardHandler)))
+		if err := w.Run(ctx); err != nil {
 			t.Errorf("run: %v", err)
 		}
-	}
+	})
+	return pauses
 }
 
-func TestItRunsAtOnceAndWhileThereIsMore(t *testing.T) {
+// It runs at once, again while there is more, and then polls. A wake is heard while it waits, and
+// not lost during a step, but does not shorten the pause after a failure.
+func TestWhenItRuns(t *testing.T) {
 	t.Parallel()
-	left := 3
-	empty := make(chan struct{})
-	stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
-		if left--; left == 0 {
-			close(empty)
+	const ms = time.Millisecond
+	plain := func(w *worker.Worker) *worker.Worker { return w }
+	wakes := func(times int, after time.Duration) func(*worker.Worker) *worker.Worker {
+		return func(w *worker.Worker) *worker.Worker {
+			time.AfterFunc(after, func() {
+				for range times { // it never blocks
+					w.Wake()
+				}
+			})
+			return w
 		}
-		return left > 0, nil
-	}, silent))
-	<-empty
-	stop()
-	if left != 0 {
-		t.Errorf("%d steps too many", -left)
 	}
-}
-
-func TestItRests(t *testing.T) {
-	t.Parallel()
-	const step, steps = 5 * time.Millisecond, 3
-	left := steps
-	empty, began := make(chan struct{}), time.Now()
-	stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
-		time.Sleep(step)
-		if left--; left == 0 {
-			close(empty)
-		}
-		return left > 0, nil
-	}, silent).Gently())
-	<-empty
-	stop()
-	if took, least := time.Since(began), steps*step+(steps-1)*9*step; took < least {
-		t.Errorf("%d steps took %s, want %s at least", steps, took, least)
+	for name, test := range map[string]struct {
+		prepare  func(*worker.Worker) *worker.Worker
+		outcomes []int
+		want     []time.Duration
+	}{
+		"more, then none":    {plain, []int{more, more, done, done}, []time.Duration{0, 0, 0, time.Hour}},
+		"gently":             {(*worker.Worker).Gently, []int{more, more, done, done}, []time.Duration{0, 9 * ms, 9 * ms, time.Hour}},
+		"woken while idle":   {wakes(1, time.Second), []int{done, done, done}, []time.Duration{0, 999 * ms, time.Hour}},
+		"woken during steps": {wakes(2, ms/2), []int{done, done, done}, []time.Duration{0, 0, time.Hour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, run(t, test.prepare, test.outcomes...)); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
-}
-
-func TestAWakeDuringAStepIsNotLost(t *testing.T) {
-	t.Parallel()
-	steps := make(chan chan struct{})
-	w := worker.New("w", time.Hour, func(context.Context) (bool, error) {
-		proceed := make(chan struct{})
-		steps <- proceed
-		<-proceed
-		return false, nil
-	}, silent)
-	stop := begin(t, w)
-	first := <-steps
-	w.Wake() // too late for the first step
-	w.Wake() // which never blocks
-	close(first)
-	close(<-steps)
-	stop()
-}
-
-func TestItPolls(t *testing.T) {
-	t.Parallel()
-	steps := make(chan struct{}, 100)
-	stop := begin(t, worker.New("w", time.Millisecond, func(context.Context) (bool, error) {
-		select {
-		case steps <- struct{}{}:
-		default:
-		}
-		return false, nil
-	}, silent))
-	for range 5 {
-		<-steps
+	// A panic is a failure, too.
+	if pauses := run(t, wakes(2, 2*ms), panics, fails, done); pauses[1] < 25*ms || pauses[2] < 50*ms || pauses[2] > 150*ms {
+		t.Errorf("after failures it pauses for %v", pauses[1:])
 	}
-	stop()
-}
-
-func TestAFailureIsTriedAgain(t *testing.T) {
-	t.Parallel()
-	tries, healed := 0, make(chan struct{})
-	stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
-		switch tries++; tries {
-		case 1:
-			return false, errors.New("down")
-		case 2:
-			panic("a bug")
-		}
-		close(healed)
-		return false, nil
-	}, silent))
-	<-healed
-	stop()
 }
 
 // The pauses double from 50 ms to 2 s, each ±50 %, and start over after a step that succeeds.
 func TestTheMoreAStepFailsTheLongerItRests(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const failures = 9
-		var at []time.Time
-		enough := make(chan struct{})
-		stop := begin(t, worker.New("w", time.Hour, func(context.Context) (bool, error) {
-			switch at = append(at, time.Now()); len(at) {
-			case failures + 1:
-				return true, nil
-			case failures + 4:
-				close(enough)
-			}
-			return false, errors.New("down")
-		}, silent))
-		<-enough
-		stop()
-		var pauses []time.Duration
-		for i := range at[1:] {
-			pauses = append(pauses, at[i+1].Sub(at[i]))
+	outcomes := slices.Concat(slices.Repeat([]int{fails}, 9), []int{more, fails, fails, done})
+	pauses := run(t, func(w *worker.Worker) *worker.Worker { return w }, outcomes...)[1:]
+	for i, want := range []time.Duration{50, 100, 200, 400, 800, 1600, 2000, 2000, 2000, 0, 50, 100} {
+		want *= time.Millisecond
+		if pauses[i] < want/2 || pauses[i] > want*3/2 {
+			t.Errorf("pause %d is %s, want %s ± 50 %%; all: %v", i+1, pauses[i], want, pauses)
 		}
-		const ms = time.Millisecond
-		for i, want := range []time.Duration{50, 100, 200, 400, 800, 1600, 2000, 2000, 2000, 0, 50, 100} {
-			want *= ms
-			if pauses[i] < want/2 || pauses[i] > want*3/2 {
-				t.Errorf("pause %d is %s, want %s ± 50 %%; all: %v", i+1, pauses[i], want, pauses)
-			}
-		}
-		if slices.Equal(pauses[6:8], []time.Duration{2000 * ms, 2000 * ms}) {
-			t.Error("no jitter: workers that failed together retry together")
-		}
-	})
-}
-
-func TestAStepUnderWayIsFinished(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	finished := false
-	w := worker.New("w", time.Hour, func(ctx context.Context) (bool, error) {
-		cancel()
-		finished = ctx.Err() == nil
-		return true, nil
-	}, silent)
-	if err := w.Run(ctx); err != nil || !finished {
-		t.Errorf("finished %v, %v", finished, err)
+	}
+	if pauses[6] == pauses[7] {
+		t.Error("no jitter: workers that failed together retry together")
 	}
 }
 

@@ -28,6 +28,11 @@ func To(t testing.TB, server string) *Wire {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return On(t, listener, server)
+}
+
+// On is To for clients of the listener.
+func On(t testing.TB, listener net.Listener, server string) *Wire {
 	w := &Wire{listener: listener, server: server}
 	t.Cleanup(func() { listener.Close(); w.Cut() })
 	go func() {

@@ -1,0 +1,75 @@
+package process
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// window is a part of a configuration whose values must go together.
+type window struct {
+	Short int `env:"PROCESS_TEST_SHORT" envDefault:"1"`
+	Long  int `env:"PROCESS_TEST_LONG" envDefault:"2"`
+}
+
+func (w window) Validate() error {
+	if w.Short > w.Long {
+		return errors.New("PROCESS_TEST_SHORT must not exceed PROCESS_TEST_LONG")
+	}
+	return nil
+}
+
+func TestAWrongSettingIsNamed(t *testing.T) {
+	type config struct {
+		URL  string `env:"PROCESS_TEST_URL,required,notEmpty"`
+		Deep struct {
+			Window window
+			Port   int           `env:"PROCESS_TEST_PORT"`
+			Pause  time.Duration `env:"PROCESS_TEST_PAUSE"`
+		}
+	}
+	_, err := Config[config]()
+	for _, step := range []struct{ name, value, before string }{ // each mends what was wrong before it
+		{"URL", " there\n", `required environment variable "PROCESS_TEST_URL" is not set`},
+		{"PORT", "web", ""},
+		{"PORT", "1", "PROCESS_TEST_PORT=web is not a number"},
+		{"PAUSE", "5", ""},
+		{"PAUSE", "5s", "PROCESS_TEST_PAUSE=5 is no duration"},
+		{"SHORT", "3", ""},
+		{"LONG", "3", "PROCESS_TEST_SHORT must not exceed"},
+	} {
+		told := errors.Is(err, ErrUsage) && step.before != "" && strings.HasPrefix(err.Error(), step.before)
+		if !told && (err != nil || step.before != "") {
+			t.Errorf("before %s=%q: got %v, want %q", step.name, step.value, err, step.before)
+		}
+		t.Setenv("PROCESS_TEST_"+step.name, step.value)
+		_, err = Config[config]()
+	}
+	// White space around a value, such as a secret's last newline, is none of it.
+	if cfg, err := Config[config](); err != nil || cfg.URL != "there" {
+		t.Errorf("got %+v, %v", cfg, err)
+	}
+}
+
+func TestBaseURL(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{
+		"http://127.0.0.1:8080", "https://inventory.example/shop/", "http://[::1]:8080", "http://inventory:65535",
+	} {
+		if u, err := BaseURL(good); err != nil || u.String() != good {
+			t.Errorf("%s: %v, %v", good, u, err)
+		}
+	}
+	for _, bad := range []string{
+		"", "localhost:8080", "127.0.0.1:8080", "8080", "//inventory:8080", "http://", "https:///v1", "inventory",
+		"ftp://inventory", "grpc://inventory:8080", "http://[::1", "http://:8080",
+		"http://inventory:port", "http://inventory:99999", "http://inventory:0",
+		"http://inventory?token=secret", "http://inventory#secret",
+		"http://inventory?", "http://inventory#", "http://inventory:8080/?",
+	} {
+		if u, err := BaseURL(bad); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, %v", bad, u, err)
+		}
+	}
+}
