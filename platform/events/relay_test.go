@@ -82,26 +82,6 @@ func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 	s.Drained()
 }
 
-// Publishing a batch takes as long as its slowest handler, which holds up its topic and no other.
-func TestASlowTopicHoldsUpNoOther(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.Config.RelayBatch, s.Config.Poll = 5, time.Hour
-	s.subscribe(eventtest.Count)
-	s.runOutbox()
-	release := s.bus.hold(t, other{}.Topic())
-	for range 3 * s.Config.RelayBatch {
-		s.CommitAll(t.Context(), s.outbox, other{})
-	}
-	for i := range 50 {
-		s.publish(fmt.Sprint(i))
-		s.Applied(i + 1)
-	}
-	s.Eventually(s.Publisher, 15, "SELECT count(*) FROM outbox_pending")
-	release()
-	s.Drained()
-}
-
 // An outbox that stops finishes and marks what is being published, and leaves the rest to the next.
 func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	t.Parallel()

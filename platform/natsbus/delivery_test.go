@@ -1,13 +1,10 @@
 package natsbus_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/devkit/eventtest"
 	"example.com/shop/platform/devkit/pgtest"
@@ -108,29 +105,5 @@ func TestTheBrokerLosesItsStore(t *testing.T) {
 			s.publish(151, 151)
 			s.Applied(151)
 		})
-	}
-}
-
-// One of two processes of a module is cut off from its database while it holds all the events. The
-// other one gets them soon.
-func TestAnotherProcessHasTheEventsOfOneThatIsCutOff(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	const all = 40
-	cutOff, server := eventtest.Through(t, s.Subscriber, 500*time.Millisecond)
-	t.Cleanup(server.Freeze())
-	rarely := s.Config
-	rarely.Poll = time.Hour // so that its retries hardly connect
-	handler := events.On(func(context.Context, pgx.Tx, eventtest.Happened) error { return nil })
-	s.Consume(events.NewConsumer(cutOff, open(t, s.bus).Subscriber("subscriber"), []events.Handler{handler}, rarely, s.Log))
-	s.publish(1, all)
-	pgtest.Until(t, "it has some", func() bool {
-		durable, err := connect(t, s.bus).Consumer(t.Context(), s.bus.Stream, durable)
-		return err == nil && durable.CachedInfo().NumAckPending+int(durable.CachedInfo().NumRedelivered) > 0
-	})
-	s.subscribe()
-	s.Applied(all)
-	if dials := server.Dials(); dials >= all { // one by one, each event would wait for several
-		t.Errorf("the cut-off process tried to connect %d times until the other had %d events", dials, all)
 	}
 }

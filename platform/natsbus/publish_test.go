@@ -9,25 +9,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"example.com/shop/platform/events"
 )
-
-func TestAReplayIsDelivered(t *testing.T) {
-	t.Parallel()
-	bus := provisioned(t, newConfig(t, ""))
-	messages, _ := subscribe(t, bus)
-	m := newMessages(2)
-	first, next := m[0], m[1]
-	publish(t, bus, first)
-	receive(t, messages, first).Ack()
-	publish(t, bus, first) // not marked, because the relay died: the broker drops the duplicate
-	publish(t, bus, next)
-	receive(t, messages, next).Ack()
-	first.Metadata.Set(events.MetadataReplays, "1")
-	publish(t, bus, first)
-	receive(t, messages, first).Ack()
-}
 
 // A batch must not be refused forever, or it would hold up its topic.
 func TestABatchIsPublished(t *testing.T) {

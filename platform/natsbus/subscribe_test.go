@@ -5,21 +5,6 @@ import (
 	"time"
 )
 
-// JetStream's own limit of deliveries would drop the message silently.
-func TestNothingIsDroppedHoweverOftenItIsNacked(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t, "")
-	cfg.NakDelay = time.Millisecond
-	bus := provisioned(t, cfg)
-	messages, _ := subscribe(t, bus)
-	m := newMessages(1)[0]
-	publish(t, bus, m)
-	for range 50 {
-		receive(t, messages, m).Nack()
-	}
-	receive(t, messages, m).Ack()
-}
-
 func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
