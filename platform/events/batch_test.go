@@ -49,7 +49,7 @@ func TestABatchIsOneCallAndHasEveryCause(t *testing.T) {
 			return nil
 		}),
 		events.On(func(ctx context.Context, tx pgx.Tx, o other) error {
-			return answers.PublishTx(ctx, tx, answered{o.happened})
+			return answers.PublishTx(ctx, tx, answered(o))
 		}))
 	next := 0
 	message := func(ev func(happened) events.Event) *message.Message {

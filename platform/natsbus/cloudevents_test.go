@@ -35,7 +35,7 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 	cfg := newConfig(t, "")
 	sent := newMessages(1)[0]
 	sent.Metadata = attributes(sent.UUID)
-	sent.Metadata.Set(events.MetadataReplays, "0")
+	sent.Metadata.Set(events.MetadataReplays, "1")
 	publish(t, provisioned(t, cfg), sent)
 	stored, err := streamOf(t, cfg).GetMsg(t.Context(), 1)
 	must(t, err)
@@ -44,7 +44,7 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 			t.Errorf("%s is %q without a prefix, want %q", name, got, want)
 		}
 	}
-	if got, want := stored.Header.Get(jetstream.MsgIDHeader), topic+"/0/"+sent.UUID; got != want {
+	if got, want := stored.Header.Get(jetstream.MsgIDHeader), topic+"/1/"+sent.UUID; got != want {
 		t.Errorf("the message's id is %s, want %s", got, want)
 	}
 	event, err := binding.ToEvent(t.Context(),
