@@ -45,7 +45,8 @@ func TestAnEventIsAppliedOnceIfItCommits(t *testing.T) {
 	s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
 }
 
-// Two processes of a module get different events, whose handlers would deadlock on each other's rows.
+// Two processes of a module get different events, whose handlers could deadlock on each other's
+// rows.
 func TestOneBatchOfAModuleRunsAtATime(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

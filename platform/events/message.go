@@ -20,7 +20,7 @@ const (
 	headerKey   = "subject" // the aggregate's id
 )
 
-// messageOf returns the message that is published for the event: its attributes and the cause of ctx.
+// messageOf returns the message that is published for the event, with the cause of ctx.
 func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
 	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
 		return nil, fmt.Errorf("the topic belongs to %s, not to %s", owner, o.db.Module)

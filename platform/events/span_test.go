@@ -72,7 +72,8 @@ func TestASpanOfAHandler(t *testing.T) {
 					why += a.Value.String()
 				}
 			}
-			if failed := span.Status().Code == codes.Error; failed != (i == 1) || failed != strings.Contains(why, "it is broken") {
+			failed := span.Status().Code == codes.Error
+			if failed != (i == 1) || failed != strings.Contains(why, "it is broken") {
 				t.Errorf("event %d: status %v, events %v", i, span.Status(), span.Events())
 			}
 		}

@@ -78,7 +78,9 @@ func TestTwoProcessesShareTheJobs(t *testing.T) {
 			return send(ctx, j)
 		}}).Run)
 	}
-	pgtest.Until(t, "the letters are sent", func() bool { return o.count("SELECT count(DISTINCT job) FROM sent") == len(ids) })
+	pgtest.Until(t, "the letters are sent", func() bool {
+		return o.count("SELECT count(DISTINCT job) FROM sent") == len(ids)
+	})
 	if did[0].Load() == 0 || did[1].Load() == 0 || did[0].Load()+did[1].Load() != int64(len(ids)) {
 		t.Errorf("they did %d and %d of %d jobs", did[0].Load(), did[1].Load(), len(ids))
 	}

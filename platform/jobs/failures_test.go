@@ -64,7 +64,9 @@ func TestFailures(t *testing.T) {
 		reason string
 		dead   bool
 	}{
-		"an error":                    {kind: do(func() error { return errors.New("no\x00answer \xff") }), reason: "noanswer "},
+		"an error": {
+			kind: do(func() error { return errors.New("no\x00answer \xff") }), reason: "noanswer ",
+		},
 		"a panic":                     {kind: do(func() error { panic("a bug") }), reason: "panic: a bug"},
 		"a panic as it is committed":  {kind: finish(func() error { panic("a bug") }), reason: "panic: a bug"},
 		"FinishTx refuses its result": {kind: finish(func() error { return errors.New("not it") }), reason: "not it"},
@@ -125,7 +127,8 @@ func TestRedrive(t *testing.T) {
 	pgtest.Run(t, q.Run)
 	dead := func() int { return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NOT NULL AND tries = 1") }
 	pgtest.Until(t, "they are dead", func() bool { return dead() == 3 })
-	if _, err := o.db.Exec(t.Context(), "UPDATE jobs SET dead_at = dead_at + interval '1 minute'"); err != nil { // a clock that is ahead
+	_, err := o.db.Exec(t.Context(), "UPDATE jobs SET dead_at = dead_at + interval '1 minute'") // a clock that is ahead
+	if err != nil {
 		t.Fatal(err)
 	}
 	mended.Store(true)

@@ -143,7 +143,9 @@ func (o *office) count(query string, args ...any) int {
 // sent waits until all jobs but the dead are done, and checks that n jobs have one result each.
 func (o *office) sent(n int) {
 	o.t.Helper()
-	pgtest.Until(o.t, "all jobs are done", func() bool { return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NULL") == 0 })
+	pgtest.Until(o.t, "all jobs are done", func() bool {
+		return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NULL") == 0
+	})
 	if got := o.count("SELECT count(*) FROM sent"); got != n || got != o.count("SELECT count(DISTINCT job) FROM sent") {
 		o.t.Errorf("%d results of %d jobs, want %d", got, o.count("SELECT count(DISTINCT job) FROM sent"), n)
 	}

@@ -89,7 +89,8 @@ func TestHowAnEventIsRead(t *testing.T) {
 	both.Set("actor", "customer:ada")
 	js := connect(t, cfg)
 	put := func(headers nats.Header) {
-		_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: cfg.Stream + "." + topic, Header: headers, Data: []byte("{}")})
+		m := &nats.Msg{Subject: cfg.Stream + "." + topic, Header: headers, Data: []byte("{}")}
+		_, err := js.PublishMsg(t.Context(), m)
 		must(t, err)
 	}
 	for what, headers := range map[string]nats.Header{

@@ -75,7 +75,8 @@ func FuzzEnvelope(f *testing.F) {
 		settled(t) // a run that ended early leaves a message
 		dropped.lines.Store(0)
 		must(t, stream.Purge(t.Context()))
-		_, err := s.Subscriber.Exec(t.Context(), "WITH a AS (DELETE FROM inbox), b AS (DELETE FROM failed) DELETE FROM effects")
+		_, err := s.Subscriber.Exec(t.Context(),
+			"WITH a AS (DELETE FROM inbox), b AS (DELETE FROM failed) DELETE FROM effects")
 		must(t, err)
 		for _, replay := range []string{"0", "1"} {
 			m := nats.NewMsg(cfg.Stream + "." + topic)
