@@ -100,32 +100,27 @@ func TestAnyMessageCanBeKept(t *testing.T) {
 // A failed event is handled by the retries, however often the bus delivers it, alone or in a batch.
 func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 	t.Parallel()
-	for name, alone := range map[string]bool{"alone": true, "in a batch": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t)
-			log := &logged{}
-			s.Log = slog.New(slog.NewTextHandler(log, nil))
-			failed := messageOf(happened{Thing: "failed"}, "", nil)
-			s.exec(s.Subscriber, `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at)
-				VALUES ($1, 'publisher.happened.v1', $2, '{"type":"publisher.happened.v1"}', 2, 'it was broken',
-				now() + interval '1h')`, failed.UUID, []byte(failed.Payload))
-			messages := []*message.Message{failed, messageOf(happened{Thing: "other"}, "", nil), failed.Copy()}
-			if alone {
-				messages = messages[:1]
-			}
-			deliver, _ := s.gated(events.OnBatch(insertAll))
-			deliver(messages...)
-			s.Applied(len(messages) / 2)
-			s.Expect(s.Subscriber, 0, "SELECT count(*) FROM effects WHERE thing = 'failed'")
-			s.Expect(s.Subscriber, 1,
-				"SELECT count(*) FROM failed WHERE attempts = 2 AND reason = 'it was broken' AND dead_at IS NULL")
-			if n := log.count("event failed"); n > 0 {
-				t.Errorf("%d attempts are logged", n)
-			}
-			s.exec(s.Subscriber, "UPDATE failed SET next_at = now()")
-			s.Applied(len(messages)/2 + 1)
-			s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
-		})
+	s := newShop(t)
+	log := &logged{}
+	s.Log = slog.New(slog.NewTextHandler(log, nil))
+	failed := messageOf(happened{Thing: "failed"}, "", nil)
+	s.exec(s.Subscriber, `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at)
+		VALUES ($1, 'publisher.happened.v1', $2, '{"type":"publisher.happened.v1"}', 2, 'it was broken',
+		now() + interval '1h')`, failed.UUID, []byte(failed.Payload))
+	deliver, _ := s.gated(events.OnBatch(insertAll))
+	for applied, batch := range [][]*message.Message{
+		{failed.Copy()}, {failed.Copy(), messageOf(happened{Thing: "other"}, "", nil), failed.Copy()},
+	} {
+		deliver(batch...)
+		s.Applied(applied)
+		s.Expect(s.Subscriber, 0, "SELECT count(*) FROM effects WHERE thing = 'failed'")
+		s.Expect(s.Subscriber, 1,
+			"SELECT count(*) FROM failed WHERE attempts = 2 AND reason = 'it was broken' AND dead_at IS NULL")
 	}
+	if n := log.count("event failed"); n > 0 {
+		t.Errorf("%d attempts are logged", n)
+	}
+	s.exec(s.Subscriber, "UPDATE failed SET next_at = now()")
+	s.Applied(2)
+	s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
 }
