@@ -102,11 +102,11 @@ func TestLeaseRunsOut(t *testing.T) {
 			called, thaw := make(chan struct{}), make(chan struct{})
 			asked, answer := make(chan struct{}), make(chan struct{})
 			o.insert("letter", `{}`)
-			stop := pgtest.Run(t, o.queue(kind{Do: func(context.Context, job) (string, error) {
+			stop := pgtest.Run(t, o.queueOn(o.db, kind{Do: func(context.Context, job) (string, error) {
 				close(called)
 				<-thaw
 				return "LATE", late
-			}}).Run) // polls once
+			}}, time.Now).Run) // polls once; by its own clock the lease has not run out
 			<-called
 			o.ahead.Store(int64(o.cfg.Lease))
 			pgtest.Run(t, o.another(kind{

@@ -157,7 +157,11 @@ func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
 	o.cfg.Concurrency = 1 // a place that is not released would stop everything
-	q := o.queue(kind{})
+	var called atomic.Int32
+	q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
+		called.Add(1)
+		return send(ctx, j)
+	}})
 	pgtest.Run(t, q.Run)
 	o.enqueue(q, "ada") // the queue runs
 	o.sent(1)
@@ -176,6 +180,9 @@ func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	}
 	o.enqueue(q, "bob")
 	o.sent(2)
+	if n := called.Load(); n != 2 {
+		t.Errorf("called %d times for two jobs", n)
+	}
 }
 
 // Check is called for a job that was tried before it was enqueued, and again after its error. What
