@@ -18,6 +18,7 @@ import (
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
+	o.cfg.Poll = time.Millisecond // which finds what is due too early
 	o.cfg.BackoffFirst, o.cfg.BackoffMost = 10*time.Millisecond, 40*time.Millisecond
 	var tried []time.Time
 	q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
