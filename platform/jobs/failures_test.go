@@ -15,26 +15,32 @@ import (
 	"example.com/shop/platform/jobs"
 )
 
+// The pause ends by a wake, and not by the poll; and a poll finds nothing before it ends.
 func TestBackoff(t *testing.T) {
 	t.Parallel()
-	o := setup(t)
-	o.cfg.Poll = time.Millisecond // which finds what is due too early
-	o.cfg.BackoffFirst, o.cfg.BackoffMost = 10*time.Millisecond, 40*time.Millisecond
-	var tried []time.Time
-	q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
-		if tried = append(tried, time.Now()); len(tried) < 5 {
-			return "", errors.New("no answer")
-		}
-		return send(ctx, j)
-	}})
-	stop := pgtest.Run(t, q.Run)
-	o.enqueue(q, "ada")
-	o.sent(1)
-	stop()
-	for i, least := range []time.Duration{5, 10, 20, 20} {
-		if pause := tried[i+1].Sub(tried[i]); pause < least*time.Millisecond {
-			t.Errorf("pause %d was %v", i+1, pause)
-		}
+	for _, poll := range []time.Duration{time.Hour, time.Millisecond} {
+		t.Run(poll.String(), func(t *testing.T) {
+			t.Parallel()
+			o := setup(t)
+			o.cfg.Poll = poll
+			o.cfg.BackoffFirst, o.cfg.BackoffMost = 10*time.Millisecond, 40*time.Millisecond
+			var tried []time.Time
+			q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
+				if tried = append(tried, time.Now()); len(tried) < 5 {
+					return "", errors.New("no answer")
+				}
+				return send(ctx, j)
+			}})
+			stop := pgtest.Run(t, q.Run)
+			o.enqueue(q, "ada")
+			o.sent(1)
+			stop()
+			for i, least := range []time.Duration{5, 10, 20, 20} {
+				if pause := tried[i+1].Sub(tried[i]); pause < least*time.Millisecond {
+					t.Errorf("pause %d was %v", i+1, pause)
+				}
+			}
+		})
 	}
 }
 
