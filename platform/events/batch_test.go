@@ -2,11 +2,9 @@ package events_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -18,86 +16,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// gate is an event whose handler blocks, so that what arrives meanwhile is one batch.
-type gate struct{ happened }
-
-func (gate) Topic() string { return "publisher.gate.v1" }
-
-// changed is an event of an aggregate.
-type changed struct {
-	ID      string `json:"id"`
-	Version int64  `json:"version"`
-}
-
-func (changed) Topic() string { return "publisher.changed.v1" }
-
-func (c changed) Aggregate() (id string, version int64) { return c.ID, c.Version }
-
-// removed is another event of an aggregate.
-type removed struct{ changed }
-
-func (removed) Topic() string { return "publisher.removed.v1" }
-
-// messageOf returns the message of an event with a cause.
-func messageOf(t *testing.T, ev events.Event, cause events.Cause) *message.Message {
-	t.Helper()
-	payload, err := json.Marshal(ev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := message.NewMessage(uuid.NewString(), payload)
-	m.Metadata = message.Metadata{}
-	for name, value := range cause {
-		m.Metadata[name] = value
-	}
-	m.Metadata["type"] = ev.Topic()
-	m.Metadata["subject"], _ = ev.Aggregate()
-	return m
-}
-
-// batch delivers the messages to a consumer as one batch, in this order. It returns how each was
-// acknowledged, and stop, which ends the consumer.
-func (s *shop) batch(
-	t *testing.T, handlers []events.Handler, messages ...*message.Message,
-) (answers []error, stop func()) {
-	t.Helper()
-	entered, proceed := make(chan struct{}), make(chan struct{})
-	handlers = append(handlers, events.On(func(context.Context, pgx.Tx, gate) error {
-		close(entered)
-		<-proceed
-		return nil
-	}))
-	s.cfg.ConsumerBatch = max(s.cfg.ConsumerBatch, len(messages))
-	consumer := events.NewConsumer(s.subscriber, s.bus, handlers, s.cfg, s.log)
-	stop = s.runConsumer(t, consumer)
-	open := sync.OnceFunc(func() { close(proceed) })
-	t.Cleanup(open)
-	var publishing sync.WaitGroup
-	publishing.Go(func() {
-		if err := s.bus.Publish(gate{}.Topic(), messageOf(t, gate{}, nil)); err != nil {
-			t.Errorf("gate: %v", err)
-		}
-	})
-	<-entered
-	answers = make([]error, len(messages))
-	for i, m := range messages {
-		publishing.Go(func() { answers[i] = s.bus.Publish(m.Metadata["type"], m) })
-		await(t, func() bool { return consumer.Waiting() == i+1 })
-	}
-	open()
-	publishing.Wait()
-	return answers, stop
-}
-
-func mustBeAcknowledged(t *testing.T, answers []error) {
-	t.Helper()
-	if err := errors.Join(answers...); err != nil {
-		t.Error(err)
-	}
-}
-
 // insertAll is a batch handler of one statement, which fails for one thing.
-func insertAll(_ context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+func insertAll(_ context.Context, tx pgx.Tx, batch []delivery) error {
 	var things []string
 	for _, d := range batch {
 		if d.Event.Thing == "poison" {
@@ -109,132 +29,73 @@ func insertAll(_ context.Context, tx pgx.Tx, batch []events.Delivery[happened]) 
 	return nil
 }
 
-// A batch handler gets all events in one call, in order, each with its cause, which the events that
-// it publishes keep.
-func TestABatchIsOneCall(t *testing.T) {
+// A batch handler gets all events in one call, in order. Each has its cause, which the events that
+// are published because of it keep, also from a handler of single events.
+func TestABatchIsOneCallAndHasEveryCause(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
-	var mu sync.Mutex
+	answers := events.NewOutbox(s.Subscriber, s.bus, s.Config, s.Log)
 	var calls [][]string
-	handler := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
-		var things []string
-		for _, d := range batch {
-			things = append(things, d.Event.Thing)
-			if err := answers.PublishTx(events.WithCause(ctx, d.Cause), tx, answered{d.Event}); err != nil {
-				return err
+	deliver, _ := s.gated(
+		events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
+			var things []string
+			for _, d := range batch {
+				things = append(things, d.Event.Thing)
+				if err := answers.PublishTx(events.WithCause(ctx, d.Cause), tx, answered{d.Event}); err != nil {
+					return err
+				}
 			}
-		}
-		mu.Lock()
-		calls = append(calls, things)
-		mu.Unlock()
-		return insertAll(ctx, tx, batch)
-	})
-	var messages []*message.Message
-	var want []string
-	for i := range 12 {
-		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, events.Cause{
-			"correlationid": fmt.Sprint("request-", i), "actor": fmt.Sprint("customer:", i),
-			"traceparent": fmt.Sprintf("00-%032x-%016x-01", i+1, i+1),
+			calls = append(calls, things)
+			return nil
+		}),
+		events.On(func(ctx context.Context, tx pgx.Tx, o other) error {
+			return answers.PublishTx(ctx, tx, answered(o))
 		}))
-		want = append(want, fmt.Sprint(i))
+	next := 0
+	message := func(ev func(happened) events.Event) *message.Message {
+		next++
+		return messageOf(ev(happened{Thing: fmt.Sprint(next)}), "", events.Cause{
+			"correlationid": fmt.Sprint("request-", next), "actor": fmt.Sprint("customer:", next),
+			"traceparent": fmt.Sprintf("00-%032x-%016x-01", next, next),
+		})
 	}
-	acknowledged, _ := s.batch(t, []events.Handler{handler}, messages...)
-	mustBeAcknowledged(t, acknowledged)
-	if diff := cmp.Diff([][]string{want}, calls); diff != "" {
+	batched := func(h happened) events.Event { return h }
+	single := func(h happened) events.Event { return other{h} }
+	deliver(message(batched), message(single), message(batched), message(single))
+	deliver(message(single))
+	if diff := cmp.Diff([][]string{{"1", "3"}}, calls); diff != "" {
 		t.Errorf("calls: %s", diff)
 	}
-	expect(t, s.subscriber, 12, "SELECT count(*) FROM effects WHERE times = 1")
-	expect(t, s.subscriber, 12, `SELECT count(*) FROM outbox WHERE topic = 'subscriber.answered.v1'
+	s.Expect(s.Subscriber, 5, `SELECT count(*) FROM outbox WHERE topic = 'subscriber.answered.v1'
 		AND headers->>'correlationid' = 'request-' || key AND headers->>'actor' = 'customer:' || key
-		AND headers->>'traceparent' LIKE '00-' || lpad(to_hex(key::int + 1), 32, '0') || '-%'`)
-}
-
-// In a batch, too, a handler of single events has the cause of each.
-func TestAnEventOfABatchHasItsOwnCause(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
-	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
-		return answers.PublishTx(ctx, tx, answered{h})
-	})
-	var messages []*message.Message
-	for i := range 5 {
-		cause := events.Cause{"correlationid": fmt.Sprint("request-", i)}
-		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, cause))
-	}
-	acknowledged, _ := s.batch(t, []events.Handler{handler}, messages...)
-	mustBeAcknowledged(t, acknowledged)
-	expect(t, s.subscriber, 5, "SELECT count(*) FROM outbox WHERE headers->>'correlationid' = 'request-' || key")
+		AND headers->>'traceparent' LIKE '00-' || lpad(to_hex(key::int), 32, '0') || '-%'`)
 }
 
 // Each topic's handler is called as few times as the order of each aggregate's events allows.
 func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct{ batch, want []string }{
-		"two aggregates": {
-			[]string{"changed a 1", "changed b 1", "removed a 2", "removed b 2"},
-			[]string{"changed a 1, changed b 1", "removed a 2, removed b 2"},
-		},
-		"one that comes back": {
-			[]string{"changed a 1", "removed a 2", "changed b 1", "changed a 3"},
-			[]string{"changed a 1, changed b 1", "removed a 2", "changed a 3"},
-		},
-		"opposite orders": {
-			[]string{"changed a 1", "removed b 1", "removed a 2", "changed b 2"},
-			[]string{"changed a 1", "removed b 1, removed a 2", "changed b 2"},
-		},
+	for batch, want := range map[string]string{
+		"changed a, changed b, removed a, removed b": "changed a, changed b; removed a, removed b",
+		"changed a, removed a, changed b, changed a": "changed a, changed b; removed a; changed a",
+		"changed a, removed b, removed a, changed b": "changed a; removed b, removed a; changed b",
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t)
-			var mu sync.Mutex
-			var calls []string
-			note := func(topic string, all []changed) error {
-				var call []string
-				for _, c := range all {
-					call = append(call, fmt.Sprint(topic, " ", c.ID, " ", c.Version))
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				calls = append(calls, strings.Join(call, ", "))
-				return nil
+		var messages []*message.Message
+		for text := range strings.SplitSeq(batch, ", ") {
+			m := message.NewMessage(text, nil)
+			m.Metadata["type"], m.Metadata["subject"], _ = strings.Cut(text, " ")
+			messages = append(messages, m)
+		}
+		var calls []string
+		for _, group := range events.ByTopic(messages) {
+			var call []string
+			for _, m := range group {
+				call = append(call, m.UUID)
 			}
-			handlers := []events.Handler{
-				events.OnBatch(func(_ context.Context, _ pgx.Tx, batch []events.Delivery[changed]) error {
-					var all []changed
-					for _, d := range batch {
-						all = append(all, d.Event)
-					}
-					return note("changed", all)
-				}),
-				events.OnBatch(func(_ context.Context, _ pgx.Tx, batch []events.Delivery[removed]) error {
-					var all []changed
-					for _, d := range batch {
-						all = append(all, d.Event.changed)
-					}
-					return note("removed", all)
-				}),
-			}
-			var messages []*message.Message
-			for _, text := range test.batch {
-				var topic string
-				var c changed
-				if _, err := fmt.Sscan(text, &topic, &c.ID, &c.Version); err != nil {
-					t.Fatal(err)
-				}
-				var ev events.Event = c
-				if topic == "removed" {
-					ev = removed{c}
-				}
-				messages = append(messages, messageOf(t, ev, nil))
-			}
-			acknowledged, _ := s.batch(t, handlers, messages...)
-			mustBeAcknowledged(t, acknowledged)
-			if diff := cmp.Diff(test.want, calls); diff != "" {
-				t.Error(diff)
-			}
-		})
+			calls = append(calls, strings.Join(call, ", "))
+		}
+		if got := strings.Join(calls, "; "); got != want {
+			t.Errorf("%s: %s, want %s", batch, got, want)
+		}
 	}
 }
 
@@ -242,13 +103,13 @@ func TestTheOrderOfAnAggregateIsKeptInABatch(t *testing.T) {
 // there twice nor left over.
 func TestABatchThatFailsIsSplit(t *testing.T) {
 	t.Parallel()
-	for name, handler := range map[string]func(context.Context, pgx.Tx, []events.Delivery[happened]) error{
+	for name, handle := range map[string]func(context.Context, pgx.Tx, []delivery) error{
 		"the handler fails": insertAll,
-		"a queued statement fails": func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+		"a queued statement fails": func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
 			for _, d := range batch {
 				if d.Event.Thing == "poison" {
 					postgres.QueueSQL(tx, "SELECT 1 / length($1::text) -- it is broken", "")
-				} else if err := insertAll(ctx, tx, []events.Delivery[happened]{d}); err != nil {
+				} else if err := insertAll(ctx, tx, []delivery{d}); err != nil {
 					return err
 				}
 			}
@@ -258,27 +119,63 @@ func TestABatchThatFailsIsSplit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			s.cfg.MaxAttempts = 1
-			answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
-			publishing := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[happened]) error {
+			s.Config.MaxAttempts = 1
+			answers := events.NewOutbox(s.Subscriber, s.bus, s.Config, s.Log)
+			deliver, _ := s.gated(events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
 				for _, d := range batch {
-					if err := answers.PublishTx(events.WithCause(ctx, d.Cause), tx, answered{d.Event}); err != nil {
+					if err := answers.PublishTx(ctx, tx, answered{d.Event}); err != nil {
 						return err
 					}
 				}
-				return handler(ctx, tx, batch)
-			})
+				return handle(ctx, tx, batch)
+			}))
 			var messages []*message.Message
 			for _, thing := range []string{"1", "2", "poison", "3", "4"} {
-				messages = append(messages, messageOf(t, happened{thing}, nil))
+				messages = append(messages, messageOf(happened{Thing: thing}, "", nil))
 			}
-			acknowledged, _ := s.batch(t, []events.Handler{publishing}, messages...)
-			mustBeAcknowledged(t, acknowledged)
-			expect(t, s.subscriber, 4, "SELECT count(*) FROM effects WHERE times = 1")
-			expect(t, s.subscriber, 4, "SELECT count(*) FROM outbox WHERE key <> 'poison'")
-			expect(t, s.subscriber, 4, "SELECT count(*) FROM outbox")
-			expect(t, s.subscriber, 1, `SELECT count(*) FROM failed
+			deliver(messages...)
+			s.Applied(4)
+			s.Expect(s.Subscriber, 4, "SELECT count(*) FROM outbox WHERE key <> 'poison'")
+			s.Expect(s.Subscriber, 4, "SELECT count(*) FROM outbox")
+			s.Expect(s.Subscriber, 1, `SELECT count(*) FROM failed
 				WHERE dead_at IS NOT NULL AND key = 'poison' AND reason LIKE '%it is broken%'`)
 		})
 	}
+}
+
+// An event is applied once, however its id is written and however often it is in a batch, and the
+// others are still one call. A message without an id is dropped.
+func TestDuplicatesInBatches(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var calls []int
+	deliver, _ := s.gated(events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
+		calls = append(calls, len(batch))
+		return insertAll(ctx, tx, batch)
+	}))
+	spellings := func(id string) []string {
+		return []string{id, strings.ToUpper(id), "urn:uuid:" + id, "{" + id + "}", strings.ReplaceAll(id, "-", "")}
+	}
+	var first, second []*message.Message
+	for i := range spellings("") { // handled in one spelling, then delivered in all
+		id := uuid.NewString()
+		first = append(first, messageOf(happened{Thing: fmt.Sprint(i)}, spellings(id)[i], nil))
+		for _, spelling := range spellings(id) {
+			second = append(second, messageOf(happened{Thing: fmt.Sprint(i)}, spelling, nil))
+		}
+	}
+	for _, spelling := range spellings(uuid.NewString()) { // only in the second batch
+		second = append(second, messageOf(happened{Thing: "twice"}, spelling, nil))
+	}
+	deliver(first...)
+	deliver(append(second, messageOf(happened{Thing: "fresh"}, "", nil))...)
+	if err := s.bus.Publish(happened{}.Topic(), messageOf(happened{Thing: "no"}, "hello", nil)); err != nil {
+		t.Error(err)
+	}
+	if calls[0] != 5 || calls[len(calls)-1] != 2 {
+		t.Errorf("the calls had %d events, want 5, perhaps with duplicates, and 2", calls)
+	}
+	s.Applied(7)
+	s.Expect(s.Subscriber, 7+2, "SELECT count(*) FROM inbox") // and the gates
+	s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
 }

@@ -2,8 +2,9 @@ package events
 
 import (
 	"errors"
-	"fmt"
 	"time"
+
+	"example.com/shop/platform/process"
 )
 
 // Config holds the sizes and times of delivery. The defaults suit a laptop or a small production.
@@ -33,40 +34,17 @@ type Config struct {
 
 // Validate refuses values with which a loop would spin or stand still, or a replay apply twice.
 func (c Config) Validate() error {
-	var errs []error
-	for _, size := range []struct {
-		name  string
-		value int
-	}{
-		{"EVENTS_RELAY_BATCH", c.RelayBatch},
-		{"EVENTS_CONSUMER_BATCH", c.ConsumerBatch},
-		{"EVENTS_MAX_ATTEMPTS", c.MaxAttempts},
-	} {
-		if size.value < 1 {
-			errs = append(errs, fmt.Errorf("%s must be at least 1", size.name))
-		}
-	}
-	for _, window := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"EVENTS_POLL", c.Poll},
-		{"EVENTS_RETRY_BASE", c.RetryBase},
-		{"EVENTS_RETRY_MAX", c.RetryMax},
-		{"EVENTS_OUTBOX_RETENTION", c.OutboxRetention},
-		{"EVENTS_INBOX_RETENTION", c.InboxRetention},
-		{"EVENTS_DEAD_RETENTION", c.DeadRetention},
-	} {
-		if window.value <= 0 {
-			errs = append(errs, fmt.Errorf("%s must be greater than 0", window.name))
-		}
-	}
-	if c.Linger < 0 {
-		errs = append(errs, errors.New("EVENTS_LINGER must not be below 0"))
-	}
-	if c.InboxRetention <= c.OutboxRetention {
-		errs = append(errs, errors.New("EVENTS_INBOX_RETENTION must be longer than EVENTS_OUTBOX_RETENTION, "+
-			"or a replay would apply events twice"))
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		process.Must(c.RelayBatch >= 1, "EVENTS_RELAY_BATCH must be at least 1"),
+		process.Must(c.ConsumerBatch >= 1, "EVENTS_CONSUMER_BATCH must be at least 1"),
+		process.Must(c.MaxAttempts >= 1, "EVENTS_MAX_ATTEMPTS must be at least 1"),
+		process.Must(c.Linger >= 0, "EVENTS_LINGER must not be below 0"),
+		process.Must(c.Poll > 0, "EVENTS_POLL must be greater than 0"),
+		process.Must(c.RetryBase > 0, "EVENTS_RETRY_BASE must be greater than 0"),
+		process.Must(c.RetryMax > 0, "EVENTS_RETRY_MAX must be greater than 0"),
+		process.Must(c.OutboxRetention > 0, "EVENTS_OUTBOX_RETENTION must be greater than 0"),
+		process.Must(c.InboxRetention > c.OutboxRetention,
+			"EVENTS_INBOX_RETENTION must be longer than EVENTS_OUTBOX_RETENTION, or a replay would apply events twice"),
+		process.Must(c.DeadRetention > 0, "EVENTS_DEAD_RETENTION must be greater than 0"),
+	)
 }

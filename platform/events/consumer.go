@@ -37,8 +37,8 @@ type Consumer struct {
 	tracer   trace.Tracer
 
 	incoming    chan *message.Message
-	unsubscribe []context.CancelFunc
-	stopping    chan struct{}
+	subscribed  context.Context //nolint:containedctx // it ends when Run gives back what it has
+	unsubscribe context.CancelFunc
 	forwarding  sync.WaitGroup
 }
 
@@ -48,7 +48,6 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 		conn: newOwnConn(db), db: db, bus: bus, handlers: map[string]Handler{}, cfg: cfg, log: log,
 		tracer:   otel.Tracer("example.com/shop/platform/events"),
 		incoming: make(chan *message.Message, cfg.ConsumerBatch),
-		stopping: make(chan struct{}),
 	}
 	for _, h := range handlers {
 		if _, taken := c.handlers[h.topic]; taken {
@@ -65,11 +64,10 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 // Subscribe subscribes to the handlers' topics. The memory bus does not deliver what was published
 // before it, so call it before the first relay runs. Run handles what arrives.
 func (c *Consumer) Subscribe(ctx context.Context) error {
+	// The subscriptions outlive ctx, because the relay still finishes its batch.
+	c.subscribed, c.unsubscribe = context.WithCancel(context.WithoutCancel(ctx))
 	for topic := range c.handlers {
-		// The subscription outlives ctx, because the relay still finishes its batch.
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		c.unsubscribe = append(c.unsubscribe, cancel)
-		messages, err := c.bus.Subscribe(ctx, topic)
+		messages, err := c.bus.Subscribe(c.subscribed, topic)
 		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", topic, err)
 		}
@@ -98,7 +96,7 @@ func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 		m.Metadata = metadata
 		select {
 		case c.incoming <- m:
-		case <-c.stopping:
+		case <-c.subscribed.Done():
 			m.Nack()
 		}
 	}
@@ -148,10 +146,7 @@ func (c *Consumer) sitOut(ctx context.Context, cause error) {
 
 // giveBack ends the subscriptions and nacks what has arrived and was not handled.
 func (c *Consumer) giveBack() {
-	close(c.stopping)
-	for _, cancel := range c.unsubscribe {
-		cancel()
-	}
+	c.unsubscribe()
 	c.forwarding.Wait() // nothing can arrive any more
 	for len(c.incoming) > 0 {
 		(<-c.incoming).Nack()
@@ -162,23 +157,15 @@ func (c *Consumer) giveBack() {
 func (c *Consumer) collect(ctx context.Context, first *message.Message) []*message.Message {
 	batch, lingers := []*message.Message{first}, c.lingers(first)
 	enough := time.After(c.cfg.Linger)
-	for len(batch) < c.cfg.ConsumerBatch {
-		var next *message.Message
+	for len(batch) < c.cfg.ConsumerBatch && (lingers || len(c.incoming) > 0) {
 		select {
-		case next = <-c.incoming:
-		default:
-			if !lingers {
-				return batch
-			}
-			select {
-			case next = <-c.incoming:
-			case <-enough:
-				return batch
-			case <-ctx.Done():
-				return batch
-			}
+		case next := <-c.incoming:
+			batch, lingers = append(batch, next), lingers && c.lingers(next)
+		case <-enough:
+			lingers = false
+		case <-ctx.Done():
+			lingers = false
 		}
-		batch, lingers = append(batch, next), lingers && c.lingers(next)
 	}
 	return batch
 }

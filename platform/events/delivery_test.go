@@ -10,33 +10,21 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/trace"
 
+	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/origin"
 )
 
-func TestAnEventIsAppliedOnce(t *testing.T) {
+// The bus fails after the first deliveries, so that they are repeated.
+func TestAnEventIsAppliedOnceIfItCommits(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, count)
-	s.bus.failures = 3 // the first deliveries are not marked, so they are repeated
-	s.runOutbox(t)
-	for i := range 120 {
-		s.publish(t.Context(), t, fmt.Sprint(i))
-	}
-	eventually(t, s.publisher, 0, drained)
-	eventually(t, s.subscriber, 120, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.subscriber, 120, "SELECT count(*) FROM inbox")
-}
-
-func TestNoEventWithoutItsCommit(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	stopConsumer := s.subscribe(t, count)
-	stopOutbox := s.runOutbox(t)
-	err := s.publisher.InTx(t.Context(), func(tx pgx.Tx) error {
-		if err := s.outbox.PublishTx(t.Context(), tx, happened{"never"}); err != nil {
+	stopConsumer := s.subscribe(eventtest.Count)
+	s.bus.failures = 3
+	stopOutbox := s.runOutbox()
+	err := s.Publisher.InTx(t.Context(), func(tx pgx.Tx) error {
+		if err := s.outbox.PublishTx(t.Context(), tx, happened{Thing: "never"}); err != nil {
 			return err
 		}
 		return errors.New("changed my mind")
@@ -44,49 +32,27 @@ func TestNoEventWithoutItsCommit(t *testing.T) {
 	if err == nil {
 		t.Fatal("committed")
 	}
-	s.publish(t.Context(), t, "always")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE thing = 'always'")
-	eventually(t, s.publisher, 0, drained)
+	for _, thing := range eventtest.Things(1, 120) {
+		s.publish(thing)
+	}
+	s.Applied(120)
+	s.Drained()
 	stopOutbox()
 	stopConsumer() // now nothing is under way any more
-	expect(t, s.publisher, 1, "SELECT count(*) FROM outbox")
-	expect(t, s.subscriber, 1, "SELECT count(*) FROM inbox")
-	expect(t, s.subscriber, 1, "SELECT count(*) FROM effects")
-	expect(t, s.subscriber, 0, "SELECT count(*) FROM failed")
+	s.Expect(s.Publisher, 120, "SELECT count(*) FROM outbox")
+	s.Expect(s.Subscriber, 120, "SELECT count(*) FROM inbox")
+	s.Expect(s.Subscriber, 120, "SELECT count(*) FROM effects")
+	s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
 }
 
-// The handlers of two processes lock the same rows in opposite orders, and deadlock without the
-// module's lock.
-func TestTwoProcessesHandleOneTopic(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	opposite := func(ctx context.Context, tx pgx.Tx, h happened) error {
-		for _, other := range map[bool][]string{true: {"a", "b"}, false: {"b", "a"}}[len(h.Thing)%2 == 0] {
-			if err := count(ctx, tx, happened{other}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	s.subscribe(t, opposite)
-	s.subscribe(t, opposite) // the memory bus delivers every message to both
-	s.runOutbox(t)
-	for i := range 200 {
-		s.publish(t.Context(), t, fmt.Sprintf("%*d", i%7, i))
-	}
-	eventually(t, s.publisher, 0, drained)
-	eventually(t, s.subscriber, 2, "SELECT count(*) FROM effects WHERE times = 200")
-	eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
-	eventually(t, s.subscriber, 0, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-}
-
-// Two processes of a module get different events, whose handlers wait for each other's rows.
+// Two processes of a module get different events, whose handlers could deadlock on each other's
+// rows.
 func TestOneBatchOfAModuleRunsAtATime(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	var inside atomic.Int32
 	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if err := count(ctx, tx, h); err != nil { // the lock is taken with a handler's first statement
+		if err := eventtest.Count(ctx, tx, h); err != nil { // the lock is taken with a handler's first statement
 			return err
 		}
 		if n := inside.Add(1); n > 1 {
@@ -100,47 +66,17 @@ func TestOneBatchOfAModuleRunsAtATime(t *testing.T) {
 	for process := range 2 {
 		bus := events.NewMemoryBus()
 		t.Cleanup(func() { _ = bus.Close() })
-		s.runConsumer(t, events.NewConsumer(s.subscriber, bus, []events.Handler{handler}, s.cfg, s.log))
+		s.Consume(events.NewConsumer(s.Subscriber, bus, []events.Handler{handler}, s.Config, s.Log))
 		publishing.Go(func() {
 			for i := range 5 {
-				if err := bus.Publish(happened{}.Topic(),
-					messageOf(t, happened{fmt.Sprint(process, i)}, nil)); err != nil {
+				if err := bus.Publish(eventtest.Topic, messageOf(happened{Thing: fmt.Sprint(process, i)}, "", nil)); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	publishing.Wait()
-	expect(t, s.subscriber, 10, "SELECT count(*) FROM effects WHERE times = 1")
-}
-
-func TestTheTraceAndTheOriginTravelAlong(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	handled := make(chan context.Context, 1)
-	answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
-	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, _ happened) error {
-		// What the handler publishes has the cause of what it received.
-		if err := answers.PublishTx(ctx, tx, answered{happened{"answer"}}); err != nil {
-			return err
-		}
-		handled <- ctx
-		return nil
-	})
-	s.runOutbox(t)
-	span := trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4}, TraceFlags: trace.FlagsSampled,
-	})
-	ctx := trace.ContextWithSpanContext(t.Context(), span)
-	ctx = origin.With(ctx, origin.Request{CorrelationID: "request-7", Actor: "customer:ada"})
-	s.publish(ctx, t, "thing")
-	if got := trace.SpanContextFromContext(<-handled).TraceID(); got != span.TraceID() {
-		t.Errorf("the handler's trace is %s", got)
-	}
-	eventually(t, s.subscriber, 1, `SELECT count(*) FROM outbox WHERE headers @>
-		'{"correlationid":"request-7","actor":"customer:ada","specversion":"1.0","source":"/subscriber",
-		"type":"subscriber.answered.v1","subject":"answer","aggregateversion":"1"}'
-		AND headers->>'traceparent' LIKE '00-010203%'`)
+	s.Applied(10)
 }
 
 func TestTwoHandlersForOneTopicAreAMistake(t *testing.T) {
@@ -151,30 +87,67 @@ func TestTwoHandlersForOneTopicAreAMistake(t *testing.T) {
 			t.Errorf("recovered %v", p)
 		}
 	}()
-	events.NewConsumer(s.subscriber, s.bus, []events.Handler{events.On(count), events.On(count)}, s.cfg, s.log)
-	t.Error("one of the two handlers would never run")
+	s.consumer(events.On(eventtest.Count), events.On(eventtest.Count))
 }
 
 // Requests use every connection of the pool; delivery has its own.
 func TestAnExhaustedPoolHoldsUpNoDelivery(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
+	s.subscribe(func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if h.Thing == "poison" {
 			return errors.New("it is broken")
 		}
-		return count(ctx, tx, h)
+		return eventtest.Count(ctx, tx, h)
 	})
-	s.runOutbox(t)
-	for range s.subscriber.Config().MaxConns {
-		conn, err := s.subscriber.Acquire(t.Context())
+	s.runOutbox()
+	for range s.Subscriber.Config().MaxConns {
+		conn, err := s.Subscriber.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(conn.Release)
 	}
-	s.publish(t.Context(), t, "before", "poison", "after")
-	another := s.db.Module(t, "subscriber")
-	eventually(t, another, 2, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, another, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3")
+	s.publish("before", "poison", "after")
+	s.Subscriber = s.Database.Module(t, "subscriber")
+	s.Applied(2)
+	s.Eventually(s.Subscriber, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3")
+}
+
+// Events that linger share transactions. They delay neither other events nor each other's
+// publication, are handled at once with an event that does not linger, and linger neither longer
+// than configured nor in a process that stops.
+func TestEventsThatLingerShareATransaction(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.Config.Linger = time.Hour
+	batches := make(chan int, 100)
+	lingering := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
+		batches <- len(batch)
+		return insertAll(ctx, tx, batch)
+	}).Linger()
+	urgent := events.On(func(context.Context, pgx.Tx, other) error { return nil })
+	consumer := s.consumer(lingering, urgent)
+	stop := s.Consume(consumer)
+	s.runOutbox()
+	for i := range 10 {
+		s.publish(fmt.Sprint(i)) // each is published alone
+		pgtest.Until(t, "it is published", func() bool { return len(s.bus.all()) == i+1 })
+	}
+	s.Expect(s.Subscriber, 0, "SELECT count(*) FROM effects")
+	s.CommitAll(t.Context(), s.outbox, other{})
+	s.Applied(10)
+	if n := <-batches; n < 2 { // the last ones may still have been on their way
+		t.Errorf("%d of 10 events were handled in the first transaction", n)
+	}
+	s.publish("late")
+	pgtest.Until(t, "it is published", func() bool { return len(s.bus.all()) == 12 })
+	time.Sleep(20 * time.Millisecond) // it has arrived, and lingers
+	stop()
+	s.Applied(11)
+	s.bus.MemoryBus = events.NewMemoryBus() // without the consumer that has stopped
+	s.Config.Linger = 30 * time.Millisecond
+	s.Consume(s.consumer(lingering))
+	s.publish("alone")
+	s.Applied(12)
 }

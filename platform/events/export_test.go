@@ -21,3 +21,6 @@ func (o *Outbox) Running() bool {
 	defer o.mu.Unlock()
 	return o.running
 }
+
+// ByTopic is byTopic.
+var ByTopic = byTopic

@@ -9,16 +9,20 @@ import (
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 )
 
+// It becomes a dead letter, which is logged and can be redriven.
 func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(context.Context, pgx.Tx) error{
-		"error": func(context.Context, pgx.Tx) error { return errors.New("it is broken") },
+		"error": func(context.Context, pgx.Tx) error { // with a reason that PostgreSQL cannot store as it is
+			return errors.New("it is broken\x00\xff" + strings.Repeat("é", 2000))
+		},
 		"panic": func(context.Context, pgx.Tx) error { panic("it is broken") },
 		"bad statement": func(ctx context.Context, tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, "SELECT 1/0 -- it is broken")
@@ -35,9 +39,11 @@ func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
+			log := &logged{}
+			s.Log = slog.New(slog.NewTextHandler(log, nil))
 			healed := make(chan struct{})
-			s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-				if err := count(ctx, tx, h); err != nil || h.Thing != "poison" {
+			s.subscribe(func(ctx context.Context, tx pgx.Tx, h happened) error {
+				if err := eventtest.Count(ctx, tx, h); err != nil || h.Thing != "poison" {
 					return err
 				}
 				select {
@@ -47,98 +53,74 @@ func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 					return fail(ctx, tx)
 				}
 			})
-			s.runOutbox(t)
-			s.publish(t.Context(), t, "before", "poison", "after")
-			eventually(t, s.subscriber, 2, "SELECT count(*) FROM effects WHERE times = 1")
-			eventually(t, s.subscriber, 1,
+			s.runOutbox()
+			s.publish("before", "poison", "after")
+			s.Applied(2)
+			s.Eventually(s.Subscriber, 1,
 				"SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%is broken%'")
-			eventually(t, s.publisher, 0, drained)
-			s.publish(t.Context(), t, "later")
-			eventually(t, s.subscriber, 3, "SELECT count(*) FROM effects WHERE times = 1")
+			pgtest.Until(t, "it is logged", func() bool {
+				return log.count(`level=ERROR msg="event is a dead letter"`) == 1 && log.count("attempts=3 ") == 1
+			})
+			s.Drained()
+			s.publish("later")
+			s.Applied(3)
 
 			close(healed)
-			if n, err := events.Redrive(t.Context(), s.subscriber.Pool); err != nil || n != 1 {
+			if n, err := events.Redrive(t.Context(), s.Subscriber.Pool); err != nil || n != 1 {
 				t.Fatalf("redrive: %d, %v", n, err)
 			}
-			eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE thing = 'poison' AND times = 1")
-			eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
-			eventually(t, s.subscriber, 4, "SELECT count(*) FROM inbox")
+			s.Applied(4)
+			s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
+			s.Expect(s.Subscriber, 4, "SELECT count(*) FROM inbox")
 		})
 	}
 }
 
-func TestWhatCannotBeDecodedIsADeadLetter(t *testing.T) {
+// What cannot be decoded is a dead letter. PostgreSQL stores no zero byte: a handler keeps the
+// event's cause, and a failure all its headers.
+func TestAnyMessageCanBeKept(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, count)
-	bad := message.NewMessage("0198f000-0000-7000-8000-000000000001", []byte(`{"thing":`))
-	if err := s.bus.Publish("publisher.happened.v1", bad); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND reason LIKE '%decode%'")
-}
-
-// PostgreSQL refuses a text with a zero byte or invalid UTF-8; a reason may have both.
-func TestAnyReasonCanBeKept(t *testing.T) {
-	t.Parallel()
-	for name, reason := range map[string]string{
-		"zero byte":       "it is broken\x00",
-		"invalid bytes":   "it is broken\xff\xfe",
-		"cut in mid-rune": "it is broken" + strings.Repeat("é", 2000),
-		"one byte on":     "it is broken." + strings.Repeat("é", 2000),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t)
-			s.subscribe(t, func(context.Context, pgx.Tx, happened) error { return errors.New(reason) })
-			s.runOutbox(t)
-			s.publish(t.Context(), t, "poison")
-			eventually(t, s.subscriber, 1,
-				"SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%is broken%'")
-		})
-	}
-}
-
-// PostgreSQL stores no zero byte: a handler keeps the event's cause, and a failure all its headers.
-func TestAnyHeaderCanBeKept(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	answers := events.NewOutbox(s.subscriber, s.bus, s.cfg, s.log)
-	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if h.Thing == "poison" {
-			return errors.New("it is broken")
-		}
+	answers := events.NewOutbox(s.Subscriber, s.bus, s.Config, s.Log)
+	s.subscribe(func(ctx context.Context, tx pgx.Tx, h happened) error {
 		return answers.PublishTx(ctx, tx, answered{h})
 	})
-	for _, thing := range []string{"poison", "fine"} {
-		m := message.NewMessage(uuid.NewString(), []byte(`{"thing":"`+thing+`"}`))
-		m.Metadata = message.Metadata{"actor": "a\x00b", "x\x00y": "\xff", "correlationid": "c"}
-		if err := s.bus.Publish(happened{}.Topic(), m); err != nil {
-			t.Errorf("%s: %v", thing, err)
+	for _, payload := range []string{`{"thing":`, `{"thing":"fine"}`} {
+		m := messageOf(happened{}, "", events.Cause{"actor": "a\x00b", "x\x00y": "\xff", "correlationid": "c"})
+		m.Payload = []byte(payload)
+		if err := s.bus.Publish(eventtest.Topic, m); err != nil {
+			t.Errorf("%s: %v", payload, err)
 		}
 	}
-	expect(t, s.subscriber, 1, "SELECT count(*) FROM outbox WHERE headers->>'actor' = 'ab'")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND headers->>'actor' = 'ab'")
+	s.Expect(s.Subscriber, 1, "SELECT count(*) FROM outbox WHERE headers->>'actor' = 'ab'")
+	s.Eventually(s.Subscriber, 1, `SELECT count(*) FROM failed
+		WHERE dead_at IS NOT NULL AND headers->>'actor' = 'ab' AND reason LIKE '%decode%'`)
 }
 
-// With MaxAttempts 1 the first failure makes an event a dead letter, by another path than a later
-// one.
-func TestADeadLetterIsLogged(t *testing.T) {
+// A failed event is handled by the retries, however often the bus delivers it, alone or in a batch.
+func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 	t.Parallel()
-	for _, most := range []int{1, 3} {
-		t.Run(fmt.Sprint(most), func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t)
-			s.cfg.MaxAttempts = most
-			var logged logBuffer
-			s.log = slog.New(slog.NewTextHandler(&logged, nil))
-			s.subscribe(t, func(context.Context, pgx.Tx, happened) error { return errors.New("it is broken") })
-			s.runOutbox(t)
-			s.publish(t.Context(), t, "poison")
-			line := logged.await(t, `level=ERROR msg="event is a dead letter"`)
-			if want := fmt.Sprintf("attempts=%d ", most); !strings.Contains(line, want) {
-				t.Errorf("%s in %s", want, line)
-			}
-		})
+	s := newShop(t)
+	log := &logged{}
+	s.Log = slog.New(slog.NewTextHandler(log, nil))
+	failed := messageOf(happened{Thing: "failed"}, "", nil)
+	s.exec(s.Subscriber, `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at)
+		VALUES ($1, 'publisher.happened.v1', $2, '{"type":"publisher.happened.v1"}', 2, 'it was broken',
+		now() + interval '1h')`, failed.UUID, []byte(failed.Payload))
+	deliver, _ := s.gated(events.OnBatch(insertAll))
+	for applied, batch := range [][]*message.Message{
+		{failed.Copy()}, {failed.Copy(), messageOf(happened{Thing: "other"}, "", nil), failed.Copy()},
+	} {
+		deliver(batch...)
+		s.Applied(applied)
+		s.Expect(s.Subscriber, 0, "SELECT count(*) FROM effects WHERE thing = 'failed'")
+		s.Expect(s.Subscriber, 1,
+			"SELECT count(*) FROM failed WHERE attempts = 2 AND reason = 'it was broken' AND dead_at IS NULL")
 	}
+	if n := log.count("event failed"); n > 0 {
+		t.Errorf("%d attempts are logged", n)
+	}
+	s.exec(s.Subscriber, "UPDATE failed SET next_at = now()")
+	s.Applied(2)
+	s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
 }

@@ -5,15 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/postgres"
 )
 
 // cut breaks the connection under the handler, as a failing network does, without an error from
@@ -26,7 +26,9 @@ func cut(ctx context.Context, tx pgx.Tx) error {
 	return fmt.Errorf("ask: %w", err)
 }
 
-// MaxAttempts is 1, so that a counted attempt would make a dead letter.
+// One event always loses its connection. It is left to the retries, or its topic would wait each
+// time that the bus redelivers it. They count no attempt, and it holds up none of the others, which
+// fail once each.
 func TestALostConnectionIsNoAttempt(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(context.Context, pgx.Tx) error{
@@ -43,154 +45,102 @@ func TestALostConnectionIsNoAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			s.cfg.MaxAttempts = 1
-			var times atomic.Int32
-			s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-				if times.Add(1) <= 12 { // more than transientTries, so the retries have it
-					return lose(ctx, tx)
+			healed := make(chan struct{})
+			var tried sync.Map
+			s.subscribe(func(ctx context.Context, tx pgx.Tx, h happened) error {
+				if _, again := tried.LoadOrStore(h.Thing, true); !again && h.Thing != "lost" {
+					return errors.New("it is broken")
 				}
-				return count(ctx, tx, h)
+				select {
+				case <-healed:
+				default:
+					if h.Thing == "lost" {
+						return lose(ctx, tx)
+					}
+				}
+				return eventtest.Count(ctx, tx, h)
 			})
-			s.runOutbox(t)
-			s.publish(t.Context(), t, "thing")
-			eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE times = 1")
-			eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
+			s.runOutbox()
+			s.publish("lost")
+			s.Eventually(s.Subscriber, 1, "SELECT count(*) FROM failed WHERE attempts = 0")
+			s.Drained()
+			for _, thing := range eventtest.Things(1, 10) {
+				s.publish(thing)
+			}
+			s.Applied(10)
+			s.Expect(s.Subscriber, 1, "SELECT count(*) FROM failed WHERE attempts = 0 AND dead_at IS NULL")
+			close(healed)
+			s.Applied(11)
+			s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
 		})
 	}
 }
 
-// The bus would redeliver it again and again, and the topic would wait each time.
-func TestAnEventThatAlwaysLosesItsConnectionIsLeftToTheRetries(t *testing.T) {
+// A handler that always exceeds its time fails, or its event would be redelivered forever. A batch
+// that takes too long is split into events that do not.
+func TestTime(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
-	var healed atomic.Bool
-	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if !healed.Load() {
-			return cut(ctx, tx)
-		}
-		return count(ctx, tx, h)
-	})
-	s.runOutbox(t)
-	s.publish(t.Context(), t, "thing")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE attempts = 0 AND dead_at IS NULL")
-	eventually(t, s.publisher, 0, drained)
-	healed.Store(true)
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
-}
-
-// The retries of one event always lose their connection. It stays as it is, and others are retried.
-func TestARetryThatLosesItsConnectionHoldsUpNoOther(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	healed := make(chan struct{})
-	var tried sync.Map
-	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if _, again := tried.LoadOrStore(h.Thing, true); !again {
-			return errors.New("it is broken")
-		}
-		select {
-		case <-healed:
-		default:
-			if h.Thing == "first" {
-				return cut(ctx, tx)
-			}
-		}
-		return count(ctx, tx, h)
-	})
-	s.runOutbox(t)
-	s.publish(t.Context(), t, "first")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE reason LIKE '%no connection%'")
-	for i := range 10 {
-		s.publish(t.Context(), t, fmt.Sprint(i))
-	}
-	eventually(t, s.subscriber, 10, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE attempts = 1 AND dead_at IS NULL")
-	close(healed)
-	eventually(t, s.subscriber, 11, "SELECT count(*) FROM effects WHERE times = 1")
-}
-
-// Together the events take twice the limit, one by one a tenth of it.
-func TestASlowBatchIsSplit(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_sleep(0.1)"); err != nil {
-			return err
-		}
-		return count(ctx, tx, h)
-	})
-	consumer := events.NewConsumer(s.subscriber, s.bus, []events.Handler{handler}, s.cfg, s.log)
-	consumer.SetTxLimit(time.Second)
-	s.runConsumer(t, consumer)
-	s.runOutbox(t)
-	var things []string
-	for i := range 20 {
-		things = append(things, fmt.Sprint(i))
-	}
-	s.publish(t.Context(), t, things...)
-	eventually(t, s.subscriber, 20, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.subscriber, 0, "SELECT count(*) FROM failed")
-}
-
-// A handler that always exceeds its time fails, or its event would be redelivered forever.
-func TestAHandlerThatIsTooSlowFails(t *testing.T) {
-	t.Parallel()
-	for name, dawdle := range map[string]func(context.Context, pgx.Tx) error{
-		"in a statement": func(ctx context.Context, tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, "SELECT 1"); err != nil { // before an answer, the database may be down
-				return err
-			}
-			_, err := tx.Exec(ctx, "SELECT pg_sleep(9)")
-			return err
+	for name, test := range map[string]struct {
+		slow   func(context.Context, pgx.Tx) error
+		things []string
+		dead   string // the reason of the one that is called slow
+		role   string // the role's statement_timeout
+	}{
+		"a batch": { // of twice the limit, one by one a tenth of it
+			things: eventtest.Things(1, 20),
 		},
-		"and says it went well": func(ctx context.Context, _ pgx.Tx) error { <-ctx.Done(); return nil },
+		"in a statement": {
+			slow: func(ctx context.Context, tx pgx.Tx) error {
+				if _, err := tx.Exec(ctx, "SELECT 1"); err != nil { // before an answer, the database may be down
+					return err
+				}
+				_, err := tx.Exec(ctx, "SELECT pg_sleep(9)")
+				return err
+			},
+			dead: "too long",
+		},
+		"and says it went well": {
+			slow: func(ctx context.Context, _ pgx.Tx) error { <-ctx.Done(); return nil },
+			dead: "too long",
+		},
+		"in its first statement": { // sent with the consumer's own, and cancelled before the limit
+			slow: func(ctx context.Context, tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, "SELECT pg_sleep(9)")
+				return err
+			},
+			dead: "statement timeout", role: "300",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
+			if test.role != "" {
+				s.Subscriber = pgtest.Again(t, s.Subscriber, func(cfg *pgxpool.Config) {
+					cfg.ConnConfig.RuntimeParams["statement_timeout"] = test.role
+				})
+			}
+			consumer := s.consumer(events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
 				if h.Thing == "slow" {
-					return dawdle(ctx, tx)
+					return test.slow(ctx, tx)
 				}
-				return count(ctx, tx, h)
-			})
-			consumer := events.NewConsumer(s.subscriber, s.bus, []events.Handler{handler}, s.cfg, s.log)
+				if _, err := tx.Exec(ctx, "SELECT pg_sleep(0.05)"); err != nil {
+					return err
+				}
+				return eventtest.Count(ctx, tx, h)
+			}))
 			consumer.SetTxLimit(500 * time.Millisecond)
-			s.runConsumer(t, consumer)
-			s.runOutbox(t)
-			s.publish(t.Context(), t, "before", "slow", "after")
-			eventually(t, s.subscriber, 2, "SELECT count(*) FROM effects WHERE times = 1")
-			eventually(t, s.subscriber, 1,
-				"SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%too long%'")
+			s.Consume(consumer)
+			s.runOutbox()
+			if test.dead == "" {
+				s.publish(test.things...)
+				s.Applied(len(test.things))
+				s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
+				return
+			}
+			s.publish("before", "slow", "after")
+			s.Applied(2)
+			s.Eventually(s.Subscriber, 1, `SELECT count(*) FROM failed
+				WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%`+test.dead+`%'`)
 		})
 	}
-}
-
-// A handler's first statement is sent with the consumer's own, and PostgreSQL cancels it before the
-// transaction's limit.
-func TestAFirstStatementThatIsTooSlowFails(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	cfg := s.subscriber.Config()
-	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "300"
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	slow := func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if h.Thing == "slow" {
-			_, err := tx.Exec(ctx, "SELECT pg_sleep(9)")
-			return err
-		}
-		return count(ctx, tx, h)
-	}
-	subscriber := &postgres.DB{Pool: pool, Module: "subscriber"}
-	s.runConsumer(t, events.NewConsumer(subscriber, s.bus, []events.Handler{events.On(slow)}, s.cfg, s.log))
-	s.runOutbox(t)
-	s.publish(t.Context(), t, "before", "slow", "after")
-	eventually(t, s.subscriber, 2, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.subscriber, 1,
-		"SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND attempts = 3 AND reason LIKE '%statement timeout%'")
 }

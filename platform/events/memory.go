@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"golang.org/x/sync/errgroup"
 )
 
 // MemoryBus connects the modules of one process. It is a watermill Publisher and Subscriber that
@@ -25,7 +27,10 @@ type MemoryBus struct {
 	closed bool
 }
 
-var errBusClosed = errors.New("the bus is closed")
+var (
+	errBusClosed = errors.New("the bus is closed")
+	errGone      = errors.New("a subscriber is gone")
+)
 
 // Memory is the bus's name.
 const Memory = "memory"
@@ -42,14 +47,13 @@ func (b *MemoryBus) Subscriber(string) message.Subscriber { return b }
 // NewMemoryBus returns an open bus without subscribers.
 func NewMemoryBus() *MemoryBus { return &MemoryBus{topics: map[string][]*subscription{}} }
 
-// subscription is one subscriber's channel. It is closed only when nothing sends to it any more.
+// subscription is one subscriber's channel, which is closed when ctx has ended and nothing sends to
+// it any more.
 type subscription struct {
 	ctx     context.Context //nolint:containedctx // watermill gives each message its subscriber's context
+	end     context.CancelFunc
 	out     chan *message.Message
-	gone    chan struct{}
-	once    sync.Once
-	sending sync.WaitGroup
-	mu      sync.Mutex // orders sending.Add before sending.Wait
+	sending sync.RWMutex // locked for reading while something sends to out
 }
 
 // Publish returns when every subscriber of the topic has acknowledged every message. An error means
@@ -61,15 +65,11 @@ func (b *MemoryBus) Publish(topic string, messages ...*message.Message) error {
 	if closed {
 		return errBusClosed
 	}
-	results := make(chan error, len(subscriptions))
+	var delivering errgroup.Group
 	for _, s := range subscriptions {
-		go func() { results <- s.deliver(messages) }()
+		delivering.Go(func() error { return s.deliver(messages) })
 	}
-	var errs []error
-	for range subscriptions {
-		errs = append(errs, <-results)
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := delivering.Wait(); err != nil {
 		return fmt.Errorf("publish to %s: %w", topic, err)
 	}
 	return nil
@@ -82,10 +82,15 @@ func (b *MemoryBus) Subscribe(ctx context.Context, topic string) (<-chan *messag
 	if b.closed {
 		return nil, errBusClosed
 	}
-	s := &subscription{ctx: ctx, out: make(chan *message.Message), gone: make(chan struct{})}
+	s := &subscription{out: make(chan *message.Message)}
+	s.ctx, s.end = context.WithCancel(ctx)
 	// A new slice, because Publish reads the old one without the lock.
-	b.topics[topic] = append(append([]*subscription{}, b.topics[topic]...), s)
-	context.AfterFunc(ctx, s.close)
+	b.topics[topic] = append(slices.Clone(b.topics[topic]), s)
+	context.AfterFunc(s.ctx, func() {
+		s.sending.Lock()
+		defer s.sending.Unlock()
+		close(s.out)
+	})
 	return s.out, nil
 }
 
@@ -96,7 +101,7 @@ func (b *MemoryBus) Close() error {
 	b.closed = true
 	for _, subscriptions := range b.topics {
 		for _, s := range subscriptions {
-			s.close()
+			s.end()
 		}
 	}
 	return nil
@@ -104,21 +109,21 @@ func (b *MemoryBus) Close() error {
 
 // deliver sends all messages before it awaits acknowledgements, so that they can be one batch.
 func (s *subscription) deliver(messages []*message.Message) error {
-	if !s.beginSending() {
-		return errors.New("a subscriber is gone")
+	s.sending.RLock()
+	defer s.sending.RUnlock()
+	if s.ctx.Err() != nil {
+		return errGone
 	}
-	defer s.sending.Done()
-	copies := make([]*message.Message, 0, len(messages))
-	for _, m := range messages {
-		c := m.Copy()
-		ctx, cancel := context.WithCancel(s.ctx)
-		defer cancel()
-		c.SetContext(ctx)
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	copies := make([]*message.Message, len(messages))
+	for i, m := range messages {
+		copies[i] = m.Copy()
+		copies[i].SetContext(ctx)
 		select {
-		case s.out <- c:
-			copies = append(copies, c)
-		case <-s.gone:
-			return errors.New("a subscriber is gone")
+		case s.out <- copies[i]:
+		case <-s.ctx.Done():
+			return errGone
 		}
 	}
 	for _, c := range copies {
@@ -126,33 +131,9 @@ func (s *subscription) deliver(messages []*message.Message) error {
 		case <-c.Acked():
 		case <-c.Nacked():
 			return fmt.Errorf("a subscriber nacked event %s", c.UUID)
-		case <-s.gone:
-			return errors.New("a subscriber is gone")
+		case <-s.ctx.Done():
+			return errGone
 		}
 	}
 	return nil
-}
-
-func (s *subscription) beginSending() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.gone:
-		return false
-	default:
-		s.sending.Add(1)
-		return true
-	}
-}
-
-func (s *subscription) close() {
-	s.once.Do(func() {
-		s.mu.Lock()
-		close(s.gone)
-		s.mu.Unlock()
-		go func() {
-			s.sending.Wait()
-			close(s.out)
-		}()
-	})
 }

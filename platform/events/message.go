@@ -4,15 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
-// messageOf returns the message that is published for the event.
+// Names of CloudEvents attributes that several files read. Watermill's metadata has the same names.
+const (
+	headerTopic = "type"
+	headerKey   = "subject" // the aggregate's id
+)
+
+// messageOf returns the message that is published for the event, with the cause of ctx.
 func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
 	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
 		return nil, fmt.Errorf("the topic belongs to %s, not to %s", owner, o.db.Module)
@@ -29,7 +37,16 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 		return nil, err
 	}
 	m := message.NewMessage(id.String(), payload)
-	m.Metadata = o.headersOf(ctx, m.UUID, ev)
+	m.Metadata = message.Metadata(CauseOf(ctx))
+	if m.Metadata[headerCorrelation] == "" {
+		m.Metadata[headerCorrelation] = m.UUID
+	}
+	key, version := ev.Aggregate()
+	maps.Copy(m.Metadata, message.Metadata{
+		"specversion": "1.0", "id": m.UUID, "source": "/" + o.db.Module, headerTopic: ev.Topic(), headerKey: key,
+		"time": time.Now().UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json",
+		"aggregateversion": strconv.FormatInt(version, 10),
+	})
 	return m, nil
 }
 

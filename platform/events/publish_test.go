@@ -1,9 +1,7 @@
 package events_test
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -11,54 +9,45 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 
+	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/origin"
 	"example.com/shop/platform/postgres"
 )
 
-// PublishTx refuses another module's event or transaction, and names the module.
-func TestOnlyItsOwnEventsArePublished(t *testing.T) {
+// PublishTx refuses another module's event or transaction, and names the module. It refuses an
+// event that the bus would always refuse, because that would hold up its topic.
+func TestWhatIsNotPublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.runOutbox(t)
-	again := s.db.Module(t, "publisher")
-	begin := func(db *postgres.DB) func(f func(pgx.Tx) error) error {
-		return func(f func(pgx.Tx) error) error { return db.InTx(t.Context(), f) }
-	}
-	for name, test := range map[string]struct {
-		ev   events.Event
-		inTx func(f func(pgx.Tx) error) error
-		says string
+	s.runOutbox()
+	for want, test := range map[string]struct {
+		db *postgres.DB
+		ev events.Event
 	}{
-		"another module's topic":    {answered{}, begin(s.publisher), "topic belongs to subscriber, not to publisher"},
-		"another module's database": {happened{}, begin(s.subscriber), "was not begun by the database of publisher"},
-		"another of the module's":   {happened{}, begin(again), "was not begun by the database of publisher"},
-		"pgx's own transaction": {
-			happened{}, func(f func(pgx.Tx) error) error {
-				return pgx.BeginFunc(t.Context(), s.publisher, f)
-			}, "was not begun by",
-		},
-		"a savepoint": {happened{}, func(f func(pgx.Tx) error) error {
-			return s.publisher.InTx(t.Context(), func(tx pgx.Tx) error { return pgx.BeginFunc(t.Context(), tx, f) })
-		}, "was not begun by"},
-		// An event that the bus always refuses would hold up its topic, so it is never written.
-		"too large": {happened{strings.Repeat("x", 1<<20)}, begin(s.publisher), "larger than a bus takes"},
+		"topic belongs to subscriber, not to publisher": {s.Publisher, answered{}},
+		"was not begun by the database of publisher":    {s.Subscriber, happened{}},
+		"larger than a bus takes":                       {s.Publisher, happened{Thing: strings.Repeat("x", 1<<20)}},
 	} {
-		err := test.inTx(func(tx pgx.Tx) error { return s.outbox.PublishTx(t.Context(), tx, test.ev) })
-		if err == nil || !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%s: error %v, want %s", name, err, test.says)
+		err := test.db.InTx(t.Context(), func(tx pgx.Tx) error { return s.outbox.PublishTx(t.Context(), tx, test.ev) })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
 		}
 	}
-	expect(t, s.publisher, 0, "SELECT count(*) FROM outbox")
+	s.Expect(s.Publisher, 0, "SELECT count(*) FROM outbox")
 	if all := s.bus.all(); len(all) > 0 {
 		t.Errorf("published %v", all)
 	}
 }
 
-// A transaction writes all its events with one statement.
-func TestATransactionWritesItsEventsAtOnce(t *testing.T) {
+// A transaction writes all its events with one statement, and its commit publishes them: the poll,
+// once an hour, does not.
+func TestACommitPublishes(t *testing.T) {
 	t.Parallel()
 	s := newShopOn(t, fstest.MapFS{"0001_statements.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
 CREATE TABLE statements (rows bigint NOT NULL);
@@ -71,179 +60,130 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER note AFTER INSERT ON outbox REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION note();
 `)}})
-	s.subscribe(t, count)
-	s.runOutbox(t)
+	s.Config.Poll = time.Hour
+	s.subscribe(eventtest.Count)
+	s.runOutbox()
 	var all []events.Event
-	for i := range 30 {
-		all = append(all, happened{fmt.Sprint(i)}, other{happened{fmt.Sprint(i)}})
+	for _, thing := range eventtest.Things(1, 30) {
+		all = append(all, happened{Thing: thing}, other{happened{Thing: thing}})
 	}
-	commit(t.Context(), t, s.publisher, s.outbox, all...)
-	expect(t, s.publisher, 60, "SELECT sum(rows)::bigint FROM statements HAVING count(*) = 1")
-	expect(t, s.publisher, 60, "SELECT count(*) FROM outbox")
-	eventually(t, s.subscriber, 30, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.publisher, 0, drained)
-}
-
-// The poll, once an hour, is not what publishes.
-func TestACommitPublishes(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.cfg.Poll = time.Hour
-	handled := make(chan time.Time, 1)
-	s.subscribe(t, func(context.Context, pgx.Tx, happened) error { handled <- time.Now(); return nil })
-	s.runOutbox(t)
-	var took []time.Duration
-	for i := range 41 {
-		s.publish(t.Context(), t, fmt.Sprint(i))
-		began := time.Now()
-		select {
-		case at := <-handled:
-			took = append(took, at.Sub(began))
-		case <-time.After(20 * time.Second):
-			t.Fatalf("event %d is not published", i)
-		}
+	s.CommitAll(t.Context(), s.outbox, all...)
+	s.Expect(s.Publisher, 60, "SELECT sum(rows)::bigint FROM statements HAVING count(*) = 1")
+	s.Applied(30)
+	began := time.Now()
+	for i, thing := range eventtest.Things(31, 50) {
+		s.publish(thing)
+		s.Applied(31 + i)
 	}
-	slices.Sort(took)
-	if median := took[len(took)/2]; median > 200*time.Millisecond {
-		t.Errorf("from the commit to the handler: median %s, all %s", median, took)
+	if took := time.Since(began) / 20; took > 200*time.Millisecond {
+		t.Errorf("from the commit to the handler: %s", took)
 	}
-	eventually(t, s.publisher, 0, drained)
-	if all := s.bus.all(); len(all) != 41 {
-		t.Errorf("%d messages for 41 events", len(all))
+	s.Drained()
+	if n := len(s.bus.all()); n != 60+20 {
+		t.Errorf("%d messages for 80 events", n)
 	}
 }
 
-// The process dies after the commit, or while the bus has the event: another's next poll publishes
-// it.
+// The process dies while the bus has the event: another's next poll publishes it.
 func TestTheEventsOfAProcessThatDiedArePublished(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"before it published", "while it published"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t)
-			s.cfg.Poll = time.Second // as it is in production
-			s.subscribe(t, count)
-			alive := &flakyBus{MemoryBus: s.bus.MemoryBus}
-			s.runOutboxOn(t, alive)
-			if name == "while it published" {
-				s.runOutbox(t)
-				s.bus.hold(t, happened{}.Topic())
-			}
-			s.publish(t.Context(), t, "thing")
-			committed := time.Now()
-			eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE times = 1")
-			if took := time.Since(committed); took > 3*time.Second {
-				t.Errorf("it was published after %s", took)
-			}
-			eventually(t, s.publisher, 0, drained)
-			if all := alive.all(); len(all) != 1 {
-				t.Errorf("the other process published %v", all)
-			}
-		})
+	s := newShop(t)
+	s.Config.Poll = time.Second // as it is in production
+	s.subscribe(eventtest.Count)
+	alive := &flakyBus{MemoryBus: s.bus.MemoryBus}
+	s.runOutboxOn(alive)
+	s.runOutbox()
+	s.bus.hold(t, eventtest.Topic)
+	s.publish("thing")
+	committed := time.Now()
+	s.Applied(1)
+	if took := time.Since(committed); took > 3*time.Second {
+		t.Errorf("it was published after %s", took)
+	}
+	s.Drained()
+	if all := alive.all(); len(all) != 1 {
+		t.Errorf("the other process published %v", all)
 	}
 }
 
-// A commit does not wait for the bus: what does not fit into memory is left to the poll.
+// A slow topic holds up no other, and a commit does not wait for the bus. What does not fit into
+// memory is left to the poll, which also finds, past more events than a queue holds, the events of
+// a process that died.
 func TestAFullQueueIsLeftToThePoll(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.cfg.RelayBatch = 2 // ten batches wait, and 32 are being published
-	s.subscribe(t, count)
-	s.runOutbox(t)
-	release := s.bus.hold(t, happened{}.Topic())
-	for i := range 200 {
-		s.publish(t.Context(), t, fmt.Sprint(i))
+	s.Config.RelayBatch = 2 // ten batches wait, and 32 are being published
+	s.subscribe(eventtest.Count)
+	died := s.outbox
+	s.runOutbox()
+	release := s.bus.hold(t, other{}.Topic())
+	var slow []events.Event
+	for _, thing := range eventtest.Things(1, 50) {
+		slow = append(slow, other{happened{Thing: thing}})
 	}
-	expect(t, s.publisher, 200, drained)
-	if n := s.outbox.InHand(); n > (10+32)*s.cfg.RelayBatch {
+	for _, ev := range append(slow, slow...) {
+		s.CommitAll(t.Context(), s.outbox, ev)
+	}
+	if n := s.outbox.InHand(); n > (10+32)*s.Config.RelayBatch {
 		t.Errorf("%d events are in memory", n)
 	}
+	s.publish("quick")
+	s.Applied(1)
+	s.CommitAll(t.Context(), died, append(slow, happened{Thing: "left behind"})...)
+	s.Applied(2)
+	s.Eventually(s.Publisher, 150, "SELECT count(*) FROM outbox_pending")
 	release()
-	eventually(t, s.subscriber, 200, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.publisher, 0, drained)
-}
-
-// The memory bus waits for a consumer, which commits more events of that topic than its queue
-// holds.
-func TestAConsumerThatPublishesDoesNotWaitForTheBus(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.cfg.RelayBatch, s.cfg.ConsumerBatch = 1, 1
-	const first = 50
-	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if h.Thing != "first" {
-			return nil
-		}
-		for i := range first {
-			if err := s.outbox.PublishTx(ctx, tx, happened{fmt.Sprint(i)}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	consumer := events.NewConsumer(s.publisher, s.bus, []events.Handler{handler}, s.cfg, s.log)
-	s.runOutbox(t)
-	s.runConsumer(t, consumer)
-	s.publish(t.Context(), t, "first")
-	eventually(t, s.publisher, first+1, "SELECT count(*) FROM inbox")
-	eventually(t, s.publisher, 0, drained)
-}
-
-// The poll publishes the same message as memory, so after a crash nothing changes for a handler.
-func TestMemoryAndTableHaveTheSameEvent(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.cfg.Poll = time.Hour
-	messages, err := s.bus.Subscribe(t.Context(), happened{}.Topic())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var from []*message.Message
-	for range 2 {
-		if len(from) == 1 { // and now from the table
-			_, err := s.publisher.Exec(t.Context(), `INSERT INTO outbox_pending (event_id, topic, created_at)
-				SELECT id, topic, now() - interval '1h' FROM outbox`)
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		stop := s.runOutbox(t)
-		if len(from) == 0 {
-			request := origin.Request{CorrelationID: "request-7", Actor: "customer:ada"}
-			s.publish(origin.With(t.Context(), request), t, `thing "1"`)
-		}
-		m := <-messages
-		m.Ack()
-		from = append(from, m)
-		stop()
-	}
-	for i, m := range from {
-		if string(m.Payload) != []string{`{"thing":"thing \"1\""}`, `{"thing": "thing \"1\""}`}[i] {
-			t.Errorf("payload %s", m.Payload)
-		}
-	}
-	diff := cmp.Diff(from[0].Metadata, from[1].Metadata)
-	if diff != "" || from[0].UUID != from[1].UUID || len(from[0].Metadata) != 11 {
-		t.Errorf("%s is %v, and %s: %s", from[0].UUID, from[0].Metadata, from[1].UUID, diff)
-	}
+	s.Drained()
 }
 
 // A backlog larger than the queue is published without waiting for the next poll, an hour later.
 func TestABacklogIsPublishedWithoutAPause(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.cfg.RelayBatch, s.cfg.Poll = 2, time.Hour
-	s.subscribe(t, count)
-	var things []string
-	for i := range 200 {
-		things = append(things, fmt.Sprint(i))
-	}
-	s.publish(t.Context(), t, things...)
-	_, err := s.publisher.Exec(t.Context(), "UPDATE outbox_pending SET created_at = now() - interval '1h'")
+	s.Config.RelayBatch, s.Config.Poll = 2, time.Hour
+	s.subscribe(eventtest.Count)
+	s.publish(eventtest.Things(1, 200)...)
+	s.exec(s.Publisher, "UPDATE outbox_pending SET created_at = now() - interval '1h'")
+	s.runOutbox()
+	s.Applied(200)
+	s.Drained()
+}
+
+// The poll publishes the same message as memory, so after a crash nothing changes for a handler.
+func TestMemoryAndTableHaveTheSameEvent(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.Config.Poll = time.Hour
+	messages, err := s.bus.Subscribe(t.Context(), eventtest.Topic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.runOutbox(t)
-	eventually(t, s.subscriber, 200, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.publisher, 0, drained)
+	span := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4}, TraceFlags: trace.FlagsSampled,
+	})
+	ctx := origin.With(trace.ContextWithSpanContext(t.Context(), span),
+		origin.Request{CorrelationID: "request-7", Actor: "customer:ada"})
+	for _, payload := range []string{`{"thing":"thing \"1\""}`, `{"thing": "thing \"1\""}`} { // as PostgreSQL writes it
+		stop := s.runOutbox()
+		if pgtest.Count(t, s.Publisher, "SELECT count(*) FROM outbox") == 0 {
+			s.Commit(ctx, s.outbox, `thing "1"`)
+		}
+		m := <-messages
+		want := message.Metadata{
+			"specversion": "1.0", "id": m.UUID, "source": "/publisher", "type": eventtest.Topic, "subject": `thing "1"`,
+			"datacontenttype": "application/json", "aggregateversion": "1", "replays": "0", "correlationid": "request-7",
+			"actor": "customer:ada", "traceparent": fmt.Sprintf("00-%s-%s-01", span.TraceID(), span.SpanID()),
+		}
+		skip := cmpopts.IgnoreMapEntries(func(name, value string) bool {
+			at, err := time.Parse(time.RFC3339Nano, value)
+			return name == "time" && err == nil && time.Since(at) < time.Minute
+		})
+		if diff := cmp.Diff(want, m.Metadata, skip); diff != "" || string(m.Payload) != payload {
+			t.Errorf("payload %s, metadata %s", m.Payload, diff)
+		}
+		m.Ack()
+		stop()
+		s.exec(s.Publisher, `INSERT INTO outbox_pending (event_id, topic, created_at)
+			SELECT id, topic, now() - interval '1h' FROM outbox`) // and now from the table
+	}
 }

@@ -23,11 +23,11 @@ const publishers = 32
 
 // room returns how many events the queue takes now. What finds none is left to the poll, so that a
 // commit never waits for the bus.
-func (q *queue) room(most int) int {
+func (o *Outbox) room(q *queue) int {
 	if time.Now().Before(q.until) {
 		return 0
 	}
-	return most - len(q.waiting)
+	return queued*o.cfg.RelayBatch - len(q.waiting)
 }
 
 // queued bounds each topic's queue, as a multiple of RelayBatch.

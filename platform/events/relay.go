@@ -54,7 +54,7 @@ func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Log
 	o.queues, o.inHand = map[string]*queue{}, map[string]struct{}{}
 	o.carrier = postgres.Carrier[*message.Message]{Insert: insert, Ended: o.ended}
 	o.poller = worker.New("relay", cfg.Poll, o.poll, log)
-	o.marker = worker.New("mark published", time.Hour, o.mark, log)
+	o.marker = worker.New("mark published", markEvery, o.mark, log)
 	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Gently()
 	return o
 }
@@ -108,7 +108,7 @@ func (o *Outbox) enqueue(messages []*message.Message) {
 			q = &queue{}
 			o.queues[topic] = q
 		}
-		if _, known := o.inHand[m.UUID]; known || !o.running || q.room(queued*o.cfg.RelayBatch) <= 0 {
+		if _, known := o.inHand[m.UUID]; known || !o.running || o.room(q) <= 0 {
 			continue
 		}
 		o.inHand[m.UUID] = struct{}{}
@@ -145,9 +145,6 @@ func (o *Outbox) publish(topic string, q *queue) {
 		} else {
 			failpoint.Here("published, not marked")
 			q.refused = 0
-			if len(o.published) == 0 {
-				time.AfterFunc(markAfter, o.marker.Wake)
-			}
 			o.published = append(o.published, batch...)
 		}
 		o.mu.Unlock()
@@ -191,9 +188,9 @@ func (o *Outbox) drop(messages ...*message.Message) {
 // message id must not drop these.
 const MetadataReplays = "replays"
 
-// markAfter is how long published events wait for others, to be marked together. After a crash
+// markEvery is how long published events wait for others, to be marked together. After a crash
 // those that are not marked are published again.
-const markAfter = 100 * time.Millisecond
+const markEvery = 100 * time.Millisecond
 
 // lastMark bounds how long a relay that stops waits for a connection to mark what it has published.
 const lastMark = 2 * time.Second
@@ -230,9 +227,6 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	defer o.mu.Unlock()
 	o.drop(published...)
 	o.published = slices.Clone(o.published[len(published):])
-	if len(o.published) > 0 {
-		time.AfterFunc(markAfter, o.marker.Wake)
-	}
 	return false, nil
 }
 
@@ -243,7 +237,7 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	inHand := slices.AppendSeq([]string{}, maps.Keys(o.inHand)) // not nil, which would be NULL
 	full := []string{}
 	for topic, q := range o.queues {
-		if q.room(queued*o.cfg.RelayBatch) < o.cfg.RelayBatch {
+		if o.room(q) < o.cfg.RelayBatch {
 			full = append(full, topic)
 			q.short = true
 		}
@@ -272,8 +266,6 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read outbox: %w", err)
 	}
-	if len(found) > 0 {
-		o.enqueue(found)
-	}
+	o.enqueue(found)
 	return len(found) == o.cfg.RelayBatch, nil
 }

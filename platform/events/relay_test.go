@@ -9,286 +9,172 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 )
 
-// A late row, of a long transaction or another machine's clock, has a lower id than published ones.
-func TestTheRelayFindsRowsThatCameLate(t *testing.T) {
+// Deleted events leave pending rows behind: here more than a batch, and older than all others. Rows
+// that were written by hand have headers of any shape. And a late row, of a long transaction or
+// another machine's clock, has a lower id than published ones.
+func TestRowsThatWereChangedByHand(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, count)
-	s.runOutbox(t)
-	s.publish(t.Context(), t, "fresh")
-	eventually(t, s.publisher, 0, drained)
-	_, err := s.publisher.Exec(t.Context(), `INSERT INTO outbox (id, topic, key, payload, headers)
-		VALUES ('00000000-0000-7000-8000-000000000001', 'publisher.happened.v1', 'late', '{"thing":"late"}', '{}')`)
+	s.subscribe(eventtest.Count)
+	others, err := s.bus.Subscribe(t.Context(), other{}.Topic())
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE thing = 'late'")
-}
-
-// Deleted events leave pending rows behind: more than a batch, and older than all others.
-func TestADeletedEventHoldsUpNoOther(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.subscribe(t, count)
-	var things []string
-	for i := range s.cfg.RelayBatch + 10 {
-		things = append(things, fmt.Sprint(i))
-	}
-	s.publish(t.Context(), t, things...)
-	if _, err := s.publisher.Exec(t.Context(), "DELETE FROM outbox"); err != nil {
-		t.Fatal(err)
-	}
-	s.publish(t.Context(), t, "other")
-	s.runOutbox(t)
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE thing = 'other'")
-	eventually(t, s.publisher, 0, drained)
-}
-
-// A row that was written by hand may have headers of any shape.
-func TestHeadersThatCannotBeReadHoldUpNoEvent(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.subscribe(t, count)
-	_, err := s.publisher.Exec(t.Context(), `INSERT INTO outbox (id, topic, key, payload, headers)
+	s.publish(eventtest.Things(1, s.Config.RelayBatch+10)...)
+	s.exec(s.Publisher, "DELETE FROM outbox")
+	s.publish("usual")
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers)
 		SELECT gen_random_uuid(), 'publisher.happened.v1', h, jsonb_build_object('thing', h), h::jsonb
 		FROM unnest(ARRAY['null', '"x"', '[1]', '{"aggregateversion":1,"actor":null}']) AS h`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.publish(t.Context(), t, "usual")
-	s.runOutbox(t)
-	eventually(t, s.subscriber, 5, "SELECT count(*) FROM effects")
-}
-
-// A header that is not a string is published as its JSON.
-func TestHeadersThatAreNoTexts(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	messages, err := s.bus.Subscribe(t.Context(), happened{}.Topic())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.publisher.Exec(t.Context(), `INSERT INTO outbox (id, topic, key, payload, headers)
-		VALUES (gen_random_uuid(), 'publisher.happened.v1', 'k', '{}',
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers)
+		VALUES (gen_random_uuid(), 'publisher.other.v1', 'k', '{}',
 		'{"s": "a\"b", "n": 12345678, "z": null, "o": {"a": 1}, "t": true, "l": ["x"]}')`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.runOutbox(t)
-	m := <-messages
+	s.runOutbox()
+	m := <-others
 	m.Ack()
 	want := message.Metadata{
-		"s": `a"b`, "n": "12345678", "o": `{"a": 1}`, "t": "true", "l": `["x"]`,
-		"type": happened{}.Topic(), "replays": "0",
+		"s": `a"b`, "n": "12345678", "o": `{"a": 1}`, "t": "true", "l": `["x"]`, "type": other{}.Topic(), "replays": "0",
 	}
 	if diff := cmp.Diff(want, m.Metadata); diff != "" {
 		t.Error(diff)
 	}
+	s.Applied(5)
+	s.Drained()
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers)
+		VALUES ('00000000-0000-7000-8000-000000000001', 'publisher.happened.v1', 'late', '{"thing":"late"}', '{}')`)
+	s.Applied(6)
 }
 
 // The refused rows are older than everything else and more than a batch.
 func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, count)
+	s.subscribe(eventtest.Count)
 	s.bus.refuse(other{}.Topic())
 	var all []events.Event
-	for i := range s.cfg.RelayBatch + 10 {
-		all = append(all, other{happened{fmt.Sprint(i)}})
+	for range s.Config.RelayBatch + 10 {
+		all = append(all, other{})
 	}
-	commit(t.Context(), t, s.publisher, s.outbox, all...)
-	_, err := s.publisher.Exec(t.Context(), "UPDATE outbox_pending SET created_at = now() - interval '1h'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.runOutbox(t)
+	s.CommitAll(t.Context(), s.outbox, all...)
+	s.exec(s.Publisher, "UPDATE outbox_pending SET created_at = now() - interval '1h'")
+	s.runOutbox()
 	// One by one, so that pauses of the whole relay after each refusal would add up.
 	began := time.Now()
 	for i := range 20 {
-		s.publish(t.Context(), t, fmt.Sprint(i))
-		eventually(t, s.subscriber, int64(i+1), "SELECT count(*) FROM effects WHERE times = 1")
+		s.publish(fmt.Sprint(i))
+		s.Applied(i + 1)
 	}
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("20 events took %s beside a refused topic", took)
 	}
-	eventually(t, s.publisher, 60, drained)
+	s.Eventually(s.Publisher, 60, "SELECT count(*) FROM outbox_pending")
 	time.Sleep(time.Until(began.Add(1500 * time.Millisecond)))
 	if n, most := len(s.bus.all()), int(time.Since(began)/(75*time.Millisecond))*60; n > most { // it polls every 20 ms
 		t.Errorf("the refused topic was published without a pause: %d messages, want %d at most", n, most)
 	}
 	s.bus.refuse("")
-	eventually(t, s.publisher, 0, drained)
-}
-
-// Publishing a batch takes as long as its slowest handler, which holds up its topic and no other.
-func TestASlowTopicHoldsUpNoOther(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.cfg.RelayBatch, s.cfg.Poll = 5, time.Hour
-	s.subscribe(t, count)
-	s.runOutbox(t)
-	release := s.bus.hold(t, other{}.Topic())
-	var slow []events.Event
-	for i := range 3 * s.cfg.RelayBatch {
-		slow = append(slow, other{happened{fmt.Sprint(i)}})
-	}
-	commit(t.Context(), t, s.publisher, s.outbox, slow...)
-	<-s.bus.asked
-	for i := range 100 {
-		s.publish(t.Context(), t, fmt.Sprint(i))
-		if i%20 == 0 { // so that they fit into memory
-			eventually(t, s.subscriber, int64(i+1), "SELECT count(*) FROM effects")
-		}
-	}
-	eventually(t, s.subscriber, 100, "SELECT count(*) FROM effects")
-	eventually(t, s.publisher, int64(len(slow)), drained)
-	release()
-	eventually(t, s.publisher, 0, drained)
-}
-
-// A replay locks rows in another order than they are marked in.
-func TestMarkingWaitsForNoReplay(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.runOutbox(t)
-	release := s.bus.hold(t, happened{}.Topic())
-	s.publish(t.Context(), t, "one", "two")
-	<-s.bus.asked
-	replay, err := s.publisher.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer replay.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it is over
-	_, err = replay.Exec(t.Context(), "SELECT event_id FROM outbox_pending ORDER BY event_id LIMIT 1 FOR UPDATE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	release()
-	eventually(t, s.publisher, 1, drained)
-	if err := replay.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, s.publisher, 0, drained)
-}
-
-// The poll finds the event of a process that died past more events in memory than a queue holds.
-func TestASlowTopicDoesNotBlockThePoll(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.cfg.RelayBatch = 2
-	s.subscribe(t, count)
-	died := s.outbox
-	s.runOutbox(t)
-	s.bus.hold(t, other{}.Topic())
-	var slow []events.Event
-	for i := range 50 {
-		slow = append(slow, other{happened{fmt.Sprint(i)}})
-	}
-	commit(t.Context(), t, s.publisher, s.outbox, slow...)
-	commit(t.Context(), t, s.publisher, died, append(slow, happened{"quick"})...)
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects")
+	s.Drained()
 }
 
 // An outbox that stops finishes and marks what is being published, and leaves the rest to the next.
 func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.cfg.RelayBatch, s.cfg.Poll = 5, time.Hour
-	s.subscribe(t, count)
-	release := s.bus.hold(t, happened{}.Topic())
-	s.outbox = events.NewOutbox(s.publisher, s.bus, s.cfg, s.log)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.outbox.Run(ctx) }()
-	await(t, s.outbox.Running)
-	s.publish(t.Context(), t, "0", "1", "2", "3", "4", "waits")
+	s.Config.RelayBatch, s.Config.Poll = 5, time.Hour
+	s.subscribe(eventtest.Count)
+	release := s.bus.hold(t, eventtest.Topic)
+	stop := s.runOutbox()
+	s.publish("0", "1", "2", "3", "4", "waits")
 	<-s.bus.asked
-	stop()
-	await(t, func() bool { return !s.outbox.Running() })
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); stop() }()
+	pgtest.Until(t, "it stops", func() bool { return !s.outbox.Running() })
 	select {
-	case err := <-ended:
-		t.Fatalf("it did not wait for the bus: %v", err)
+	case <-stopped:
+		t.Fatal("it did not wait for the bus")
 	case <-time.After(200 * time.Millisecond):
 	}
 	release()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
-	expect(t, s.subscriber, 5, "SELECT count(*) FROM effects")
-	expect(t, s.publisher, 1, drained)
-	expect(t, s.publisher, 1,
-		"SELECT count(*) FROM outbox WHERE key = 'waits' AND id IN (SELECT event_id FROM outbox_pending)")
-	s.cfg.Poll = 20 * time.Millisecond
-	s.runOutbox(t)
-	eventually(t, s.subscriber, 6, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.publisher, 0, drained)
+	<-stopped
+	s.Applied(5)
+	s.Expect(s.Publisher, 1, "SELECT count(*) FROM outbox_pending")
+	s.Expect(s.Publisher, 1, "SELECT count(*) FROM outbox JOIN outbox_pending ON id = event_id WHERE key = 'waits'")
+	s.Config.Poll = 20 * time.Millisecond
+	s.runOutbox()
+	s.Applied(6)
+	s.Drained()
 	if all := s.bus.all(); len(all) != 6 {
 		t.Errorf("published %v", all)
 	}
 }
 
-// An event that is replayed while it is being published is published again, because the mark is of
-// the first.
+// Events are marked after they are published. The mark is of that replay, so what is replayed
+// meanwhile is published again; and it waits for no row that a replay has locked.
 func TestAReplayOfWhatIsBeingPublishedIsNotLost(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, count)
-	s.runOutbox(t)
-	release := s.bus.hold(t, happened{}.Topic())
-	s.publish(t.Context(), t, "thing")
+	s.subscribe(eventtest.Count)
+	s.runOutbox()
+	release := s.bus.hold(t, eventtest.Topic)
+	s.publish("one", "two")
 	<-s.bus.asked
-	s.replay(t, 1)
-	release()
-	eventually(t, s.publisher, 0, drained)
-	all := s.bus.all()
-	if len(all) != 2 || all[0].replays != "0" || all[1].replays != "1" || all[0].id != all[1].id {
-		t.Errorf("published %v", all)
+	time.Sleep(200 * time.Millisecond) // longer than published events wait for their mark
+	s.Expect(s.Publisher, 2, "SELECT count(*) FROM outbox_pending")
+	s.replay(2)
+	locking, err := s.Publisher.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	expect(t, s.subscriber, 1, "SELECT count(*) FROM effects WHERE times = 1")
+	defer locking.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it is over
+	_, err = locking.Exec(t.Context(), "SELECT event_id FROM outbox_pending ORDER BY event_id LIMIT 1 FOR UPDATE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	s.Eventually(s.Publisher, 1, "SELECT count(*) FROM outbox_pending")
+	if err := locking.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Drained()
+	replays := map[string]string{}
+	for _, g := range s.bus.all() {
+		replays[g.id] += g.replays
+	}
+	for id, twice := range replays {
+		if twice[:2] != "01" || len(replays) != 2 {
+			t.Errorf("published %v: %v", id, replays)
+		}
+	}
+	s.Applied(2)
 }
 
 // Two processes of a module each have a relay, which skips what the other has in memory.
 func TestTwoOutboxesDoNotPublishEverythingTwice(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, count)
-	s.runOutbox(t)
-	one := s.outbox
-	two, _ := s.runOutboxOn(t, s.bus)
+	s.subscribe(eventtest.Count)
+	s.runOutbox()
+	two, _ := s.runOutboxOn(s.bus)
 	const each = 100
 	var both sync.WaitGroup
-	for name, outbox := range map[string]*events.Outbox{"one": one, "two": two} {
+	for name, outbox := range map[string]*events.Outbox{"one": s.outbox, "two": two} {
 		both.Go(func() {
 			for i := range each {
-				commit(t.Context(), t, s.publisher, outbox, happened{fmt.Sprint(name, i)})
+				s.Commit(t.Context(), outbox, fmt.Sprint(name, i))
 				time.Sleep(15 * time.Millisecond) // in total more than the second for which a poll skips rows
 			}
 		})
 	}
 	both.Wait()
-	eventually(t, s.subscriber, 2*each, "SELECT count(*) FROM effects WHERE times = 1")
-	eventually(t, s.publisher, 0, drained)
+	s.Applied(2 * each)
+	s.Drained()
 	if n := len(s.bus.all()); n > 2*each*11/10 {
 		t.Errorf("%d messages for %d events", n, 2*each)
 	}
-}
-
-// An event is marked after it is published: a crash in between must not lose it.
-func TestAnEventIsMarkedAfterItsDelivery(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-		time.Sleep(100 * time.Millisecond) // longer than published events wait for their mark
-		expect(t, s.publisher, 1, drained)
-		return count(ctx, tx, h)
-	})
-	s.runOutbox(t)
-	s.publish(t.Context(), t, "thing")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects")
-	eventually(t, s.publisher, 0, drained)
 }

@@ -6,6 +6,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"example.com/shop/platform/devkit/eventtest"
 	"example.com/shop/platform/events"
 )
 
@@ -15,16 +16,20 @@ func idMade(at string) string {
 		" || right(md5(random()::text), 20))::uuid"
 }
 
-func TestReplayIsHarmless(t *testing.T) {
+// A subscriber added in a rolling restart has missed what processes without it published. For the
+// others a replay is harmless.
+func TestANewSubscriberGetsAReplay(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.subscribe(t, count)
-	s.runOutbox(t)
-	s.publish(t.Context(), t, "one", "two")
-	eventually(t, s.publisher, 0, drained)
-	s.replay(t, 2)
-	eventually(t, s.publisher, 0, drained)
-	eventually(t, s.subscriber, 2, "SELECT count(*) FROM effects WHERE times = 1")
+	s.runOutbox()
+	s.publish("one", "two")
+	s.Drained()
+	s.subscribe(eventtest.Count)
+	for range 2 {
+		s.replay(2)
+		s.Drained()
+		s.Applied(2)
+	}
 }
 
 // The outbox refuses a statement that changes more than a batch, as statement_timeout does with
@@ -44,31 +49,15 @@ CREATE TRIGGER refuse_many AFTER UPDATE ON outbox
 	REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION refuse_many();
 CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXECUTE FUNCTION publish_at_once();
 `)}})
-	_, err := s.publisher.Exec(t.Context(), `
-		INSERT INTO outbox (id, topic, key, payload, headers, published_at)
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers, published_at)
 		SELECT `+idMade(`now()`)+`, 'not.subscribed.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	n, err := events.Replay(ctx, s.publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
+	n, err := events.Replay(ctx, s.Publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
 	if err != nil || n != 2500 {
 		t.Fatalf("replay: %d, %v", n, err)
 	}
-	expect(t, s.publisher, 2500, "SELECT count(*) FROM outbox WHERE replays = 1")
-}
-
-// A subscriber added in a rolling restart has missed what processes without it published.
-func TestANewSubscriberGetsAReplay(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	s.runOutbox(t)
-	s.publish(t.Context(), t, "one", "two")
-	eventually(t, s.publisher, 0, drained)
-	s.subscribe(t, count)
-	s.replay(t, 2)
-	eventually(t, s.subscriber, 2, "SELECT count(*) FROM effects WHERE times = 1")
+	s.Expect(s.Publisher, 2500, "SELECT count(*) FROM outbox WHERE replays = 1")
 }
 
 func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
@@ -76,41 +65,30 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	s := newShop(t)
 	s.bus.refuse(other{}.Topic())
 	// A replay does not renew the age, and what is not published yet stays at any age.
-	_, err := s.publisher.Exec(t.Context(), `
-		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
 		SELECT `+idMade(`now() - age`)+`, topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES
 			('not.subscribed.v1', 'old', interval '2h', interval '2h'),
 			('not.subscribed.v1', 'old, replayed', '2h', '0s'),
 			('not.subscribed.v1', 'old, of v0.1.0', '2h', NULL), -- which sets no published_at
 			('not.subscribed.v1', 'young', '1min', '1min'),
 			('publisher.other.v1', 'old, unpublished', '2h', NULL)) AS v (topic, key, age, published)`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.subscriber.Exec(t.Context(), `
-		INSERT INTO inbox (event_id, topic, handled_at)
+	s.exec(s.Subscriber, `INSERT INTO inbox (event_id, topic, handled_at)
 		SELECT `+idMade(`now() - age`)+`, 't', now() - age FROM unnest(ARRAY[interval '3h', '90min']) AS age`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.subscriber.Exec(t.Context(), `
+	s.exec(s.Subscriber, `
 		INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, failed_at, next_at, dead_at)
 		SELECT `+idMade(`now() - interval '9h'`)+`, 't', '', '{}', 3, kind, now() - interval '9h',
 			now() + next, now() - dead FROM (VALUES
 			('long dead', interval '0h', interval '4h'),
 			('just dead', '0h', '2h'),
 			('old, still tried', '1h', NULL)) AS v (kind, next, dead)`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := s.runOutbox(t)
-	eventually(t, s.publisher, 1, drained)
+	stop := s.runOutbox()
+	s.Eventually(s.Publisher, 1, "SELECT count(*) FROM outbox_pending")
 	stop()
-	s.runOutbox(t) // which prunes when it starts, and then every minute
-	s.subscribe(t, count)
-	eventually(t, s.publisher, 2, "SELECT count(*) FROM outbox")
-	eventually(t, s.publisher, 2, "SELECT count(*) FROM outbox WHERE key IN ('young', 'old, unpublished')")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM inbox")
-	eventually(t, s.subscriber, 2, "SELECT count(*) FROM failed")
-	eventually(t, s.subscriber, 2, "SELECT count(*) FROM failed WHERE reason IN ('just dead', 'old, still tried')")
+	s.runOutbox() // which prunes when it starts, and then every minute
+	s.subscribe(eventtest.Count)
+	s.Eventually(s.Publisher, 2, "SELECT count(*) FROM outbox")
+	s.Expect(s.Publisher, 2, "SELECT count(*) FROM outbox WHERE key IN ('young', 'old, unpublished')")
+	s.Eventually(s.Subscriber, 1, "SELECT count(*) FROM inbox")
+	s.Eventually(s.Subscriber, 2, "SELECT count(*) FROM failed")
+	s.Expect(s.Subscriber, 2, "SELECT count(*) FROM failed WHERE reason IN ('just dead', 'old, still tried')")
 }

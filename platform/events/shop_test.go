@@ -2,24 +2,26 @@ package events_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"io/fs"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/devkit/eventtest"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/postgres"
 )
 
 func TestMain(m *testing.M) {
@@ -30,220 +32,233 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // PostgreSQL keeps running
 }
 
-// happened is the event that the module publisher publishes and the module subscriber counts.
-type happened struct {
-	Thing string `json:"thing"`
-}
+type (
+	happened = eventtest.Happened
+	delivery = events.Delivery[happened]
+)
 
-func (happened) Topic() string { return "publisher.happened.v1" }
+// other is an event of another topic, and answered one that the subscriber publishes.
+type (
+	other    struct{ happened }
+	answered struct{ happened }
+)
 
-func (h happened) Aggregate() (id string, version int64) { return h.Thing, 1 }
+func (other) Topic() string    { return "publisher.other.v1" }
+func (answered) Topic() string { return "subscriber.answered.v1" }
 
-var subscriberSchema = fstest.MapFS{"0001_effects.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
-CREATE TABLE effects (thing text PRIMARY KEY, times integer NOT NULL);
-`)}}
-
-// shop is a publisher and a subscriber on a database of their own.
+// shop has the bus in memory, and an outbox of the publisher.
 type shop struct {
-	db                    *pgtest.DB
-	publisher, subscriber *postgres.DB
-	outbox                *events.Outbox // the publisher's
-	bus                   *flakyBus
-	cfg                   events.Config
-	log                   *slog.Logger
+	*eventtest.Shop
+	t      *testing.T
+	outbox *events.Outbox // runs after runOutbox
+	bus    *flakyBus
 }
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	return newShopOn(t, subscriberSchema)
+	return newShopOn(t, eventtest.Schema)
 }
 
 // newShopOn is newShop with another schema of the publisher.
-func newShopOn(t *testing.T, publisherSchema fs.FS) *shop {
+func newShopOn(t *testing.T, schema fs.FS) *shop {
 	t.Helper()
-	db := pgtest.New(t,
-		pgtest.Schema{Module: "publisher", Migrations: publisherSchema},
-		pgtest.Schema{Module: "subscriber", Migrations: subscriberSchema})
-	bus := events.NewMemoryBus()
-	t.Cleanup(func() { _ = bus.Close() })
-	s := &shop{
-		db:        db,
-		publisher: db.Module(t, "publisher"), subscriber: db.Module(t, "subscriber"),
-		bus: &flakyBus{MemoryBus: bus},
-		cfg: events.Config{
-			RelayBatch: 50, ConsumerBatch: 20, Poll: 20 * time.Millisecond, MaxAttempts: 3,
-			RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond,
-			OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: 3 * time.Hour,
-		},
-		log: slog.New(slog.DiscardHandler),
-	}
-	s.outbox = events.NewOutbox(s.publisher, s.bus, s.cfg, s.log) // not running
+	s := &shop{Shop: eventtest.New(t, schema), t: t, bus: &flakyBus{MemoryBus: events.NewMemoryBus()}}
+	t.Cleanup(func() { _ = s.bus.Close() })
+	s.outbox = events.NewOutbox(s.Publisher, s.bus, s.Config, s.Log)
 	return s
 }
 
-// other is an event of another topic.
-type other struct{ happened }
-
-func (other) Topic() string { return "publisher.other.v1" }
-
-// answered is an event that the subscriber publishes.
-type answered struct{ happened }
-
-func (answered) Topic() string { return "subscriber.answered.v1" }
-
-// publish commits one event for each thing.
-func (s *shop) publish(ctx context.Context, t *testing.T, things ...string) {
-	t.Helper()
-	all := make([]events.Event, len(things))
-	for i, thing := range things {
-		all[i] = happened{thing}
-	}
-	commit(ctx, t, s.publisher, s.outbox, all...)
+// publish commits an event for each thing.
+func (s *shop) publish(things ...string) {
+	s.t.Helper()
+	s.Commit(s.t.Context(), s.outbox, things...)
 }
 
-// commit publishes the events in one transaction.
-func commit(ctx context.Context, t *testing.T, db *postgres.DB, outbox *events.Outbox, all ...events.Event) {
-	t.Helper()
-	err := db.InTx(ctx, func(tx pgx.Tx) error {
-		for _, ev := range all {
-			if err := outbox.PublishTx(ctx, tx, ev); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// replay replays all events, and checks how many they are.
-func (s *shop) replay(t *testing.T, want int64) {
-	t.Helper()
-	n, err := events.Replay(t.Context(), s.publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
-	if err != nil || n != want {
-		t.Fatalf("replay: %d, %v, want %d", n, err, want)
-	}
-}
-
-// subscribe runs a consumer with the handler until the test ends, or until stop is called.
-func (s *shop) subscribe(t *testing.T, handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
-	t.Helper()
-	return s.runConsumer(t, events.NewConsumer(s.subscriber, s.bus, []events.Handler{events.On(handle)}, s.cfg, s.log))
-}
-
-func (s *shop) runConsumer(t *testing.T, consumer *events.Consumer) (stop func()) {
-	t.Helper()
-	if err := consumer.Subscribe(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return run(t, consumer.Run)
-}
-
-// runOutbox runs the publisher's outbox until the test ends, or until stop is called.
-func (s *shop) runOutbox(t *testing.T) (stop func()) {
-	t.Helper()
-	s.outbox, stop = s.runOutboxOn(t, s.bus)
+// runOutbox runs an outbox of the publisher with the present configuration.
+func (s *shop) runOutbox() (stop func()) {
+	s.t.Helper()
+	s.outbox, stop = s.runOutboxOn(s.bus)
 	return stop
 }
 
-// runOutboxOn runs another outbox of the publisher, on another bus.
-func (s *shop) runOutboxOn(t *testing.T, bus message.Publisher) (outbox *events.Outbox, stop func()) {
-	t.Helper()
-	outbox = events.NewOutbox(s.publisher, bus, s.cfg, s.log)
-	stop = run(t, outbox.Run)
-	await(t, outbox.Running)
+func (s *shop) runOutboxOn(bus message.Publisher) (outbox *events.Outbox, stop func()) {
+	s.t.Helper()
+	outbox = events.NewOutbox(s.Publisher, bus, s.Config, s.Log)
+	stop = pgtest.Run(s.t, outbox.Run)
+	pgtest.Until(s.t, "it runs", outbox.Running)
 	return outbox, stop
 }
 
-func run(t *testing.T, part func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- part(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	})
-	t.Cleanup(stop)
-	return stop
+func (s *shop) consumer(handlers ...events.Handler) *events.Consumer {
+	return events.NewConsumer(s.Subscriber, s.bus, handlers, s.Config, s.Log)
 }
 
-// count is a handler that counts how often each event was applied.
-func count(ctx context.Context, tx pgx.Tx, h happened) error {
-	_, err := tx.Exec(ctx, `INSERT INTO effects (thing, times) VALUES ($1, 1)
-		ON CONFLICT (thing) DO UPDATE SET times = effects.times + 1`, h.Thing)
+// subscribe runs a consumer with the handler.
+func (s *shop) subscribe(handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
+	s.t.Helper()
+	return s.Consume(s.consumer(events.On(handle)))
+}
+
+// exec changes rows by hand.
+func (s *shop) exec(db interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}, sql string, args ...any) {
+	s.t.Helper()
+	err := pgx.BeginFunc(s.t.Context(), db, func(tx pgx.Tx) error {
+		_, err := tx.Exec(s.t.Context(), sql, args...)
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// flakyBus fails that often after delivery, by an error or a panic, as when a process dies between
+// publishing and marking. It refuses one topic and holds another.
+type flakyBus struct {
+	*events.MemoryBus
+	mu            sync.Mutex
+	failures      int
+	refused, held string
+	release       chan struct{}
+	asked         chan struct{} // when a held topic is published
+	given         []given
+}
+
+// given is a message that was published.
+type given struct{ id, topic, replays string }
+
+func (b *flakyBus) refuse(topic string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused = topic
+}
+
+// hold blocks the topic until release is called, or the test ends. Outboxes that run before it end
+// after that.
+func (b *flakyBus) hold(t *testing.T, topic string) (release func()) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held, b.release, b.asked = topic, make(chan struct{}), make(chan struct{}, 10000)
+	release = sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.held = ""
+		close(b.release)
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// all returns what was published so far.
+func (b *flakyBus) all() []given {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.given)
+}
+
+func (b *flakyBus) Publish(topic string, messages ...*message.Message) error {
+	b.mu.Lock()
+	refused, held, release, asked := b.refused == topic, b.held == topic, b.release, b.asked
+	for _, m := range messages {
+		b.given = append(b.given, given{m.UUID, topic, m.Metadata[events.MetadataReplays]})
+	}
+	b.mu.Unlock()
+	if refused {
+		return errors.New("not this topic")
+	}
+	if held {
+		asked <- struct{}{}
+		<-release
+	}
+	err := b.MemoryBus.Publish(topic, messages...)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failures > 0 {
+		b.failures--
+		if b.failures%2 == 1 {
+			panic("a bug in the bus")
+		}
+		return errors.New("died before marking")
+	}
 	return err
 }
 
-// eventually polls until the query returns want.
-func eventually(t *testing.T, db *postgres.DB, want int64, query string) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		var got int64
-		if err := db.QueryRow(t.Context(), query).Scan(&got); err != nil {
-			t.Fatal(err)
-		}
-		if got == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: got %d, want %d", query, got, want)
-		}
-		time.Sleep(2 * time.Millisecond)
+// messageOf returns the message of an event with a cause, and with that id if it is not empty.
+func messageOf(ev events.Event, id string, cause events.Cause) *message.Message {
+	payload, _ := json.Marshal(ev)
+	if id == "" {
+		id = uuid.NewString()
 	}
-}
-
-// expect checks that the query returns want.
-func expect(t *testing.T, db *postgres.DB, want int64, query string) {
-	t.Helper()
-	var got int64
-	if err := db.QueryRow(t.Context(), query).Scan(&got); err != nil || got != want {
-		t.Errorf("%s: got %d, %v, want %d", query, got, err, want)
+	m := message.NewMessage(id, payload)
+	for name, value := range cause {
+		m.Metadata[name] = value
 	}
+	m.Metadata["type"] = ev.Topic()
+	m.Metadata["subject"], _ = ev.Aggregate()
+	return m
 }
 
-const drained = "SELECT count(*) FROM outbox_pending"
+// gate is an event whose handler waits until what arrives meanwhile is one batch.
+type gate struct{ happened }
 
-// logBuffer keeps log lines.
-type logBuffer struct {
-	mu    sync.Mutex
-	lines []string
-}
+func (gate) Topic() string { return "publisher.gate.v1" }
 
-func (b *logBuffer) Write(line []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lines = append(b.lines, string(line))
-	return len(line), nil
-}
-
-// count returns how many lines contain text.
-func (b *logBuffer) count(text string) (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, line := range b.lines {
-		if strings.Contains(line, text) {
-			n++
+// gated runs a consumer. Each call of deliver gives it messages as one batch, in this order, and
+// returns when all are acknowledged.
+func (s *shop) gated(handlers ...events.Handler) (deliver func(messages ...*message.Message), stop func()) {
+	s.t.Helper()
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	consumer := s.consumer(append(handlers, events.On(func(ctx context.Context, _ pgx.Tx, _ gate) error {
+		entered <- struct{}{}
+		select {
+		case <-proceed:
+		case <-ctx.Done():
 		}
-	}
-	return n
+		return nil
+	}))...)
+	stop = s.Consume(consumer)
+	return func(messages ...*message.Message) {
+		s.t.Helper()
+		var publishing errgroup.Group
+		publishing.Go(func() error { return s.bus.Publish(gate{}.Topic(), messageOf(gate{}, "", nil)) })
+		<-entered
+		for i, m := range messages {
+			publishing.Go(func() error { return s.bus.Publish(m.Metadata["type"], m) })
+			pgtest.Until(s.t, "it has arrived", func() bool { return consumer.Waiting() == i+1 })
+		}
+		proceed <- struct{}{}
+		if err := publishing.Wait(); err != nil {
+			s.t.Error(err)
+		}
+	}, stop
 }
 
-// await waits for a line that contains text, and returns it.
-func (b *logBuffer) await(t *testing.T, text string) string {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		b.mu.Lock()
-		lines := slices.Clone(b.lines)
-		b.mu.Unlock()
-		if i := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, text) }); i >= 0 {
-			return lines[i]
-		}
+// logged keeps log lines.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+// count returns how often the log has the text.
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+// replay replays all events, and checks how many they are.
+func (s *shop) replay(want int64) {
+	s.t.Helper()
+	n, err := events.Replay(s.t.Context(), s.Publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
+	if err != nil || n != want {
+		s.t.Fatalf("replay: %d, %v, want %d", n, err, want)
 	}
-	t.Fatalf("no line contains %s", text)
-	return ""
 }

@@ -2,9 +2,6 @@ package events_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,125 +20,62 @@ import (
 // spans records the spans of all tests of the package; TestMain installs it.
 var spans = tracetest.NewSpanRecorder()
 
-// handled returns the ended handler spans of the trace.
-func handled(id oteltrace.TraceID) (handled []trace.ReadOnlySpan) {
-	for _, span := range spans.Ended() {
-		if span.SpanContext().TraceID() == id && span.Name() == "handle "+(happened{}).Topic() {
-			handled = append(handled, span)
-		}
-	}
-	return handled
-}
-
-// A failed handler's span has its error, and another's has none.
-func TestASpanSaysWhyItsHandlerFailed(t *testing.T) {
+// A handler runs in a span of its event's trace, which has its error; a duplicate is no failure. A
+// batch is one span, linked to the traces of its events.
+func TestASpanOfAHandler(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.cfg.MaxAttempts = 1
-	stop := s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if h.Thing == "poison" {
-			return errors.New("it is broken")
-		}
-		return count(ctx, tx, h)
-	})
-	s.runOutbox(t)
-	ids := map[string]oteltrace.TraceID{"poison": {1, 9}, "fine": {2, 9}}
-	for thing, id := range ids {
-		parent := oteltrace.SpanContextConfig{
-			TraceID: id, SpanID: oteltrace.SpanID{4}, TraceFlags: oteltrace.FlagsSampled,
-		}
-		s.publish(oteltrace.ContextWithSpanContext(t.Context(), oteltrace.NewSpanContext(parent)), t, thing)
-	}
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM effects")
-	eventually(t, s.subscriber, 1, "SELECT count(*) FROM failed WHERE dead_at IS NOT NULL")
-	stop()
-	for thing, id := range ids {
-		found := handled(id)
-		if len(found) == 0 {
-			t.Errorf("%s: no span", thing)
-		}
-		for _, span := range found {
-			broken := span.Status().Code == codes.Error && len(span.Events()) == 1 &&
-				strings.Contains(attributesOf(span), "it is broken")
-			if broken != (thing == "poison") {
-				t.Errorf("%s: status %v, events %v", thing, span.Status(), span.Events())
-			}
-		}
-	}
-}
-
-func attributesOf(span trace.ReadOnlySpan) string {
-	var all strings.Builder
-	for _, event := range span.Events() {
-		for _, a := range event.Attributes {
-			all.WriteString(a.Value.String() + "\n")
-		}
-	}
-	return all.String()
-}
-
-// What a handler does belongs to its event's span, and a duplicate event is no failure.
-func TestASpanIsThatOfItsHandler(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	var under oteltrace.SpanID
-	stop := s.subscribe(t, func(ctx context.Context, tx pgx.Tx, h happened) error {
-		if !under.IsValid() {
-			under = oteltrace.SpanContextFromContext(ctx).SpanID()
-		}
-		return count(ctx, tx, h)
-	})
-	id := oteltrace.TraceID(uuid.New())
-	m := messageOf(t, happened{"one"}, events.Cause{"traceparent": "00-" + id.String() + "-0000000000000001-01"})
-	for range 2 {
-		if err := s.bus.Publish(happened{}.Topic(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stop()
-	found := handled(id)
-	if len(found) == 0 || found[0].SpanContext().SpanID() != under {
-		t.Errorf("the handler ran under the span %s, its own are %v", under, found)
-	}
-	for _, span := range found {
-		if span.Status().Code != codes.Unset || len(span.Events()) > 0 {
-			t.Errorf("status %v, events %v", span.Status(), span.Events())
-		}
-	}
-}
-
-// A batch is one span, linked to the traces of its events.
-func TestABatchIsOneSpan(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	var messages []*message.Message
+	s.Config.MaxAttempts = 1
+	var under []oteltrace.SpanID
+	deliver, stop := s.gated(events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
+		under = append(under, oteltrace.SpanContextFromContext(ctx).SpanID())
+		return insertAll(ctx, tx, batch)
+	}))
 	var ids []oteltrace.TraceID
-	for i := range 3 {
-		id := oteltrace.TraceID(uuid.New())
-		ids = append(ids, id)
-		cause := events.Cause{"traceparent": fmt.Sprintf("00-%s-0000000000000001-01", id)}
-		messages = append(messages, messageOf(t, happened{fmt.Sprint(i)}, cause))
+	var messages []*message.Message
+	for _, thing := range []string{"fine", "poison", "1", "2", "3"} {
+		ids = append(ids, oteltrace.TraceID(uuid.New()))
+		messages = append(messages, messageOf(happened{Thing: thing}, "",
+			events.Cause{"traceparent": "00-" + ids[len(ids)-1].String() + "-0000000000000001-01"}))
 	}
-	acknowledged, stop := s.batch(t, []events.Handler{events.OnBatch(insertAll)}, messages...)
-	mustBeAcknowledged(t, acknowledged)
+	deliver(messages[0])
+	deliver(messages[0])
+	deliver(messages[1])
+	deliver(messages[2:]...)
 	stop()
+	own := map[oteltrace.TraceID][]trace.ReadOnlySpan{}
 	var linked [][]oteltrace.TraceID
 	for _, span := range spans.Ended() {
-		var to []oteltrace.TraceID
-		for _, link := range span.Links() {
-			to = append(to, link.SpanContext.TraceID())
-		}
-		ours := slices.ContainsFunc(to, func(id oteltrace.TraceID) bool { return slices.Contains(ids, id) })
-		if ours && span.Name() == "handle "+(happened{}).Topic() {
-			linked = append(linked, to)
+		id := span.SpanContext().TraceID()
+		own[id] = append(own[id], span)
+		if links := span.Links(); len(links) == 3 && span.SpanContext().SpanID() == under[len(under)-1] {
+			linked = append(linked, []oteltrace.TraceID{
+				links[0].SpanContext.TraceID(), links[1].SpanContext.TraceID(), links[2].SpanContext.TraceID(),
+			})
 		}
 	}
-	if diff := cmp.Diff([][]oteltrace.TraceID{ids}, linked); diff != "" {
-		t.Error(diff)
+	if diff := cmp.Diff([][]oteltrace.TraceID{ids[2:]}, linked); diff != "" {
+		t.Errorf("the links of the batch: %s", diff)
+	}
+	if fine := own[ids[0]]; len(fine) == 0 || fine[0].SpanContext().SpanID() != under[0] ||
+		fine[0].Name() != "handle publisher.happened.v1" {
+		t.Errorf("the handler ran under the span %s, its own are %v", under[0], fine)
 	}
 	for i, id := range ids {
-		if found := handled(id); len(found) > 0 {
-			t.Errorf("%d spans of the event %d alone", len(found), i)
+		if wanted := i < 2; wanted != (len(own[id]) > 0) {
+			t.Errorf("the event %d has %d spans alone", i, len(own[id]))
+		}
+		for _, span := range own[id] {
+			why := ""
+			for _, event := range span.Events() {
+				for _, a := range event.Attributes {
+					why += a.Value.String()
+				}
+			}
+			failed := span.Status().Code == codes.Error
+			if failed != (i == 1) || failed != strings.Contains(why, "it is broken") {
+				t.Errorf("event %d: status %v, events %v", i, span.Status(), span.Events())
+			}
 		}
 	}
 }

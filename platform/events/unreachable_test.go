@@ -4,148 +4,134 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 )
 
-// through returns db with connections that go through the wire.
-func through(t *testing.T, w *wire.Wire, db *postgres.DB, connectTimeout time.Duration) *postgres.DB {
-	t.Helper()
-	cfg := db.Config()
-	cfg.ConnConfig.ConnectTimeout = connectTimeout
-	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, w.Address())
-	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return &postgres.DB{Pool: pool, Module: db.Module}
-}
-
-// wireTo returns a wire to the server of a database.
-func wireTo(t *testing.T, db *postgres.DB) *wire.Wire {
-	t.Helper()
-	cfg := db.Config().ConnConfig
-	return wire.To(t, net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)))
-}
+const wait = 500 * time.Millisecond
 
 // cutOff returns the subscriber's database through a network that drops everything, until heal is
 // called.
-func (s *shop) cutOff(t *testing.T, connectTimeout time.Duration) (db *postgres.DB, heal func()) {
-	t.Helper()
-	w := wireTo(t, s.subscriber)
-	db, heal = through(t, w, s.subscriber, connectTimeout), w.Freeze()
-	t.Cleanup(heal)
-	return db, heal
+func (s *shop) cutOff() (db *postgres.DB, heal func()) {
+	db, w := eventtest.Through(s.t, s.Subscriber, wait)
+	return db, w.Freeze()
 }
 
 // behindAPooler returns the subscriber's database through a PgBouncer that cannot reach the server,
 // until heal is called.
-func (s *shop) behindAPooler(t *testing.T, _ time.Duration) (db *postgres.DB, heal func()) {
-	t.Helper()
-	login, err := url.Parse(s.db.URL("subscriber"))
+func (s *shop) behindAPooler() (db *postgres.DB, heal func()) {
+	login, err := url.Parse(s.Database.URL("subscriber"))
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	w := wire.To(t, login.Host)
+	w := wire.To(s.t, login.Host)
 	login.Host = w.Address()
-	p := pooler.New(t, login.String())
-	db, err = postgres.Open(t.Context(), "subscriber", p.Through(login.String()), 5, subscriberSchema)
+	p := pooler.New(s.t, login.String())
+	db, err = postgres.Open(s.t.Context(), "subscriber", p.Through(login.String()), 5, eventtest.Schema)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(db.Close)
-	heal = w.Freeze()
-	t.Cleanup(heal)
-	return db, heal
+	s.t.Cleanup(db.Close)
+	return db, w.Freeze()
 }
 
-// watchedBus reports when a subscriber takes a message, and when it nacks one.
-type watchedBus struct {
-	*flakyBus
-	taken  chan struct{}
-	nacked chan struct{}
-}
-
-func watch(bus *flakyBus) watchedBus {
-	return watchedBus{flakyBus: bus, taken: make(chan struct{}, 10000), nacked: make(chan struct{}, 10000)}
-}
-
-func (b watchedBus) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	messages, err := b.flakyBus.Subscribe(ctx, topic)
+// lockModule returns the subscriber's database, and has another process hold the module's lock
+// until heal is called.
+func (s *shop) lockModule() (db *postgres.DB, heal func()) {
+	const lock = "(hashtextextended('seam.consumer.' || current_schema(), 0))"
+	frozen := s.Database.Module(s.t, "subscriber")
+	conn, err := frozen.Acquire(s.t.Context())
+	if err == nil {
+		_, err = conn.Exec(s.t.Context(), "SELECT pg_advisory_lock"+lock)
+	}
 	if err != nil {
-		return nil, err
+		s.t.Fatal(err)
 	}
-	out := make(chan *message.Message)
-	go func() {
-		defer close(out)
-		for m := range messages {
-			out <- m
-			b.taken <- struct{}{}
-			go func() {
-				select {
-				case <-m.Acked():
-				case <-m.Nacked():
-					b.nacked <- struct{}{}
-				}
-			}()
+	return pgtest.Again(s.t, s.Subscriber, func(cfg *pgxpool.Config) {
+			cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(wait.Milliseconds())
+		}), func() {
+			_ = conn.Conn().Close(context.Background())
+			conn.Release()
 		}
-	}()
-	return out, nil
+}
+
+// publishEach publishes the messages at the same time, and returns how many are refused.
+func (s *shop) publishEach(messages []*message.Message) int {
+	var refused atomic.Int32
+	var all sync.WaitGroup
+	for _, m := range messages {
+		all.Go(func() {
+			if s.bus.Publish(eventtest.Topic, m) != nil {
+				refused.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(refused.Load())
 }
 
 // A consumer that waited for each event would hold a batch for minutes, and no other process could
-// handle it. It logs the events that it has waited for.
+// handle it. It logs the events that it has waited for. No event is blamed.
 func TestABatchThatCannotBeHandledIsNackedAtOnce(t *testing.T) {
 	t.Parallel()
-	const all, wait = 20, 500 * time.Millisecond
-	for name, obstruct := range map[string]func(*shop, *testing.T, time.Duration) (db *postgres.DB, heal func()){
-		"the database cannot be reached": (*shop).cutOff,
-		"nor behind a pooler":            (*shop).behindAPooler,
-		"another process has the lock":   (*shop).lockModule,
+	const all = 20
+	for name, test := range map[string]struct {
+		obstruct func(*shop) (db *postgres.DB, heal func())
+		hides    bool // the handler hides its error
+	}{
+		"the database cannot be reached": {obstruct: (*shop).cutOff},
+		"nor behind a pooler":            {obstruct: (*shop).behindAPooler},
+		"another process has the lock":   {obstruct: (*shop).lockModule},
+		"and the handler hides it":       {obstruct: (*shop).lockModule, hides: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
-			db, heal := obstruct(s, t, wait)
-			bus := watch(s.bus)
-			var logged logBuffer
-			consumer := events.NewConsumer(db, bus, []events.Handler{events.On(count)}, s.cfg,
-				slog.New(slog.NewTextHandler(&logged, nil)))
+			db, heal := test.obstruct(s)
+			heal = sync.OnceFunc(heal)
+			t.Cleanup(heal)
+			log := &logged{}
+			consumer := events.NewConsumer(db, s.bus, []events.Handler{
+				events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
+					err := eventtest.Count(ctx, tx, h)
+					if test.hides {
+						return nil
+					}
+					return err
+				}),
+			}, s.Config, slog.New(slog.NewTextHandler(log, nil)))
 			consumer.SetTxLimit(2 * wait)
-			s.runConsumer(t, consumer)
-			batch := make([]*message.Message, all)
-			for i := range batch {
-				batch[i] = message.NewMessage(uuid.NewString(), fmt.Appendf(nil, `{"thing":"%d"}`, i))
+			s.Consume(consumer)
+			var batch []*message.Message
+			for _, thing := range eventtest.Things(1, all) {
+				batch = append(batch, messageOf(happened{Thing: thing}, "", nil))
 			}
-			if err := bus.Publish(happened{}.Topic(), batch...); err == nil {
-				t.Error("they are acknowledged")
+			if refused := s.publishEach(batch); refused != all {
+				t.Errorf("%d are acknowledged", all-refused)
 			}
-			for range all {
-				<-bus.nacked
-			}
-			if waits := logged.count("event nacked"); waits > 2 { // the first may have been alone
+			if waits := log.count("event nacked"); waits > 2 { // the first may have been alone
 				t.Errorf("it waited %d times until it had nacked %d events", waits, all)
 			}
 			heal()
-			for bus.Publish(happened{}.Topic(), batch...) != nil { // as a relay does
+			for s.publishEach(batch) > 0 { // as a relay does
 				time.Sleep(20 * time.Millisecond)
 			}
-			expect(t, s.subscriber, all, "SELECT count(*) FROM effects WHERE times = 1")
-			expect(t, s.subscriber, 0, "SELECT count(*) FROM failed")
+			s.Applied(all)
+			s.Expect(s.Subscriber, 0, "SELECT count(*) FROM failed")
 		})
 	}
 }
@@ -154,72 +140,29 @@ func TestABatchThatCannotBeHandledIsNackedAtOnce(t *testing.T) {
 func TestStoppingInterruptsConnecting(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	w := wireTo(t, s.subscriber)
-	t.Cleanup(w.Freeze())
-	subscriber, publisher := through(t, w, s.subscriber, time.Hour), through(t, w, s.publisher, time.Hour)
-	consumer := events.NewConsumer(subscriber, s.bus, []events.Handler{events.On(count)}, s.cfg, s.log)
+	var stops []func()
+	var wires []*wire.Wire
+	for _, db := range []**postgres.DB{&s.Publisher, &s.Subscriber} {
+		through, w := eventtest.Through(t, *db, time.Hour)
+		t.Cleanup(w.Freeze())
+		*db, wires = through, append(wires, w)
+	}
+	consumer := s.consumer(events.On(eventtest.Count))
 	consumer.SetTxLimit(time.Hour)
-	if err := consumer.Subscribe(t.Context()); err != nil {
-		t.Fatal(err)
+	stops = append(stops, s.Consume(consumer), s.runOutbox())
+	published := make(chan int, 1)
+	go func() { published <- s.publishEach([]*message.Message{messageOf(happened{}, "", nil)}) }()
+	for _, w := range wires { // its own connection, and a pruner's
+		pgtest.Until(t, "they connect", func() bool { return w.Dials() >= 2 })
 	}
-	outbox := events.NewOutbox(publisher, s.bus, s.cfg, s.log)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 2)
-	go func() { ended <- consumer.Run(ctx) }()
-	go func() { ended <- outbox.Run(ctx) }()
-	published := make(chan error, 1)
-	go func() {
-		published <- s.bus.Publish(happened{}.Topic(), message.NewMessage(uuid.NewString(), []byte(`{"thing":"one"}`)))
-	}()
-	await(t, func() bool { return w.Dials() >= 4 }) // the outbox's, the consumer's, and a pruner's each
-	stop()
-	for range 2 {
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(20 * time.Second): // a transaction, or a step of a worker, may take 30
-			t.Fatal("it still connects")
-		}
+	began := time.Now()
+	for _, stop := range stops {
+		stop()
 	}
-	if <-published == nil {
+	if took := time.Since(began); took > 20*time.Second { // a transaction, or a step of a worker, may take 30
+		t.Errorf("it stopped after %s", took)
+	}
+	if <-published == 0 {
 		t.Error("the event is acknowledged")
-	}
-}
-
-func await(t *testing.T, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("timed out")
-		}
-	}
-}
-
-// lockModule returns the subscriber's database with that lock_timeout, and has another process hold
-// the module's lock until heal is called.
-func (s *shop) lockModule(t *testing.T, lockTimeout time.Duration) (db *postgres.DB, heal func()) {
-	t.Helper()
-	other, err := s.subscriber.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	const lock = "(hashtextextended('seam.consumer.' || current_schema(), 0))"
-	if _, err := other.Exec(t.Context(), "SELECT pg_advisory_lock"+lock); err != nil {
-		t.Fatal(err)
-	}
-	cfg := s.subscriber.Config()
-	cfg.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(lockTimeout.Milliseconds())
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return &postgres.DB{Pool: pool, Module: "subscriber"}, func() {
-		defer other.Release()
-		if _, err := other.Exec(t.Context(), "SELECT pg_advisory_unlock"+lock); err != nil {
-			t.Error(err)
-		}
 	}
 }

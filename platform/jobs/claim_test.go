@@ -3,7 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,31 +12,42 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/jobs"
 )
 
 // A job is claimed when it is written if its queue runs and has a free place, and else by the poll.
+// Slow jobs keep their places and hold up no other.
 func TestClaim(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
+	release := make(chan struct{})
 	var atOnce, most atomic.Int64
-	q := o.queueOn(o.db, kind{Do: func(ctx context.Context, j job) (string, error) {
+	q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
 		most.Store(max(most.Load(), atOnce.Add(1)))
 		defer atOnce.Add(-1)
 		time.Sleep(time.Millisecond)
+		if j.Args.To == "slow" {
+			<-release
+		}
 		if j.Tries != 1 {
 			t.Errorf("claimed %d times", j.Tries)
 		}
 		return send(ctx, j)
 	}})
-	o.enqueue(o.db, q, many(30)...)
-	if n := o.count("SELECT count(*) FROM jobs WHERE tries = 0"); n != 30 {
-		t.Errorf("%d of 30 jobs wait", n)
+	o.enqueue(q, slices.Concat(slices.Repeat([]string{"slow"}, o.cfg.Concurrency-1), many(30))...)
+	if n := o.count("SELECT count(*) FROM jobs WHERE tries = 0"); n != 33 {
+		t.Errorf("%d of 33 jobs wait", n)
 	}
-	o.run(q)
-	o.sent(30)
-	o.enqueue(o.db, q, many(30)...)
-	o.sent(60)
+	pgtest.Run(t, q.Run)
+	for n := 30; n <= 60; n += 30 {
+		pgtest.Until(t, "the others are done", func() bool { return o.count("SELECT count(*) FROM sent") == n })
+		o.enqueue(q, many(30)...)
+	}
+	close(release)
+	o.sent(93)
+	o.enqueue(q, many(30)...)
+	o.sent(123)
 	if most.Load() > int64(o.cfg.Concurrency) {
 		t.Errorf("%d jobs at a time, and %d are allowed", most.Load(), o.cfg.Concurrency)
 	}
@@ -47,34 +58,10 @@ func TestDueAtOnce(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
 	now := time.Now().Truncate(time.Microsecond).Add(900)
-	letters := kind{Name: "letter", Do: send, FinishTx: note}
-	q := jobs.NewQueue(o.db, letters, o.cfg, slog.New(slog.DiscardHandler), func() time.Time { return now })
-	o.enqueue(o.db, q, "ada")
-	o.run(q)
+	q := o.queueOn(o.db, kind{}, func() time.Time { return now })
+	o.enqueue(q, "ada")
+	pgtest.Run(t, q.Run)
 	o.sent(1)
-}
-
-func TestSlowJobsHoldUpNoOther(t *testing.T) {
-	t.Parallel()
-	o := setup(t)
-	release := make(chan struct{})
-	q := o.queueOn(o.db, kind{Do: func(ctx context.Context, j job) (string, error) {
-		if j.Args.To == "slow" {
-			<-release
-		}
-		return send(ctx, j)
-	}})
-	for range o.cfg.Concurrency - 1 {
-		o.enqueue(o.db, q, "slow")
-	}
-	o.run(q)
-	o.until("the slow ones are under way", func() bool {
-		return o.count("SELECT count(*) FROM jobs WHERE tries = 1") == o.cfg.Concurrency-1
-	})
-	o.enqueue(o.db, q, many(20)...)
-	o.until("the others are done", func() bool { return o.count("SELECT count(*) FROM sent") == 20 })
-	close(release)
-	o.sent(19 + o.cfg.Concurrency)
 }
 
 func TestTwoProcessesShareTheJobs(t *testing.T) {
@@ -82,16 +69,18 @@ func TestTwoProcessesShareTheJobs(t *testing.T) {
 	o := setup(t)
 	o.cfg.Poll = time.Millisecond
 	var did [2]atomic.Int64
-	ids := o.enqueue(o.db, o.queueOn(o.db, kind{}), many(200)...)
+	ids := o.enqueue(o.queue(kind{}), many(200)...)
 	o.insert("parcel", `{}`) // of another kind, which has no queue here
 	for i := range did {
-		o.run(o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
+		pgtest.Run(t, o.another(kind{Do: func(ctx context.Context, j job) (string, error) {
 			did[i].Add(1)
 			time.Sleep(time.Millisecond)
 			return send(ctx, j)
-		}}))
+		}}).Run)
 	}
-	o.until("the letters are sent", func() bool { return o.count("SELECT count(DISTINCT job) FROM sent") == len(ids) })
+	pgtest.Until(t, "the letters are sent", func() bool {
+		return o.count("SELECT count(DISTINCT job) FROM sent") == len(ids)
+	})
 	if did[0].Load() == 0 || did[1].Load() == 0 || did[0].Load()+did[1].Load() != int64(len(ids)) {
 		t.Errorf("they did %d and %d of %d jobs", did[0].Load(), did[1].Load(), len(ids))
 	}
@@ -112,16 +101,15 @@ func TestLeaseRunsOut(t *testing.T) {
 			o := setup(t)
 			called, thaw := make(chan struct{}), make(chan struct{})
 			asked, answer := make(chan struct{}), make(chan struct{})
-			frozen := o.queueOn(o.db, kind{Do: func(context.Context, job) (string, error) {
+			o.insert("letter", `{}`)
+			stop := pgtest.Run(t, o.queueOn(o.db, kind{Do: func(context.Context, job) (string, error) {
 				close(called)
 				<-thaw
 				return "LATE", late
-			}})
-			o.insert("letter", `{}`)
-			stop := o.run(frozen) // polls once
+			}}, time.Now).Run) // polls once; by its own clock the lease has not run out
 			<-called
 			o.ahead.Store(int64(o.cfg.Lease))
-			o.run(o.queue(kind{
+			pgtest.Run(t, o.another(kind{
 				Check: func(context.Context, job) (string, bool, error) {
 					close(asked)
 					<-answer
@@ -132,7 +120,7 @@ func TestLeaseRunsOut(t *testing.T) {
 					close(asked)
 					return "", nil
 				},
-			}))
+			}).Run)
 			<-asked
 			close(thaw)
 			stop()
@@ -149,48 +137,17 @@ func TestLeaseRunsOut(t *testing.T) {
 	}
 }
 
-// A process and its connections die between the call and the commit.
-func TestProcessDies(t *testing.T) {
-	t.Parallel()
-	o := setup(t)
-	dying, called := o.pg.Module(t, "office"), make(chan struct{})
-	o.insert("letter", `{}`)
-	stop := o.run(o.queueOn(dying, kind{Do: func(ctx context.Context, j job) (string, error) {
-		close(called)
-		dying.Close()
-		return send(ctx, j)
-	}}))
-	<-called
-	stop()
-	o.ahead.Store(int64(o.cfg.Lease))
-	asked := 0
-	stop = o.run(o.queue(kind{Check: func(context.Context, job) (string, bool, error) {
-		asked++
-		return "", false, nil
-	}}))
-	o.sent(1)
-	if stop(); asked != 1 {
-		t.Errorf("checked %d times", asked)
-	}
-}
-
 // A process that sleeps past its lease before the call does not call at all.
 func TestNoCallAfterTheLease(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	q := jobs.NewQueue(o.db, kind{
-		Name: "letter", FinishTx: note,
-		Do: func(context.Context, job) (string, error) {
-			t.Error("called after the lease")
-			return "", nil
-		},
-	}, o.cfg, slog.New(slog.DiscardHandler), func() time.Time {
-		return time.Now().Add(time.Duration(o.ahead.Add(int64(o.cfg.Lease))))
-	})
-	stop := o.run(q)
-	o.insert("letter", `{}`)
-	o.enqueue(o.db, q, "ada")
-	o.until("it has failed", func() bool {
+	q := o.queueOn(o.db, kind{Do: func(context.Context, job) (string, error) {
+		t.Error("called after the lease")
+		return "", nil
+	}}, func() time.Time { return time.Now().Add(time.Duration(o.ahead.Add(int64(o.cfg.Lease)))) })
+	stop := pgtest.Run(t, q.Run)
+	o.enqueue(q, "ada")
+	pgtest.Until(t, "it has failed", func() bool {
 		return o.count("SELECT count(*) FROM jobs WHERE reason LIKE '%lease has run out%'") > 0
 	})
 	stop()
@@ -201,33 +158,30 @@ func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
 	called, release := make(chan struct{}), make(chan struct{})
-	q := o.queueOn(o.db, kind{Do: func(ctx context.Context, j job) (string, error) {
+	q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
 		close(called)
 		<-release
 		return send(ctx, j)
 	}})
-	unclaimed := o.enqueue(o.db, q, "ada")[0]
+	own := uuid.New()
 	withdraw := func(ids ...uuid.UUID) (withdrawn []uuid.UUID) {
-		err := o.db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
-			if err := q.EnqueueTx(t.Context(), tx, job{ID: ids[0]}); err != nil {
-				return err
-			}
-			withdrawn, err = q.WithdrawTx(t.Context(), tx, ids)
+		err := o.enqueueJobs(t.Context(), q, func(tx pgx.Tx) (err error) {
+			withdrawn, err = q.WithdrawTx(t.Context(), tx, append(ids, own))
 			return err
-		})
+		}, job{ID: own})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return withdrawn
 	}
-	own := uuid.New()
-	if diff := cmp.Diff([]uuid.UUID{unclaimed, own}, withdraw(own, unclaimed, uuid.New())); diff != "" {
+	unclaimed := o.enqueue(q, "ada")[0]
+	if diff := cmp.Diff([]uuid.UUID{unclaimed, own}, withdraw(unclaimed, uuid.New())); diff != "" {
 		t.Error(diff)
 	}
-	o.run(q)
-	claimed := o.enqueue(o.db, q, "ada")[0]
+	pgtest.Run(t, q.Run)
+	claimed := o.enqueue(q, "ada")[0]
 	<-called
-	if diff := cmp.Diff([]uuid.UUID{own}, withdraw(own, claimed)); diff != "" {
+	if diff := cmp.Diff([]uuid.UUID{own}, withdraw(claimed)); diff != "" {
 		t.Error(diff)
 	}
 	close(release)
@@ -238,9 +192,9 @@ func TestWithdraw(t *testing.T) {
 func TestRunFinishesWhatItBegan(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	q := o.queueOn(o.db, kind{})
-	stop := o.run(q)
-	o.enqueue(o.db, q, "ada")
+	q := o.queue(kind{})
+	stop := pgtest.Run(t, q.Run)
+	o.enqueue(q, "ada")
 	o.sent(1)
 
 	lock, err := o.pg.Admin(t).Begin(t.Context())
@@ -251,11 +205,8 @@ func TestRunFinishesWhatItBegan(t *testing.T) {
 		t.Fatal(err)
 	}
 	committed, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(committed)
-		o.enqueue(o.db, q, "bob")
-	}()
-	o.until("its commit waits", func() bool {
+	go func() { defer close(committed); o.enqueue(q, "bob") }()
+	pgtest.Until(t, "its commit waits", func() bool {
 		return o.count(`SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%EnqueueJobs%'`) == 1
 	})
@@ -272,7 +223,7 @@ func TestRunFinishesWhatItBegan(t *testing.T) {
 	<-stopped
 	o.sent(2)
 
-	o.enqueue(o.db, q, "eve")
+	o.enqueue(q, "eve")
 	if n := o.count("SELECT count(*) FROM jobs WHERE tries = 0"); n != 1 {
 		t.Error("a queue that has ended claims jobs")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,74 +11,77 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/jobs"
 )
 
+// The pause ends by a wake, and not by the poll; and a poll finds nothing before it ends.
 func TestBackoff(t *testing.T) {
 	t.Parallel()
-	o := setup(t)
-	o.cfg.BackoffFirst, o.cfg.BackoffMost = 10*time.Millisecond, 40*time.Millisecond
-	var tried []time.Time
-	q := o.queueOn(o.db, kind{Do: func(ctx context.Context, j job) (string, error) {
-		if tried = append(tried, time.Now()); len(tried) < 5 {
-			return "", errors.New("no answer")
-		}
-		return send(ctx, j)
-	}})
-	stop := o.run(q)
-	o.enqueue(o.db, q, "ada")
-	o.sent(1)
-	stop()
-	for i, least := range []time.Duration{5, 10, 20, 20} {
-		if pause := tried[i+1].Sub(tried[i]); pause < least*time.Millisecond {
-			t.Errorf("pause %d was %v", i+1, pause)
-		}
+	for _, poll := range []time.Duration{time.Hour, time.Millisecond} {
+		t.Run(poll.String(), func(t *testing.T) {
+			t.Parallel()
+			o := setup(t)
+			o.cfg.Poll = poll
+			o.cfg.BackoffFirst, o.cfg.BackoffMost = 10*time.Millisecond, 40*time.Millisecond
+			var tried []time.Time
+			q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
+				if tried = append(tried, time.Now()); len(tried) < 5 {
+					return "", errors.New("no answer")
+				}
+				return send(ctx, j)
+			}})
+			stop := pgtest.Run(t, q.Run)
+			o.enqueue(q, "ada")
+			o.sent(1)
+			stop()
+			for i, least := range []time.Duration{5, 10, 20, 20} {
+				if pause := tried[i+1].Sub(tried[i]); pause < least*time.Millisecond {
+					t.Errorf("pause %d was %v", i+1, pause)
+				}
+			}
+		})
 	}
 }
 
 // Each of these fails its own job, with a reason, and delays no other.
 func TestFailures(t *testing.T) {
 	t.Parallel()
+	do := func(fail func() error) kind {
+		return kind{Do: func(ctx context.Context, j job) (string, error) {
+			if j.Args.To == "hell" {
+				return "", fail()
+			}
+			return send(ctx, j)
+		}}
+	}
+	finish := func(fail func() error) kind {
+		return kind{FinishTx: func(ctx context.Context, tx pgx.Tx, all []done) error {
+			for _, d := range all {
+				if d.Args.To == "hell" {
+					return fail()
+				}
+			}
+			return note(ctx, tx, all)
+		}}
+	}
 	for name, test := range map[string]struct {
-		args   string
 		kind   kind
-		dead   bool
+		args   string
 		reason string
+		dead   bool
 	}{
 		"an error": {
-			kind: kind{Do: fail(func() error { return errors.New("no\x00answer \xff") })}, reason: "noanswer ",
+			kind: do(func() error { return errors.New("no\x00answer \xff") }), reason: "noanswer ",
 		},
+		"a panic":                     {kind: do(func() error { panic("a bug") }), reason: "panic: a bug"},
+		"a panic as it is committed":  {kind: finish(func() error { panic("a bug") }), reason: "panic: a bug"},
+		"FinishTx refuses its result": {kind: finish(func() error { return errors.New("not it") }), reason: "not it"},
+		"a queued statement fails":    {reason: "-- name: NoteSent: ERROR: new row for relation"},
+		"arguments of another shape":  {args: `"text"`, dead: true, reason: "read its row: json: cannot unmarshal string"},
 		"a permanent error": {
-			kind: kind{Do: fail(func() error { return jobs.Dead(errors.New("no such address")) })},
-			dead: true, reason: "no such address",
+			kind: do(func() error { return jobs.Dead(errors.New("no such address")) }), dead: true, reason: "no such address",
 		},
-		"a panic": {
-			kind: kind{Do: fail(func() error { panic("a bug") })}, reason: "panic: a bug",
-		},
-		"arguments of another shape": {
-			args: `"text"`, dead: true, reason: "read its row: json: cannot unmarshal string",
-		},
-		"a result that FinishTx refuses": {
-			kind: kind{FinishTx: func(ctx context.Context, tx pgx.Tx, all []done) error {
-				for _, d := range all {
-					if d.Args.To == "hell" {
-						return errors.New("not this one")
-					}
-				}
-				return note(ctx, tx, all)
-			}}, reason: "not this one",
-		},
-		"a panic as it is committed": {
-			kind: kind{FinishTx: func(ctx context.Context, tx pgx.Tx, all []done) error {
-				for _, d := range all {
-					if d.Args.To == "hell" {
-						panic("a bug")
-					}
-				}
-				return note(ctx, tx, all)
-			}}, reason: "panic: a bug",
-		},
-		"a queued statement that is refused": {reason: "-- name: NoteSent: ERROR: new row for relation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,8 +94,8 @@ func TestFailures(t *testing.T) {
 			for range 3 {
 				o.insert("letter", `{"to": "ada"}`)
 			}
-			stop := o.run(o.queueOn(o.db, test.kind))
-			o.until("it has failed and the others are done", func() bool {
+			stop := pgtest.Run(t, o.queue(test.kind).Run)
+			pgtest.Until(t, "it has failed and the others are done", func() bool {
 				return o.count(`SELECT (SELECT count(*) FROM sent)
 					+ (SELECT count(*) FROM jobs WHERE id = $1 AND reason <> '')`, id) == 4
 			})
@@ -109,13 +111,14 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A job that is redriven was tried before, so it begins with Check.
 func TestRedrive(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
 	o.cfg.Poll = time.Millisecond
 	var mended atomic.Bool
 	var asked atomic.Int64
-	q := o.queueOn(o.db, kind{
+	q := o.queue(kind{
 		Do: func(ctx context.Context, j job) (string, error) {
 			if !mended.Load() {
 				return "", jobs.Dead(errors.New("no such address"))
@@ -127,11 +130,12 @@ func TestRedrive(t *testing.T) {
 			return "", false, nil
 		},
 	})
-	ids := o.enqueue(o.db, q, many(3)...)
-	o.run(q)
+	ids := o.enqueue(q, many(3)...)
+	pgtest.Run(t, q.Run)
 	dead := func() int { return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NOT NULL AND tries = 1") }
-	o.until("they are dead", func() bool { return dead() == 3 })
-	if _, err := o.db.Exec(t.Context(), "UPDATE jobs SET dead_at = dead_at + interval '1 minute'"); err != nil { // a clock that is ahead
+	pgtest.Until(t, "they are dead", func() bool { return dead() == 3 })
+	_, err := o.db.Exec(t.Context(), "UPDATE jobs SET dead_at = dead_at + interval '1 minute'") // a clock that is ahead
+	if err != nil {
 		t.Fatal(err)
 	}
 	mended.Store(true)
@@ -151,56 +155,38 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
-// fail returns send, failing for one address.
-func fail(how func() error) func(context.Context, job) (string, error) {
-	return func(ctx context.Context, j job) (string, error) {
-		if j.Args.To == "hell" {
-			return "", how()
-		}
-		return send(ctx, j)
-	}
-}
-
-// The connection is lost under the first commit of the result, after the call.
-func TestALostConnectionRepeatsNoCall(t *testing.T) {
+// The connection is lost under the first commit of a result, after the call, which is not repeated;
+// and then under each, while the queue stops, long before the lease ends.
+func TestALostConnection(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
 	var called, lost atomic.Int32
-	q := o.queueOn(o.db, kind{
+	failing := make(chan struct{}, 1000)
+	q := o.queue(kind{
 		Do: func(ctx context.Context, j job) (string, error) {
 			called.Add(1)
 			return send(ctx, j)
 		},
 		FinishTx: func(ctx context.Context, tx pgx.Tx, all []done) error {
-			if lost.Add(1) == 1 {
+			if n := lost.Add(1); n == 1 || n > 2 {
+				failing <- struct{}{}
 				_, err := tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
 				return err
 			}
 			return note(ctx, tx, all)
 		},
 	})
-	o.run(q)
-	o.enqueue(o.db, q, "ada")
-	o.sent(1)
-	if called.Load() != 1 {
-		t.Errorf("called %d times", called.Load())
+	stop := pgtest.Run(t, q.Run)
+	for n := 1; n <= 2; n++ {
+		o.enqueue(q, "ada")
+		<-failing
+		if n == 1 {
+			o.sent(1)
+		}
+		if got := called.Load(); int(got) != n {
+			t.Errorf("called %d times for %d jobs", got, n)
+		}
 	}
-}
-
-// Nothing can be committed, and the queue stops long before the lease ends.
-func TestAStopWaitsForNoDatabase(t *testing.T) {
-	t.Parallel()
-	o := setup(t)
-	failing := make(chan struct{})
-	failed := sync.OnceFunc(func() { close(failing) })
-	q := o.queueOn(o.db, kind{FinishTx: func(ctx context.Context, tx pgx.Tx, _ []done) error {
-		failed()
-		_, err := tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
-		return err
-	}})
-	stop := o.run(q)
-	o.enqueue(o.db, q, "ada")
-	<-failing
 	began := time.Now()
 	stop()
 	if took := time.Since(began); took > o.cfg.Lease/2 {

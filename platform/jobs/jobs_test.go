@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -69,23 +68,21 @@ func setup(t *testing.T) *office {
 
 func (o *office) now() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }
 
-// queue returns a queue with connections of its own, like another process's, and defaults for k.
-func (o *office) queue(k kind) *queue {
-	o.t.Helper()
-	return o.queueOn(o.pg.Module(o.t, "office"), k)
-}
+// queue returns a queue with defaults for k.
+func (o *office) queue(k kind) *queue { return o.queueOn(o.db, k, o.now) }
 
-func (o *office) queueOn(db *postgres.DB, k kind) *queue {
-	if k.Name == "" {
-		k.Name = "letter"
-	}
+// another returns a queue with connections of its own, like another process's.
+func (o *office) another(k kind) *queue { return o.queueOn(o.pg.Module(o.t, "office"), k, o.now) }
+
+func (o *office) queueOn(db *postgres.DB, k kind, now func() time.Time) *queue {
+	k.Name = "letter"
 	if k.Do == nil {
 		k.Do = send
 	}
 	if k.FinishTx == nil {
 		k.FinishTx = note
 	}
-	return jobs.NewQueue(db, k, o.cfg, slog.New(slog.DiscardHandler), o.now)
+	return jobs.NewQueue(db, k, o.cfg, slog.New(slog.DiscardHandler), now)
 }
 
 func send(_ context.Context, j job) (string, error) { return strings.ToUpper(j.Args.To), nil }
@@ -97,37 +94,33 @@ func note(_ context.Context, tx pgx.Tx, all []done) error {
 	return nil
 }
 
-// run runs the queue until the test ends, or until stop is called, which waits for its end.
-func (o *office) run(q *queue) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- q.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			o.t.Errorf("run: %v", err)
-		}
-	})
-	o.t.Cleanup(stop)
-	return stop
-}
-
 // enqueue enqueues a letter to each address in one transaction.
-func (o *office) enqueue(db *postgres.DB, q *queue, to ...string) (ids []uuid.UUID) {
+func (o *office) enqueue(q *queue, to ...string) (ids []uuid.UUID) {
 	o.t.Helper()
-	err := db.InTx(o.t.Context(), func(tx pgx.Tx) error {
-		for _, to := range to {
-			ids = append(ids, uuid.Must(uuid.NewV7()))
-			if err := q.EnqueueTx(o.t.Context(), tx, job{ID: ids[len(ids)-1], Key: to, Args: letter{to}}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	var all []job
+	for _, to := range to {
+		ids = append(ids, uuid.Must(uuid.NewV7()))
+		all = append(all, job{ID: ids[len(ids)-1], Key: to, Args: letter{to}})
+	}
+	if err := o.enqueueJobs(o.t.Context(), q, nil, all...); err != nil {
 		o.t.Fatal(err)
 	}
 	return ids
+}
+
+// enqueueJobs enqueues the jobs in a transaction, which f ends.
+func (o *office) enqueueJobs(ctx context.Context, q *queue, f func(pgx.Tx) error, all ...job) error {
+	return o.db.InTx(ctx, func(tx pgx.Tx) error {
+		for _, j := range all {
+			if err := q.EnqueueTx(ctx, tx, j); err != nil {
+				return err
+			}
+		}
+		if f != nil {
+			return f(tx)
+		}
+		return nil
+	})
 }
 
 // insert writes a due job.
@@ -142,149 +135,101 @@ func (o *office) insert(kind, args string) (id uuid.UUID) {
 	return id
 }
 
-func (o *office) count(query string, args ...any) (n int) {
+func (o *office) count(query string, args ...any) int {
 	o.t.Helper()
-	if err := o.db.QueryRow(o.t.Context(), query, args...).Scan(&n); err != nil {
-		o.t.Fatal(err)
-	}
-	return n
-}
-
-func (o *office) until(what string, holds func() bool) {
-	o.t.Helper()
-	deadline := time.After(20 * time.Second)
-	for !holds() {
-		select {
-		case <-time.After(2 * time.Millisecond):
-		case <-deadline:
-			o.t.Fatalf("timed out waiting until %s", what)
-		}
-	}
+	return pgtest.Count(o.t, o.db, query, args...)
 }
 
 // sent waits until all jobs but the dead are done, and checks that n jobs have one result each.
 func (o *office) sent(n int) {
 	o.t.Helper()
-	o.until("all jobs are done", func() bool { return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NULL") == 0 })
+	pgtest.Until(o.t, "all jobs are done", func() bool {
+		return o.count("SELECT count(*) FROM jobs WHERE dead_at IS NULL") == 0
+	})
 	if got := o.count("SELECT count(*) FROM sent"); got != n || got != o.count("SELECT count(DISTINCT job) FROM sent") {
 		o.t.Errorf("%d results of %d jobs, want %d", got, o.count("SELECT count(DISTINCT job) FROM sent"), n)
 	}
 }
 
-func many(n int) (to []string) {
-	for range n {
-		to = append(to, "ada")
-	}
-	return to
-}
+func many(n int) []string { return strings.Split(strings.Repeat("ada ", n-1)+"ada", " ") }
 
 func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
 	o.cfg.Concurrency = 1 // a place that is not released would stop everything
-	q := o.queueOn(o.db, kind{})
-	o.run(q)
-	o.enqueue(o.db, q, "ada") // the queue runs
+	var called atomic.Int32
+	q := o.queue(kind{Do: func(ctx context.Context, j job) (string, error) {
+		called.Add(1)
+		return send(ctx, j)
+	}})
+	pgtest.Run(t, q.Run)
+	o.enqueue(q, "ada") // the queue runs
 	o.sent(1)
-
-	changed := errors.New("changed my mind")
-	twice := uuid.New()
-	for name, test := range map[string]struct {
-		ids  []uuid.UUID
-		end  error
-		want string
-	}{
-		"rolled back":        {[]uuid.UUID{uuid.New()}, changed, "changed my mind"},
-		"the commit refused": {[]uuid.UUID{twice, twice}, nil, "EnqueueJobs: ERROR: duplicate key"},
-	} {
-		err := o.db.InTx(t.Context(), func(tx pgx.Tx) error {
-			for _, id := range test.ids {
-				if err := q.EnqueueTx(t.Context(), tx, job{ID: id}); err != nil {
-					return err
-				}
-			}
-			return test.end
-		})
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v, want %s", name, err, test.want)
-		}
+	changed := func(pgx.Tx) error { return errors.New("changed my mind") }
+	if err := o.enqueueJobs(t.Context(), q, changed, job{ID: uuid.New()}); err == nil {
+		t.Error("committed")
 	}
-	o.enqueue(o.db, q, "bob")
-	o.sent(2)
-
-	err := pgx.BeginFunc(t.Context(), o.db, func(tx pgx.Tx) error {
-		return q.EnqueueTx(t.Context(), tx, job{ID: uuid.New()})
-	})
+	twice := job{ID: uuid.New()}
+	err := o.enqueueJobs(t.Context(), q, nil, twice, twice)
+	if err == nil || !strings.Contains(err.Error(), "EnqueueJobs: ERROR: duplicate key") {
+		t.Errorf("the commit is refused: %v", err)
+	}
+	err = pgx.BeginFunc(t.Context(), o.db, func(tx pgx.Tx) error { return q.EnqueueTx(t.Context(), tx, twice) })
 	if err == nil || !strings.Contains(err.Error(), "not begun by the database of office") {
 		t.Errorf("a transaction that db did not begin: %v", err)
 	}
+	o.enqueue(q, "bob")
+	o.sent(2)
+	if n := called.Load(); n != 2 {
+		t.Errorf("called %d times for two jobs", n)
+	}
 }
 
-// Check is called for a job that was tried before it was enqueued, and again after its error.
-func TestCheck(t *testing.T) {
+// Check is called for a job that was tried before it was enqueued, and again after its error. What
+// is done has the cause of the request that enqueued the job, whether it is claimed when it is
+// written or by the poll.
+func TestCheckAndCause(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	var order []string
-	q := o.queueOn(o.db, kind{
-		Check: func(context.Context, job) (string, bool, error) {
-			order = append(order, "check")
-			if len(order) == 1 {
+	ctx := origin.With(t.Context(), origin.Request{CorrelationID: "r-1", Actor: "customer:ada"})
+	type step struct {
+		name  string
+		cause events.Cause
+	}
+	var steps []step
+	note := func(name string, cause events.Cause) { steps = append(steps, step{name, cause}) }
+	q := o.queue(kind{
+		Check: func(ctx context.Context, _ job) (string, bool, error) {
+			if note("check", events.CauseOf(ctx)); len(steps) == 1 {
 				return "", false, errors.New("no answer")
 			}
 			return "", false, nil
 		},
 		Do: func(ctx context.Context, j job) (string, error) {
-			order = append(order, "do")
+			note("do", events.CauseOf(ctx))
 			return send(ctx, j)
 		},
-	})
-	stop := o.run(q)
-	err := o.db.InTx(t.Context(), func(tx pgx.Tx) error {
-		return q.EnqueueTx(t.Context(), tx, job{ID: uuid.New(), Args: letter{"ada"}, Tries: 3})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.sent(1)
-	stop()
-	if diff := cmp.Diff([]string{"check", "check", "do"}, order); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// What a job does has the cause of the request that enqueued it.
-func TestCause(t *testing.T) {
-	t.Parallel()
-	o := setup(t)
-	caused := origin.With(t.Context(), origin.Request{CorrelationID: "r-1", Actor: "customer:ada"})
-	want := events.CauseOf(caused)
-	got := make(chan events.Cause, 4)
-	q := o.queueOn(o.db, kind{
-		Do: func(ctx context.Context, j job) (string, error) {
-			got <- events.CauseOf(ctx)
-			return send(ctx, j)
-		},
-		FinishTx: func(ctx context.Context, tx pgx.Tx, all []done) error {
-			for _, d := range all {
-				got <- d.Cause
-			}
-			return note(ctx, tx, all)
+		FinishTx: func(_ context.Context, _ pgx.Tx, all []done) error {
+			note("finish", all[0].Cause)
+			return nil
 		},
 	})
-	enqueue := func() {
-		err := o.db.InTx(t.Context(), func(tx pgx.Tx) error { return q.EnqueueTx(caused, tx, job{ID: uuid.New()}) })
-		if err != nil {
+	enqueue := func(j job) {
+		if err := o.enqueueJobs(ctx, q, nil, j); err != nil {
 			t.Fatal(err)
 		}
 	}
-	enqueue() // claimed by the poll, and the next when it is written
-	o.run(q)
-	o.sent(1)
-	enqueue()
-	o.sent(2)
-	for range 4 {
-		if diff := cmp.Diff(want, <-got); diff != "" {
-			t.Error(diff)
-		}
+	enqueue(job{ID: uuid.New(), Tries: 3})
+	stop := pgtest.Run(t, q.Run)
+	o.sent(0)
+	enqueue(job{ID: uuid.New()})
+	o.sent(0)
+	stop()
+	var want []step
+	for _, name := range []string{"check", "check", "do", "finish", "do", "finish"} {
+		want = append(want, step{name, events.CauseOf(ctx)})
+	}
+	if diff := cmp.Diff(want, steps, cmp.AllowUnexported(step{})); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -17,28 +17,25 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the defaults are refused: %v", err)
 	}
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
 		setting string
 		spoil   func(*natsbus.Config)
 	}{
-		"no stream":          {"NATS_STREAM", func(c *natsbus.Config) { c.Stream = "" }},
-		"two words":          {"NATS_STREAM", func(c *natsbus.Config) { c.Stream = "a.b" }},
-		"no replica":         {"NATS_REPLICAS", func(c *natsbus.Config) { c.Replicas = 0 }},
-		"no age":             {"NATS_MAX_AGE", func(c *natsbus.Config) { c.MaxAge = 0 }},
-		"no wait":            {"NATS_ACK_WAIT", func(c *natsbus.Config) { c.AckWait = 0 }},
-		"nothing pending":    {"NATS_MAX_ACK_PENDING", func(c *natsbus.Config) { c.MaxAckPending = 0 }},
-		"no delay":           {"NATS_NAK_DELAY", func(c *natsbus.Config) { c.NakDelay = 0 }},
-		"no time to publish": {"NATS_PUBLISH_TIMEOUT", func(c *natsbus.Config) { c.PublishTimeout = 0 }},
-		"too long to stop":   {"NATS_PUBLISH_TIMEOUT", func(c *natsbus.Config) { c.PublishTimeout = 30 * time.Second }},
+		{"NATS_STREAM", func(c *natsbus.Config) { c.Stream = "" }},
+		{"NATS_STREAM", func(c *natsbus.Config) { c.Stream = "a.b" }},
+		{"NATS_REPLICAS", func(c *natsbus.Config) { c.Replicas = 0 }},
+		{"NATS_MAX_AGE", func(c *natsbus.Config) { c.MaxAge = 0 }},
+		{"NATS_ACK_WAIT", func(c *natsbus.Config) { c.AckWait = 0 }},
+		{"NATS_MAX_ACK_PENDING", func(c *natsbus.Config) { c.MaxAckPending = 0 }},
+		{"NATS_NAK_DELAY", func(c *natsbus.Config) { c.NakDelay = 0 }},
+		{"NATS_PUBLISH_TIMEOUT", func(c *natsbus.Config) { c.PublishTimeout = 0 }},
+		{"NATS_PUBLISH_TIMEOUT", func(c *natsbus.Config) { c.PublishTimeout = 30 * time.Second }}, // too long to stop
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			spoiled := cfg
-			test.spoil(&spoiled)
-			if err := spoiled.Validate(); err == nil || !strings.Contains(err.Error(), test.setting) {
-				t.Errorf("got %v", err)
-			}
-		})
+		spoiled := cfg
+		test.spoil(&spoiled)
+		if err := spoiled.Validate(); err == nil || !strings.Contains(err.Error(), test.setting) {
+			t.Errorf("%+v: got %v", spoiled, err)
+		}
 	}
 }
 
@@ -55,8 +52,7 @@ func TestNoPasswordIsPrinted(t *testing.T) {
 			_ = bus.Close()
 		}
 		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "NATS_URL") ||
-			strings.Contains(err.Error(), "s3") ||
-			strings.Contains(err.Error(), "zz") {
+			strings.Contains(err.Error(), "s3") || strings.Contains(err.Error(), "zz") {
 			t.Errorf("%s: got %v", url, err)
 		}
 	}

@@ -63,25 +63,16 @@ var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // Validate refuses what the broker would refuse, and what would make a loop spin or stand still.
 func (c Config) Validate() error {
-	var errs []error
-	for _, setting := range []struct {
-		valid bool
-		must  string
-	}{
-		{streamName.MatchString(c.Stream), "NATS_STREAM must be made of letters, digits, - and _"},
-		{c.Replicas >= 1 && c.Replicas <= 5, "NATS_REPLICAS must be from 1 to 5"},
-		{c.MaxAge > 0, "NATS_MAX_AGE must be greater than 0"},
-		{c.AckWait >= minAckWait, "NATS_ACK_WAIT must be at least " + minAckWait.String()},
-		{c.MaxAckPending >= 1, "NATS_MAX_ACK_PENDING must be at least 1"},
-		{c.NakDelay > 0, "NATS_NAK_DELAY must be greater than 0"},
-		{c.PublishTimeout > 0 && c.PublishTimeout < publishLimit,
-			"NATS_PUBLISH_TIMEOUT must be greater than 0 and shorter than " + publishLimit.String()},
-	} {
-		if !setting.valid {
-			errs = append(errs, errors.New(setting.must))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		process.Must(streamName.MatchString(c.Stream), "NATS_STREAM must be made of letters, digits, - and _"),
+		process.Must(c.Replicas >= 1 && c.Replicas <= 5, "NATS_REPLICAS must be from 1 to 5"),
+		process.Must(c.MaxAge > 0, "NATS_MAX_AGE must be greater than 0"),
+		process.Must(c.AckWait >= minAckWait, "NATS_ACK_WAIT must be at least "+minAckWait.String()),
+		process.Must(c.MaxAckPending >= 1, "NATS_MAX_ACK_PENDING must be at least 1"),
+		process.Must(c.NakDelay > 0, "NATS_NAK_DELAY must be greater than 0"),
+		process.Must(c.PublishTimeout > 0 && c.PublishTimeout < publishLimit,
+			"NATS_PUBLISH_TIMEOUT must be greater than 0 and shorter than "+publishLimit.String()),
+	)
 }
 
 // Bus is one process's connection to the broker.

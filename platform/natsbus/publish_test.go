@@ -9,44 +9,19 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"example.com/shop/platform/events"
 )
 
-func TestAReplayIsDelivered(t *testing.T) {
-	t.Parallel()
-	bus := provisioned(t, newConfig(t, ""))
-	messages := subscribe(t, bus)
-	first, next := newMessage("first"), newMessage("next")
-	publish(t, bus, first)
-	receive(t, messages, first).Ack()
-	publish(t, bus, first) // not marked, because the relay died: the broker drops the duplicate
-	publish(t, bus, next)
-	receive(t, messages, next).Ack()
-	first.Metadata.Set(events.MetadataReplays, "1")
-	publish(t, bus, first)
-	receive(t, messages, first).Ack()
-}
-
-func TestABatchIsPublishedAtOnce(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t, "")
-	publish(t, provisioned(t, cfg), newMessages(50)...)
-	last, err := streamOf(t, cfg).GetMsg(t.Context(), 50)
-	if err != nil || last.Header.Get("Nats-Batch-Commit") != "1" {
-		t.Errorf("it was not published as a batch: %v, %v", last, err)
-	}
-}
-
 // A batch must not be refused forever, or it would hold up its topic.
-func TestABatchThatTheBrokerRefusesIsPublishedAllTheSame(t *testing.T) {
+func TestABatchIsPublished(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		known, batch int
 		atomic       bool
+		commit       string // header of the last message
 	}{
+		"at once":                     {batch: 50, atomic: true, commit: "1"},
 		"it has one of them already":  {known: 1, batch: 50, atomic: true},
-		"it has all of them already":  {known: 50, batch: 50, atomic: true},
+		"it has all of them already":  {known: 50, batch: 50, atomic: true, commit: "1"},
 		"they are too many":           {batch: 1100, atomic: true},
 		"it may not take any batches": {batch: 50},
 	} {
@@ -56,16 +31,21 @@ func TestABatchThatTheBrokerRefusesIsPublishedAllTheSame(t *testing.T) {
 			bus := provisioned(t, cfg)
 			stream := streamOf(t, cfg)
 			config := stream.CachedInfo().Config
-			config.AllowAtomicPublish = test.atomic
-			if _, err := connect(t, cfg).UpdateStream(t.Context(), config); err != nil {
-				t.Fatal(err)
+			if !config.AllowAtomicPublish {
+				t.Error("the stream takes no batches")
 			}
+			config.AllowAtomicPublish = test.atomic
+			_, err := connect(t, cfg).UpdateStream(t.Context(), config)
+			must(t, err)
 			batch := newMessages(test.batch)
 			publish(t, bus, batch[:test.known]...)
 			publish(t, bus, batch...)
 			info, err := stream.Info(t.Context())
-			if err != nil || info.State.Msgs != uint64(test.batch) {
-				t.Errorf("the stream has %d messages, want %d; %v", info.State.Msgs, test.batch, err)
+			must(t, err)
+			last, err := stream.GetMsg(t.Context(), uint64(test.batch))
+			must(t, err)
+			if commit := last.Header.Get("Nats-Batch-Commit"); info.State.Msgs != uint64(test.batch) || commit != test.commit {
+				t.Errorf("the stream has %d messages, want %d; commit %q", info.State.Msgs, test.batch, commit)
 			}
 		})
 	}
@@ -89,12 +69,8 @@ func TestAnOlderBrokerGetsSingleMessages(t *testing.T) {
 			m.Respond([]byte(`{"stream":"old","seq":1}`))
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, conn.Flush())
 	publish(t, bus, newMessages(50)...)
 	mu.Lock()
 	defer mu.Unlock()
@@ -109,9 +85,7 @@ func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
 	small, err := server.NewServer(&server.Options{
 		Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 64 << 10, NoSigs: true,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	small.Start()
 	t.Cleanup(func() { small.Shutdown(); small.WaitForShutdown() })
 	if !small.ReadyForConnections(10 * time.Second) {
@@ -120,7 +94,7 @@ func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
 	bus := open(t, newConfig(t, small.ClientURL()))
 	for what, err := range map[string]error{
 		"provision": bus.Provision(t.Context(), nil),
-		"publish":   bus.Publish(topic, newMessage("small")),
+		"publish":   bus.Publish(topic, newMessages(1)...),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "max_payload") {
 			t.Errorf("%s: %v", what, err)

@@ -136,32 +136,28 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	if err := l.bus.Check(ctx); err != nil {
 		return nil, err
 	}
-	name := durableName(l.module, l.topic)
+	name, want := durableName(l.module, l.topic), l.bus.durable(l.module, l.topic)
 	durable, err := l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound):
 		level := slog.LevelInfo
 		if l.known || l.bus.hasHeld(ctx) {
 			level = slog.LevelWarn
 		}
 		l.log.Log(ctx, level, "the broker has no such durable: if it had, replay the outboxes", "durable", name)
-		if err := l.bus.Provision(ctx, map[string][]string{l.module: {l.topic}}); err != nil {
-			return nil, err
+		if err = l.bus.Provision(ctx, map[string][]string{l.module: {l.topic}}); err == nil {
+			durable, err = l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
 		}
-		durable, err = l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
+	case err == nil && (durable.CachedInfo().Config.AckWait != want.AckWait ||
+		durable.CachedInfo().Config.MaxAckPending != want.MaxAckPending):
+		l.log.InfoContext(ctx, "updating the durable's settings",
+			"ack_wait", want.AckWait.String(), "max_ack_pending", want.MaxAckPending)
+		durable, err = l.bus.js.UpdateConsumer(ctx, l.bus.cfg.Stream, want)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find durable %s: %w", name, err)
 	}
 	l.known = true
-	is, want := durable.CachedInfo().Config, l.bus.durable(l.module, l.topic)
-	if is.AckWait == want.AckWait && is.MaxAckPending == want.MaxAckPending {
-		return durable, nil
-	}
-	l.log.InfoContext(ctx, "updating the durable's settings",
-		"ack_wait", want.AckWait.String(), "max_ack_pending", want.MaxAckPending)
-	if durable, err = l.bus.js.UpdateConsumer(ctx, l.bus.cfg.Stream, want); err != nil {
-		return nil, fmt.Errorf("adjust durable %s: %w", name, err)
-	}
 	return durable, nil
 }
 

@@ -1,220 +1,82 @@
 package natsbus_test
 
 import (
-	"context"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"example.com/shop/platform/events"
-	"example.com/shop/platform/natsbus"
 )
-
-const topic = "publisher.happened.v1"
-
-// patience is how long the tests wait for what must happen.
-const patience = 20 * time.Second
-
-func newMessage(text string) *message.Message {
-	m := message.NewMessage(uuid.NewString(), fmt.Appendf(nil, `{"thing":%q}`, text))
-	m.Metadata.Set(events.MetadataReplays, "0")
-	return m
-}
-
-func newMessages(n int) []*message.Message {
-	messages := make([]*message.Message, n)
-	for i := range messages {
-		messages[i] = newMessage(fmt.Sprint(i))
-	}
-	return messages
-}
-
-func publish(t *testing.T, bus *natsbus.Bus, messages ...*message.Message) {
-	t.Helper()
-	if err := bus.Publish(topic, messages...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func subscribe(t *testing.T, bus *natsbus.Bus) <-chan *message.Message {
-	t.Helper()
-	subscriber := bus.Subscriber("subscriber")
-	t.Cleanup(func() { subscriber.Close() })
-	messages, err := subscriber.Subscribe(context.Background(), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return messages
-}
-
-func receive(t *testing.T, messages <-chan *message.Message, want *message.Message) *message.Message {
-	t.Helper()
-	select {
-	case m, ok := <-messages:
-		if !ok {
-			t.Fatal("the subscription has ended")
-		}
-		if !strings.EqualFold(m.UUID, want.UUID) { // the consumer makes the spelling canonical
-			t.Fatalf("received %s, want %s", m.Payload, want.Payload)
-		}
-		return m
-	case <-time.After(patience):
-		t.Fatalf("%s is not delivered", want.Payload)
-	}
-	return nil
-}
-
-// silence fails if a message is delivered within d.
-func silence(t *testing.T, d time.Duration, messages <-chan *message.Message) {
-	t.Helper()
-	select {
-	case m := <-messages:
-		t.Fatalf("received %s", m.Payload)
-	case <-time.After(d):
-	}
-}
-
-// JetStream's own limit of deliveries would drop the message silently.
-func TestNothingIsDroppedHoweverOftenItIsNacked(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t, "")
-	cfg.NakDelay = time.Millisecond
-	bus := provisioned(t, cfg)
-	messages := subscribe(t, bus)
-	m := newMessage("stubborn")
-	publish(t, bus, m)
-	for range 50 {
-		receive(t, messages, m).Nack()
-	}
-	receive(t, messages, m).Ack()
-}
 
 func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	cfg.AckWait = 500 * time.Millisecond
-	one, two := provisioned(t, cfg), provisioned(t, cfg)
-	m := newMessage("slow")
-	publish(t, one, m)
-	first := subscribe(t, one)
-	held := receive(t, first, m)
-	second := subscribe(t, two)
+	one, two := provisioned(t, cfg), open(t, cfg)
+	m := newMessages(2)
+	publish(t, one, m[0])
+	first, _ := subscribe(t, one)
+	held := receive(t, first, m[0])
+	second, _ := subscribe(t, two)
 	silence(t, 4*cfg.AckWait, second) // the first sends InProgress
 	held.Ack()
 	silence(t, 2*cfg.AckWait, second)
 
-	other := newMessage("orphan")
-	publish(t, two, other)
+	publish(t, two, m[1])
 	select {
 	case <-first:
 		one.Close() // as if its process was killed: nothing is nacked
-		receive(t, second, other).Ack()
+		receive(t, second, m[1]).Ack()
 	case got := <-second:
 		two.Close()
 		got.Ack()
-		receive(t, first, other).Ack()
+		receive(t, first, m[1]).Ack()
 	case <-time.After(patience):
 		t.Error("it is not delivered")
 	}
 }
 
 // The durable is older, with settings by which a running process would lose the messages that it
-// holds.
+// holds. A process that leaves gives them back at once. None is dropped however often it is nacked,
+// as it would be by JetStream's own limit of deliveries.
 func TestADurableTakesTheSettingsOfItsProcesses(t *testing.T) {
 	t.Parallel()
 	older := newConfig(t, "")
 	older.AckWait, older.MaxAckPending = 500*time.Millisecond, 2
-	if err := provisioned(t, older).Provision(t.Context(), map[string][]string{"subscriber": {topic}}); err != nil {
-		t.Fatal(err)
-	}
+	listeners := map[string][]string{"subscriber": {topic}}
+	must(t, provisioned(t, older).Provision(t.Context(), listeners))
 	cfg := older
 	cfg.AckWait, cfg.MaxAckPending = time.Minute, 3
 	one, two := open(t, cfg), open(t, cfg)
-	m := newMessage("slow")
+	m := newMessages(1)[0]
 	publish(t, one, m)
-	held := receive(t, subscribe(t, one), m)
-	silence(t, 4*older.AckWait, subscribe(t, two))
-	held.Ack()
-	durable, err := streamOf(t, cfg).Consumer(t.Context(), "subscriber-publisher-happened-v1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if is := durable.CachedInfo().Config; is.AckWait != cfg.AckWait || is.MaxAckPending != cfg.MaxAckPending {
+	first, leave := subscribe(t, one)
+	receive(t, first, m)
+	second, _ := subscribe(t, two)
+	silence(t, 4*older.AckWait, second)
+	if is := durableOf(t, cfg).Config; is.AckWait != cfg.AckWait || is.MaxAckPending != cfg.MaxAckPending {
 		t.Errorf("the durable is %+v", is)
 	}
-}
-
-func TestANackedMessageIsRedeliveredAtOnce(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t, "")
-	cfg.AckWait = time.Minute
-	bus := provisioned(t, cfg)
-	m := newMessage("nacked")
-	publish(t, bus, m)
-	leaving := bus.Subscriber("subscriber")
-	messages, err := leaving.Subscribe(context.Background(), topic)
-	if err != nil {
-		t.Fatal(err)
+	must(t, leave())
+	for range 20 {
+		receive(t, second, m).Nack()
 	}
-	receive(t, messages, m)
-	leaving.Close()
-	receive(t, subscribe(t, bus), m).Ack()
-}
-
-// A message on our subjects may have an attribute that cannot be decoded.
-func TestAnInvalidMessageHoldsUpNoOther(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t, "")
-	bus := provisioned(t, cfg)
-	messages := subscribe(t, bus)
-	hello := nats.NewMsg(cfg.Stream + "." + topic)
-	hello.Header.Set("ce-id", "%FF")
-	if _, err := connect(t, cfg).PublishMsg(t.Context(), hello); err != nil {
-		t.Fatal(err)
-	}
-	m := newMessage("an event")
-	publish(t, bus, m)
-	receive(t, messages, m).Ack()
-	eventuallyNil(t, func() error {
-		durable, err := streamOf(t, cfg).Consumer(t.Context(), "subscriber-publisher-happened-v1")
-		if err == nil && durable.CachedInfo().AckFloor.Stream != 2 {
-			err = fmt.Errorf("the durable is %+v", durable.CachedInfo())
-		}
-		return err
-	})
+	receive(t, second, m).Ack()
 }
 
 func TestProvisioningMovesNoPosition(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	bus := provisioned(t, cfg)
-	messages := subscribe(t, bus)
-	for range 3 {
-		m := newMessage("handled")
+	messages, _ := subscribe(t, bus)
+	for _, m := range newMessages(3) {
 		publish(t, bus, m)
 		receive(t, messages, m).Ack()
 	}
 	cfg.AckWait, cfg.MaxAge = time.Second, 2*time.Hour
-	again := provisioned(t, cfg)
+	again := open(t, cfg)
 	for range 2 {
-		err := again.Provision(t.Context(), map[string][]string{"subscriber": {topic}, "another": {topic}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, again.Provision(t.Context(), map[string][]string{"subscriber": {topic}, "another": {topic}}))
 	}
 	silence(t, 2*cfg.AckWait, messages)
-	durable, err := streamOf(t, cfg).Consumer(t.Context(), "subscriber-publisher-happened-v1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := durable.CachedInfo()
-	if info.AckFloor.Stream != 3 || info.NumPending != 0 ||
+	if info := durableOf(t, cfg); info.AckFloor.Stream != 3 || info.NumPending != 0 ||
 		info.Config.AckWait != cfg.AckWait || info.Config.MaxDeliver != -1 {
 		t.Errorf("the durable is %+v", info)
 	}
@@ -223,42 +85,102 @@ func TestProvisioningMovesNoPosition(t *testing.T) {
 	}
 }
 
-// eventuallyNil polls until check returns nil.
-func eventuallyNil(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
+// watermill-nats redelivers the whole stream here.
+func TestARestartRedeliversNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	cfg := newConfig(t, b.URL())
+	bus := provisioned(t, cfg)
+	messages, leave := subscribe(t, bus)
+	batch := newMessages(102)
+	publish(t, bus, batch[2:]...)
+	for range batch[2:] {
+		(<-messages).Ack()
+	}
+	must(t, leave())
+	must(t, bus.Close())
+	for i, restart := range []func(){func() {}, b.restart} {
+		restart()
+		again := open(t, cfg)
+		messages, _ := subscribe(t, again)
+		publish(t, again, batch[i])
+		receive(t, messages, batch[i]).Ack()
+		silence(t, 2*cfg.AckWait, messages)
+		must(t, again.Close())
 	}
 }
 
-// connect returns a plain client, to look behind the bus.
-func connect(t *testing.T, cfg natsbus.Config) jetstream.JetStream {
-	t.Helper()
-	conn, err := nats.Connect(cfg.URL)
-	if err != nil {
-		t.Fatal(err)
+// A broker that lost its store counts from one again, so that another message gets the number of
+// one that is still held.
+func TestAnAcknowledgementIsForNoOtherMessage(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	cfg := newConfig(t, b.URL())
+	one := provisioned(t, cfg)
+	messages, _ := subscribe(t, one)
+	m := newMessages(2)
+	lost, precious := m[0], m[1]
+	publish(t, one, lost)
+	held := receive(t, messages, lost)
+	b.kill()
+	b.exchangeStore("")
+	b.restart()
+
+	two := provisioned(t, cfg)
+	publish(t, two, precious)
+	keeps, _ := subscribe(t, two)
+	keeper, next := two, messages
+	select {
+	case <-keeps:
+	case <-messages: // the first process has renewed its subscription first
+		keeper, next = one, keeps
+	case <-time.After(patience):
+		t.Fatal("it is not delivered")
 	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
+	publishEventually(t, one, precious) // a duplicate: it is connected
+	held.Ack()
+	silence(t, 100*time.Millisecond, next)
+	keeper.Close() // as if its process was killed before it had handled the message
+	receive(t, next, precious).Ack()
 }
 
-func streamOf(t *testing.T, cfg natsbus.Config) jetstream.Stream {
-	t.Helper()
-	stream, err := connect(t, cfg).Stream(t.Context(), cfg.Stream)
-	if err != nil {
-		t.Fatal(err)
+func TestABrokerThatIsDown(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	b.kill()
+	bus := open(t, newConfig(t, b.URL()))
+	messages, leave := subscribe(t, bus)
+	m := newMessages(2)
+	quick := func(end func() error) {
+		t.Helper()
+		begin := time.Now()
+		if err := end(); err != nil || time.Since(begin) > time.Second {
+			t.Errorf("%v after %s", err, time.Since(begin))
+		}
 	}
-	return stream
+	quick(func() error {
+		if err := bus.Publish(topic, m[0]); err == nil || bus.Check(t.Context()) == nil {
+			t.Error("it seems to be up")
+		}
+		return nil
+	})
+	if bus.Ready(t.Context()) == nil {
+		t.Error("a process is ready that has never reached the broker")
+	}
+	another := open(t, newConfig(t, b.URL()))
+	_, leaveAnother := subscribe(t, another)
+	quick(leaveAnother)
+
+	b.restart()
+	publishEventually(t, bus, m[1]) // the subscription creates the stream
+	receive(t, messages, m[1]).Ack()
+	b.kill()
+	for _, end := range []func() error{leave, bus.Close} { // neither waits for the broker to come back
+		quick(end)
+	}
+	for range messages { // until it is closed
+	}
+	if err := bus.Ready(t.Context()); err != nil {
+		t.Errorf("a process that lost the broker is not ready: %v", err)
+	}
 }

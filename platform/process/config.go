@@ -56,6 +56,14 @@ func Defaults[T any]() T {
 	return cfg
 }
 
+// Must returns an error that says what a setting must be, unless it is valid.
+func Must(valid bool, must string) error {
+	if valid {
+		return nil
+	}
+	return errors.New(must)
+}
+
 // Value returns one setting, without white space around it; "" if it is not set.
 func Value(setting string) string { return strings.TrimSpace(os.Getenv(setting)) }
 

@@ -1,9 +1,6 @@
 package broker_test
 
 import (
-	"context"
-	"flag"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,26 +11,14 @@ import (
 	"example.com/shop/platform/devkit/broker"
 )
 
-// TestMain lets the test binary run the broker, too.
 func TestMain(m *testing.M) {
-	if len(os.Args) < 2 || os.Args[1] != "broker" {
-		os.Exit(m.Run())
-	}
-	set := flag.NewFlagSet("broker", flag.ExitOnError)
-	port, store := set.Int("port", 0, ""), set.String("store", "", "")
-	_ = set.Parse(os.Args[2:])
-	options := broker.Options{Port: *port, StoreDir: *store, Log: os.Stderr}
-	if err := broker.Run(context.Background(), options); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	broker.Play()
+	os.Exit(m.Run())
 }
-
-var command = []string{os.Args[0], "broker"}
 
 func TestKillAndRestart(t *testing.T) {
 	t.Parallel()
-	b, err := broker.Start(t.Context(), broker.Options{Command: command})
+	b, err := broker.Start(t.Context(), broker.Options{Command: broker.ThisTest})
 	if err != nil {
 		t.Fatal(err)
 	}
