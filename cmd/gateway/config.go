@@ -18,7 +18,7 @@ type config struct {
 	// How long requests under way may take when the process stops.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"35s"`
 	// How long the process serves on after /readyz fails, so that callers notice the stop.
-	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s"`
+	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s" min:"0"`
 
 	// The time for a request to arrive, headers and body.
 	ReadTimeout time.Duration `env:"GATEWAY_READ_TIMEOUT" envDefault:"10s"`
@@ -33,7 +33,7 @@ type config struct {
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
 	// How often the upstreams are probed; the routes file is read twice as often.
-	Interval time.Duration `env:"GATEWAY_INTERVAL" envDefault:"1s"`
+	Interval time.Duration `env:"GATEWAY_INTERVAL" envDefault:"1s" min:"1ms"`
 	// After this many failures in a row an upstream is ejected …
 	EjectAfter int `env:"GATEWAY_EJECT_AFTER" envDefault:"5"`
 	// … for this time. Then one request tries it again.

@@ -6,7 +6,6 @@ package inventory
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -21,14 +20,6 @@ import (
 type Config struct {
 	// How long the answer to a restock is kept for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"INVENTORY_KEY_RETENTION" envDefault:"24h"`
-}
-
-// Validate refuses a retention that deletes answers at once.
-func (c Config) Validate() error {
-	if c.KeyRetention <= 0 {
-		return errors.New("INVENTORY_KEY_RETENTION must be above 0")
-	}
-	return nil
 }
 
 // Module is inventory in one process. Any number of processes may serve one schema.

@@ -68,14 +68,8 @@ func (c Config) Validate() error {
 	case c.SMTPUsername != "" && c.SMTPTLS != tlsRequired && c.SMTPTLS != tlsImplicit:
 		return fmt.Errorf("NOTIFICATIONS_SMTP_USERNAME needs NOTIFICATIONS_SMTP_TLS to be %s or %s, or the password could be sent in the clear",
 			tlsRequired, tlsImplicit)
-	case c.Concurrency < 1:
-		return errors.New("NOTIFICATIONS_CONCURRENCY must be at least 1")
-	case c.SendTimeout <= 0:
-		return errors.New("NOTIFICATIONS_SEND_TIMEOUT must be above 0")
 	case c.Lease <= c.SendTimeout:
 		return errors.New("NOTIFICATIONS_LEASE must be longer than NOTIFICATIONS_SEND_TIMEOUT, or a mail that is being sent would be sent again")
-	case c.Poll <= 0:
-		return errors.New("NOTIFICATIONS_POLL must be above 0")
 	case c.Retention <= replayable:
 		return fmt.Errorf("NOTIFICATIONS_RETENTION must be longer than %s, or a replayed event would mail again", replayable)
 	}

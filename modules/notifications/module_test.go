@@ -20,10 +20,7 @@ func TestConfig(t *testing.T) {
 			login(tlsRequired, "shop", ""), login(tlsRequired, "", "secret"),
 			login(tlsOpportunistic, "shop", "secret"), login(tlsNone, "shop", "secret"),
 		},
-		"NOTIFICATIONS_CONCURRENCY":  {func(c *Config) { c.Concurrency = 0 }},
-		"NOTIFICATIONS_SEND_TIMEOUT": {func(c *Config) { c.SendTimeout = 0 }},
-		"NOTIFICATIONS_LEASE":        {func(c *Config) { c.Lease = c.SendTimeout }},
-		"NOTIFICATIONS_POLL":         {func(c *Config) { c.Poll = 0 }},
-		"NOTIFICATIONS_RETENTION":    {func(c *Config) { c.Retention = 14 * 24 * time.Hour }},
+		"NOTIFICATIONS_LEASE":     {func(c *Config) { c.Lease = c.SendTimeout }},
+		"NOTIFICATIONS_RETENTION": {func(c *Config) { c.Retention = 14 * 24 * time.Hour }},
 	})
 }

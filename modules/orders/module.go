@@ -6,7 +6,6 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -26,19 +25,6 @@ type Config struct {
 	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
 	// How long the answer to a placement is kept for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
-}
-
-// Validate refuses settings that would expire every order at once, or poll without a pause.
-func (c Config) Validate() error {
-	switch {
-	case c.Deadline <= 0:
-		return errors.New("ORDERS_DEADLINE must be above 0")
-	case c.ExpiryPoll <= 0:
-		return errors.New("ORDERS_EXPIRY_POLL must be above 0")
-	case c.KeyRetention <= 0:
-		return errors.New("ORDERS_KEY_RETENTION must be above 0")
-	}
-	return nil
 }
 
 // Stock is what orders needs of inventory: the module in the same process, or its client over HTTP.

@@ -45,21 +45,13 @@ func (c Config) Validate() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("PAYMENTS_PROVIDER_URL is %w", err)
-	case c.CallTimeout <= 0:
-		return errors.New("PAYMENTS_CALL_TIMEOUT must be above 0")
-	case c.Concurrency < 1:
-		return errors.New("PAYMENTS_CONCURRENCY must be at least 1")
 	case c.Lease <= 2*c.CallTimeout:
 		return errors.New("PAYMENTS_LEASE must be longer than twice PAYMENTS_CALL_TIMEOUT: a claimer may look up and then call")
-	case c.BackoffFirst <= 0:
-		return errors.New("PAYMENTS_BACKOFF_FIRST must be above 0")
 	case c.BackoffMost < c.BackoffFirst:
 		return errors.New("PAYMENTS_BACKOFF_MOST must not be below PAYMENTS_BACKOFF_FIRST")
 	case c.Quiet <= c.Lease+c.CallTimeout:
 		return errors.New("PAYMENTS_QUIET must be longer than PAYMENTS_LEASE and PAYMENTS_CALL_TIMEOUT together, " +
 			"or a capture that begins at the end of its lease would be taken for lost")
-	case c.Poll <= 0:
-		return errors.New("PAYMENTS_POLL must be above 0")
 	}
 	return nil
 }

@@ -10,13 +10,9 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	url := func(url string) func(*Config) { return func(c *Config) { c.ProviderURL = url } }
 	moduletest.Config(t, map[string][]func(*Config){
-		"PAYMENTS_PROVIDER_URL":  {url(""), url("provider.example:8091"), url("http://provider.example?"), url("http://:8091")},
-		"PAYMENTS_CALL_TIMEOUT":  {func(c *Config) { c.CallTimeout = 0 }},
-		"PAYMENTS_CONCURRENCY":   {func(c *Config) { c.Concurrency = 0 }},
-		"PAYMENTS_LEASE":         {func(c *Config) { c.Lease = 2 * c.CallTimeout }},
-		"PAYMENTS_BACKOFF_FIRST": {func(c *Config) { c.BackoffFirst = 0 }},
-		"PAYMENTS_BACKOFF_MOST":  {func(c *Config) { c.BackoffMost = c.BackoffFirst - 1 }},
-		"PAYMENTS_QUIET":         {func(c *Config) { c.Quiet = c.Lease + c.CallTimeout }},
-		"PAYMENTS_POLL":          {func(c *Config) { c.Poll = 0 }},
+		"PAYMENTS_PROVIDER_URL": {url(""), url("provider.example:8091"), url("http://provider.example?"), url("http://:8091")},
+		"PAYMENTS_LEASE":        {func(c *Config) { c.Lease = 2 * c.CallTimeout }},
+		"PAYMENTS_BACKOFF_MOST": {func(c *Config) { c.BackoffMost = c.BackoffFirst - 1 }},
+		"PAYMENTS_QUIET":        {func(c *Config) { c.Quiet = c.Lease + c.CallTimeout }},
 	})
 }

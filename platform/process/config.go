@@ -16,7 +16,9 @@ import (
 )
 
 // Config reads the environment into a struct with env tags, and calls the Validate methods of it
-// and of each struct in it. Its error is a usage error that names the settings to change.
+// and of each struct in it. A number or a duration must be above 0, or not below its tag min:"…":
+// otherwise loops would spin, and limits be none. Its error is a usage error that names the settings
+// to change.
 //
 // It trims white space around values: secrets are often created with a newline at their end.
 func Config[T any]() (T, error) {
@@ -54,14 +56,6 @@ func Defaults[T any]() T {
 		panic(err) // of a default in the source; a required setting is none
 	}
 	return cfg
-}
-
-// Must returns an error that says what a setting must be, unless it is valid.
-func Must(valid bool, must string) error {
-	if valid {
-		return nil
-	}
-	return errors.New(must)
 }
 
 // Value returns one setting, without white space around it; "" if it is not set.
@@ -108,14 +102,36 @@ func validate(v reflect.Value) error {
 		return nil
 	}
 	for i := range v.NumField() {
-		if err := validate(v.Field(i)); err != nil {
+		if err := errors.Join(atLeast(v.Type().Field(i), v.Field(i)), validate(v.Field(i))); err != nil {
 			return err
 		}
 	}
 	if part, ok := v.Interface().(interface{ Validate() error }); ok {
-		if err := part.Validate(); err != nil {
-			return err
+		return part.Validate()
+	}
+	return nil
+}
+
+// atLeast returns an error if a setting is a number below its minimum.
+func atLeast(field reflect.StructField, value reflect.Value) error {
+	setting, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+	if setting == "" || !value.CanInt() || field.Type == reflect.TypeFor[slog.Level]() {
+		return nil
+	}
+	text, given := field.Tag.Lookup("min")
+	if !given {
+		if value.Int() <= 0 {
+			return fmt.Errorf("%s must be above 0", setting)
 		}
+		return nil
+	}
+	least, err := time.ParseDuration(text)
+	if err != nil {
+		whole, _ := strconv.ParseInt(text, 10, 64)
+		least = time.Duration(whole)
+	}
+	if value.Int() < int64(least) {
+		return fmt.Errorf("%s must be at least %s", setting, text)
 	}
 	return nil
 }

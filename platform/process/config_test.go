@@ -2,6 +2,7 @@ package process
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 		URL  string `env:"PROCESS_TEST_URL,required,notEmpty"`
 		Deep struct {
 			Window window
-			Port   int           `env:"PROCESS_TEST_PORT"`
-			Pause  time.Duration `env:"PROCESS_TEST_PAUSE"`
+			Port   int           `env:"PROCESS_TEST_PORT" min:"0"`
+			Pause  time.Duration `env:"PROCESS_TEST_PAUSE" min:"0"`
 		}
 	}
 	_, err := Config[config]()
@@ -71,5 +72,33 @@ func TestBaseURL(t *testing.T) {
 		if u, err := BaseURL(bad); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, %v", bad, u, err)
 		}
+	}
+}
+
+// Without a limit, or with a negative one, a loop would spin.
+func TestNumbersHaveAMinimum(t *testing.T) {
+	type part struct {
+		Size  int           `env:"PROCESS_TEST_SIZE" envDefault:"1"`
+		Pause time.Duration `env:"PROCESS_TEST_PAUSE" envDefault:"1s" min:"100ms"`
+	}
+	type config struct {
+		Part    part
+		Retries int        `env:"PROCESS_TEST_RETRIES" envDefault:"0" min:"0"`
+		Level   slog.Level `env:"PROCESS_TEST_LEVEL"` // info is 0
+	}
+	for setting, values := range map[string][]string{
+		"PROCESS_TEST_SIZE": {"0", "-1"}, "PROCESS_TEST_PAUSE": {"0s", "99ms", "-1h"}, "PROCESS_TEST_RETRIES": {"-1"},
+	} {
+		for _, value := range values {
+			t.Run(setting+"="+value, func(t *testing.T) {
+				t.Setenv(setting, value)
+				if _, err := Config[config](); !errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), setting+" must be ") {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+	}
+	if _, err := Config[config](); err != nil {
+		t.Errorf("the defaults are refused: %v", err)
 	}
 }

@@ -29,7 +29,7 @@ type Config struct {
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
 	// How long the process still serves after the signal to stop, while /readyz fails: longer than
 	// the façade or a load balancer takes to see that; 0 without one.
-	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s"`
+	DrainAfter time.Duration `env:"DRAIN_AFTER" envDefault:"2s" min:"0"`
 	// How long it may take to stop, with that: requests, then relays, then consumers and workers.
 	// What is cut off is redelivered or retried.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
@@ -40,13 +40,10 @@ type Config struct {
 	Events    events.Config
 }
 
-// Validate refuses a pool without connections, and a drain that is longer than the whole stop.
+// Validate refuses a drain that is longer than the whole stop.
 func (c Config) Validate() error {
-	if c.MaxConns < 1 {
-		return errors.New("DATABASE_MAX_CONNS must be at least 1")
-	}
-	if c.DrainAfter < 0 || c.DrainAfter >= c.StopGrace {
-		return errors.New("DRAIN_AFTER is a part of STOP_GRACE: it must be shorter, and not below 0")
+	if c.DrainAfter >= c.StopGrace {
+		return errors.New("DRAIN_AFTER is a part of STOP_GRACE: it must be shorter")
 	}
 	return nil
 }

@@ -42,16 +42,10 @@ type Config struct {
 	Auth Auth
 }
 
-// Validate refuses settings that are no limit, or refuse every request.
+// Validate refuses a time for the response that ends before the handler's.
 func (c Config) Validate() error {
-	if min(c.ReadTimeout, c.HandlerTimeout, c.WriteTimeout, c.IdleTimeout, c.DrainTimeout) <= 0 {
-		return errors.New("no timeout of HTTP_ may be 0 or less: there would be no limit")
-	}
 	if c.WriteTimeout <= c.HandlerTimeout {
 		return errors.New("HTTP_WRITE_TIMEOUT must be longer than HTTP_HANDLER_TIMEOUT, or answers are cut off")
-	}
-	if c.MaxBodyBytes < 1 || c.MaxHeaderBytes < 1 {
-		return errors.New("HTTP_MAX_BODY_BYTES and HTTP_MAX_HEADER_BYTES must be at least 1")
 	}
 	return nil
 }

@@ -191,24 +191,12 @@ func TestConfig(t *testing.T) {
 	if err != nil || cfg.Addr != "127.0.0.1:8080" || cfg.MaxBodyBytes != 1<<20 || cfg.Auth.Audience != "shop" {
 		t.Errorf("defaults are %+v (%v)", cfg, err)
 	}
-	client, err := process.Config[ClientConfig]()
-	if err != nil {
+	if _, err := process.Config[ClientConfig](); err != nil {
 		t.Error(err)
 	}
-	for says, spoil := range map[string]func(*Config, *ClientConfig){
-		"HTTP_WRITE_TIMEOUT":   func(c *Config, _ *ClientConfig) { c.WriteTimeout = c.HandlerTimeout },
-		"no limit":             func(c *Config, _ *ClientConfig) { c.IdleTimeout = 0 },
-		"HTTP_MAX_":            func(c *Config, _ *ClientConfig) { c.MaxBodyBytes = 0 },
-		"CLIENT_TIMEOUT":       func(_ *Config, c *ClientConfig) { c.Timeout = 0 },
-		"CLIENT_TRY_TIMEOUT":   func(_ *Config, c *ClientConfig) { c.TryTimeout = 0 },
-		"CLIENT_RETRIES":       func(_ *Config, c *ClientConfig) { c.Retries = -1 },
-		"CLIENT_BREAKER_PAUSE": func(_ *Config, c *ClientConfig) { c.BreakerPause = -time.Second },
-	} {
-		cfg, client := cfg, client
-		spoil(&cfg, &client)
-		if err := errors.Join(cfg.Validate(), client.Validate()); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: got %v", says, err)
-		}
+	cfg.WriteTimeout = cfg.HandlerTimeout
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "HTTP_WRITE_TIMEOUT") {
+		t.Errorf("got %v", err)
 	}
 	type other struct {
 		URL BaseURL `env:"WEB_TEST_URL"`

@@ -22,7 +22,7 @@ import (
 // settings are seam's own settings. The shop's processes inherit the environment, and so theirs.
 type settings struct {
 	// Where the shop listens on the loopback.
-	Port int `env:"PORT" envDefault:"8080"`
+	Port int `env:"PORT" envDefault:"8080" min:"0"`
 	// The modules that run as processes of their own, separated by commas, or all.
 	Split []string `env:"SPLIT"`
 	// The module that also runs as a process of its own, with weight 0, for a canary by hand.
@@ -38,7 +38,7 @@ type settings struct {
 	// A PgBouncer before PostgreSQL: a program, or an image.
 	Pooler string `env:"SEAM_POOLER"`
 	// How long the payment provider takes for tok_slow.
-	SlowPayment time.Duration `env:"SEAM_SLOW_PAYMENT" envDefault:"90s"`
+	SlowPayment time.Duration `env:"SEAM_SLOW_PAYMENT" envDefault:"90s" min:"0"`
 	// The folder of PostgreSQL's data and the signing key.
 	State string `env:"SEAM_STATE"`
 	// The façade's routes file, as for the gateway.
