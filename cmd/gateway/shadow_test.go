@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -128,12 +129,26 @@ func TestNoMoreAnswersAreKeptThanThereAreSlots(t *testing.T) {
 	eventually(t, "those without a slot are dropped at once", func() bool { return f.tally().Dropped == 5 })
 	close(release)
 	group.Wait()
+	began := time.Now()
 	for range 20 { // while the shadow hangs
 		f.ask(t, get)
 	}
-	if got := f.tally().Dropped; got != 25 {
-		t.Errorf("%d were dropped", got)
+	if got, took := f.tally().Dropped, time.Since(began); got != 25 || took > 15*time.Second {
+		t.Errorf("%d were dropped, in %s", got, took)
+	}
+	stopped := make(chan struct{})
+	stopping, stop := context.WithCancel(t.Context())
+	stop()
+	go func() { defer close(stopped); _ = f.drainShadows(stopping) }()
+	select {
+	case <-stopped:
+		t.Error("a stop does not wait for what is being compared")
+	case <-time.After(50 * time.Millisecond):
 	}
 	close(releaseShadow)
+	<-stopped
+	for range cap(f.slots) { // for the process's own stop
+		<-f.slots
+	}
 	eventually(t, "the others are compared", func() bool { return f.tally().Compared == shadowSlots })
 }
