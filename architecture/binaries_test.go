@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // binaries restricts what each program links: a service its own module, the monolith all modules
@@ -45,10 +47,13 @@ var binaries = rule{
 					f.add(at, what+" and does not run "+module, advice(t, command, module))
 				}
 			}
+			before := len(f.broken)
 			if command == "monolith" {
 				f.namesDecommissioned(t)
 			}
-			f.wires(t, at, len(may))
+			if len(f.broken) == before { // what has to go first may be what is too much
+				f.wires(t, at, len(may))
+			}
 			for _, module := range may {
 				if !slices.ContainsFunc(links, func(l Link) bool { return l.Package == "modules/"+module }) {
 					f.add(at, "does not link the module "+module,
@@ -176,6 +181,28 @@ func TestBinariesLinkNothingForDevelopment(t *testing.T) {
 		case !under(program, "tools") && !under(program, "lab") && len(found) > 0:
 			t.Errorf("%s: links %s, which is for development\n  instead: find what imports it, with go mod why -m",
 				program, strings.Join(found, ", "))
+		}
+	}
+}
+
+// TestEveryProgramDescribesItsModules asks the programs of single modules, too, which the rules ask
+// only for what the monolith does not link.
+func TestEveryProgramDescribesItsModules(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds every program")
+	}
+	t.Parallel()
+	tree := repository(t)
+	for _, m := range tree.Modules() {
+		alone, err := ask(t.Context(), root, m)
+		if err != nil || len(alone) != 1 {
+			t.Errorf("cmd/%s describes %d modules: %v", m, len(alone), err)
+			continue
+		}
+		got, want := alone[0], tree.Description(m)
+		got.Reaches, want.Reaches = nil, nil // a client in place of the module
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("cmd/%s (-the monolith's +its own):\n%s", m, diff)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package architecture
 
 import (
 	"go/ast"
+	"go/token"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -43,17 +45,17 @@ var (
 		`DefaultTransport|ListenAndServe\w*|Serve\w*|Server)$`)
 	osMay = []string{"ErrDeadlineExceeded", "ErrNotExist", "Hostname"}
 	// networks are packages that call out, and hidden ones that a module has no use for.
-	networks = []string{"net", "net/smtp", "net/rpc", "crypto/tls", "github.com/wneessen/go-mail", "github.com/wneessen/go-mail/smtp"}
+	networks = []string{"net", "net/smtp", "net/rpc", "net/rpc/jsonrpc", "net/textproto", "net/http/httputil", "log/syslog", "crypto/tls", "github.com/wneessen/go-mail", "github.com/wneessen/go-mail/smtp"}
 	hidden   = []string{"expvar", "os/exec", "os/signal", "syscall", "plugin", "database/sql", "runtime", "runtime/debug", "testing"}
 	callsRow = regexp.MustCompile(`(?m)^\| \*\*Calls\*\* \|.*$`)
 )
 
-// conductOf checks one file of a module. A file that its canvas links in the row Calls may call out.
+// conductOf checks one file of a module. A file that its canvas links in the row Calls, and that is no
+// use case, may call out and keep the time-outs of that.
 func (f *findings) conductOf(t Tree, interfaces map[string]bool, file string) {
 	me, _ := ownerOfFile(file)
-	name := file[strings.LastIndex(file, "/")+1:]
-	outside := strings.Contains(callsRow.FindString(t["modules/"+me+"/README.md"]), "("+name+")")
-	adapter := "link the file in the row Calls of modules/" + me + "/README.md, if it is the one that knows the outside"
+	outside := strings.Contains(callsRow.FindString(t["modules/"+me+"/README.md"]), "("+path.Base(file)+")") && !t.isUseCase(file)
+	adapter := "call from the file that the row Calls of modules/" + me + "/README.md links, which has no method of Module"
 	for _, i := range t.Imports(file) {
 		at := file + ":" + strconv.Itoa(i.Line)
 		if slices.Contains(hidden, i.Path) {
@@ -63,33 +65,129 @@ func (f *findings) conductOf(t Tree, interfaces map[string]bool, file string) {
 			f.add(at, "imports "+i.Path+", which calls out", adapter)
 		}
 	}
-	for _, decl := range t.Go(file).Decls {
-		fun, _ := decl.(*ast.FuncDecl)
-		inTx := fun != nil && takesTx(fun)
-		ast.Inspect(decl, func(n ast.Node) bool {
-			s, ok := n.(*ast.SelectorExpr)
-			if !ok {
+	ast.Inspect(t.Go(file), func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			f.inTx(n.Type, n.Body, interfaces)
+		case *ast.FuncLit:
+			f.inTx(n.Type, n.Body, interfaces)
+		case *ast.SelectorExpr:
+			x, _ := n.X.(*ast.Ident)
+			if x == nil {
 				return true
 			}
-			x, _ := s.X.(*ast.Ident)
-			full := s.Sel.Name
-			if x != nil {
-				full = x.Name + "." + s.Sel.Name
-			}
-			switch {
+			switch full := x.Name + "." + n.Sel.Name; {
 			case clocks.MatchString(full) && !outside:
 				f.add(At(n), "reads the clock, by "+full, "take the time from now, which New is given: tests and replays set it")
 			case callsOut.MatchString(full) && !outside:
 				f.add(At(n), "calls out, by "+full, adapter)
-			case x != nil && x.Name == "os" && !slices.Contains(osMay, s.Sel.Name) && !environment[s.Sel.Name]:
+			case x.Name == "os" && !slices.Contains(osMay, n.Sel.Name) && !environment[n.Sel.Name]:
 				f.add(At(n), "uses "+full, "keep what outlives a request in the module's tables: another process has other files")
-			case inTx && x != nil && interfaces[s.Sel.Name]:
+			}
+		}
+		return true
+	})
+	for _, v := range t.variables(file) {
+		if v.value == nil || t.assigned(path.Dir(file), v.name.Name) {
+			f.add(At(v.name), "has the variable "+v.name.Name+", which is set while the process runs",
+				"keep it in Module, which New makes: two modules of one process, or two tests, would share it")
+		}
+	}
+}
+
+// isUseCase reports whether a file has methods of its module's Module.
+func (t Tree) isUseCase(file string) bool {
+	return slices.ContainsFunc(t.Go(file).Decls, func(decl ast.Decl) bool {
+		fun, ok := decl.(*ast.FuncDecl)
+		return ok && fun.Recv.NumFields() == 1 && strings.TrimPrefix(typeName(fun.Recv.List[0].Type), "*") == "Module"
+	})
+}
+
+// inTx refuses what a function that works in a transaction calls of the outside.
+func (f *findings) inTx(of *ast.FuncType, body *ast.BlockStmt, interfaces map[string]bool) {
+	if body == nil || !takesTx(of) {
+		return
+	}
+	ast.Inspect(body, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok && interfaces[s.Sel.Name] {
+			if _, direct := s.X.(*ast.Ident); direct {
 				f.add(At(n), "uses the interface "+s.Sel.Name+" in a transaction",
 					"enqueue a job, and call from there: a handler that calls out holds its locks while it waits")
 			}
-			return true
-		})
+		}
+		return true
+	})
+}
+
+// variable is one that a file declares for its package.
+type variable struct {
+	name  *ast.Ident
+	of    ast.Expr // nil if only the value has a type
+	value ast.Expr // nil without one
+}
+
+func (t Tree) variables(file string) (found []variable) {
+	for _, decl := range t.Go(file).Decls {
+		gen, ok := decl.(*ast.GenDecl)
+		if !ok || gen.Tok != token.VAR {
+			continue
+		}
+		for _, spec := range gen.Specs {
+			spec := spec.(*ast.ValueSpec)
+			for i, name := range spec.Names {
+				v := variable{name: name, of: spec.Type}
+				if i < len(spec.Values) {
+					v.value = spec.Values[i]
+				} else if strings.Contains(t[file], "//go:embed ") { // whose value is a file
+					v.value = spec.Type
+				}
+				if name.Name != "_" {
+					found = append(found, v)
+				}
+			}
+		}
 	}
+	return found
+}
+
+// assigned reports whether a function of a package sets a variable of it, or what is in it.
+func (t Tree) assigned(folder, name string) (yes bool) {
+	is := func(e ast.Expr) bool {
+		if of, ok := e.(*ast.IndexExpr); ok {
+			e = of.X
+		}
+		ident, ok := e.(*ast.Ident)
+		return ok && ident.Name == name
+	}
+	for _, file := range t.sources(folder) {
+		for _, decl := range t.Go(file).Decls {
+			fun, ok := decl.(*ast.FuncDecl)
+			if !ok || fun.Body == nil {
+				continue
+			}
+			local := false
+			ast.Inspect(fun, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.Field:
+					local = local || slices.ContainsFunc(n.Names, func(i *ast.Ident) bool { return i.Name == name })
+				case *ast.ValueSpec:
+					local = local || slices.ContainsFunc(n.Names, func(i *ast.Ident) bool { return i.Name == name })
+				case *ast.AssignStmt:
+					set := slices.ContainsFunc(n.Lhs, is)
+					local = local || set && n.Tok == token.DEFINE
+					yes = yes || set && !local
+				case *ast.IncDecStmt:
+					yes = yes || is(n.X) && !local
+				case *ast.CallExpr:
+					if called, ok := n.Fun.(*ast.Ident); ok && (called.Name == "delete" || called.Name == "clear") {
+						yes = yes || slices.ContainsFunc(n.Args, is) && !local
+					}
+				}
+				return true
+			})
+		}
+	}
+	return yes
 }
 
 // interfacesOf returns the fields of a module's Module whose type is an interface of its package:
@@ -130,27 +228,23 @@ func (t Tree) interfacesOf(module string) map[string]bool {
 }
 
 // takesTx reports whether a function works in a transaction that it is given.
-func takesTx(fun *ast.FuncDecl) bool {
-	return slices.ContainsFunc(fun.Type.Params.List, func(p *ast.Field) bool {
+func takesTx(of *ast.FuncType) bool {
+	return slices.ContainsFunc(of.Params.List, func(p *ast.Field) bool {
 		s, ok := p.Type.(*ast.SelectorExpr)
 		return ok && s.Sel.Name == "Tx"
 	})
 }
 
-// sharedMemory refuses variables that every module could change.
+// sharedMemory refuses variables of platform that modules could share.
 func (f *findings) sharedMemory(t Tree, file string) {
-	for _, decl := range t.Go(file).Decls {
-		gen, ok := decl.(*ast.GenDecl)
-		if !ok || gen.Tok.String() != "var" {
-			continue
-		}
-		for _, spec := range gen.Specs {
-			for _, name := range spec.(*ast.ValueSpec).Names {
-				if name.IsExported() && !strings.HasPrefix(name.Name, "Err") && !slices.Contains(constants, name.Name) {
-					f.add(At(name), "exports the variable "+name.Name,
-						"return it from a function, or pass it: what modules share in memory is lost when they are apart")
-				}
-			}
+	const fix = "return it from a function, or pass it: what modules share in memory is lost when they are apart"
+	for _, v := range t.variables(file) {
+		sync, _ := v.of.(*ast.SelectorExpr)
+		switch name := v.name.Name; {
+		case v.name.IsExported() && !strings.HasPrefix(name, "Err") && !slices.Contains(constants, name):
+			f.add(At(v.name), "exports the variable "+name, fix)
+		case sync != nil && typeName(sync.X) == "sync" && sync.Sel.Name != "Once", t.assigned(path.Dir(file), name):
+			f.add(At(v.name), "has the variable "+name+", which is set while the process runs", fix)
 		}
 	}
 }

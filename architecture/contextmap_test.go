@@ -112,7 +112,8 @@ func (s *seams) checkSubscriptions() {
 	}
 	for _, u := range s.uses.Borrows {
 		s.add(u.At, fmt.Sprintf("%s uses %sapi.%s and does not listen to it", u.Module, u.Owner, u.Name),
-			"declare a type in modules/"+u.Module+" instead: the types of events are for their subscribers")
+			"return its handler from Handlers, on no condition; or declare a type of "+u.Module+"'s own: "+
+				"the types of events are for their subscribers")
 	}
 }
 
@@ -134,9 +135,11 @@ func (s *seams) checkCalls() {
 		}
 	}
 	for _, m := range s.modules {
-		if slices.Contains(s.tree.Description(m).Reaches, "main") {
-			s.add("cmd", m+" is given a function of package main, which may call anything",
-				"pass it the other module or its client, whose package says what it is")
+		for _, pkg := range s.tree.Description(m).Reaches {
+			if folder, _ := Inside(pkg); !under(folder, "modules") {
+				s.add("cmd", m+" is given a function of "+pkg+", which may call anything",
+					"pass it a value whose type says what it is: another module, its client, or a type of platform")
+			}
 		}
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.agreed)) {

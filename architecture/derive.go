@@ -40,7 +40,7 @@ func (t Tree) Derived() (map[string]string, error) {
 }
 
 // render executes a template. In it .Modules are all modules, .Monolith those that the monolith
-// runs, and env of a module is its file of settings, if it has one.
+// runs, .Left the others, and env of a module is its file of settings, if it has one.
 func (t Tree) render(name string) (string, error) {
 	functions := template.FuncMap{
 		"upper": strings.ToUpper,
@@ -60,6 +60,7 @@ func (t Tree) render(name string) (string, error) {
 	var text strings.Builder
 	err = page.Execute(&text, map[string]any{
 		"Modules": t.Modules(),
+		"Left":    ledger.Left(),
 		"Monolith": slices.DeleteFunc(t.Modules(), func(m string) bool {
 			return slices.Contains(ledger.Left(), m)
 		}),

@@ -15,6 +15,9 @@ var derived = rule{
 	asks: true,
 	check: func(t Tree) findings {
 		var f findings
+		if broken := contextmap.check(t).broken; len(broken) > 0 {
+			return findings{subjects: len(broken)} // which is said there, and comes first
+		}
 		files, err := t.Derived()
 		if err != nil {
 			f.add("deploy and "+Readme, err.Error(), "correct it, and run make generate")

@@ -3,6 +3,7 @@ package architecture
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -13,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"example.com/shop/platform/service"
 )
@@ -42,15 +45,19 @@ func (t Tree) Ask(ctx context.Context, root string) (Tree, error) {
 }
 
 func ask(ctx context.Context, root, program string) (found []service.Description, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // for a build from nothing
+	defer cancel()
 	var complaint strings.Builder
 	command := exec.CommandContext(ctx, "go", "run", "./cmd/"+program, "describe") //nolint:gosec // our own programs
-	command.Dir, command.Stderr = root, &complaint
+	command.Dir, command.Stderr, command.WaitDelay = root, &complaint, time.Second
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run does not end what it runs
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	out, err := command.Output()
 	if err == nil {
 		err = json.Unmarshal(out, &found)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask cmd/%s to describe its modules: %w\n%s", program, err, complaint.String())
+		return nil, fmt.Errorf("ask cmd/%s to describe its modules: %w\n%s", program, errors.Join(err, ctx.Err()), complaint.String())
 	}
 	return found, nil
 }

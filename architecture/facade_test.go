@@ -126,8 +126,9 @@ func bodies(t Tree, file string, f *findings) {
 				return true
 			}
 			switch name := use.Sel.Name; name {
-			case "Query", "RawQuery", "Header":
-				if deciding[file+" "+within] == "" {
+			case "Query", "RawQuery", "ParseQuery", "RequestURI", "Header", "Trailer", "Cookie", "Cookies", "CookiesNamed", "UserAgent",
+				"Referer", "BasicAuth", "RemoteAddr", "TLS":
+				if x, _ := use.X.(*ast.Ident); deciding[file+" "+within] == "" && (x == nil || x.Name != "http") { // no type
 					f.add(At(use), "looks at what a client sent, by "+name+", in "+within,
 						"decide by method and path: what depends on more is for the module. "+
 							"Which functions may use a header or a query is listed in architecture/facade_test.go")

@@ -29,6 +29,10 @@ var imports = rule{
 					"use what the other package exports, or request more of its owners")
 			}
 			for _, spec := range t.Go(name).Imports {
+				if watched(spec) && me != "" && !strings.HasSuffix(name, "_test.go") {
+					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+spec.Path.Value+" under another name",
+						"leave the name out: other rules look for its uses by its own")
+				}
 				if own, wrong := renamed(t, spec); wrong {
 					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+own+" under another name, "+spec.Name.Name,
 						"leave the name out: package names are unique here, so that a search for one finds its uses")
@@ -117,6 +121,15 @@ func mayWire(imported string) bool {
 	folder, _ := Inside(imported)
 	return under(folder, "modules") || under(folder, "migrations") ||
 		slices.Contains([]string{"platform/service", "platform/natsbus", "platform/events", "platform/web", "platform/process"}, folder)
+}
+
+// watched reports whether an import gives another name to a package whose uses a rule looks for.
+func watched(spec *ast.ImportSpec) bool {
+	imported, _ := strconv.Unquote(spec.Path.Value)
+	return spec.Name != nil && spec.Name.Name != "_" && slices.Contains([]string{
+		"time", "os", "net", "net/http", "sync", "sync/atomic",
+		"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgxpool",
+	}, imported)
 }
 
 // renamed reports whether an import of our own has another name than its package declares, which

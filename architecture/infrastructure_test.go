@@ -1,7 +1,9 @@
 package architecture
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"regexp"
@@ -27,29 +29,11 @@ var infrastructure = rule{
 			if !infrastructural(file) {
 				continue
 			}
-			var page struct {
-				Services   map[string]any `yaml:"services"`
-				Include    any            `yaml:"include"`
-				APIVersion string         `yaml:"apiVersion"`
+			if slices.Contains(orchestrated, path.Ext(file)) && !moved {
+				f.add(file, "provisions what nothing in "+ledgerFile+" needs", "remove it, or enter its extraction there, once that is a canary")
 			}
-			if err := yaml.Unmarshal([]byte(t[file]), &page); err != nil && strings.HasPrefix(path.Base(file), "compose") {
-				f.add(file, err.Error(), "correct it: docker-compose -f "+file+" config shows where")
-			}
-			if page.Services != nil && page.Include != nil {
-				f.add(file, "includes another file",
-					"copy its services into "+file+", where one sees all that has to run")
-			}
-			if page.APIVersion != "" && !moved {
-				f.add(file, "is for an orchestrator, and nothing in "+ledgerFile+" needs one",
-					"remove it, or enter its extraction there, once that is a canary")
-			}
-			for _, service := range slices.Sorted(maps.Keys(page.Services)) {
-				f.subjects++
-				if !slices.Contains(cheap, service) && !moved && file != theSplit {
-					f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it",
-						"remove it, or enter its extraction there, once that is a canary; the whole "+
-							"split is "+theSplit)
-				}
+			for _, page := range pages(t, file, &f) {
+				f.page(file, page, moved)
 			}
 			for _, given := range roleGiven.FindAllStringSubmatch(t[file], -1) {
 				module, role := strings.ToLower(given[1]), map[string]string{"DATABASE": "rt", "MIGRATE": "migrate"}[given[2]]
@@ -63,20 +47,80 @@ var infrastructure = rule{
 	},
 }
 
+// page is a document of YAML, as far as it starts processes.
+type page struct {
+	Services map[string]struct {
+		Image   string `yaml:"image"`
+		Extends any    `yaml:"extends"`
+	} `yaml:"services"`
+	Include    any    `yaml:"include"`
+	APIVersion string `yaml:"apiVersion"`
+}
+
+// pages reads the documents of a file. One that cannot be read may start anything.
+func pages(t Tree, file string, f *findings) (found []page) {
+	for decoder := yaml.NewDecoder(strings.NewReader(t[file])); path.Ext(file) != ".env" && !slices.Contains(orchestrated, path.Ext(file)); {
+		var next page
+		err := decoder.Decode(&next)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			f.add(file, "cannot be read as YAML: "+err.Error(), "correct it, or let it end with .tmpl if it is a template")
+			break
+		}
+		found = append(found, next)
+	}
+	return found
+}
+
+// page refuses what a document starts that no extraction needs.
+func (f *findings) page(file string, page page, moved bool) {
+	if page.Services != nil && page.Include != nil {
+		f.add(file, "includes another file",
+			"copy its services into "+file+", where one sees all that has to run")
+	}
+	if page.APIVersion != "" && !moved {
+		f.add(file, "is for an orchestrator, and nothing in "+ledgerFile+" needs one",
+			"remove it, or enter its extraction there, once that is a canary")
+	}
+	for _, service := range slices.Sorted(maps.Keys(page.Services)) {
+		of := page.Services[service]
+		image, known := cheap[service]
+		f.subjects++
+		if !moved && file != theSplit && (!known || of.Extends != nil || !image.MatchString(of.Image)) {
+			f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it",
+				"remove it, or enter its extraction there, once that is a canary; the whole "+
+					"split is "+theSplit)
+		}
+	}
+}
+
 // theSplit is an example of the whole split.
 const theSplit = "deploy/compose.services.yaml"
 
 // roleGiven matches the connection of a module, with the role in it.
 var roleGiven = regexp.MustCompile(`\b([A-Z0-9_]+)_(DATABASE|MIGRATE)_URL["']?\s*[:=]\s*["']?postgres(?:ql)?://(\w+)_(rt|migrate|owner)\b`)
 
+// orchestrated are files that only start or provision something.
+var orchestrated = []string{".tf", ".hcl", ".nomad", ".bicep"}
+
 // infrastructural reports whether a file may start processes: YAML, except of CI, and settings.
 func infrastructural(file string) bool {
 	ext := path.Ext(file)
-	return (ext == ".yaml" || ext == ".yml" || ext == ".env") && !under(file, ".github") && !strings.Contains(file, "testdata/")
+	return slices.Contains(orchestrated, ext) || (ext == ".yaml" || ext == ".yml" || ext == ".env" || ext == ".json" && strings.Contains(path.Base(file), "compose")) &&
+		!under(file, ".github") && !strings.Contains(file, "testdata/")
 }
 
-// cheap are the services before any extraction; the sandbox simulates what is external.
-var cheap = []string{"monolith", "postgres", "setup", "migrate", "seed", "sandbox"}
+// cheap are the services before any extraction, with their images; the sandbox simulates what is
+// external.
+var cheap = map[string]*regexp.Regexp{
+	"monolith": ofOurs, "setup": ofOurs, "migrate": ofOurs, "seed": ofOurs, "sandbox": ofOurs,
+	"postgres": regexp.MustCompile(`^\S*postgres\S*$`),
+}
+
+// ofOurs matches an image that make images builds.
+var ofOurs = regexp.MustCompile(`^\$\{SEAM_IMAGES:-seam-\}\w+:`)
 
 // firstService refuses to extract a module first that others call.
 var firstService = rule{

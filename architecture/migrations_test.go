@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,23 +20,38 @@ var migrated = rule{
 		`see "Contracts that break" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
+		if _, there := t[sumsFile]; !there {
+			f.add(sumsFile, "is missing", "restore it: without it no edit of a released migration is seen")
+		}
+		last := map[string]int{} // the released number of each folder
 		for line := range strings.Lines(t[sumsFile]) {
 			sum, file, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			last[path.Dir(file)] = max(last[path.Dir(file)], numberOf(file))
 			if text, there := t[file]; !there || sumOf(text) != sum {
 				f.add(file, "is not as it was released", "restore it, and write another migration after it")
 			}
 		}
-		numbers := map[string]string{}
+		known := map[string]string{}
 		for _, file := range t.migrations() {
 			f.subjects++
-			number, _, _ := strings.Cut(path.Base(file), "_")
-			if first := numbers[path.Dir(file)+number]; first != "" {
+			number := numberOf(file)
+			place := fmt.Sprint(path.Dir(file), number)
+			if first := known[place]; first != "" {
 				f.add(file, "has the number of "+path.Base(first), "give it the next number: which of the two runs first depends on chance")
+			} else if number <= last[path.Dir(file)] && !strings.Contains(t[sumsFile], "  "+file+"\n") {
+				f.add(file, "has a number below one that was released", "give it the next number: a database that is further never runs it")
 			}
-			numbers[path.Dir(file)+number] = file
+			known[place] = file
 		}
 		return f
 	},
+}
+
+// numberOf returns the number at the beginning of a migration's name.
+func numberOf(file string) int {
+	digits, _, _ := strings.Cut(path.Base(file), "_")
+	n, _ := strconv.Atoi(digits)
+	return n
 }
 
 // migrations returns the migrations of all modules and of platform.

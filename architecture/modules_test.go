@@ -1,6 +1,7 @@
 package architecture
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -81,6 +82,18 @@ var parts = []struct {
 		`add %migrations.FS to schemas, and the module in wire, by add("%", …)`,
 		func(t Tree, m, _ string) bool {
 			return isDecommissioned(t, m) || t[Described] == "" || t.Description(m).Module == m
+		},
+	},
+	{
+		"cmd/monolith/main.go", "has other migrations for % than migrations/%",
+		"give %migrations.FS to it: the program would migrate another module's schema",
+		func(t Tree, m, _ string) bool {
+			var files []string
+			for _, file := range t.Match("migrations/" + m + "/*.sql") {
+				files = append(files, path.Base(file))
+			}
+			d := t.Description(m)
+			return d.Module == "" || slices.Equal(d.Migrations, files)
 		},
 	},
 	{

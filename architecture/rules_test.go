@@ -51,7 +51,7 @@ func (f *findings) add(at, what, fix string) {
 	f.broken = append(f.broken, violation{at, what, fix})
 }
 
-// all are the rules that need only the files, in the order in which to read them.
+// all are the rules, in the order in which to read them.
 var all = []rule{
 	imports, requires, layout, modules, contextmap, conduct, migrated, sql, sqlInGo, settings, binaries, thinFacade,
 	contracts, homes, ledger, firstService, infrastructure, derived,

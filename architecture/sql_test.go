@@ -50,10 +50,17 @@ func sqlFiles(t Tree) []string {
 	return slices.Concat(t.Below("migrations", ".sql"), t.Below("modules", ".sql"), t.Below("platform", ".sql"))
 }
 
-// uncommented replaces comments by as many ends of lines.
+// uncommented replaces comments by as many ends of lines. What looks like one in a string stays.
 func uncommented(text string) string {
-	return sqlComment.ReplaceAllStringFunc(text, func(c string) string { return strings.Repeat("\n", strings.Count(c, "\n")) })
+	return stringOrComment.ReplaceAllStringFunc(text, func(c string) string {
+		if strings.HasPrefix(c, "'") {
+			return c
+		}
+		return strings.Repeat("\n", strings.Count(c, "\n"))
+	})
 }
+
+var stringOrComment = regexp.MustCompile(`(?s)'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/`)
 
 // sqlWords are what no module's SQL may do, whatever it names. The first group is what is refused.
 var sqlWords = []struct {
@@ -64,16 +71,18 @@ var sqlWords = []struct {
 	{regexp.MustCompile(`(?i)(\bsearch_path(?:\s+from\s+current)?)`), []string{"search_path from current"},
 		"sets %s, so its names no longer mean the module's own schema",
 		"leave it out: the module's roles have the right one (a function may SET search_path FROM CURRENT)"},
-	{regexp.MustCompile(`(?i)\bset\s+((?:(?:local|session)\s+)?role|session\s+authorization)\b`), nil,
+	{regexp.MustCompile(begins + `set\s+((?:(?:local|session)\s+)?role|session\s+authorization)\b`), nil,
 		"sets %s", "leave it out: the process connects with the module's own role"},
-	{regexp.MustCompile(`(?i)\b((?:create|alter|drop|import|set|reassign|comment\s+on)\s+(?:role|user|group|schema|extension|server|foreign|database|` +
+	{regexp.MustCompile(`(?i)\b((?:create|alter|drop|import|reassign|comment\s+on)\s+(?:role|user|group|schema|extension|server|foreign|database|` +
 		`event\s+trigger|publication|subscription|tablespace|owned|language|system))\b`), nil,
 		"says %s, which is about more than the module's schema",
 		"create only tables, indexes and the like in the module's own schema: what a database or server has " +
 			"once is created in platform/postgres/provision.go (an extension with SCHEMA pg_catalog)"},
 	{regexp.MustCompile(`(?i)\b(grant)\s+\w`), nil, "has a %s",
 		"leave it out: seam grants the module's own roles their rights, and other modules use the contract"},
-	{regexp.MustCompile(`(?i)\b(listen|notify|pg_notify)\b[\s(]`), nil, "notifies through a channel, by %s",
+	{regexp.MustCompile(`(?i)\balter\b[^;]*\b(set\s+schema)\b`), nil, "says %s, which moves it into another schema",
+		"leave it where the module's role made it"},
+	{regexp.MustCompile(begins + `(listen|notify)\b|\b(pg_notify)\s*\(`), nil, "notifies through a channel, by %s",
 		"publish an event with PublishTx of its outbox: a channel belongs to the whole database, " +
 			"so it is lost when the schema moves"},
 	{regexp.MustCompile(`(?i)\b(dblink\w*|(?:query|cursor|schema|database|table)_to_xml\w*|ts_stat|crosstab\w*|connectby|` +
@@ -81,13 +90,16 @@ var sqlWords = []struct {
 		"calls %s, which reads past the module's tables", "write the statement itself into the module's queries.sql"},
 	{regexp.MustCompile(`(?i)\bcopy\b[^;]*?\b(?:from|to)\s+(program\b|')`), nil, "copies from or to the server's own files",
 		"insert by a query of the module, with :copyfrom for many rows"},
-	{regexp.MustCompile(`(?i)\bexecute\s+(\w+|'(?:[^']|'')*'\s*\|\|)`), []string{"function", "procedure"},
+	{regexp.MustCompile(`(?i)\bexecute\b\s*(\w+|\(|\$|'(?:[^']|'')*'\s*\|\|)`), []string{"function", "procedure"},
 		"executes %s, which no rule reads as SQL", "write the statement itself"},
-	{regexp.MustCompile(`(?i)\blanguage\s+'?(\w+)`), []string{"sql", "plpgsql"}, "has a body in %s, which no rule can read",
+	{regexp.MustCompile(`(?i)\blanguage\s+'?(c|internal|pl\w+)\b`), []string{"plpgsql"}, "has a body in %s, which no rule can read",
 		"write it in SQL or PL/pgSQL, or better in Go: business rules belong to the module's code"},
 	{regexp.MustCompile(`(?i)\balter\s+(?:column\s+)?(\w+)\s+(?:set\s+data\s+)?type\b`), nil, "changes the type of the column %s", expand},
 	{regexp.MustCompile(`(?i)\brename\s+(?:column\s+)?(\w+)\s+to\b`), []string{"constraint"}, "renames the column %s", expand},
 }
+
+// begins matches what is before a statement.
+const begins = `(?i)(?:\A|;|\b(?:begin|then|else|loop)\b|\$\w*\$)\s*`
 
 const expand = "add a column, fill it, and drop the old one in a later release: processes of the release before still " +
 	"serve, and a statement that they have prepared fails once on each connection when its columns change (SQLSTATE 0A000)"
@@ -119,9 +131,10 @@ func (s sqlText) found(at int, what, fix string) {
 func (s sqlText) words() {
 	for _, w := range sqlWords {
 		for _, at := range w.match.FindAllStringSubmatchIndex(s.text, -1) {
-			words := strings.ToLower(strings.Join(strings.Fields(s.text[at[2]:at[3]]), " "))
+			from, to := max(at[2], at[len(at)-2]), max(at[3], at[len(at)-1]) // of the group that matched
+			words := strings.ToLower(strings.Join(strings.Fields(s.text[from:to]), " "))
 			if !slices.Contains(w.allowed, words) {
-				s.found(at[2], fmt.Sprintf(w.what, words), w.fix)
+				s.found(from, fmt.Sprintf(w.what, words), w.fix)
 			}
 		}
 	}
@@ -142,7 +155,9 @@ func (s sqlText) names(tables map[string][]string) {
 	for _, other := range others {
 		qualified := regexp.MustCompile(`(?i)\b` + other + `"?\s*\.\s*"?\w+(\.v\d)?|\b(?:\w+_)?` + other + `_(?:rt|migrate|owner)\b`)
 		for _, at := range qualified.FindAllStringSubmatchIndex(text, -1) {
-			if at[2] < 0 { // no topic
+			_, name, _ := strings.Cut(strings.ReplaceAll(text[at[0]:at[1]], `"`, ""), ".")
+			quoted := at[0] > 0 && text[at[0]-1] == '\''
+			if at[2] < 0 && (!quoted || strings.HasPrefix(text[at[1]:], "'::reg") || slices.Contains(tables[other], strings.TrimSpace(name))) { // no topic, and no word like one
 				s.found(at[0], "names "+text[at[0]:at[1]]+": that is the module "+other+"'s", instead(me, other))
 			}
 		}

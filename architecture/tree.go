@@ -1,7 +1,7 @@
-// Package architecture reads the repository as text: its modules, contracts and their uses.
+// Package architecture reads the repository as text, and asks its modules what they offer and use.
 //
-// Its tests check the boundaries. They read the files themselves, because the go command's answers
-// may be cached, and find modules, commands and tables there: a new one must keep the rules, too.
+// Its tests check the boundaries. They find modules, commands and tables in the files: a new one must
+// keep the rules, too.
 package architecture
 
 import (

@@ -20,7 +20,7 @@ type Use struct {
 
 // Uses are the relations between modules that only their code shows, without tests.
 type Uses struct {
-	Creates []Use // an event with values in it
+	Creates []Use // an event with values in it, or an own event that is named at all
 	Calls   []Use // something is called, or could be, or the type of its result is named
 	Borrows []Use // an event is named to which the module does not listen
 }
@@ -52,15 +52,21 @@ func (t Tree) Uses() (u Uses) {
 					return false
 				}
 				if lit, ok := n.(*ast.CompositeLit); ok {
-					owner, name := selected(lit.Type, imported)
-					if _, isEvent := events[owner+"api."+name]; isEvent && len(lit.Elts) > 0 {
-						u.Creates, created[lit.Type] = append(u.Creates, Use{m, owner, name, At(n)}), true
+					of := elementOf(lit.Type)
+					owner, name := selected(of, imported)
+					if _, isEvent := events[owner+"api."+name]; isEvent {
+						filled := len(lit.Elts) > 0
+						if created[of] = filled || owner == m; filled {
+							u.Creates = append(u.Creates, Use{m, owner, name, At(n)})
+						}
 					}
 				}
 				owner, name := selected(n, imported)
 				use, full := Use{m, owner, name, At(n)}, owner+"api."+name
 				event, isEvent := events[full]
 				switch {
+				case owner == m && isEvent && !created[n]:
+					u.Creates = append(u.Creates, use)
 				case owner == "" || owner == m || created[n] || contracts[owner][name].value:
 				case isEvent && !listens(event.Topic):
 					u.Borrows = append(u.Borrows, use)
@@ -75,7 +81,7 @@ func (t Tree) Uses() (u Uses) {
 		}
 		for _, pkg := range me.Reaches {
 			folder, _ := Inside(pkg)
-			if of, _ := owner(folder); of != "" {
+			if of, _ := owner(folder); of != "" && of != m {
 				u.call(Use{m, of, "through what it is given", "cmd/" + m})
 			}
 		}
@@ -89,6 +95,20 @@ func (u *Uses) call(use Use) {
 	if !under(use.At, "cmd") || !slices.ContainsFunc(u.Calls, known) {
 		u.Calls = append(u.Calls, use)
 	}
+}
+
+// elementOf returns what a literal is made of: its type, or that of its elements, whose own may be
+// left out.
+func elementOf(literal ast.Expr) ast.Expr {
+	switch of := literal.(type) {
+	case *ast.ArrayType:
+		return elementOf(of.Elt)
+	case *ast.MapType:
+		return elementOf(of.Value)
+	case *ast.StarExpr:
+		return elementOf(of.X)
+	}
+	return literal
 }
 
 // contractsIn maps the imports of a file to their modules. Rule imports forbids renaming them.

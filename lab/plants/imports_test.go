@@ -66,6 +66,8 @@ import stock "example.com/shop/modules/inventory/inventoryapi"`, want: "under an
 				text: `package payments
 
 import . "example.com/shop/modules/inventory/inventoryapi"`, want: "under another name, ."},
+			{name: "the clock under another name", file: "modules/orders/late.go",
+				text: "package orders\n\nimport clock \"time\"\n\nvar late = clock.Second", want: "imports \"time\" under another name"},
 			{name: "platform imports a module's contract", file: "platform/events/known.go",
 				text: `package events
 

@@ -25,6 +25,9 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
 		return nil, fmt.Errorf("the topic belongs to %s, not to %s", owner, o.db.Module)
 	}
+	if o.allowed != nil && !o.allowed[ev.Topic()] {
+		return nil, fmt.Errorf("Publishes of %s does not return the event", o.db.Module)
+	}
 	payload, err := json.Marshal(ev)
 	if err != nil {
 		return nil, err

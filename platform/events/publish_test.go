@@ -20,16 +20,22 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// PublishTx refuses another module's event or transaction, and names the module. It refuses an
-// event that the bus would always refuse, because that would hold up its topic.
+type unlisted struct{ happened }
+
+func (unlisted) Topic() string { return "publisher.unlisted.v1" }
+
+// PublishTx refuses an event that the module does not list, and another module's event or
+// transaction, and names the module. It refuses an event that the bus would always refuse, because that would hold up its topic.
 func TestWhatIsNotPublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.runOutbox()
+	s.outbox.Allow([]events.Event{happened{}})
 	for want, test := range map[string]struct {
 		db *postgres.DB
 		ev events.Event
 	}{
+		"Publishes of publisher does not return":        {s.Publisher, unlisted{}},
 		"topic belongs to subscriber, not to publisher": {s.Publisher, answered{}},
 		"was not begun by the database of publisher":    {s.Subscriber, happened{}},
 		"larger than a bus takes":                       {s.Publisher, happened{Thing: strings.Repeat("x", 1<<20)}},

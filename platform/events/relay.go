@@ -39,6 +39,7 @@ type Outbox struct {
 	poller  *worker.Worker
 	marker  *worker.Worker
 	pruner  *worker.Worker
+	allowed map[string]bool // topics; all of the module's own, if nil
 
 	mu         sync.Mutex
 	running    bool
@@ -57,6 +58,15 @@ func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Log
 	o.marker = worker.New("mark published", markEvery, o.mark, log)
 	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Gently()
 	return o
+}
+
+// Allow has PublishTx refuse all but these events, of which only the topics count. Call it before
+// anything is published.
+func (o *Outbox) Allow(published []Event) {
+	o.allowed = map[string]bool{}
+	for _, ev := range published {
+		o.allowed[ev.Topic()] = true
+	}
 }
 
 // Run publishes and prunes until ctx ends, then finishes and marks what is under way. Call it once.

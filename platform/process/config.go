@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,11 +50,17 @@ func Config[T any]() (T, error) {
 	return cfg, Usage(errors.New(strings.Join(wrong, "; ")))
 }
 
-// Defaults returns T as it is without any setting, for what must not depend on the environment.
+// Defaults returns T as it is without any setting, for what must not depend on the environment. A
+// required setting is left empty.
 func Defaults[T any]() T {
 	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: map[string]string{}})
+	if all, ok := errors.AsType[env.AggregateError](err); ok && !slices.ContainsFunc(all.Errors, func(err error) bool {
+		return !errors.As(err, new(env.VarIsNotSetError)) && !errors.As(err, new(env.EmptyVarError))
+	}) {
+		return cfg
+	}
 	if err != nil {
-		panic(err) // of a default in the source; a required setting is none
+		panic(err) // of a default in the source
 	}
 	return cfg
 }

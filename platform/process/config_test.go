@@ -102,3 +102,14 @@ func TestNumbersHaveAMinimum(t *testing.T) {
 		t.Errorf("the defaults are refused: %v", err)
 	}
 }
+
+func TestDefaults(t *testing.T) {
+	t.Setenv("PROCESS_TEST_SHORT", "7")
+	type config struct {
+		Key    string `env:"PROCESS_TEST_KEY,required,notEmpty"`
+		Window window
+	}
+	if got := Defaults[config](); got != (config{Window: window{1, 2}}) {
+		t.Errorf("got %+v", got)
+	}
+}

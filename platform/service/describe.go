@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"example.com/shop/platform/web"
 )
@@ -17,8 +18,10 @@ type Description struct {
 	Module     string   `json:"module"`
 	Publishes  []Event  `json:"publishes"`
 	Subscribes []string `json:"subscribes"` // topics
-	// Packages of other modules whose values or functions the module holds, so that it can call them.
-	Reaches []string        `json:"reaches"`
+	// Packages of other modules whose values it holds, so that it can call them, and of functions that
+	// it holds and that are neither its own nor the standard library's.
+	Reaches    []string        `json:"reaches"`
+	Migrations []string        `json:"migrations"` // the files
 	OpenAPI json.RawMessage `json:"openapi"`
 }
 
@@ -57,7 +60,7 @@ func Describe(name string, m Module) (Description, error) {
 		return d, err
 	}
 	d.OpenAPI = server.OpenAPI(name)
-	r := reach{home: packageOf(reflect.TypeOf(m)), seen: map[any]bool{}}
+	r := reach{home: packageOf(reflect.TypeOf(m)), seen: map[visit]bool{}}
 	r.value(reflect.ValueOf(m))
 	d.Reaches = append(d.Reaches, r.found...)
 	slices.Sort(d.Reaches)
@@ -65,34 +68,43 @@ func Describe(name string, m Module) (Description, error) {
 }
 
 // reach finds the values of other modules that a value holds, at any depth of the module's own
-// types and of those of package main. It does not look into platform's and libraries' types.
+// types and of those of package main. It does not look into platform's and libraries' types, nor
+// into what a function has captured: so every function that is not the module's own is named.
 type reach struct {
 	home  string // the module's package
-	seen  map[any]bool
+	seen  map[visit]bool
 	found []string
+}
+
+type visit struct {
+	of reflect.Type
+	at unsafe.Pointer
 }
 
 func (r *reach) value(v reflect.Value) {
 	switch v.Kind() {
-	case reflect.Interface, reflect.Pointer:
-		if v.IsNil() || v.Kind() == reflect.Pointer && r.seen[v.UnsafePointer()] {
-			return
-		}
-		if v.Kind() == reflect.Pointer {
-			r.seen[v.UnsafePointer()] = true
-		}
-		if r.enters(v.Type()) {
+	case reflect.Interface:
+		if !v.IsNil() {
 			r.value(v.Elem())
+		}
+	case reflect.Pointer:
+		if key := (visit{v.Type(), v.UnsafePointer()}); !v.IsNil() && !r.seen[key] {
+			r.seen[key] = true
+			if r.enters(packageOf(v.Type())) {
+				r.value(v.Elem())
+			}
 		}
 	case reflect.Func:
 		if f := runtime.FuncForPC(v.Pointer()); f != nil {
 			name := f.Name() // example.com/shop/modules/inventory.(*Module).Quote-fm
-			slash := strings.LastIndex(name, "/")
-			pkg, _, _ := strings.Cut(name[slash+1:], ".")
-			r.named(name[:slash+1]+pkg, true)
+			slash := strings.LastIndex(name, "/") + 1
+			pkg, _, _ := strings.Cut(name[slash:], ".")
+			if pkg = name[:slash] + pkg; pkg != r.home && (pkg == "main" || strings.Contains(pkg, ".")) { // not the standard library
+				r.record(pkg)
+			}
 		}
 	case reflect.Struct:
-		if r.enters(v.Type()) {
+		if r.enters(v.Type().PkgPath()) {
 			for i := range v.NumField() {
 				r.value(v.Field(i))
 			}
@@ -103,26 +115,28 @@ func (r *reach) value(v reflect.Value) {
 		}
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
+			r.value(key)
 			r.value(v.MapIndex(key))
 		}
 	}
 }
 
-// enters records a type of another module, and reports whether the fields of a type are looked at.
-func (r *reach) enters(of reflect.Type) bool { return r.named(packageOf(of), false) }
-
-// named records a package of another module. A function of package main may call anything, and is
-// recorded as well.
-func (r *reach) named(pkg string, function bool) (enter bool) {
-	switch {
-	case pkg == "" || pkg == r.home || pkg == "main" && !function:
+// enters reports whether the fields of a package's types are looked at, and records a package of
+// another module.
+func (r *reach) enters(pkg string) bool {
+	if pkg == "" || pkg == r.home || pkg == "main" {
 		return true
-	case pkg == "main", strings.Contains(pkg, path.Dir(r.home)+"/"):
-		if !slices.Contains(r.found, pkg) {
-			r.found = append(r.found, pkg)
-		}
+	}
+	if strings.Contains(pkg, path.Dir(r.home)+"/") {
+		r.record(pkg)
 	}
 	return false
+}
+
+func (r *reach) record(pkg string) {
+	if !slices.Contains(r.found, pkg) {
+		r.found = append(r.found, pkg)
+	}
 }
 
 // packageOf returns the import path of the package of a type, or of what it points to.
@@ -189,7 +203,7 @@ func fieldsOf(of reflect.Type, inside []reflect.Type) (fields []Field) {
 		switch {
 		case name == "-" && options == "":
 			continue
-		case field.Anonymous && name == "": // its fields are the struct's own
+		case field.Anonymous && name == "" && kindOf(field.Type) == reflect.Struct: // its fields are the struct's own
 			fields = append(fields, fieldOf(field.Type, inside).Fields...)
 			continue
 		case !field.IsExported():
@@ -209,6 +223,14 @@ func fieldsOf(of reflect.Type, inside []reflect.Type) (fields []Field) {
 		fields = append(fields, f)
 	}
 	return fields
+}
+
+// kindOf returns the kind of a type, or of what it points to.
+func kindOf(of reflect.Type) reflect.Kind {
+	if of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	return of.Kind()
 }
 
 // writesItself reports whether a type's fields do not show how it is written.

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"slices"
 	"testing"
@@ -25,6 +26,9 @@ type stamp struct {
 	Version int32 `json:"version"`
 }
 
+// Extra is embedded, and no struct.
+type Extra map[string]any
+
 // brewed has a field of each kind that an event may have, and of some that it may not.
 type brewed struct {
 	Leaves []leaf            `json:"leaves"`
@@ -38,6 +42,7 @@ type brewed struct {
 	Hot    bool
 	Image  []byte `json:"image"`
 	stamp
+	Extra
 	hidden int
 	Any    any             `json:"any"`
 	Raw    json.RawMessage `json:"raw"`
@@ -51,6 +56,8 @@ func (brewed) Aggregate() (string, int64) { return "", 0 }
 type tea struct {
 	shelf any
 	call  any
+
+	closer io.Closer
 	inner struct{ list []any }
 }
 
@@ -59,7 +66,12 @@ func (*tea) Publishes() []events.Event { return []events.Event{brewed{}} }
 func (*tea) Handlers() []events.Handler {
 	return []events.Handler{events.On(func(context.Context, pgx.Tx, brewed) error { return nil })}
 }
-func (*tea) Workers() []func(context.Context) error { return nil }
+func (m *tea) Workers() []func(context.Context) error {
+	if stop, ok := m.call.(chan struct{}); ok {
+		go func() { <-stop }()
+	}
+	return nil
+}
 
 func TestDescribe(t *testing.T) {
 	d, err := Describe("tea", &tea{})
@@ -81,6 +93,7 @@ func TestDescribe(t *testing.T) {
 		{Name: "Hot", GoName: "Hot", Type: "boolean"},
 		{Name: "image", GoName: "Image", Type: "string", Format: "byte"},
 		{Name: "version", GoName: "Version", Type: "integer", Format: "int32"},
+		{Name: "Extra", GoName: "Extra", GoType: "service.Extra", Type: "object", Elements: &Field{GoType: "interface {}"}},
 		{Name: "any", GoName: "Any", GoType: "interface {}"},
 		{Name: "raw", GoName: "Raw", GoType: "json.RawMessage"},
 		{Name: "again", GoName: "Again", Type: "array", Elements: &Field{GoType: "service.brewed", Nullable: true}},
@@ -100,6 +113,8 @@ func TestWhatAModuleReaches(t *testing.T) {
 		"in a map":           {shelf: map[string]any{"x": other}},
 		"behind an own type": {shelf: &tea{shelf: other}},
 		"a method":           {call: other.Close},
+		"a key":              {shelf: map[any]int{other: 1}},
+		"as something else":  {closer: other},
 	} {
 		d, err := Describe("tea", m)
 		if err != nil || !slices.Equal(d.Reaches, []string{"example.com/shop/platform/events"}) {
@@ -116,6 +131,7 @@ func TestInert(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
 	for name, newModule := range map[string]func(*Parts) Module{
+		"Workers starts": func(*Parts) Module { return &tea{call: stop} },
 		"it reads":   func(p *Parts) Module { _, _ = p.DB.Exec(t.Context(), "SELECT 1"); return &tea{} },
 		"it starts":  func(*Parts) Module { go func() { <-stop }(); return &tea{} },
 		"it is gone": func(*Parts) Module { panic("out of tea") },

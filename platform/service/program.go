@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -44,7 +45,8 @@ type Parts struct {
 	outbox func() *events.Outbox
 }
 
-// Outbox returns the module's outbox, for a module that publishes.
+// Outbox returns the module's outbox, for a module that publishes. It takes the events of Publishes
+// and no others.
 func (p *Parts) Outbox() *events.Outbox { return p.outbox() }
 
 // Main runs the verb that the first argument names, and returns the exit code, as process.Main does.
@@ -91,17 +93,21 @@ func (p Program[C]) serve(ctx context.Context, _ []string) error {
 // program has no migrations of.
 func (p Program[C]) wire(cfg C, serves []string, add func(module string, newModule func(*Parts) Module) error) error {
 	var err error
-	missing := slices.Clone(serves)
+	missing := slices.Sorted(slices.Values(serves))
+	var wired []string
 	p.Wire(cfg, func(module string, newModule func(*Parts) Module) {
 		i := slices.Index(missing, module)
 		switch {
 		case err != nil:
 		case p.Migrations[module] == nil:
 			err = fmt.Errorf("%s wires %s, and has no migrations of it", p.Name, module)
+		case slices.Contains(wired, module):
+			err = fmt.Errorf("%s wires %s twice", p.Name, module)
 		case i >= 0:
 			missing = slices.Delete(missing, i, i+1)
 			err = add(module, newModule)
 		}
+		wired = append(wired, module)
 	})
 	if err == nil && len(missing) > 0 {
 		err = fmt.Errorf("%s has the migrations of %s, and does not wire it", p.Name, strings.Join(missing, ", "))
@@ -115,8 +121,12 @@ func (h *host) add(ctx context.Context, module, url string, migrations fs.FS, ne
 	if err != nil {
 		return err
 	}
-	parts := &Parts{db, h.log.With("module", module), func() *events.Outbox { return h.outbox(db) }}
-	return h.serve(ctx, db, newModule(parts))
+	outbox := sync.OnceValue(func() *events.Outbox { return h.outbox(db) })
+	m := newModule(&Parts{db, h.log.With("module", module), outbox})
+	if published := m.Publishes(); len(published) > 0 {
+		outbox().Allow(published)
+	}
+	return h.serve(ctx, db, m)
 }
 
 // migrate migrates all schemas concurrently; any number of replicas may do it at once.
@@ -193,11 +203,10 @@ func (p Program[C]) describe(context.Context, []string) error {
 	var descriptions []Description
 	modules := slices.Sorted(maps.Keys(p.Migrations))
 	err := p.wire(process.Defaults[C](), modules, func(module string, newModule func(*Parts) Module) error {
-		m, err := inert(module, newModule)
-		if err != nil {
-			return err
+		d, err := inert(module, newModule)
+		if err == nil {
+			d.Migrations, err = fs.Glob(p.Migrations[module], "*.sql")
 		}
-		d, err := Describe(module, m)
 		descriptions = append(descriptions, d)
 		return err
 	})
@@ -209,20 +218,28 @@ func (p Program[C]) describe(context.Context, []string) error {
 	return out.Encode(descriptions)
 }
 
-// inert makes a module without a database, and checks that this is all that happens.
-func inert(module string, newModule func(*Parts) Module) (m Module, err error) {
+// inert makes a module without a database, describes it, and checks that this is all that happens.
+func inert(module string, newModule func(*Parts) Module) (d Description, err error) {
+	made := false
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("New of %s uses what it is given: %v", module, r)
+		if r := recover(); r != nil && !made {
+			err = fmt.Errorf("New of %s panics where there is no database: %v", module, r)
+		} else if r != nil {
+			panic(r)
 		}
 	}()
 	db, log := &postgres.DB{Module: module}, slog.New(slog.DiscardHandler)
 	before := runtime.NumGoroutine()
-	m = newModule(&Parts{db, log, func() *events.Outbox {
+	m := newModule(&Parts{db, log, func() *events.Outbox {
 		return events.NewOutbox(db, events.NewMemoryBus(), events.Config{}, log)
 	}})
-	if n := runtime.NumGoroutine() - before; n > 0 {
-		return nil, fmt.Errorf("New of %s leaves %d goroutines running: return them from Workers", module, n)
+	made = true
+	if d, err = Describe(module, m); err != nil {
+		return d, err
 	}
-	return m, nil
+	m.Workers()
+	if n := runtime.NumGoroutine() - before; n > 0 {
+		return d, fmt.Errorf("%s leaves %d goroutines running before it is served: let what Workers returns start them", module, n)
+	}
+	return d, nil
 }

@@ -52,10 +52,12 @@ func TestSeed(t *testing.T) {
 
 // A module that the composition root forgets, or calls by another name, would serve nothing.
 func TestWire(t *testing.T) {
-	for wires, refusal := range map[string]string{"tea": "", "": "does not wire it", "tee": "has no migrations of it"} {
+	for wires, refusal := range map[string]string{
+		"tea": "", "": "does not wire it", "tee": "has no migrations of it", "tea tea": "twice",
+	} {
 		p := Program[struct{}]{Name: "till", Migrations: map[string]fs.FS{"tea": fstest.MapFS{}}, Wire: func(_ struct{}, add Add) {
-			if wires != "" {
-				add(wires, func(*Parts) Module { return &tea{} })
+			for _, module := range strings.Fields(wires) {
+				add(module, func(*Parts) Module { return &tea{} })
 			}
 		}}
 		added := 0

@@ -103,6 +103,11 @@ func (s *Server) Listen() (addr string, err error) {
 // Run serves, after Listen, until ctx is done and then lets the requests under way finish, for at most
 // the drain timeout. Once stopping is done, clients are asked to close their connections.
 func (s *Server) Run(ctx, stopping context.Context) error {
+	if s.listener == nil {
+		if _, err := s.Listen(); err != nil {
+			return err
+		}
+	}
 	return process.ServeHTTP(ctx, stopping, s.log, &http.Server{
 		Handler:        s.router,
 		ReadTimeout:    s.cfg.ReadTimeout,

@@ -38,6 +38,7 @@ import (
 // module's tests do not need.
 type Module interface {
 	Routes(api huma.API)
+	Publishes() []events.Event
 	Handlers() []events.Handler
 	Workers() []func(context.Context) error
 }
@@ -94,6 +95,7 @@ func New(t *testing.T, name string, migrations fs.FS) *Stage {
 // routes answer. The handlers in more run beside the module's own.
 func (s *Stage) Start(module Module, more ...events.Handler) {
 	s.t.Helper()
+	s.Outbox.Allow(module.Publishes())
 	handlers := slices.Concat(module.Handlers(), more)
 	consumer := events.NewConsumer(s.DB, subscriber{s.Bus, &s.handled}, handlers, delivery, s.Log)
 	s.must(consumer.Subscribe(s.t.Context()))
