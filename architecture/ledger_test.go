@@ -1,7 +1,6 @@
 package architecture
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -47,8 +46,6 @@ const example = `extractions:
     dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2026-05-15, decommissioned: 2026-06-30}
     dual_run_ends: 2026-04-10
 `
-
-var measurement = regexp.MustCompile(`measurement:.*`)
 
 // decommissioned is the example in its last state.
 var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)

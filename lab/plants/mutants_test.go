@@ -71,10 +71,10 @@ var inCode = []plant{
 		given: []plant{{file: "modules/payments/module.go", old: "type Module struct {", text: "type Module struct {\n\tNear any"}},
 		want:  "payments calls inventory (through what it is given)"},
 	{name: "New starts something", file: "modules/payments/module.go", old: "	m := &Module{cfg: cfg", text: "	go func() { select {} }()\n	m := &Module{cfg: cfg",
-		want: "New of payments leaves 1 goroutines running"},
+		want: "payments leaves 1 goroutines running"},
 	{name: "New reads", file: "modules/payments/module.go", old: "	m := &Module{cfg: cfg",
 		text: "	_, _ = db.Exec(context.Background(), \"SELECT 1\")\n	m := &Module{cfg: cfg",
-		want: "New of payments uses what it is given"},
+		want: "payments panics in New where there is no database"},
 	{name: "a module that is not in the workspace", file: "go.work", old: "\t./modules/orders\n", text: "",
 		want: "go.work: does not use modules/orders"},
 }

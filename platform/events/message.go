@@ -26,7 +26,7 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 		return nil, fmt.Errorf("the topic belongs to %s, not to %s", owner, o.db.Module)
 	}
 	if o.allowed != nil && !o.allowed[ev.Topic()] {
-		return nil, fmt.Errorf("Publishes of %s does not return the event", o.db.Module)
+		return nil, fmt.Errorf("it is none of the events that Publishes of %s returns", o.db.Module)
 	}
 	payload, err := json.Marshal(ev)
 	if err != nil {

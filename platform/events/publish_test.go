@@ -35,10 +35,10 @@ func TestWhatIsNotPublished(t *testing.T) {
 		db *postgres.DB
 		ev events.Event
 	}{
-		"Publishes of publisher does not return":        {s.Publisher, unlisted{}},
-		"topic belongs to subscriber, not to publisher": {s.Publisher, answered{}},
-		"was not begun by the database of publisher":    {s.Subscriber, happened{}},
-		"larger than a bus takes":                       {s.Publisher, happened{Thing: strings.Repeat("x", 1<<20)}},
+		"none of the events that Publishes of publisher": {s.Publisher, unlisted{}},
+		"topic belongs to subscriber, not to publisher":  {s.Publisher, answered{}},
+		"was not begun by the database of publisher":     {s.Subscriber, happened{}},
+		"larger than a bus takes":                        {s.Publisher, happened{Thing: strings.Repeat("x", 1<<20)}},
 	} {
 		err := test.db.InTx(t.Context(), func(tx pgx.Tx) error { return s.outbox.PublishTx(t.Context(), tx, test.ev) })
 		if err == nil || !strings.Contains(err.Error(), want) {

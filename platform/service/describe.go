@@ -22,7 +22,7 @@ type Description struct {
 	// it holds and that are neither its own nor the standard library's.
 	Reaches    []string        `json:"reaches"`
 	Migrations []string        `json:"migrations"` // the files
-	OpenAPI json.RawMessage `json:"openapi"`
+	OpenAPI    json.RawMessage `json:"openapi"`
 }
 
 // Event is a type of a module's contract that it publishes.

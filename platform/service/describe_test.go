@@ -43,7 +43,7 @@ type brewed struct {
 	Image  []byte `json:"image"`
 	stamp
 	Extra
-	hidden int
+	hidden int             //nolint:unused // as in an event
 	Any    any             `json:"any"`
 	Raw    json.RawMessage `json:"raw"`
 	Again  []*brewed       `json:"again"`
@@ -58,7 +58,7 @@ type tea struct {
 	call  any
 
 	closer io.Closer
-	inner struct{ list []any }
+	inner  struct{ list []any }
 }
 
 func (*tea) Routes(huma.API)           {}
@@ -132,9 +132,9 @@ func TestInert(t *testing.T) {
 	defer close(stop)
 	for name, newModule := range map[string]func(*Parts) Module{
 		"Workers starts": func(*Parts) Module { return &tea{call: stop} },
-		"it reads":   func(p *Parts) Module { _, _ = p.DB.Exec(t.Context(), "SELECT 1"); return &tea{} },
-		"it starts":  func(*Parts) Module { go func() { <-stop }(); return &tea{} },
-		"it is gone": func(*Parts) Module { panic("out of tea") },
+		"it reads":       func(p *Parts) Module { _, _ = p.DB.Exec(t.Context(), "SELECT 1"); return &tea{} },
+		"it starts":      func(*Parts) Module { go func() { <-stop }(); return &tea{} },
+		"it is gone":     func(*Parts) Module { panic("out of tea") },
 	} {
 		if _, err := inert("tea", newModule); err == nil {
 			t.Errorf("%s: it is accepted", name)

@@ -223,7 +223,7 @@ func inert(module string, newModule func(*Parts) Module) (d Description, err err
 	made := false
 	defer func() {
 		if r := recover(); r != nil && !made {
-			err = fmt.Errorf("New of %s panics where there is no database: %v", module, r)
+			err = fmt.Errorf("%s panics in New where there is no database: %v", module, r)
 		} else if r != nil {
 			panic(r)
 		}
