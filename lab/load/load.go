@@ -109,7 +109,7 @@ func (p Plan) target() vegeta.Targeter {
 	return func(t *vegeta.Target) error {
 		n := int(orders.Add(1))
 		body, err := json.Marshal(map[string]any{
-			"email": fmt.Sprintf("customer-%d@example.com", n), "payment_token": "tok_ok",
+			"email": fmt.Sprintf("customer-%d@mail.example", n), "payment_token": "tok_ok",
 			"lines": p.lines(n),
 		})
 		t.Method, t.URL, t.Body = http.MethodPost, url, body

@@ -8,14 +8,14 @@ import (
 
 // listening is a subscription that a module adds.
 func listening(name, module, topic, want string) plant {
-	return telling(name, want, func(all map[string]*service.Description) {
+	return saying(name, want, func(all map[string]*service.Description) {
 		all[module].Subscribes = append(all[module].Subscribes, topic)
 	})
 }
 
 // reaching is a module of which another one holds a value.
 func reaching(name, module, other, want string) plant {
-	return telling(name, want, func(all map[string]*service.Description) {
+	return saying(name, want, func(all map[string]*service.Description) {
 		all[module].Reaches = append(all[module].Reaches, shop+"/modules/"+other)
 	})
 }
@@ -71,7 +71,7 @@ func customer(base, id string) (*http.Response, error) { return http.Get(base + 
 		"payments calls inventory (through what it is given)"),
 	reaching("a program closes a cycle", "inventory", "orders",
 		"the calls form a cycle: inventory → orders → inventory"),
-	telling("a program passes a module a function of its own", "payments is given a function of main, which may call anything",
+	saying("a program passes a module a function of its own", "payments is given a function of main, which may call anything",
 		func(all map[string]*service.Description) { all["payments"].Reaches = []string{"main"} }),
 	{name: "a cycle of calls", file: "modules/inventory/orders.go", text: `package inventory
 
@@ -86,7 +86,7 @@ const theirs = "/v1/orders/"`, want: "the calls form a cycle: inventory → orde
 		want: `paymentsapi.Refunded has the topic "orders.refunded.v1"`},
 	{name: "a topic without a version", file: described, old: `"payments.refunded.v1"`, text: `"payments.refunded"`,
 		want: "end it with a version"},
-	telling("one topic for two events", "paymentsapi.Declined has the topic payments.captured.v1, as paymentsapi.Captured has",
+	saying("one topic for two events", "paymentsapi.Declined has the topic payments.captured.v1, as paymentsapi.Captured has",
 		func(all map[string]*service.Description) { all["payments"].Publishes[1].Topic = "payments.captured.v1" }),
 	{name: "an event that is no struct", file: described, old: `"type": "object"`, text: `"type": "array"`,
 		want: "inventoryapi.Reserved is not a struct"},
@@ -94,7 +94,7 @@ const theirs = "/v1/orders/"`, want: "the calls form a cycle: inventory → orde
 		"ordersapi.Placed cannot be described: note, the type interface {}"),
 	carrying("an event carries raw JSON", service.Field{Name: "notes", Type: "object", Elements: &service.Field{GoType: "json.RawMessage"}},
 		"ordersapi.Placed cannot be described: notes, the type json.RawMessage"),
-	telling("an event outside of the contract", "modules/payments: publishes Seen, which its contract does not declare",
+	saying("an event outside of the contract", "modules/payments: publishes Seen, which its contract does not declare",
 		func(all map[string]*service.Description) {
 			all["payments"].Publishes = append(all["payments"].Publishes, service.Event{Topic: "payments.seen.v1", Type: "Seen"})
 		}),

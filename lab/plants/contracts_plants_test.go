@@ -7,19 +7,19 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// telling is a change of what the modules say of themselves.
-func telling(name, want string, change func(all map[string]*service.Description)) plant {
+// saying is a change of what the modules say of themselves.
+func saying(name, want string, change func(all map[string]*service.Description)) plant {
 	return plant{name: name, want: want, file: described, edit: func(text string) string {
-		var told []*service.Description
-		if err := json.Unmarshal([]byte(text), &told); err != nil {
+		var said []*service.Description
+		if err := json.Unmarshal([]byte(text), &said); err != nil {
 			panic(err)
 		}
 		all := map[string]*service.Description{}
-		for _, d := range told {
+		for _, d := range said {
 			all[d.Module] = d
 		}
 		change(all)
-		changed, err := json.MarshalIndent(told, "", "  ")
+		changed, err := json.MarshalIndent(said, "", "  ")
 		if err != nil {
 			panic(err)
 		}
@@ -29,7 +29,7 @@ func telling(name, want string, change func(all map[string]*service.Description)
 
 // placed is a change of the event orders.placed.v1.
 func placed(name, want string, change func(e *service.Event)) plant {
-	return telling(name, want, func(all map[string]*service.Description) { change(&all["orders"].Publishes[0]) })
+	return saying(name, want, func(all map[string]*service.Description) { change(&all["orders"].Publishes[0]) })
 }
 
 // placedField is a change of one of its fields.
@@ -67,9 +67,9 @@ var broken = []plant{
 		func(e *service.Event) { e.Topic = "orders.created.v1" }),
 	placed("a v2 replaces its v1", "publish its replacement beside it as a new topic, orders.placed.v2",
 		func(e *service.Event) { e.Topic = "orders.placed.v2" }),
-	telling("a module publishes nothing any more", "releases payments.refunded.v1",
+	saying("a module publishes nothing any more", "releases payments.refunded.v1",
 		func(all map[string]*service.Description) { all["payments"].Publishes = nil }),
-	telling("a module's routes are removed", "releases the routes of payments",
+	saying("a module's routes are removed", "releases the routes of payments",
 		func(all map[string]*service.Description) { all["payments"].Module = "billing" }),
 	routed("a route is removed", `"/v1/orders/{id}/cancel"`,
 		`"/v1/orders/{id}/withdraw"`, "breaks the released orders: POST /v1/orders/{id}/cancel: api path removed"),
@@ -105,7 +105,7 @@ var kept = []plant{
 		text: "is true once the order is stored"},
 	{name: "another reason", file: orderEvents, old: "Reason is out_of_stock, declined, expired or customer",
 		text: "Reason is out_of_stock, declined, expired, fraud or customer"},
-	telling("another topic", "", func(all map[string]*service.Description) {
+	saying("another topic", "", func(all map[string]*service.Description) {
 		v2 := all["orders"].Publishes[0]
 		v2.Topic, v2.Type = "orders.placed.v2", "PlacedV2"
 		all["orders"].Publishes = append(all["orders"].Publishes, v2)

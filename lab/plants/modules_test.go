@@ -24,7 +24,7 @@ func init() {
 			{name: "no process of its own", file: "cmd/orders/", want: "cmd/orders: the module orders has no process"},
 			{name: "not served by the monolith", file: described, old: `"module": "orders"`, text: `"module": "bestellungen"`,
 				want: "cmd/monolith/main.go: does not serve orders"},
-			telling("another module's migrations", "cmd/monolith/main.go: has other migrations for orders than migrations/orders",
+			saying("another module's migrations", "cmd/monolith/main.go: has other migrations for orders than migrations/orders",
 				func(all map[string]*service.Description) { all["orders"].Migrations = []string{"0001_payments.sql"} }),
 			{name: "not required", file: "go.mod", old: "\texample.com/shop/modules/orders v0.0.0\n", text: "",
 				want: "go.mod: does not require"},

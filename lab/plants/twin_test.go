@@ -67,12 +67,12 @@ func withTwin(t *testing.T, tree architecture.Tree) architecture.Tree {
 	} {
 		with = p.in(t, with)
 	}
-	told := with.Descriptions()
+	said := with.Descriptions()
 	var twins service.Description
 	if err := json.Unmarshal([]byte(twin(jsonOf(t, with.Description("payments")))), &twins); err != nil {
 		t.Fatal(err)
 	}
-	with[architecture.Described] = jsonOf(t, append(slices.Clone(told), twins))
+	with[architecture.Described] = jsonOf(t, append(slices.Clone(said), twins))
 	// As make generate does.
 	files, err := with.Derived()
 	if err != nil {

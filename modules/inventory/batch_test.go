@@ -45,7 +45,7 @@ func TestBatchCostsWhatOneOrderCosts(t *testing.T) {
 			{func() error { return s.place(t.Context(), batch...) }, 2, 5},
 			// BEGIN, Ship and COMMIT
 			{func() error { return s.confirm(t.Context(), orders...) }, 1, 3},
-			// BEGIN and Entomb; Release and COMMIT
+			// BEGIN and InsertTombstone; Release and COMMIT
 			{func() error { return s.cancel(t.Context(), orders[0]) }, 2, 4},
 		} {
 			clear(counted)

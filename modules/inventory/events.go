@@ -109,7 +109,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	if err != nil {
 		return fmt.Errorf("read order id: %w", err)
 	}
-	made, err := db.New(tx).Entomb(ctx, db.EntombParams{OrderID: orderID, Now: m.now()})
+	made, err := db.New(tx).InsertTombstone(ctx, db.InsertTombstoneParams{OrderID: orderID, Now: m.now()})
 	if err != nil {
 		return fmt.Errorf("insert tombstone: %w", err)
 	}

@@ -61,7 +61,7 @@ func (s *shop) stock(sku string) [3]int64 {
 }
 
 func placed(order string, lines ...ordersapi.Line) ordersapi.Placed {
-	return ordersapi.Placed{OrderID: order, CustomerID: "ada", Email: "ada@example.com", Lines: lines, Version: 1}
+	return ordersapi.Placed{OrderID: order, CustomerID: "ada", Email: "ada@mail.example", Lines: lines, Version: 1}
 }
 
 // deliveries are the events as a handler gets them, each caused by its order's request.

@@ -110,7 +110,7 @@ FROM pieces
 WHERE stock.sku = ANY (ARRAY (SELECT locked.sku FROM locked)) AND stock.sku = pieces.sku;
 
 -- Waits for a concurrent reservation of the same order, which Release after it then sees.
--- name: Entomb :execrows
+-- name: InsertTombstone :execrows
 INSERT INTO reservations (order_id, status, created_at, updated_at)
 VALUES (@order_id, 'cancelled', @now, @now)
 ON CONFLICT (order_id) DO NOTHING;

@@ -19,10 +19,10 @@ func TestMailboxes(t *testing.T) {
 	server := newSMTPMailer(Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second, Concurrency: 1})
 	t.Cleanup(server.Close)
 	for to, mailbox := range map[string]string{
-		"ada@example.com": "ada@example.com",
-		`"eve@evil.example> ORCPT=eve@evil.example"@example.com`: `eve@evil.example> ORCPT=eve@evil.example@example.com`,
-		`"ada lovelace"@example.com`:                             `ada lovelace@example.com`,
-		`"eve@evil.example"@example.com`:                         `eve@evil.example@example.com`,
+		"ada@mail.example": "ada@mail.example",
+		`"eve@evil.example> ORCPT=eve@evil.example"@mail.example`: `eve@evil.example> ORCPT=eve@evil.example@mail.example`,
+		`"ada lovelace"@mail.example`:                             `ada lovelace@mail.example`,
+		`"eve@evil.example"@mail.example`:                         `eve@evil.example@mail.example`,
 	} {
 		if err := server.Send(t.Context(), mail{To: to, Subject: "s", Body: "b", MessageID: "1@shop.example"}); err != nil {
 			t.Errorf("%s: %v", to, err)

@@ -15,7 +15,7 @@ import (
 const (
 	insertOfV010 = `INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
 		VALUES ($1, $2, 'confirmed', 'subject', $3, $3, $4, $4) ON CONFLICT (order_id, kind) DO NOTHING`
-	recipientOfV010 = "INSERT INTO recipients (order_id, email, created_at) VALUES ($1, 'ada@example.com', now()) ON CONFLICT (order_id) DO NOTHING"
+	recipientOfV010 = "INSERT INTO recipients (order_id, email, created_at) VALUES ($1, 'ada@mail.example', now()) ON CONFLICT (order_id) DO NOTHING"
 	claimOfV010     = `WITH due AS (
 			SELECT m.id, r.email FROM messages AS m JOIN recipients AS r ON r.order_id = m.order_id
 			WHERE m.status = 'pending' AND m.next_at BETWEEN '-infinity' AND $1 AND (m.lease_until IS NULL OR m.lease_until <= $1)

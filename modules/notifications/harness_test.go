@@ -17,7 +17,7 @@ import (
 const (
 	order   = "0199a0c1-7f00-7000-8000-000000000001"
 	other   = "0199a0c1-7f00-7000-8000-000000000002"
-	address = "ada@example.com"
+	address = "ada@mail.example"
 )
 
 var (

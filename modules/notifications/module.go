@@ -117,7 +117,7 @@ func newModule(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Ti
 		BackoffFirst: backoffFirst, BackoffMost: backoffMost,
 	}, log, now)
 	m.adopter = worker.New("adopt mails", abandonedAfter, m.adopt, log)
-	m.pruner = worker.New("prune mails", pruneEvery, m.prune, log).Gently()
+	m.pruner = worker.New("prune mails", pruneEvery, m.prune, log).Throttled()
 	return m
 }
 

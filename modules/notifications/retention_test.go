@@ -14,7 +14,7 @@ func TestOldMailIsForgotten(t *testing.T) {
 	o := setup(t, newTray())
 	o.Work(o.module)
 	o.Given(placed, confirmed,
-		ordersapi.Placed{OrderID: other, Email: "eve@example.com", Version: 1},
+		ordersapi.Placed{OrderID: other, Email: "eve@mail.example", Version: 1},
 		ordersapi.Cancelled{OrderID: other, Version: 2})
 	o.Eventually("one mail is sent and one is not", `SELECT EXISTS (SELECT FROM messages WHERE sent_at IS NOT NULL)
 		AND EXISTS (SELECT FROM jobs WHERE reason <> '')`)

@@ -151,7 +151,7 @@ func TestRefusals(t *testing.T) {
 	o := working(t, sink.Addr())
 	const pending, failed = "pending", "failed"
 	for _, test := range []struct{ command, answer, status, reason string }{
-		{"", "554 5.7.1 <ada@example.com> not you", pending, "refused us with 554 5.7.1 at the greeting"},
+		{"", "554 5.7.1 <ada@mail.example> not you", pending, "refused us with 554 5.7.1 at the greeting"},
 		{"", "421 busy", pending, "refused us with 421 at the greeting"},
 		{"", "", pending, "broke off at the greeting"},
 		{"", "HTTP/1.1 400 Bad Request", pending, "broke off at the greeting"},
@@ -161,7 +161,7 @@ func TestRefusals(t *testing.T) {
 		{"MAIL", "550 5.1.8 sender's domain not found", pending, "refused us with 550 5.1.8 at MAIL FROM"},
 		{"MAIL", "550 not allowed to send", pending, "refused us with 550 at MAIL FROM"},
 		{"RCPT", "451 4.7.1 greylisted", pending, "refused us with 451 at RCPT TO"},
-		{"RCPT", "554 5.7.1 <ada@example.com>: Relay access denied", pending, "refused us with 554 5.7.1 at RCPT TO"},
+		{"RCPT", "554 5.7.1 <ada@mail.example>: Relay access denied", pending, "refused us with 554 5.7.1 at RCPT TO"},
 		{"RCPT", "550 5.7.1 Relaying denied", pending, "550 5.7.1"},
 		{"RCPT", "554 Relay access denied", pending, "refused us with 554 at RCPT TO"},
 		{"RCPT", "550 relay not permitted", pending, "refused us with 550 at RCPT TO"},
@@ -169,9 +169,9 @@ func TestRefusals(t *testing.T) {
 		{"RCPT", "550 5.1.0 <orders@shop.example>: Sender address rejected", pending, "refused us with 550 5.1.0 at RCPT TO"},
 		{"RCPT", "553 5.1.8 domain of sender not found", pending, "refused us with 553 5.1.8"},
 		{"RCPT", "503 5.5.1 not now", pending, "503 5.5.1"},
-		{"RCPT", "550 5.1.1 <ada@example.com> is unknown here", failed, "refused the mail with 550 5.1.1 at RCPT TO"},
+		{"RCPT", "550 5.1.1 <ada@mail.example> is unknown here", failed, "refused the mail with 550 5.1.1 at RCPT TO"},
 		{"RCPT", "550 5.1.1 <bob@relay.example>: Recipient address rejected: User unknown", failed, "550 5.1.1 at RCPT TO"},
-		{"RCPT", "550 5.1.1 <sender@example.com>... User unknown", failed, "550 5.1.1 at RCPT TO"},
+		{"RCPT", "550 5.1.1 <sender@mail.example>... User unknown", failed, "550 5.1.1 at RCPT TO"},
 		{"RCPT", "550 bob+x@smtp.relay.example: no such user", failed, "refused the mail with 550 at RCPT TO"},
 		{"RCPT", "550 5.1.2 relay.example takes no mail", failed, "550 5.1.2 at RCPT TO"},
 		{"RCPT", "550 <bob@shop.example>...Relaying denied", pending, "refused us with 550 at RCPT TO"},
@@ -187,7 +187,7 @@ func TestRefusals(t *testing.T) {
 		{".", "452 4.3.1 disk full", pending, "refused us with 452 at the end of the mail"},
 		{".", "550 5.7.60 may not send as this sender", pending, "refused us with 550 5.7.60 at the end of the mail"},
 		{".", "554 Message rejected: address is not verified", pending, "refused us with 554 at the end"},
-		{".", "550 5.6.0 ada@example.com cannot show this", failed, "550 5.6.0 at the end of the mail"},
+		{".", "550 5.6.0 ada@mail.example cannot show this", failed, "550 5.6.0 at the end of the mail"},
 		{".", "", pending, "broke off at the end of the mail"},
 	} {
 		t.Run(test.command+" "+test.answer, func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestOneMailToOneAddress(t *testing.T) {
 	rude.script <- map[string]string{"QUIT": ""}
 	o.expect(t, o.send(address), "sent")
 	o.use(sink.Addr(), nil)
-	for _, email := range []string{"ada@", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com"} {
+	for _, email := range []string{"ada@", "ada@mail.example, eve@mail.example", "ada@mail.example\r\nBcc: eve@mail.example"} {
 		o.expect(t, o.send(email), "failed", "malformed")
 	}
 	if got := sink.Messages(""); len(got) != 0 {

@@ -23,7 +23,7 @@ func TestPlacementsShareTransactions(t *testing.T) {
 		if n >= customers {
 			customer, n = "eve", 0
 		}
-		return s.call(customer, "POST", "", fmt.Sprintf(`{"email":"%s@example.com","payment_token":"tok_ok",
+		return s.call(customer, "POST", "", fmt.Sprintf(`{"email":"%s@mail.example","payment_token":"tok_ok",
 			"lines":[{"sku":"cup","quantity":1},{"sku":"tea","quantity":%d}]}`, customer, n+1), "one key")
 	}
 	quoted := make(chan struct{}, customers+repetitions+2)

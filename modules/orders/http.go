@@ -90,7 +90,7 @@ func (a address) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	if a == "" || len(a) <= 254 && strings.IndexByte(string(a), '@') <= 64 && mailbox.MatchString(string(a)) {
 		return nil
 	}
-	return []error{&huma.ErrorDetail{Location: at.String(), Message: "expected one address, as in ada@example.com"}}
+	return []error{&huma.ErrorDetail{Location: at.String(), Message: "expected one address, as in ada@mail.example"}}
 }
 
 func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput, error) {

@@ -18,7 +18,7 @@ import (
 	"example.com/shop/platform/idempotency"
 )
 
-const twoTeasAndACup = `{"email":"ada@example.com","payment_token":"tok_ok","lines":[{"sku":"tea","quantity":2},{"sku":"cup","quantity":1}]}`
+const twoTeasAndACup = `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea","quantity":2},{"sku":"cup","quantity":1}]}`
 
 // order places two teas and a cup for ada.
 func (s *shop) order() uuid.UUID {
@@ -116,7 +116,7 @@ func TestRefusals(t *testing.T) {
 		"cancel confirmed":   {"ada", "POST", "/" + confirmed.String() + "/cancel", "", "", 409, "order-confirmed"},
 		"place without key":  {"ada", "POST", "", twoTeasAndACup, "", 400, "invalid-header"},
 		"place on a key":     {"ada", "POST", "", other, "used", 422, "idempotency-key-reused"},
-		"place without line": {"ada", "POST", "", `{"email":"ada@example.com","payment_token":"tok_ok","lines":[]}`, "k", 422, "validation-failed"},
+		"place without line": {"ada", "POST", "", `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[]}`, "k", 422, "validation-failed"},
 		"list with a lie":    {"ada", "GET", "?cursor=tomorrow", "", "", 400, "invalid-cursor"},
 	} {
 		status, _, answer := s.call(test.customer, test.method, test.path, test.body, test.key)
@@ -139,7 +139,7 @@ func TestMailAddresses(t *testing.T) {
 	s := setup(t)
 	long := strings.Repeat("a", 64)
 	for status, addresses := range map[int][]string{
-		201: {"ada@example.com", "o'hara+tea@sub.x.example", "łukasz@żółw.example", long + "@x.example", "a@" + long[1:] + ".example"},
+		201: {"ada@mail.example", "o'hara+tea@sub.x.example", "łukasz@żółw.example", long + "@x.example", "a@" + long[1:] + ".example"},
 		422: {
 			"Ada <a@x.example>", "<a@x.example>", "g: a@x.example;", "a@x.example (Ada)", "(c)a@x.example", " a@x.example",
 			"a@x.example ", "a@x.example, b@x.example", `\"a\"@x.example`, `a\u2028b@x.example`, `a\u200bb@x.example`,

@@ -57,7 +57,7 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 		c.handlers[h.topic] = h
 	}
 	c.retries = worker.New("retry events", cfg.Poll, c.retryOne, log)
-	c.pruner = worker.New("prune inbox and dead letters", pruneEvery, c.prune, log).Gently()
+	c.pruner = worker.New("prune inbox and dead letters", pruneEvery, c.prune, log).Throttled()
 	return c
 }
 

@@ -56,7 +56,7 @@ func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Log
 	o.carrier = postgres.Carrier[*message.Message]{Insert: insert, Ended: o.ended}
 	o.poller = worker.New("relay", cfg.Poll, o.poll, log)
 	o.marker = worker.New("mark published", markEvery, o.mark, log)
-	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Gently()
+	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Throttled()
 	return o
 }
 

@@ -21,7 +21,7 @@ func NewPruner(db *postgres.DB, retention time.Duration, log *slog.Logger) *work
 	return worker.New("prune idempotency keys", pruneEvery, func(ctx context.Context) (more bool, err error) {
 		forgotten, err := prune(ctx, db, retention, pruneBatch)
 		return forgotten == pruneBatch, err
-	}, log).Gently()
+	}, log).Throttled()
 }
 
 // prune deletes at most limit answers older than retention and returns how many. SKIP LOCKED lets

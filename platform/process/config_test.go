@@ -40,8 +40,8 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 		{"SHORT", "3", ""},
 		{"LONG", "3", "PROCESS_TEST_SHORT must not exceed"},
 	} {
-		told := errors.Is(err, ErrUsage) && step.before != "" && strings.HasPrefix(err.Error(), step.before)
-		if !told && (err != nil || step.before != "") {
+		named := errors.Is(err, ErrUsage) && step.before != "" && strings.HasPrefix(err.Error(), step.before)
+		if !named && (err != nil || step.before != "") {
 			t.Errorf("before %s=%q: got %v, want %q", step.name, step.value, err, step.before)
 		}
 		t.Setenv("PROCESS_TEST_"+step.name, step.value)

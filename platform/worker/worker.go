@@ -41,9 +41,9 @@ func New(
 	return &Worker{name: name, every: every, step: step, log: log.With("worker", name), wake: make(chan struct{}, 1)}
 }
 
-// Gently makes the worker rest after a step that reports more, nine times as long as the step took.
+// Throttled makes the worker rest after a step that reports more, nine times as long as the step took.
 // So work without urgency, such as pruning, uses a tenth of a connection at most.
-func (w *Worker) Gently() *Worker {
+func (w *Worker) Throttled() *Worker {
 	w.rest = 9
 	return w
 }

@@ -56,8 +56,8 @@ func run(t *testing.T, prepare func(*worker.Worker) *worker.Worker, outcomes ...
 	return pauses
 }
 
-// It runs at once, again while there is more, and then polls. A wake is heard while it waits, and
-// not lost during a step, but does not shorten the pause after a failure.
+// It runs at once, again while there is more, and then polls. A wake ends a wait
+// and is not lost during a step, but does not shorten the pause after a failure.
 func TestWhenItRuns(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
@@ -78,7 +78,7 @@ func TestWhenItRuns(t *testing.T) {
 		want     []time.Duration
 	}{
 		"more, then none":    {plain, []int{more, more, done, done}, []time.Duration{0, 0, 0, time.Hour}},
-		"gently":             {(*worker.Worker).Gently, []int{more, more, done, done}, []time.Duration{0, 9 * ms, 9 * ms, time.Hour}},
+		"throttled":          {(*worker.Worker).Throttled, []int{more, more, done, done}, []time.Duration{0, 9 * ms, 9 * ms, time.Hour}},
 		"woken while idle":   {wakes(1, time.Second), []int{done, done, done}, []time.Duration{0, 999 * ms, time.Hour}},
 		"woken during steps": {wakes(2, ms/2), []int{done, done, done}, []time.Duration{0, 0, time.Hour}},
 	} {

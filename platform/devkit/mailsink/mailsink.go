@@ -41,7 +41,7 @@ type Message struct {
 	ReceivedAt time.Time `json:"received_at"`
 }
 
-// Sink accepts mail by SMTP and shows it by HTTP: GET /messages, GET /messages?to=ada@example.com.
+// Sink accepts mail by SMTP and shows it by HTTP: GET /messages, GET /messages?to=ada@mail.example.
 type Sink struct {
 	smtp *smtp.Server
 	addr string

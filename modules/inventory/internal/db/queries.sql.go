@@ -12,26 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const entomb = `-- name: Entomb :execrows
-INSERT INTO reservations (order_id, status, created_at, updated_at)
-VALUES ($1, 'cancelled', $2, $2)
-ON CONFLICT (order_id) DO NOTHING
-`
-
-type EntombParams struct {
-	OrderID uuid.UUID
-	Now     time.Time
-}
-
-// Waits for a concurrent reservation of the same order, which Release after it then sees.
-func (q *Queries) Entomb(ctx context.Context, arg EntombParams) (int64, error) {
-	result, err := q.db.Exec(ctx, entomb, arg.OrderID, arg.Now)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const getProduct = `-- name: GetProduct :one
 SELECT p.sku, p.name, p.price, p.currency, s.initial, s.restocked, s.on_hand, s.reserved, s.shipped
 FROM products AS p
@@ -67,6 +47,26 @@ func (q *Queries) GetProduct(ctx context.Context, sku string) (GetProductRow, er
 		&i.Shipped,
 	)
 	return i, err
+}
+
+const insertTombstone = `-- name: InsertTombstone :execrows
+INSERT INTO reservations (order_id, status, created_at, updated_at)
+VALUES ($1, 'cancelled', $2, $2)
+ON CONFLICT (order_id) DO NOTHING
+`
+
+type InsertTombstoneParams struct {
+	OrderID uuid.UUID
+	Now     time.Time
+}
+
+// Waits for a concurrent reservation of the same order, which Release after it then sees.
+func (q *Queries) InsertTombstone(ctx context.Context, arg InsertTombstoneParams) (int64, error) {
+	result, err := q.db.Exec(ctx, insertTombstone, arg.OrderID, arg.Now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const listProducts = `-- name: ListProducts :many
