@@ -55,7 +55,7 @@ func NewOutbox(db *postgres.DB, bus message.Publisher, cfg Config, log *slog.Log
 	o.queues, o.inHand = map[string]*queue{}, map[string]struct{}{}
 	o.carrier = postgres.Carrier[*message.Message]{Insert: insert, Ended: o.ended}
 	o.poller = worker.New("relay", cfg.Poll, o.poll, log)
-	o.marker = worker.New("mark published", markEvery, o.mark, log)
+	o.marker = worker.New("mark published", time.Hour, o.mark, log)
 	o.pruner = worker.New("prune outbox", pruneEvery, o.prune, log).Throttled()
 	return o
 }
@@ -155,6 +155,9 @@ func (o *Outbox) publish(topic string, q *queue) {
 		} else {
 			failpoint.Here("published, not marked")
 			q.refused = 0
+			if len(o.published) == 0 {
+				time.AfterFunc(markAfter, o.marker.Wake)
+			}
 			o.published = append(o.published, batch...)
 		}
 		o.mu.Unlock()
@@ -198,9 +201,9 @@ func (o *Outbox) drop(messages ...*message.Message) {
 // message id must not drop these.
 const MetadataReplays = "replays"
 
-// markEvery is how long published events wait for others, to be marked together. After a crash
+// markAfter is how long published events wait for others, to be marked together. After a crash
 // those that are not marked are published again.
-const markEvery = 100 * time.Millisecond
+const markAfter = 100 * time.Millisecond
 
 // lastMark bounds how long a relay that stops waits for a connection to mark what it has published.
 const lastMark = 2 * time.Second
@@ -237,6 +240,9 @@ func (o *Outbox) mark(ctx context.Context) (more bool, err error) {
 	defer o.mu.Unlock()
 	o.drop(published...)
 	o.published = slices.Clone(o.published[len(published):])
+	if len(o.published) > 0 {
+		time.AfterFunc(markAfter, o.marker.Wake)
+	}
 	return false, nil
 }
 
