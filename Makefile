@@ -11,6 +11,7 @@ export GOTOOLCHAIN ?= auto
 MODULES := $(wildcard modules/*)
 # Every folder with a go.mod.
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
+LEAVES_FIRST := $(patsubst %/,%,$(dir $(wildcard */*/*/go.mod platform/go.mod platform/*/go.mod modules/*/go.mod migrations/go.mod) ./go.mod $(wildcard tools/go.mod lab/go.mod)))
 
 COMMANDS := $(notdir $(wildcard cmd/*) tools/seam $(wildcard lab/seam-*))
 
@@ -101,7 +102,7 @@ generate: ## write what follows from the modules anew: SQL code, compose files, 
 	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
 	@go run ./tools/seam generate
-	@for u in $(UNITS); do (cd $$u && GOWORK=off go mod tidy) || exit; done
+	@for u in $(LEAVES_FIRST); do (cd $$u && GOWORK=off go mod tidy) || exit; done
 
 .PHONY: release-contracts
 release-contracts: build ## make today's contracts the promise; refuses when they break what was released

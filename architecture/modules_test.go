@@ -5,8 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // modules checks that each module has all its parts besides the code, before it is extracted.
@@ -118,15 +116,6 @@ var parts = []struct {
 			return !slices.ContainsFunc(modulesOf(t, m), func(mod string) bool {
 				return !regexp.MustCompile(`(?m)^\s*(use\s+)?\./` + mod + `(\s|$)`).MatchString(t[at])
 			})
-		},
-	},
-	{
-		"architecture/contextmap.yaml", "has no entry for %", "add what % listens to and calls; if nothing: %: {}",
-		func(t Tree, m, at string) bool {
-			var entries map[string]any
-			err := yaml.Unmarshal([]byte(t[at]), &entries)
-			_, listed := entries[m]
-			return err == nil && listed
 		},
 	},
 }

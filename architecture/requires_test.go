@@ -72,15 +72,6 @@ func (t Tree) unused(file string, f *findings) {
 	}
 }
 
-// unitOf returns the folder of the go.mod that a file belongs to.
-func (t Tree) unitOf(file string) string {
-	folder := path.Dir(file)
-	for folder != "." && t[folder+"/go.mod"] == "" {
-		folder = path.Dir(folder)
-	}
-	return folder
-}
-
 // mayRequire reports whether a module's go.mod may have the folder.
 func mayRequire(folder string) bool {
 	_, contract := owner(folder)

@@ -70,7 +70,7 @@ func repository(t *testing.T) Tree {
 	t.Helper()
 	tree, err := readOnce()
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("the repository cannot be read, or its modules not be asked: TestRules says why")
 	}
 	return tree
 }
@@ -105,9 +105,7 @@ func TestRules(t *testing.T) {
 			}
 			if len(fresh) > 0 {
 				fmt.Fprintf(t.Output(),
-					"  why: %s [rule %s]\n"+
-						"(a code base that is older than the rule lists its violations in %s, with an owner)\n",
-					r.why, r.name, knownFile)
+					"  why: %s [rule %s]\n", r.why, r.name)
 			}
 			for _, k := range stale {
 				fmt.Fprintf(t.Output(), "%s: lists %q for rule %s, which does not occur any more\n"+

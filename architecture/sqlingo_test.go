@@ -84,7 +84,9 @@ func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 			}
 		}
 		if found := tables.FindString(literal(node)); found != "" {
-			f.add(At(node), "contains SQL: "+strings.Join(strings.Fields(found), " "), intoQueries)
+			if n := len(f.broken); n == 0 || f.broken[n-1].at != At(node) { // one message for a line
+				f.add(At(node), "contains SQL: "+strings.Join(strings.Fields(found), " "), intoQueries)
+			}
 		}
 		return true
 	})

@@ -154,6 +154,32 @@ func (t Tree) GoFiles(tests bool) []string {
 	return found
 }
 
+// Needs returns the go.mod files of ours that the code of a unit imports from, tests included, other
+// than its own.
+func (t Tree) Needs(unit string) []string {
+	needed := map[string]bool{}
+	for _, file := range t.GoFiles(true) {
+		if t.unitOf(file) != unit {
+			continue
+		}
+		for _, i := range t.Imports(file) {
+			if folder, ours := Inside(i.Path); ours && t.unitOf(folder+"/") != unit {
+				needed[t.unitOf(folder+"/")+"/go.mod"] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(needed))
+}
+
+// unitOf returns the folder of the go.mod that a file belongs to.
+func (t Tree) unitOf(file string) string {
+	folder := path.Dir(file)
+	for folder != "." && t[folder+"/go.mod"] == "" {
+		folder = path.Dir(folder)
+	}
+	return folder
+}
+
 // Import is one import of a file.
 type Import struct {
 	Path string

@@ -7,32 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/shop/modules/inventory"
-	"example.com/shop/modules/notifications"
-	"example.com/shop/modules/orders"
-	"example.com/shop/modules/payments"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/web"
 )
-
-// config is the settings of the verb serve, beside those of every process.
-type config struct {
-	Selection
-	// memory when this process serves every module, nats in any other mix.
-	Bus string `env:"BUS" envDefault:"memory"`
-	// The façade, to call inventory when this process does not serve it.
-	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
-
-	NATS   natsbus.Config
-	Client web.ClientConfig
-
-	Orders        orders.Config
-	Inventory     inventory.Config
-	Payments      payments.Config
-	Notifications notifications.Config
-}
 
 // Validate refuses a process that could not reach the other modules.
 func (c config) Validate() error {

@@ -32,6 +32,23 @@ var schemas = map[string]fs.FS{
 	"notifications": notificationsmigrations.FS,
 }
 
+// config is the settings of the verb serve, beside those of every process.
+type config struct {
+	Selection
+	// memory when this process serves every module, nats in any other mix.
+	Bus string `env:"BUS" envDefault:"memory"`
+	// The façade, to call inventory when this process does not serve it.
+	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
+
+	NATS   natsbus.Config
+	Client web.ClientConfig
+
+	Orders        orders.Config
+	Inventory     inventory.Config
+	Payments      payments.Config
+	Notifications notifications.Config
+}
+
 func main() {
 	program := service.Program[config]{Name: "monolith", Migrations: schemas, Serves: served, Bus: openBus, Wire: wire}
 	os.Exit(program.Main())

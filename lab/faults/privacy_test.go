@@ -53,6 +53,8 @@ func checkPrivacy(t *testing.T, split []string) {
 			}
 		})
 	}
+	finish := sync.OnceFunc(func() { close(enough); clients.Wait() })
+	t.Cleanup(finish) // after a failure, too: a client's own would hide it
 	until(t, "orders come in", time.Minute, func() bool { return l.done.Load() > 100 })
 	for _, stop := range []func() error{s.Server.Immediate, func() error { return s.Server.Restart(context.WithoutCancel(t.Context())) }} {
 		if err := stop(); err != nil {
@@ -63,8 +65,7 @@ func checkPrivacy(t *testing.T, split []string) {
 	until(t, "orders come in again", time.Minute, func() bool { return l.done.Load() > before+100 })
 	s.plantPoison(t)
 	s.plantRefused(t, token)
-	close(enough)
-	clients.Wait()
+	finish()
 	until(t, "every order has its notification", time.Minute, func() bool {
 		broken, err := violations(t.Context(), s.admin,
 			map[string]string{"": finally["every order has exactly one notification"]})

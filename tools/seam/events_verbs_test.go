@@ -181,7 +181,7 @@ func TestEventsBus(t *testing.T) {
 	if err := events.RecordBus(t.Context(), o.db.Module(t, "orders").Pool, "memory"); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("a process in memory starts all the same: %v", err)
 	}
-	o.expect(t, "bus memory --module orders", "3 modules were not asked")
+	o.expect(t, "bus memory --module orders", fmt.Sprintf("%d modules were not asked", len(topology.Modules)-1))
 	if _, said, code := o.run(t, "bus"); code != 2 || !strings.Contains(said, "different buses") {
 		t.Errorf("of a mix: exit code %d, said %q", code, said)
 	}

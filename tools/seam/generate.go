@@ -63,23 +63,32 @@ func generate(ctx context.Context, args []string) error {
 // moduleReplaced matches the replace line of a module or a contract.
 var moduleReplaced = regexp.MustCompile(`(?m)^\s*(?:replace\s+)?` + regexp.QuoteMeta(architecture.Shop) + `/(modules/\S+)\s+=>`)
 
-// replaceModules gives the go.mod files above the modules a replace line for each module and
-// contract, so that each builds without go.work. go mod tidy writes what they require.
+// replaceModules gives each go.mod a replace line for every unit of ours that it needs, so that it
+// builds without go.work: those above the modules for each module and contract, and a module's own
+// for what its code imports. go mod tidy writes what they require.
 func replaceModules(ctx context.Context, root string, tree architecture.Tree) error {
-	for _, above := range []string{".", "tools", "lab"} {
-		mod := path.Join(above, "go.mod")
+	units := append(tree.Match("modules/*/go.mod"), tree.Match("modules/*/*/go.mod")...)
+	needs := map[string][]string{".": units, "tools": units, "lab": units} // by folder
+	for _, mod := range tree.Match("modules/*/go.mod") {
+		needs[path.Dir(mod)] = tree.Needs(path.Dir(mod))
+	}
+	for _, folder := range slices.Sorted(maps.Keys(needs)) {
+		mod := path.Join(folder, "go.mod")
 		if _, ok := tree[mod]; !ok {
 			continue
 		}
 		edit := []string{"mod", "edit"}
-		for _, file := range append(tree.Match("modules/*/go.mod"), tree.Match("modules/*/*/go.mod")...) {
-			folder := path.Dir(file)
-			up := "./"
-			if above != "." {
-				up = "../"
+		for _, unit := range needs[folder] {
+			unit = path.Dir(unit)
+			to, err := filepath.Rel(folder, unit)
+			if err != nil {
+				return err
 			}
-			if !strings.Contains(tree[mod], architecture.Shop+"/"+folder+" => ") {
-				edit = append(edit, "-replace="+architecture.Shop+"/"+folder+"="+up+folder)
+			if to = filepath.ToSlash(to); !strings.HasPrefix(to, ".") {
+				to = "./" + to
+			}
+			if !strings.Contains(tree[mod], architecture.Shop+"/"+unit+" => ") {
+				edit = append(edit, "-replace="+architecture.Shop+"/"+unit+"="+to)
 			}
 		}
 		for _, found := range moduleReplaced.FindAllStringSubmatch(tree[mod], -1) {
