@@ -95,7 +95,11 @@ func TestNothingIsServedStale(t *testing.T) {
 		t.Fatalf("the cache was not used, so this proves nothing:\n%s", out)
 	}
 	for rule, of := range plants {
-		p := of.refuses[slices.IndexFunc(of.refuses, func(p plant) bool { return p.file != described })]
+		i := slices.IndexFunc(of.refuses, func(p plant) bool { return p.file != described })
+		if i < 0 { // all are of what the modules say
+			continue
+		}
+		p := of.refuses[i]
 		undo := p.write(t, tree, copied)
 		if out := rules(false); !strings.Contains(out, "TestRules/"+rule) {
 			t.Errorf("%s: %s was not refused after a cached run:\n%s", rule, p.name, out)
