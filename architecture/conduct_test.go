@@ -109,6 +109,9 @@ func (f *findings) inTx(of *ast.FuncType, body *ast.BlockStmt, interfaces map[st
 		return
 	}
 	ast.Inspect(body, func(n ast.Node) bool {
+		if inner, ok := n.(*ast.FuncLit); ok && takesTx(inner.Type) {
+			return false // which is looked at by itself
+		}
 		if s, ok := n.(*ast.SelectorExpr); ok && interfaces[s.Sel.Name] {
 			if _, direct := s.X.(*ast.Ident); direct {
 				f.add(At(n), "uses the interface "+s.Sel.Name+" in a transaction",

@@ -174,7 +174,7 @@ func TestAFileThatIsBeingWrittenIsNotApplied(t *testing.T) {
 	}
 }
 
-// A side's counter survives every change, its health a change of the weight, and not one of the address.
+// A side's counter survives every change, its health one of the weight and none of the address.
 func TestASideSurvivesAChange(t *testing.T) {
 	t.Parallel()
 	first := tableAfter(t, &table{}, split(50, 50))

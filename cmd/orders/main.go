@@ -2,7 +2,6 @@
 package main
 
 import (
-	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,24 +14,6 @@ import (
 	"example.com/shop/platform/service"
 	"example.com/shop/platform/web"
 )
-
-// config is the settings of the verb serve, beside those of every process.
-type config struct {
-	// The façade, to get quotes from inventory.
-	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
-
-	NATS   natsbus.Config
-	Client web.ClientConfig
-	Module orders.Config
-}
-
-// Validate refuses a process that could accept no order.
-func (c config) Validate() error {
-	if c.Client.Token == "" {
-		return errors.New("SERVICE_TOKEN is not set: inventory quotes no prices without it")
-	}
-	return nil
-}
 
 func main() {
 	os.Exit(service.Program[config]{

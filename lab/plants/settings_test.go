@@ -12,7 +12,7 @@ func init() {
 			{name: "a module reads the environment", file: "modules/orders/peek.go",
 				text: "package orders\n\nimport \"os\"\n\nvar theirs, _ = os.LookupEnv(\"ELSEWHERE\")",
 				want: "reads the environment, by os.LookupEnv"},
-			{name: "a process has a setting of another's connection", file: "cmd/orders/main.go",
+			{name: "a process has a setting of another's connection", file: "cmd/orders/config.go",
 				old:  "`env:\"INVENTORY_URL\"",
 				text: "`env:\"INVENTORY_MIGRATE_URL\"", want: "names INVENTORY_MIGRATE_URL"},
 			{name: "a module reads another's setting", file: "modules/orders/module.go", old: `env:"ORDERS_DEADLINE"`,

@@ -182,7 +182,7 @@ func TestPlacementsThatCannotBePriced(t *testing.T) {
 		{kind: "total-too-large", stock: priced(math.MaxInt64/2, math.MaxInt64/2, "EUR")},
 		{kind: "nothing-to-pay", stock: priced(0, 0, "EUR")},
 		{"inventory-unavailable", failing(errors.New("inventory answered 502")), "2", "inventory answered 502"},
-		// A retry does not help when inventory refuses the token, so the log names the setting to change.
+		// A retry does not help when inventory refuses the token: the log names the setting.
 		{"inventory-unavailable", failing(fmt.Errorf("answered 401: %w", inventoryapi.ErrDenied)), "2",
 			`level=ERROR msg="order not taken: no order will be until SERVICE_TOKEN`},
 	} {

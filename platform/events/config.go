@@ -30,7 +30,7 @@ type Config struct {
 	DeadRetention time.Duration `env:"EVENTS_DEAD_RETENTION" envDefault:"720h"`
 }
 
-// Validate refuses an inbox that forgets what may be replayed.
+// Validate refuses to prune the inbox of what may be replayed.
 func (c Config) Validate() error {
 	if c.InboxRetention <= c.OutboxRetention {
 		return errors.New("EVENTS_INBOX_RETENTION must be longer than EVENTS_OUTBOX_RETENTION, or a replay would apply events twice")

@@ -25,7 +25,8 @@ type unlisted struct{ happened }
 func (unlisted) Topic() string { return "publisher.unlisted.v1" }
 
 // PublishTx refuses an event that the module does not list, and another module's event or
-// transaction, and names the module. It refuses an event that the bus would always refuse, because that would hold up its topic.
+// transaction, and names the module. It refuses an event that the bus would always refuse, because
+// that would hold up its topic.
 func TestWhatIsNotPublished(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -31,7 +31,7 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 		}
 	}
 	_, err := Config[config]()
-	for _, step := range []struct{ name, value, before string }{ // each mends what was wrong before it
+	for _, step := range []struct{ name, value, before string }{ // each corrects what was wrong before it
 		{"URL", " there\n", `required environment variable "PROCESS_TEST_URL" is not set`},
 		{"PORT", "web", ""},
 		{"PORT", "1", "PROCESS_TEST_PORT=web is not a number"},

@@ -50,7 +50,7 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// A module that the composition root forgets, or calls by another name, would serve nothing.
+// A module that the composition root leaves out, or calls by another name, would serve nothing.
 func TestWire(t *testing.T) {
 	for wires, refusal := range map[string]string{
 		"tea": "", "": "does not wire it", "tee": "has no migrations of it", "tea tea": "twice",

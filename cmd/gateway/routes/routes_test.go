@@ -65,7 +65,7 @@ func TestMistakesAreRefused(t *testing.T) {
 	}
 }
 
-// The text changes where it must and nowhere else; the file keeps its mode and its place behind a link.
+// The text changes where it must and nowhere else; the file keeps its mode and its place.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	path, link := filepath.Join(t.TempDir(), "routes.yaml"), filepath.Join(t.TempDir(), "link.yaml")
