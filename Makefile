@@ -16,7 +16,7 @@ LEAVES_FIRST := $(patsubst %/,%,$(dir $(wildcard */*/*/go.mod platform/go.mod pl
 COMMANDS := $(notdir $(wildcard cmd/*) tools/seam $(wildcard lab/seam-*))
 
 # Settings of a shop of its own, whatever the environment says.
-own = SHOP_DATABASE_URL= SPLIT= CANARY=
+own = SEAM_DATABASE_URL= SPLIT= CANARY=
 
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
 accept = @echo "Acceptance: $(1) …"; $(own) $(2) test/accept.sh

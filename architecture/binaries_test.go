@@ -170,7 +170,7 @@ func TestBinariesLinkNothingForDevelopment(t *testing.T) {
 		}
 		var found []string
 		for pkg := range strings.Lines(string(out)) {
-			pkg = strings.TrimPrefix(strings.TrimSpace(pkg), Shop+"/")
+			pkg = strings.TrimPrefix(strings.TrimSpace(pkg), Path+"/")
 			if forDevelopment(pkg) && pkg != program {
 				found = append(found, pkg)
 			}

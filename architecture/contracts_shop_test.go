@@ -21,13 +21,13 @@ func TestContracts(t *testing.T) {
 // up -- COMMAND does. Without one the test is skipped.
 func shopOf(t *testing.T) *pgx.Conn {
 	t.Helper()
-	url := os.Getenv("SHOP_DATABASE_URL")
-	if os.Getenv("SHOP_URL") == "" {
-		t.Skip("SHOP_URL names no shop: bin/seam up -- go test ./architecture starts one")
+	url := os.Getenv("SEAM_DATABASE_URL")
+	if os.Getenv("SEAM_URL") == "" {
+		t.Skip("SEAM_URL names no shop: bin/seam up -- go test ./architecture starts one")
 	}
 	database, err := pgx.Connect(t.Context(), url)
 	if err != nil {
-		t.Fatalf("SHOP_DATABASE_URL: %v", err)
+		t.Fatalf("SEAM_DATABASE_URL: %v", err)
 	}
 	t.Cleanup(func() { database.Close(context.WithoutCancel(t.Context())) })
 	return database

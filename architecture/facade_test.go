@@ -32,7 +32,7 @@ var thinFacade = rule{
 			bodies(t, file, &f)
 		}
 		for _, l := range t.Links("cmd/" + facade) {
-			_, ours := Inside(Shop + "/" + l.Package)
+			_, ours := Inside(Path + "/" + l.Package)
 			if l.Via != "cmd/"+facade && ours &&
 				(!standard(l.Package) && !slices.Contains(facadeLinks, l.Package) ||
 					slices.Contains(facadeMayNot, l.Package)) {
@@ -70,7 +70,7 @@ const (
 // excepted.
 var (
 	facadeMay = []string{
-		Shop + "/cmd/gateway/routes", Shop + "/platform/process", Shop + "/platform/telemetry", Shop + "/platform/traceparent",
+		Path + "/cmd/gateway/routes", Path + "/platform/process", Path + "/platform/telemetry", Path + "/platform/traceparent",
 		"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/otel/trace",
 		"go.opentelemetry.io/otel/propagation", "golang.org/x/sync/errgroup",
 	}

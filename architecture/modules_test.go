@@ -100,9 +100,9 @@ var parts = []struct {
 			"a build outside of the workspace needs them",
 		func(t Tree, m, at string) bool {
 			for _, mod := range modulesOf(t, m) {
-				required := regexp.MustCompile(`(?m)^\s*(require\s+)?` + Shop + "/" + mod + `\s+v`)
+				required := regexp.MustCompile(`(?m)^\s*(require\s+)?` + Path + "/" + mod + `\s+v`)
 				replaced := regexp.MustCompile(`(?m)^\s*(replace\s+)?` +
-					Shop + "/" + mod + `\s+=>\s+\./` + mod + `(\s|$)`)
+					Path + "/" + mod + `\s+=>\s+\./` + mod + `(\s|$)`)
 				if !replaced.MatchString(t[at]) || mod == "modules/"+m && !required.MatchString(t[at]) {
 					return false
 				}

@@ -23,7 +23,7 @@ var requires = rule{
 			}
 			f.subjects++
 			folder := path.Dir(file)
-			is, want := moduleLine.FindStringSubmatch(t[file]), path.Join(Shop, folder)
+			is, want := moduleLine.FindStringSubmatch(t[file]), path.Join(Path, folder)
 			if is == nil || is[1] != want {
 				f.add(file, "does not have the module path "+want,
 					"write: module "+want+"; the rules find an import's code by its path")

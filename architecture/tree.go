@@ -20,8 +20,8 @@ import (
 	"sync"
 )
 
-// Shop is the module path of the root's go.mod, with which every import of our own begins.
-const Shop = "example.com/shop"
+// Path is the module path of the root's go.mod, with which every import of our own begins.
+const Path = "example.com/shop"
 
 // Tree holds the text of each file by its path from the root, with slashes.
 type Tree map[string]string
@@ -227,7 +227,7 @@ func At(node ast.Node) string {
 
 // Inside returns the folder of an import path of our own; ok is false for others.
 func Inside(importPath string) (folder string, ok bool) {
-	return strings.CutPrefix(importPath, Shop+"/")
+	return strings.CutPrefix(importPath, Path+"/")
 }
 
 // owner returns the module that a folder belongs to, and whether the folder is its contract.

@@ -56,15 +56,15 @@ SEAM_STATE=$state "$state/seam" env --write "$state/env"
 
 # As the suite expects: an order expires before tok_slow has answered, long after other tokens.
 POSTGRES_IMAGE=$postgres
-SHOP_PORT=${TEST_SHOP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
+HTTP_PORT=${TEST_SHOP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
 ORDERS_DEADLINE=5s PAYMENTS_CALL_TIMEOUT=500ms PAYMENTS_LEASE=5s PAYMENTS_QUIET=6s SANDBOX_SLOW=8s
-export POSTGRES_IMAGE SHOP_PORT MAIL_PORT PROVIDER_PORT
+export POSTGRES_IMAGE HTTP_PORT MAIL_PORT PROVIDER_PORT
 export ORDERS_DEADLINE PAYMENTS_CALL_TIMEOUT PAYMENTS_LEASE PAYMENTS_QUIET SANDBOX_SLOW
 
 # ready waits until the shop lists products, which needs the whole chain to the database.
 ready() {
 	for _ in $(seq 60); do
-		if curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$SHOP_PORT/v1/inventory/products"; then
+		if curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$HTTP_PORT/v1/inventory/products"; then
 			return 0
 		fi
 		sleep 1
@@ -84,7 +84,7 @@ for file in ${*:-deploy/compose.yaml deploy/compose.services.yaml}; do
 		exit 1
 	fi
 	echo "Ready after $(($(date +%s) - begin)) s; testing …"
-	if ! SHOP_URL="http://127.0.0.1:$SHOP_PORT" SHOP_MAIL_URL="http://127.0.0.1:$MAIL_PORT" SHOP_KEY="$state/key.pem" \
+	if ! SEAM_URL="http://127.0.0.1:$HTTP_PORT" MAIL_URL="http://127.0.0.1:$MAIL_PORT" SEAM_KEY="$state/key.pem" \
 		timeout 300 go test -count=1 ./test/acceptance; then
 		$compose --env-file "$state/env" -p "$project" -f "$file" logs --tail 30
 		exit 1

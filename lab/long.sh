@@ -18,7 +18,7 @@ usage() {
 accept() {
 	echo "Acceptance: $1 …"
 	shift
-	env SHOP_DATABASE_URL= CANARY= "$@" test/accept.sh
+	env SEAM_DATABASE_URL= CANARY= "$@" test/accept.sh
 }
 
 # The tests of the suite faults.
@@ -36,13 +36,13 @@ topologies)
 	accept "all split off and payments of the last release" SPLIT=all RELEASED=payments
 	deploy/test-compose.sh
 	echo "Moving modules, cutting networks, and other long tests …"
-	SHOP_LONG=1 go test -count=1 -timeout 60m -skip "$matrix" ./lab/faults
+	SEAM_LONG=1 go test -count=1 -timeout 60m -skip "$matrix" ./lab/faults
 	bin/seam postgres -- go test -count=1 -timeout 60m ./lab/saga -rapid.checks=300
 	;;
 faults)
 	case ${SEED:-} in *[!0-9]*) usage "SEED must be a whole number, such as 7, and is \"$SEED\"" ;; esac
 	echo "Building the shop's commands, and then doing every fault, which takes about half an hour …"
-	SHOP_LONG=1 SEED=${SEED:-} go test -count=1 -timeout 90m -v -run "$matrix" ./lab/faults
+	SEAM_LONG=1 SEED=${SEED:-} go test -count=1 -timeout 90m -v -run "$matrix" ./lab/faults
 	;;
 mutants)
 	ARCHITECTURE_MUTANTS=1 go test -count=1 -v -timeout 60m -run 'TestMutants|TestNothingIsServedStale' ./lab/plants

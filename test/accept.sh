@@ -5,7 +5,7 @@
 #   make build
 #   SPLIT=all test/accept.sh
 #   SPLIT=all RELEASED="payments inventory" test/accept.sh
-#   SHOP_DATABASE_URL=postgres://…/shop SEAM_POOLER=/usr/sbin/pgbouncer test/accept.sh
+#   SEAM_DATABASE_URL=postgres://…/shop SEAM_POOLER=/usr/sbin/pgbouncer test/accept.sh
 #   test/accept.sh COMMAND [ARG…]    runs the command beside the same shop, after the suite
 set -eu
 cd "$(dirname "$0")/.."

@@ -3,7 +3,7 @@
 # releases, the suite also through the PgBouncer of the same release. For another server:
 #
 #   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/...
-#   SHOP_DATABASE_URL=postgres://…/shop test/accept.sh
+#   SEAM_DATABASE_URL=postgres://…/shop test/accept.sh
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -36,8 +36,8 @@ for release in "trixie 17" "sid 18"; do
 	# shellcheck disable=SC2046 # one pattern for each module
 	TEST_DATABASE_URL="$server/postgres?sslmode=disable" TEST_POOLER=$image go test -count=1 \
 		./platform/... ./platform/devkit/pgtest $(printf './%s/... ' modules/*) ./lab/saga
-	SHOP_DATABASE_URL="$server/shop?sslmode=disable" test/accept.sh
-	SHOP_DATABASE_URL="$server/pooled?sslmode=disable" SEAM_POOLER=$image test/accept.sh
+	SEAM_DATABASE_URL="$server/shop?sslmode=disable" test/accept.sh
+	SEAM_DATABASE_URL="$server/pooled?sslmode=disable" SEAM_POOLER=$image test/accept.sh
 	TEST_POOLER=$image go test -count=1 -run '^TestThroughAPooler$' ./lab/faults
 	docker rm --force --volumes "$container" >/dev/null
 	container=

@@ -17,7 +17,7 @@ import (
 
 // shop is a running shop with its shelves full, and an admin's view into its database.
 type shop struct {
-	*topology.Shop
+	*topology.System
 	name     string
 	bench    *bench
 	admin    *pgxpool.Pool

@@ -24,7 +24,7 @@ var bin string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		if bin = os.Getenv("SHOP_BIN"); bin != "" { // see inOwnNetwork
+		if bin = os.Getenv("SEAM_BIN"); bin != "" { // see inOwnNetwork
 			return m.Run()
 		}
 		remove, err := inOneFolder()
@@ -43,14 +43,14 @@ func TestMain(m *testing.M) {
 // long skips a test outside of make long SUITE=topologies and make long SUITE=faults.
 func long(t *testing.T) {
 	t.Helper()
-	if os.Getenv("SHOP_LONG") == "" {
+	if os.Getenv("SEAM_LONG") == "" {
 		t.Skip("it is run by make long SUITE=topologies, or by make long SUITE=faults")
 	}
 }
 
 // shop is a running shop with an admin connection to its database.
 type shop struct {
-	*topology.Shop
+	*topology.System
 	admin   *pgxpool.Pool
 	base    footprint     // before the first load
 	clients int           // how many place orders at once

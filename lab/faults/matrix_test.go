@@ -89,7 +89,7 @@ func numberCells() map[[2]string]int {
 	numbers := map[[2]string]int{}
 	for _, where := range []string{monolith, split} {
 		for _, f := range faults {
-			if (f.only == "" || f.only == where) && (os.Getenv("SHOP_LONG") != "" || slices.Contains(f.smoke, where)) {
+			if (f.only == "" || f.only == where) && (os.Getenv("SEAM_LONG") != "" || slices.Contains(f.smoke, where)) {
 				numbers[[2]string{where, f.name}] = len(numbers) + 1
 			}
 		}

@@ -23,7 +23,7 @@ const aside = "127.0.0.2"
 const blackHole = `iptables -A INPUT -s ` + aside + ` -j DROP && iptables -A INPUT -d ` + aside + ` -j DROP`
 
 // ownNetwork is set for a test that runs in a network of its own.
-const ownNetwork = "SHOP_OWN_NETWORK"
+const ownNetwork = "SEAM_OWN_NETWORK"
 
 // inOwnNetwork runs the test again, as a process in a network namespace of its own, where a cut
 // affects nothing else. It returns true there, and false here once that is over.
@@ -47,7 +47,7 @@ func inOwnNetwork(t *testing.T) bool {
 		Name: "cut", Path: "unshare", Out: t.Output(),
 		Args: []string{"--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh", self,
 			"-test.v", "-test.run=^" + t.Name() + "$", "-test.timeout=" + limit.String()},
-		Env: append(os.Environ(), ownNetwork+"=1", "SHOP_BIN="+bin),
+		Env: append(os.Environ(), ownNetwork+"=1", "SEAM_BIN="+bin),
 	})
 	if err != nil {
 		t.Fatal(err)

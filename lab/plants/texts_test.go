@@ -13,7 +13,7 @@ const (
 	theSplit   = "deploy/compose.services.yaml"
 	described  = architecture.Described
 	readme     = architecture.Readme
-	shop       = architecture.Shop
+	shop       = architecture.Path
 )
 
 // nothingMoved is the ledger before any extraction.

@@ -17,17 +17,17 @@ var shop struct {
 	key          *tokens.Key
 }
 
-// TestMain uses the shop of SHOP_URL, SHOP_MAIL_URL and SHOP_KEY (the file of the signing key), as
+// TestMain uses the shop of SEAM_URL, MAIL_URL and SEAM_KEY (the file of the signing key), as
 // seam up -- COMMAND starts one. Without them no test runs.
 func TestMain(m *testing.M) {
-	shop.url, shop.mailURL = os.Getenv("SHOP_URL"), os.Getenv("SHOP_MAIL_URL")
+	shop.url, shop.mailURL = os.Getenv("SEAM_URL"), os.Getenv("MAIL_URL")
 	if shop.url == "" {
-		fmt.Println("no test runs, because SHOP_URL names no shop: test/accept.sh starts one")
+		fmt.Println("no test runs, because SEAM_URL names no shop: test/accept.sh starts one")
 		return
 	}
 	var err error
-	if shop.key, err = tokens.LoadOrCreate(os.Getenv("SHOP_KEY")); err != nil {
-		fmt.Fprintln(os.Stderr, "SHOP_KEY:", err)
+	if shop.key, err = tokens.LoadOrCreate(os.Getenv("SEAM_KEY")); err != nil {
+		fmt.Fprintln(os.Stderr, "SEAM_KEY:", err)
 		os.Exit(2)
 	}
 	os.Exit(m.Run())

@@ -61,7 +61,7 @@ func generate(ctx context.Context, args []string) error {
 }
 
 // moduleReplaced matches the replace line of a module or a contract.
-var moduleReplaced = regexp.MustCompile(`(?m)^\s*(?:replace\s+)?` + regexp.QuoteMeta(architecture.Shop) + `/(modules/\S+)\s+=>`)
+var moduleReplaced = regexp.MustCompile(`(?m)^\s*(?:replace\s+)?` + regexp.QuoteMeta(architecture.Path) + `/(modules/\S+)\s+=>`)
 
 // replaceModules gives each go.mod a replace line for every unit of ours that it needs, so that it
 // builds without go.work: those above the modules for each module and contract, and a module's own
@@ -87,13 +87,13 @@ func replaceModules(ctx context.Context, root string, tree architecture.Tree) er
 			if to = filepath.ToSlash(to); !strings.HasPrefix(to, ".") {
 				to = "./" + to
 			}
-			if !strings.Contains(tree[mod], architecture.Shop+"/"+unit+" => ") {
-				edit = append(edit, "-replace="+architecture.Shop+"/"+unit+"="+to)
+			if !strings.Contains(tree[mod], architecture.Path+"/"+unit+" => ") {
+				edit = append(edit, "-replace="+architecture.Path+"/"+unit+"="+to)
 			}
 		}
 		for _, found := range moduleReplaced.FindAllStringSubmatch(tree[mod], -1) {
 			if _, ok := tree[found[1]+"/go.mod"]; !ok { // its module is gone
-				edit = append(edit, "-dropreplace="+architecture.Shop+"/"+found[1])
+				edit = append(edit, "-dropreplace="+architecture.Path+"/"+found[1])
 			}
 		}
 		if len(edit) == 2 {

@@ -55,7 +55,7 @@ func describedTree(ctx context.Context, root string) (architecture.Tree, error) 
 }
 
 // shopModule matches the line of a go.mod that marks the root of a Seam repository.
-var shopModule = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(architecture.Shop) + `\s*$`)
+var shopModule = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(architecture.Path) + `\s*$`)
 
 // repository returns the root of the repository around the current folder.
 func repository() (string, error) {
@@ -70,7 +70,7 @@ func repository() (string, error) {
 			return dir, nil
 		case dir == filepath.Dir(dir):
 			return "", process.Usage(fmt.Errorf("%s is in no Seam repository: "+
-				"no folder from here upwards has a go.mod that says module %s", here, architecture.Shop))
+				"no folder from here upwards has a go.mod that says module %s", here, architecture.Path))
 		}
 	}
 }

@@ -189,8 +189,8 @@ func TestUpAround(t *testing.T) {
 	dir := filepath.Dir(state(t))
 	env := []string{"TMPDIR=" + dir, "DATABASE_URL="}
 	for code, script := range map[int]string{
-		0: `curl -sf "$SHOP_URL/v1/inventory/products" >/dev/null && curl -sf "$SHOP_MAIL_URL/messages" >/dev/null &&
-			test -s "$SHOP_KEY" && echo "$SHOP_URL $SHOP_DATABASE_URL" >"$TMPDIR/said"`,
+		0: `curl -sf "$SEAM_URL/v1/inventory/products" >/dev/null && curl -sf "$MAIL_URL/messages" >/dev/null &&
+			test -s "$SEAM_KEY" && echo "$SEAM_URL $SEAM_DATABASE_URL" >"$TMPDIR/said"`,
 		1: "exit 7",
 	} {
 		found, _ := filepath.Glob(filepath.Join(dir, "seam-up-*.log"))
@@ -218,7 +218,7 @@ func TestUpAround(t *testing.T) {
 	url, database, _ := strings.Cut(strings.TrimSpace(string(said)), " ")
 	closed(t, "the monolith", strings.TrimPrefix(url, "http://"))
 	if !strings.HasPrefix(database, "postgres://") {
-		t.Errorf("SHOP_DATABASE_URL is %q", database)
+		t.Errorf("SEAM_DATABASE_URL is %q", database)
 	}
 }
 

@@ -30,7 +30,7 @@ type settings struct {
 	// An admin connection, as in postgres://user:password@host/shop; seam up can do without.
 	DatabaseURL string `env:"DATABASE_URL"`
 	// The same for the shop of seam up -- COMMAND, which leaves DATABASE_URL alone.
-	ShopDatabaseURL string `env:"SHOP_DATABASE_URL"`
+	SeamDatabaseURL string `env:"SEAM_DATABASE_URL"`
 	// A prefix of the roles' names, if the server has other roles of these names.
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
 	// The password of all roles for seam setup; seam up creates its own.
@@ -78,8 +78,8 @@ beside a monolith that still serves it, as for seam route set MODULE monolith=90
 SEAM_SLOW_PAYMENT (90s), SEAM_STATE, and those in the modules' READMEs.
 
 seam up -- COMMAND [ARG…] runs the command beside a shop on a free port that ends with it, with data of its own, on the
-server of SHOP_DATABASE_URL (an admin connection) if that is set. The command gets SHOP_URL, SHOP_MAIL_URL, SHOP_KEY (the
-file of the signing key) and SHOP_DATABASE_URL.`
+server of SEAM_DATABASE_URL (an admin connection) if that is set. The command gets SEAM_URL, MAIL_URL, SEAM_KEY (the
+file of the signing key) and SEAM_DATABASE_URL.`
 
 func up(ctx context.Context, args []string) error {
 	before, command, around := args, []string(nil), false
@@ -102,7 +102,7 @@ func up(ctx context.Context, args []string) error {
 		RolePrefix: s.RolePrefix, Pooler: s.Pooler, SlowPayment: s.SlowPayment,
 	}
 	if around {
-		o.DatabaseURL = s.ShopDatabaseURL
+		o.DatabaseURL = s.SeamDatabaseURL
 		return upAround(ctx, o, command)
 	}
 	o.DatabaseURL, o.State, o.Port, o.Out = s.DatabaseURL, s.State, s.Port, os.Stdout
@@ -146,8 +146,8 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 	defer end(nil)
 	go func() { end(shop.Wait(running)) }()
 	err = runCommand(running, command,
-		"SHOP_URL="+shop.URL, "SHOP_MAIL_URL="+shop.Outside.MailURL,
-		"SHOP_KEY="+shop.KeyFile(), "SHOP_DATABASE_URL="+shop.AdminURL)
+		"SEAM_URL="+shop.URL, "MAIL_URL="+shop.Outside.MailURL,
+		"SEAM_KEY="+shop.KeyFile(), "SEAM_DATABASE_URL="+shop.AdminURL)
 	if died := context.Cause(running); died != nil && ctx.Err() == nil {
 		err = died
 	}
@@ -155,7 +155,7 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 }
 
 // writeOperate writes the settings of seam route and seam events, with passwords, to a shell file.
-func writeOperate(shop *topology.Shop) (path string, err error) {
+func writeOperate(shop *topology.System) (path string, err error) {
 	env := shop.Addresses()
 	for _, p := range shop.Processes() {
 		if p.Name == "gateway" {
@@ -185,7 +185,7 @@ func docs(url string) string {
 	return strings.Join(pages, "\n            ")
 }
 
-func greet(shop *topology.Shop, operate string) {
+func greet(shop *topology.System, operate string) {
 	fmt.Println("\nWho serves what:")
 	for _, p := range shop.Processes() {
 		fmt.Printf("  %-14s %s  %s\n", p.Name, p.URL, strings.Join(p.Serves, " "))

@@ -15,7 +15,7 @@ import (
 
 // migrate migrates each schema with the command that will serve it, which may be one of the last
 // release, and then inserts the sample data.
-func (s *Shop) migrate(ctx context.Context) error {
+func (s *System) migrate(ctx context.Context) error {
 	if err := s.runEach(ctx, "migrate", s.options.Split); err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (s *Shop) migrate(ctx context.Context) error {
 
 // runEach runs a verb of each module's own command, for those in alone, and of the monolith for the
 // others.
-func (s *Shop) runEach(ctx context.Context, verb string, alone []string) error {
+func (s *System) runEach(ctx context.Context, verb string, alone []string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, m := range alone {
 		group.Go(func() error { return s.run(ctx, m, verb) })
@@ -35,7 +35,7 @@ func (s *Shop) runEach(ctx context.Context, verb string, alone []string) error {
 	return group.Wait()
 }
 
-func (s *Shop) run(ctx context.Context, command, verb string, env ...string) error {
+func (s *System) run(ctx context.Context, command, verb string, env ...string) error {
 	p, err := child.Start(child.Options{
 		Name: verb, Path: filepath.Join(s.options.Bin, command), Args: []string{verb},
 		Env: s.env(env...), Out: s.options.Out,

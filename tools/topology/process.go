@@ -31,7 +31,7 @@ type Process struct {
 
 // StartMonolith starts one more process of the modules that are not split off and waits until it is
 // ready. Port 0 is any free one.
-func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
+func (s *System) StartMonolith(ctx context.Context, port int) (*Process, error) {
 	rest := except(s.options.Split)
 	bus := events.Memory
 	if s.Broker != nil {
@@ -46,7 +46,7 @@ func (s *Shop) StartMonolith(ctx context.Context, port int) (*Process, error) {
 }
 
 // StartService starts a module as a process of its own and waits until it is ready.
-func (s *Shop) StartService(ctx context.Context, module string) (*Process, error) {
+func (s *System) StartService(ctx context.Context, module string) (*Process, error) {
 	p, err := s.start(ctx, module, 0)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (s *Shop) StartService(ctx context.Context, module string) (*Process, error
 }
 
 // start starts a command on the port; 0 is any free one.
-func (s *Shop) start(ctx context.Context, name string, port int, env ...string) (*Process, error) {
+func (s *System) start(ctx context.Context, name string, port int, env ...string) (*Process, error) {
 	port, err := freePort(ctx, port)
 	if err != nil {
 		return nil, err
@@ -79,14 +79,14 @@ func (s *Shop) start(ctx context.Context, name string, port int, env ...string) 
 }
 
 // Restart starts an ended process again, at the same addresses, and waits until it is ready.
-func (s *Shop) Restart(ctx context.Context, p *Process) error {
+func (s *System) Restart(ctx context.Context, p *Process) error {
 	if err := s.begin(p); err != nil {
 		return err
 	}
 	return p.waitReady(ctx)
 }
 
-func (s *Shop) begin(p *Process) (err error) {
+func (s *System) begin(p *Process) (err error) {
 	p.Process, err = child.Start(child.Options{
 		Name: p.Name, Path: filepath.Join(s.options.Bin, p.Name), Args: []string{"serve"},
 		Out: s.options.Out, Env: s.env(p.Env...),

@@ -29,7 +29,7 @@ func Password(state, name string) (string, error) {
 }
 
 // KeyFile returns the file of the signing key.
-func (s *Shop) KeyFile() string { return keyFile(s.options.State) }
+func (s *System) KeyFile() string { return keyFile(s.options.State) }
 
 func keyFile(state string) string { return filepath.Join(state, "key.pem") }
 

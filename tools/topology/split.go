@@ -17,7 +17,7 @@ import (
 
 // startSplit starts a shop of several processes: the broker, then the services and the monolith
 // with the other modules, then the façade.
-func (s *Shop) startSplit(ctx context.Context, port int) error {
+func (s *System) startSplit(ctx context.Context, port int) error {
 	if err := s.StartBroker(ctx); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (s *Shop) startSplit(ctx context.Context, port int) error {
 }
 
 // StartBroker starts the broker. Processes that start from now on get its URL.
-func (s *Shop) StartBroker(ctx context.Context) (err error) {
+func (s *System) StartBroker(ctx context.Context) (err error) {
 	s.say("Starting the broker …")
 	s.Broker, err = broker.Start(ctx, broker.Options{
 		Host: s.options.Host, Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"},
@@ -68,7 +68,7 @@ func (s *Shop) StartBroker(ctx context.Context) (err error) {
 }
 
 // writeRoutes routes each module's paths to its first process; a canary gets weight 0.
-func (s *Shop) writeRoutes() error {
+func (s *System) writeRoutes() error {
 	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
 	for _, p := range s.processes {
 		file.Upstreams[p.Name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
@@ -87,7 +87,7 @@ func (s *Shop) writeRoutes() error {
 // broker first replays all events that the outboxes keep, because it is unknown which ones the
 // broker had not delivered; modules ignore those that they have handled. Towards the broker there
 // is no replay: what the memory bus published was handled.
-func (s *Shop) useBus(ctx context.Context, bus string) error {
+func (s *System) useBus(ctx context.Context, bus string) error {
 	cfg, err := process.Config[events.Config]()
 	if err != nil {
 		return err

@@ -49,8 +49,8 @@ type Options struct {
 	SlowPayment time.Duration // the provider's time for tok_slow; its own default when 0
 }
 
-// Shop is a running shop.
-type Shop struct {
+// System is a running system.
+type System struct {
 	URL      string // of the shop's routes
 	AdminURL string // of its database
 	Plan     postgres.Plan
@@ -68,8 +68,8 @@ type Shop struct {
 }
 
 // Start starts the shop and waits until it is ready. After an error nothing is left running.
-func Start(ctx context.Context, o Options) (_ *Shop, err error) {
-	s := &Shop{}
+func Start(ctx context.Context, o Options) (_ *System, err error) {
+	s := &System{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -153,7 +153,7 @@ func left(ctx context.Context, bin string) ([]string, error) {
 }
 
 // Stop stops everything in the reverse order of its start.
-func (s *Shop) Stop() error {
+func (s *System) Stop() error {
 	var errs []error
 	for _, p := range slices.Backward(s.processes) {
 		errs = append(errs, p.Stop())
@@ -166,14 +166,14 @@ func (s *Shop) Stop() error {
 }
 
 // Processes returns the shop's own processes in the order of their start.
-func (s *Shop) Processes() []*Process { return s.processes }
+func (s *System) Processes() []*Process { return s.processes }
 
 // State returns the folder of data and the signing key.
-func (s *Shop) State() string { return s.options.State }
+func (s *System) State() string { return s.options.State }
 
-func (s *Shop) say(format string, args ...any) { fmt.Fprintf(s.options.Out, format+"\n", args...) }
+func (s *System) say(format string, args ...any) { fmt.Fprintf(s.options.Out, format+"\n", args...) }
 
-func (s *Shop) prepareState() error {
+func (s *System) prepareState() error {
 	if s.options.State != "" {
 		return os.MkdirAll(s.options.State, 0o755) //nolint:gosec // PostgreSQL's user enters it
 	}
@@ -187,7 +187,7 @@ func (s *Shop) prepareState() error {
 }
 
 // startDatabase finds or starts PostgreSQL and creates the shop's database, roles and schemas.
-func (s *Shop) startDatabase(ctx context.Context) error {
+func (s *System) startDatabase(ctx context.Context) error {
 	password, err := Password(s.options.State, "password")
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (s *Shop) startDatabase(ctx context.Context) error {
 
 // env returns the environment of the shop's processes. A later entry wins: the shop's defaults, our
 // own environment, the shop's addresses, and the caller's settings.
-func (s *Shop) env(more ...string) []string {
+func (s *System) env(more ...string) []string {
 	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
 		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
 		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
@@ -238,7 +238,7 @@ func (s *Shop) env(more ...string) []string {
 }
 
 // Addresses returns the settings that lead to the shop's broker and schemas.
-func (s *Shop) Addresses() (env []string) {
+func (s *System) Addresses() (env []string) {
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())
 	}
@@ -264,7 +264,7 @@ func DefaultState() string {
 
 // Wait waits until ctx ends, or returns an error once a process of the shop, the broker or
 // PostgreSQL has ended by itself.
-func (s *Shop) Wait(ctx context.Context) error {
+func (s *System) Wait(ctx context.Context) error {
 	died := make(chan error, len(s.processes)+2)
 	watch := func(name string, p interface {
 		Done() <-chan struct{}
