@@ -94,8 +94,8 @@ func (s *seams) checkSubscriptions() {
 		for _, topic := range listens {
 			of, _, _ := strings.Cut(topic, ".")
 			switch {
-			case of == m:
-				s.add("modules/"+m, fmt.Sprintf("%s listens to its own %s", m, topic),
+			case of == m && len(s.tree.Description(m).Publishes) > 1:
+				s.add("modules/"+m, fmt.Sprintf("%s listens to its own %s, and publishes others", m, topic),
 					"do it in the transaction that publishes it, or in a job: a module that answers itself may never end")
 			case !slices.Contains(s.agreed[m].ListensTo, topic):
 				s.add("modules/"+m, fmt.Sprintf("%s listens to %s, which is not in the context map", m, topic),

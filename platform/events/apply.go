@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"example.com/shop/platform/origin"
 	"example.com/shop/platform/postgres"
 )
 
@@ -105,6 +106,7 @@ func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Messa
 	if len(group) == 1 {
 		ctx = WithCause(ctx, Cause(group[0].Metadata))
 	} else {
+		ctx = origin.With(ctx, origin.Request{Actor: "system", Topic: topic})
 		for _, m := range group {
 			options = append(options, trace.WithLinks(trace.LinkFromContext(WithCause(ctx, Cause(m.Metadata)))))
 		}

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -13,6 +14,7 @@ import (
 const (
 	headerCorrelation = "correlationid"
 	headerActor       = "actor"
+	headerFollows     = "follows" // in jobs only: the topic of the event that enqueued one
 )
 
 // Cause is a trace and an origin, in a form that a row can store. An event's headers hold it, and
@@ -23,6 +25,9 @@ type Cause map[string]string
 func CauseOf(ctx context.Context) Cause {
 	request := origin.From(ctx)
 	cause := Cause{headerCorrelation: request.CorrelationID, headerActor: request.Actor}
+	if request.Topic != "" {
+		cause[headerFollows] = request.Topic
+	}
 	traceparent.Propagator{}.Inject(ctx, propagation.MapCarrier(cause))
 	return cause
 }
@@ -30,5 +35,8 @@ func CauseOf(ctx context.Context) Cause {
 // WithCause returns a context whose events have the stored cause.
 func WithCause(ctx context.Context, cause Cause) context.Context {
 	ctx = traceparent.Propagator{}.Extract(ctx, propagation.MapCarrier(cause))
-	return origin.With(ctx, origin.Request{CorrelationID: cause[headerCorrelation], Actor: cause[headerActor]})
+	return origin.With(ctx, origin.Request{
+		CorrelationID: cause[headerCorrelation], Actor: cause[headerActor],
+		Topic: cmp.Or(cause[headerFollows], cause[headerTopic]),
+	})
 }

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -28,6 +29,11 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 	if o.allowed != nil && !o.allowed[ev.Topic()] {
 		return nil, fmt.Errorf("it is none of the events that Publishes of %s returns", o.db.Module)
 	}
+	cause := CauseOf(ctx)
+	if cause[headerFollows] == ev.Topic() {
+		return nil, errors.New("it follows from an event of the same topic, and so would never end")
+	}
+	delete(cause, headerFollows)
 	payload, err := json.Marshal(ev)
 	if err != nil {
 		return nil, err
@@ -40,7 +46,7 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 		return nil, err
 	}
 	m := message.NewMessage(id.String(), payload)
-	m.Metadata = message.Metadata(CauseOf(ctx))
+	m.Metadata = message.Metadata(cause)
 	if m.Metadata[headerCorrelation] == "" {
 		m.Metadata[headerCorrelation] = m.UUID
 	}

@@ -8,6 +8,7 @@ import "context"
 type Request struct {
 	CorrelationID string // the request's id
 	Actor         string // who asked: role:subject, or system
+	Topic         string // of the event that is being handled, or that a job follows from; "" for none
 }
 
 type key struct{}
