@@ -33,7 +33,7 @@ func insertAll(_ context.Context, tx pgx.Tx, batch []delivery) error {
 // are published because of it keep, also from a handler of single events.
 func TestABatchIsOneCallAndHasEveryCause(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	answers := events.NewOutbox(s.Subscriber, s.bus, s.Config, s.Log)
 	var calls [][]string
 	deliver, _ := s.gated(
@@ -118,7 +118,7 @@ func TestABatchThatFailsIsSplit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
+			s := newSystem(t)
 			s.Config.MaxAttempts = 1
 			answers := events.NewOutbox(s.Subscriber, s.bus, s.Config, s.Log)
 			deliver, _ := s.gated(events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
@@ -147,7 +147,7 @@ func TestABatchThatFailsIsSplit(t *testing.T) {
 // others are still one call. A message without an id is dropped.
 func TestDuplicatesInBatches(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	var calls []int
 	deliver, _ := s.gated(events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
 		calls = append(calls, len(batch))

@@ -28,7 +28,7 @@ func TestMemoryBus(t *testing.T) {
 // A schema belongs to one bus, until it is switched. Two processes may record it at a time.
 func TestTheBusOfASchema(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	recorded := make(chan error, 1)
 	err := pgx.BeginFunc(t.Context(), s.Publisher, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), "INSERT INTO bus (name) VALUES ('memory')"); err != nil {

@@ -19,7 +19,7 @@ import (
 // The bus fails after the first deliveries, so that they are repeated.
 func TestAnEventIsAppliedOnceIfItCommits(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	stopConsumer := s.subscribe(eventtest.Count)
 	s.bus.failures = 3
 	stopOutbox := s.runOutbox()
@@ -49,7 +49,7 @@ func TestAnEventIsAppliedOnceIfItCommits(t *testing.T) {
 // rows.
 func TestOneBatchOfAModuleRunsAtATime(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	var inside atomic.Int32
 	handler := events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if err := eventtest.Count(ctx, tx, h); err != nil { // the lock is taken with a handler's first statement
@@ -81,7 +81,7 @@ func TestOneBatchOfAModuleRunsAtATime(t *testing.T) {
 
 func TestTwoHandlersForOneTopicAreAMistake(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	defer func() {
 		if p := recover(); p != "events: two handlers for publisher.happened.v1" {
 			t.Errorf("recovered %v", p)
@@ -93,7 +93,7 @@ func TestTwoHandlersForOneTopicAreAMistake(t *testing.T) {
 // Requests use every connection of the pool; delivery has its own.
 func TestAnExhaustedPoolHoldsUpNoDelivery(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.subscribe(func(ctx context.Context, tx pgx.Tx, h happened) error {
 		if h.Thing == "poison" {
 			return errors.New("it is broken")
@@ -119,7 +119,7 @@ func TestAnExhaustedPoolHoldsUpNoDelivery(t *testing.T) {
 // than configured nor in a process that stops.
 func TestEventsThatLingerShareATransaction(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.Config.Linger = time.Hour
 	batches := make(chan int, 100)
 	lingering := events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {

@@ -38,7 +38,7 @@ func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
+			s := newSystem(t)
 			log := &logged{}
 			s.Log = slog.New(slog.NewTextHandler(log, nil))
 			healed := make(chan struct{})
@@ -80,7 +80,7 @@ func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 // event's cause, and a failure all its headers.
 func TestAnyMessageCanBeKept(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	answers := events.NewOutbox(s.Subscriber, s.bus, s.Config, s.Log)
 	s.subscribe(func(ctx context.Context, tx pgx.Tx, h happened) error {
 		return answers.PublishTx(ctx, tx, answered{h})
@@ -100,7 +100,7 @@ func TestAnyMessageCanBeKept(t *testing.T) {
 // A failed event is handled by the retries, however often the bus delivers it, alone or in a batch.
 func TestAnEventThatHasFailedIsLeftToTheRetries(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	log := &logged{}
 	s.Log = slog.New(slog.NewTextHandler(log, nil))
 	failed := messageOf(happened{Thing: "failed"}, "", nil)

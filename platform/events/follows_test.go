@@ -15,7 +15,7 @@ import (
 // enqueued: such a module would answer itself for ever.
 func TestAnEventDoesNotFollowFromItsOwnTopic(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	outbox := events.NewOutbox(s.Subscriber, s.bus, s.Config, s.Log)
 	var said []string
 	publish := func(ctx context.Context, from string) {

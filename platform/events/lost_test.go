@@ -44,7 +44,7 @@ func TestALostConnectionIsNoAttempt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
+			s := newSystem(t)
 			healed := make(chan struct{})
 			var tried sync.Map
 			s.subscribe(func(ctx context.Context, tx pgx.Tx, h happened) error {
@@ -113,7 +113,7 @@ func TestTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
+			s := newSystem(t)
 			if test.role != "" {
 				s.Subscriber = pgtest.Again(t, s.Subscriber, func(cfg *pgxpool.Config) {
 					cfg.ConnConfig.RuntimeParams["statement_timeout"] = test.role

@@ -29,7 +29,7 @@ func (unlisted) Topic() string { return "publisher.unlisted.v1" }
 // that would hold up its topic.
 func TestWhatIsNotPublished(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.runOutbox()
 	s.outbox.Allow([]events.Event{happened{}})
 	for want, test := range map[string]struct {
@@ -56,7 +56,7 @@ func TestWhatIsNotPublished(t *testing.T) {
 // once an hour, does not.
 func TestACommitPublishes(t *testing.T) {
 	t.Parallel()
-	s := newShopOn(t, fstest.MapFS{"0001_statements.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
+	s := newSystemOn(t, fstest.MapFS{"0001_statements.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
 CREATE TABLE statements (rows bigint NOT NULL);
 -- +goose StatementBegin
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -94,7 +94,7 @@ CREATE TRIGGER note AFTER INSERT ON outbox REFERENCING NEW TABLE AS written FOR 
 // The process dies while the bus has the event: another's next poll publishes it.
 func TestTheEventsOfAProcessThatDiedArePublished(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.Config.Poll = time.Second // as it is in production
 	s.subscribe(eventtest.Count)
 	alive := &flakyBus{MemoryBus: s.bus.MemoryBus}
@@ -118,7 +118,7 @@ func TestTheEventsOfAProcessThatDiedArePublished(t *testing.T) {
 // a process that died.
 func TestAFullQueueIsLeftToThePoll(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.Config.RelayBatch = 2 // ten batches wait, and 32 are being published
 	s.subscribe(eventtest.Count)
 	died := s.outbox
@@ -146,7 +146,7 @@ func TestAFullQueueIsLeftToThePoll(t *testing.T) {
 // A backlog larger than the queue is published without waiting for the next poll, an hour later.
 func TestABacklogIsPublishedWithoutAPause(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.Config.RelayBatch, s.Config.Poll = 2, time.Hour
 	s.subscribe(eventtest.Count)
 	s.publish(eventtest.Things(1, 200)...)
@@ -159,7 +159,7 @@ func TestABacklogIsPublishedWithoutAPause(t *testing.T) {
 // The poll publishes the same message as memory, so after a crash nothing changes for a handler.
 func TestMemoryAndTableHaveTheSameEvent(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.Config.Poll = time.Hour
 	messages, err := s.bus.Subscribe(t.Context(), eventtest.Topic)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // another machine's clock, has a lower id than published ones.
 func TestRowsThatWereChangedByHand(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.subscribe(eventtest.Count)
 	others, err := s.bus.Subscribe(t.Context(), other{}.Topic())
 	if err != nil {
@@ -54,7 +54,7 @@ func TestRowsThatWereChangedByHand(t *testing.T) {
 // The refused rows are older than everything else and more than a batch.
 func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.subscribe(eventtest.Count)
 	s.bus.refuse(other{}.Topic())
 	var all []events.Event
@@ -85,7 +85,7 @@ func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 // An outbox that stops finishes and marks what is being published, and leaves the rest to the next.
 func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.Config.RelayBatch, s.Config.Poll = 5, time.Hour
 	s.subscribe(eventtest.Count)
 	release := s.bus.hold(t, eventtest.Topic)
@@ -118,7 +118,7 @@ func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 // meanwhile is published again; and it waits for no row that a replay has locked.
 func TestAReplayOfWhatIsBeingPublishedIsNotLost(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.subscribe(eventtest.Count)
 	s.runOutbox()
 	release := s.bus.hold(t, eventtest.Topic)
@@ -157,7 +157,7 @@ func TestAReplayOfWhatIsBeingPublishedIsNotLost(t *testing.T) {
 // Two processes of a module each have a relay, which skips what the other has in memory.
 func TestTwoOutboxesDoNotPublishEverythingTwice(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.subscribe(eventtest.Count)
 	s.runOutbox()
 	two, _ := s.runOutboxOn(s.bus)

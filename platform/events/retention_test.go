@@ -20,7 +20,7 @@ func idMade(at string) string {
 // others a replay is harmless.
 func TestANewSubscriberGetsAReplay(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.runOutbox()
 	s.publish("one", "two")
 	s.Drained()
@@ -36,7 +36,7 @@ func TestANewSubscriberGetsAReplay(t *testing.T) {
 // very many rows. Replayed events are published immediately, by a relay faster than the replay.
 func TestAReplayGoesInBatchesAndEnds(t *testing.T) {
 	t.Parallel()
-	s := newShopOn(t, fstest.MapFS{"0001_outbox.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
+	s := newSystemOn(t, fstest.MapFS{"0001_outbox.sql": &fstest.MapFile{Data: []byte(`-- +goose Up
 -- +goose StatementBegin
 CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -62,7 +62,7 @@ CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXEC
 
 func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.bus.refuse(other{}.Topic())
 	// A replay does not renew the age, and what is not published yet stays at any age.
 	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)

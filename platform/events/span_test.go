@@ -24,7 +24,7 @@ var spans = tracetest.NewSpanRecorder()
 // batch is one span, linked to the traces of its events.
 func TestASpanOfAHandler(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.Config.MaxAttempts = 1
 	var under []oteltrace.SpanID
 	deliver, stop := s.gated(events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {

@@ -26,14 +26,14 @@ const wait = 500 * time.Millisecond
 
 // cutOff returns the subscriber's database through a network that drops everything, until heal is
 // called.
-func (s *shop) cutOff() (db *postgres.DB, heal func()) {
+func (s *system) cutOff() (db *postgres.DB, heal func()) {
 	db, w := eventtest.Through(s.t, s.Subscriber, wait)
 	return db, w.Freeze()
 }
 
 // behindAPooler returns the subscriber's database through a PgBouncer that cannot reach the server,
 // until heal is called.
-func (s *shop) behindAPooler() (db *postgres.DB, heal func()) {
+func (s *system) behindAPooler() (db *postgres.DB, heal func()) {
 	login, err := url.Parse(s.Database.URL("subscriber"))
 	if err != nil {
 		s.t.Fatal(err)
@@ -51,7 +51,7 @@ func (s *shop) behindAPooler() (db *postgres.DB, heal func()) {
 
 // lockModule returns the subscriber's database, and has another process hold the module's lock
 // until heal is called.
-func (s *shop) lockModule() (db *postgres.DB, heal func()) {
+func (s *system) lockModule() (db *postgres.DB, heal func()) {
 	const lock = "(hashtextextended('seam.consumer.' || current_schema(), 0))"
 	frozen := s.Database.Module(s.t, "subscriber")
 	conn, err := frozen.Acquire(s.t.Context())
@@ -70,7 +70,7 @@ func (s *shop) lockModule() (db *postgres.DB, heal func()) {
 }
 
 // publishEach publishes the messages at the same time, and returns how many are refused.
-func (s *shop) publishEach(messages []*message.Message) int {
+func (s *system) publishEach(messages []*message.Message) int {
 	var refused atomic.Int32
 	var all sync.WaitGroup
 	for _, m := range messages {
@@ -90,17 +90,17 @@ func TestABatchThatCannotBeHandledIsNackedAtOnce(t *testing.T) {
 	t.Parallel()
 	const all = 20
 	for name, test := range map[string]struct {
-		obstruct func(*shop) (db *postgres.DB, heal func())
+		obstruct func(*system) (db *postgres.DB, heal func())
 		hides    bool // the handler hides its error
 	}{
-		"the database cannot be reached": {obstruct: (*shop).cutOff},
-		"nor behind a pooler":            {obstruct: (*shop).behindAPooler},
-		"another process has the lock":   {obstruct: (*shop).lockModule},
-		"and the handler hides it":       {obstruct: (*shop).lockModule, hides: true},
+		"the database cannot be reached": {obstruct: (*system).cutOff},
+		"nor behind a pooler":            {obstruct: (*system).behindAPooler},
+		"another process has the lock":   {obstruct: (*system).lockModule},
+		"and the handler hides it":       {obstruct: (*system).lockModule, hides: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
+			s := newSystem(t)
 			db, heal := test.obstruct(s)
 			heal = sync.OnceFunc(heal)
 			t.Cleanup(heal)
@@ -139,7 +139,7 @@ func TestABatchThatCannotBeHandledIsNackedAtOnce(t *testing.T) {
 // Stopping does not wait for a connection that cannot be made.
 func TestStoppingInterruptsConnecting(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	var stops []func()
 	var wires []*wire.Wire
 	for _, db := range []**postgres.DB{&s.Publisher, &s.Subscriber} {

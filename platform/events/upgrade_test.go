@@ -23,14 +23,14 @@ const (
 )
 
 // publishAsV010 commits an event as v0.1.0 does.
-func (s *shop) publishAsV010(thing string) {
+func (s *system) publishAsV010(thing string) {
 	s.t.Helper()
 	id := uuid.Must(uuid.NewV7()).String()
 	s.exec(s.Publisher, publishOfV010, id, eventtest.Topic, thing, happened{Thing: thing}, map[string]string{"id": id})
 }
 
 // relayAsV010 marks what an old relay would publish, and checks how many they are.
-func (s *shop) relayAsV010(want int) {
+func (s *system) relayAsV010(want int) {
 	s.t.Helper()
 	rows, err := s.Publisher.Query(s.t.Context(), readOfV010, uuid.Nil.String(), []string{}, 100)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *shop) relayAsV010(want int) {
 	s.exec(s.Publisher, markOfV010, ids)
 }
 
-func (s *shop) replayAsV010() {
+func (s *system) replayAsV010() {
 	s.t.Helper()
 	s.exec(s.Publisher, replayOfV010, time.Now().Add(-time.Minute), time.Now().Add(time.Minute), 1000)
 }
@@ -53,7 +53,7 @@ func (s *shop) replayAsV010() {
 // operator may repair rows as a superuser, without the module's search_path.
 func TestProcessesOfV010RunBeside(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.publishAsV010("marked by a superuser")
 	s.exec(s.Database.Admin(t), "UPDATE publisher.outbox SET published_at = now()")
 	s.Expect(s.Publisher, 0, "SELECT count(*) FROM outbox_pending")

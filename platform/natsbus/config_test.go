@@ -38,9 +38,9 @@ func TestConfig(t *testing.T) {
 func TestNoPasswordIsPrinted(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
-		"nats://shop:s3cr%zzet@127.0.0.1:4222", "nats://shop:s3cr et@127.0.0.1:4222",
-		"nats://shop:s3cret@127.0.0.1:port", "nats://shop:s3/cret@127.0.0.1:4222", "nats://shop:s3cret@[::1",
-		"shop:s3cr%zzet@127.0.0.1:4222", "nats://127.0.0.1:4222,nats://shop:s3\x00cret@h",
+		"nats://app:s3cr%zzet@127.0.0.1:4222", "nats://app:s3cr et@127.0.0.1:4222",
+		"nats://app:s3cret@127.0.0.1:port", "nats://app:s3/cret@127.0.0.1:4222", "nats://app:s3cret@[::1",
+		"app:s3cr%zzet@127.0.0.1:4222", "nats://127.0.0.1:4222,nats://app:s3\x00cret@h",
 	} {
 		bus, err := natsbus.Open(natsbus.Config{URL: url, Stream: "events"}, slog.New(slog.DiscardHandler))
 		if err == nil {

@@ -12,34 +12,34 @@ import (
 	"example.com/shop/platform/natsbus"
 )
 
-// shop has a broker of its own, and a connection each for the publisher and the subscriber, like
+// system has a broker of its own, and a connection each for the publisher and the subscriber, like
 // two processes.
-type shop struct {
-	*eventtest.Shop
+type system struct {
+	*eventtest.System
 	t      *testing.T
 	broker mortal
 	bus    natsbus.Config
 	outbox *events.Outbox // the publisher's, which runs
 }
 
-func newShop(t *testing.T) *shop {
+func newSystem(t *testing.T) *system {
 	t.Helper()
 	b := startBroker(t)
-	s := &shop{Shop: eventtest.New(t, eventtest.Schema), t: t, broker: b, bus: newConfig(t, b.URL())}
+	s := &system{System: eventtest.New(t, eventtest.Schema), t: t, broker: b, bus: newConfig(t, b.URL())}
 	s.outbox = events.NewOutbox(s.Publisher, open(t, s.bus), s.Config, s.Log)
 	pgtest.Run(t, s.outbox.Run)
 	return s
 }
 
 // subscribe runs a consumer of the subscriber.
-func (s *shop) subscribe() (stop func()) {
+func (s *system) subscribe() (stop func()) {
 	s.t.Helper()
 	handlers := []events.Handler{events.On(eventtest.Count)}
 	subscriber := open(s.t, s.bus).Subscriber("subscriber")
 	return s.Consume(events.NewConsumer(s.Subscriber, subscriber, handlers, s.Config, s.Log))
 }
 
-func (s *shop) publish(first, last int) {
+func (s *system) publish(first, last int) {
 	s.t.Helper()
 	s.Commit(s.t.Context(), s.outbox, eventtest.Things(first, last)...)
 }
@@ -47,7 +47,7 @@ func (s *shop) publish(first, last int) {
 // The broker is killed repeatedly during publishing and consuming.
 func TestTheBrokerIsKilled(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	s.subscribe()
 	const all, kills = 6000, 4
 	placed := make(chan struct{})
@@ -73,7 +73,7 @@ func TestTheBrokerLosesItsStore(t *testing.T) {
 	for name, older := range map[string]bool{"everything": false, "what came after a copy of its store": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
+			s := newSystem(t)
 			stop := s.subscribe()
 			s.publish(1, 50)
 			s.Applied(50)

@@ -33,7 +33,7 @@ type Config struct {
 	URL string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
 	// A file with the process's credentials, for a broker that asks for one.
 	Credentials string `env:"NATS_CREDENTIALS"`
-	// The name of the stream and the first word of its subjects, for several shops on one broker.
+	// The name of the stream and the first word of its subjects, for several systems on one broker.
 	Stream string `env:"NATS_STREAM" envDefault:"events"`
 	// How many brokers of a cluster keep each message.
 	Replicas int `env:"NATS_REPLICAS" envDefault:"1"`

@@ -25,7 +25,7 @@ func (b *Bus) Provision(ctx context.Context, listeners map[string][]string) erro
 	}
 	_, err := b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:        b.cfg.Stream,
-		Description: "Events of the shop's modules; the outboxes can fill it again.",
+		Description: "Events of the modules; the outboxes can fill it again.",
 		Subjects:    []string{b.cfg.Stream + ".>"},
 		Storage:     jetstream.FileStorage,
 		Replicas:    b.cfg.Replicas,

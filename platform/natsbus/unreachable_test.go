@@ -13,7 +13,7 @@ import (
 // other one gets them soon.
 func TestAnotherProcessHasTheEventsOfOneThatIsCutOff(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newSystem(t)
 	const all = 40
 	db, wire := eventtest.Through(t, s.Subscriber, 500*time.Millisecond)
 	t.Cleanup(wire.Freeze())

@@ -19,14 +19,14 @@ func TestNoPasswordIsPrinted(t *testing.T) {
 		"host=h password = s3cret pool_max_conn_lifetime=x":   "pool_max_conn_lifetime",
 		"host=h password = s3cret options=x":                  `must not have the parameter "options"`,
 		"password = s3cret host":                              "percent-encoded",
-		"postgress://shop:s3:cret@h/shop":                     "percent-encoded",
-		"postgres://shop:s3cret@h/shop?sslmode=bogus":         "sslmode is invalid",
-		"postgres://shop:s3@cret@h/shop?sslmode=bogus":        "sslmode is invalid",
-		"postgres://shop:s3@cret@h/shop":                      "percent-encoded",
-		"postgres://shop:s3@x?cret@h/shop":                    "percent-encoded",
-		"postgres://shop:s3/cret@h/shop":                      "invalid port",
-		"postgres://shop:s3%cret@h/shop":                      "percent-encoded",
-		"postgres://h/shop?user=shop&password=s3cret&sslmode": "percent-encoded",
+		"postgress://app:s3:cret@h/app":                     "percent-encoded",
+		"postgres://app:s3cret@h/app?sslmode=bogus":         "sslmode is invalid",
+		"postgres://app:s3@cret@h/app?sslmode=bogus":        "sslmode is invalid",
+		"postgres://app:s3@cret@h/app":                      "percent-encoded",
+		"postgres://app:s3@x?cret@h/app":                    "percent-encoded",
+		"postgres://app:s3/cret@h/app":                      "invalid port",
+		"postgres://app:s3%cret@h/app":                      "percent-encoded",
+		"postgres://h/app?user=app&password=s3cret&sslmode": "percent-encoded",
 	} {
 		_, err := postgres.Open(t.Context(), "marks", address, 1, schema)
 		expectUsage(t, address, err, says)

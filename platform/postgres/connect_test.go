@@ -172,7 +172,7 @@ func TestAddressesThatAreRefused(t *testing.T) {
 	}{
 		"options":               {open, runtime + "&options=-c%20search_path%3Dpublic", `the parameter "options"`},
 		"a search path":         {open, runtime + "&search_path=public", `"search_path"`},
-		"a service":             {open, runtime + "&service=shop", `"service"`},
+		"a service":             {open, runtime + "&service=app", `"service"`},
 		"the pool's size":       {open, runtime + "&pool_max_conns=3", `"pool_max_conns"`},
 		"no types":              {open, runtime + "&default_query_exec_mode=exec", "default_query_exec_mode=exec"},
 		"no types either":       {open, runtime + "&default_query_exec_mode=simple_protocol", "mode=simple_protocol"},
@@ -181,12 +181,12 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		"options of migrate":    {up, migrate + "&options=-c%20role%3Dnone", `"options"`},
 		"options of the admin":  {provision, admin + "&options=-c%20role%3Dnone", `"options"`},
 		"a time zone":           {provision, admin + "&timezone=Asia/Tokyo", `"timezone"`},
-		"words of the admin":    {provision, "host=localhost dbname=shop", "must be a URL with a database"},
+		"words of the admin":    {provision, "host=localhost dbname=app", "must be a URL with a database"},
 		"a serving admin":       {open, as(runtime), `leads to the schema "public": name the runtime connection`},
 		"a serving migrate":     {open, migrate, "name the role marks_rt"},
 		"a migrating admin":     {up, as(migrate), "name a module's role, such as orders_migrate"},
 		"a migrating runtime":   {up, runtime, "name a module's role, such as orders_migrate"},
-		"a setup without sense": {provision, "postgres://%zz@localhost/shop", "read the admin connection"},
+		"a setup without sense": {provision, "postgres://%zz@localhost/app", "read the admin connection"},
 	} {
 		expectUsage(t, name, test.do(test.address), test.says)
 	}

@@ -17,17 +17,17 @@ import (
 // password.
 func FuzzURL(f *testing.F) {
 	for _, address := range []string{
-		"", "postgres://", "postgres:///shop", "postgres://postgres:secret@127.0.0.1:5432/shop",
-		"postgresql://postgres@localhost/shop?sslmode=disable", "postgres://postgres:p%40ss%2Fword@[::1]:5432/shop",
-		"postgres://postgres@h1:1,h2:2/shop?target_session_attrs=any", "postgres://postgres@db:5432/sh%2Fop",
-		"postgres://postgres@db/shop?connect_timeout=3&application_name=x", "host=/tmp user=postgres dbname=shop",
-		"mysql://postgres@db/shop", "postgres://postgres@db:port/shop", "postgres://%zz@db/shop",
-		"postgres://postgres@db/", "postgres:shop", "postgres://db/shop#fragment", "postgresXX://postgres@db/shop",
-		" postgres://postgres@db/shop",
+		"", "postgres://", "postgres:///app", "postgres://postgres:secret@127.0.0.1:5432/app",
+		"postgresql://postgres@localhost/app?sslmode=disable", "postgres://postgres:p%40ss%2Fword@[::1]:5432/app",
+		"postgres://postgres@h1:1,h2:2/app?target_session_attrs=any", "postgres://postgres@db:5432/a%2Fpp",
+		"postgres://postgres@db/app?connect_timeout=3&application_name=x", "host=/tmp user=postgres dbname=app",
+		"mysql://postgres@db/app", "postgres://postgres@db:port/app", "postgres://%zz@db/app",
+		"postgres://postgres@db/", "postgres:app", "postgres://db/app#fragment", "postgresXX://postgres@db/app",
+		" postgres://postgres@db/app",
 	} {
 		f.Add(address, "s3cret")
 	}
-	f.Add("postgres://postgres@db/shop", "%@:/?#[]&= ü")
+	f.Add("postgres://postgres@db/app", "%@:/?#[]&= ü")
 	f.Fuzz(func(t *testing.T, address, password string) {
 		plan := postgres.Plan{Modules: []string{"orders"}, Prefix: "p_", Password: password}
 		runtime, migrate := plan.RuntimeURL(address, "orders"), plan.MigrateURL(address, "orders")

@@ -54,7 +54,7 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	}
 	if !strings.Contains(adminURL, "://") || cfg.Database == "" {
 		return process.Usage(errors.New("the admin connection must be a URL with a database, " +
-			"such as postgres://user:password@host:5432/shop"))
+			"such as postgres://user:password@host:5432/app"))
 	}
 	if err := createDatabase(ctx, cfg); err != nil {
 		return fmt.Errorf("create database: %w", err)

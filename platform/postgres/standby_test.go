@@ -23,7 +23,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
-	admin := postgres.WithDatabase(server.URL(), "shop")
+	admin := postgres.WithDatabase(server.URL(), "app")
 	plan := postgres.Plan{Modules: []string{"marks"}, Password: "secret"}
 	runtime, migrate := plan.RuntimeURL(admin, "marks"), plan.MigrateURL(admin, "marks")
 	if err := postgres.Provision(ctx, admin, plan); err != nil {

@@ -56,7 +56,7 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 func TestBaseURL(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{
-		"http://127.0.0.1:8080", "https://inventory.example/shop/", "http://[::1]:8080", "http://inventory:65535",
+		"http://127.0.0.1:8080", "https://inventory.example/app/", "http://[::1]:8080", "http://inventory:65535",
 	} {
 		if u, err := BaseURL(good); err != nil || u.String() != good {
 			t.Errorf("%s: %v, %v", good, u, err)

@@ -54,7 +54,7 @@ func TestConnectionsAreGivenUpInTime(t *testing.T) {
 	answers := bufio.NewReader(kept)
 	ask := func(wantClose bool) {
 		t.Helper()
-		fmt.Fprint(kept, "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 0\r\n\r\n")
+		fmt.Fprint(kept, "POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 0\r\n\r\n")
 		answer, err := http.ReadResponse(answers, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -90,7 +90,7 @@ func TestVerbs(t *testing.T) {
 		{Name: "token", Args: "--sub NAME", Run: func(_ context.Context, args []string) error { got = append(got, args...); return nil }},
 	}
 	for _, args := range [][]string{{"serve"}, {"token", "--sub", "ada"}, {"help"}} {
-		if err := run(t.Context(), "shop", verbs, args); err != nil {
+		if err := run(t.Context(), "app", verbs, args); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestVerbs(t *testing.T) {
 		t.Errorf("ran %v, want %v", got, want)
 	}
 	for _, args := range [][]string{nil, {"sevre"}, {"serve", "now"}} {
-		if err := run(t.Context(), "shop", verbs, args); !errors.Is(err, ErrUsage) {
+		if err := run(t.Context(), "app", verbs, args); !errors.Is(err, ErrUsage) {
 			t.Errorf("%v: got %v, want a usage error", args, err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 func start(t *testing.T, endpoint string) (flush func()) {
 	t.Helper()
-	flush, err := Start(t.Context(), "shop", Config{Endpoint: endpoint}, slog.New(slog.DiscardHandler))
+	flush, err := Start(t.Context(), "app", Config{Endpoint: endpoint}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestAFlushSendsWhatARequestWas(t *testing.T) {
 	select {
 	case got := <-received:
 		trace, _ := hex.DecodeString(id)
-		for _, part := range []string{"otelhttp", "shop", "url.path", string(trace)} {
+		for _, part := range []string{"otelhttp", "app", "url.path", string(trace)} {
 			if !strings.Contains(got, part) {
 				t.Errorf("%q is not in what the collector got: %q", part, got)
 			}
@@ -81,7 +81,7 @@ func TestAFlushSendsWhatARequestWas(t *testing.T) {
 // process.BaseURL's own test has more.
 func TestBadEndpoint(t *testing.T) {
 	for _, endpoint := range []string{"localhost:4318", "http://ada:secret@collector", "http://collector?token=secret"} {
-		_, err := Start(t.Context(), "shop", Config{Endpoint: endpoint}, slog.New(slog.DiscardHandler))
+		_, err := Start(t.Context(), "app", Config{Endpoint: endpoint}, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_ENDPOINT") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got %v", endpoint, err)
 		}

@@ -40,7 +40,7 @@ func TestMadeUpKeysCostTheIssuerNothing(t *testing.T) {
 		})
 		provider.Start()
 		t.Cleanup(provider.Close)
-		verifier, err := NewVerifier(t.Context(), Auth{Issuer: provider.URL, Audience: "shop"})
+		verifier, err := NewVerifier(t.Context(), Auth{Issuer: provider.URL, Audience: "app"})
 		if err != nil {
 			t.Fatal(err)
 		}

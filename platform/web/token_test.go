@@ -28,7 +28,7 @@ var ann = Principal{"ann", "customer"}
 
 // claimsOf are a token's claims: of our issuer, for our audience, and more.
 func claimsOf(more ...string) string {
-	return fmt.Sprintf(`{"iss":%q,"aud":"shop",%s}`, issuer, strings.Join(more, ","))
+	return fmt.Sprintf(`{"iss":%q,"aud":"app",%s}`, issuer, strings.Join(more, ","))
 }
 
 // claim is one that is a time from now.
@@ -111,11 +111,11 @@ func FuzzClaims(f *testing.F) {
 	good := claimsOf(who, exp)
 	b.judge(f, func(claims string) string { return "Bearer " + b.sign(claims) }, []string{
 		good, claimsOf(who, exp, `"Name":"x","name":"y"`), claimsOf(who, exp, `"nbf":0,"iat":0`),
-		strings.Replace(good, `"shop"`, `["bank","shop"]`, 1), of(strings.Repeat("a", 255), "staff"),
+		strings.Replace(good, `"app"`, `["bank","app"]`, 1), of(strings.Repeat("a", 255), "staff"),
 		claimsOf(who, exp+".5"), claimsOf(who, `"exp":"9999999999"`), // as a text
 	}, []string{
-		"null", "[]", good + " {", strings.Replace(good, `"shop"`, `"bank"`, 1), strings.Replace(good, `"shop"`, "[]", 1),
-		strings.Replace(good, `"shop"`, `[["shop"]]`, 1), strings.Replace(good, issuer, issuer+"/", 1),
+		"null", "[]", good + " {", strings.Replace(good, `"app"`, `"bank"`, 1), strings.Replace(good, `"app"`, "[]", 1),
+		strings.Replace(good, `"app"`, `[["app"]]`, 1), strings.Replace(good, issuer, issuer+"/", 1),
 		strings.Replace(good, issuer, "https://else.test", 1),
 		claimsOf(who), claimsOf(who, claim("exp", -time.Second)), claimsOf(who, exp, claim("nbf", time.Hour)),
 		claimsOf(who, `"exp":null`), claimsOf(who, `"exp":"1"`), claimsOf(who, `"exp":1e400`), claimsOf(who, `"exp":1e300`),
@@ -127,7 +127,7 @@ func FuzzClaims(f *testing.F) {
 		claimsOf(exp, `"ſub":"ann","role":"customer"`), // U+017F folds to s
 		claimsOf(who, exp, `"ROLE":"staff"`), claimsOf(exp, `"ROLE":"staff"`, who), claimsOf(who, exp, `"role":"staff"`),
 		claimsOf(exp, `"sub":"bob"`, who), claimsOf(who, exp, `"SUB":"bob"`), claimsOf(who, exp, `"aud":"bank"`),
-		claimsOf(who, exp, `"AUD":"shop"`), claimsOf(who, exp, `"Exp":1`), claimsOf(who, exp, `"EXP":9999999999`),
+		claimsOf(who, exp, `"AUD":"app"`), claimsOf(who, exp, `"Exp":1`), claimsOf(who, exp, `"EXP":9999999999`),
 		claimsOf(who, exp, `"iſs":"x"`), claimsOf(who, exp, `"x":1e999`), claimsOf(who, exp, `"x":"\u0000"`),
 		claimsOf(who, exp, `"x":[`+strings.Repeat("1,", 5000)+"1]"),
 	})
@@ -145,7 +145,7 @@ func FuzzClaims(f *testing.F) {
 			audiences = []any{named["aud"]}
 		}
 		expiry, _ := strconv.ParseFloat(fmt.Sprint(named["exp"]), 64)
-		if named["iss"] != issuer || !slices.Contains(audiences, any("shop")) || named["sub"] != who.Subject || named["role"] != who.Role ||
+		if named["iss"] != issuer || !slices.Contains(audiences, any("app")) || named["sub"] != who.Subject || named["role"] != who.Role ||
 			expiry < float64(time.Now().Unix()) {
 			t.Errorf("%q is taken for %+v", claims, who)
 		}

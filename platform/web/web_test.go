@@ -62,7 +62,7 @@ func newBench(t testing.TB, cfg Config) *bench {
 		t.Fatal(err)
 	}
 	keys := pemOf(t, public) + pemOf(t, second.Public())
-	verifier, err := NewVerifier(t.Context(), Auth{Issuer: issuer, Audience: "shop", PublicKey: keys})
+	verifier, err := NewVerifier(t.Context(), Auth{Issuer: issuer, Audience: "app", PublicKey: keys})
 	if err != nil {
 		t.Fatal(err)
 	}

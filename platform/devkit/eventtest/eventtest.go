@@ -47,8 +47,8 @@ func Count(ctx context.Context, tx pgx.Tx, h Happened) error {
 	return err
 }
 
-// Shop is a publisher and a subscriber.
-type Shop struct {
+// System is a publisher and a subscriber.
+type System struct {
 	Database              *pgtest.DB
 	Publisher, Subscriber *postgres.DB
 	Config                events.Config
@@ -57,10 +57,10 @@ type Shop struct {
 	t testing.TB
 }
 
-// New returns a shop whose publisher has the schema publisher.
-func New(t testing.TB, publisher fs.FS) *Shop {
+// New returns a system whose publisher has the schema publisher.
+func New(t testing.TB, publisher fs.FS) *System {
 	t.Helper()
-	s := &Shop{t: t, Log: slog.New(slog.DiscardHandler), Config: events.Config{
+	s := &System{t: t, Log: slog.New(slog.DiscardHandler), Config: events.Config{
 		RelayBatch: 50, ConsumerBatch: 50, Poll: 20 * time.Millisecond, MaxAttempts: 3,
 		RetryBase: time.Millisecond, RetryMax: 2 * time.Millisecond,
 		OutboxRetention: time.Hour, InboxRetention: 2 * time.Hour, DeadRetention: 3 * time.Hour,
@@ -72,7 +72,7 @@ func New(t testing.TB, publisher fs.FS) *Shop {
 }
 
 // Commit publishes an event for each thing in one transaction.
-func (s *Shop) Commit(ctx context.Context, outbox *events.Outbox, things ...string) {
+func (s *System) Commit(ctx context.Context, outbox *events.Outbox, things ...string) {
 	s.t.Helper()
 	all := make([]events.Event, len(things))
 	for i, thing := range things {
@@ -82,7 +82,7 @@ func (s *Shop) Commit(ctx context.Context, outbox *events.Outbox, things ...stri
 }
 
 // CommitAll publishes the events in one transaction.
-func (s *Shop) CommitAll(ctx context.Context, outbox *events.Outbox, all ...events.Event) {
+func (s *System) CommitAll(ctx context.Context, outbox *events.Outbox, all ...events.Event) {
 	s.t.Helper()
 	err := s.Publisher.InTx(ctx, func(tx pgx.Tx) error {
 		for _, ev := range all {
@@ -106,7 +106,7 @@ func Things(first, last int) (things []string) {
 }
 
 // Consume runs a consumer until the test ends, or until stop is called.
-func (s *Shop) Consume(c *events.Consumer) (stop func()) {
+func (s *System) Consume(c *events.Consumer) (stop func()) {
 	s.t.Helper()
 	if err := c.Subscribe(s.t.Context()); err != nil {
 		s.t.Fatal(err)
@@ -115,20 +115,20 @@ func (s *Shop) Consume(c *events.Consumer) (stop func()) {
 }
 
 // Applied waits until n events were applied, and checks that none was applied twice.
-func (s *Shop) Applied(n int) {
+func (s *System) Applied(n int) {
 	s.t.Helper()
 	s.Eventually(s.Subscriber, n, "SELECT count(*) FROM effects WHERE times = 1")
 	s.Expect(s.Subscriber, 0, "SELECT count(*) FROM effects WHERE times > 1")
 }
 
 // Drained waits until no event of the publisher is pending.
-func (s *Shop) Drained() {
+func (s *System) Drained() {
 	s.t.Helper()
 	s.Eventually(s.Publisher, 0, "SELECT count(*) FROM outbox_pending")
 }
 
 // Eventually waits until the query selects want.
-func (s *Shop) Eventually(db *postgres.DB, want int, query string) {
+func (s *System) Eventually(db *postgres.DB, want int, query string) {
 	s.t.Helper()
 	got := 0
 	defer func() {
@@ -143,7 +143,7 @@ func (s *Shop) Eventually(db *postgres.DB, want int, query string) {
 }
 
 // Expect checks that the query selects want.
-func (s *Shop) Expect(db *postgres.DB, want int, query string) {
+func (s *System) Expect(db *postgres.DB, want int, query string) {
 	s.t.Helper()
 	if got := pgtest.Count(s.t, db, query); got != want {
 		s.t.Errorf("%s: got %d, want %d", query, got, want)

@@ -46,42 +46,42 @@ type (
 func (other) Topic() string    { return "publisher.other.v1" }
 func (answered) Topic() string { return "subscriber.answered.v1" }
 
-// shop has the bus in memory, and an outbox of the publisher.
-type shop struct {
-	*eventtest.Shop
+// system has the bus in memory, and an outbox of the publisher.
+type system struct {
+	*eventtest.System
 	t      *testing.T
 	outbox *events.Outbox // runs after runOutbox
 	bus    *flakyBus
 }
 
-func newShop(t *testing.T) *shop {
+func newSystem(t *testing.T) *system {
 	t.Helper()
-	return newShopOn(t, eventtest.Schema)
+	return newSystemOn(t, eventtest.Schema)
 }
 
-// newShopOn is newShop with another schema of the publisher.
-func newShopOn(t *testing.T, schema fs.FS) *shop {
+// newSystemOn is newSystem with another schema of the publisher.
+func newSystemOn(t *testing.T, schema fs.FS) *system {
 	t.Helper()
-	s := &shop{Shop: eventtest.New(t, schema), t: t, bus: &flakyBus{MemoryBus: events.NewMemoryBus()}}
+	s := &system{System: eventtest.New(t, schema), t: t, bus: &flakyBus{MemoryBus: events.NewMemoryBus()}}
 	t.Cleanup(func() { _ = s.bus.Close() })
 	s.outbox = events.NewOutbox(s.Publisher, s.bus, s.Config, s.Log)
 	return s
 }
 
 // publish commits an event for each thing.
-func (s *shop) publish(things ...string) {
+func (s *system) publish(things ...string) {
 	s.t.Helper()
 	s.Commit(s.t.Context(), s.outbox, things...)
 }
 
 // runOutbox runs an outbox of the publisher with the present configuration.
-func (s *shop) runOutbox() (stop func()) {
+func (s *system) runOutbox() (stop func()) {
 	s.t.Helper()
 	s.outbox, stop = s.runOutboxOn(s.bus)
 	return stop
 }
 
-func (s *shop) runOutboxOn(bus message.Publisher) (outbox *events.Outbox, stop func()) {
+func (s *system) runOutboxOn(bus message.Publisher) (outbox *events.Outbox, stop func()) {
 	s.t.Helper()
 	outbox = events.NewOutbox(s.Publisher, bus, s.Config, s.Log)
 	stop = pgtest.Run(s.t, outbox.Run)
@@ -89,18 +89,18 @@ func (s *shop) runOutboxOn(bus message.Publisher) (outbox *events.Outbox, stop f
 	return outbox, stop
 }
 
-func (s *shop) consumer(handlers ...events.Handler) *events.Consumer {
+func (s *system) consumer(handlers ...events.Handler) *events.Consumer {
 	return events.NewConsumer(s.Subscriber, s.bus, handlers, s.Config, s.Log)
 }
 
 // subscribe runs a consumer with the handler.
-func (s *shop) subscribe(handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
+func (s *system) subscribe(handle func(context.Context, pgx.Tx, happened) error) (stop func()) {
 	s.t.Helper()
 	return s.Consume(s.consumer(events.On(handle)))
 }
 
 // exec changes rows by hand.
-func (s *shop) exec(db interface {
+func (s *system) exec(db interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }, sql string, args ...any) {
 	s.t.Helper()
@@ -207,7 +207,7 @@ func (gate) Topic() string { return "publisher.gate.v1" }
 
 // gated runs a consumer. Each call of deliver gives it messages as one batch, in this order, and
 // returns when all are acknowledged.
-func (s *shop) gated(handlers ...events.Handler) (deliver func(messages ...*message.Message), stop func()) {
+func (s *system) gated(handlers ...events.Handler) (deliver func(messages ...*message.Message), stop func()) {
 	s.t.Helper()
 	entered, proceed := make(chan struct{}), make(chan struct{})
 	consumer := s.consumer(append(handlers, events.On(func(ctx context.Context, _ pgx.Tx, _ gate) error {
@@ -255,7 +255,7 @@ func (l *logged) count(text string) int {
 }
 
 // replay replays all events, and checks how many they are.
-func (s *shop) replay(want int64) {
+func (s *system) replay(want int64) {
 	s.t.Helper()
 	n, err := events.Replay(s.t.Context(), s.Publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
 	if err != nil || n != want {
