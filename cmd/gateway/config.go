@@ -22,14 +22,14 @@ type config struct {
 
 	// The time for a request to arrive, headers and body.
 	ReadTimeout time.Duration `env:"GATEWAY_READ_TIMEOUT" envDefault:"10s"`
-	// The time for an upstream to begin its answer; the shop's handlers have less.
+	// The time for an upstream to begin its answer; the modules' handlers have less.
 	AnswerTimeout time.Duration `env:"GATEWAY_ANSWER_TIMEOUT" envDefault:"20s"`
 	// The time for a whole request: both attempts and all of the answer.
 	Timeout time.Duration `env:"GATEWAY_TIMEOUT" envDefault:"30s"`
 	// How long a client's connection may be idle.
 	IdleTimeout time.Duration `env:"GATEWAY_IDLE_TIMEOUT" envDefault:"2m"`
 	// The most requests under way on one route; more get 503. There is no limit for all routes:
-	// orders could exhaust it, and calls inventory through the façade.
+	// a module that calls another through the façade could exhaust it.
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
 	// How often the upstreams are probed; the routes file is read twice as often.
@@ -45,7 +45,7 @@ type config struct {
 	Telemetry telemetry.Config
 }
 
-// Limits that are not settings. They are the same as those of the shop's own server.
+// Limits that are not settings. They are the same as those of a process's own server.
 const (
 	maxHeader = 16 << 10
 	maxBody   = 1 << 20

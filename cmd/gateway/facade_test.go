@@ -71,7 +71,7 @@ upstreams: { old: { url: OLD }, new: { url: NEW } }
 routes:
   things:
     prefix: /v1/things
-    sides: [{ upstream: old, weight: %d, home: shop }, { upstream: new, weight: %d, home: shop }]
+    sides: [{ upstream: old, weight: %d, home: app }, { upstream: new, weight: %d, home: app }]
 `, oldWeight, newWeight))
 }
 
@@ -179,7 +179,7 @@ func (f *facade) ask(t *testing.T, request string) reply {
 	if body != "" && !strings.Contains(headers, "Content-Length:") && !strings.Contains(headers, "Transfer-Encoding:") {
 		headers += fmt.Sprint("\nContent-Length: ", len(body))
 	}
-	head = line + " HTTP/1.1\nHost: shop\nConnection: close\n" + strings.TrimSpace(headers) + "\n\n"
+	head = line + " HTTP/1.1\nHost: app\nConnection: close\n" + strings.TrimSpace(headers) + "\n\n"
 	conn, err := net.DialTimeout("tcp", f.addr, time.Minute)
 	if err != nil {
 		t.Error(err)

@@ -34,7 +34,7 @@ func TestRequests(t *testing.T) {
 		old        http.HandlerFunc // how the old side answers, if not with an echo
 		ask, want  string
 	}
-	elsewhere := []string{"home: shop }]", "home: things }]"} // the new side writes to another database
+	elsewhere := []string{"home: app }]", "home: things }]"} // the new side writes to another database
 	unreachable := split(99, 1, "OLD", dead)
 	all := []request{
 		{"a read, no connection", unreachable, nil, get, "200 new 0+1 failed"},
@@ -159,7 +159,7 @@ func TestHeaders(t *testing.T) {
 	answer := f.ask(t, "GET "+path+passed+forged+hop)
 	seen := <-arrived
 	if diff := cmp.Diff(http.Header{
-		"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"shop"}, "Traceparent": {trace},
+		"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"app"}, "Traceparent": {trace},
 		"X-Request-Id": {"r-1"}, "Authorization": {"Bearer t"}, "Idempotency-Key": {"k"}, "Cookie": {"a=b"},
 	}, seen.Header); diff != "" || seen.RequestURI != path {
 		t.Errorf("the upstream was asked for %s with %s", seen.RequestURI, diff)
@@ -175,14 +175,14 @@ func TestHeaders(t *testing.T) {
 // More requests than one route may have are refused. When the gateway stops, those under way finish.
 func TestRequestsUnderWay(t *testing.T) {
 	t.Parallel()
-	f := start(t, split(100, 0)+"  quotes: { prefix: /v1/quotes, sides: [{ upstream: new, weight: 100, home: shop }] }\n",
+	f := start(t, split(100, 0)+"  tolls: { prefix: /v1/tolls, sides: [{ upstream: new, weight: 100, home: app }] }\n",
 		func(c *config) { c.MaxRequests = 1 })
 	entered, release, first := make(chan bool), make(chan bool), make(chan reply)
 	f.old.answers(func(w http.ResponseWriter, _ *http.Request) { entered <- true; <-release; fmt.Fprint(w, "whole") })
 	go func() { first <- f.ask(t, get) }()
 	<-entered
 	f.expect(t, get, "503 overloaded 0+0")
-	f.expect(t, "GET /v1/quotes", "200 new 0+1") // the first request may depend on another route
+	f.expect(t, "GET /v1/tolls", "200 new 0+1") // the first request may depend on another route
 	if _, err := process.Listen(t.Context(), "GATEWAY_ADDR", f.addr); err == nil || !strings.Contains(err.Error(), "GATEWAY_ADDR") {
 		t.Errorf("a port in use: %v", err)
 	}

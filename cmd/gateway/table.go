@@ -96,7 +96,7 @@ func (r *route) side(upstream string) *side {
 	return nil
 }
 
-// match returns the route of a path. /v1/payments matches /v1/payments/x, not /v1/payments2.
+// match returns the route of a path. /v1/parcels matches /v1/parcels/x, not /v1/parcels2.
 func (t *table) match(path string) *route {
 	// For a handful of routes a loop is faster than a tree.
 	for _, r := range t.routes {
@@ -117,7 +117,7 @@ const buckets = 10_000
 // side for convenience only: all sides with a weight write to one home.
 func (r *route) choose(request *http.Request) (wanted *side, fresh *http.Cookie) {
 	if wanted = r.choice(0); wanted.Weight < 100 { // or no cookie is needed
-		known, err := request.Cookie(canaryCookie) // before the key, which is new with every order
+		known, err := request.Cookie(canaryCookie) // before the key, which is new with every request
 		if err != nil {
 			// Of the key, so that its retries stay on one side with or without the cookie.
 			client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))

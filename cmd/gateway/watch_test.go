@@ -91,8 +91,8 @@ func TestABadFileChangesNothing(t *testing.T) {
 	shown := regexp.MustCompile(`"(since|at)":"[^"]+"`).ReplaceAllString(f.page(), `"$1":""`)
 	want := fmt.Sprintf(`{"file":%q,"since":"","refused":"there are no routes",`+
 		`"routes":{"things":{"prefix":"/v1/things","under_way":0,"sides":[`+
-		`{"upstream":"old","weight":100,"home":"shop","url":%q,"served":6,"ready":true,"ejected":false,"failures_in_a_row":0},`+
-		`{"upstream":"new","weight":0,"home":"shop","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":1}],`+
+		`{"upstream":"old","weight":100,"home":"app","url":%q,"served":6,"ready":true,"ejected":false,"failures_in_a_row":0},`+
+		`{"upstream":"new","weight":0,"home":"app","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":1}],`+
 		`"shadow":{"compared":1,"mismatched":1,"failed":0,"dropped":0,"mismatches":[{"at":"","status":204,"shadow_status":503}]}}}}`,
 		f.cfg.Routes, f.old.URL, f.new.URL)
 	if diff := cmp.Diff(want, strings.TrimSpace(shown)); diff != "" {
@@ -103,7 +103,7 @@ func TestABadFileChangesNothing(t *testing.T) {
 // Data may be moved once the route is paused and no request is under way.
 func TestARouteMovesWhenNothingIsUnderWay(t *testing.T) {
 	t.Parallel()
-	elsewhere := []string{"home: shop }]", "home: things }]"}
+	elsewhere := []string{"home: app }]", "home: things }]"}
 	renamed := append(elsewhere, "things:", "renamed:")
 	f := start(t, split(100, 0, elsewhere...))
 	f.refuses(t, split(0, 100, elsewhere...), "pause it first")
@@ -137,7 +137,7 @@ func TestEveryAdmittedRequestIsCounted(t *testing.T) {
 		open.routes[i] = &route{prefix: "/other"}
 	}
 	counter := new(atomic.Int64)
-	open.routes[len(open.routes)-1] = &route{prefix: "/things", home: "shop", underWay: counter}
+	open.routes[len(open.routes)-1] = &route{prefix: "/things", home: "app", underWay: counter}
 	paused.routes = []*route{{prefix: "/things", underWay: counter}}
 	for range 20 {
 		g, entered := &gateway{}, make(chan *route)

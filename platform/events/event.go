@@ -28,7 +28,7 @@ import (
 
 // Event is a fact that a module publishes. Contract packages implement it without importing it.
 type Event interface {
-	// Topic returns the wire name, a literal with a version: orders.placed.v1.
+	// Topic returns the wire name, a literal with a version: parcels.sent.v1.
 	Topic() string
 	// Aggregate returns what the fact is about, and its version when the fact became true.
 	Aggregate() (id string, version int64)
@@ -46,7 +46,7 @@ var errTooLarge = errors.New("the event is larger than a bus takes")
 // outbox_pending when the bus has the event: a broker on its disk, the bus in memory when every
 // subscriber has acknowledged, that is, committed. After a crash before that the next poll of any
 // process of the module publishes the event, within three seconds, perhaps a second time. The topic
-// must be one of the module's own, orders.something.v1 for orders, and tx one of its database's
+// must be one of the module's own, parcels.something.v1 for parcels, and tx one of its database's
 // transactions.
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)

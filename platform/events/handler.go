@@ -60,7 +60,7 @@ func OnBatch[E Event](handle func(ctx context.Context, tx pgx.Tx, batch []Delive
 }
 
 // Linger returns a handler whose events wait for others, for Config.Linger at most, so that one
-// transaction handles more of them. It is for effects that no customer waits for. The wait ends
+// transaction handles more of them. It is for effects that no client waits for. The wait ends
 // when an event arrives for a handler that does not linger.
 func (h Handler) Linger() Handler {
 	h.lingers = true

@@ -35,7 +35,7 @@ func TestALostConnectionIsNoAttempt(t *testing.T) {
 		"network": cut,
 		"hidden by the handler": func(ctx context.Context, tx pgx.Tx) error {
 			_ = cut(ctx, tx)
-			return errors.New("no stock")
+			return errors.New("no room")
 		},
 		"terminated": func(ctx context.Context, tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")

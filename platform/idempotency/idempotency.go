@@ -2,7 +2,7 @@
 // IETF draft). The answer is written in the transaction of the effect, into the module's schema, so
 // that neither is ever stored without the other.
 //
-//	work before DoTx, such as a quote ──fails──▶ Stored ──found──▶ the same answer
+//	work before DoTx, such as a query ──fails──▶ Stored ──found──▶ the same answer
 //	   │ succeeds                                   └──not found──▶ that failure
 //	DoTx: try the keys' locks ──held──▶ ErrRunning, without waiting
 //	   │ held until commit
@@ -51,7 +51,7 @@ type Key struct {
 	err        error
 }
 
-// NewKey returns the key of one caller's request to a route, such as "POST /v1/orders": two callers
+// NewKey returns the key of one caller's request to a route, such as "POST /v1/parcels": two callers
 // may choose the same key. Requests are compared by their JSON, so a new optional field needs
 // omitempty, or the keys in use during a deployment would look reused.
 func NewKey(subject, route, key string, request any) Key {

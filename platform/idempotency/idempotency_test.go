@@ -45,11 +45,11 @@ func answerOf(id string) answer {
 	return a
 }
 
-type order struct {
-	SKU string `json:"sku"`
+type thing struct {
+	Name string `json:"name"`
 }
 
-func keyOf(key string) Key { return NewKey("ann", "POST /things", key, order{"mug"}) }
+func keyOf(key string) Key { return NewKey("ann", "POST /things", key, thing{"mug"}) }
 
 // place writes one row and its answer in one transaction.
 func place(ctx context.Context, pool *postgres.DB, key Key, id string) (got answer, err error) {
@@ -84,15 +84,15 @@ func FuzzKey(f *testing.F) {
 	f.Add("ann\nPOST /others", "k", "<>&", "\\u003c\\u003e\\u0026")
 	pool, _ := setup(f)
 	runs := 0
-	f.Fuzz(func(t *testing.T, subject, key, sku, otherSKU string) {
+	f.Fuzz(func(t *testing.T, subject, key, name, otherName string) {
 		// A token's subject and a body's text never are.
-		if strings.ContainsRune(subject, 0) || len(subject) > 255 || !utf8.ValidString(subject+sku+otherSKU) {
+		if strings.ContainsRune(subject, 0) || len(subject) > 255 || !utf8.ValidString(subject+name+otherName) {
 			return
 		}
 		runs++
 		subject = fmt.Sprintf("%d %s", runs, subject)
 		first, again := fmt.Sprintf("%d-first", runs), fmt.Sprintf("%d-again", runs)
-		k, reused := NewKey(subject, "POST /things", key, order{sku}), NewKey(subject, "POST /things", key, order{otherSKU})
+		k, reused := NewKey(subject, "POST /things", key, thing{name}), NewKey(subject, "POST /things", key, thing{otherName})
 		odd := func(r rune) bool { return r < ' ' || r > '~' }
 		if key == "" || len(key) > 255 || strings.ContainsFunc(key, odd) {
 			_, _, storedErr := Stored[answer](t.Context(), nil, k)
@@ -114,8 +114,8 @@ func FuzzKey(f *testing.F) {
 		}
 		_, _, storedErr := Stored[answer](t.Context(), pool, reused)
 		_, err := place(t.Context(), pool, reused, again)
-		if same := sku == otherSKU; errors.Is(err, ErrReused) == same || errors.Is(storedErr, ErrReused) == same {
-			t.Errorf("%q for %q and then for %q: %v, stored %v", key, sku, otherSKU, err, storedErr)
+		if same := name == otherName; errors.Is(err, ErrReused) == same || errors.Is(storedErr, ErrReused) == same {
+			t.Errorf("%q for %q and then for %q: %v, stored %v", key, name, otherName, err, storedErr)
 		}
 	})
 }
@@ -137,8 +137,8 @@ func TestAKeyThatIsRunning(t *testing.T) {
 			Key
 		}{
 			"another key":    {pool, keyOf("k2")},
-			"another caller": {pool, NewKey("bob", "POST /things", "k", order{"mug"})},
-			"another route":  {pool, NewKey("ann", "POST /others", "k", order{"mug"})},
+			"another caller": {pool, NewKey("bob", "POST /things", "k", thing{"mug"})},
+			"another route":  {pool, NewKey("ann", "POST /others", "k", thing{"mug"})},
 			"another module": {module, keyOf("k")},
 		} {
 			if got, err := place(t.Context(), other.DB, other.Key, id); err != nil || got != answerOf(id) {
@@ -165,7 +165,7 @@ func TestAKeyThatIsRunning(t *testing.T) {
 func TestFailedEffectFreesTheKey(t *testing.T) {
 	t.Parallel()
 	pool, _ := setup(t)
-	failure := errors.New("no stock")
+	failure := errors.New("no room")
 	_, err := do(t.Context(), pool, keyOf("k"), func(pgx.Tx) (answer, error) { return answer{}, failure })
 	if !errors.Is(err, failure) {
 		t.Errorf("the effect's error: %v", err)
@@ -246,7 +246,7 @@ func TestSeveralKeys(t *testing.T) {
 	if _, err := place(t.Context(), db, keyOf("stored"), "old"); err != nil {
 		t.Fatal(err)
 	}
-	reused := NewKey("ann", "POST /things", "stored", order{"cup"})
+	reused := NewKey("ann", "POST /things", "stored", thing{"cup"})
 	keys := []Key{keyOf("new"), keyOf("stored"), keyOf("new"), reused, keyOf(""), keyOf("newer")}
 	var results []postgres.Result[answer]
 	err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {

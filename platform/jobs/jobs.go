@@ -1,4 +1,4 @@
-// Package jobs does a module's work outside of transactions, such as calling a payment provider.
+// Package jobs does a module's work outside of transactions, such as calling another system.
 //
 // It promises that a job is done at least once if the transaction that enqueued it commits, and
 // that its result is committed once, whatever crashes in between:

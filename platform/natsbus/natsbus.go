@@ -6,8 +6,8 @@
 // it. It promises no order. A broker that lost its store is provisioned again by the first
 // subscriber, and refilled by events.Replay.
 //
-//	relay ──▶ stream "events" ──┬──▶ durable inventory-orders-placed-v1      one per module
-//	          events.<topic>    └──▶ durable notifications-orders-placed-v1  and topic
+//	relay ──▶ stream "events" ──┬──▶ durable lamps-parcels-sent-v1   one per module
+//	          events.<topic>    └──▶ durable tolls-parcels-sent-v1   and topic
 package natsbus
 
 import (

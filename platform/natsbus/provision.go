@@ -63,7 +63,7 @@ func (b *Bus) durable(module, topic string) jetstream.ConsumerConfig {
 
 func (b *Bus) subject(topic string) string { return b.cfg.Stream + "." + topic }
 
-// durableName returns inventory-orders-placed-v1: a durable's name may hold no dots.
+// durableName returns lamps-parcels-sent-v1: a durable's name may hold no dots.
 func durableName(module, topic string) string {
 	return module + "-" + strings.ReplaceAll(topic, ".", "-")
 }

@@ -184,8 +184,8 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		"words of the admin":    {provision, "host=localhost dbname=app", "must be a URL with a database"},
 		"a serving admin":       {open, as(runtime), `leads to the schema "public": name the runtime connection`},
 		"a serving migrate":     {open, migrate, "name the role marks_rt"},
-		"a migrating admin":     {up, as(migrate), "name a module's role, such as orders_migrate"},
-		"a migrating runtime":   {up, runtime, "name a module's role, such as orders_migrate"},
+		"a migrating admin":     {up, as(migrate), "name a module's role, such as parcels_migrate"},
+		"a migrating runtime":   {up, runtime, "name a module's role, such as parcels_migrate"},
 		"a setup without sense": {provision, "postgres://%zz@localhost/app", "read the admin connection"},
 	} {
 		expectUsage(t, name, test.do(test.address), test.says)

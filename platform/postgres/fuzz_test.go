@@ -29,8 +29,8 @@ func FuzzURL(f *testing.F) {
 	}
 	f.Add("postgres://postgres@db/app", "%@:/?#[]&= ü")
 	f.Fuzz(func(t *testing.T, address, password string) {
-		plan := postgres.Plan{Modules: []string{"orders"}, Prefix: "p_", Password: password}
-		runtime, migrate := plan.RuntimeURL(address, "orders"), plan.MigrateURL(address, "orders")
+		plan := postgres.Plan{Modules: []string{"parcels"}, Prefix: "p_", Password: password}
+		runtime, migrate := plan.RuntimeURL(address, "parcels"), plan.MigrateURL(address, "parcels")
 		admin, err := pgx.ParseConfig(address)
 		if err != nil || strings.ContainsRune(password, 0) {
 			return
@@ -43,7 +43,7 @@ func FuzzURL(f *testing.F) {
 		if err := postgres.Provision(nowhere, address, plan); errors.Is(err, process.ErrUsage) {
 			return
 		}
-		for role, url := range map[string]string{"p_orders_rt": runtime, "p_orders_migrate": migrate} {
+		for role, url := range map[string]string{"p_parcels_rt": runtime, "p_parcels_migrate": migrate} {
 			cfg, err := pgx.ParseConfig(url)
 			if err != nil {
 				t.Fatalf("%q was accepted, and the address of %s is refused: %v", address, role, err)

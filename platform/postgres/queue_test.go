@@ -84,7 +84,7 @@ func TestAQueuedStatementFails(t *testing.T) {
 		"returns the error": func(err error) error { return err },
 		"rewords it": func(err error) error {
 			if err != nil {
-				err = errors.New("out of stock")
+				err = errors.New("out of room")
 			}
 			return err
 		},

@@ -114,7 +114,7 @@ func inspect(ctx context.Context, db interface {
 		return process.Usage(fmt.Errorf("it logs in as %s, whose schema does not exist: run seam setup again, "+
 			"or name a module's role", role))
 	case module == "" && !strings.HasSuffix(role, schema+kind):
-		return process.Usage(fmt.Errorf("it logs in as %s: name a module's role, such as orders%s", role, kind))
+		return process.Usage(fmt.Errorf("it logs in as %s: name a module's role, such as parcels%s", role, kind))
 	case module != "" && module != schema:
 		return process.Usage(fmt.Errorf("it leads to the schema %q: name the runtime connection of %s", schema, module))
 	case module != "" && !strings.HasSuffix(role, module+kind):

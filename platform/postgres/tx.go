@@ -65,7 +65,7 @@ var ErrNoAnswer = errors.New("no answer from the database")
 // Queue adds a statement of sqlc's kind :exec to the transaction and does not wait for it. It is
 // sent with the next statement that waits, or with the commit, which returns its error.
 //
-//	postgres.Queue(tx, db.New(tx).InsertOrder, params)
+//	postgres.Queue(tx, db.New(tx).InsertParcel, params)
 //
 // It panics if tx was not begun by a DB, or if the statement is of another transaction.
 func Queue[P any](tx pgx.Tx, statement func(ctx context.Context, params P) error, params P) {

@@ -56,18 +56,18 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 func TestBaseURL(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{
-		"http://127.0.0.1:8080", "https://inventory.example/app/", "http://[::1]:8080", "http://inventory:65535",
+		"http://127.0.0.1:8080", "https://lamps.example/app/", "http://[::1]:8080", "http://lamps:65535",
 	} {
 		if u, err := BaseURL(good); err != nil || u.String() != good {
 			t.Errorf("%s: %v, %v", good, u, err)
 		}
 	}
 	for _, bad := range []string{
-		"", "localhost:8080", "127.0.0.1:8080", "8080", "//inventory:8080", "http://", "https:///v1", "inventory",
-		"ftp://inventory", "grpc://inventory:8080", "http://[::1", "http://:8080",
-		"http://inventory:port", "http://inventory:99999", "http://inventory:0",
-		"http://inventory?token=secret", "http://inventory#secret",
-		"http://inventory?", "http://inventory#", "http://inventory:8080/?",
+		"", "localhost:8080", "127.0.0.1:8080", "8080", "//lamps:8080", "http://", "https:///v1", "lamps",
+		"ftp://lamps", "grpc://lamps:8080", "http://[::1", "http://:8080",
+		"http://lamps:port", "http://lamps:99999", "http://lamps:0",
+		"http://lamps?token=secret", "http://lamps#secret",
+		"http://lamps?", "http://lamps#", "http://lamps:8080/?",
 	} {
 		if u, err := BaseURL(bad); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, %v", bad, u, err)

@@ -33,7 +33,7 @@ func (l Log) Install(process string) *slog.Logger {
 	return log
 }
 
-// traced adds the trace id, so that an order can be followed through the logs of all processes.
+// traced adds the trace id, so that a request can be followed through the logs of all processes.
 type traced struct{ slog.Handler }
 
 func (t traced) Handle(ctx context.Context, r slog.Record) error {

@@ -30,29 +30,29 @@ func TestReadiness(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stopping, signal := context.WithCancel(t.Context())
-		var broker, orders, stock error
+		var broker, parcels, lamps error
 		o := NewOperations(stopping, "")
 		o.Check("broker", func(context.Context) error { return broker })
 		// A process without modules, as the façade is, is ready by its own checks.
-		if got := answers(t, o, "/readyz", "/readyz/orders"); !cmp.Equal(got, []int{200, 503}) {
+		if got := answers(t, o, "/readyz", "/readyz/parcels"); !cmp.Equal(got, []int{200, 503}) {
 			t.Errorf("without modules: %d", got)
 		}
-		o.Module("orders", func(context.Context) error { return orders })
-		o.Module("stock", func(context.Context) error { return stock })
+		o.Module("parcels", func(context.Context) error { return parcels })
+		o.Module("lamps", func(context.Context) error { return lamps })
 		expect := func(when string, want ...int) {
 			t.Helper()
 			time.Sleep(verdictHolds)
-			got := answers(t, o, "/livez", "/readyz", "/readyz/all", "/readyz/orders", "/readyz/stock", "/readyz/payments")
-			if diff := cmp.Diff(append(want, http.StatusServiceUnavailable), got); diff != "" { // it does not serve payments
+			got := answers(t, o, "/livez", "/readyz", "/readyz/all", "/readyz/parcels", "/readyz/lamps", "/readyz/tolls")
+			if diff := cmp.Diff(append(want, http.StatusServiceUnavailable), got); diff != "" { // it does not serve tolls
 				t.Errorf("%s: %s", when, diff)
 			}
 		}
 		expect("at first", 200, 200, 200, 200, 200)
-		stock = errDown
+		lamps = errDown
 		expect("without one database", 200, 200, 503, 200, 503)
-		orders = errDown
+		parcels = errDown
 		expect("without any", 200, 503, 503, 503, 503)
-		orders, stock, broker = nil, nil, errDown
+		parcels, lamps, broker = nil, nil, errDown
 		expect("before the broker is reached", 200, 503, 503, 503, 503)
 		broker = nil
 		expect("when all is well", 200, 200, 200, 200, 200)
@@ -69,29 +69,29 @@ func TestACheckThatHangsFails(t *testing.T) {
 		var asked atomic.Int64
 		release := make(chan struct{})
 		o := NewOperations(t.Context(), "")
-		o.Module("orders", func(context.Context) error { return nil })
-		o.Module("stock", func(context.Context) error { asked.Add(1); <-release; return nil })
+		o.Module("parcels", func(context.Context) error { return nil })
+		o.Module("lamps", func(context.Context) error { asked.Add(1); <-release; return nil })
 		began := time.Now()
-		stock := func(want int) {
-			if got := answers(t, o, "/readyz/stock"); got[0] != want {
+		lamps := func(want int) {
+			if got := answers(t, o, "/readyz/lamps"); got[0] != want {
 				t.Errorf("after %s: %d, want %d", time.Since(began), got, want)
 			}
 		}
 		var all sync.WaitGroup
 		for range 1000 {
-			all.Go(func() { stock(503) })
+			all.Go(func() { lamps(503) })
 		}
-		if got := answers(t, o, "/readyz", "/readyz/orders"); !cmp.Equal(got, []int{200, 200}) || time.Since(began) > 0 {
+		if got := answers(t, o, "/readyz", "/readyz/parcels"); !cmp.Equal(got, []int{200, 200}) || time.Since(began) > 0 {
 			t.Errorf("the other module's answers took %s: %d", time.Since(began), got)
 		}
 		all.Wait()
-		stock(503)
+		lamps(503)
 		if took := time.Since(began); took != patience || asked.Load() != 1 {
 			t.Errorf("it was asked %d times, and a no took %s", asked.Load(), took)
 		}
 		close(release)
 		synctest.Wait()
-		stock(200)
+		lamps(200)
 	})
 }
 
@@ -100,9 +100,9 @@ func TestAThousandProbesASecondCostTwoChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked int
 		o := NewOperations(t.Context(), "")
-		o.Module("orders", func(context.Context) error { asked++; return nil })
+		o.Module("parcels", func(context.Context) error { asked++; return nil })
 		for range 1000 {
-			answers(t, o, "/readyz/orders", "/readyz")
+			answers(t, o, "/readyz/parcels", "/readyz")
 			time.Sleep(time.Millisecond)
 		}
 		if asked != 2 {

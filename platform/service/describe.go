@@ -96,7 +96,7 @@ func (r *reach) value(v reflect.Value) {
 		}
 	case reflect.Func:
 		if f := runtime.FuncForPC(v.Pointer()); f != nil {
-			name := f.Name() // example.com/shop/modules/inventory.(*Module).Quote-fm
+			name := f.Name() // example.com/shop/modules/lamps.(*Module).Light-fm
 			slash := strings.LastIndex(name, "/") + 1
 			pkg, _, _ := strings.Cut(name[slash:], ".")
 			if pkg = name[:slash] + pkg; pkg != r.home && (pkg == "main" || strings.Contains(pkg, ".")) { // not the standard library

@@ -16,8 +16,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-type leaf struct {
-	Grams int `json:"g"`
+type bulb struct {
+	Watts int `json:"w"`
 }
 
 type kind string
@@ -29,13 +29,13 @@ type stamp struct {
 // Extra is embedded, and no struct.
 type Extra map[string]any
 
-// brewed has a field of each kind that an event may have, and of some that it may not.
-type brewed struct {
-	Leaves []leaf            `json:"leaves"`
+// lit has a field of each kind that an event may have, and of some that it may not.
+type lit struct {
+	Bulbs  []bulb            `json:"bulbs"`
 	Notes  map[string]string `json:"notes,omitempty"`
 	At     time.Time         `json:"at"`
 	Degree *float64          `json:"degree"`
-	Pot    *leaf             `json:"pot,omitempty"`
+	Spare  *bulb             `json:"spare,omitempty"`
 	Kind   kind              `json:"kind"`
 	Secret string            `json:"-"`
 	Number int64             `json:"number,string"`
@@ -46,14 +46,14 @@ type brewed struct {
 	hidden int             //nolint:unused // as in an event
 	Any    any             `json:"any"`
 	Raw    json.RawMessage `json:"raw"`
-	Again  []*brewed       `json:"again"`
+	Again  []*lit          `json:"again"`
 }
 
-func (brewed) Topic() string              { return "tea.brewed.v1" }
-func (brewed) Aggregate() (string, int64) { return "", 0 }
+func (lit) Topic() string              { return "lamps.lit.v1" }
+func (lit) Aggregate() (string, int64) { return "", 0 }
 
-// tea is a module that holds what its test gives it.
-type tea struct {
+// lamps is a module that holds what its test gives it.
+type lamps struct {
 	shelf any
 	call  any
 
@@ -61,12 +61,12 @@ type tea struct {
 	inner  struct{ list []any }
 }
 
-func (*tea) Routes(huma.API)           {}
-func (*tea) Publishes() []events.Event { return []events.Event{brewed{}} }
-func (*tea) Handlers() []events.Handler {
-	return []events.Handler{events.On(func(context.Context, pgx.Tx, brewed) error { return nil })}
+func (*lamps) Routes(huma.API)           {}
+func (*lamps) Publishes() []events.Event { return []events.Event{lit{}} }
+func (*lamps) Handlers() []events.Handler {
+	return []events.Handler{events.On(func(context.Context, pgx.Tx, lit) error { return nil })}
 }
-func (m *tea) Workers() []func(context.Context) error {
+func (m *lamps) Workers() []func(context.Context) error {
 	if stop, ok := m.call.(chan struct{}); ok {
 		go func() { <-stop }()
 	}
@@ -74,20 +74,20 @@ func (m *tea) Workers() []func(context.Context) error {
 }
 
 func TestDescribe(t *testing.T) {
-	d, err := Describe("tea", &tea{})
+	d, err := Describe("lamps", &lamps{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(d.Subscribes, []string{"tea.brewed.v1"}) || len(d.Reaches) > 0 || !json.Valid(d.OpenAPI) {
+	if !slices.Equal(d.Subscribes, []string{"lamps.lit.v1"}) || len(d.Reaches) > 0 || !json.Valid(d.OpenAPI) {
 		t.Errorf("got %+v", d)
 	}
-	leaves := []Field{{Name: "g", GoName: "Grams", Type: "integer", Format: "int64"}}
-	want := Event{Topic: "tea.brewed.v1", Type: "brewed", Payload: Field{GoType: "service.brewed", Type: "object", Fields: []Field{
-		{Name: "leaves", GoName: "Leaves", Type: "array", Elements: &Field{GoType: "service.leaf", Type: "object", Fields: leaves}},
+	bulbs := []Field{{Name: "w", GoName: "Watts", Type: "integer", Format: "int64"}}
+	want := Event{Topic: "lamps.lit.v1", Type: "lit", Payload: Field{GoType: "service.lit", Type: "object", Fields: []Field{
+		{Name: "bulbs", GoName: "Bulbs", Type: "array", Elements: &Field{GoType: "service.bulb", Type: "object", Fields: bulbs}},
 		{Name: "notes", GoName: "Notes", Type: "object", Optional: true, Elements: &Field{Type: "string"}},
 		{Name: "at", GoName: "At", Type: "string", Format: "date-time"},
 		{Name: "degree", GoName: "Degree", Type: "number", Format: "double", Nullable: true},
-		{Name: "pot", GoName: "Pot", GoType: "service.leaf", Type: "object", Optional: true, Fields: leaves},
+		{Name: "spare", GoName: "Spare", GoType: "service.bulb", Type: "object", Optional: true, Fields: bulbs},
 		{Name: "kind", GoName: "Kind", GoType: "service.kind", Type: "string"},
 		{Name: "number", GoName: "Number", Type: "string"},
 		{Name: "Hot", GoName: "Hot", Type: "boolean"},
@@ -96,7 +96,7 @@ func TestDescribe(t *testing.T) {
 		{Name: "Extra", GoName: "Extra", GoType: "service.Extra", Type: "object", Elements: &Field{GoType: "interface {}"}},
 		{Name: "any", GoName: "Any", GoType: "interface {}"},
 		{Name: "raw", GoName: "Raw", GoType: "json.RawMessage"},
-		{Name: "again", GoName: "Again", Type: "array", Elements: &Field{GoType: "service.brewed", Nullable: true}},
+		{Name: "again", GoName: "Again", Type: "array", Elements: &Field{GoType: "service.lit", Nullable: true}},
 	}}}
 	if diff := cmp.Diff(want, d.Publishes[0]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -107,21 +107,21 @@ func TestDescribe(t *testing.T) {
 // are the neighbours of platform/service.
 func TestWhatAModuleReaches(t *testing.T) {
 	other := events.NewMemoryBus()
-	for name, m := range map[string]*tea{
+	for name, m := range map[string]*lamps{
 		"a value":            {shelf: other},
 		"in a list":          {inner: struct{ list []any }{[]any{1, other}}},
 		"in a map":           {shelf: map[string]any{"x": other}},
-		"behind an own type": {shelf: &tea{shelf: other}},
+		"behind an own type": {shelf: &lamps{shelf: other}},
 		"a method":           {call: other.Close},
 		"a key":              {shelf: map[any]int{other: 1}},
 		"as something else":  {closer: other},
 	} {
-		d, err := Describe("tea", m)
+		d, err := Describe("lamps", m)
 		if err != nil || !slices.Equal(d.Reaches, []string{"example.com/shop/platform/events"}) {
 			t.Errorf("%s: got %v, %v", name, d.Reaches, err)
 		}
 	}
-	if d, err := Describe("tea", &tea{shelf: os.Stdout, call: func() {}}); err != nil || len(d.Reaches) > 0 {
+	if d, err := Describe("lamps", &lamps{shelf: os.Stdout, call: func() {}}); err != nil || len(d.Reaches) > 0 {
 		t.Errorf("what is its own, or of no module: got %v, %v", d.Reaches, err)
 	}
 }
@@ -131,16 +131,16 @@ func TestInert(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
 	for name, newModule := range map[string]func(*Parts) Module{
-		"Workers starts": func(*Parts) Module { return &tea{call: stop} },
-		"it reads":       func(p *Parts) Module { _, _ = p.DB.Exec(t.Context(), "SELECT 1"); return &tea{} },
-		"it starts":      func(*Parts) Module { go func() { <-stop }(); return &tea{} },
-		"it is gone":     func(*Parts) Module { panic("out of tea") },
+		"Workers starts": func(*Parts) Module { return &lamps{call: stop} },
+		"it reads":       func(p *Parts) Module { _, _ = p.DB.Exec(t.Context(), "SELECT 1"); return &lamps{} },
+		"it starts":      func(*Parts) Module { go func() { <-stop }(); return &lamps{} },
+		"it is gone":     func(*Parts) Module { panic("out of oil") },
 	} {
-		if _, err := inert("tea", newModule); err == nil {
+		if _, err := inert("lamps", newModule); err == nil {
 			t.Errorf("%s: it is accepted", name)
 		}
 	}
-	if _, err := inert("tea", func(p *Parts) Module { p.Outbox(); return &tea{} }); err != nil {
+	if _, err := inert("lamps", func(p *Parts) Module { p.Outbox(); return &lamps{} }); err != nil {
 		t.Error(err)
 	}
 }

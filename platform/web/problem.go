@@ -35,7 +35,7 @@ func (p *problem) GetStatus() int              { return p.Status }
 func (p *problem) ContentType(_ string) string { return "application/problem+json" }
 
 // Problem returns an error for an operation to return. Kind is kebab-case and stable, such as
-// "order-not-found"; detail says what to do and repeats nothing of the request.
+// "parcel-not-found"; detail says what to do and repeats nothing of the request.
 func Problem(ctx context.Context, status int, kind, detail string) error {
 	return newProblem(ctx, status, kind, detail)
 }

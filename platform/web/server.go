@@ -133,5 +133,5 @@ func (s *Server) allowed(u *url.URL) (methods []string) {
 
 func notFound(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, newProblem(r.Context(), http.StatusNotFound, "no-such-route",
-		"Nothing is served at this path. What is served is documented at /v1/orders/docs/, and so for each module."))
+		"Nothing is served at this path. What is served is documented at /v1/MODULE/docs/, for each module."))
 }

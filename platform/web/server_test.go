@@ -201,7 +201,7 @@ func TestConfig(t *testing.T) {
 	type other struct {
 		URL BaseURL `env:"WEB_TEST_URL"`
 	}
-	for text, good := range map[string]bool{"http://inventory:8080/app/": true, "secret:8080": false, "http://ada:secret@inventory": false} {
+	for text, good := range map[string]bool{"http://lamps:8080/app/": true, "secret:8080": false, "http://ada:secret@lamps": false} {
 		t.Setenv("WEB_TEST_URL", text)
 		cfg, err := process.Config[other]()
 		named := errors.Is(err, process.ErrUsage) && strings.Contains(err.Error(), "WEB_TEST_URL") && !strings.Contains(err.Error(), "secret")

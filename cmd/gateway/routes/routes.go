@@ -30,7 +30,7 @@ type File struct {
 type Upstream struct {
 	URL string `yaml:"url" json:"url"`
 	// Probe is the URL of the readiness probe, if there is one. A route appends the module of its
-	// prefix, as in /readyz/payments; an earlier release answers 404, and is asked for /readyz.
+	// prefix, as in /readyz/parcels; an earlier release answers 404, and is asked for /readyz.
 	Probe string `yaml:"probe,omitempty" json:"probe,omitempty"`
 }
 
@@ -58,7 +58,7 @@ type Shadow struct {
 	Ignore []string `yaml:"ignore,omitempty" json:"ignore,omitempty"`
 }
 
-// Module returns the module that the prefix names, as in /v1/payments, or "" if it names none.
+// Module returns the module that the prefix names, as in /v1/parcels, or "" if it names none.
 func (r Route) Module() string {
 	if parts := strings.Split(r.Prefix, "/"); len(parts) > 2 && url.PathEscape(parts[2]) == parts[2] {
 		return parts[2]
@@ -135,11 +135,11 @@ func (u Upstream) Target() *url.URL {
 	return target
 }
 
-// checkRoute refuses a canary across two homes: an order's writes could go to both databases, and
+// checkRoute refuses a canary across two homes: an aggregate's writes could go to both databases, and
 // no rollback of the routes would merge them. Sides of another home wait at weight 0.
 func (f File) checkRoute(r Route) error {
 	if !strings.HasPrefix(r.Prefix, "/") || path.Clean(r.Prefix) != r.Prefix {
-		return errors.New("prefix must be like /v1/payments, without a slash at the end")
+		return errors.New("prefix must be like /v1/MODULE, without a slash at the end")
 	}
 	if len(r.Sides) == 0 {
 		return errors.New("it has no sides")

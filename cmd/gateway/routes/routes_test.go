@@ -14,19 +14,19 @@ import (
 const good = `# the façade's table
 upstreams:
   monolith: { url: "http://127.0.0.1:8090" }
-  payments: { url: "http://127.0.0.1:8092", probe: "http://127.0.0.1:8093/readyz" }
+  tolls: { url: "http://127.0.0.1:8092", probe: "http://127.0.0.1:8093/readyz" }
 routes:
-  payments:   # keep this
-    prefix: /v1/payments
+  tolls:   # keep this
+    prefix: /v1/tolls
     sides: # façade, and one line for both
-      [{ upstream: monolith, weight: 100, home: shop }, { upstream: payments, weight: 0, home: shop }] # and this
-    shadow: { upstream: payments, percent: 5, ignore: ["/items/*/created_at"] }
-  orders:
-    prefix: /v1/orders
+      [{ upstream: monolith, weight: 100, home: app }, { upstream: tolls, weight: 0, home: app }] # and this
+    shadow: { upstream: tolls, percent: 5, ignore: ["/items/*/created_at"] }
+  parcels:
+    prefix: /v1/parcels
     sides:
       - upstream: monolith
         weight: 100
-        home: shop
+        home: app
 `
 
 func TestMistakesAreRefused(t *testing.T) {
@@ -40,21 +40,21 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"weight: 100, home", "weight: 90, home", "add up to 90"},
 		{"weight: 0, home", "weight: -1, home", "negative"},
 		{
-			"weight: 100, home: shop }, { upstream: payments, weight: 0, home: shop",
-			"weight: 90, home: shop }, { upstream: payments, weight: 10, home: payments", "shop and payments are both written to",
+			"weight: 100, home: app }, { upstream: tolls, weight: 0, home: app",
+			"weight: 90, home: app }, { upstream: tolls, weight: 10, home: tolls", "app and tolls are both written to",
 		},
-		{"weight: 0, home: shop", "weight: 0", "needs a home"},
-		{"{ upstream: payments, weight", "{ upstream: ledger, weight", `"ledger" is not among`},
-		{"{ upstream: payments, weight", "{ upstream: monolith, weight", "twice"},
-		{"/v1/payments\n", "/v1/payments/\n", "prefix must be like"},
-		{"/v1/payments\n", "v1\n", "prefix must be like"},
-		{"/v1/payments\n", "/v1/orders\n", "same prefix"},
+		{"weight: 0, home: app", "weight: 0", "needs a home"},
+		{"{ upstream: tolls, weight", "{ upstream: ledger, weight", `"ledger" is not among`},
+		{"{ upstream: tolls, weight", "{ upstream: monolith, weight", "twice"},
+		{"/v1/tolls\n", "/v1/tolls/\n", "prefix must be like"},
+		{"/v1/tolls\n", "v1\n", "prefix must be like"},
+		{"/v1/tolls\n", "/v1/parcels\n", "same prefix"},
 		{`"http://127.0.0.1:8090"`, `"127.0.0.1:8090"`, "url must be like"},
 		{`"http://127.0.0.1:8090"`, `"http://127.0.0.1:8090/v1"`, "url must be like"},
 		{`"http://127.0.0.1:8090"`, `"http://127.0.0.1:8090?v=1"`, "url must be like"},
 		{`"http://127.0.0.1:8090"`, `"http://"`, "url must be like"},
 		{"http://127.0.0.1:8093/readyz", "readyz", "probe must be like"},
-		{"shadow: { upstream: payments", "shadow: { upstream: ledger", "shadow"},
+		{"shadow: { upstream: tolls", "shadow: { upstream: ledger", "shadow"},
 		{"percent: 5", "percent: 101", "between 0 and 100"},
 		{"/items/*/created_at", "created_at", "no JSON pointer"},
 	} {
@@ -72,10 +72,10 @@ func TestChanges(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path, []byte(good), 0o600), os.Symlink(path, link)); err != nil {
 		t.Fatal(err)
 	}
-	set := func(route string, monolith int, payments ...int) func() error {
+	set := func(route string, monolith int, tolls ...int) func() error {
 		weights := map[string]int{"monolith": monolith}
-		for _, weight := range payments {
-			weights["payments"] = weight
+		for _, weight := range tolls {
+			weights["tolls"] = weight
 		}
 		return func() error { return SetWeights(link, route, weights) }
 	}
@@ -89,14 +89,14 @@ func TestChanges(t *testing.T) {
 	created, _ := yaml.Marshal(file)
 	create := func() error { return Create(path, file) }
 	// The same again with another home for the new side.
-	apart := strings.NewReplacer("weight: 0, home: shop", "weight: 0, home: payments").Replace(good)
+	apart := strings.NewReplacer("weight: 0, home: app", "weight: 0, home: tolls").Replace(good)
 	write := func(path, text string) func() error {
 		return func() error { return os.WriteFile(path, []byte(text), 0o600) }
 	}
 	pause := strings.NewReplacer("weight: 100, home", "weight: 0, home").Replace(apart)
-	moved := strings.NewReplacer("weight: 0, home: payments", "weight: 100, home: payments").Replace(pause)
+	moved := strings.NewReplacer("weight: 0, home: tolls", "weight: 100, home: tolls").Replace(pause)
 	// Here both routes have the same numbers.
-	shared := strings.NewReplacer("[{ up", "&sides [{ up", "sides:\n      - upstream: monolith\n        weight: 100\n        home: shop\n",
+	shared := strings.NewReplacer("[{ up", "&sides [{ up", "sides:\n      - upstream: monolith\n        weight: 100\n        home: app\n",
 		"sides: *sides\n").Replace(good)
 	for i, step := range []struct {
 		change  func() error
@@ -104,26 +104,26 @@ func TestChanges(t *testing.T) {
 		want    string
 	}{
 		{rollback, "no version before", good},
-		{set("payments", 90), "add up to 90", good},
-		{set("orders", 100, 0), "no route orders with a side payments", good},
+		{set("tolls", 90), "add up to 90", good},
+		{set("parcels", 100, 0), "no route parcels with a side tolls", good},
 		{set("ledger", 100), "no route ledger", good},
-		{set("payments", 90, 10), "", canary},
-		{set("payments", 90, 10), "", canary}, // nothing changes, and the previous version stays
+		{set("tolls", 90, 10), "", canary},
+		{set("tolls", 90, 10), "", canary}, // nothing changes, and the previous version stays
 		{rollback, "", good},
 		{rollback, "", canary},
-		{set("orders", 0), "", paused},
+		{set("parcels", 0), "", paused},
 		// There is no rollback to an earlier run's routes: its processes no longer serve.
 		{create, "", string(created)},
 		{rollback, "no version before", string(created)},
 		{write(path, apart), "", apart},
-		{set("payments", 0, 100), ErrMove.Error(), apart},
-		{set("payments", 0, 0), "", pause},
-		{set("payments", 0, 100), "", moved},
+		{set("tolls", 0, 100), ErrMove.Error(), apart},
+		{set("tolls", 0, 0), "", pause},
+		{set("tolls", 0, 100), "", moved},
 		{write(path, apart), "", apart},
 		{write(path+".previous", moved), "", apart},
 		{rollback, ErrMove.Error(), apart},
 		{write(path, shared), "", shared},
-		{set("orders", 90, 10), "not written as a plain number", shared},
+		{set("parcels", 90, 10), "not written as a plain number", shared},
 	} {
 		err := step.change()
 		if (err == nil) != (step.refused == "") || err != nil && !strings.Contains(err.Error(), step.refused) {
@@ -151,7 +151,7 @@ func TestChangesAtOnceAreAllKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var group sync.WaitGroup
-	for _, route := range []string{"orders", "payments"} {
+	for _, route := range []string{"parcels", "tolls"} {
 		group.Go(func() {
 			for i := range 60 {
 				weight := i % 2 * 100
@@ -170,7 +170,7 @@ func TestChangesAtOnceAreAllKept(t *testing.T) {
 func TestARouteIsOfTheModuleThatItsPrefixNames(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{
-		"/v1/payments": "payments", "/v1/inventory/quotes": "inventory", "/": "", "/v1": "", "/v1/a b": "", "/v1/%2e": "", "/v1/a?b": "",
+		"/v1/tolls": "tolls", "/v1/lamps/lit": "lamps", "/": "", "/v1": "", "/v1/a b": "", "/v1/%2e": "", "/v1/a?b": "",
 	} {
 		if got := (Route{Prefix: prefix}).Module(); got != want {
 			t.Errorf("%s: %q, want %q", prefix, got, want)

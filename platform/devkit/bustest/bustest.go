@@ -57,7 +57,7 @@ func everyModule(t *testing.T, bus Bus) {
 	for module, messages := range received {
 		got := receive(t, messages)
 		if got.UUID != sent.UUID || string(got.Payload) != string(sent.Payload) ||
-			got.Metadata.Get("subject") != "order-1" {
+			got.Metadata.Get("subject") != "parcel-1" {
 			t.Errorf("%s received %s %s %v", module, got.UUID, got.Payload, got.Metadata)
 		}
 		got.Ack()
@@ -208,7 +208,7 @@ func copies(t *testing.T, bus Bus) {
 	published := publish(bus, sent)
 	first, second := receive(t, one), receive(t, two)
 	first.Metadata.Set("subject", "changed")
-	if got := second.Metadata.Get("subject"); got != "order-1" {
+	if got := second.Metadata.Get("subject"); got != "parcel-1" {
 		t.Errorf("the other subscriber sees %q", got)
 	}
 	first.Ack()
@@ -263,7 +263,7 @@ func mustBeNil(t *testing.T, published <-chan error) {
 
 func newMessage() *message.Message {
 	id := uuid.NewString()
-	m := message.NewMessage(id, fmt.Appendf(nil, `{"order_id":%q}`, id))
-	m.Metadata.Set("subject", "order-1")
+	m := message.NewMessage(id, fmt.Appendf(nil, `{"parcel_id":%q}`, id))
+	m.Metadata.Set("subject", "parcel-1")
 	return m
 }

@@ -39,7 +39,7 @@ func TestOutputComesInPrefixedLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	p, err := child.Start(child.Options{
-		Name: "orders", Path: "/bin/sh", Args: []string{"-c", "echo one; echo two >&2; printf three"}, Out: &out,
+		Name: "parcels", Path: "/bin/sh", Args: []string{"-c", "echo one; echo two >&2; printf three"}, Out: &out,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestOutputComesInPrefixedLines(t *testing.T) {
 	if err := p.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := out.String(), "orders | one\norders | two\norders | three\n"; got != want {
+	if got, want := out.String(), "parcels | one\nparcels | two\nparcels | three\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
