@@ -45,8 +45,9 @@ func (s *seams) checkCanvases() {
 // compare refuses a row of a README that differs from the code.
 func (s *seams) compare(page string, rows map[string]string, row string, says, does []string) {
 	if _, ok := rows[row]; !ok {
-		s.add(page, "has no row "+row,
-			"add it to the module's canvas, as in modules/orders/README.md: | **"+row+"** | … |")
+		line := "| **" + row + "** |"
+		s.add(page, "has no row "+row, "add it to the module's canvas: "+line+" … |"+
+			s.tree.example("modules/%/README.md", "", func(t Tree, _, at string) bool { return strings.Contains(t[at], line) }))
 		return
 	}
 	set := func(names []string) string {

@@ -105,7 +105,7 @@ SELECT DISTINCT what FROM ties ORDER BY what`
 // violation.
 func TestTheCatalogHasNothingAcrossSchemas(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, schemas(t)...)
+	db := pgtest.New(t, neighbours(t)...)
 	admin := db.Admin(t)
 	t.Run("as migrated", func(t *testing.T) {
 		for _, what := range ties(t, admin) {
@@ -118,57 +118,56 @@ func TestTheCatalogHasNothingAcrossSchemas(t *testing.T) {
 			t.Errorf("%d foreign keys within schemas, error %v: the search is broken", inside, err)
 		}
 	})
-	rt := runtimeOf(t, db, "orders")
+	rt := runtimeOf(t, db, nearby.Module)
 	for name, plant := range map[string]struct{ statement, want string }{
-		"a foreign key": {"ALTER TABLE orders.lines ADD CONSTRAINT sold FOREIGN KEY (sku) " +
-			"REFERENCES inventory.products (sku)",
-			"constraint sold on table orders.lines of orders depends on column sku of table " +
-				"inventory.products of inventory"},
-		"a view": {"CREATE VIEW orders.shelf AS SELECT on_hand FROM inventory.stock",
-			"rule _RETURN on view orders.shelf of orders depends on"},
-		"a trigger's function": {`CREATE FUNCTION inventory.seen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-			CREATE TRIGGER seen AFTER INSERT ON orders.lines FOR EACH ROW EXECUTE FUNCTION inventory.seen()`,
-			"trigger seen on table orders.lines of orders depends on function inventory.seen()"},
-		"a default": {`CREATE SEQUENCE inventory.numbers; ALTER TABLE orders.lines ADD number bigint DEFAULT nextval('inventory.numbers')`,
-			"of orders depends on sequence inventory.numbers"},
-		"a type": {"CREATE TYPE inventory.size AS ENUM ('small'); ALTER TABLE orders.lines ADD size inventory.size",
-			"column size of table orders.lines of orders depends on type inventory.size"},
-		"a function with its body as a statement": {`CREATE FUNCTION orders.left_of() RETURNS bigint
-			BEGIN ATOMIC SELECT count(*) FROM inventory.stock; END`,
-			"function orders.left_of() of orders depends on table inventory.stock"},
-		"a function with its body as a string": {`CREATE FUNCTION orders.left_of() RETURNS bigint LANGUAGE plpgsql AS
-			'BEGIN RETURN (SELECT count(*) FROM inventory.stock); END'`,
-			"function left_of of orders names the schema inventory"},
-		"a function with another search_path": {`CREATE FUNCTION orders.left_of() RETURNS bigint LANGUAGE sql
-			SET search_path = inventory AS 'SELECT count(*) FROM stock'`,
-			"function left_of of orders names the schema inventory"},
-		"a table that inherits": {"CREATE TABLE orders.more_stock () INHERITS (inventory.stock)",
-			"table orders.more_stock of orders depends on table inventory.stock"},
-		"rights of another module": {"GRANT SELECT ON inventory.stock TO " + rt, "stock of inventory may be used by"},
-		"a way into another schema": {"GRANT USAGE ON SCHEMA inventory TO " + rt,
-			"the schema inventory may be used by"},
-		"a way in for PUBLIC": {"GRANT USAGE ON SCHEMA inventory TO PUBLIC",
-			"the schema inventory may be used by PUBLIC"},
-		"rights to a column": {"GRANT SELECT (sku), UPDATE (on_hand) ON inventory.stock TO " + rt,
-			"stock.on_hand of inventory may be used by"},
-		"a function that acts as its owner": {`CREATE FUNCTION inventory.take() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
-			GRANT EXECUTE ON FUNCTION inventory.take() TO ` + rt, "the function take of inventory may be used by"},
-		"rights to what will be made": {"ALTER DEFAULT PRIVILEGES FOR ROLE " + ownerOf(t, db, "inventory") +
-			" IN SCHEMA inventory GRANT SELECT ON TABLES TO " + rt,
-			"_inventory_owner will make may be used by"},
-		"a member of another module": {"GRANT " + ownerOf(t, db, "inventory") + " TO " + rt,
-			"_orders_rt is a member of"},
+		"a foreign key": {"ALTER TABLE nearby.steps ADD CONSTRAINT lit FOREIGN KEY (lamp) REFERENCES faraway.lamps (lamp)",
+			"constraint lit on table nearby.steps of nearby depends on column lamp of table faraway.lamps of faraway"},
+		"a view": {"CREATE VIEW nearby.lit AS SELECT height FROM faraway.lamps",
+			"rule _RETURN on view nearby.lit of nearby depends on"},
+		"a trigger's function": {`CREATE FUNCTION faraway.seen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+			CREATE TRIGGER seen AFTER INSERT ON nearby.steps FOR EACH ROW EXECUTE FUNCTION faraway.seen()`,
+			"trigger seen on table nearby.steps of nearby depends on function faraway.seen()"},
+		"a default": {`ALTER TABLE nearby.steps ADD number bigint DEFAULT nextval('faraway.numbers')`,
+			"of nearby depends on sequence faraway.numbers"},
+		"a type": {"CREATE TYPE faraway.size AS ENUM ('small'); ALTER TABLE nearby.steps ADD size faraway.size",
+			"column size of table nearby.steps of nearby depends on type faraway.size"},
+		"a function with its body as a statement": {`CREATE FUNCTION nearby.left_of() RETURNS bigint
+			BEGIN ATOMIC SELECT count(*) FROM faraway.lamps; END`,
+			"function nearby.left_of() of nearby depends on table faraway.lamps"},
+		"a function with its body as a string": {`CREATE FUNCTION nearby.left_of() RETURNS bigint LANGUAGE plpgsql AS
+			'BEGIN RETURN (SELECT count(*) FROM faraway.lamps); END'`,
+			"function left_of of nearby names the schema faraway"},
+		"a function with another search_path": {`CREATE FUNCTION nearby.left_of() RETURNS bigint LANGUAGE sql
+			SET search_path = faraway AS 'SELECT count(*) FROM lamps'`,
+			"function left_of of nearby names the schema faraway"},
+		"a table that inherits": {"CREATE TABLE nearby.more_lamps () INHERITS (faraway.lamps)",
+			"table nearby.more_lamps of nearby depends on table faraway.lamps"},
+		"rights of another module": {"GRANT SELECT ON faraway.lamps TO " + rt, "lamps of faraway may be used by"},
+		"a way into another schema": {"GRANT USAGE ON SCHEMA faraway TO " + rt,
+			"the schema faraway may be used by"},
+		"a way in for PUBLIC": {"GRANT USAGE ON SCHEMA faraway TO PUBLIC",
+			"the schema faraway may be used by PUBLIC"},
+		"rights to a column": {"GRANT SELECT (lamp), UPDATE (height) ON faraway.lamps TO " + rt,
+			"lamps.height of faraway may be used by"},
+		"a function that acts as its owner": {`CREATE FUNCTION faraway.take() RETURNS bigint
+			LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+			GRANT EXECUTE ON FUNCTION faraway.take() TO ` + rt, "the function take of faraway may be used by"},
+		"rights to what will be made": {"ALTER DEFAULT PRIVILEGES FOR ROLE " + ownerOf(t, db, faraway.Module) +
+			" IN SCHEMA faraway GRANT SELECT ON TABLES TO " + rt,
+			"_faraway_owner will make may be used by"},
+		"a member of another module": {"GRANT " + ownerOf(t, db, faraway.Module) + " TO " + rt,
+			"_nearby_rt is a member of"},
 		"a reader of all data": {"GRANT pg_read_all_data TO " + rt,
-			"_orders_rt is a member of pg_read_all_data"},
-		"a role with another schema": {"ALTER ROLE " + rt + " SET search_path = orders, inventory",
-			"_orders_rt has the setting search_path=orders, inventory"},
-		"a role that becomes another": {"ALTER ROLE " + rt + " SET role = " + ownerOf(t, db, "inventory"),
-			"_orders_rt has the setting role="},
-		"rights of PUBLIC": {"GRANT SELECT ON inventory.stock TO PUBLIC",
-			"stock of inventory may be used by PUBLIC"},
-		"a shared table": {"CREATE TABLE public.rates (id int PRIMARY KEY); ALTER TABLE orders.lines ADD rate " +
+			"_nearby_rt is a member of pg_read_all_data"},
+		"a role with another schema": {"ALTER ROLE " + rt + " SET search_path = nearby, faraway",
+			"_nearby_rt has the setting search_path=nearby, faraway"},
+		"a role that becomes another": {"ALTER ROLE " + rt + " SET role = " + ownerOf(t, db, faraway.Module),
+			"_nearby_rt has the setting role="},
+		"rights of PUBLIC": {"GRANT SELECT ON faraway.lamps TO PUBLIC",
+			"lamps of faraway may be used by PUBLIC"},
+		"a shared table": {"CREATE TABLE public.rates (id int PRIMARY KEY); ALTER TABLE nearby.steps ADD rate " +
 			"int REFERENCES public.rates",
-			"of orders depends on column id of table rates of public"},
+			"of nearby depends on column id of table rates of public"},
 	} {
 		t.Run("with "+name, func(t *testing.T) {
 			tx, err := admin.Begin(t.Context())
@@ -184,16 +183,6 @@ func TestTheCatalogHasNothingAcrossSchemas(t *testing.T) {
 			}
 		})
 	}
-}
-
-// runtimeOf returns the role of the module's process.
-func runtimeOf(t *testing.T, db *pgtest.DB, module string) string {
-	t.Helper()
-	cfg, err := pgx.ParseConfig(db.URL(module))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pgx.Identifier{cfg.User}.Sanitize()
 }
 
 // querier is a connection, a pool or a transaction.

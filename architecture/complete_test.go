@@ -12,23 +12,23 @@ import (
 func TestComplete(t *testing.T) {
 	t.Parallel()
 	const one = `upstreams:
-  orders: { url: "http://orders:8080" }
+  parcels: { url: "http://parcels:8080" }
 routes:
-  orders: # the first
-    prefix: /v1/orders
-    sides: [{ upstream: orders, weight: 100, home: shop }]
+  parcels: # the first
+    prefix: /v1/parcels
+    sides: [{ upstream: parcels, weight: 100, home: app }]
 `
 	for name, test := range map[string]struct{ table, refusal string }{
 		"a table":               {one, ""},
 		"no last end of line":   {strings.TrimSuffix(one, "\n"), ""},
-		"the monolith":          {strings.NewReplacer("orders: {", "monolith: {", "upstream: orders", "upstream: monolith").Replace(one), ""},
-		"the name is taken":     {one + "  shipping:\n    prefix: /v2/shipping\n    sides: [{ upstream: orders, weight: 100, home: shop }]\n", "by hand"},
+		"the monolith":          {strings.NewReplacer("parcels: {", "monolith: {", "upstream: parcels", "upstream: monolith").Replace(one), ""},
+		"the name is taken":     {one + "  tolls:\n    prefix: /v2/tolls\n    sides: [{ upstream: parcels, weight: 100, home: app }]\n", "by hand"},
 		"another indent":        {strings.ReplaceAll(one, "  ", "    "), "by hand"},
-		"a list over two lines": {strings.Replace(one, "weight: 100, home: shop }]", "weight: 100, home: shop\n      }]", 1), "by hand"},
+		"a list over two lines": {strings.Replace(one, "weight: 100, home: app }]", "weight: 100, home: app\n      }]", 1), "by hand"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			completed, err := complete(test.table, []string{"orders", "shipping"})
+			completed, err := complete(test.table, []string{"parcels", "tolls"})
 			if test.refusal != "" {
 				if err == nil || !strings.Contains(err.Error(), test.refusal) {
 					t.Errorf("got %v in\n%s", err, completed)
@@ -39,10 +39,10 @@ routes:
 				t.Fatal(err)
 			}
 			file, err := routes.Parse([]byte(completed))
-			if err != nil || file.Routes["shipping"].Prefix != "/v1/shipping" || !strings.Contains(completed, "# the first") {
+			if err != nil || file.Routes["tolls"].Prefix != "/v1/tolls" || !strings.Contains(completed, "# the first") {
 				t.Errorf("%v in\n%s", err, completed)
 			}
-			if again, err := complete(completed, []string{"orders", "shipping"}); err != nil || again != completed {
+			if again, err := complete(completed, []string{"parcels", "tolls"}); err != nil || again != completed {
 				t.Errorf("the second time: %v,\n%s", err, again)
 			}
 		})

@@ -24,7 +24,7 @@ var contextmap = rule{
 	check: func(t Tree) findings {
 		agreed, err := agreements(t[mapFile])
 		s := seams{tree: t, modules: t.Modules(), events: t.Events(), uses: t.Uses(), agreed: agreed}
-		s.subjects = len(s.events) + len(s.uses.Creates)
+		s.subjects = len(t.Descriptions()) + len(s.events) + len(s.uses.Creates)
 		if err != nil {
 			s.add(mapFile, "cannot be read: "+err.Error(), "write it as its first comment shows")
 			return s.findings

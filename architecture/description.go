@@ -112,7 +112,7 @@ func (t Tree) Events() (found []Event) {
 // Contract returns the folder of a module's contract, whether it exists or not.
 func Contract(module string) string { return "modules/" + module + "/" + module + "api" }
 
-// Go returns the event as a subscriber writes it: ordersapi.Placed.
+// Go returns the event as a subscriber writes it: parcelsapi.Sent.
 func (e Event) Go() string { return e.Module + "api." + e.Type }
 
 // At returns where the event is declared, as file:line.

@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// infrastructure keeps the shop cheap until it is split: compose.yaml runs the monolith, PostgreSQL
-// and one-time steps, unless the ledger has a reason for more.
+// infrastructure keeps the system cheap until it is split: compose.yaml runs the monolith,
+// PostgreSQL and one-time steps, unless the ledger has a reason for more.
 var infrastructure = rule{
 	name: "infrastructure",
 	why: "a broker, a cache or a mesh that no extraction needs is run, patched and paid for by everyone; " +

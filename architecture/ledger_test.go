@@ -38,9 +38,9 @@ var ledger = rule{
 }
 
 const example = `extractions:
-  - module: payments
+  - module: parcels
     trigger: isolation
-    measurement: the audit of card data covers 41,000 lines; 3,100 once payments stands alone (audit of 2026-02)
+    measurement: the audit of addresses covers 41,000 lines; 3,100 once parcels stands alone (audit of 2026-02)
     owner: grace
     state: canary
     dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2026-05-15, decommissioned: 2026-06-30}

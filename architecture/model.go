@@ -46,7 +46,7 @@ type Process struct {
 	Modules []string `json:"modules"`
 }
 
-// Topology is one way to run the shop.
+// Topology is one way to run the system.
 type Topology struct {
 	Name      string    `json:"name"` // the command that starts it
 	Processes []Process `json:"processes"`
@@ -55,7 +55,7 @@ type Topology struct {
 // facade is the program in front of the others in a split. No import shows this, only its name.
 const facade = "gateway"
 
-// Model reads the model of the shop from its code.
+// Model reads the model of the system from its code.
 func (t Tree) Model() Model {
 	m := Model{Modules: []Module{}, Events: []Fact{}, Calls: []Call{}, Commands: []Process{}}
 	for _, module := range t.Modules() {
@@ -108,8 +108,8 @@ func (t Tree) serves(command string) []string {
 	return found
 }
 
-// topologies returns the ways to run the shop that its programs allow: with as much as possible in
-// one process, with each module split off, and with all. An extracted module is always split off.
+// topologies returns the ways to run the system that its programs allow: with as much as possible
+// in one process, with each module split off, and with all. An extracted module is always split off.
 func topologies(modules, left []string, commands []Process) []Topology {
 	alone := map[string]Process{}
 	var monolith Process // the one that can serve the most

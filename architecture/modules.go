@@ -16,7 +16,7 @@ var contextMap []byte
 var Try string
 
 // Modules returns the bounded contexts, in the order of the context map, which is the list of them
-// for everything that runs the shop. It returns none if the map cannot be read, as the rule
+// for everything that runs the system. It returns none if the map cannot be read, as the rule
 // contextmap reports.
 func Modules() (names []string) {
 	var page yaml.Node

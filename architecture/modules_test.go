@@ -16,19 +16,35 @@ var modules = rule{
 		var f findings
 		for _, m := range t.undeclared() {
 			f.add("modules/"+m, "has no go.mod, so no rule sees that it is a module",
-				"write modules/"+m+"/go.mod as modules/payments/go.mod is written, and add ./modules/"+m+" to go.work")
+				"write modules/"+m+"/go.mod"+t.example("modules/%/go.mod", m, exists)+", and add ./modules/"+m+" to go.work")
 		}
 		for _, m := range t.Modules() {
 			f.subjects++
 			for _, part := range parts {
 				if at := strings.ReplaceAll(part.at, "%", m); !part.there(t, m, at) {
-					f.add(at, strings.ReplaceAll(part.what, "%", m), strings.ReplaceAll(part.fix, "%", m))
+					like := t.example(part.at, m, part.there)
+					f.add(at, strings.ReplaceAll(part.what, "%", m), strings.NewReplacer("%", m, likeAnother, like).Replace(part.fix))
 				}
 			}
 		}
 		return f
 	},
 }
+
+// example refers to the same part of another module that has it, for a message; "" if none has.
+func (t Tree) example(at, module string, there func(t Tree, module, at string) bool) string {
+	for _, other := range t.Modules() {
+		if like := strings.ReplaceAll(at, "%", other); other != module && there(t, other, like) {
+			return ", as in " + like
+		}
+	}
+	return ""
+}
+
+func exists(t Tree, _, at string) bool { return t[at] != "" }
+
+// likeAnother stands for a reference to another module's part.
+const likeAnother = "{like another}"
 
 // parts are the parts of every module; % stands for its name.
 var parts = []struct {
@@ -38,7 +54,7 @@ var parts = []struct {
 	{
 		"modules/%/README.md",
 		"the module % has no canvas, or one without Owns, Publishes, Listens to, Tables and Rules",
-		"write it as modules/orders/README.md is written, in at most 40 lines",
+		"write it, in at most 40 lines" + likeAnother,
 		func(t Tree, _, at string) bool {
 			for _, row := range []string{"Owns", "Publishes", "Listens to", "Tables", "Rules"} {
 				if !strings.Contains(t[at], "| **"+row+"** |") {
@@ -50,7 +66,7 @@ var parts = []struct {
 	},
 	{
 		"modules/%/README.md", "the row Rules of % names no file that exists",
-		"link the file of the rules, as in [order.go](order.go): it imports the standard library only",
+		"link the file of the rules, as in [rules.go](rules.go): it imports the standard library only",
 		func(t Tree, m, at string) bool {
 			return !strings.Contains(t[at], "| **Rules** |") ||
 				slices.ContainsFunc(t.GoFiles(false), func(file string) bool {
@@ -65,14 +81,14 @@ var parts = []struct {
 	},
 	{
 		"migrations/%", "the module % has no schema",
-		"write migrations/%/0001_%.sql and an embed.go, as in migrations/orders",
+		"write migrations/%/0001_%.sql and an embed.go" + likeAnother,
 		func(t Tree, _, at string) bool {
 			return len(t.Match(at+"/0001_*.sql")) > 0 && len(t.Match(at+"/*.go")) > 0
 		},
 	},
 	{
 		"cmd/%", "the module % has no process of its own",
-		"write cmd/%/main.go as cmd/payments/main.go is written",
+		"write cmd/%/main.go" + likeAnother,
 		func(t Tree, _, at string) bool { return len(t.Match(at+"/*.go")) > 0 },
 	},
 	{
@@ -96,7 +112,7 @@ var parts = []struct {
 	},
 	{
 		"go.mod", "does not require and replace modules/%, or does not replace its contract",
-		"add a require (v0.0.0) and a replace of example.com/shop/modules/% and a replace of its contract: " +
+		"add a require (v0.0.0) and a replace of " + Path + "/modules/% and a replace of its contract: " +
 			"a build outside of the workspace needs them",
 		func(t Tree, m, at string) bool {
 			for _, mod := range modulesOf(t, m) {

@@ -25,14 +25,14 @@ func TestEveryRuleIsExplained(t *testing.T) {
 
 func TestKnownViolations(t *testing.T) {
 	t.Parallel()
-	entry := "imports:\n  - {at: modules/orders/pay.go, what: imports a, owner: grace, " +
+	entry := "imports:\n  - {at: modules/parcels/pay.go, what: imports a, owner: grace, " +
 		"reason: old, since: 2026-01-31}\n"
 	known, err := parseKnown(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed := violation{at: "modules/orders/pay.go:7", what: "imports a"}
-	another := violation{at: "modules/orders/pay.go:9", what: "imports b"}
+	listed := violation{at: "modules/parcels/pay.go:7", what: "imports a"}
+	another := violation{at: "modules/parcels/pay.go:9", what: "imports b"}
 	if fresh, stale := known.sift("imports", []violation{listed}); len(fresh)+len(stale) > 0 {
 		t.Errorf("a listed one: fresh %v, stale %v", fresh, stale)
 	}

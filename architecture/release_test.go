@@ -28,7 +28,7 @@ func TestReleaseContracts(t *testing.T) {
 			t.Error(v.message())
 		}
 	}
-	database := shopOf(t)
+	database := databaseOf(t)
 	if t.Failed() {
 		t.Fatal("the released contracts are unchanged")
 	}
@@ -60,7 +60,7 @@ func TestReleaseContracts(t *testing.T) {
 	}
 }
 
-// outboxes returns all events that the shop has stored, of every module's outbox.
+// outboxes returns all events that the system has stored, of every module's outbox.
 func outboxes(t *testing.T, tree Tree, conn *pgx.Conn) []stored {
 	t.Helper()
 	var all []stored
@@ -119,7 +119,7 @@ func choose(kept, ran []stored) []stored {
 	return kept
 }
 
-// word matches an enumerated value, such as out_of_stock, tok_ok or EUR, but no id or name.
+// word matches an enumerated value, such as out_of_reach or EUR, but no id or name.
 var word = regexp.MustCompile(`^[a-z]+(_[a-z]+)*$|^[A-Z]{3}$`)
 
 // shows returns what a sample shows of its topic: its fields and their enumerated values.

@@ -9,7 +9,7 @@ import (
 )
 
 // requires checks the go.mod files, which decide what may be imported: every Go module belongs to
-// the shop, and a bounded context requires only contracts of the others.
+// the product, and a bounded context requires only contracts of the others.
 var requires = rule{
 	name: "requires",
 	why: "what a module's go.mod requires must be available wherever it is built, and no rule reads our code " +

@@ -3,8 +3,6 @@ package architecture
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,33 +13,12 @@ import (
 	"example.com/shop/platform/devkit/pgtest"
 )
 
-// schemas returns the modules of the tree, so that a new one is tested without a change here.
-func schemas(t *testing.T) []pgtest.Schema {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("it needs PostgreSQL")
-	}
-	folders, err := filepath.Glob(filepath.Join(root, "migrations", "*", "0001_*.sql"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []pgtest.Schema
-	for _, f := range folders {
-		dir := filepath.Dir(f)
-		found = append(found, pgtest.Schema{Module: filepath.Base(dir), Migrations: os.DirFS(dir)})
-	}
-	if len(found) < 4 {
-		t.Fatalf("only %d modules have migrations: the search is broken", len(found))
-	}
-	return found
-}
-
 // refused is PostgreSQL's insufficient_privilege.
 const refused = "42501"
 
 func TestARuntimeRoleCanUseOnlyItsOwnRows(t *testing.T) {
 	t.Parallel()
-	modules := schemas(t)
+	modules := neighbours(t)
 	db := pgtest.New(t, modules...)
 	other := pgtest.New(t, modules[0]) // another deployment on the same server, with roles of its own
 	for _, own := range modules {
@@ -109,27 +86,27 @@ func TestARuntimeRoleCanUseOnlyItsOwnRows(t *testing.T) {
 // What rule sql leaves to PostgreSQL is refused to the role that migrates a module.
 func TestPostgreSQLRefuses(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, schemas(t)...)
-	conn, err := pgx.Connect(t.Context(), db.MigrateURL("orders"))
+	db := pgtest.New(t, neighbours(t)...)
+	conn, err := pgx.Connect(t.Context(), db.MigrateURL(nearby.Module))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(t.Context()))
 	for _, statement := range []string{
 		"CREATE TABEL parcels ()",
-		"SELECT name FROM suppliers",
-		"SELECT on_hand FROM stock",
-		"CREATE TABLE parcels (of stock)",
+		"SELECT name FROM owners",
+		"SELECT height FROM lamps",
+		"CREATE TABLE parcels (of lamps)",
 		"CREATE TABLE parcels (label citext)",
-		"CREATE TABLE parcels (sku text REFERENCES products)",
-		"ALTER TABLE lines ADD FOREIGN KEY (sku) REFERENCES inventory.products (sku)",
-		"CREATE VIEW shelf AS SELECT sku FROM inventory.stock",
-		"CREATE TABLE parcels (number bigint DEFAULT nextval('inventory.numbers'))",
-		"SELECT has_table_privilege(current_user, 'payments.attempts', 'SELECT')",
-		"CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT on_hand FROM stock'",
+		"CREATE TABLE parcels (lamp text REFERENCES lamps)",
+		"ALTER TABLE steps ADD FOREIGN KEY (lamp) REFERENCES faraway.lamps (lamp)",
+		"CREATE VIEW lit AS SELECT lamp FROM faraway.lamps",
+		"CREATE TABLE parcels (number bigint DEFAULT nextval('faraway.numbers'))",
+		"SELECT has_table_privilege(current_user, 'faraway.posts', 'SELECT')",
+		"CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT height FROM lamps'",
 		"CREATE EXTENSION dblink",
-		"CREATE SERVER shop FOREIGN DATA WRAPPER postgres_fdw",
-		"ALTER TABLE lines SET SCHEMA inventory",
+		"CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw",
+		"ALTER TABLE steps SET SCHEMA faraway",
 	} {
 		if _, err := conn.Exec(t.Context(), statement); err == nil {
 			t.Errorf("%s: it is done", statement)
@@ -166,15 +143,15 @@ func within(t *testing.T, db querier, role, own string) []string {
 
 func TestWithinFindsRights(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, schemas(t)...)
-	rt := runtimeOf(t, db, "orders")
+	db := pgtest.New(t, neighbours(t)...)
+	rt := runtimeOf(t, db, nearby.Module)
 	for grant, want := range map[string]string{
-		"GRANT UPDATE (on_hand) ON inventory.stock TO " + rt:       "inventory.stock",
-		"GRANT TRUNCATE ON payments.attempts TO " + rt:             "payments.attempts",
-		"GRANT USAGE ON SCHEMA notifications TO " + rt:             "notifications.messages",
-		"GRANT " + ownerOf(t, db, "inventory") + " TO " + rt:       "inventory.stock",
-		"GRANT SELECT (sku) ON inventory.stock TO PUBLIC":          "inventory.stock",
-		"GRANT SELECT ON orders.lines TO " + rt + " /* its own */": "",
+		"GRANT UPDATE (height) ON faraway.lamps TO " + rt:          "faraway.lamps",
+		"GRANT TRUNCATE ON faraway.posts TO " + rt:                 "faraway.posts",
+		"GRANT USAGE ON SCHEMA faraway TO " + rt:                   "faraway.outbox",
+		"GRANT " + ownerOf(t, db, faraway.Module) + " TO " + rt:    "faraway.lamps",
+		"GRANT SELECT (lamp) ON faraway.lamps TO PUBLIC":           "faraway.lamps",
+		"GRANT SELECT ON nearby.steps TO " + rt + " /* its own */": "",
 	} {
 		tx, err := db.Admin(t).Begin(t.Context())
 		if err != nil {
@@ -183,7 +160,7 @@ func TestWithinFindsRights(t *testing.T) {
 		if _, err := tx.Exec(t.Context(), grant); err != nil {
 			t.Errorf("%s: %v", grant, err)
 		}
-		if found := within(t, tx, strings.Trim(rt, `"`), "orders"); want == "" && len(found) > 0 ||
+		if found := within(t, tx, strings.Trim(rt, `"`), nearby.Module); want == "" && len(found) > 0 ||
 			want != "" && !slices.Contains(found, want) {
 			t.Errorf("%s: found %q, want %q", grant, found, want)
 		}
@@ -191,17 +168,6 @@ func TestWithinFindsRights(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// ownerOf returns the role that owns the module's schema, which differs from the runtime role in
-// its suffix.
-func ownerOf(t *testing.T, db *pgtest.DB, module string) string {
-	t.Helper()
-	cfg, err := pgx.ParseConfig(db.URL(module))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pgx.Identifier{strings.TrimSuffix(cfg.User, "_rt") + "_owner"}.Sanitize()
 }
 
 func mustRefuse(t *testing.T, conn *pgx.Conn, statement string) {

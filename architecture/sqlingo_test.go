@@ -92,6 +92,9 @@ func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 	})
 }
 
+// never is a regular expression that matches nothing.
+const never = `[^\s\S]`
+
 // qualifiedTables returns, by module, what matches a table that is qualified by another module; under
 // "" by any.
 func (t Tree) qualifiedTables() map[string]*regexp.Regexp {
@@ -104,6 +107,9 @@ func (t Tree) qualifiedTables() map[string]*regexp.Regexp {
 					names = append(names, fmt.Sprintf(`"?%s"?\."?%s`, m, table))
 				}
 			}
+		}
+		if len(names) == 0 { // there is no other module
+			names = []string{never}
 		}
 		found[me] = regexp.MustCompile(`(?is)\b(from|join|into|update|table|only)\s+(` + strings.Join(names, "|") + `)"?\b`)
 	}

@@ -57,7 +57,7 @@ func TestStoredEventsAreAsReleased(t *testing.T) {
 		topic := strings.TrimSuffix(path.Base(file), schemaSuffix)
 		if !slices.ContainsFunc(events, func(s stored) bool { return s.topic == topic }) {
 			t.Errorf("%s: has no stored event\n"+
-				"  instead: run make release-contracts, which takes them from a run of the shop", file)
+				"  instead: run make release-contracts, which takes them from a run of the system", file)
 		}
 	}
 	for _, s := range events {
@@ -74,21 +74,24 @@ func TestStoredEventsAreAsReleased(t *testing.T) {
 		}
 		if err := schema.VisitJSON(payload, openapi3.MultiErrors()); err != nil {
 			t.Errorf("%s: the stored event %s does not fit the released schema\n"+
-				"  instead: correct architecture/describe.go, which describes the Go type: %v", s.topic, s.ID, err)
+				"  instead: correct architecture/schema.go, which describes the Go type: %v", s.topic, s.ID, err)
 		}
 	}
-	if len(events) == 0 {
+	if len(events) == 0 && len(tree.Below(releasedFolder, storedSuffix)) > 0 {
 		t.Error("no stored events were found: the search is broken")
 	}
 }
 
-// replayStored publishes what earlier releases stored to the running shop, as a replay does: every
-// subscriber must handle it.
+// replayStored publishes what earlier releases stored to the running system, as a replay does:
+// every subscriber must handle it.
 func replayStored(t *testing.T, tree Tree, conn *pgx.Conn) {
 	t.Helper()
 	modules := tree.Modules()
 
 	events := storedEvents(t, tree)
+	if !slices.ContainsFunc(events, func(s stored) bool { return len(tree.subscribers(s.topic)) > 0 }) {
+		t.Skip("no module listens to an event that was released")
+	}
 	publish(t, conn, modules, events)
 	for _, f := range read(t, conn, modules, "SELECT DISTINCT topic, reason FROM %s.failed") {
 		t.Errorf("modules/%s: cannot handle a stored %s: %s\n"+

@@ -12,7 +12,7 @@ func TestReadRefusesLinks(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for name, text := range map[string]string{
-		"go.mod": "module example.com/shop\n", "vendor/a.go": "package a\n", "web/node_modules/b.go": "package b\n",
+		"go.mod": "module " + Path + "\n", "vendor/a.go": "package a\n", "web/node_modules/b.go": "package b\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755); err != nil {
 			t.Fatal(err)

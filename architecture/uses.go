@@ -14,7 +14,7 @@ import (
 type Use struct {
 	Module string // that uses it
 	Owner  string // of the contract
-	Name   string // in the contract, such as Placed
+	Name   string // in the contract, such as Sent
 	At     string // file:line
 }
 
@@ -122,7 +122,7 @@ func (t Tree) contractsIn(file string) map[string]string {
 	return found
 }
 
-// selected reads ordersapi.Placed as (orders, Placed).
+// selected reads parcelsapi.Sent as (parcels, Sent).
 func selected(n ast.Node, contracts map[string]string) (owner, name string) {
 	if s, ok := n.(*ast.SelectorExpr); ok {
 		if x, ok := s.X.(*ast.Ident); ok && contracts[x.Name] != "" {

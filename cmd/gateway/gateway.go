@@ -101,7 +101,8 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case x.forced && !safe(r) && x.side.Home != route.home:
 		writeProblem(w, r, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
 	case x.side == nil:
-		writeProblem(w, r, http.StatusServiceUnavailable, "paused", "This part of the system is paused for a moment. Try again.")
+		writeProblem(w, r, http.StatusServiceUnavailable, "paused",
+			"This part of the system is paused for a moment. Try again.")
 	case r.Method == http.MethodConnect: // which httputil does not send
 		writeProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "Use another method.")
 	case r.ContentLength > maxBody:
@@ -186,7 +187,8 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout", "The body did not arrive whole in time. Send the request again.")
 		return
 	case isDial(err):
-		writeProblem(w, r, http.StatusBadGateway, "no-upstream", "This part of the system cannot be reached. Try again in a moment.")
+		writeProblem(w, r, http.StatusBadGateway, "no-upstream",
+			"This part of the system cannot be reached. Try again in a moment.")
 	case os.IsTimeout(err) || errors.Is(err, context.DeadlineExceeded):
 		writeProblem(w, r, http.StatusGatewayTimeout, "upstream-timeout", unknownOutcome)
 	default:

@@ -51,7 +51,7 @@ type Key struct {
 	err        error
 }
 
-// NewKey returns the key of one caller's request to a route, such as "POST /v1/parcels": two callers
+// NewKey returns the key of one caller's request to a route, such as "POST /v1/lamps": two callers
 // may choose the same key. Requests are compared by their JSON, so a new optional field needs
 // omitempty, or the keys in use during a deployment would look reused.
 func NewKey(subject, route, key string, request any) Key {

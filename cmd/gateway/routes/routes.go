@@ -135,8 +135,8 @@ func (u Upstream) Target() *url.URL {
 	return target
 }
 
-// checkRoute refuses a canary across two homes: an aggregate's writes could go to both databases, and
-// no rollback of the routes would merge them. Sides of another home wait at weight 0.
+// checkRoute refuses a canary across two homes: an aggregate's writes could go to both databases,
+// and no rollback of the routes would merge them. Sides of another home wait at weight 0.
 func (f File) checkRoute(r Route) error {
 	if !strings.HasPrefix(r.Prefix, "/") || path.Clean(r.Prefix) != r.Prefix {
 		return errors.New("prefix must be like /v1/MODULE, without a slash at the end")

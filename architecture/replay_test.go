@@ -9,21 +9,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestContracts checks what the code does not show: whether the running shop still handles the events
-// that earlier releases stored.
+// TestContracts checks what the code does not show: whether the running system still handles the
+// events that earlier releases stored.
 func TestContracts(t *testing.T) {
 	t.Parallel()
 	tree := repository(t)
-	replayStored(t, tree, shopOf(t))
+	replayStored(t, tree, databaseOf(t))
 }
 
-// shopOf returns an admin connection to the database of the shop that the environment names, as seam
-// up -- COMMAND does. Without one the test is skipped.
-func shopOf(t *testing.T) *pgx.Conn {
+// databaseOf returns an admin connection to the database of the system that the environment names,
+// as seam up -- COMMAND does. Without one the test is skipped.
+func databaseOf(t *testing.T) *pgx.Conn {
 	t.Helper()
 	url := os.Getenv("SEAM_DATABASE_URL")
 	if os.Getenv("SEAM_URL") == "" {
-		t.Skip("SEAM_URL names no shop: bin/seam up -- go test ./architecture starts one")
+		t.Skip("SEAM_URL names no system: bin/seam up -- go test ./architecture starts one")
 	}
 	database, err := pgx.Connect(t.Context(), url)
 	if err != nil {
