@@ -109,7 +109,8 @@ func (t Tree) serves(command string) []string {
 }
 
 // topologies returns the ways to run the system that its programs allow: with as much as possible
-// in one process, with each module split off, and with all. An extracted module is always split off.
+// in one process, with each module split off, and with all. An extracted module is always split
+// off.
 func topologies(modules, left []string, commands []Process) []Topology {
 	alone := map[string]Process{}
 	var monolith Process // the one that can serve the most

@@ -3,7 +3,7 @@
 #
 #   deploy/build-images.sh [COMMAND …]     (default: all of cmd/, and seam)
 #
-#   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example.com/shop/
+#   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example.com/app/
 #   SEAM_TAG     their tag (dev)
 set -eu
 cd "$(dirname "$0")/.."

@@ -3,7 +3,7 @@
 #
 #   deploy/test-compose.sh [FILE …]   (default: deploy/compose.yaml, deploy/compose.services.yaml)
 #
-# It uses its own names, ports, keys and volumes, so it does not affect a running shop. SEAM_IMAGES,
+# It uses its own names, ports, keys and volumes, so it does not affect what runs already. SEAM_IMAGES,
 # SEAM_TAG, POSTGRES_IMAGE and NATS_IMAGE choose the images; without the first two they are built.
 set -eu
 cd "$(dirname "$0")/.."
@@ -56,15 +56,20 @@ SEAM_STATE=$state "$state/seam" env --write "$state/env"
 
 # As the suite expects: an order expires before tok_slow has answered, long after other tokens.
 POSTGRES_IMAGE=$postgres
-HTTP_PORT=${TEST_SHOP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
+HTTP_PORT=${TEST_HTTP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
 ORDERS_DEADLINE=5s PAYMENTS_CALL_TIMEOUT=500ms PAYMENTS_LEASE=5s PAYMENTS_QUIET=6s SANDBOX_SLOW=8s
 export POSTGRES_IMAGE HTTP_PORT MAIL_PORT PROVIDER_PORT
 export ORDERS_DEADLINE PAYMENTS_CALL_TIMEOUT PAYMENTS_LEASE PAYMENTS_QUIET SANDBOX_SLOW
 
-# ready waits until the shop lists products, which needs the whole chain to the database.
+# ready waits until every module serves its documentation. Its process listens once it has reached
+# the database, and the façade leads to it once it is ready.
 ready() {
 	for _ in $(seq 60); do
-		if curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$HTTP_PORT/v1/inventory/products"; then
+		answered=true
+		for module in modules/*; do
+			curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$HTTP_PORT/v1/${module#modules/}/docs/" || answered=false
+		done
+		if $answered; then
 			return 0
 		fi
 		sleep 1

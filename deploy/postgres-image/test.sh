@@ -18,4 +18,6 @@ if ! docker image inspect "$image" >/dev/null 2>&1 && ! timeout 120 docker pull 
 	export TESTCONTAINERS_RYUK_DISABLED=true TESTCONTAINERS_HOST_OVERRIDE="${TESTCONTAINERS_HOST_OVERRIDE:-127.0.0.1}"
 fi
 echo "Testing on $image in Docker …"
-TEST_POSTGRES=docker TEST_POSTGRES_IMAGE=$image go test -count=1 ./platform/devkit/pgserver ./platform/devkit/pgtest ./modules/orders ./architecture
+# shellcheck disable=SC2046 # one package for each module
+TEST_POSTGRES=docker TEST_POSTGRES_IMAGE=$image go test -count=1 \
+	./platform/devkit/pgserver ./platform/devkit/pgtest $(printf './%s ' modules/*) ./architecture

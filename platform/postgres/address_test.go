@@ -11,14 +11,14 @@ import (
 func TestNoPasswordIsPrinted(t *testing.T) {
 	t.Parallel()
 	for address, says := range map[string]string{
-		"host=h password = s3cret sslmode=bogus":              "sslmode is invalid",
-		`host=h password=s3\ cret sslmode=bogus`:              "sslmode is invalid",
-		`host=h password='s3\'cret' sslmode=bogus`:            "sslmode is invalid",
-		"host=h password=s3 cret sslmode=bogus":               "percent-encoded",
-		"host=h password=s3cret port=0":                       "invalid port",
-		"host=h password = s3cret pool_max_conn_lifetime=x":   "pool_max_conn_lifetime",
-		"host=h password = s3cret options=x":                  `must not have the parameter "options"`,
-		"password = s3cret host":                              "percent-encoded",
+		"host=h password = s3cret sslmode=bogus":            "sslmode is invalid",
+		`host=h password=s3\ cret sslmode=bogus`:            "sslmode is invalid",
+		`host=h password='s3\'cret' sslmode=bogus`:          "sslmode is invalid",
+		"host=h password=s3 cret sslmode=bogus":             "percent-encoded",
+		"host=h password=s3cret port=0":                     "invalid port",
+		"host=h password = s3cret pool_max_conn_lifetime=x": "pool_max_conn_lifetime",
+		"host=h password = s3cret options=x":                `must not have the parameter "options"`,
+		"password = s3cret host":                            "percent-encoded",
 		"postgress://app:s3:cret@h/app":                     "percent-encoded",
 		"postgres://app:s3cret@h/app?sslmode=bogus":         "sslmode is invalid",
 		"postgres://app:s3@cret@h/app?sslmode=bogus":        "sslmode is invalid",

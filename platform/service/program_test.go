@@ -31,7 +31,7 @@ func TestURLs(t *testing.T) {
 func TestSeed(t *testing.T) {
 	migrations := fstest.MapFS{
 		"0001_bulbs.sql": {Data: []byte("-- +goose Up\nCREATE TABLE bulbs (name text PRIMARY KEY);\n")},
-		"seed/bulbs.sql":  {Data: []byte("INSERT INTO bulbs VALUES ('amber') ON CONFLICT DO NOTHING; INSERT INTO bulbs VALUES ('clear') ON CONFLICT DO NOTHING")},
+		"seed/bulbs.sql": {Data: []byte("INSERT INTO bulbs VALUES ('amber') ON CONFLICT DO NOTHING; INSERT INTO bulbs VALUES ('clear') ON CONFLICT DO NOTHING")},
 	}
 	db := pgtest.New(t, pgtest.Schema{Module: "lamps", Migrations: migrations})
 	t.Setenv("LAMPS_MIGRATE_URL", db.MigrateURL("lamps"))

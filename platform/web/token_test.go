@@ -215,7 +215,7 @@ func TestPublicKeys(t *testing.T) {
 func FuzzCursor(f *testing.F) {
 	type position struct {
 		Name string `json:"name"`
-		N   int64  `json:"n"`
+		N    int64  `json:"n"`
 	}
 	for cursor, good := range map[string]bool{
 		"": true, EncodeCursor(position{"one-of-many", 7}): true, encode(`{"n":1.0}`): true, encode(`{"n":1,"x":"\\u0000"}`): true,
