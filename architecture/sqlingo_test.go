@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // sqlInGo keeps the statements of a module where rule sql reads them. It looks for calls that run a
@@ -114,4 +115,15 @@ func (t Tree) qualifiedTables() map[string]*regexp.Regexp {
 		found[me] = regexp.MustCompile(`(?is)\b(from|join|into|update|table|only)\s+(` + strings.Join(names, "|") + `)"?\b`)
 	}
 	return found
+}
+
+// The only module of a product can name no table of another.
+func TestTablesOfOneModule(t *testing.T) {
+	t.Parallel()
+	tables := Tree{"modules/lamps/go.mod": "", "migrations/lamps/0001_lamps.sql": "CREATE TABLE lamps ();"}.qualifiedTables()
+	for text, foreign := range map[string]bool{"SELECT FROM lamps.lamps": true, "far from here": false} {
+		if tables[""].MatchString(text) != foreign || tables["lamps"].MatchString(text) {
+			t.Errorf("%s: by %v, and for the module by %v", text, tables[""], tables["lamps"])
+		}
+	}
 }
