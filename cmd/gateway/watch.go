@@ -12,7 +12,7 @@ import (
 )
 
 // watch applies changes of the routes file. It compares contents: a modification time can stay the
-// same, and notifications miss a mounted link that gets a new target.
+// same, and events of the file system miss a mounted link that gets a new target.
 func (g *gateway) watch(ctx context.Context) error {
 	var seen []byte
 	return every(ctx, g.cfg.Interval/2, func() { seen = g.reload(ctx, seen) }) // a change is read twice before it is applied
