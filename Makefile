@@ -13,7 +13,8 @@ MODULES := $(wildcard modules/*)
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
 LEAVES_FIRST := $(patsubst %/,%,$(dir $(wildcard */*/*/go.mod platform/go.mod platform/*/go.mod modules/*/go.mod migrations/go.mod) ./go.mod $(wildcard tools/go.mod lab/go.mod)))
 
-COMMANDS := $(notdir $(wildcard cmd/*) tools/seam $(wildcard lab/seam-*))
+# The folders of the commands.
+COMMANDS := $(wildcard cmd/*) tools/seam $(wildcard test/sandbox lab/seam-*)
 
 # Settings of a shop of its own, whatever the environment says.
 own = SEAM_DATABASE_URL= SPLIT= CANARY=
@@ -39,8 +40,8 @@ run: build ## start the shop; PORT=8080, SPLIT=payments or all, CANARY=payments,
 .PHONY: build
 build: ## build every command into bin/
 	@echo "Building into bin/ (the first time takes a minute or two) …"
-	@rm -f $(filter-out $(addprefix bin/,$(COMMANDS)),$(wildcard bin/*)) # of what is gone
-	@go build -o bin/ ./cmd/... ./tools/seam $(addprefix ./,$(wildcard lab/seam-*))
+	@rm -f $(filter-out $(addprefix bin/,$(notdir $(COMMANDS))),$(wildcard bin/*)) # of what is gone
+	@go build -o bin/ $(addprefix ./,$(COMMANDS))
 
 # The commands that lab/edge runs. Handed on by the environment, because a folder's name may mean something to a shell.
 test: export EDGE_BIN := $(CURDIR)/bin

@@ -24,7 +24,7 @@ var binaries = rule{
 		for _, at := range t.Programs() {
 			f.subjects++
 			command := strings.TrimPrefix(at, "cmd/")
-			may, tool := claimed(t, command), under(at, "tools") || under(at, "lab")
+			may, tool := claimed(t, command), under(at, "tools") || under(at, "lab") || under(at, "test")
 			links := t.Links(at)
 			for _, l := range links {
 				module, contract := owner(l.Package)
@@ -37,8 +37,8 @@ var binaries = rule{
 					what += " through " + l.Via
 				}
 				switch {
-				case tool: // seam starts the others, and applies migrations and seeds
-					if under(l.Package, "modules") {
+				case tool: // seam starts the others, and applies migrations and seeds; test/sandbox simulates what is outside
+					if under(l.Package, "modules") && (!simulated(l.Package) || under(at, "tools")) {
 						f.add(at, what, "let seam start the module's process, or call it over HTTP")
 					}
 				case forDevelopment(l.Package):
@@ -153,7 +153,7 @@ func forDevelopment(pkg string) bool {
 			return true
 		}
 	}
-	return false
+	return simulated(pkg)
 }
 
 // TestBinariesLinkNothingForDevelopment uses the go command, because the imports of libraries are
@@ -178,7 +178,7 @@ func TestBinariesLinkNothingForDevelopment(t *testing.T) {
 		switch {
 		case program == "tools/seam" && len(found) == 0:
 			t.Errorf("tools/seam links no launcher: the search is broken")
-		case !under(program, "tools") && !under(program, "lab") && len(found) > 0:
+		case !under(program, "tools") && !under(program, "lab") && !under(program, "test") && len(found) > 0:
 			t.Errorf("%s: links %s, which is for development\n  instead: find what imports it, with go mod why -m",
 				program, strings.Join(found, ", "))
 		}

@@ -40,7 +40,8 @@ func (t Tree) Derived() (map[string]string, error) {
 }
 
 // render executes a template. In it .Modules are all modules, .Monolith those that the monolith
-// runs, .Left the others, and env of a module is its file of settings, if it has one.
+// runs, .Left the others, .Sandbox whether there is one, and env of a name is its file of settings,
+// if it has one.
 func (t Tree) render(name string) (string, error) {
 	functions := template.FuncMap{
 		"upper": strings.ToUpper,
@@ -58,7 +59,9 @@ func (t Tree) render(name string) (string, error) {
 	}
 	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
 	var text strings.Builder
+	_, sandbox := t["test/sandbox/main.go"]
 	err = page.Execute(&text, map[string]any{
+		"Sandbox": sandbox,
 		"Modules": t.Modules(),
 		"Left":    ledger.Left(),
 		"Monolith": slices.DeleteFunc(t.Modules(), func(m string) bool {

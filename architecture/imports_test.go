@@ -79,18 +79,22 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 		return "it is above " + top + " in the tower: " + strings.Join(tower, ", "),
 			"take what it needs as an argument, or move what is shared to platform/"
 	case ours && under(folder, "platform/devkit") && !under(file, "platform/devkit") &&
-		!test && !under(file, "tools") && !under(file, "lab"):
+		!test && !simulated(path.Dir(file)) && !under(file, "test") && !under(file, "tools") && !under(file, "lab"):
 		return "devkit is for development", "use it from tests, tools or lab: no production binary links it"
+	case ours && simulated(folder) && (me != owner || !test && !simulated(path.Dir(file))) && !under(file, "test") && !under(file, "lab"):
+		return "it simulates what is outside, for development", "use it from test/sandbox, lab and the tests of " + owner
 	case me == "":
 		return command(t, file, imported, owner, contract, folder)
 	case rules(t, file) && !standard(imported):
 		return "the rules of a module are plain Go, and the row Rules of modules/" + me + "/README.md links this file",
 			"keep access to the database or the network in the use case's file, and pass the rules values"
+	case simulated(path.Dir(file)) && owner == me && !simulated(folder):
+		return "what is outside does not know the module", "simulate what the module sees of it"
 	case owner != "" && owner != me && under(folder, "migrations"):
 		return "this is another module's schema", t.askFor(owner)
 	case owner != "" && owner != me && !contract:
 		return "this is internal to another module", t.askFor(owner)
-	case !test && under(file, "modules") && !ours && !standard(imported) && !slices.Contains(modulesMay, imported):
+	case !test && under(file, "modules") && !simulated(path.Dir(file)) && !ours && !standard(imported) && !slices.Contains(modulesMay, imported):
 		return "it is not on the list of what modules may import",
 			"do it in platform/, or add it to modulesMay in architecture/imports_test.go, with a reason for the review"
 	}
@@ -104,7 +108,7 @@ func command(t Tree, file, imported, owner string, contract bool, folder string)
 	switch {
 	case !standard(imported) && dir == "cmd/" && name != facade && !under(file, "cmd/"+facade) && !strings.HasSuffix(file, "_test.go") && !mayWire(imported):
 		return "a program only connects modules", "do it in the module, as a handler or a use case; what every program needs is in platform/service"
-	case owner == "" || contract || under(file, "lab") || under(file, "architecture"):
+	case owner == "" || contract || under(file, "lab") || under(file, "architecture") || under(file, "test") && simulated(folder):
 	case dir == "cmd/" && (name == owner || name == "monolith"):
 	case under(file, "tools") && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
 	case dir == "cmd/":

@@ -2,6 +2,8 @@ package architecture
 
 import (
 	_ "embed"
+	"maps"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,7 +22,7 @@ var Try string
 // contextmap reports.
 func Modules() (names []string) {
 	var page yaml.Node
-	if yaml.Unmarshal(contextMap, &page) != nil || page.Decode(new(map[string]any)) != nil {
+	if yaml.Unmarshal(contextMap, &page) != nil || page.Decode(new(map[string]any)) != nil || len(page.Content) == 0 {
 		return nil
 	}
 	for i, node := range page.Content[0].Content {
@@ -29,4 +31,20 @@ func Modules() (names []string) {
 		}
 	}
 	return names
+}
+
+// Called returns the modules that others call, according to the context map: a process that calls
+// one finds it at the address in its setting <MODULE>_URL.
+func Called() (names []string) {
+	var page map[string]struct{ Calls map[string]string }
+	if yaml.Unmarshal(contextMap, &page) != nil {
+		return nil
+	}
+	called := map[string]bool{}
+	for _, of := range page {
+		for name := range of.Calls {
+			called[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(called))
 }

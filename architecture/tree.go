@@ -239,5 +239,11 @@ func owner(folder string) (module string, contract bool) {
 	return parts[1], parts[0] == "modules" && len(parts) > 2 && parts[2] == parts[1]+"api"
 }
 
+// simulated reports whether a folder is a module's simulated external systems, modules/<m>/<m>sim.
+func simulated(folder string) bool {
+	module, _ := owner(folder)
+	return module != "" && under(folder, "modules/"+module+"/"+module+"sim")
+}
+
 // ownerOfFile is owner for a file.
 func ownerOfFile(file string) (module string, contract bool) { return owner(path.Dir(file)) }

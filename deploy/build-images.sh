@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the image of every command, for this machine's Docker engine:
 #
-#   deploy/build-images.sh [COMMAND …]     (default: all of cmd/, and seam)
+#   deploy/build-images.sh [COMMAND …]     (default: all of cmd/, seam, and the sandbox)
 #
 #   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example.com/app/
 #   SEAM_TAG     their tag (dev)
@@ -9,7 +9,11 @@ set -eu
 cd "$(dirname "$0")/.."
 
 images=${SEAM_IMAGES:-seam-} tag=${SEAM_TAG:-dev}
-targets=${*:-$(ls cmd) seam}
+all="$(ls cmd) seam"
+if [ -d test/sandbox ]; then
+	all="$all sandbox"
+fi
+targets=${*:-$all}
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
@@ -27,6 +31,7 @@ packages=./deploy/healthcheck
 for target in $targets; do
 	case $target in
 	seam) packages="$packages ./tools/seam" ;;
+	sandbox) packages="$packages ./test/sandbox" ;;
 	*) packages="$packages ./cmd/$target" ;;
 	esac
 done

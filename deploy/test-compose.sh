@@ -54,27 +54,31 @@ echo "Building seam …"
 go build -o "$state/seam" ./tools/seam
 SEAM_STATE=$state "$state/seam" env --write "$state/env"
 
-# As the suite expects: an order expires before tok_slow has answered, long after other tokens.
 POSTGRES_IMAGE=$postgres
 HTTP_PORT=${TEST_HTTP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
-ORDERS_DEADLINE=5s PAYMENTS_CALL_TIMEOUT=500ms PAYMENTS_LEASE=5s PAYMENTS_QUIET=6s SANDBOX_SLOW=8s
 export POSTGRES_IMAGE HTTP_PORT MAIL_PORT PROVIDER_PORT
-export ORDERS_DEADLINE PAYMENTS_CALL_TIMEOUT PAYMENTS_LEASE PAYMENTS_QUIET SANDBOX_SLOW
+set -a
+for settings in test/env/*.env; do # as the suite expects
+	if [ -r "$settings" ]; then
+		# shellcheck disable=SC1090 # every one of them
+		. "$settings"
+	fi
+done
+set +a
 
-# ready waits until every module serves its documentation. Its process listens once it has reached
-# the database, and the façade leads to it once it is ready.
+# ready waits until every module answers: each process opens its database before it does.
 ready() {
-	for _ in $(seq 60); do
-		answered=true
-		for module in modules/*; do
-			curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$HTTP_PORT/v1/${module#modules/}/docs/" || answered=false
+	for module in modules/*; do
+		for try in $(seq 60); do
+			if curl --silent --fail --max-time 2 --output /dev/null "http://127.0.0.1:$HTTP_PORT/v1/${module#modules/}/openapi.json"; then
+				break
+			fi
+			if [ "$try" = 60 ]; then
+				return 1
+			fi
+			sleep 1
 		done
-		if $answered; then
-			return 0
-		fi
-		sleep 1
 	done
-	return 1
 }
 
 for file in ${*:-deploy/compose.yaml deploy/compose.services.yaml}; do

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Runs the acceptance suite beside a shop that ends with it. The settings of seam up choose the shop,
-# and RELEASED names services that are those of the last release, as on the old side of a canary:
+# Runs the acceptance suite beside a system that ends with it, with the settings of accept.env. Those
+# of seam up choose the topology, and RELEASED names services that are those of the last release, as
+# on the old side of a canary:
 #
 #   make build
 #   SPLIT=all test/accept.sh
-#   SPLIT=all RELEASED="payments inventory" test/accept.sh
+#   SPLIT=all RELEASED="MODULE …" test/accept.sh
 #   SEAM_DATABASE_URL=postgres://…/shop SEAM_POOLER=/usr/sbin/pgbouncer test/accept.sh
-#   test/accept.sh COMMAND [ARG…]    runs the command beside the same shop, after the suite
+#   test/accept.sh COMMAND [ARG…]    runs the command beside the same system, after the suite
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -27,7 +28,8 @@ if [ -n "${RELEASED:-}" ]; then
 	# shellcheck disable=SC2086 # one word for each service
 	deploy/build-released.sh "$bin" $RELEASED
 fi
-# An order expires before tok_slow has answered, and long after every other token has.
-export ORDERS_DEADLINE=5s PAYMENTS_CALL_TIMEOUT=500ms PAYMENTS_LEASE=5s PAYMENTS_QUIET=6s SEAM_SLOW_PAYMENT=8s
+set -a
+. test/accept.env
+set +a
 # shellcheck disable=SC2016 # the inner shell expands it
 "$bin/seam" up -- sh -ec 'go test -count=1 ./test/acceptance; "$@"' sh "${@:-true}"

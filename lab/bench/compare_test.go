@@ -92,5 +92,6 @@ func buildCommit(t *testing.T, asked string) (bin, commit string) {
 	if _, err := os.Stat(filepath.Join(tree, "tools")); err == nil { // seam was in cmd before
 		in(tree, "go", "build", "-o", bin+string(filepath.Separator), "./tools/seam")
 	}
+	in(".", "go", "build", "-o", bin+string(filepath.Separator), "example.com/shop/test/sandbox") // the same for both
 	return bin, commit
 }

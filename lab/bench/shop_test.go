@@ -39,7 +39,7 @@ func (b *bench) start(t *testing.T, name string, split ...string) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shop{Shop: running, name: name, bench: b}
+	s := &shop{System: running, name: name, bench: b}
 	if s.admin, err = pgxpool.New(t.Context(), s.AdminURL); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,10 +218,10 @@ func (b *bench) compose(t *testing.T, path string) *shop {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	s.composed, err = child.Start(child.Options{
 		Name: s.name, Path: program, Out: t.Output(),
-		Env: append(append(os.Environ(), s.Addresses()...),
-			playing+"="+path, "LOG_LEVEL=warn", "LOG_FORMAT=text", "HTTP_ADDR="+address,
-			"AUTH_PUBLIC_KEY="+s.Key.PublicPEM(), "WATERMILL_DATABASE_URL="+watermillURL(s.AdminURL),
-			"PAYMENTS_PROVIDER_URL="+s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR="+s.Outside.SMTPAddr),
+		Env: slices.Concat(os.Environ(), s.Addresses(), s.Outside.Settings, []string{
+			playing + "=" + path, "LOG_LEVEL=warn", "LOG_FORMAT=text", "HTTP_ADDR=" + address,
+			"AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(), "WATERMILL_DATABASE_URL=" + watermillURL(s.AdminURL),
+		}),
 	})
 	if err != nil {
 		t.Fatal(err)

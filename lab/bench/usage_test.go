@@ -38,8 +38,7 @@ const (
 	worldOutside   = "provider and mail"
 )
 
-// meter begins to measure: the shop's processes, and what is around them. The provider and the mail
-// server are in this process.
+// meter begins to measure: the shop's processes, and what is around them.
 func (s *shop) meter(t *testing.T) *meter {
 	t.Helper()
 	var of []consumer
@@ -53,7 +52,7 @@ func (s *shop) meter(t *testing.T) *meter {
 		of = append(of, consumer{process: "broker", pid: s.Broker.PID()})
 	}
 	of = append(of, consumer{process: databaseServer, pid: s.bench.server.PID()},
-		consumer{process: worldOutside, pid: os.Getpid()})
+		consumer{process: worldOutside, pid: s.Outside.PID()})
 	for i := range of {
 		of[i] = of[i].now(t)
 	}
@@ -110,7 +109,7 @@ func reaped(pid int) (seconds float64) {
 func (m *meter) stop(t *testing.T, load float64) usage {
 	t.Helper()
 	u := usage{took: time.Since(m.began).Seconds(), by: slices.Clone(m.spent), load: load}
-	for i, before := range slices.Backward(m.spent) { // this process first: to look for the others costs it something
+	for i, before := range m.spent {
 		u.by[i] = before.now(t)
 		u.by[i].seconds -= before.seconds
 	}

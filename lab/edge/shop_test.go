@@ -85,8 +85,8 @@ var started = sync.OnceValues(func() (*shop, error) {
 	log := &journal{}
 	// No order expires, and payments by tok_slow are not answered, so that orders can be cancelled.
 	running, err := topology.Start(context.Background(), topology.Options{
-		Bin: os.Getenv(binEnv), Facade: true, Out: log, SlowPayment: time.Hour,
-		Env: []string{"ORDERS_DEADLINE=24h", "PAYMENTS_LEASE=24h", "PAYMENTS_QUIET=25h", "DRAIN_AFTER=0s"},
+		Bin: os.Getenv(binEnv), Facade: true, Out: log,
+		Env: []string{"ORDERS_DEADLINE=24h", "PAYMENTS_SIM_SLOW=1h", "PAYMENTS_LEASE=24h", "PAYMENTS_QUIET=25h", "DRAIN_AFTER=0s"},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, log.text.Bytes())

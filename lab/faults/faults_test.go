@@ -90,9 +90,8 @@ func open(ctx context.Context, mix topology.Options) (*shop, error) {
 		return nil, err
 	}
 	mix.Bin = cmp.Or(mix.Bin, bin)
-	mix.SlowPayment = cmp.Or(mix.SlowPayment, 12*time.Second)
 	mix.Env = append([]string{
-		"ORDERS_DEADLINE=10s", "LOG_LEVEL=warn", "TMPDIR=" + temp,
+		"ORDERS_DEADLINE=10s", "PAYMENTS_SIM_SLOW=12s", "LOG_LEVEL=warn", "TMPDIR=" + temp,
 		"EVENTS_RETRY_BASE=50ms", "EVENTS_RETRY_MAX=500ms", "EVENTS_MAX_ATTEMPTS=5",
 		"PAYMENTS_CALL_TIMEOUT=200ms", "PAYMENTS_LEASE=2s", "PAYMENTS_QUIET=3s", "PAYMENTS_BACKOFF_MOST=1s", "NATS_ACK_WAIT=2s",
 	}, mix.Env...)
@@ -107,7 +106,7 @@ func open(ctx context.Context, mix topology.Options) (*shop, error) {
 	if _, err := admin.Exec(ctx, makeAdopted); err != nil {
 		return nil, errors.Join(err, running.Stop())
 	}
-	return &shop{Shop: running, admin: admin, clients: clients, quiet: time.Minute, temp: temp}, nil
+	return &shop{System: running, admin: admin, clients: clients, quiet: time.Minute, temp: temp}, nil
 }
 
 // close stops the shop. It may be called again.

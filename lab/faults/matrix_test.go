@@ -51,7 +51,7 @@ const tired = 4000
 // outlasts every lease and every acknowledgement timeout.
 var cellWindows = []string{
 	"ORDERS_DEADLINE=4s", "PAYMENTS_LEASE=1s", "PAYMENTS_QUIET=1500ms", "PAYMENTS_BACKOFF_MOST=500ms",
-	"NATS_ACK_WAIT=1s", "NATS_NAK_DELAY=200ms", "NOTIFICATIONS_SEND_TIMEOUT=1s", "NOTIFICATIONS_LEASE=2s",
+	"NATS_ACK_WAIT=1s", "NATS_NAK_DELAY=200ms", "NOTIFICATIONS_SEND_TIMEOUT=1s", "NOTIFICATIONS_LEASE=2s", "PAYMENTS_SIM_SLOW=5s",
 }
 
 // outlasts is longer than all of them, but for the deadline.
@@ -213,7 +213,6 @@ func openForCell(ctx context.Context, where string, mix topology.Options) (*shop
 	if where == split {
 		mix.Split = topology.Modules
 	}
-	mix.SlowPayment = 5 * time.Second
 	mix.Env = append(append([]string{}, cellWindows...), mix.Env...)
 	s, err := open(ctx, mix)
 	if err != nil {

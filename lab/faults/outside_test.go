@@ -101,7 +101,7 @@ func (s *shop) effects(t *testing.T) (effects map[string]effect, broken []string
 			Currency string `json:"currency"`
 		} `json:"items"`
 	}
-	getJSON(t, s.Outside.ProviderURL+"/ledger", &ledger)
+	getJSON(t, s.Outside.Setting("PAYMENTS_PROVIDER_URL")+"/ledger", &ledger)
 	orderOf := map[string]string{}
 	// v0.1.0 used the ids of its attempts as keys; some attempts were adopted.
 	rows, err := s.admin.Query(t.Context(), `SELECT id, order_id::text FROM payments.payments
@@ -160,7 +160,7 @@ func (s *shop) checkMail(t *testing.T) (broken []string) {
 			MessageID string `json:"message_id"`
 		} `json:"items"`
 	}
-	getJSON(t, s.Outside.MailURL+"/messages", &box)
+	getJSON(t, s.Outside.Setting("MAIL_URL")+"/messages", &box)
 	arrived := map[string]int{}
 	for _, m := range box.Items {
 		arrived[strings.Trim(m.MessageID, "<>")]++

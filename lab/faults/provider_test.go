@@ -54,7 +54,7 @@ func moodyProvider(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) 
 // beforeProvider puts a handler before the provider, until undo is called.
 func (s *shop) beforeProvider(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, forward http.Handler)) (undo func()) {
 	t.Helper()
-	target, err := url.Parse(s.Outside.ProviderURL)
+	target, err := url.Parse(s.Outside.Setting("PAYMENTS_PROVIDER_URL"))
 	if err != nil {
 		t.Fatal(err)
 	}

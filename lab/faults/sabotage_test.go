@@ -223,7 +223,7 @@ func markUnsent(t *testing.T, s *shop) {
 // beforeMail puts a proxy before the mail server.
 func (s *shop) beforeMail(t *testing.T, changes ...func(passing []byte) []byte) *proxy {
 	t.Helper()
-	p := startProxy(t, s.Outside.SMTPAddr, changes...)
+	p := startProxy(t, s.Outside.Setting("NOTIFICATIONS_SMTP_ADDR"), changes...)
 	s.set(t, []string{"NOTIFICATIONS_SMTP_ADDR=" + p.listener.Addr().String()}, s.serving(t, "notifications"))
 	return p
 }

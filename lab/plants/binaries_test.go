@@ -13,6 +13,9 @@ func init() {
 				want: "cmd/gateway: links modules/orders"},
 			{name: "the monolith links the broker's server", file: "cmd/monolith/also.go",
 				text: "package main\n\nimport _ \"github.com/nats-io/nats-server/v2/server\"", want: "for development"},
+			{name: "a service links what simulates its outside", file: "cmd/payments/also.go",
+				text: "package main\n\nimport _ \"example.com/shop/modules/payments/paymentssim\"",
+				want: "cmd/payments: links modules/payments/paymentssim, which is for development"},
 			{name: "a service links the launchers through platform", file: "platform/service/also.go",
 				text: "package service\n\nimport _ \"example.com/shop/tools/topology\"",
 				want: "cmd/payments: links tools/topology through platform/service"},
@@ -45,9 +48,11 @@ func init() {
 			{name: "a service links another's contract", file: "cmd/payments/also.go",
 				text: "package main\n\nimport _ \"example.com/shop/modules/inventory/inventoryapi\""},
 			{name: "seam links the launchers", file: "tools/seam/also.go",
-				text: "package main\n\nimport _ \"example.com/shop/platform/devkit/paysim\""},
+				text: "package main\n\nimport _ \"example.com/shop/platform/devkit/broker\""},
 			{name: "a test links a launcher", file: "cmd/orders/also_test.go",
-				text: "package main\n\nimport _ \"example.com/shop/platform/devkit/paysim\""},
+				text: "package main\n\nimport _ \"example.com/shop/platform/devkit/broker\""},
+			{name: "a program of tests simulates the outside", file: "test/near/main.go",
+				text: "package main\n\nimport _ \"example.com/shop/modules/payments/paymentssim\""},
 		},
 	}
 }

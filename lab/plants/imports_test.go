@@ -76,6 +76,26 @@ import _ "example.com/shop/modules/orders/ordersapi"`, want: "is above platform"
 				text: `package orders
 
 import _ "example.com/shop/platform/devkit/pgtest"`, want: "devkit"},
+			{name: "a module uses what simulates its outside", file: "modules/payments/dev.go",
+				text: `package payments
+
+import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
+			{name: "a process uses what simulates its outside", file: "cmd/payments/dev.go",
+				text: `package main
+
+import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
+			{name: "a module's test uses what simulates another's outside", file: "modules/orders/pay_test.go",
+				text: `package orders
+
+import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
+			{name: "a tool uses what simulates a module's outside", file: "tools/topology/also_test.go",
+				text: `package topology
+
+import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
+			{name: "what simulates the outside uses the module", file: "modules/payments/paymentssim/also.go",
+				text: `package paymentssim
+
+import _ "example.com/shop/modules/payments"`, want: "what is outside does not know the module"},
 			{name: "platform imports a command", file: "platform/web/cmd.go",
 				text: `package web
 
@@ -122,6 +142,18 @@ import _ "example.com/shop/modules/payments/paymentsapi"`},
 				text: `package orders
 
 import _ "example.com/shop/platform/devkit/pgtest"`},
+			{name: "a module's test uses what simulates its outside", file: "modules/payments/near_test.go",
+				text: `package payments
+
+import _ "example.com/shop/modules/payments/paymentssim"`},
+			{name: "a program of tests simulates the outside", file: "test/near/main.go",
+				text: `package main
+
+import _ "example.com/shop/modules/payments/paymentssim"`},
+			{name: "what simulates the outside imports a library", file: "modules/payments/paymentssim/near.go",
+				text: `package paymentssim
+
+import _ "github.com/emersion/go-smtp"`},
 			{name: "a contract imports the standard library", file: "modules/orders/ordersapi/near.go",
 				text: `package ordersapi
 

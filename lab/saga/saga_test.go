@@ -13,7 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"example.com/shop/platform/devkit/paysim"
+	"example.com/shop/modules/payments/paymentssim"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 )
@@ -82,7 +82,7 @@ func (s *shop) begin(rt *rapid.T, run int) *model {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	provider, err := paysim.New(paysim.Options{})
+	provider, err := paymentssim.New(paymentssim.Options{})
 	if err != nil {
 		rt.Fatal(err)
 	}

@@ -25,10 +25,10 @@ import (
 	paymentsmigrations "example.com/shop/migrations/payments"
 	"example.com/shop/modules/inventory"
 	"example.com/shop/modules/notifications"
+	"example.com/shop/modules/notifications/notificationssim"
 	"example.com/shop/modules/orders"
 	"example.com/shop/modules/payments"
-	"example.com/shop/platform/devkit/mailsink"
-	"example.com/shop/platform/devkit/paysim"
+	"example.com/shop/modules/payments/paymentssim"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
@@ -52,10 +52,10 @@ type shop struct {
 	bus     *bus
 	doors   http.Handler
 	tokens  map[string]string // by role
-	mail    *mailsink.Sink
+	mail    *notificationssim.Sink
 
 	clock    atomic.Pointer[time.Time]
-	provider atomic.Pointer[paysim.Provider]
+	provider atomic.Pointer[paymentssim.Provider]
 }
 
 func open(t *testing.T) *shop {
@@ -79,7 +79,7 @@ func open(t *testing.T) *shop {
 		outboxes[m] = events.NewOutbox(s.dbs[m], s.bus, delivery, log)
 	}
 	var err error
-	if s.mail, err = mailsink.Start(mailsink.Options{}); err != nil {
+	if s.mail, err = notificationssim.Start(notificationssim.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.mail.Close() })

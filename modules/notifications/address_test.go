@@ -4,16 +4,16 @@ import (
 	"testing"
 	"time"
 
-	"example.com/shop/platform/devkit/mailsink"
+	"example.com/shop/modules/notifications/notificationssim"
 )
 
 // A mail server may be named by an IPv6 address, as the processes of a pod are. What is inside the
 // quotes of an address is a name, whatever it looks like, and no other mailbox and no command.
 func TestMailboxes(t *testing.T) {
 	t.Parallel()
-	sink, err := mailsink.Start(mailsink.Options{Addr: "[::1]:0"})
+	sink, err := notificationssim.Start(notificationssim.Options{Addr: "[::1]:0"})
 	if err != nil { // the loopback has no IPv6 address
-		sink = started(t, mailsink.Options{})
+		sink = started(t, notificationssim.Options{})
 	}
 	t.Cleanup(func() { _ = sink.Close() })
 	server := newSMTPMailer(Config{SMTPAddr: sink.Addr(), From: "orders@shop.example", SendTimeout: 6 * time.Second, Concurrency: 1})
@@ -49,7 +49,7 @@ func TestAddress(t *testing.T) {
 // A refused sender makes no mail dead: all are sent once a person has corrected the setting.
 func TestMailsOutliveASenderThatIsNone(t *testing.T) {
 	t.Parallel()
-	sink := started(t, mailsink.Options{})
+	sink := started(t, notificationssim.Options{})
 	o := working(t, sink.Addr())
 	o.use(sink.Addr(), func(c *Config) { c.From = "a b@shop.example" })
 	o.expect(t, o.send(address), "pending", "NOTIFICATIONS_FROM")

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/modules/notifications/notificationssim"
 	"example.com/shop/modules/orders/ordersapi"
-	"example.com/shop/platform/devkit/mailsink"
 )
 
 // listen takes a free port until the test ends.
@@ -100,9 +100,9 @@ func (s scripted) expect(t *testing.T, want ...string) {
 }
 
 // started is a mail server that keeps what it takes.
-func started(t *testing.T, o mailsink.Options) *mailsink.Sink {
+func started(t *testing.T, o notificationssim.Options) *notificationssim.Sink {
 	t.Helper()
-	sink, err := mailsink.Start(o)
+	sink, err := notificationssim.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func (o *office) expect(t *testing.T, order, status string, reason ...string) {
 // retried.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	sink, other := started(t, mailsink.Options{}), serve(t)
+	sink, other := started(t, notificationssim.Options{}), serve(t)
 	o := working(t, sink.Addr())
 	const pending, failed = "pending", "failed"
 	for _, test := range []struct{ command, answer, status, reason string }{
@@ -205,7 +205,7 @@ func TestRefusals(t *testing.T) {
 			sink.Refuse("", "") // a person has set it right
 			o.Advance(2 * backoffMost)
 			o.rest()
-			got := slices.ContainsFunc(sink.Messages(address), func(m mailsink.Message) bool { return strings.HasPrefix(m.MessageID, order) })
+			got := slices.ContainsFunc(sink.Messages(address), func(m notificationssim.Message) bool { return strings.HasPrefix(m.MessageID, order) })
 			if got != (test.status == pending) {
 				t.Errorf("mailed after that: %v, and it was %s", got, test.status)
 			}
@@ -217,7 +217,7 @@ func TestRefusals(t *testing.T) {
 // the one of the order.
 func TestOneMailToOneAddress(t *testing.T) {
 	t.Parallel()
-	rude, sink := serve(t), started(t, mailsink.Options{})
+	rude, sink := serve(t), started(t, notificationssim.Options{})
 	o := working(t, rude.addr)
 	rude.script <- map[string]string{"QUIT": ""}
 	o.expect(t, o.send(address), "sent")
@@ -241,7 +241,7 @@ func TestDeadMailServerHeals(t *testing.T) {
 	o := working(t, addr)
 	order := o.send(address)
 	o.expect(t, order, "pending", "the mail server cannot be reached")
-	back := started(t, mailsink.Options{Addr: addr})
+	back := started(t, notificationssim.Options{Addr: addr})
 	o.Advance(2 * backoffMost)
 	o.rest()
 	if got := back.Messages(address); len(got) != 1 || got[0].MessageID != order+".confirmed@shop.example" {

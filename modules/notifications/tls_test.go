@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/shop/platform/devkit/mailsink"
+	"example.com/shop/modules/notifications/notificationssim"
 )
 
 // trusted has a certificate that this process trusts, because SSL_CERT_FILE names it; stranger has
@@ -55,7 +55,7 @@ func must(err error) {
 func TestTLSAndLogin(t *testing.T) {
 	t.Parallel()
 	o := working(t, "127.0.0.1:1025")
-	type server = mailsink.Options
+	type server = notificationssim.Options
 	login := func(mechanism string, o server) server {
 		o.TLS, o.Username, o.Password, o.Mechanism = trusted, "shop", "right secret", mechanism
 		return o

@@ -68,7 +68,7 @@ func TestAdopt(t *testing.T) {
 		}
 	}
 	did := map[string]int{}
-	for _, e := range s.paysim.Ledger("") {
+	for _, e := range s.sim.Ledger("") {
 		did[e.Key]++
 	}
 	if did[unclaimedKey.String()] != 1 || did[calledKey.String()] != 1 || did[owedKey.String()] != 1 || len(did) != 4 {

@@ -13,8 +13,8 @@ import (
 
 	paymentsmigrations "example.com/shop/migrations/payments"
 	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/modules/payments/paymentssim"
 	"example.com/shop/platform/devkit/moduletest"
-	"example.com/shop/platform/devkit/paysim"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/web"
 )
@@ -32,7 +32,7 @@ type shop struct {
 	t      *testing.T
 	cfg    Config
 	module *Module
-	paysim *paysim.Provider
+	sim    *paymentssim.Provider
 	ahead  atomic.Int64 // by how much the clock has been moved
 }
 
@@ -41,11 +41,11 @@ func setup(t *testing.T) *shop {
 	s := &shop{Stage: moduletest.New(t, "payments", paymentsmigrations.FS), t: t}
 	var err error
 	// What tok_slow takes is several times the timeout of a call.
-	if s.paysim, err = paysim.New(paysim.Options{SlowDelay: 400 * time.Millisecond}); err != nil {
+	if s.sim, err = paymentssim.New(paymentssim.Options{SlowDelay: 400 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(s.paysim)
-	t.Cleanup(func() { _ = s.paysim.Close(); server.Close() })
+	server := httptest.NewServer(s.sim)
+	t.Cleanup(func() { _ = s.sim.Close(); server.Close() })
 	s.cfg = Config{
 		ProviderURL: server.URL, CallTimeout: 100 * time.Millisecond, Concurrency: 4, Lease: time.Minute, Quiet: time.Minute,
 		BackoffFirst: 10 * time.Millisecond, BackoffMost: 50 * time.Millisecond, Poll: 20 * time.Millisecond,
@@ -111,7 +111,7 @@ func (s *shop) settled() {
 
 // ledger is what the provider did, in order: "capture approved", "refund approved".
 func (s *shop) ledger() (effects []string) {
-	for _, e := range s.paysim.Ledger("") {
+	for _, e := range s.sim.Ledger("") {
 		effects = append(effects, e.Kind+" "+e.Outcome)
 	}
 	return effects

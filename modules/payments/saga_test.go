@@ -111,7 +111,7 @@ func TestCancelledBesideTheResult(t *testing.T) {
 func TestCancelledWhileTheProviderCannotBeReached(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	defer s.paysim.Hold()()
+	defer s.sim.Hold()()
 	s.Work(s.module)
 	s.Given(due(order, "tok_ok"))
 	s.Eventually("the capture is claimed", "SELECT count(*) = 1 FROM jobs WHERE tries > 0")

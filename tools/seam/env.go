@@ -23,7 +23,7 @@ const aboutEnv = `seam env makes the keys and passwords that the compose files a
 go to that file, which only its owner can read; its other lines stay. Compose reads it by itself, and a shell with:
   set -a; . deploy/.env; set +a
 They are made once and kept in SEAM_STATE, so that a database made with them still opens; only the token is new each
-time, and good for 30 days. seam token prints tokens for a shop that runs with them. The signing key itself stays here.`
+time, and good for 30 days. seam token prints tokens for a system that runs with them. The signing key itself stays here.`
 
 func makeEnv(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("env", flag.ContinueOnError)

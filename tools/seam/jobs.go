@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const aboutJobs = `seam jobs unfinished             payment calls and mails that are not done yet, and the last error
+const aboutJobs = `seam jobs unfinished             what is not done yet, and the last error
 seam jobs dead                   those that failed for good, and why
 seam jobs redrive ID… | --all    retry dead ones
 It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each verb has a --help.`

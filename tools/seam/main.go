@@ -1,4 +1,4 @@
-// Command seam starts the shop and everything it needs on one machine, and operates a running shop.
+// Command seam starts the system and everything it needs on one machine, and operates a running one.
 //
 // A program beside it that is called seam-VERB is one more verb.
 package main
@@ -15,16 +15,15 @@ import (
 
 func main() {
 	os.Exit(process.Main(append([]process.Verb{
-		{Name: "up", Args: "[-- COMMAND [ARG…]]", Help: "start the shop and everything it needs; Ctrl-C stops it", Run: up},
-		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running shop", Run: token},
+		{Name: "up", Args: "[-- COMMAND [ARG…]]", Help: "start the system and everything it needs; Ctrl-C stops it", Run: up},
+		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running system", Run: token},
 		{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
 		{Name: "route", Args: "show|set|rollback|check [--help]", Help: "read and change which process answers under which path", Run: route},
 		{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
-		{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show unfinished payment calls and mails, and retry dead ones", Run: runJobs},
+		{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show what is unfinished outside of transactions, and retry what is dead", Run: runJobs},
 		{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
 		{Name: "map", Args: "[--format mermaid|svg|json]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
 		{Name: "generate", Args: "[--help]", Help: "write the pages and files that follow from which modules there are", Run: generate},
-		{Name: "sandbox", Args: "[--help]", Help: "run the payment provider and the mail server to play with", Run: sandbox},
 		{Name: "env", Args: "[--write FILE]", Help: "make the keys and passwords that the compose files ask for", Run: makeEnv},
 		{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
 		{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},

@@ -14,8 +14,8 @@ import (
 	"example.com/shop/tools/flags"
 )
 
-const aboutMap = `seam map draws the shop from the code of the repository: modules, tables, events, calls, and which
-processes run. It needs no running shop.
+const aboutMap = `seam map draws the system from the code of the repository: modules, tables, events, calls, and which
+processes run. It needs no running system.
   seam map | pbcopy                  Mermaid, for https://mermaid.live or any page on GitHub
   seam map --format svg >map.svg     a picture of its own
 seam generate brings the one in architecture/README.md up to date.`
@@ -54,8 +54,8 @@ func describedTree(ctx context.Context, root string) (architecture.Tree, error) 
 	return tree.Ask(ctx, root)
 }
 
-// shopModule matches the line of a go.mod that marks the root of a Seam repository.
-var shopModule = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(architecture.Path) + `\s*$`)
+// rootModule matches the line of a go.mod that marks the root of a Seam repository.
+var rootModule = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(architecture.Path) + `\s*$`)
 
 // repository returns the root of the repository around the current folder.
 func repository() (string, error) {
@@ -66,7 +66,7 @@ func repository() (string, error) {
 	for dir := here; ; dir = filepath.Dir(dir) {
 		text, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // a local file
 		switch {
-		case err == nil && shopModule.Match(text):
+		case err == nil && rootModule.Match(text):
 			return dir, nil
 		case dir == filepath.Dir(dir):
 			return "", process.Usage(fmt.Errorf("%s is in no Seam repository: "+

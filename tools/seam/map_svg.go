@@ -71,7 +71,7 @@ func mapSVG(m architecture.Model) string {
 }
 
 const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]d %[2]d" width="%[1]d" height="%[2]d" role="img">
-<title>The shop, drawn from its code</title>
+<title>The system, drawn from its code</title>
 <style>
   text { font-family: system-ui, "DejaVu Sans", Arial, sans-serif; font-size: 12px; fill: #1f2328 }
   .name, .heading { font-size: 14px; font-weight: bold } .name, .table, .process { text-anchor: middle } .table { fill: #57606a }

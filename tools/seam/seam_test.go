@@ -102,7 +102,6 @@ func TestBadUse(t *testing.T) {
 		"setup of nothing":      {[]string{"DATABASE_URL="}, []string{"seam", "setup"}, "needs DATABASE_URL and SEAM_ROLE_PASSWORD"},
 		"broker with arguments": {nil, []string{"seam", "broker", "--port", "0", "fast"}, "is more than seam broker takes"},
 		"setup with arguments":  {nil, []string{"seam", "setup", "orders"}, "is more than seam setup takes"},
-		"a sandbox in use":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "sandbox", "--smtp-port", "0", "--mail-port", "0", "--provider-port", port}, "address already in use"},
 		"a state of two lines":  {[]string{"SEAM_STATE=a\nb"}, []string{"seam", "up"}, "end of line"},
 		"env into a folder":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/"}, "is a directory"},
 		"env into nothing":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/nowhere/.env"}, "no such file"},
@@ -208,7 +207,7 @@ func TestUpAround(t *testing.T) {
 	}
 	began := time.Now() // the shell waits for its child, whatever happens to itself
 	if got, code := run(t, env, "seam", "up", "--", "sh", "-c", "kill -9 $(pgrep -P $PPID monolith); sleep 50; true"); code != 1 ||
-		!strings.Contains(got, "the shop cannot go on") || time.Since(began) > 45*time.Second {
+		!strings.Contains(got, "the system cannot go on") || time.Since(began) > 45*time.Second {
 		t.Errorf("the monolith was killed, and seam ended with %d after %s, and said %s", code, time.Since(began), got)
 	}
 	said, err := os.ReadFile(filepath.Join(dir, "said"))
@@ -251,7 +250,7 @@ func TestUp(t *testing.T) {
 	dir := state(t) + " of b's $HOME \"`date`\" \\" // whatever a folder may be called
 	for i, signal := range []os.Signal{os.Interrupt, os.Kill, syscall.SIGTERM} {
 		seam, greeting := startUp(t, dir, elsewhere...)
-		url, database := find(t, greeting, `(?m)^  shop +(http\S+)`), find(t, greeting, `(?m)^  database +psql '(\S+)'`)
+		url, database := find(t, greeting, `(?m)^  system +(http\S+)`), find(t, greeting, `(?m)^  database +psql '(\S+)'`)
 		checkPasted(t, greeting, dir, database)
 		conn, err := pgx.Connect(t.Context(), database)
 		if err != nil {

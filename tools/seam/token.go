@@ -22,7 +22,7 @@ func token(_ context.Context, args []string) error {
 	role := set.String("role", "", "customer, staff or service")
 	subject := set.String("sub", "", "who the token is for, such as ada")
 	ttl := set.Duration("ttl", tokenLife, "how long it is valid")
-	if err := flags.Parse(set, "seam token prints a token for the shop that seam up starts here.", args); err != nil {
+	if err := flags.Parse(set, "seam token prints a token for the system that seam up starts here.", args); err != nil {
 		return err
 	}
 	if !slices.Contains([]string{"customer", "staff", "service"}, *role) {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"example.com/shop/architecture"
 	"example.com/shop/platform/devkit/tokens"
@@ -19,9 +18,9 @@ import (
 	"example.com/shop/tools/topology"
 )
 
-// settings are seam's own settings. The shop's processes inherit the environment, and so theirs.
+// settings are seam's own settings. The system's processes inherit the environment, and so theirs.
 type settings struct {
-	// Where the shop listens on the loopback.
+	// Where the system listens on the loopback.
 	Port int `env:"PORT" envDefault:"8080" min:"0"`
 	// The modules that run as processes of their own, separated by commas, or all.
 	Split []string `env:"SPLIT"`
@@ -29,7 +28,7 @@ type settings struct {
 	Canary string `env:"CANARY"`
 	// An admin connection, as in postgres://user:password@host/shop; seam up can do without.
 	DatabaseURL string `env:"DATABASE_URL"`
-	// The same for the shop of seam up -- COMMAND, which leaves DATABASE_URL alone.
+	// The same for the system of seam up -- COMMAND, which leaves DATABASE_URL alone.
 	SeamDatabaseURL string `env:"SEAM_DATABASE_URL"`
 	// A prefix of the roles' names, if the server has other roles of these names.
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
@@ -37,8 +36,6 @@ type settings struct {
 	RolePassword string `env:"SEAM_ROLE_PASSWORD"`
 	// A PgBouncer before PostgreSQL: a program, or an image.
 	Pooler string `env:"SEAM_POOLER"`
-	// How long the payment provider takes for tok_slow.
-	SlowPayment time.Duration `env:"SEAM_SLOW_PAYMENT" envDefault:"90s" min:"0"`
 	// The folder of PostgreSQL's data and the signing key.
 	State string `env:"SEAM_STATE"`
 	// The façade's routes file, as for the gateway.
@@ -72,14 +69,15 @@ func (s settings) split() []string {
 	return s.Split
 }
 
-const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), a payment provider, a mail server, and the shop.
-SPLIT=MODULE runs the module as a process of its own behind a façade, SPLIT=all each one. CANARY=MODULE runs it
-beside a monolith that still serves it, as for seam route set MODULE monolith=90 MODULE=10. Data is kept between runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
-SEAM_SLOW_PAYMENT (90s), SEAM_STATE, and those in the modules' READMEs.
+const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), the program sandbox with the external systems, simulated,
+and the system. SPLIT=MODULE runs the module as a process of its own behind a façade, SPLIT=all each one. CANARY=MODULE
+runs it beside a monolith that still serves it, as for seam route set MODULE monolith=90 MODULE=10. Data is kept between
+runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
+SEAM_STATE, and those in the modules' READMEs.
 
-seam up -- COMMAND [ARG…] runs the command beside a shop on a free port that ends with it, with data of its own, on the
-server of SEAM_DATABASE_URL (an admin connection) if that is set. The command gets SEAM_URL, MAIL_URL, SEAM_KEY (the
-file of the signing key) and SEAM_DATABASE_URL.`
+seam up -- COMMAND [ARG…] runs the command beside a system on a free port that ends with it, with data of its own, on the
+server of SEAM_DATABASE_URL (an admin connection) if that is set. The command gets SEAM_URL, SEAM_KEY (the file of the
+signing key), SEAM_DATABASE_URL, and the settings that lead to the external systems.`
 
 func up(ctx context.Context, args []string) error {
 	before, command, around := args, []string(nil), false
@@ -99,28 +97,28 @@ func up(ctx context.Context, args []string) error {
 	}
 	o := topology.Options{
 		Bin: filepath.Dir(bin), Split: s.split(), Canary: s.Canary,
-		RolePrefix: s.RolePrefix, Pooler: s.Pooler, SlowPayment: s.SlowPayment,
+		RolePrefix: s.RolePrefix, Pooler: s.Pooler,
 	}
 	if around {
 		o.DatabaseURL = s.SeamDatabaseURL
 		return upAround(ctx, o, command)
 	}
 	o.DatabaseURL, o.State, o.Port, o.Out = s.DatabaseURL, s.State, s.Port, os.Stdout
-	shop, err := topology.Start(ctx, o)
+	system, err := topology.Start(ctx, o)
 	if err != nil {
 		return err
 	}
-	operate, err := writeOperate(shop)
+	operate, err := writeOperate(system)
 	if err != nil {
-		return errors.Join(err, shop.Stop())
+		return errors.Join(err, system.Stop())
 	}
-	greet(shop, operate)
-	died := shop.Wait(ctx)
+	greet(system, operate)
+	died := system.Wait(ctx)
 	fmt.Println("\nStopping …")
-	return errors.Join(died, shop.Stop())
+	return errors.Join(died, system.Stop())
 }
 
-// upAround runs the command beside a shop, whose log it keeps if either fails.
+// upAround runs the command beside a system, whose log it keeps if either fails.
 func upAround(ctx context.Context, o topology.Options, command []string) (err error) {
 	if len(command) == 0 {
 		return process.Usage(errors.New("name the command to run, as in: seam up -- go test ./test/acceptance"))
@@ -130,36 +128,35 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 		return err
 	}
 	defer func() {
-		_ = log.Close() // the shop has ended
+		_ = log.Close() // the system has ended
 		if err == nil || errors.Is(err, process.ErrUsage) {
 			_ = os.Remove(log.Name())
 			return
 		}
-		err = fmt.Errorf("%w; the shop's log is %s", err, log.Name())
+		err = fmt.Errorf("%w; the system's log is %s", err, log.Name())
 	}()
 	o.Out = log
-	shop, err := topology.Start(ctx, o)
+	system, err := topology.Start(ctx, o)
 	if err != nil {
 		return err
 	}
 	running, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	go func() { end(shop.Wait(running)) }()
-	err = runCommand(running, command,
-		"SEAM_URL="+shop.URL, "MAIL_URL="+shop.Outside.MailURL,
-		"SEAM_KEY="+shop.KeyFile(), "SEAM_DATABASE_URL="+shop.AdminURL)
+	go func() { end(system.Wait(running)) }()
+	err = runCommand(running, command, append(system.Outside.Settings,
+		"SEAM_URL="+system.URL, "SEAM_KEY="+system.KeyFile(), "SEAM_DATABASE_URL="+system.AdminURL)...)
 	if died := context.Cause(running); died != nil && ctx.Err() == nil {
 		err = died
 	}
-	return errors.Join(err, shop.Stop())
+	return errors.Join(err, system.Stop())
 }
 
 // writeOperate writes the settings of seam route and seam events, with passwords, to a shell file.
-func writeOperate(shop *topology.System) (path string, err error) {
-	env := shop.Addresses()
-	for _, p := range shop.Processes() {
+func writeOperate(system *topology.System) (path string, err error) {
+	env := system.Addresses()
+	for _, p := range system.Processes() {
 		if p.Name == "gateway" {
-			env = append(env, "GATEWAY_ROUTES="+shop.Routes, "GATEWAY_OPS_URL="+p.OpsURL)
+			env = append(env, "GATEWAY_ROUTES="+system.Routes, "GATEWAY_OPS_URL="+p.OpsURL)
 		}
 	}
 	var text strings.Builder
@@ -167,7 +164,7 @@ func writeOperate(shop *topology.System) (path string, err error) {
 		name, value, _ := strings.Cut(setting, "=")
 		fmt.Fprintf(&text, "export %s=%s\n", name, quoted(value))
 	}
-	if path, err = filepath.Abs(filepath.Join(shop.State(), "operate.env")); err != nil {
+	if path, err = filepath.Abs(filepath.Join(system.State(), "operate.env")); err != nil {
 		return "", err
 	}
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
@@ -185,33 +182,42 @@ func docs(url string) string {
 	return strings.Join(pages, "\n            ")
 }
 
-func greet(shop *topology.System, operate string) {
+// pages lists the pages of the external systems: what leads to one is called NAME_PAGE.
+func pages(outside topology.Outside) string {
+	var list strings.Builder
+	for _, setting := range outside.Settings {
+		name, address, _ := strings.Cut(setting, "=")
+		if name, ok := strings.CutSuffix(name, "_PAGE"); ok {
+			fmt.Fprintf(&list, "  %-9s %s\n", strings.ToLower(name), address)
+		}
+	}
+	return list.String()
+}
+
+func greet(system *topology.System, operate string) {
 	fmt.Println("\nWho serves what:")
-	for _, p := range shop.Processes() {
+	for _, p := range system.Processes() {
 		fmt.Printf("  %-14s %s  %s\n", p.Name, p.URL, strings.Join(p.Serves, " "))
 	}
-	customer := shop.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
+	customer := system.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
 	where := ""
 	if os.Getenv("SEAM_STATE") != "" { // another shell may not have it
 		where = "SEAM_STATE=" + quoted(filepath.Dir(operate)) + " "
 	}
-	try := strings.NewReplacer("URL", shop.URL, "TOKEN", customer, "SEAM", where+"bin/seam").Replace(architecture.Try)
+	try := strings.NewReplacer("URL", system.URL, "TOKEN", customer, "SEAM", where+"bin/seam").Replace(architecture.Try)
 	fmt.Printf(`
-The shop is ready.
-  shop      %[1]s
-  docs      %[8]s
-  mail      %[2]s/messages
-  provider  %[3]s/ledger
-  database  psql %[4]s
-  data      %[6]s
+The system is ready.
+  system    %[1]s
+  docs      %[2]s
+%[3]s  database  psql %[4]s
+  data      %[5]s
 
-%[5]s
+%[6]s
 Operate it, in another shell (seam route needs a façade, as with SPLIT or CANARY):
   . %[7]s
   bin/seam events lag; bin/seam route show
 
 Ctrl-C stops everything; data is kept.
 
-`, shop.URL, shop.Outside.MailURL, shop.Outside.ProviderURL, quoted(shop.AdminURL), try, shop.State(),
-		quoted(operate), docs(shop.URL))
+`, system.URL, docs(system.URL), pages(system.Outside), quoted(system.AdminURL), system.State(), try, quoted(operate))
 }

@@ -3,63 +3,71 @@ package topology
 import (
 	"context"
 	"errors"
-	"net"
-	"net/http"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
-	"example.com/shop/platform/devkit/mailsink"
-	"example.com/shop/platform/devkit/paysim"
+	"example.com/shop/platform/devkit/child"
 )
 
-// Outside runs the external systems: the payment provider and the mail server. They run in the
-// process that started the shop, so that a shop that is killed finds them as they were.
+// Outside is the external systems, simulated by the program sandbox. They run in a process of their
+// own, so that a system that is killed finds them as they were. It is empty without that program.
 type Outside struct {
-	ProviderURL string // the payment provider; GET /ledger lists what it did
-	MailURL     string // what arrived by mail, at GET /messages
-	SMTPAddr    string
-
-	closers []func() error
+	*child.Process
+	Settings []string // that lead to them, as NAME=value
 }
 
-func startOutside(ctx context.Context, options Options) (*Outside, error) {
-	o := &Outside{}
-	journal := filepath.Join(options.State, "provider.jsonl")
-	provider, err := paysim.New(paysim.Options{Journal: journal, SlowDelay: options.SlowPayment})
-	if err != nil {
-		return nil, err
+// Setting returns a setting's value.
+func (o Outside) Setting(name string) string {
+	for _, setting := range o.Settings {
+		if value, ok := strings.CutPrefix(setting, name+"="); ok {
+			return value
+		}
 	}
-	mail, err := mailsink.Start(mailsink.Options{})
-	if err != nil {
-		return nil, errors.Join(err, provider.Close())
-	}
-	o.SMTPAddr = mail.Addr()
-	o.closers = []func() error{provider.Close, mail.Close}
-	if o.ProviderURL, err = o.serve(ctx, provider); err != nil {
-		return nil, errors.Join(err, o.close())
-	}
-	if o.MailURL, err = o.serve(ctx, mail); err != nil {
-		return nil, errors.Join(err, o.close())
-	}
-	return o, nil
+	return ""
 }
 
-// serve listens on any free port of the loopback.
-func (o *Outside) serve(ctx context.Context, handler http.Handler) (url string, err error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+// startOutside starts the program sandbox, if there is one, and waits until it has written which
+// settings lead to it.
+func (s *System) startOutside(ctx context.Context) error {
+	program := filepath.Join(s.options.Bin, "sandbox")
+	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	file := filepath.Join(s.options.State, "outside.env")
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p, err := child.Start(child.Options{
+		Name: "sandbox", Path: program, Args: []string{"serve", "--free-ports", "--write", file},
+		Env: append(append(os.Environ(), s.options.Env...), "SEAM_STATE="+s.options.State), Out: s.options.Out,
+	})
 	if err != nil {
-		return "", err
+		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }() // ends with close
-	o.closers = append(o.closers, server.Close)
-	return "http://" + listener.Addr().String(), nil
-}
-
-func (o *Outside) close() error {
-	var errs []error
-	for _, c := range o.closers {
-		errs = append(errs, c())
+	s.Outside.Process = p
+	s.closers = append(s.closers, func() error { return p.Stop(stopGrace) })
+	limit := time.After(readyLimit)
+	for {
+		text, err := os.ReadFile(file) //nolint:gosec // which is ours
+		switch {
+		case err == nil:
+			s.Outside.Settings = strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
+			return nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		select {
+		case <-p.Done():
+			return fmt.Errorf("it did not start: %w", p.Err())
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit:
+			return fmt.Errorf("it does not listen after %s", readyLimit)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
-	return errors.Join(errs...)
 }

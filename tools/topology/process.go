@@ -18,7 +18,7 @@ const stopGrace = 40 * time.Second
 
 const readyLimit = 60 * time.Second
 
-// Process is one of the shop's own processes.
+// Process is one of the system's own processes.
 type Process struct {
 	*child.Process
 	Name   string   // of its command

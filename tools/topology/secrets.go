@@ -33,11 +33,11 @@ func (s *System) KeyFile() string { return keyFile(s.options.State) }
 
 func keyFile(state string) string { return filepath.Join(state, "key.pem") }
 
-// SigningKey returns the key of the shop that was started with this folder.
+// SigningKey returns the key of the system that was started with this folder.
 func SigningKey(state string) (*tokens.Key, error) {
 	path := keyFile(state)
 	if _, err := os.Stat(path); err != nil {
-		return nil, process.Usage(fmt.Errorf("no shop was ever started here (%s is missing): run seam up first", path))
+		return nil, process.Usage(fmt.Errorf("no system was ever started here (%s is missing): run seam up first", path))
 	}
 	key, err := tokens.LoadOrCreate(path)
 	if err != nil {
@@ -46,7 +46,7 @@ func SigningKey(state string) (*tokens.Key, error) {
 	return key, nil
 }
 
-// ServiceToken returns a token for calls between the shop's processes, good for 30 days.
+// ServiceToken returns a token for calls between the system's processes, good for 30 days.
 func ServiceToken(key *tokens.Key) string {
-	return key.Mint(tokens.Claims{Role: "service", Subject: "shop", TTL: 30 * 24 * time.Hour})
+	return key.Mint(tokens.Claims{Role: "service", Subject: "system", TTL: 30 * 24 * time.Hour})
 }

@@ -15,7 +15,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// startSplit starts a shop of several processes: the broker, then the services and the monolith
+// startSplit starts a system of several processes: the broker, then the services and the monolith
 // with the other modules, then the façade.
 func (s *System) startSplit(ctx context.Context, port int) error {
 	if err := s.StartBroker(ctx); err != nil {
@@ -83,7 +83,7 @@ func (s *System) writeRoutes() error {
 	return routes.Create(s.Routes, file)
 }
 
-// useBus records the bus in every schema while no process of the shop runs. A switch away from the
+// useBus records the bus in every schema while no process of the system runs. A switch away from the
 // broker first replays all events that the outboxes keep, because it is unknown which ones the
 // broker had not delivered; modules ignore those that they have handled. Towards the broker there
 // is no replay: what the memory bus published was handled.
@@ -92,7 +92,7 @@ func (s *System) useBus(ctx context.Context, bus string) error {
 	if err != nil {
 		return err
 	}
-	// Older events are only there because nothing pruned them while the shop was down. They are not
+	// Older events are only there because nothing pruned them while the system was down. They are not
 	// replayed, for their inbox rows may be pruned, too.
 	kept := time.Now().Add(-cfg.OutboxRetention)
 	for _, m := range Modules {

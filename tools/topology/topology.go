@@ -1,6 +1,6 @@
-// Package topology runs the shop on one machine: PostgreSQL, the external systems (a payment
-// provider and a mail server), and the shop's own processes. The seam command and the tests use it,
-// so what is tested is what a person starts.
+// Package topology runs the system on one machine: PostgreSQL, the external systems, simulated, and
+// the system's own processes. The seam command and the tests use it, so what is tested is what a
+// person starts.
 //
 // Everything it starts ends with the process that started it, even when that is killed.
 package topology
@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"example.com/shop/architecture"
 	"example.com/shop/platform/devkit/broker"
@@ -32,30 +31,29 @@ import (
 // Modules are the bounded contexts, each with a schema of its own.
 var Modules = architecture.Modules()
 
-// Options say where and how to run the shop. All but Bin may be left zero.
+// Options say where and how to run the system. All but Bin may be left zero.
 type Options struct {
-	Bin         string        // the folder of the built commands
-	State       string        // of data and the signing key; a temporary folder when empty
-	Port        int           // of the shop; any free one when 0
-	Split       []string      // the modules that run as processes of their own
-	Canary      string        // the module that also runs as a process, with weight 0
-	Facade      bool          // a façade and a broker even when nothing is split off
-	DatabaseURL string        // an admin connection; a PostgreSQL is started when empty
-	RolePrefix  string        // of the roles' names: roles belong to the whole server
-	Pooler      string        // a PgBouncer, program or image, before PostgreSQL; none when empty
-	Host        string        // where PostgreSQL and the broker listen; the loopback when empty
-	Env         []string      // settings of the shop's processes, as NAME=value
-	Out         io.Writer     // progress and the processes' logs
-	SlowPayment time.Duration // the provider's time for tok_slow; its own default when 0
+	Bin         string    // the folder of the built commands
+	State       string    // of data and the signing key; a temporary folder when empty
+	Port        int       // of the system; any free one when 0
+	Split       []string  // the modules that run as processes of their own
+	Canary      string    // the module that also runs as a process, with weight 0
+	Facade      bool      // a façade and a broker even when nothing is split off
+	DatabaseURL string    // an admin connection; a PostgreSQL is started when empty
+	RolePrefix  string    // of the roles' names: roles belong to the whole server
+	Pooler      string    // a PgBouncer, program or image, before PostgreSQL; none when empty
+	Host        string    // where PostgreSQL and the broker listen; the loopback when empty
+	Env         []string  // settings of all processes, the simulated outside too, as NAME=value
+	Out         io.Writer // progress and the processes' logs
 }
 
 // System is a running system.
 type System struct {
-	URL      string // of the shop's routes
+	URL      string // of its routes
 	AdminURL string // of its database
 	Plan     postgres.Plan
 	Key      *tokens.Key
-	Outside  *Outside
+	Outside  Outside
 	Server   *pgserver.Server // nil for an existing database
 	Broker   *broker.Broker   // nil while the bus is memory
 	Routes   string           // the façade's file; "" without a façade
@@ -67,7 +65,7 @@ type System struct {
 	closers   []func() error
 }
 
-// Start starts the shop and waits until it is ready. After an error nothing is left running.
+// Start starts the system and waits until it is ready. After an error nothing is left running.
 func Start(ctx context.Context, o Options) (_ *System, err error) {
 	s := &System{}
 	defer func() {
@@ -114,10 +112,9 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	if err := s.startDatabase(ctx); err != nil {
 		return nil, err
 	}
-	if s.Outside, err = startOutside(ctx, s.options); err != nil {
+	if err := s.startOutside(ctx); err != nil {
 		return nil, fmt.Errorf("start the external systems: %w", err)
 	}
-	s.closers = append(s.closers, s.Outside.close)
 	if s.Key, err = tokens.LoadOrCreate(keyFile(s.options.State)); err != nil {
 		return nil, fmt.Errorf("make the signing key: %w", err)
 	}
@@ -165,7 +162,7 @@ func (s *System) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Processes returns the shop's own processes in the order of their start.
+// Processes returns the system's own processes in the order of their start.
 func (s *System) Processes() []*Process { return s.processes }
 
 // State returns the folder of data and the signing key.
@@ -186,7 +183,7 @@ func (s *System) prepareState() error {
 	return os.Chmod(dir, 0o755) //nolint:gosec // PostgreSQL's user enters it
 }
 
-// startDatabase finds or starts PostgreSQL and creates the shop's database, roles and schemas.
+// startDatabase finds or starts PostgreSQL and creates the system's database, roles and schemas.
 func (s *System) startDatabase(ctx context.Context) error {
 	password, err := Password(s.options.State, "password")
 	if err != nil {
@@ -221,12 +218,14 @@ func (s *System) startDatabase(ctx context.Context) error {
 	return nil
 }
 
-// env returns the environment of the shop's processes. A later entry wins: the shop's defaults, our
-// own environment, the shop's addresses, and the caller's settings.
+// env returns the environment of the system's processes. A later entry wins: the defaults, our own
+// environment, the system's addresses, and the caller's settings.
 func (s *System) env(more ...string) []string {
-	env := []string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
-		"SERVICE_TOKEN=" + ServiceToken(s.Key), "INVENTORY_URL=" + s.URL,
-		"PAYMENTS_PROVIDER_URL=" + s.Outside.ProviderURL, "NOTIFICATIONS_SMTP_ADDR=" + s.Outside.SMTPAddr}
+	env := append([]string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
+		"SERVICE_TOKEN=" + ServiceToken(s.Key)}, s.Outside.Settings...)
+	for _, m := range architecture.Called() {
+		env = append(env, strings.ToUpper(m)+"_URL="+s.URL)
+	}
 	if !s.options.Facade {
 		env = append(env, "DRAIN_AFTER=0s") // all stop together: nothing to route requests to
 	}
@@ -237,7 +236,7 @@ func (s *System) env(more ...string) []string {
 	return slices.Concat(env, os.Environ(), own, s.options.Env, more)
 }
 
-// Addresses returns the settings that lead to the shop's broker and schemas.
+// Addresses returns the settings that lead to the system's broker and schemas.
 func (s *System) Addresses() (env []string) {
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())
@@ -262,10 +261,10 @@ func DefaultState() string {
 	return filepath.Join("/var/lib/seam", strings.ReplaceAll(strings.Trim(filepath.Dir(dir), "/"), "/", "-"))
 }
 
-// Wait waits until ctx ends, or returns an error once a process of the shop, the broker or
-// PostgreSQL has ended by itself.
+// Wait waits until ctx ends, or returns an error once a process of the system, the
+// broker, PostgreSQL or the simulated outside has ended by itself.
 func (s *System) Wait(ctx context.Context) error {
-	died := make(chan error, len(s.processes)+2)
+	died := make(chan error, len(s.processes)+3)
 	watch := func(name string, p interface {
 		Done() <-chan struct{}
 		Err() error
@@ -274,7 +273,7 @@ func (s *System) Wait(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 			case <-p.Done():
-				died <- fmt.Errorf("the shop cannot go on: %w", cmp.Or(p.Err(), errors.New(name+" has ended")))
+				died <- fmt.Errorf("the system cannot go on: %w", cmp.Or(p.Err(), errors.New(name+" has ended")))
 			}
 		}()
 	}
@@ -286,6 +285,9 @@ func (s *System) Wait(ctx context.Context) error {
 	}
 	if s.Server != nil {
 		watch("PostgreSQL", s.Server)
+	}
+	if s.Outside.Process != nil {
+		watch("the sandbox", s.Outside)
 	}
 	select {
 	case <-ctx.Done():

@@ -1,4 +1,4 @@
-package paysim
+package paymentssim
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package mailsink_test
+package notificationssim_test
 
 import (
 	"encoding/json"
@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/shop/platform/devkit/mailsink"
+	"example.com/shop/modules/notifications/notificationssim"
 )
 
-func start(t *testing.T, o mailsink.Options) *mailsink.Sink {
+func start(t *testing.T, o notificationssim.Options) *notificationssim.Sink {
 	t.Helper()
-	s, err := mailsink.Start(o)
+	s, err := notificationssim.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func start(t *testing.T, o mailsink.Options) *mailsink.Sink {
 	return s
 }
 
-func send(s *mailsink.Sink, message string, to ...string) error {
+func send(s *notificationssim.Sink, message string, to ...string) error {
 	return smtp.SendMail(s.Addr(), nil, "shop@mail.example", to, []byte(strings.ReplaceAll(message, "\n", "\r\n")))
 }
 
@@ -42,7 +42,7 @@ func TestTextIsDecoded(t *testing.T) {
 			"--b\nContent-Type: text/html\n\n<p>\n" +
 			"--b\nContent-Type: text/plain\nContent-Transfer-Encoding: quoted-printable\n\nDear Zo=C3=AB,\n\n--b--\n",
 	} {
-		s := start(t, mailsink.Options{})
+		s := start(t, notificationssim.Options{})
 		if err := send(s, "Message-ID: <1@shop>\n"+message, "zoe@mail.example"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -55,7 +55,7 @@ func TestTextIsDecoded(t *testing.T) {
 
 func TestMessagesByMailbox(t *testing.T) {
 	t.Parallel()
-	s := start(t, mailsink.Options{})
+	s := start(t, notificationssim.Options{})
 	for i, to := range [][]string{{"ada@mail.example", "bob@mail.example"}, {"ada@mail.example"}} {
 		if err := send(s, fmt.Sprintf("Subject: %d\n\nhello\n", i), to...); err != nil {
 			t.Fatal(err)
@@ -84,7 +84,7 @@ func TestMessagesByMailbox(t *testing.T) {
 
 func TestFailFirst(t *testing.T) {
 	t.Parallel()
-	s := start(t, mailsink.Options{FailFirst: 2})
+	s := start(t, notificationssim.Options{FailFirst: 2})
 	for i := range 3 {
 		err := send(s, "Subject: x\n\nhello\n", "ada@mail.example")
 		if refused, ok := err.(*textproto.Error); i < 2 && (!ok || refused.Code != 451) || i == 2 && err != nil {

@@ -1,11 +1,12 @@
-// Package paysim simulates the payment provider. A request with an idempotency key that it has seen
-// has no second effect, and its ledger lists every effect, so that a test can check this.
+// Package paymentssim simulates the payment provider, for development and tests. A request with an
+// idempotency key that it has seen has no second effect, and its ledger lists every effect, so that
+// a test can check this.
 //
 //	tok_ok        approved                     tok_declined  refused, as is every unknown token
 //	tok_flaky     two answers of 503 without an effect, then approved
 //	tok_slow      approved after a delay; until then a look-up answers "pending"
 //	tok_timeout   approved at once, but the first request gets no answer
-package paysim
+package paymentssim
 
 import (
 	"crypto/rand"

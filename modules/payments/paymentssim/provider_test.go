@@ -1,4 +1,4 @@
-package paysim_test
+package paymentssim_test
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"example.com/shop/platform/devkit/paysim"
+	"example.com/shop/modules/payments/paymentssim"
 )
 
-func provider(t *testing.T, o paysim.Options) *paysim.Provider {
+func provider(t *testing.T, o paymentssim.Options) *paymentssim.Provider {
 	t.Helper()
-	p, err := paysim.New(o)
+	p, err := paymentssim.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func lookUp(ctx context.Context, p http.Handler, key string) reply {
 	return call(ctx, p, "GET", "/operations/"+key, "")
 }
 
-func effects(t *testing.T, p *paysim.Provider, key string, want int) {
+func effects(t *testing.T, p *paymentssim.Provider, key string, want int) {
 	t.Helper()
 	if got := p.Ledger(key); len(got) != want {
 		t.Errorf("ledger of %q has %d entries, want %d: %+v", key, len(got), want, got)
@@ -69,7 +69,7 @@ func effects(t *testing.T, p *paysim.Provider, key string, want int) {
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	p, ctx := provider(t, paysim.Options{}), t.Context()
+	p, ctx := provider(t, paymentssim.Options{}), t.Context()
 	for source, want := range map[string]reply{
 		"tok_ok":       {status: 200, Outcome: "approved"},
 		"tok_declined": {status: 200, Outcome: "refused", Reason: "declined_by_issuer"},
@@ -99,7 +99,7 @@ func TestTokens(t *testing.T) {
 
 func TestFlaky(t *testing.T) {
 	t.Parallel()
-	p, ctx := provider(t, paysim.Options{}), t.Context()
+	p, ctx := provider(t, paymentssim.Options{}), t.Context()
 	for range 2 {
 		if got := capture(ctx, p, "k", "tok_flaky", 5); got.status != 503 || lookUp(ctx, p, "k").status != 404 {
 			t.Errorf("got %+v", got)
@@ -113,7 +113,7 @@ func TestFlaky(t *testing.T) {
 
 func TestTimeoutCapturesAndNeverAnswers(t *testing.T) {
 	t.Parallel()
-	p := provider(t, paysim.Options{})
+	p := provider(t, paymentssim.Options{})
 	server := httptest.NewServer(p) // a real one: the provider must notice that the client disconnects
 	defer server.Close()
 	ctx, giveUp := context.WithCancel(t.Context())
@@ -141,7 +141,7 @@ func TestTimeoutCapturesAndNeverAnswers(t *testing.T) {
 func TestSlow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, ctx := provider(t, paysim.Options{}), t.Context()
+		p, ctx := provider(t, paymentssim.Options{}), t.Context()
 		impatient, giveUp := context.WithTimeout(ctx, time.Second)
 		defer giveUp()
 		if got := capture(impatient, p, "k", "tok_slow", 5); got.status != 0 {
@@ -162,7 +162,7 @@ func TestSlow(t *testing.T) {
 
 func TestConcurrentRequestsHaveOneEffect(t *testing.T) {
 	t.Parallel()
-	p, ctx := provider(t, paysim.Options{}), t.Context()
+	p, ctx := provider(t, paymentssim.Options{}), t.Context()
 	release := p.Hold()
 	answers := make(chan reply, 50)
 	var all sync.WaitGroup
@@ -182,7 +182,7 @@ func TestConcurrentRequestsHaveOneEffect(t *testing.T) {
 
 func TestRefunds(t *testing.T) {
 	t.Parallel()
-	p, ctx := provider(t, paysim.Options{}), t.Context()
+	p, ctx := provider(t, paymentssim.Options{}), t.Context()
 	captured := capture(ctx, p, "c", "tok_ok", 1000)
 	refused := capture(ctx, p, "d", "tok_declined", 1000)
 	for _, step := range []struct {
@@ -207,7 +207,7 @@ func TestRefunds(t *testing.T) {
 
 func TestFailAndHold(t *testing.T) {
 	t.Parallel()
-	p, ctx := provider(t, paysim.Options{}), t.Context()
+	p, ctx := provider(t, paymentssim.Options{}), t.Context()
 	p.Fail(1)
 	if got := capture(ctx, p, "k", "tok_ok", 5); got.status != 503 {
 		t.Errorf("got %+v", got)
@@ -226,7 +226,7 @@ func TestFailAndHold(t *testing.T) {
 func TestJournalSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	ctx, journal := t.Context(), filepath.Join(t.TempDir(), "journal")
-	before := provider(t, paysim.Options{Journal: journal})
+	before := provider(t, paymentssim.Options{Journal: journal})
 	captured := capture(ctx, before, "c", "tok_ok", 1000)
 	refund(ctx, before, "r", captured.Reference, 1000)
 	ledger := before.Ledger("")
@@ -240,7 +240,7 @@ func TestJournalSurvivesARestart(t *testing.T) {
 	torn.WriteString(`{"at":"20`) // killed in mid-write
 	torn.Close()
 
-	after := provider(t, paysim.Options{Journal: journal})
+	after := provider(t, paymentssim.Options{Journal: journal})
 	if got := after.Ledger(""); fmt.Sprint(got) != fmt.Sprint(ledger) {
 		t.Errorf("got %+v, want %+v", got, ledger)
 	}
@@ -251,5 +251,5 @@ func TestJournalSurvivesARestart(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	capture(ctx, after, "c2", "tok_ok", 1)
-	effects(t, provider(t, paysim.Options{Journal: journal}), "", 3)
+	effects(t, provider(t, paymentssim.Options{Journal: journal}), "", 3)
 }
