@@ -1,5 +1,6 @@
-// Package acceptance tests what the shop promises its clients, over HTTP alone. It needs only a
-// base URL, a signing key and the mailboxes, so it runs against any topology.
+// Package acceptance tests what the system promises its clients, over HTTP alone. It needs only a base
+// URL and a signing key, so it runs against any topology. A file whose name begins with a module's
+// tests that module, and may use the files of those that the module depends on.
 package acceptance
 
 import (
@@ -11,22 +12,22 @@ import (
 	"example.com/shop/platform/devkit/tokens"
 )
 
-// shop is the shop under test.
-var shop struct {
-	url, mailURL string
-	key          *tokens.Key
+// system is the system under test.
+var system struct {
+	url string
+	key *tokens.Key
 }
 
-// TestMain uses the shop of SEAM_URL, MAIL_URL and SEAM_KEY (the file of the signing key), as
+// TestMain uses the system of SEAM_URL and SEAM_KEY (the file of the signing key), as
 // seam up -- COMMAND starts one. Without them no test runs.
 func TestMain(m *testing.M) {
-	shop.url, shop.mailURL = os.Getenv("SEAM_URL"), os.Getenv("MAIL_URL")
-	if shop.url == "" {
-		fmt.Println("no test runs, because SEAM_URL names no shop: test/accept.sh starts one")
+	system.url = os.Getenv("SEAM_URL")
+	if system.url == "" {
+		fmt.Println("no test runs, because SEAM_URL names no system: test/accept.sh starts one")
 		return
 	}
 	var err error
-	if shop.key, err = tokens.LoadOrCreate(os.Getenv("SEAM_KEY")); err != nil {
+	if system.key, err = tokens.LoadOrCreate(os.Getenv("SEAM_KEY")); err != nil {
 		fmt.Fprintln(os.Stderr, "SEAM_KEY:", err)
 		os.Exit(2)
 	}
@@ -40,7 +41,7 @@ type token struct {
 }
 
 func (t token) mint() string {
-	return shop.key.Mint(tokens.Claims{Subject: t.subject, Role: t.role, Audience: t.audience, Issuer: t.issuer,
+	return system.key.Mint(tokens.Claims{Subject: t.subject, Role: t.role, Audience: t.audience, Issuer: t.issuer,
 		TTL: t.ttl})
 }
 
