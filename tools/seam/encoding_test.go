@@ -40,14 +40,15 @@ func TestOnlyUTF8(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	module := aModule()
 	env := func(database string) []string {
 		url := postgres.WithDatabase(server.URL(), database)
 		return []string{"DATABASE_URL=" + url, "SEAM_ROLE_PASSWORD=secret",
-			"ORDERS_MIGRATE_URL=" + url, "ORDERS_DATABASE_URL=" + url,
+			strings.ToUpper(module) + "_MIGRATE_URL=" + url, setting(module) + "=" + url,
 			"SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM(), "HTTP_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0"}
 	}
 	for _, database := range []string{"latin1", "sql_ascii"} {
-		for _, command := range [][]string{{"seam", "setup"}, {"orders", "migrate"}, {"orders", "serve"}} {
+		for _, command := range [][]string{{"seam", "setup"}, {module, "migrate"}, {module, "serve"}} {
 			said, code := run(t, env(database), command[0], command[1:]...)
 			want := "encoding " + strings.ToUpper(database)
 			if code != 2 || !strings.Contains(said, want) || strings.Count(said, "\n") != 1 {
@@ -56,20 +57,20 @@ func TestOnlyUTF8(t *testing.T) {
 		}
 	}
 	var roles int
-	err = admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'orders%'").Scan(&roles)
+	err = admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_roles WHERE starts_with(rolname, $1)", module+"_").Scan(&roles)
 	if err != nil || roles > 0 {
 		t.Errorf("%d roles were made all the same; %v", roles, err)
 	}
 	if said, code := run(t, env("shop"), "seam", "setup"); code != 0 {
 		t.Fatalf("a database of its own: exit code %d, said %q", code, said)
 	}
-	shop, err := pgx.Connect(t.Context(), postgres.WithDatabase(server.URL(), "shop"))
+	own, err := pgx.Connect(t.Context(), postgres.WithDatabase(server.URL(), "shop"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer shop.Close(context.WithoutCancel(t.Context()))
+	defer own.Close(context.WithoutCancel(t.Context()))
 	var kept string
-	err = shop.QueryRow(t.Context(), "SELECT current_setting('server_encoding') || ' łukasz@mail.example'").Scan(&kept)
+	err = own.QueryRow(t.Context(), "SELECT current_setting('server_encoding') || ' łukasz@mail.example'").Scan(&kept)
 	if err != nil || kept != "UTF8 łukasz@mail.example" {
 		t.Errorf("a database of its own keeps %q; %v", kept, err)
 	}

@@ -130,16 +130,17 @@ func (o operator) died(t *testing.T, module string, retried bool, payload string
 	id = uuid.New()
 	o.exec(t, module, `
 		INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
-		VALUES ($1, 'some.thing.v1', $2, '{}', 8, E'no such \x1b[2Jtea\ngoroutine 1 [running]', now() + interval '1 hour', CASE WHEN NOT $3 THEN now() END)`,
+		VALUES ($1, 'some.thing.v1', $2, '{}', 8, E'no such \x1b[2Jlamp\ngoroutine 1 [running]', now() + interval '1 hour', CASE WHEN NOT $3 THEN now() END)`,
 		id, []byte(payload), retried)
 	return id
 }
 
 func TestEventsBadUse(t *testing.T) {
 	t.Parallel()
-	o := newOperator(t, "orders")
-	stranger := operator{env: []string{"ORDERS_DATABASE_URL=" + o.db.URL("inventory"),
-		"INVENTORY_DATABASE_URL=postgres://[", "PAYMENTS_DATABASE_URL=" + o.db.AdminURL()}}
+	one, other := twoModules(t)
+	o := newOperator(t, one)
+	stranger := operator{env: []string{setting(one) + "=" + o.db.URL(other), setting(other) + "=postgres://["}}
+	admin := operator{env: []string{setting(one) + "=" + o.db.AdminURL()}}
 	for name, test := range map[string]struct {
 		operator operator
 		args     string
@@ -148,13 +149,13 @@ func TestEventsBadUse(t *testing.T) {
 		"no verb":               {o, "", "say lag, dead, redrive, replay or bus"},
 		"unknown verb":          {o, "purge", "say lag, dead, redrive, replay or bus"},
 		"unknown flag":          {o, "lag --fast", "flag provided but not defined"},
-		"a word too many":       {o, "lag orders", `"orders" is more than seam events lag takes`},
+		"a word too many":       {o, "lag now", `"now" is more than seam events lag takes`},
 		"nothing set":           {operator{}, "lag", "not set: " + connections("")},
-		"the module unset":      {o, "lag --module orders,payments", "not set: PAYMENTS_DATABASE_URL"},
-		"no such module":        {o, "dead --module billing", `no module "billing"; there are orders, inventory`},
-		"another's connection":  {stranger, "redrive --all --module orders", `ORDERS_DATABASE_URL: it leads to the schema "inventory"`},
-		"an admin's connection": {stranger, "lag --module payments", `PAYMENTS_DATABASE_URL: it leads to the schema "public"`},
-		"no URL":                {stranger, "bus --module inventory", "INVENTORY_DATABASE_URL"},
+		"the module unset":      {o, "lag --module " + one + "," + other, "not set: " + setting(other)},
+		"no such module":        {o, "dead --module no-such", `no module "no-such"; there are ` + one + ", " + other},
+		"another's connection":  {stranger, "redrive --all --module " + one, setting(one) + `: it leads to the schema "` + other + `"`},
+		"an admin's connection": {admin, "lag --module " + one, setting(one) + `: it leads to the schema "public"`},
+		"no URL":                {stranger, "bus --module " + other, setting(other)},
 		"a bad setting":         {operator{env: append([]string{"EVENTS_POLL=often"}, o.env...)}, "lag", "EVENTS_POLL"},
 		"a limit of 0":          {o, "dead --limit 0", "--limit must be at least 1"},
 		"redrive of nothing":    {o, "redrive", "name either ids, which seam events dead lists"},

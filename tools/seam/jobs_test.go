@@ -23,17 +23,18 @@ func (o operator) job(t *testing.T, module, kind, reason string, dead bool) (id 
 	id = uuid.New()
 	o.exec(t, module, `
 		INSERT INTO jobs (id, kind, key, args, cause, tries, due_at, reason, created_at, dead_at)
-		VALUES ($1, $2, 'the-order', '{"to":"private"}', '{}', 7, now() + interval '1 hour', $3, clock_timestamp(), CASE WHEN $4 THEN now() END)`,
+		VALUES ($1, $2, 'the-key', '{"to":"private"}', '{}', 7, now() + interval '1 hour', $3, clock_timestamp(), CASE WHEN $4 THEN now() END)`,
 		id, kind, reason, dead)
 	return id
 }
 
 func TestJobsListAndRedrive(t *testing.T) {
 	t.Parallel()
-	o := newOperator(t, "payments", "notifications")
-	const relay, unknown = "refused us with \x1b[2J 554\ngoroutine 1 [running]", "refused the mail with 550 5.1.1"
-	first, second := o.job(t, "notifications", "mail", unknown, true), o.job(t, "notifications", "mail", unknown, true)
-	waits, refund := o.job(t, "notifications", "mail", relay, false), o.job(t, "payments", "refund", "declined", true)
+	one, other := twoModules(t)
+	o := newOperator(t, one, other)
+	const busy, unknown = "refused us with \x1b[2J 554\ngoroutine 1 [running]", "refused the parcel with 550 5.1.1"
+	first, second := o.job(t, other, "parcel", unknown, true), o.job(t, other, "parcel", unknown, true)
+	waits, toll := o.job(t, other, "parcel", busy, false), o.job(t, one, "toll", "declined", true)
 
 	list := func(verb string) (all []moduleJobs) {
 		t.Helper()
@@ -49,14 +50,14 @@ func TestJobsListAndRedrive(t *testing.T) {
 		t.Errorf("unfinished are %+v", unfinished)
 	}
 	dead := list("dead")
-	if got := dead[1]; dead[0].Jobs[0].ID != refund || got.Count != 2 || got.Jobs[0].ID != first || got.Jobs[1].ID != second ||
+	if got := dead[1]; dead[0].Jobs[0].ID != toll || got.Count != 2 || got.Jobs[0].ID != first || got.Jobs[1].ID != second ||
 		got.Jobs[0].DeadSince == nil || got.Jobs[0].Due != nil || got.Jobs[0].Reason != unknown {
 		t.Errorf("dead are %+v", dead)
 	}
 	for verb, want := range map[string][]string{
-		"unfinished":     {"MODULE JOB KIND KEY TRIES SINCE DUE REASON", waits.String() + " mail the-order 7 20", "refused us with [2J 554"},
-		"dead":           {"SINCE DEAD SINCE REASON", "payments " + refund.String() + " refund the-order 7 20", unknown},
-		"dead --limit 1": {first.String(), "notifications has 1 more; --limit lists them"},
+		"unfinished":     {"MODULE JOB KIND KEY TRIES SINCE DUE REASON", waits.String() + " parcel the-key 7 20", "refused us with [2J 554"},
+		"dead":           {"SINCE DEAD SINCE REASON", one + " " + toll.String() + " toll the-key 7 20", unknown},
+		"dead --limit 1": {first.String(), other + " has 1 more; --limit lists them"},
 	} {
 		printed, said, code := o.jobs(t, verb)
 		got := strings.Join(strings.Fields(printed), " ")
@@ -79,7 +80,7 @@ func TestJobsListAndRedrive(t *testing.T) {
 	if code != 2 || !strings.Contains(printed, `"redriven":1`) || !strings.Contains(said, ids[0]+", "+ids[2]+";") || strings.Contains(said, ids[1]) {
 		t.Errorf("of several: exit code %d, printed %q, said %q", code, printed, said)
 	}
-	for _, want := range []string{"payments 1 redriven notifications 0 redriven", "payments 0 redriven notifications 0 redriven"} {
+	for _, want := range []string{one + " 1 redriven " + other + " 0 redriven", one + " 0 redriven " + other + " 0 redriven"} {
 		if printed, _, code := o.jobs(t, "redrive --all"); code != 0 || strings.Join(strings.Fields(printed), " ") != want {
 			t.Errorf("exit code %d, printed %q, want %s", code, printed, want)
 		}
@@ -91,35 +92,36 @@ func TestJobsListAndRedrive(t *testing.T) {
 
 func TestJobsBadUse(t *testing.T) {
 	t.Parallel()
-	o := newOperator(t, "notifications")
+	one, other := twoModules(t)
+	o := newOperator(t, other)
 	for args, says := range map[string]string{
-		"":                               "say unfinished, dead or redrive",
-		"purge":                          "say unfinished, dead or redrive",
-		"dead all":                       "is more than seam jobs dead takes",
-		"unfinished --limit 0":           "--limit must be at least 1",
-		"redrive":                        "name either ids, which seam jobs dead lists",
-		"redrive --all 1":                "name either ids",
-		"redrive the-first":              "is no id; seam jobs dead lists them",
-		"redrive --module orders --all ": "not set: ORDERS_DATABASE_URL",
+		"":                                   "say unfinished, dead or redrive",
+		"purge":                              "say unfinished, dead or redrive",
+		"dead all":                           "is more than seam jobs dead takes",
+		"unfinished --limit 0":               "--limit must be at least 1",
+		"redrive":                            "name either ids, which seam jobs dead lists",
+		"redrive --all 1":                    "name either ids",
+		"redrive the-first":                  "is no id; seam jobs dead lists them",
+		"redrive --module " + one + " --all": "not set: " + setting(one),
 	} {
 		printed, said, code := o.jobs(t, args)
 		if code != 2 || !strings.Contains(said, says) || printed != "" || strings.Count(strings.TrimSpace(said), "\n") != 0 {
 			t.Errorf("seam jobs %s: exit code %d, said %q, printed %q; want 2 and %q", args, code, said, printed, says)
 		}
 	}
-	if _, said, code := (operator{}).jobs(t, "unfinished"); code != 2 || !strings.Contains(said, "NOTIFICATIONS_DATABASE_URL") {
+	if _, said, code := (operator{}).jobs(t, "unfinished"); code != 2 || !strings.Contains(said, setting(other)) {
 		t.Errorf("without its settings: exit code %d, said %q", code, said)
 	}
 	// Lists show what can be reached. A redrive needs all.
-	down := operator{env: append([]string{"PAYMENTS_DATABASE_URL=postgres://u:p@127.0.0.1:1/x"}, o.env...)}
+	down := operator{env: append([]string{setting(one) + "=postgres://u:p@127.0.0.1:1/x"}, o.env...)}
 	for _, verb := range []string{"unfinished", "dead", "redrive --all"} {
 		printed, said, code := down.jobs(t, verb)
 		if code != 1 || !strings.Contains(said, "connection refused; ") || (printed == "") != (verb == "redrive --all") {
 			t.Errorf("%s with one database down: exit code %d, said %q, printed %q", verb, code, said, printed)
 		}
 	}
-	stranger := operator{env: []string{"NOTIFICATIONS_DATABASE_URL=" + o.db.URL("orders")}}
-	if _, said, code := stranger.jobs(t, "redrive --all"); code != 2 || !strings.Contains(said, `it leads to the schema "orders"`) {
+	stranger := operator{env: []string{setting(other) + "=" + o.db.URL(one)}}
+	if _, said, code := stranger.jobs(t, "redrive --all"); code != 2 || !strings.Contains(said, `it leads to the schema "`+one+`"`) {
 		t.Errorf("with another's connection: exit code %d, said %q", code, said)
 	}
 	for _, args := range []string{"", "unfinished", "dead", "redrive"} {
@@ -132,7 +134,7 @@ func TestJobsBadUse(t *testing.T) {
 // PostgreSQL shows the verb as a connection's name: here, while it waits for a lock.
 func TestJobsNamesItsConnections(t *testing.T) {
 	t.Parallel()
-	o := newOperator(t, "notifications")
+	o := newOperator(t, aModule())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	admin := o.db.Admin(t)
@@ -140,7 +142,7 @@ func TestJobsNamesItsConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := locked.Exec(ctx, "LOCK TABLE notifications.jobs"); err != nil {
+	if _, err := locked.Exec(ctx, "LOCK TABLE "+aModule()+".jobs"); err != nil {
 		t.Fatal(err)
 	}
 	command := o.command(ctx, "jobs unfinished")

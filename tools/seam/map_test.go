@@ -14,44 +14,44 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// smallShop is a shop of two modules that this repository does not have.
-var smallShop = map[string]string{
-	"go.mod":               "module example.com/shop\n",
-	"go.work":              "go 1.26\n\nuse (\n\t.\n\t./modules/tea\n\t./modules/till\n)\n",
-	"modules/tea/go.mod":   "module example.com/shop/modules/tea\n",
-	"modules/till/go.mod":  "module example.com/shop/modules/till\n",
-	"modules/till/till.go": "package till\n",
-	"modules/tea/teaapi/events.go": `package teaapi
+// smallSystem is a system of two modules that this repository does not have.
+var smallSystem = map[string]string{
+	"go.mod":                 "module example.com/shop\n",
+	"go.work":                "go 1.26\n\nuse (\n\t.\n\t./modules/lamps\n\t./modules/tolls\n)\n",
+	"modules/lamps/go.mod":   "module example.com/shop/modules/lamps\n",
+	"modules/tolls/go.mod":   "module example.com/shop/modules/tolls\n",
+	"modules/tolls/tolls.go": "package tolls\n",
+	"modules/lamps/lampsapi/events.go": `package lampsapi
 
-// Brewed is true once the tea is < 80 °C.
-type Brewed struct {
-	Leaves []Leaf ` + "`json:\"leaves\"`" + `
+// Lit is true once the lamp is < 80 °C.
+type Lit struct {
+	Bulbs []Bulb ` + "`json:\"bulbs\"`" + `
 }
 
-// Leaf is one of them.
-type Leaf struct{ Name string }
+// Bulb is one of them.
+type Bulb struct{ Name string }
 
-func (Brewed) Topic() string { return "tea.brewed.v1" }
+func (Lit) Topic() string { return "lamps.lit.v1" }
 `,
-	"modules/tea/tea.go": `package tea
+	"modules/lamps/lamps.go": `package lamps
 
 `,
-	"migrations/tea/0001_tea.sql": "-- +goose Up\nCREATE TABLE pots (id int);\nCREATE TABLE cups (id int);\nDROP TABLE cups;\n",
+	"migrations/lamps/0001_lamps.sql": "-- +goose Up\nCREATE TABLE masts (id int);\nCREATE TABLE poles (id int);\nDROP TABLE poles;\n",
 	"cmd/monolith/main.go": `package main
 
 import (
 	"fmt"
 
-	_ "example.com/shop/modules/tea"
-	_ "example.com/shop/modules/till"
+	_ "example.com/shop/modules/lamps"
+	_ "example.com/shop/modules/tolls"
 )
 
 func main() {
 	fmt.Println(` + "`" + `[
-		{"module": "tea", "openapi": {}, "publishes": [{"topic": "tea.brewed.v1", "type": "Brewed", "payload": {
-			"type": "object", "fields": [{"name": "leaves", "go_name": "Leaves", "type": "array", "elements": {
-				"go_type": "teaapi.Leaf", "type": "object", "fields": [{"name": "Name", "type": "string"}]}}]}}]},
-		{"module": "till", "openapi": {}}]` + "`" + `)
+		{"module": "lamps", "openapi": {}, "publishes": [{"topic": "lamps.lit.v1", "type": "Lit", "payload": {
+			"type": "object", "fields": [{"name": "bulbs", "go_name": "Bulbs", "type": "array", "elements": {
+				"go_type": "lampsapi.Bulb", "type": "object", "fields": [{"name": "Name", "type": "string"}]}}]}}]},
+		{"module": "tolls", "openapi": {}}]` + "`" + `)
 }
 `,
 	"architecture/README.md": "before\n<!-- map -->\nold\n<!-- /map -->\nbetween\n<!-- events -->\n<!-- /events -->\nafter\n",
@@ -59,7 +59,7 @@ func main() {
 
 func TestMap(t *testing.T) {
 	root := t.TempDir()
-	for name, text := range smallShop {
+	for name, text := range smallSystem {
 		name = filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func TestMap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Chdir(filepath.Join(root, "modules", "tea"))
+	t.Chdir(filepath.Join(root, "modules", "lamps"))
 	found, err := repository()
 	if err != nil {
 		t.Fatal(err)
@@ -83,11 +83,11 @@ func TestMap(t *testing.T) {
 	if err := json.Unmarshal([]byte(mapJSON(model)), &back); err != nil || len(back.Modules) != 2 || len(back.Topologies) != 1 {
 		t.Errorf("JSON: %+v, %v", back, err)
 	}
-	if got := strings.Join(back.Modules[0].Tables, " "); got != "pots" {
+	if got := strings.Join(back.Modules[0].Tables, " "); got != "masts" {
 		t.Errorf("tables %q", got)
 	}
 	for name, drawn := range map[string]string{"svg": mapSVG(model), "mermaid": model.Mermaid()} {
-		for _, want := range []string{"tea", "till", "pots", "brewed.v1", "external", "monolith: tea, till", "make run"} {
+		for _, want := range []string{"lamps", "tolls", "masts", "lit.v1", "external", "monolith: lamps, tolls", "make run"} {
 			if !strings.Contains(drawn, want) {
 				t.Errorf("%s shows no %q:\n%s", name, want, drawn)
 			}
@@ -110,8 +110,8 @@ func TestMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"before\n<!-- map -->\n```mermaid\n", "```\n<!-- /map -->\nbetween\n", "| `tea.brewed.v1` | Brewed is true once",
-		"`leaves` []{`Name` string} | external |", "<!-- /events -->\nafter\n"} {
+	for _, want := range []string{"before\n<!-- map -->\n```mermaid\n", "```\n<!-- /map -->\nbetween\n", "| `lamps.lit.v1` | Lit is true once",
+		"`bulbs` []{`Name` string} | external |", "<!-- /events -->\nafter\n"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page has no %q:\n%s", want, page)
 		}

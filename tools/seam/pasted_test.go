@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
+
+	"example.com/shop/architecture"
 )
 
 // find returns what the pattern's group matches.
@@ -23,21 +27,23 @@ func find(t *testing.T, text, pattern string) string {
 func checkPasted(t *testing.T, greeting, dir, database string) {
 	t.Helper()
 	home := t.TempDir()
+	example := find(t, greeting, `(?s)\n  data +[^\n]*\n\n(.*)\nOperate it`)
 	if err := os.Symlink(bin, filepath.Join(home, "bin")); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct{ before, paste, after, want string }{
 		"the settings to operate with": {
 			paste: find(t, greeting, `(?s)as with SPLIT or CANARY\):\n(.*)\n  bin/seam events lag`),
-			after: "\nprintf %s \"$ORDERS_DATABASE_URL\"; bin/seam events lag >&2", want: `^postgres://orders_rt:`,
+			after: "\nprintf %s \"$" + setting(aModule()) + "\"; bin/seam events lag >&2", want: "^postgres://" + aModule() + "_rt:",
 		},
 		"the database": {
 			before: "psql() { printf %s \"$1\"; }\n",
 			paste:  find(t, greeting, `(?m)^  database +(.*)$`), want: "^" + regexp.QuoteMeta(database) + "$",
 		},
-		"the orders that were placed": {
-			before: "curl() { printf '%s\n' \"$@\"; }\n",
-			paste:  find(t, greeting, `(?s)"lines":[^\n]*\n(  curl .*)\n\nOperate it`), want: `(?m)^Authorization: Bearer ey\S+$`,
+		"the example": { // each of its commands with a token has one
+			before: "curl() { for word; do case $word in Authorization*) echo \"$word\";; esac; done; }\n",
+			paste:  strings.Join(regexp.MustCompile(`(?m)^  .*$`).FindAllString(example, -1), "\n"),
+			want:   fmt.Sprintf(`^(Authorization: Bearer ey[\w.-]+\n){%d}$`, strings.Count(architecture.Try, "Bearer")),
 		},
 	} {
 		shell := exec.CommandContext(t.Context(), "sh", "-ec", test.before+test.paste+test.after)
@@ -46,7 +52,7 @@ func checkPasted(t *testing.T, greeting, dir, database string) {
 		shell.Stderr = &said
 		printed, err := shell.Output()
 		if err != nil || !regexp.MustCompile(test.want).Match(printed) {
-			t.Errorf("%s, of a shop in %q: %v, printed %q, said %s; want %s\n%s", name, dir, err, printed, &said,
+			t.Errorf("%s, of a system in %q: %v, printed %q, said %s; want %s\n%s", name, dir, err, printed, &said,
 				test.want, test.paste)
 		}
 	}

@@ -17,11 +17,11 @@ func TestRouteVerbs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	t.Setenv("GATEWAY_ROUTES", path)
 	const file = `
-upstreams: { monolith: { url: "http://127.0.0.1:8090" }, payments: { url: "http://127.0.0.1:8092" } }
+upstreams: { monolith: { url: "http://127.0.0.1:8090" }, parcels: { url: "http://127.0.0.1:8092" } }
 routes:
-  payments:
-    prefix: /v1/payments
-    sides: [{ upstream: monolith, weight: 100, home: shop }, { upstream: payments, weight: 0, home: shop }]
+  parcels:
+    prefix: /v1/parcels
+    sides: [{ upstream: monolith, weight: 100, home: shop }, { upstream: parcels, weight: 0, home: shop }]
 `
 	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
@@ -37,11 +37,11 @@ routes:
 		return strings.Join(strings.Fields(out.String()), " ")
 	}
 	for _, step := range []struct{ args, want string }{
-		{"show", "payments /v1/payments monolith 100% payments 0% writes to shop"},
-		{"set payments monolith=90 payments=10 --json", "payments /v1/payments monolith 90% payments 10% writes to shop"},
-		{"check --json", "payments /v1/payments monolith 90% payments 10% writes to shop"},
-		{"--json rollback", "payments /v1/payments monolith 100% payments 0% writes to shop"},
-		{"set payments monolith=0", "payments /v1/payments monolith 0% payments 0% paused"},
+		{"show", "parcels /v1/parcels monolith 100% parcels 0% writes to shop"},
+		{"set parcels monolith=90 parcels=10 --json", "parcels /v1/parcels monolith 90% parcels 10% writes to shop"},
+		{"check --json", "parcels /v1/parcels monolith 90% parcels 10% writes to shop"},
+		{"--json rollback", "parcels /v1/parcels monolith 100% parcels 0% writes to shop"},
+		{"set parcels monolith=0", "parcels /v1/parcels monolith 0% parcels 0% paused"},
 	} {
 		if err := route(t.Context(), strings.Fields(step.args)); err != nil {
 			t.Errorf("%s: %v", step.args, err)
@@ -50,7 +50,7 @@ routes:
 			t.Errorf("after %s it is %q, want %q", step.args, got, step.want)
 		}
 	}
-	for _, args := range []string{"", "shwo", "show payments", "set", "set payments", "set payments payments", "set payments payments=ten", "set payments payments=10", "set ledger monolith=100", "show --jsno"} {
+	for _, args := range []string{"", "shwo", "show parcels", "set", "set parcels", "set parcels parcels", "set parcels parcels=ten", "set parcels parcels=10", "set lamps monolith=100", "show --jsno"} {
 		if err := route(t.Context(), strings.Fields(args)); !errors.Is(err, process.ErrUsage) {
 			t.Errorf("%q: %v, want a usage error", args, err)
 		}

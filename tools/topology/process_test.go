@@ -13,10 +13,10 @@ import (
 // A process is ready once each of its modules is. An earlier release has no probe of modules.
 func TestAProcessIsReadyWithAllItsModules(t *testing.T) {
 	t.Parallel()
-	operations := func(stock error) http.Handler {
+	operations := func(lamps error) http.Handler {
 		o := process.NewOperations(t.Context(), "")
-		o.Module("orders", func(context.Context) error { return nil })
-		o.Module("stock", func(context.Context) error { return stock })
+		o.Module("parcels", func(context.Context) error { return nil })
+		o.Module("lamps", func(context.Context) error { return lamps })
 		return o.Handler()
 	}
 	before := http.NewServeMux()
@@ -33,7 +33,7 @@ func TestAProcessIsReadyWithAllItsModules(t *testing.T) {
 	} {
 		server := httptest.NewServer(c.operations)
 		t.Cleanup(server.Close)
-		p := &Process{OpsURL: server.URL, Serves: []string{"orders", "stock"}}
+		p := &Process{OpsURL: server.URL, Serves: []string{"parcels", "lamps"}}
 		if got := p.ready(t.Context()); got != c.want {
 			t.Errorf("%s: ready is %v", name, got)
 		}

@@ -3,6 +3,7 @@ package topology_test
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,19 +13,22 @@ import (
 
 func TestASplitThatCannotBe(t *testing.T) {
 	t.Parallel()
+	modules := topology.Modules
+	if len(modules) == 0 {
+		t.Skip("there are no modules")
+	}
 	for says, split := range map[string][]string{
-		"no module \"billing\"": {"billing"},
-		// Nothing would serve notifications.
-		"payments cannot be split off twice": {"orders", "inventory", "payments", "payments"},
+		"no module \"no-such\"":                   {"no-such"},
+		modules[0] + " cannot be split off twice": append(slices.Clone(modules), modules[0]),
 	} {
 		// There is no binary to start, and no database.
-		shop, err := topology.Start(t.Context(), topology.Options{
+		system, err := topology.Start(t.Context(), topology.Options{
 			Bin: t.TempDir(), Out: io.Discard, Split: split, DatabaseURL: "postgres://user@127.0.0.1:1/none",
 		})
 		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v, want a usage error that says %s", split, err, says)
 			if err == nil {
-				_ = shop.Stop()
+				_ = system.Stop()
 			}
 		}
 	}
@@ -32,12 +36,15 @@ func TestASplitThatCannotBe(t *testing.T) {
 
 func TestACanaryThatCannotBe(t *testing.T) {
 	t.Parallel()
-	for _, o := range []topology.Options{{Canary: "billing"}, {Canary: "payments", Split: []string{"payments"}}} {
+	if len(topology.Modules) == 0 {
+		t.Skip("there are no modules")
+	}
+	for _, o := range []topology.Options{{Canary: "no-such"}, {Canary: topology.Modules[0], Split: topology.Modules[:1]}} {
 		o.Bin, o.Out, o.DatabaseURL = t.TempDir(), io.Discard, "postgres://user@127.0.0.1:1/none"
-		if shop, err := topology.Start(t.Context(), o); !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "no canary of") {
+		if system, err := topology.Start(t.Context(), o); !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "no canary of") {
 			t.Errorf("%s: %v, want a usage error", o.Canary, err)
 			if err == nil {
-				_ = shop.Stop()
+				_ = system.Stop()
 			}
 		}
 	}
