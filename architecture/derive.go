@@ -40,8 +40,8 @@ func (t Tree) Derived() (map[string]string, error) {
 }
 
 // render executes a template. In it .Modules are all modules, .Monolith those that the monolith
-// runs, .Left the others, .Sandbox whether there is one, and env of a name is its file of settings,
-// if it has one.
+// runs, .Left the others, .Sandbox whether there is one, env of a name is its file of settings, if
+// it has one, and ports of a module are those that its simulated systems publish.
 func (t Tree) render(name string) (string, error) {
 	functions := template.FuncMap{
 		"upper": strings.ToUpper,
@@ -51,6 +51,9 @@ func (t Tree) render(name string) (string, error) {
 				return ""
 			}
 			return file
+		},
+		"ports": func(module string) []string {
+			return strings.Fields(t[path.Join(path.Dir(name), "env/"+module+".sandbox.ports")])
 		},
 	}
 	page, err := template.New(name).Funcs(functions).Option("missingkey=error").Parse(t[name])

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs the acceptance suite beside a system that ends with it, with the settings of accept.env. Those
-# of seam up choose the topology, and RELEASED names services that are those of the last release, as
-# on the old side of a canary:
+# Runs the acceptance suite beside a system that ends with it, with the settings of test/env. Those of
+# seam up choose the topology, and RELEASED names services that are those of the last release, as on
+# the old side of a canary:
 #
 #   make build
 #   SPLIT=all test/accept.sh
@@ -29,7 +29,11 @@ if [ -n "${RELEASED:-}" ]; then
 	deploy/build-released.sh "$bin" $RELEASED
 fi
 set -a
-. test/accept.env
+for settings in test/env/*.env; do
+	if [ -r "$settings" ]; then
+		. "$settings"
+	fi
+done
 set +a
 # shellcheck disable=SC2016 # the inner shell expands it
 "$bin/seam" up -- sh -ec 'go test -count=1 ./test/acceptance; "$@"' sh "${@:-true}"

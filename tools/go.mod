@@ -6,7 +6,6 @@ toolchain go1.26.10
 
 require (
 	example.com/shop v0.0.0
-	example.com/shop/migrations v0.0.0
 	example.com/shop/platform v0.0.0
 	example.com/shop/platform/devkit v0.0.0
 	github.com/google/uuid v1.6.0

@@ -12,8 +12,8 @@ import (
 )
 
 func main() {
-	os.Exit(sandbox.Main(
+	os.Exit(sandbox.Main([]sandbox.Sim{
 		paymentssim.InSandbox,      // the payment provider
 		notificationssim.InSandbox, // the mail server
-	))
+	}))
 }

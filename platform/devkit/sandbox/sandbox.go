@@ -46,7 +46,7 @@ Settings: SANDBOX_HOST (127.0.0.1), SEAM_STATE (.seam), and those of the systems
 
 // Main is the main function of a program that runs the systems until a signal comes. It returns the
 // exit code, as process.Main does.
-func Main(sims ...Sim) int {
+func Main(sims []Sim) int {
 	return process.Main(process.Verb{
 		Name: "serve", Args: "[--write FILE] [--free-ports]", Help: "run the external systems, simulated, until a signal comes",
 		Run: func(ctx context.Context, args []string) error { return serve(ctx, args, sims) },
