@@ -31,6 +31,7 @@ fi
 set -a
 for settings in test/env/*.env; do
 	if [ -r "$settings" ]; then
+		# shellcheck disable=SC1090 # every one of them
 		. "$settings"
 	fi
 done

@@ -1,6 +1,7 @@
 // Command sandbox runs the external systems that the modules call, simulated: each is a package
 // <module>sim of its module. No money moves, and no mail is delivered. `make run`, the acceptance
-// suite and the compose files run it beside the processes that it is outside of.
+// suite and the compose files run it beside the processes that it is outside of; bin/sandbox serve
+// runs it alone, and prints the settings that lead to it.
 package main
 
 import (
