@@ -11,12 +11,14 @@ export GOTOOLCHAIN ?= auto
 MODULES := $(wildcard modules/*)
 # Every folder with a go.mod.
 UNITS   := $(patsubst %/,%,$(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod)))
-LEAVES_FIRST := $(patsubst %/,%,$(dir $(wildcard */*/*/go.mod platform/go.mod platform/*/go.mod modules/*/go.mod migrations/go.mod) ./go.mod $(wildcard tools/go.mod lab/go.mod)))
+
+# A module to try the processes with.
+ONE     := $(lastword $(sort $(notdir $(MODULES))))
 
 # The folders of the commands.
 COMMANDS := $(wildcard cmd/*) tools/seam $(wildcard test/sandbox lab/seam-*)
 
-# Settings of a shop of its own, whatever the environment says.
+# Settings of a system of its own, whatever the environment says.
 own = SEAM_DATABASE_URL= SPLIT= CANARY=
 
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
@@ -26,15 +28,15 @@ accept = @echo "Acceptance: $(1) …"; $(own) $(2) test/accept.sh
 one-of = $(and $(filter 1,$(words $(2))),$(filter $(1),$(2)))
 
 VULNS ?= pinned
-BASE ?=
 
 .DEFAULT_GOAL := help
+-include lab/lab.mk
 .PHONY: help
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## start the shop; PORT=8080, SPLIT=payments or all, CANARY=payments, Ctrl-C stops it
+run: build ## start the system; PORT=8080, SPLIT=MODULE or all, CANARY=MODULE, Ctrl-C stops it
 	@exec bin/seam up
 
 .PHONY: build
@@ -43,33 +45,16 @@ build: ## build every command into bin/
 	@rm -f $(filter-out $(addprefix bin/,$(notdir $(COMMANDS))),$(wildcard bin/*)) # of what is gone
 	@go build -o bin/ $(addprefix ./,$(COMMANDS))
 
-# The commands that lab/edge runs. Handed on by the environment, because a folder's name may mean something to a shell.
-test: export EDGE_BIN := $(CURDIR)/bin
-
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
-	@echo "Testing (a cold build takes a few minutes, and lab/faults about three) …"
+	@echo "Testing (a cold build takes a few minutes) …"
 	@# Not from the cache: it does not know of the binaries that tests build and of the files that they read.
 	@bin/seam postgres -- go test -count=1 -timeout 20m work
 	@echo "Replaying the events of earlier releases …"
 	@$(own) EVENTS_MAX_ATTEMPTS=1 bin/seam up -- go test -count=1 -run '^TestContracts$$' ./architecture
 	$(call accept,the monolith,)
-	$(call accept,payments alone split off,SPLIT=payments)
+	$(if $(word 2,$(MODULES)),$(call accept,$(ONE) alone split off,SPLIT=$(ONE)))
 	$(call accept,all split off,SPLIT=all)
-
-# What is set on the command line is in the environment, where no shell reads what it is made of.
-.PHONY: long
-long: build ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers or fuzz (FUZZTIME=1m)
-	@lab/long.sh "$$SUITE"
-
-.PHONY: bench
-bench: export BENCH_BASE := $(BASE)
-bench: ## measure the shop beside its references (nine minutes), and write deploy/PERFORMANCE.md; BASE=commit compares with that commit instead
-	@cd lab/bench && $(if $(BASE),go test -count=1 -timeout 30m -run '^TestCompare$$',BENCH=write go test -count=1 -timeout 30m -run '^TestBench$$')
-
-.PHONY: bench-long
-bench-long: ## measure how the shop's figures grow with its tables (twelve minutes), and write them to the same page
-	@cd lab/bench && BENCH=write go test -count=1 -timeout 60m -run '^TestGrowth$$'
 
 .PHONY: images
 images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
@@ -102,8 +87,7 @@ lint: ## vet and lint
 generate: ## write what follows from the modules anew: SQL code, compose files, routes, contracts, the map, and every go.mod
 	@echo "Generating (sqlc is built the first time: up to three minutes) …"
 	@for m in $(MODULES); do echo "Generating $$m …"; (cd $$m && CGO_ENABLED=0 go run $(SQLC) generate) || exit; done
-	@go run ./tools/seam generate
-	@for u in $(LEAVES_FIRST); do (cd $$u && GOWORK=off go mod tidy) || exit; done
+	@go run ./tools/seam generate --tidy
 
 .PHONY: release-contracts
 release-contracts: build ## make today's contracts the promise; refuses when they break what was released

@@ -6,6 +6,7 @@
 #                              safeguard; SEED=7 repeats a run
 #   lab/long.sh mutants        every violation of a boundary, written into a copy of the repository, and who catches it
 #   lab/long.sh servers        PostgreSQL in Docker, and its other releases, also through the PgBouncer of each
+#   lab/long.sh clones         products of seam new: their own make test and make check, modules that come and go, updates
 #   lab/long.sh fuzz           every fuzz test, FUZZTIME (1m) each
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,7 +34,11 @@ topologies)
 		accept "$module alone split off" "SPLIT=$module"
 	done
 	accept "all split off" SPLIT=all
-	accept "all split off and payments of the last release" SPLIT=all RELEASED=payments
+	released=$(mktemp -d)
+	trap 'rm -rf "$released"' EXIT
+	cp bin/* "$released/"
+	deploy/build-released.sh "$released" payments
+	accept "all split off and payments of the last release" SPLIT=all SEAM_BIN="$released"
 	deploy/test-compose.sh
 	echo "Moving modules, cutting networks, and other long tests …"
 	SEAM_LONG=1 go test -count=1 -timeout 60m -skip "$matrix" ./lab/faults
@@ -50,6 +55,9 @@ mutants)
 servers)
 	deploy/postgres-image/test.sh
 	deploy/postgres-image/test-servers.sh
+	;;
+clones)
+	SEAM_LONG=1 go test -count=1 -v -timeout 120m ./lab/clones
 	;;
 fuzz)
 	# One after the other, because go test fuzzes one at a time. What it finds is written to testdata/fuzz beside the test;
@@ -68,6 +76,6 @@ fuzz)
 	[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }
 	;;
 *)
-	usage "say which suite: topologies, faults, mutants, servers or fuzz; for example make long SUITE=topologies"
+	usage "say which suite: topologies, faults, mutants, servers, clones or fuzz; for example make long SUITE=topologies"
 	;;
 esac
