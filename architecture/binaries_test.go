@@ -83,7 +83,7 @@ func (f *findings) wires(t Tree, program string, modules int) {
 	for _, file := range t.sources(program) {
 		lines += code(t[file])
 	}
-	if budget := 80 + 12*modules; lines > budget {
+	if budget := 90 + 12*modules; lines > budget {
 		f.add(program, fmt.Sprintf("has %d lines of code, and a program of %d modules gets by with %d", lines, modules, budget),
 			"move what is no wiring into the module, or into platform/service")
 	}

@@ -1,6 +1,7 @@
 package architecture
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,12 +16,9 @@ import (
 // it is. A route leads to the monolith if that is an upstream, and else to an upstream of the
 // module's name.
 func complete(table string, modules []string) (string, error) {
-	file, err := routes.Parse([]byte(table))
-	if err != nil {
-		return "", err
-	}
+	var file routes.File // it may have no routes yet
 	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(table), &document); err != nil {
+	if err := errors.Join(yaml.Unmarshal([]byte(table), &file), yaml.Unmarshal([]byte(table), &document)); err != nil {
 		return "", err
 	}
 	lines := strings.SplitAfter(strings.TrimSuffix(table, "\n")+"\n", "\n")

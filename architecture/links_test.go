@@ -60,7 +60,7 @@ func TestLinksHaveTargets(t *testing.T) {
 func TestDeadLinksAreFound(t *testing.T) {
 	t.Parallel()
 	dead, seen := deadLinks(".",
-		"[here](links_test.go) [removed](removed.go) [web](https://example.com/x) [part](links_test.go#L1)")
+		"[here](links_test.go) [removed](removed.go) [web](https://web.example/x) [part](links_test.go#L1)")
 	if seen != 3 || len(dead) != 1 || dead[0] != "removed.go" {
 		t.Errorf("dead %v of %d", dead, seen)
 	}

@@ -3,7 +3,7 @@
 #
 #   deploy/build-images.sh [COMMAND …]     (default: all of cmd/, seam, and the sandbox)
 #
-#   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example.com/app/
+#   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example/app/
 #   SEAM_TAG     their tag (dev)
 set -eu
 cd "$(dirname "$0")/.."

@@ -12,6 +12,11 @@ import (
 	"example.com/shop/platform/process"
 )
 
+// calls are the calls between modules over HTTP when they are in two processes, each with a token.
+var calls = [][2]string{
+	{"orders", "inventory"},
+}
+
 // Validate refuses a process that could not reach the other modules.
 func (c config) Validate() error {
 	switch {
@@ -19,8 +24,11 @@ func (c config) Validate() error {
 		return fmt.Errorf("BUS must be %s or %s", events.Memory, natsbus.Name)
 	case c.Bus == events.Memory && len(c.served()) < len(schemas):
 		return errors.New("BUS=memory reaches only this process: set BUS=nats, or leave MODULES at all of them")
-	case c.serves("orders") && !c.serves("inventory") && c.Client.Token == "":
-		return errors.New("SERVICE_TOKEN is not set: inventory, in another process, quotes no prices without it")
+	}
+	for _, call := range calls {
+		if c.serves(call[0]) && !c.serves(call[1]) && c.Client.Token == "" {
+			return fmt.Errorf("SERVICE_TOKEN is not set: %s, in another process, does not answer %s without it", call[1], call[0])
+		}
 	}
 	return nil
 }

@@ -11,19 +11,29 @@ import (
 )
 
 func TestConfig(t *testing.T) {
-	for name, test := range map[string]struct{ modules, bus, token, refusal string }{
-		"all on memory":                {strings.Join(slices.Sorted(maps.Keys(schemas)), ","), "memory", "", ""},
-		"all by one word":              {"all", "memory", "", ""},
-		"all and one":                  {"all,orders", "memory", "", "MODULES names \"all\""},
-		"no such bus":                  {"all", "kafka", "", "BUS must be memory or nats"},
-		"some on nats":                 {"inventory,payments", "nats", "", ""},
-		"orders apart from inventory":  {"orders,payments", "nats", "token", ""},
-		"orders without a token":       {"orders,payments", "nats", "", "SERVICE_TOKEN"},
-		"some on memory":               {"orders,inventory,payments", "memory", "", "BUS"},
-		"one twice, and one forgotten": {"orders,inventory,payments,payments", "memory", "", "MODULES names payments twice"},
-		"one that there is not":        {"orders,stock", "nats", "token", "MODULES"},
-		"none":                         {",", "nats", "token", "MODULES"},
-	} {
+	modules := slices.Sorted(maps.Keys(schemas))
+	all, first, rest := strings.Join(modules, ","), modules[0], strings.Join(modules[1:], ",")
+	type row struct{ modules, bus, token, refusal string }
+	rows := map[string]row{
+		"all on memory":         {all, "memory", "", ""},
+		"all by one word":       {"all", "memory", "", ""},
+		"all on nats":           {"all", "nats", "", ""},
+		"all and one":           {"all," + first, "memory", "", "MODULES names \"all\""},
+		"no such bus":           {"all", "kafka", "", "BUS must be memory or nats"},
+		"one twice":             {all + "," + first, "memory", "", "MODULES names " + first + " twice"},
+		"one that there is not": {first + ",absent", "nats", "token", "MODULES names \"absent\""},
+		"none":                  {",", "nats", "token", "MODULES"},
+	}
+	if rest != "" {
+		rows["some on nats"] = row{rest, "nats", "token", ""}
+		rows["some on memory"] = row{rest, "memory", "token", "BUS"}
+	}
+	for _, call := range calls {
+		rows[call[0]+" without a token for "+call[1]] = row{call[0], "nats", "", "SERVICE_TOKEN"}
+		rows[call[0]+" with a token for "+call[1]] = row{call[0], "nats", "token", ""}
+		rows[call[0]+" beside "+call[1]] = row{call[0] + "," + call[1], "nats", "", ""}
+	}
+	for name, test := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("MODULES", test.modules)
 			t.Setenv("BUS", test.bus)
