@@ -22,7 +22,9 @@ const aboutGenerate = `seam generate writes what follows from the modules: their
 deploy (from FILE.tmpl), a route for each module that has none, and the replace lines of the go.mod files.`
 
 func generate(ctx context.Context, args []string) error {
-	if err := flags.ParseOnly(flag.NewFlagSet("generate", flag.ContinueOnError), aboutGenerate, args); err != nil {
+	set := flag.NewFlagSet("generate", flag.ContinueOnError)
+	andTidy := set.Bool("tidy", false, "tidy every go.mod, too, those that others need first")
+	if err := flags.ParseOnly(set, aboutGenerate, args); err != nil {
 		return err
 	}
 	root, err := repository()
@@ -33,6 +35,14 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := writeDerived(ctx, root, tree); err != nil || !*andTidy {
+		return err
+	}
+	return tidy(ctx, root, tree)
+}
+
+// writeDerived writes the files that follow from the modules, where they differ.
+func writeDerived(ctx context.Context, root string, tree architecture.Tree) error {
 	files, err := tree.Derived()
 	if err != nil {
 		return process.Usage(err)

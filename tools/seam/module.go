@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"example.com/shop/architecture"
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/flags"
+	"example.com/shop/tools/template"
+)
+
+const aboutModule = `seam module adds, removes and renames modules of this repository, with everything that belongs to them.
+  seam module add NAME [--listens TOPIC,…] [--publishes TOPIC,…] [--calls MODULE,…]
+  seam module remove NAME
+  seam module rename OLD NEW      before its contracts are released
+Each change can be undone by git, and is refused while files are not committed.`
+
+func runModule(ctx context.Context, args []string) error {
+	set := flag.NewFlagSet("module", flag.ContinueOnError)
+	listens := set.String("listens", "", "add: topics of other modules that it handles")
+	publishes := set.String("publishes", "", "add: topics of its own, as in shipping.sent.v1")
+	calls := set.String("calls", "", "add: modules that it calls, each with a Client in its contract")
+	words, err := flags.ParseAnywhere(set, aboutModule, args)
+	if err != nil {
+		return err
+	}
+	if len(words) < 2 || len(words) > 3 || (len(words) == 3) != (words[0] == "rename") {
+		return process.Usage(errors.New("write seam module add NAME, remove NAME or rename OLD NEW; see seam module --help"))
+	}
+	root, err := repository()
+	if err != nil {
+		return err
+	}
+	if err := committed(ctx, root); err != nil {
+		return err
+	}
+	files, err := template.Read(ctx, root)
+	if err != nil {
+		return err
+	}
+	switch words[0] {
+	case "add":
+		return addModule(ctx, root, files, template.Module{
+			Name: words[1], Listens: listOf(*listens), Publishes: listOf(*publishes), Calls: listOf(*calls),
+		})
+	case "remove":
+		return removeModule(ctx, root, files, words[1])
+	case "rename":
+		return renameModule(ctx, root, files, words[1], words[2])
+	}
+	return process.Usage(fmt.Errorf("seam module cannot %q; it can add, remove and rename", words[0]))
+}
+
+func listOf(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// committed refuses a repository with changes that git could not bring back.
+func committed(ctx context.Context, root string) error {
+	status := exec.CommandContext(ctx, "git", "status", "--porcelain")
+	status.Dir, status.Stderr = root, os.Stderr
+	out, err := status.Output()
+	if err != nil {
+		return process.Usage(fmt.Errorf("%s is no git repository: run git init there, and commit", root))
+	}
+	if len(out) > 0 {
+		return process.Usage(fmt.Errorf("not everything in %s is committed: commit or stash it first, so that this can be undone", root))
+	}
+	return nil
+}
+
+func addModule(ctx context.Context, root string, files template.Files, m template.Module) error {
+	with, byHand, err := files.With(m)
+	if err != nil {
+		return process.Usage(err)
+	}
+	if err := with.Write(root, files); err != nil {
+		return err
+	}
+	if err := follow(ctx, root); err != nil {
+		return err
+	}
+	fmt.Printf(`
+%[1]s is a module: modules/%[1]s, its schema in migrations/%[1]s, its process in cmd/%[1]s.
+What it does is an example: see modules/%[1]s/README.md, and replace it. Then:
+  bin/seam postgres -- go test ./modules/%[1]s
+  make run
+`, m.Name)
+	return tell(byHand)
+}
+
+// tell prints what a person has to do, and fails if there is something.
+func tell(byHand []string) error {
+	if len(byHand) == 0 {
+		return nil
+	}
+	fmt.Println("\nLeft to be done by hand, because the files are not as they were made:")
+	for _, line := range byHand {
+		fmt.Println("  " + line)
+	}
+	return errors.New("not everything could be edited")
+}
+
+func removeModule(ctx context.Context, root string, files template.Files, name string) error {
+	if !slices.Contains(files.Modules(), name) {
+		return process.Usage(fmt.Errorf("there is no module %s; there are %s", name, strings.Join(files.Modules(), ", ")))
+	}
+	if len(files.Modules()) == 1 {
+		return process.Usage(fmt.Errorf("%s is the only module: add another one first", name))
+	}
+	if users := files.UsersOf(name); len(users) > 0 {
+		return process.Usage(fmt.Errorf("%s cannot be removed, because others need it:\n  %s\nremove these first",
+			name, strings.Join(users, "\n  ")))
+	}
+	if uses := files.InLab(name); uses != "" {
+		return process.Usage(fmt.Errorf("%s cannot be removed, because the lab needs it, as in %s: remove lab/, and ./lab in go.work, first", name, uses))
+	}
+	left, byHand, err := files.Without(name)
+	if err != nil {
+		return err
+	}
+	if err := left.Write(root, files); err != nil {
+		return err
+	}
+	if err := follow(ctx, root); err != nil {
+		return err
+	}
+	fmt.Printf(`
+%[1]s is removed from the repository. Its data is still in each database, until an admin runs there
+(with the prefix of SEAM_ROLE_PREFIX before each role, if there is one):
+  DROP SCHEMA %[1]s CASCADE;
+  DROP OWNED BY %[1]s_rt, %[1]s_migrate, %[1]s_owner;
+  DROP ROLE %[1]s_rt, %[1]s_migrate, %[1]s_owner;
+`, name)
+	return tell(byHand)
+}
+
+func renameModule(ctx context.Context, root string, files template.Files, old, name string) error {
+	moved, err := files.Moved(old, name)
+	if err != nil {
+		return process.Usage(err)
+	}
+	if err := moved.Write(root, files); err != nil {
+		return err
+	}
+	if err := follow(ctx, root); err != nil {
+		return err
+	}
+	fmt.Printf("\n%s is %s in the repository. A database that has it keeps the old name until an admin runs there, while no process\n"+
+		"of it runs (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one):\n  %s\n",
+		old, name, strings.Join(template.Statements(old, name), "\n  "))
+	return nil
+}
+
+// follow writes what follows from which modules there are, and tidies each go.mod.
+func follow(ctx context.Context, root string) error {
+	fmt.Println("Writing what follows from the modules …")
+	tree, err := describedTree(ctx, root)
+	if err != nil {
+		return err
+	}
+	if err := writeDerived(ctx, root, tree); err != nil {
+		return err
+	}
+	return tidy(ctx, root, tree)
+}
+
+// tidy tidies every go.mod, those that others need first.
+func tidy(ctx context.Context, root string, tree architecture.Tree) error {
+	var units []string
+	for name := range tree {
+		if path.Base(name) == "go.mod" {
+			units = append(units, path.Dir(name))
+		}
+	}
+	floor := func(unit string) int {
+		for i, first := range []string{"tools", "lab", ".", "modules", "platform/devkit", "platform", "migrations"} {
+			if unit == first || first == "modules" && strings.Count(unit, "/") == 1 && strings.HasPrefix(unit, "modules/") {
+				return -i
+			}
+		}
+		return -100 // a contract, which needs nothing
+	}
+	slices.SortFunc(units, func(a, b string) int { return floor(a) - floor(b) })
+	for _, unit := range units {
+		fmt.Println("Tidying", filepath.Join(unit, "go.mod"), "…")
+		command := exec.CommandContext(ctx, "go", "mod", "tidy")
+		command.Dir, command.Env = filepath.Join(root, unit), append(os.Environ(), "GOWORK=off")
+		if out, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("tidy %s: %w\n%s", unit, err, out)
+		}
+	}
+	return nil
+}

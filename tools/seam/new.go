@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/flags"
+	"example.com/shop/tools/template"
+)
+
+const aboutNew = `seam new DIR --module PATH makes a product of this repository in a new folder: renamed, generated, and with a first
+commit. It needs no network once this repository has been built.
+  seam new ../loans --module acme.example/loans             with the example's modules, to be replaced
+  seam new ../loans --module acme.example/loans --keep MODULE,…    with some of them
+  seam new ../loans --module acme.example/loans --empty     with one tiny module that shows each door`
+
+func runNew(ctx context.Context, args []string) error {
+	set := flag.NewFlagSet("new", flag.ContinueOnError)
+	modulePath := set.String("module", "", "the module path of the product, as in acme.example/loans")
+	name := set.String("name", "", "its name, for its database, images and titles (default: what the path ends with)")
+	keep := set.String("keep", "", "the modules of the example to keep, separated by commas (default: all)")
+	empty := set.Bool("empty", false, "keep none, and add one tiny module")
+	lab := set.Bool("lab", false, "keep lab/, which proves the skeleton by faults and measures it")
+	license := set.String("license", "", "a file that becomes LICENSE; the template's then stays as LICENSE.seam")
+	words, err := flags.ParseAnywhere(set, aboutNew, args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(words) != 1:
+		return process.Usage(errors.New("name one folder to be made, as in: seam new ../loans --module acme.example/loans"))
+	case *modulePath == "":
+		return process.Usage(errors.New("--module is missing: the product's module path, as in acme.example/loans"))
+	case *empty && *keep != "":
+		return process.Usage(errors.New("--empty keeps no module, and --keep some: take one of the two"))
+	}
+	files, source, version, err := source(ctx)
+	if err != nil {
+		return err
+	}
+	p := template.Product{Module: *modulePath, Name: *name, Keep: listOf(*keep), Lab: *lab}
+	p.Template.Source, p.Template.Version = source, version
+	if p.Name == "" {
+		p.Name = template.NameOf(p.Module)
+	}
+	if *keep == "" && !*empty {
+		p.Keep = files.Modules()
+	}
+	if *license != "" {
+		text, err := os.ReadFile(*license)
+		if err != nil {
+			return process.Usage(fmt.Errorf("read the licence: %w", err))
+		}
+		files["LICENSE.seam"] = files["LICENSE"]
+		files["LICENSE"] = template.File{Text: string(text)}
+	}
+	product, err := files.Of(p)
+	if err != nil {
+		return process.Usage(err)
+	}
+	return makeProduct(ctx, words[0], p, product)
+}
+
+// source returns the template, and where it is from: what this binary carries, or else the files of
+// the repository around this folder.
+func source(ctx context.Context) (files template.Files, from, version string, err error) {
+	if files, version, carried, err := template.Carried(); carried {
+		return files, template.CarriedSource, version, err
+	}
+	root, err := repository()
+	if err != nil {
+		return nil, "", "", err
+	}
+	if err := committed(ctx, root); err != nil {
+		return nil, "", "", err
+	}
+	if files, err = template.Read(ctx, root); err != nil {
+		return nil, "", "", err
+	}
+	if version, err = git(ctx, root, "describe", "--always", "--tags", "--abbrev=40"); err != nil {
+		return nil, "", "", err
+	}
+	if from, err = git(ctx, root, "remote", "get-url", "origin"); err != nil {
+		from = root
+	}
+	return files, from, version, nil
+}
+
+// git runs git in a folder, and returns what it prints.
+func git(ctx context.Context, dir string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, "git", args...) //nolint:gosec // our own words
+	command.Dir = dir
+	out, err := command.Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(string(failed.Stderr)))
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// makeProduct writes the product beside where it is to be, so that a failure leaves no half of one.
+func makeProduct(ctx context.Context, dir string, p template.Product, files template.Files) (err error) {
+	began := time.Now()
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return process.Usage(fmt.Errorf("%s is no empty folder: name one that does not exist", dir))
+	}
+	if outer, err := git(ctx, filepath.Dir(dir), "rev-parse", "--show-toplevel"); err == nil {
+		return process.Usage(fmt.Errorf("%s is inside the repository %s: name a folder beside it", dir, outer))
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // as other folders
+		return process.Usage(err)
+	}
+	made, err := os.MkdirTemp(filepath.Dir(dir), ".seam-new-")
+	if err != nil {
+		return process.Usage(err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(made)) }()
+	fmt.Printf("Making %s of %d files …\n", p.Name, len(files))
+	if err := files.Write(made, nil); err != nil {
+		return err
+	}
+	fmt.Println("Building it, and tidying its go.mod files (up to a minute the first time) …")
+	generate := exec.CommandContext(ctx, "go", "run", "./tools/seam", "generate", "--tidy")
+	generate.Dir, generate.Env = made, append(os.Environ(), "GOPROXY=off", "GOWORK=")
+	if out, err := generate.CombinedOutput(); err != nil {
+		return fmt.Errorf("build it: %w\n%s", err, out)
+	}
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=template"},
+		{"add", "--all"},
+		committing(ctx, "commit", "--quiet", "--message", p.Name+", made of the template "+p.Template.Version),
+		{"checkout", "--quiet", "-b", "main"},
+	} {
+		if _, err := git(ctx, made, args...); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Chmod(made, 0o755); err != nil { //nolint:gosec // PostgreSQL's user enters it
+		return err
+	}
+	if err := os.Rename(made, dir); err != nil {
+		return err
+	}
+	fmt.Printf(`
+%s is made, in %s, in %s.
+  module path  %s
+  modules      %s
+  template     %s, on the branch template, for seam update
+Next:
+  cd %s
+  make run
+`, p.Name, dir, time.Since(began).Round(time.Second), p.Module, strings.Join(files.Modules(), ", "), p.Template.Version, quotedIfNeeded(dir))
+	return nil
+}
+
+// committing returns the words of a git command that commits, also for a person whom git does not
+// know yet.
+func committing(ctx context.Context, args ...string) []string {
+	if _, err := git(ctx, ".", "config", "user.email"); err == nil {
+		return args
+	}
+	return append([]string{"-c", "user.name=seam", "-c", "user.email=seam@localhost"}, args...)
+}
+
+func quotedIfNeeded(text string) string {
+	if strings.ContainsAny(text, " '\"$\\`&;()<>|*?[]#~\t") {
+		return quoted(text)
+	}
+	return text
+}

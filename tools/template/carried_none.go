@@ -1,0 +1,5 @@
+//go:build !released
+
+package template
+
+var archive []byte

@@ -1,0 +1,152 @@
+package template
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/printer"
+	"go/token"
+	"strconv"
+	"strings"
+)
+
+// events returns the events of all contracts: the types that have a topic.
+func (f Files) events() (found []event) {
+	for _, m := range f.Modules() {
+		contract := m + "api"
+		for _, file := range f.contract(m) {
+			for _, d := range file.Decls {
+				method, ok := d.(*ast.FuncDecl)
+				if !ok || method.Recv == nil || method.Name.Name != "Topic" || method.Body == nil || len(method.Body.List) != 1 {
+					continue
+				}
+				kind, isValue := method.Recv.List[0].Type.(*ast.Ident)
+				result, returns := method.Body.List[0].(*ast.ReturnStmt)
+				if !isValue || !returns || len(result.Results) != 1 {
+					continue
+				}
+				if literal, ok := result.Results[0].(*ast.BasicLit); ok {
+					topic, _ := strconv.Unquote(literal.Value)
+					found = append(found, event{Topic: topic, Module: m, Package: contract, Type: kind.Name})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// contract parses the files of a module's contract.
+func (f Files) contract(m string) (files []*ast.File) {
+	for _, name := range f.below("modules/" + m + "/" + m + "api") {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		if file, err := parser.ParseFile(token.NewFileSet(), name, f[name].Text, parser.SkipObjectResolution); err == nil {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+// client returns what the Client of a module's contract offers.
+func (f Files) client(m string) (call, error) {
+	c := call{Module: m, Package: m + "api", Type: camel(m)}
+	for _, file := range f.contract(m) {
+		for _, d := range file.Decls {
+			method, ok := d.(*ast.FuncDecl)
+			if !ok || method.Recv == nil || !method.Name.IsExported() {
+				continue
+			}
+			pointer, ok := method.Recv.List[0].Type.(*ast.StarExpr)
+			if !ok {
+				continue
+			}
+			if kind, ok := pointer.X.(*ast.Ident); !ok || kind.Name != "Client" {
+				continue
+			}
+			ast.Inspect(method.Type, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.SelectorExpr: // of another package
+					return false
+				case *ast.Field:
+					ast.Inspect(n.Type, qualify(c.Package))
+					return false
+				}
+				return true
+			})
+			var text bytes.Buffer
+			if err := printer.Fprint(&text, token.NewFileSet(), method.Type); err != nil {
+				return c, err
+			}
+			c.Methods = append(c.Methods, method.Name.Name+strings.TrimPrefix(text.String(), "func"))
+		}
+	}
+	if len(c.Methods) == 0 {
+		return c, fmt.Errorf("%s offers nothing to call: its contract has no Client; listen to its events, "+
+			"or write modules/%s/%sapi/client.go first", m, m, m)
+	}
+	return c, nil
+}
+
+// qualify names the exported types of a contract as another package does.
+func qualify(contract string) func(ast.Node) bool {
+	return func(n ast.Node) bool {
+		if _, other := n.(*ast.SelectorExpr); other {
+			return false
+		}
+		if name, ok := n.(*ast.Ident); ok && name.IsExported() {
+			name.Name = contract + "." + name.Name
+		}
+		return true
+	}
+}
+
+// UsersOf returns the lines of other modules that use a module's contract: its events, and its
+// client. Lines of tests are only listed if there are no others.
+func (f Files) UsersOf(m string) (users []string) {
+	var tests []string
+	contract := fmt.Sprintf("%q", f.Path()+"/modules/"+m+"/"+m+"api")
+	for _, name := range f.below("modules") {
+		if strings.HasPrefix(name, "modules/"+m+"/") || !strings.HasSuffix(name, ".go") {
+			continue
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, "", f[name].Text, parser.SkipObjectResolution)
+		if err != nil {
+			continue
+		}
+		imported := false
+		for _, spec := range file.Imports {
+			imported = imported || spec.Path.Value == contract
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && imported {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == m+"api" {
+					line := fmt.Sprintf("%s:%d uses %sapi.%s", name, set.Position(s.Pos()).Line, m, s.Sel.Name)
+					if strings.HasSuffix(name, "_test.go") {
+						tests = append(tests, line)
+					} else {
+						users = append(users, line)
+					}
+				}
+			}
+			return true
+		})
+	}
+	if len(users) == 0 {
+		return tests
+	}
+	return users
+}
+
+// InLab returns a file of the lab that imports a module, or its schema, if there is one.
+func (f Files) InLab(m string) string {
+	for _, name := range f.below("lab") {
+		if strings.HasSuffix(name, ".go") && (strings.Contains(f[name].Text, `"`+f.Path()+"/modules/"+m+`"`) ||
+			strings.Contains(f[name].Text, `"`+f.Path()+"/migrations/"+m+`"`)) {
+			return name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,174 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+)
+
+// Product is a product that is made of the template. seam new keeps it in .seam.yaml, for seam update.
+type Product struct {
+	Template struct {
+		Source  string `yaml:"source"`  // a git repository, by its URL or folder
+		Version string `yaml:"version"` // a commit or a tag of it
+	} `yaml:"template"`
+	Module string   `yaml:"module"` // the module path
+	Name   string   `yaml:"name"`
+	Keep   []string `yaml:"keep,flow"` // modules of the example; none for one tiny module
+	Lab    bool     `yaml:"lab"`
+}
+
+// Record is the file of a product that says what it was made of.
+const Record = ".seam.yaml"
+
+// RecordHead is how it begins.
+const RecordHead = "# What this product was made of. seam update reads and writes it.\n"
+
+// Example is the tiny module of a product that keeps none of the template's. It listens to its own
+// event, because there is no other.
+var Example = Module{Name: "notes", Publishes: []string{"notes.added.v1"}, Listens: []string{"notes.added.v1"}}
+
+var productName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// Check refuses a product that cannot be made, and says why.
+func (f Files) Check(p Product) error {
+	if err := module.CheckPath(p.Module); err != nil {
+		return fmt.Errorf("%s cannot be a module path: %w; take one as in acme.example/loans", p.Module, err)
+	}
+	if !productName.MatchString(p.Name) || len(p.Name) > 40 {
+		return fmt.Errorf("%q cannot be a name: take at most 40 small letters, digits and single hyphens, "+
+			"as in my-loans; --name gives another one than the module path's", p.Name)
+	}
+	if slices.Contains([]string{"seam", "template", "postgres", "monolith", "gateway", "example", "test", "go"}, p.Name) ||
+		slices.Contains(f.Modules(), p.Name) {
+		return fmt.Errorf("%q cannot be a name: it has a meaning here already; --name gives another one", p.Name)
+	}
+	for _, m := range p.Keep {
+		if !slices.Contains(f.Modules(), m) {
+			return fmt.Errorf("there is no module %s to keep; there are %s", m, strings.Join(f.Modules(), ", "))
+		}
+	}
+	gone := f.without(p.Keep)
+	var missing []string
+	for _, m := range gone {
+		for _, kept := range p.Keep {
+			if f.needs(kept, m) && len(p.Keep) > 0 {
+				missing = append(missing, fmt.Sprintf("%s needs %s", kept, m))
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("these modules cannot be kept alone: %s; keep them too, or use --empty", strings.Join(missing, ", "))
+	}
+	if p.Lab && len(gone) > 0 {
+		return errors.New("--lab needs every module of the example, which the lab is about: leave --keep and --empty out")
+	}
+	return nil
+}
+
+// without returns the modules that are not kept.
+func (f Files) without(keep []string) []string {
+	return slices.DeleteFunc(f.Modules(), func(m string) bool { return slices.Contains(keep, m) })
+}
+
+// needs reports whether code of a module imports another's contract.
+func (f Files) needs(m, other string) bool {
+	return slices.ContainsFunc(f.UsersOf(other), func(line string) bool { return strings.HasPrefix(line, "modules/"+m+"/") })
+}
+
+// Of returns the files of the product, but for what follows from its modules (seam generate). It does
+// not change f.
+func (f Files) Of(p Product) (Files, error) {
+	if err := f.Check(p); err != nil {
+		return nil, err
+	}
+	gone := f.without(p.Keep)
+	product := maps.Clone(f)
+	if !p.Lab {
+		if err := product.dropLab(); err != nil {
+			return nil, err
+		}
+	}
+	product, byHand, err := product.Without(gone...)
+	if err != nil {
+		return nil, err
+	}
+	if len(byHand) > 0 {
+		return nil, fmt.Errorf("the template itself cannot be taken apart: %s", strings.Join(byHand, "; "))
+	}
+	cut := exampleMarks(f.Name())
+	if len(gone) > 0 {
+		cut = exampleOnly(f.Name())
+	}
+	for name, file := range product {
+		if strings.HasSuffix(name, ".md") {
+			product.set(name, cut.ReplaceAllString(file.Text, ""))
+		}
+	}
+	if len(p.Keep) == 0 {
+		if product, _, err = product.With(Example); err != nil {
+			return nil, err
+		}
+		product.set(contextMap, strings.Replace(product[contextMap].Text, "to be said, who will listen", "", 1))
+	}
+	if err := product.pages(p); err != nil {
+		return nil, err
+	}
+	return product.Renamed(p.Module, p.Name)
+}
+
+// dropLab takes the lab out, and what serves it alone.
+func (f Files) dropLab() error {
+	for name := range f {
+		if strings.HasPrefix(name, "lab/") || slices.Contains(labs, name) {
+			delete(f, name)
+		}
+	}
+	work, err := modfile.ParseWork("go.work", []byte(f["go.work"].Text), nil)
+	if err != nil {
+		return fmt.Errorf("read go.work: %w", err)
+	}
+	if err := work.DropUse("./lab"); err != nil {
+		return err
+	}
+	work.Cleanup()
+	f.set("go.work", string(modfile.Format(work.Syntax)))
+	return nil
+}
+
+// labs are the files outside of lab/ that only the lab needs, or that are about the template's own
+// releases and measurements.
+var labs = []string{
+	".github/workflows/nightly.yaml", "deploy/PERFORMANCE.md", "deploy/release", "deploy/build-released.sh",
+}
+
+// pages writes the product's own pages.
+func (f Files) pages(p Product) error {
+	for from, to := range map[string]string{"README.md": "README.md", "try.txt": "architecture/try.txt"} {
+		if to == "architecture/try.txt" && len(p.Keep) > 0 {
+			continue
+		}
+		text, err := render("product/"+from+".tmpl", struct {
+			Product
+			Modules []string
+			Title   string
+		}{p, f.Modules(), strings.ToUpper(p.Name[:1]) + p.Name[1:]})
+		if err != nil {
+			return err
+		}
+		f.set(to, text)
+	}
+	record, err := yaml.Marshal(p)
+	if err != nil {
+		return err
+	}
+	f.set(Record, RecordHead+string(record))
+	return nil
+}

@@ -1,0 +1,101 @@
+package template
+
+import (
+	"fmt"
+	"go/format"
+	"go/scanner"
+	"go/token"
+	"path"
+	"regexp"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+)
+
+// NameOf returns the name of the product with a module path: its last element, but for a version.
+func NameOf(modulePath string) string {
+	prefix, _, ok := module.SplitPathVersion(modulePath)
+	if !ok {
+		prefix = modulePath
+	}
+	return path.Base(prefix)
+}
+
+// Renamed returns the files of the same product under another module path and name. In Go it changes
+// imports, texts and comments, and no identifier; elsewhere whole words, so that the shop in
+// workshop stays.
+func (f Files) Renamed(modulePath, name string) (Files, error) {
+	oldPath, oldName := f.Path(), f.Name()
+	// A path first, because it has the name in it.
+	words := regexp.MustCompile(`(^|[^\w./~-])` + regexp.QuoteMeta(oldPath) + `\b|\b` + regexp.QuoteMeta(oldName) + `\b`)
+	rename := func(text string) string {
+		return words.ReplaceAllStringFunc(text, func(found string) string {
+			if found == oldName {
+				return name
+			}
+			return strings.TrimSuffix(found, oldPath) + modulePath
+		})
+	}
+	renamed := Files{}
+	for file, content := range f {
+		var err error
+		switch {
+		case strings.HasSuffix(file, ".go"):
+			content.Text, err = renameGo(content.Text, rename)
+		case path.Base(file) == "go.mod":
+			content.Text, err = renameMod(rename(content.Text), modulePath)
+		default:
+			content.Text = rename(content.Text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("rename in %s: %w", file, err)
+		}
+		renamed[file] = content
+	}
+	return renamed, nil
+}
+
+// renameGo renames in the literals and comments of a Go file.
+func renameGo(text string, rename func(string) string) (string, error) {
+	var renamed strings.Builder
+	var s scanner.Scanner
+	files := token.NewFileSet()
+	file := files.AddFile("", files.Base(), len(text))
+	s.Init(file, []byte(text), nil, scanner.ScanComments)
+	copied := 0
+	for {
+		pos, kind, literal := s.Scan()
+		if kind == token.EOF {
+			break
+		}
+		if kind == token.STRING || kind == token.COMMENT {
+			at := file.Offset(pos)
+			end := at + len(literal) // but for carriage returns, which no file of ours has
+			renamed.WriteString(text[copied:at])
+			renamed.WriteString(rename(text[at:end]))
+			copied = end
+		}
+	}
+	renamed.WriteString(text[copied:])
+	formatted, err := format.Source([]byte(renamed.String()))
+	return string(formatted), err
+}
+
+// renameMod gives the requirements of the root the version that its path asks for: v2.0.0 of
+// acme.example/loans/v2.
+func renameMod(text, modulePath string) (string, error) {
+	_, version, _ := module.SplitPathVersion(modulePath)
+	if version == "" {
+		return text, nil
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == modulePath && fields[1] == "v0.0.0" {
+			lines[i] = strings.Replace(line, "v0.0.0", module.PathMajorPrefix(version)+".0.0", 1)
+		}
+	}
+	text = strings.Join(lines, "\n")
+	_, err := modfile.Parse("go.mod", []byte(text), nil)
+	return text, err
+}

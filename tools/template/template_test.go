@@ -1,0 +1,291 @@
+package template
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// repository reads this repository, which may be the template or a product.
+func repository(t *testing.T) Files {
+	t.Helper()
+	f, err := Read(t.Context(), "../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestRenamed(t *testing.T) {
+	t.Parallel()
+	f := Files{
+		"go.mod": {Text: "module a.example/lamp\n\ngo 1.26.0\n"},
+		"tools/go.mod": {Text: "module a.example/lamp/tools\n\nrequire (\n\ta.example/lamp v0.0.0\n" +
+			"\ta.example/lamp/platform v0.0.0\n\ta.example/lampshade v1.2.3\n)\n\nreplace a.example/lamp => ../\n"},
+		"a.go": {Text: "package lamp\n\nimport \"a.example/lamp/platform\"\n\n" +
+			"// The lamp in lampshade, and clamp; a.example/lamp.\nvar lamp = `urn:lamp:x lamp-bin lamps` + platform.Lamp\n"},
+		"run.sh":   {Text: "docker compose -p lamp --file x/a.example/lamp\n", Runs: true},
+		"page.yml": {Text: "home: lamp # or lampshade\nurl: postgres://host/lamp?x\n"},
+	}
+	got, err := f.Renamed("b.example/my-lights/v2", "my-lights")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Files{
+		"go.mod": {Text: "module b.example/my-lights/v2\n\ngo 1.26.0\n"},
+		"tools/go.mod": {Text: "module b.example/my-lights/v2/tools\n\nrequire (\n\tb.example/my-lights/v2 v2.0.0\n" +
+			"\tb.example/my-lights/v2/platform v0.0.0\n\ta.example/lampshade v1.2.3\n)\n\nreplace b.example/my-lights/v2 => ../\n"},
+		"a.go": {Text: "package lamp\n\nimport \"b.example/my-lights/v2/platform\"\n\n" +
+			"// The my-lights in lampshade, and clamp; b.example/my-lights/v2.\nvar lamp = `urn:my-lights:x my-lights-bin lamps` + platform.Lamp\n"},
+		"run.sh":   {Text: "docker compose -p my-lights --file x/a.example/my-lights\n", Runs: true},
+		"page.yml": {Text: "home: my-lights # or lampshade\nurl: postgres://host/my-lights?x\n"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	f := repository(t)
+	first := f.Modules()[0]
+	for name, want := range map[string]string{
+		first: "already", "Shipping": "small letters", "a-b": "small letters", "x": "2 to 31", "select": "a meaning",
+		"platform": "a meaning", "compose": "a meaning", "postgres": "a meaning", "monolith": "a meaning", "pgthings": "a meaning",
+	} {
+		if _, _, err := f.With(Module{Name: name}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a module %q: %v, want %s", name, err, want)
+		}
+	}
+	for want, m := range map[string]Module{
+		"no module publishes harbour.lit.v1":  {Name: "ferries", Listens: []string{"harbour.lit.v1"}},
+		"cannot be published by ferries":      {Name: "ferries", Publishes: []string{"harbour.lit.v1"}},
+		"cannot be published by ferries: wri": {Name: "ferries", Publishes: []string{"ferries.Sent"}},
+		"offers nothing to call":              {Name: "ferries", Calls: []string{"harbour"}},
+	} {
+		if _, _, err := f.With(m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", m, err, want)
+		}
+	}
+	for want, p := range map[string]Product{
+		"cannot be a module path":     {Module: "loans", Name: "loans"},
+		"small letters":               {Module: "acme.example/Loans", Name: "Loans"},
+		"has a meaning here":          {Module: "acme.example/seam", Name: "seam"},
+		"has a meaning here already;": {Module: "acme.example/x", Name: first},
+		"no module harbour to keep":   {Module: "acme.example/loans", Name: "loans", Keep: []string{"harbour"}},
+		"needs every module":          {Module: "acme.example/loans", Name: "loans", Lab: true},
+	} {
+		if err := f.Check(p); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", p, err, want)
+		}
+	}
+}
+
+// Modules that are added, in any order and listening to each other, and removed in any order that
+// their needs allow, leave no trace.
+func TestModulesLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	was := repository(t)
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeated
+		f, topics := was, []string{}
+		for _, e := range was.events() {
+			topics = append(topics, e.Topic)
+		}
+		names := []string{"ferries", "harbour", "weather"}
+		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		for _, name := range names {
+			m := Module{Name: name}
+			if random.IntN(3) > 0 {
+				m.Publishes = []string{name + ".begun.v1", name + ".paid_out.v2"}[:1+random.IntN(2)]
+			}
+			for _, topic := range topics {
+				if random.IntN(3) == 0 {
+					m.Listens = append(m.Listens, topic)
+				}
+			}
+			for _, other := range was.Modules() {
+				if _, err := was.client(other); err == nil && random.IntN(2) == 0 {
+					m.Calls = append(m.Calls, other)
+				}
+			}
+			with, byHand, err := f.With(m)
+			if err != nil || len(byHand) > 0 {
+				t.Fatalf("seed %d: add %+v: %v, by hand: %q", seed, m, err, byHand)
+			}
+			f, topics = with, append(topics, m.Publishes...)
+		}
+		for left := names; len(left) > 0; {
+			i := random.IntN(len(left))
+			if len(f.UsersOf(left[i])) > 0 {
+				continue
+			}
+			without, byHand, err := f.Without(left[i])
+			if err != nil || len(byHand) > 0 {
+				t.Fatalf("seed %d: remove %s: %v, by hand: %q", seed, left[i], err, byHand)
+			}
+			f, left = without, slices.Delete(slices.Clone(left), i, i+1)
+		}
+		if diff := cmp.Diff(was, f); diff != "" {
+			t.Fatalf("seed %d: adding and removing %v leaves:\n%s", seed, names, diff)
+		}
+	}
+}
+
+// A module that is renamed there and back is as it was, and nothing keeps its name meanwhile.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	f, _, err := repository(t).With(Module{Name: "ferries", Publishes: []string{"ferries.sent.v1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, _, err = f.With(Module{Name: "harbour", Listens: []string{"ferries.sent.v1"}}); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := f.Moved("ferries", "barges")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range moved {
+		own := strings.HasPrefix(name, "modules/") || strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "migrations/")
+		if bears(name, "ferries") || own && strings.Contains(file.Text, "ferries") {
+			t.Errorf("%s still speaks of ferries", name)
+		}
+	}
+	back, err := moved.Moved("barges", "ferries")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range f { // a word of another product's files may have been barges
+		if file := f[name]; back[name] != file && !strings.HasPrefix(name, "lab/") {
+			t.Errorf("%s is not as it was: %s", name, cmp.Diff(file.Text, back[name].Text))
+		}
+	}
+}
+
+// What cannot be edited, because a person has written it anew, is said, and nothing else is spoilt.
+func TestByHand(t *testing.T) {
+	t.Parallel()
+	f := repository(t)
+	for from, want := range map[string]string{
+		"var schemas =": "to schemas", "type config struct": "to config", "func wire(": "to wire",
+	} {
+		changed := maps.Clone(f)
+		changed.set(root, strings.Replace(f[root].Text, from, strings.Replace(from, " ", " other", 1), 1))
+		_, byHand, err := changed.With(Module{Name: "ferries"})
+		if err != nil || len(byHand) != 1 || !strings.Contains(byHand[0], want) {
+			t.Errorf("without %s: %v, by hand %q", from, err, byHand)
+		}
+	}
+	changed := maps.Clone(f)
+	changed.set(root, f[root].Text+"\nfunc {")
+	if _, byHand, err := changed.With(Module{Name: "ferries"}); err != nil || len(byHand) != 1 {
+		t.Errorf("of a file that is no Go: %v, by hand %q", err, byHand)
+	}
+}
+
+// A module's parts leave a program, and what only they have used; what has the same name elsewhere
+// stays.
+func TestPruned(t *testing.T) {
+	t.Parallel()
+	f := Files{"go.mod": {Text: "module a.example/app\n"}, "cmd/monolith/main.go": {Text: `package main
+
+import (
+	"errors"
+	"time"
+
+	weathermigrations "a.example/app/migrations/weather"
+	"a.example/app/modules/ferries"
+	"a.example/app/modules/weather"
+	"a.example/app/modules/weather/weatherapi"
+	"a.example/app/platform/web"
+)
+
+var schemas = map[string]any{
+	"weather": weathermigrations.FS, // its own
+	"ferries": 1,
+}
+
+var calls = [][2]string{
+	{"ferries", "harbour"},
+	{"tower", "weather"},
+}
+
+type config struct {
+	// The façade, to ask for the weather.
+	WeatherURL string ` + "`env:\"WEATHER_URL\"`" + `
+	Client     web.ClientConfig
+	Weather    weather.Config
+	Ferries    ferries.Config
+}
+
+func wire(cfg config, add func(string, any)) error {
+	// The forecast.
+	var forecast = weatherapi.NewClient(cfg.WeatherURL, cfg.Client)
+	add("weather", func() any {
+		m := weather.New(cfg.Weather, time.Now)
+		forecast = m
+		return m
+	})
+	add("ferries", func() any {
+		m := ferries.New(cfg.Ferries)
+		return m
+	})
+	for _, m := range []string{"a"} {
+		if m == "" {
+			return errors.New(m)
+		}
+		switch {
+		case m == "weather" && cfg.Client.Token == "":
+			return errors.New("no token")
+		}
+	}
+	return nil
+}
+`}}
+	if err := f.prune("cmd/monolith", "a.example/app", []string{"weather"}); err != nil {
+		t.Fatal(err)
+	}
+	want := `package main
+
+import (
+	"errors"
+
+	"a.example/app/modules/ferries"
+)
+
+var schemas = map[string]any{
+	"ferries": 1,
+}
+
+var calls = [][2]string{
+	{"ferries", "harbour"},
+}
+
+type config struct {
+	Ferries ferries.Config
+}
+
+func wire(cfg config, add func(string, any)) error {
+	add("ferries", func() any {
+		m := ferries.New(cfg.Ferries)
+		return m
+	})
+	for _, m := range []string{"a"} {
+		if m == "" {
+			return errors.New(m)
+		}
+		switch {
+		}
+	}
+	return nil
+}
+`
+	if diff := cmp.Diff(want, f["cmd/monolith/main.go"].Text); diff != "" {
+		t.Error(diff)
+	}
+}
