@@ -109,7 +109,8 @@ func (f Files) Write(root string, was Files) error {
 
 // removeEmpty removes a folder and those above it that have nothing left in them.
 func removeEmpty(root, folder string) {
-	for ; folder != "." && os.Remove(filepath.Join(root, folder)) == nil; folder = path.Dir(folder) {
+	for folder != "." && os.Remove(filepath.Join(root, folder)) == nil {
+		folder = path.Dir(folder)
 	}
 }
 
