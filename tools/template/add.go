@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"go/format"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -13,8 +14,13 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
+// templates are the files of a module, at their paths with NAME for its name, and those of a product.
+//
 //go:embed all:module all:product
-var moduleFiles embed.FS
+var templates embed.FS
+
+// agreement is the module's entry in the context map.
+const agreement = "module/agreement.tmpl"
 
 // Module says what a new module is to have.
 type Module struct {
@@ -38,7 +44,7 @@ type call struct {
 // page is what the templates of a module read.
 type page struct {
 	Path, Name                              string
-	Publishes, Listens                      []event
+	Publishes, Listens, Public              []event // Public is what no module listens to
 	Calls                                   []call
 	CallImports, ListenImports, TestImports []string
 }
@@ -54,32 +60,33 @@ func (f Files) With(m Module) (with Files, by []string, err error) {
 		return nil, nil, err
 	}
 	with = maps.Clone(f)
-	for from, to := range map[string]string{
-		"module.go": "modules/%/module.go", "entry.go": "modules/%/entry.go", "events.go": "modules/%/events.go",
-		"http.go": "modules/%/http.go", "module_test.go": "modules/%/module_test.go", "README.md": "modules/%/README.md",
-		"queries.sql": "modules/%/queries.sql", "sqlc.yaml": "modules/%/sqlc.yaml",
-		"db/db.go": "modules/%/internal/db/db.go", "db/models.go": "modules/%/internal/db/models.go",
-		"db/queries.sql.go":   "modules/%/internal/db/queries.sql.go",
-		"migrations/0001.sql": "migrations/%/0001_%.sql", "migrations/embed.go": "migrations/%/embed.go",
-		"cmd/main.go": "cmd/%/main.go", "api/events.go": "modules/%/%api/events.go",
-		"acceptance_test.go": "test/acceptance/%_test.go",
-	} {
-		if from == "api/events.go" && len(m.Publishes) == 0 {
-			continue
+	err = fs.WalkDir(templates, "module", func(from string, entry fs.DirEntry, err error) error {
+		to, isFile := strings.CutPrefix(from, "module/")
+		if err != nil || entry.IsDir() || !isFile || from == agreement ||
+			strings.Contains(to, "/NAMEapi/") && len(p.Publishes) == 0 {
+			return err
 		}
-		text, err := render("module/"+from+".tmpl", p)
-		if err == nil && strings.HasSuffix(from, ".go") {
+		text, err := render(from, p)
+		if err == nil && strings.HasSuffix(from, ".go.tmpl") {
 			text, err = formatGo(text)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("write %s: %w", from, err)
+			return fmt.Errorf("write %s: %w", from, err)
 		}
-		with.set(strings.ReplaceAll(to, "%", m.Name), text)
+		with.set(strings.TrimSuffix(strings.ReplaceAll(to, "NAME", m.Name), ".tmpl"), text)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
+	entry, err := render(agreement, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	with.set(contextMap, strings.TrimRight(with[contextMap].Text, "\n")+"\n\n"+entry)
 	if err := with.list(p); err != nil {
 		return nil, nil, err
 	}
-	with.set(contextMap, strings.TrimRight(with[contextMap].Text, "\n")+"\n\n"+p.agreement())
 	return with, with.wire(p), nil
 }
 
@@ -174,6 +181,7 @@ func (f Files) page(m Module) (page, error) {
 		}
 	}
 	p.TestImports = p.ListenImports
+	p.Public = slices.DeleteFunc(slices.Clone(p.Publishes), func(e event) bool { return slices.Contains(m.Listens, e.Topic) })
 	for _, called := range m.Calls {
 		c, err := f.client(called)
 		if err != nil {
@@ -198,39 +206,8 @@ func topicsOf(events []event) string {
 	return strings.Join(topics, ", ")
 }
 
-// agreement is the module's entry in the context map.
-func (p page) agreement() string {
-	var text strings.Builder
-	list := func(events []event) string {
-		return "[" + strings.ReplaceAll(topicsOf(events), "none", "") + "]"
-	}
-	public := slices.DeleteFunc(slices.Clone(p.Publishes), func(e event) bool {
-		return slices.ContainsFunc(p.Listens, func(l event) bool { return l.Topic == e.Topic })
-	})
-	if len(p.Listens)+len(p.Calls)+len(public) == 0 {
-		return p.Name + ": {}\n"
-	}
-	fmt.Fprintf(&text, "%s:\n", p.Name)
-	if len(p.Listens) > 0 {
-		fmt.Fprintf(&text, "  listens_to: %s\n", list(p.Listens))
-	}
-	if len(p.Calls) > 0 {
-		text.WriteString("  calls:\n")
-		for _, c := range p.Calls {
-			fmt.Fprintf(&text, "    %s: to be said, why an event will not do\n", c.Module)
-		}
-	}
-	if len(public) > 0 {
-		text.WriteString("  public:\n")
-		for _, e := range public {
-			fmt.Fprintf(&text, "    %s: to be said, who will listen\n", e.Topic)
-		}
-	}
-	return text.String()
-}
-
 func render(name string, p any) (string, error) {
-	text, err := moduleFiles.ReadFile(name)
+	text, err := templates.ReadFile(name)
 	if err != nil {
 		return "", err
 	}

@@ -164,7 +164,7 @@ func (f Files) mentions(gone []string) (by []string) {
 	for _, m := range gone {
 		of := regexp.MustCompile(`\b` + regexp.QuoteMeta(f.Path()) + `/(modules|migrations)/` + m + `\b|\b` + m + `\.[a-z_]+\.v[0-9]+\b`)
 		for _, name := range f.sorted() {
-			if strings.HasPrefix(name, "architecture/contracts/") || strings.HasPrefix(name, "tools/") || strings.HasPrefix(name, "platform/") || strings.HasSuffix(name, ".md") {
+			if strings.HasPrefix(name, "architecture/contracts/") || slices.Contains([]string{"tools", "platform", "lab"}, strings.Split(name, "/")[0]) || strings.HasSuffix(name, ".md") {
 				continue
 			}
 			n := 0
