@@ -7,6 +7,7 @@ set -eu
 [ $# = 1 ] || { echo "name the file to be built: tools/release.sh bin/seam-released" >&2; exit 2; }
 out=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 cd "$(dirname "$0")"
+[ -z "$(git status --porcelain)" ] || { echo "not everything is committed, so the command would not be of what it carries: commit first" >&2; exit 2; }
 trap 'rm -f template/template.zip' EXIT
 git -C .. archive --format=zip --output "$PWD/template/template.zip" HEAD
 go build -trimpath -tags released -o "$out" ./seam

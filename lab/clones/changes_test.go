@@ -111,6 +111,10 @@ func TestUpdates(t *testing.T) {
 			if err == nil || !strings.Contains(out, "  "+release.conflicts) {
 				t.Fatalf("%d, %s: %v: %s", n, release.what, err, out)
 			}
+			p.run("git", "merge", "--abort")
+			if out, err = p.try(p.seam(), "update"); err == nil || !strings.Contains(out, "  "+release.conflicts) {
+				t.Fatalf("%d: once more, after git merge --abort: %v: %s", n, err, out)
+			}
 			p.run("git", "checkout", "--ours", release.conflicts)
 			p.commit("Mended")
 		} else if err != nil {
@@ -139,7 +143,6 @@ func TestUpdateWithoutHistory(t *testing.T) {
 	p.edit("README.md", "# Loans", "# Our loans")
 	p.commit("One commit")
 	p.run("git", "branch", "--quiet", "-D", "main", "template")
-	from.edit("README.md", "", "")
 	from.edit("cmd/gateway/table.go", "package main", "package main // newer")
 	from.commit("Newer")
 	if out, err := p.try(p.seam(), "update"); err == nil || !strings.Contains(out, "--from") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -39,6 +40,9 @@ func runModule(ctx context.Context, args []string) error {
 	root, err := repository()
 	if err != nil {
 		return err
+	}
+	if flags := os.Getenv("GOFLAGS"); strings.Contains(flags, "-mod=") {
+		return process.Usage(fmt.Errorf("GOFLAGS is %s, and go.mod files are to be written: unset it", flags))
 	}
 	if err := committed(ctx, root); err != nil {
 		return err
@@ -83,31 +87,12 @@ func addModule(ctx context.Context, root string, files template.Files, m templat
 	if err != nil {
 		return process.Usage(err)
 	}
-	if err := with.Write(root, files); err != nil {
-		return err
-	}
-	if err := follow(ctx, root); err != nil {
-		return err
-	}
-	fmt.Printf(`
+	return change(ctx, root, files, with, byHand, fmt.Sprintf(`
 %[1]s is a module: modules/%[1]s, its schema in migrations/%[1]s, its process in cmd/%[1]s.
 What it does is an example: see modules/%[1]s/README.md, and replace it. Then:
   bin/seam postgres -- go test ./modules/%[1]s
   make run
-`, m.Name)
-	return tell(byHand)
-}
-
-// tell prints what a person has to do, and fails if there is something.
-func tell(byHand []string) error {
-	if len(byHand) == 0 {
-		return nil
-	}
-	fmt.Println("\nLeft to be done by hand, because the files are not as they were made:")
-	for _, line := range byHand {
-		fmt.Println("  " + line)
-	}
-	return errors.New("not everything could be edited")
+`, m.Name))
 }
 
 func removeModule(ctx context.Context, root string, files template.Files, name string) error {
@@ -126,22 +111,15 @@ func removeModule(ctx context.Context, root string, files template.Files, name s
 	}
 	left, byHand, err := files.Without(name)
 	if err != nil {
-		return err
+		return process.Usage(err)
 	}
-	if err := left.Write(root, files); err != nil {
-		return err
-	}
-	if err := follow(ctx, root); err != nil {
-		return err
-	}
-	fmt.Printf(`
+	return change(ctx, root, files, left, byHand, fmt.Sprintf(`
 %[1]s is removed from the repository. Its data is still in each database, until an admin runs there
 (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one):
   DROP SCHEMA %[1]s CASCADE;
   DROP OWNED BY %[1]s_rt, %[1]s_migrate, %[1]s_owner;
   DROP ROLE %[1]s_rt, %[1]s_migrate, %[1]s_owner;
-`, name)
-	return tell(byHand)
+`, name))
 }
 
 func renameModule(ctx context.Context, root string, files template.Files, old, name string) error {
@@ -149,20 +127,37 @@ func renameModule(ctx context.Context, root string, files template.Files, old, n
 	if err != nil {
 		return process.Usage(err)
 	}
-	if err := moved.Write(root, files); err != nil {
-		return err
-	}
-	if err := follow(ctx, root); err != nil {
-		return err
-	}
-	fmt.Printf("\n%s is %s in the repository. A database that has it keeps the old name until an admin runs there, while no process\n"+
-		"of it runs (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one):\n  %s\n",
-		old, name, strings.Join(template.Statements(old, name), "\n  "))
-	return nil
+	return change(ctx, root, files, moved, nil, fmt.Sprintf(`
+%s is %s in the repository; tables and other names in its code stay. A database that has it keeps the old name until an admin
+runs there (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one), while no process of it runs and bin/seam
+events lag shows that every event of it is handled:
+  %s
+and then bin/seam setup, which gives the roles their settings. Or delete its data, where it is only tried.
+`, old, name, strings.Join(template.Statements(old, name), "\n  ")))
 }
 
-// follow writes what follows from which modules there are, and tidies each go.mod.
-func follow(ctx context.Context, root string) error {
+// change writes the files, and what follows from the modules. If that fails or is interrupted, the
+// repository is as it was. What is to be done by hand is said first, because nothing builds before.
+func change(ctx context.Context, root string, was, files template.Files, byHand []string, done string) (err error) {
+	defer func() {
+		if err == nil || len(byHand) > 0 {
+			return
+		}
+		undo := context.WithoutCancel(ctx) // everything was committed
+		_, restored := git(undo, root, "restore", "--source=HEAD", "--staged", "--worktree", "--", ".")
+		_, cleaned := git(undo, root, "clean", "--quiet", "-fd")
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
+		err = errors.Join(fmt.Errorf("nothing is changed: %w", err), restored, cleaned)
+	}()
+	if err := files.Write(root, was); err != nil {
+		return err
+	}
+	if len(byHand) > 0 {
+		return fmt.Errorf("do by hand, because these files are not as they were made:\n  %s\nthen run make generate; "+
+			"or undo all by git restore . && git clean -fd", strings.Join(byHand, "\n  "))
+	}
 	fmt.Println("Writing what follows from the modules …")
 	tree, err := describedTree(ctx, root)
 	if err != nil {
@@ -171,7 +166,11 @@ func follow(ctx context.Context, root string) error {
 	if err := writeDerived(ctx, root, tree); err != nil {
 		return err
 	}
-	return tidy(ctx, root, tree)
+	if err := tidy(ctx, root, tree); err != nil {
+		return err
+	}
+	fmt.Print(done)
+	return nil
 }
 
 // tidy tidies every go.mod, those that others need first.
@@ -182,19 +181,19 @@ func tidy(ctx context.Context, root string, tree architecture.Tree) error {
 			units = append(units, path.Dir(name))
 		}
 	}
-	floor := func(unit string) int {
-		for i, first := range []string{"tools", "lab", ".", "modules", "platform/devkit", "platform", "migrations"} {
-			if unit == first || first == "modules" && strings.Count(unit, "/") == 1 && strings.HasPrefix(unit, "modules/") {
-				return -i
+	needs := func(unit string) int { // more than those with a smaller number
+		for i, folder := range []string{"migrations", "platform", "platform/devkit", "modules/*", ".", "lab", "tools"} {
+			if fits, _ := path.Match(folder, unit); fits {
+				return i + 1
 			}
 		}
-		return -100 // a contract, which needs nothing
+		return 0 // a contract
 	}
-	slices.SortFunc(units, func(a, b string) int { return floor(a) - floor(b) })
+	slices.SortFunc(units, func(a, b string) int { return cmp.Or(needs(a)-needs(b), strings.Compare(a, b)) })
 	for _, unit := range units {
 		fmt.Println("Tidying", filepath.Join(unit, "go.mod"), "…")
 		command := exec.CommandContext(ctx, "go", "mod", "tidy")
-		command.Dir, command.Env = filepath.Join(root, unit), append(os.Environ(), "GOWORK=off")
+		command.Dir, command.Env = filepath.Join(root, unit), append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 		if out, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("tidy %s: %w\n%s", unit, err, out)
 		}

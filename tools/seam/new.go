@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,8 @@ func runNew(ctx context.Context, args []string) error {
 		return process.Usage(errors.New("name one folder to be made, as in: seam new ../loans --module acme.example/loans"))
 	case *modulePath == "":
 		return process.Usage(errors.New("--module is missing: the product's module path, as in acme.example/loans"))
+	case *keep != "" && len(listOf(*keep)) == 0:
+		return process.Usage(errors.New("--keep names no module; --empty keeps none"))
 	case *empty && *keep != "":
 		return process.Usage(errors.New("--empty keeps no module, and --keep some: take one of the two"))
 	}
@@ -55,19 +58,17 @@ func runNew(ctx context.Context, args []string) error {
 	if *keep == "" && !*empty {
 		p.Keep = files.Modules()
 	}
+	var own []byte
 	if *license != "" {
-		text, err := os.ReadFile(*license)
-		if err != nil {
+		if own, err = os.ReadFile(*license); err != nil {
 			return process.Usage(fmt.Errorf("read the licence: %w", err))
 		}
-		files["LICENSE.seam"] = files["LICENSE"]
-		files["LICENSE"] = template.File{Text: string(text)}
 	}
 	product, err := files.Of(p)
 	if err != nil {
 		return process.Usage(err)
 	}
-	return makeProduct(ctx, words[0], p, product)
+	return makeProduct(ctx, words[0], p, product, string(own))
 }
 
 // source returns the template, and where it is from: what this binary carries, or else the files of
@@ -92,7 +93,19 @@ func source(ctx context.Context) (files template.Files, from, version string, er
 	if from, err = git(ctx, root, "remote", "get-url", "origin"); err != nil {
 		from = root
 	}
-	return files, from, version, nil
+	return files, where(root, from), version, nil
+}
+
+// where returns where a repository is, from wherever it is asked, and without a password.
+func where(from, repository string) string {
+	if u, err := url.Parse(repository); err == nil && u.User != nil && u.Scheme != "ssh" {
+		u.User = nil
+		return u.String()
+	}
+	if _, err := os.Stat(filepath.Join(from, repository)); err == nil && !filepath.IsAbs(repository) {
+		return filepath.Join(from, repository)
+	}
+	return repository
 }
 
 // git runs git in a folder, and returns what it prints.
@@ -107,7 +120,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 }
 
 // makeProduct writes the product beside where it is to be, so that a failure leaves no half of one.
-func makeProduct(ctx context.Context, dir string, p template.Product, files template.Files) (err error) {
+func makeProduct(ctx context.Context, dir string, p template.Product, files template.Files, licence string) (err error) {
 	began := time.Now()
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
@@ -115,7 +128,11 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return process.Usage(fmt.Errorf("%s is no empty folder: name one that does not exist", dir))
 	}
-	if outer, err := git(ctx, filepath.Dir(dir), "rev-parse", "--show-toplevel"); err == nil {
+	above := filepath.Dir(dir)
+	for _, err := os.Stat(above); err != nil && above != filepath.Dir(above); _, err = os.Stat(above) {
+		above = filepath.Dir(above)
+	}
+	if outer, err := git(ctx, above, "rev-parse", "--show-toplevel"); err == nil {
 		return process.Usage(fmt.Errorf("%s is inside the repository %s: name a folder beside it", dir, outer))
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // as other folders
@@ -125,24 +142,35 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	if err != nil {
 		return process.Usage(err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(made)) }()
+	defer func() {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted, and nothing is made")
+		}
+		err = errors.Join(err, os.RemoveAll(made))
+	}()
 	fmt.Printf("Making %s of %d files …\n", p.Name, len(files))
 	if err := files.Write(made, nil); err != nil {
 		return err
 	}
 	fmt.Println("Building it, and tidying its go.mod files (up to a minute the first time) …")
 	generate := exec.CommandContext(ctx, "go", "run", "./tools/seam", "generate", "--tidy")
-	generate.Dir, generate.Env = made, append(os.Environ(), "GOPROXY=off", "GOWORK=")
+	generate.Dir, generate.Env = made, append(os.Environ(), "GOPROXY=off", "GOWORK=", "GOFLAGS=")
 	if out, err := generate.CombinedOutput(); err != nil {
 		return fmt.Errorf("build it: %w\n%s", err, out)
 	}
-	for _, args := range [][]string{
+	steps := [][]string{
 		{"init", "--quiet", "--initial-branch=template"},
 		{"add", "--all"},
-		committing(ctx, "commit", "--quiet", "--message", p.Name+", made of the template "+p.Template.Version),
+		committing(ctx, "commit", "--quiet", "--message", p.Name+", made of the template\n\n"+renderingOf(p)),
 		{"checkout", "--quiet", "-b", "main"},
-	} {
+	}
+	for _, args := range steps {
 		if _, err := git(ctx, made, args...); err != nil {
+			return err
+		}
+	}
+	if licence != "" {
+		if err := license(ctx, made, licence); err != nil {
 			return err
 		}
 	}
@@ -167,13 +195,34 @@ Next:
 	return nil
 }
 
-// committing returns the words of a git command that commits, also for a person whom git does not
-// know yet.
-func committing(ctx context.Context, args ...string) []string {
-	if _, err := git(ctx, ".", "config", "user.email"); err == nil {
-		return args
+// license gives the product a licence of its own, in a commit that is not the template's, so that
+// updates leave it alone.
+func license(ctx context.Context, made, text string) error {
+	_, err := git(ctx, made, "mv", "LICENSE", "LICENSE.seam")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(made, "LICENSE"), []byte(text), 0o644) //nolint:gosec // as others
 	}
-	return append([]string{"-c", "user.name=seam", "-c", "user.email=seam@localhost"}, args...)
+	if err == nil {
+		_, err = git(ctx, made, "add", "--all")
+	}
+	if err == nil {
+		_, err = git(ctx, made, committing(ctx, "commit", "--quiet", "--message", "Our licence; the template's stays with what is its own")...)
+	}
+	return err
+}
+
+// committing returns the words of a git command that commits, by the person whom git knows here, and
+// without that person's hooks.
+func committing(ctx context.Context, args ...string) []string {
+	words := []string{"-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"}
+	for name, otherwise := range map[string]string{"user.name": "seam", "user.email": "seam@localhost"} {
+		value, err := git(ctx, ".", "config", name)
+		if err != nil || value == "" {
+			value = otherwise
+		}
+		words = append(words, "-c", name+"="+value)
+	}
+	return append(words, args...)
 }
 
 func quotedIfNeeded(text string) string {

@@ -18,53 +18,73 @@ import (
 	"example.com/shop/tools/template"
 )
 
-const aboutUpdate = `seam update brings what the template has learned since into a product that seam new has made, by git's merge.
+const aboutUpdate = `seam update merges the template's changes into a product that seam new has made.
   seam update --dry-run           what would come, and where it would conflict
   seam update [--to VERSION]      a tag or commit of the template; by default its newest
-It makes the product of the newer template on the branch template and merges that: a file that only one side has
-changed merges by itself, conflicts are git's, and modules of your own are not touched. git merge --abort undoes it.
-If the branch template is gone, --from names the older template (a folder or a git URL, with #VERSION) to compare with.`
+It makes the product anew, of the newer template, commits that on top of what seam new or the last update has made, and has
+git merge it: what only one side has changed merges by itself, and modules of your own are not touched. git merge --abort
+undoes a merge that conflicts. The branch template is the newest one merged.
+If the history was lost, as in a squashed clone, --from FOLDER#VERSION names the template that the product was made of.`
 
 func update(ctx context.Context, args []string) (err error) {
 	set := flag.NewFlagSet("update", flag.ContinueOnError)
 	to := set.String("to", "", "the version of the template to update to: a tag or a commit")
 	of := set.String("template", "", "where the template is: a git URL or folder (default: where it was)")
-	from := set.String("from", "", "the template that the product was made of, as FOLDER#VERSION, if there is no branch template")
+	from := set.String("from", "", "the template that the product was made of, as FOLDER#VERSION, if the history was lost")
 	dry := set.Bool("dry-run", false, "say what would come, and change nothing")
 	if err := flags.ParseOnly(set, aboutUpdate, args); err != nil {
 		return err
 	}
-	root, err := repository()
+	root, p, err := product(ctx)
 	if err != nil {
 		return err
 	}
-	if err := committed(ctx, root); err != nil {
-		return err
+	if *dry && *from != "" {
+		return process.Usage(errors.New("--dry-run changes nothing, and --from writes a commit: try it on a branch, without --dry-run"))
 	}
-	p, err := readRecord(root)
-	if err != nil {
-		return err
+	if branch, _ := git(ctx, root, "branch", "--show-current"); branch == "template" {
+		return process.Usage(errors.New("the branch template is what updates are compared with: git checkout main first"))
 	}
 	work, err := os.MkdirTemp("", "seam-update-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted; git merge --abort undoes a merge that has begun")
+		}
+		err = errors.Join(err, os.RemoveAll(work))
+	}()
 	u := &updater{root: root, work: work, product: p}
-	if err := u.base(ctx, *from); err != nil {
+	if u.base, err = u.lastRendering(ctx, *from); err != nil {
 		return err
 	}
 	if *of != "" {
-		u.product.Template.Source = *of
+		u.product.Template.Source = where(".", *of)
 	}
-	commit, err := u.render(ctx, u.product.Template.Source, *to)
-	if err != nil || commit == "" {
+	commit, err := u.render(ctx, *to)
+	switch {
+	case err != nil:
 		return err
-	}
-	if *dry {
+	case commit == "":
+		fmt.Println("Nothing is new: this product has all that the template has.")
+		return nil
+	case *dry:
 		return u.preview(ctx, commit)
 	}
 	return u.merge(ctx, commit)
+}
+
+// product returns the root and the record of the product around this folder. It may have been made by
+// another seam command than this.
+func product(ctx context.Context) (root string, p template.Product, err error) {
+	if root, err = git(ctx, ".", "rev-parse", "--show-toplevel"); err == nil {
+		p, err = readRecord(root)
+	}
+	if err != nil {
+		return "", p, process.Usage(fmt.Errorf("%w: seam update is for products of seam new", err))
+	}
+	return root, p, committed(ctx, root)
 }
 
 func readRecord(root string) (p template.Product, err error) {
@@ -72,179 +92,113 @@ func readRecord(root string) (p template.Product, err error) {
 	if err == nil {
 		err = yaml.Unmarshal(text, &p)
 	}
-	if err != nil {
-		return p, process.Usage(fmt.Errorf("%s does not say what this product was made of (%w): seam update is for products of seam new",
-			template.Record, err))
-	}
-	return p, nil
+	return p, err
 }
 
 // updater updates one product.
 type updater struct {
 	root, work string
+	base       string // the commit of what the template made when it was merged last
 	product    template.Product
 }
 
-// base checks that there is a branch template, or makes one of the older template: it records that
-// what it has is in the product already, and takes nothing of it.
-func (u *updater) base(ctx context.Context, from string) error {
-	if _, err := git(ctx, u.root, "rev-parse", "--verify", "--quiet", "refs/heads/template"); err == nil {
-		return nil
-	}
-	if _, err := git(ctx, u.root, "rev-parse", "--verify", "--quiet", "refs/remotes/origin/template"); err == nil {
-		_, err := git(ctx, u.root, "branch", "template", "origin/template")
-		return err
+// trailer ends the message of each commit that is what the template makes.
+const trailer = "Seam-Template: "
+
+func renderingOf(p template.Product) string { return trailer + p.Template.Version }
+
+// lastRendering returns the newest commit in this history that is what the template made. Without one
+// it makes that of an older template, and records that what it has is in the product already.
+func (u *updater) lastRendering(ctx context.Context, from string) (commit string, err error) {
+	commit, err = git(ctx, u.root, "log", "-1", "--format=%H", "--grep=^"+trailer, "HEAD")
+	if err != nil || commit != "" {
+		return commit, err
 	}
 	if from == "" {
-		return process.Usage(errors.New("there is no branch template to compare with: git fetch origin template:template, " +
-			"or say by --from FOLDER#VERSION what the product was made of"))
+		return "", process.Usage(errors.New("this history has no commit that seam new or seam update has made: " +
+			"say by --from FOLDER#VERSION what the product was made of"))
 	}
 	folder, version, _ := strings.Cut(from, "#")
-	made, err := u.make(ctx, "base", folder, version)
-	if err != nil {
-		return err
-	}
-	if _, err := git(ctx, u.root, "fetch", "--quiet", made, "template:template"); err != nil {
-		return err
-	}
-	merge := committing(ctx, "merge", "--strategy=ours", "--allow-unrelated-histories", "--message",
-		"The template that this was made of", "template")
-	_, err = git(ctx, u.root, merge...)
-	return err
-}
-
-// make makes the product of a version of the template, by that version's own seam, and returns where.
-func (u *updater) make(ctx context.Context, name, source, version string) (made string, err error) {
-	at := filepath.Join(u.work, name)
-	if source == template.CarriedSource && version == "" {
-		if source, err = u.unpack(ctx); err != nil {
-			return "", err
-		}
-	}
-	fmt.Println("Getting the template of", source, "…")
-	if _, err := git(ctx, u.work, "clone", "--quiet", source, at); err != nil {
-		return "", process.Usage(fmt.Errorf("get the template: %w; --template says where it is now", err))
-	}
-	if version != "" {
-		if _, err := git(ctx, at, "checkout", "--quiet", version); err != nil {
-			return "", process.Usage(fmt.Errorf("the template has no version %s", version))
-		}
-	}
-	made = at + "-product"
-	args := []string{"run", "./tools/seam", "new", made, "--module", u.product.Module, "--name", u.product.Name}
-	if len(u.product.Keep) == 0 {
-		args = append(args, "--empty")
-	} else {
-		args = append(args, "--keep", strings.Join(u.product.Keep, ","))
-	}
-	if u.product.Lab {
-		args = append(args, "--lab")
-	}
-	fmt.Println("Making the product of it (up to a minute) …")
-	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // as recorded
-	command.Dir, command.Env = at, append(os.Environ(), "GOWORK=")
-	if out, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make the product of %s: %w\n%s", source, err, out)
-	}
-	return made, nil
-}
-
-// unpack makes a repository of the template that this binary carries.
-func (u *updater) unpack(ctx context.Context) (folder string, err error) {
-	files, version, carried, err := template.Carried()
-	if err == nil && !carried {
-		err = process.Usage(errors.New("this seam carries no template: use one that tools/release.sh has built, or say by --template where the template is"))
-	}
-	folder = filepath.Join(u.work, "carried")
+	made, err := u.make(ctx, "base", where(".", folder), version)
 	if err == nil {
-		err = files.Write(folder, nil)
+		_, err = git(ctx, u.root, "fetch", "--quiet", "--no-tags", made, "template")
 	}
-	for _, args := range [][]string{
-		{"init", "--quiet"}, {"add", "--all"}, committing(ctx, "commit", "--quiet", "--message", version), {"tag", "carried-" + version[:min(12, len(version))]},
-	} {
-		if err == nil {
-			_, err = git(ctx, folder, args...)
-		}
+	if err == nil {
+		commit, err = git(ctx, u.root, "rev-parse", "FETCH_HEAD")
 	}
-	return folder, err
+	if err == nil {
+		_, err = git(ctx, u.root, committing(ctx, "merge", "--strategy=ours", "--allow-unrelated-histories", "--message",
+			"The template that this was made of", commit)...)
+	}
+	return commit, err
 }
 
-// render commits what the template would make today on top of the branch template, and returns the
-// commit, or nothing if there is nothing new.
-func (u *updater) render(ctx context.Context, source, version string) (commit string, err error) {
-	made, err := u.make(ctx, "newer", source, version)
+// render commits what the template makes now on top of the last, and returns the commit, or nothing
+// if that is the same.
+func (u *updater) render(ctx context.Context, version string) (commit string, err error) {
+	made, err := u.make(ctx, "newer", u.product.Template.Source, version)
 	if err != nil {
 		return "", err
 	}
-	// The product is to say where it gets its template, not where that was for a moment.
-	text, err := yaml.Marshal(u.recordOf(made))
+	newer, err := readRecord(made)
 	if err != nil {
 		return "", err
 	}
-	record := filepath.Join(made, template.Record)
-	if err := os.WriteFile(record, []byte(template.RecordHead+string(text)), 0o644); err != nil { //nolint:gosec // as others
-		return "", err
+	u.product.Template.Version = newer.Template.Version // and its source is where the person has it
+	text, err := yaml.Marshal(u.product)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(made, template.Record), []byte(template.RecordHead+string(text)), 0o644) //nolint:gosec // as others
 	}
-	for _, args := range [][]string{{"add", "--all"}, committing(ctx, "commit", "--quiet", "--amend", "--no-edit")} {
-		if _, err := git(ctx, made, args...); err != nil {
-			return "", err
+	for _, args := range [][]string{{"checkout", "--quiet", "template"}, {"add", "--all"}, committing(ctx, "commit", "--quiet", "--amend", "--no-edit")} {
+		if err == nil {
+			_, err = git(ctx, made, args...)
 		}
 	}
-	if _, err := git(ctx, u.root, "fetch", "--quiet", "--no-tags", made, "HEAD"); err != nil {
+	if err == nil {
+		_, err = git(ctx, u.root, "fetch", "--quiet", "--no-tags", made, "template")
+	}
+	if err != nil {
 		return "", err
 	}
 	tree, err := git(ctx, u.root, "rev-parse", "FETCH_HEAD^{tree}")
 	if err != nil {
 		return "", err
 	}
-	if was, err := git(ctx, u.root, "rev-parse", "template^{tree}"); err != nil || was == tree {
-		if err == nil {
-			fmt.Println("Nothing is new: this product has all that the template has.")
-		}
+	if was, err := git(ctx, u.root, "rev-parse", u.base+"^{tree}"); err != nil || was == tree {
 		return "", err
 	}
-	u.product = u.recordOf(made)
-	message := "Template " + u.product.Template.Version
-	return git(ctx, u.root, committing(ctx, "commit-tree", tree, "-p", "template", "-m", message)...)
-}
-
-// recordOf returns what a product of the newer template says, with the source that the updated one has.
-func (u *updater) recordOf(made string) template.Product {
-	p := u.product
-	if newer, err := readRecord(made); err == nil {
-		p.Template.Version = newer.Template.Version
-	}
-	return p
+	message := "The template's changes\n\n" + renderingOf(u.product)
+	return git(ctx, u.root, committing(ctx, "commit-tree", tree, "-p", u.base, "-m", message)...)
 }
 
 // preview says what the merge would change.
 func (u *updater) preview(ctx context.Context, commit string) error {
-	changed, err := git(ctx, u.root, "diff", "--stat=120", "template", commit)
+	changed, err := git(ctx, u.root, "diff", "--stat=120", u.base, commit)
 	if err != nil {
 		return err
 	}
-	fmt.Println("The template has changed:\n" + changed)
-	out, err := git(ctx, u.root, "merge-tree", "--write-tree", "--name-only", "--messages", "HEAD", commit)
-	if err == nil {
+	fmt.Println("The template has changed:\n " + changed)
+	command := exec.CommandContext(ctx, "git", "merge-tree", "--write-tree", "--name-only", "--messages", "HEAD", commit) //nolint:gosec // ours
+	command.Dir = u.root
+	out, err := command.Output()
+	switch failed, _ := errors.AsType[*exec.ExitError](err); {
+	case err == nil:
 		fmt.Println("It would merge without a conflict.")
-		return nil
+	case failed != nil && failed.ExitCode() == 1: // as git merge-tree says that there are some
+		_, list, _ := strings.Cut(string(out), "\n") // after the tree
+		fmt.Println("It would conflict in:\n" + list)
+	default:
+		return fmt.Errorf("try the merge: %w", err)
 	}
-	_, list, _ := strings.Cut(out, "\n") // after the tree
-	fmt.Println("It would conflict in:\n" + list)
 	return nil
 }
 
 // merge merges the commit, and writes what follows from the modules if nothing conflicts.
 func (u *updater) merge(ctx context.Context, commit string) error {
-	command := exec.CommandContext(ctx, "git", committing(ctx, "merge", "--no-ff", "--no-commit", commit)...) //nolint:gosec // ours
-	command.Dir = u.root
-	out, failed := command.CombinedOutput()
-	fmt.Print(string(out))
-	if _, err := git(ctx, u.root, "branch", "--force", "template", commit); err != nil {
-		return err
-	}
-	if err := u.takeDerived(ctx); err != nil {
-		return err
+	message := "Update to the template " + u.product.Template.Version
+	_, failed := git(ctx, u.root, committing(ctx, "merge", "--quiet", "--no-ff", "--no-commit", "--message", message, commit)...)
+	if _, err := git(ctx, u.root, "rev-parse", "--verify", "--quiet", "MERGE_HEAD"); err != nil {
+		return fmt.Errorf("git did not begin the merge: %w", failed)
 	}
 	conflicts, err := u.conflicts(ctx)
 	if err != nil {
@@ -254,46 +208,40 @@ func (u *updater) merge(ctx context.Context, commit string) error {
 		return fmt.Errorf("both sides have changed these files:\n  %s\nmend them, run make generate, then git add and git commit; "+
 			"or git merge --abort", strings.Join(conflicts, "\n  "))
 	}
-	if _, err := git(ctx, u.root, "rev-parse", "--verify", "--quiet", "MERGE_HEAD"); err != nil {
-		return fmt.Errorf("git did not begin the merge: %w", errors.Join(failed, err))
+	fmt.Println("Writing what follows from the modules …")
+	if err := u.run(ctx, u.root, "go", "run", "./tools/seam", "generate", "--tidy"); err != nil {
+		return fmt.Errorf("the merge is not committed, because it does not build: mend it, then git add and git commit; "+
+			"or git merge --abort: %w", err)
 	}
-	if err := follow(ctx, u.root); err != nil {
-		return fmt.Errorf("the merge is not committed, because it does not build: %w\nmend it, then git add and git commit; "+
-			"or git merge --abort", err)
-	}
-	for _, args := range [][]string{{"add", "--all"}, committing(ctx, "commit", "--quiet", "--message", "Update to template "+u.product.Template.Version)} {
+	for _, args := range [][]string{{"add", "--all"}, committing(ctx, "commit", "--quiet", "--no-edit"), {"branch", "--force", "template", commit}} {
 		if _, err := git(ctx, u.root, args...); err != nil {
 			return err
 		}
 	}
-	fmt.Println("Updated. make check and make test say whether all holds.")
-	return nil
+	changed, err := git(ctx, u.root, "diff", "--shortstat", "HEAD^1", "HEAD")
+	fmt.Printf("Updated to the template %s: %s. make check and make test say whether all holds.\n", u.product.Template.Version, strings.TrimSpace(changed))
+	return err
 }
 
-// conflicts returns the files that git could not merge.
-func (u *updater) conflicts(ctx context.Context) ([]string, error) {
-	out, err := git(ctx, u.root, "diff", "--name-only", "--diff-filter=U")
-	return strings.Fields(out), err
-}
-
-// takeDerived takes this side of files that conflict and are written anew after the merge.
-func (u *updater) takeDerived(ctx context.Context) error {
-	conflicts, err := u.conflicts(ctx)
+// conflicts returns the files that git could not merge, but for those that are written anew after the
+// merge, of which it takes this side.
+func (u *updater) conflicts(ctx context.Context) (left []string, err error) {
+	out, err := git(ctx, u.root, "diff", "-z", "--name-only", "--diff-filter=U")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, file := range conflicts {
+	for _, file := range strings.FieldsFunc(out, func(r rune) bool { return r == 0 }) {
 		_, err := os.Stat(filepath.Join(u.root, file+".tmpl"))
 		contract := strings.HasPrefix(file, "architecture/contracts/") && !strings.HasPrefix(file, "architecture/contracts/released/")
-		if err != nil && path.Base(file) != "go.sum" && !contract {
-			continue
+		if err == nil || path.Base(file) == "go.sum" || contract {
+			if _, err = git(ctx, u.root, "checkout", "--ours", "--", file); err == nil { // unless one side has removed it
+				_, err = git(ctx, u.root, "add", "--", file)
+			}
+			if err == nil {
+				continue
+			}
 		}
-		if _, err := git(ctx, u.root, "checkout", "--ours", "--", file); err != nil {
-			continue // one side has removed it: a person decides
-		}
-		if _, err := git(ctx, u.root, "add", "--", file); err != nil {
-			return err
-		}
+		left = append(left, file)
 	}
-	return nil
+	return left, nil
 }

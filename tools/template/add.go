@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/template"
 
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
 )
 
@@ -43,15 +44,15 @@ type call struct {
 
 // page is what the templates of a module read.
 type page struct {
-	Path, Name                              string
-	Publishes, Listens, Public              []event // Public is what no module listens to
-	Calls                                   []call
-	CallImports, ListenImports, TestImports []string
+	Path, Name                 string
+	Publishes, Listens, Public []event // Public is what no module listens to
+	Calls                      []call
+	CallImports, ListenImports []string
 }
 
 // With returns the files with one more module, which is wired into the monolith and has a process
-// of its own. by lists what a person has to do, because the files are not as they were made.
-func (f Files) With(m Module) (with Files, by []string, err error) {
+// of its own. byHand lists what a person has to do, because the files are not as they were made.
+func (f Files) With(m Module) (with Files, byHand []string, err error) {
 	if err := f.check(m.Name); err != nil {
 		return nil, nil, err
 	}
@@ -83,11 +84,20 @@ func (f Files) With(m Module) (with Files, by []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if flow(with[contextMap].Text) {
+		return with, append(with.wire(p), contextMap+": add "+entry), nil
+	}
 	with.set(contextMap, strings.TrimRight(with[contextMap].Text, "\n")+"\n\n"+entry)
 	if err := with.list(p); err != nil {
 		return nil, nil, err
 	}
 	return with, with.wire(p), nil
+}
+
+// flow reports whether a page is one {list of pairs}, to which no lines can be added.
+func flow(page string) bool {
+	var document yaml.Node
+	return yaml.Unmarshal([]byte(page), &document) == nil && len(document.Content) > 0 && document.Content[0].Style == yaml.FlowStyle
 }
 
 // list adds the module and its contract to go.work, and writes a go.mod for each, with the versions
@@ -159,12 +169,23 @@ func (p page) contracts() []string {
 // page finds the events and clients that a module needs in the contracts of the others.
 func (f Files) page(m Module) (page, error) {
 	p := page{Path: f.Path(), Name: m.Name}
+	for _, list := range [][]string{m.Publishes, m.Listens, m.Calls} {
+		for i, name := range list {
+			if slices.Contains(list[:i], name) {
+				return p, fmt.Errorf("%s is named twice", name)
+			}
+		}
+	}
 	for _, topic := range m.Publishes {
 		parts := topicOf.FindStringSubmatch(topic)
 		if parts == nil || parts[1] != m.Name {
 			return p, fmt.Errorf("%s cannot be published by %s: write %s.happened.v1, with small letters", topic, m.Name, m.Name)
 		}
-		p.Publishes = append(p.Publishes, event{Topic: topic, Module: m.Name, Package: m.Name + "api", Type: camel(parts[2])})
+		e := event{Topic: topic, Module: m.Name, Package: m.Name + "api", Type: camel(parts[2])}
+		if parts[3] != "1" {
+			e.Type += "V" + parts[3]
+		}
+		p.Publishes = append(p.Publishes, e)
 	}
 	known := append(f.events(), p.Publishes...)
 	for _, topic := range m.Listens {
@@ -180,7 +201,6 @@ func (f Files) page(m Module) (page, error) {
 			p.ListenImports = append(p.ListenImports, contract)
 		}
 	}
-	p.TestImports = p.ListenImports
 	p.Public = slices.DeleteFunc(slices.Clone(p.Publishes), func(e event) bool { return slices.Contains(m.Listens, e.Topic) })
 	for _, called := range m.Calls {
 		c, err := f.client(called)
@@ -188,12 +208,14 @@ func (f Files) page(m Module) (page, error) {
 			return p, err
 		}
 		p.Calls = append(p.Calls, c)
-		p.CallImports = append(p.CallImports, p.Path+"/modules/"+c.Module+"/"+c.Package)
+		if strings.Contains(strings.Join(c.Methods, ""), c.Package+".") {
+			p.CallImports = append(p.CallImports, p.Path+"/modules/"+c.Module+"/"+c.Package)
+		}
 	}
 	return p, nil
 }
 
-var topicOf = regexp.MustCompile(`^([a-z][a-z0-9]*)\.([a-z][a-z0-9_]*)\.v[0-9]+$`)
+var topicOf = regexp.MustCompile(`^([a-z][a-z0-9]*)\.([a-z][a-z0-9_]*)\.v([0-9]+)$`)
 
 func topicsOf(events []event) string {
 	var topics []string
@@ -201,7 +223,7 @@ func topicsOf(events []event) string {
 		topics = append(topics, e.Topic)
 	}
 	if len(topics) == 0 {
-		return "none"
+		return "none yet"
 	}
 	return strings.Join(topics, ", ")
 }

@@ -51,7 +51,7 @@ func (f Files) contract(m string) (files []*ast.File) {
 
 // client returns what the Client of a module's contract offers.
 func (f Files) client(m string) (call, error) {
-	c := call{Module: m, Package: m + "api", Type: camel(m)}
+	c, foreign := call{Module: m, Package: m + "api", Type: camel(m)}, false
 	for _, file := range f.contract(m) {
 		for _, d := range file.Decls {
 			method, ok := d.(*ast.FuncDecl)
@@ -67,9 +67,8 @@ func (f Files) client(m string) (call, error) {
 			}
 			ast.Inspect(method.Type, func(n ast.Node) bool {
 				switch n := n.(type) {
-				case *ast.SelectorExpr: // of another package
-					return false
 				case *ast.Field:
+					foreign = foreign || uses(n.Type)
 					ast.Inspect(n.Type, qualify(c.Package))
 					return false
 				}
@@ -86,7 +85,23 @@ func (f Files) client(m string) (call, error) {
 		return c, fmt.Errorf("%s offers nothing to call: its contract has no Client; listen to its events, "+
 			"or write modules/%s/%sapi/client.go first", m, m, m)
 	}
+	if foreign {
+		return c, fmt.Errorf("the Client of %sapi takes types of other packages, so the call cannot be written: "+
+			"add the module without --calls, and declare the interface in it", m)
+	}
 	return c, nil
+}
+
+// uses reports whether a type is of another package than the contract, or context.
+func uses(n ast.Expr) (foreign bool) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			x, ok := s.X.(*ast.Ident)
+			foreign = foreign || !ok || x.Name != "context"
+		}
+		return true
+	})
+	return foreign
 }
 
 // qualify names the exported types of a contract as another package does.
@@ -116,13 +131,15 @@ func (f Files) UsersOf(m string) (users []string) {
 		if err != nil {
 			continue
 		}
-		imported := false
+		imported := "" // by which name
 		for _, spec := range file.Imports {
-			imported = imported || spec.Path.Value == contract
+			if spec.Path.Value == contract {
+				imported = packageOf(spec)
+			}
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok && imported {
-				if x, ok := s.X.(*ast.Ident); ok && x.Name == m+"api" {
+			if s, ok := n.(*ast.SelectorExpr); ok && imported != "" {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == imported {
 					line := fmt.Sprintf("%s:%d uses %sapi.%s", name, set.Position(s.Pos()).Line, m, s.Sel.Name)
 					if strings.HasSuffix(name, "_test.go") {
 						tests = append(tests, line)

@@ -29,7 +29,7 @@ type File struct {
 // Files are a repository's files by their paths from its root, with slashes.
 type Files map[string]File
 
-// Read reads the files that git tracks, and those that it would, in the repository at root.
+// Read reads the plain files that git tracks, and those that it would, in the repository at root.
 func Read(ctx context.Context, root string) (Files, error) {
 	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	list.Dir, list.Stderr = root, os.Stderr
@@ -41,11 +41,8 @@ func Read(ctx context.Context, root string) (Files, error) {
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		file := filepath.Join(root, name)
 		info, err := os.Lstat(file)
-		if errors.Is(err, fs.ErrNotExist) { // deleted, and not committed
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() { // deleted and not committed, or a link
 			continue
-		}
-		if err == nil && !info.Mode().IsRegular() {
-			err = errors.New("it is not a plain file")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
@@ -59,7 +56,7 @@ func Read(ctx context.Context, root string) (Files, error) {
 	return f, nil
 }
 
-// Unpack reads an archive that Pack has written.
+// Unpack reads an archive of a repository.
 func Unpack(archive *zip.Reader) (Files, error) {
 	f := Files{}
 	for _, entry := range archive.File {

@@ -2,10 +2,9 @@ package template
 
 import (
 	"fmt"
-	"go/format"
 	"go/parser"
-	"go/scanner"
 	"go/token"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,8 +12,8 @@ import (
 )
 
 // Moved returns the files with a module under another name: its folders, package, schema, topics,
-// routes and settings. It changes no SQL, whose names are the tables'. A module with released
-// contracts is refused, because others read its topics and routes by their names.
+// routes and settings. Tables, other names in Go and prose outside of the module stay. A module with
+// released contracts is refused, because others read its topics and routes by their names.
 func (f Files) Moved(old, name string) (Files, error) {
 	if !slices.Contains(f.Modules(), old) {
 		return nil, fmt.Errorf("there is no module %s; there are %s", old, strings.Join(f.Modules(), ", "))
@@ -23,7 +22,7 @@ func (f Files) Moved(old, name string) (Files, error) {
 		return nil, err
 	}
 	for file := range f {
-		if strings.HasPrefix(file, released) && bears(file, old) {
+		if strings.HasPrefix(file, released) && owned(file, old) {
 			return nil, fmt.Errorf("%s is released: others know %s by its name; add a module %s beside it, and "+
 				"remove %s once nobody needs it", file, old, name, old)
 		}
@@ -31,36 +30,32 @@ func (f Files) Moved(old, name string) (Files, error) {
 	m := mover{path: f.Path(), old: old, new: name}
 	moved := Files{}
 	for file, content := range f {
-		to := file
-		if bears(file, old) || m.inside(file) {
+		own, to := owned(file, old), file
+		if own {
 			to = m.inPath(file)
 		}
 		var err error
 		switch {
-		case strings.HasPrefix(file, "tools/") || strings.HasPrefix(file, "platform/") || strings.HasSuffix(file, ".sql"):
-		case strings.HasSuffix(file, ".go"):
-			if content.Text, err = m.inGo(file, content.Text); err != nil {
+		case slices.Contains([]string{"tools", "platform", "lab"}, strings.Split(file, "/")[0]) && path.Base(file) != "go.mod":
+		case path.Ext(file) == ".sql" || strings.Contains(file, "/internal/db/"):
+		case path.Ext(file) == ".go":
+			if content.Text, err = m.inGo(file, content.Text, own); err != nil {
 				return nil, fmt.Errorf("rename in %s: %w", file, err)
 			}
-		default:
-			content.Text = m.inText(content.Text)
+		case own || file == contextMap || file == "go.work" || path.Base(file) == "go.mod" || file == sumsFile || isRoutes(file):
+			content.Text = m.words(content.Text)
+		case strings.HasPrefix(file, "modules/"):
+			content.Text = m.topics(content.Text)
 		}
 		moved[to] = content
 	}
 	return moved, nil
 }
 
-const released = "architecture/contracts/released/"
-
 type mover struct{ path, old, new string }
 
-// suffixes are what a module's other packages end with.
+// suffixes are what a module's packages end with after its name.
 var suffixes = []string{"", "api", "sim", "migrations"}
-
-// inside reports whether a file is in one of the module's folders.
-func (m mover) inside(file string) bool {
-	return strings.HasPrefix(file, "modules/"+m.old+"/") || strings.HasPrefix(file, "migrations/"+m.old+"/")
-}
 
 // inPath renames the elements of a path that are the module's.
 func (m mover) inPath(file string) string {
@@ -71,16 +66,36 @@ func (m mover) inPath(file string) string {
 	return file
 }
 
-// inText renames whole words, also before api and the like, and settings.
-func (m mover) inText(text string) string {
-	words := regexp.MustCompile(`\b` + m.old + `(api|sim|migrations|_rt|_migrate|_owner)?\b`)
-	settings := regexp.MustCompile(`\b` + strings.ToUpper(m.old) + `_`)
-	return settings.ReplaceAllString(words.ReplaceAllString(text, m.new+"${1}"), strings.ToUpper(m.new)+"_")
+// words renames whole words, also before api and the like, and settings.
+func (m mover) words(text string) string {
+	of := regexp.MustCompile(`\b` + m.old + `(api|sim|migrations|_rt|_migrate)?\b`)
+	return m.settings(of.ReplaceAllString(text, m.new+"${1}"))
 }
 
-// inGo renames the packages of the module where a file has or imports them, the monolith's settings
-// of it, and words in literals and comments.
-func (m mover) inGo(name, text string) (string, error) {
+func (m mover) settings(text string) string {
+	return regexp.MustCompile(`\b`+strings.ToUpper(m.old)+`_`).ReplaceAllString(text, strings.ToUpper(m.new)+"_")
+}
+
+// literal renames what is the module's in a Go literal: it alone, paths of its packages and routes,
+// topics and settings.
+func (m mover) literal(text string, own bool) string {
+	if unquoted, err := strconv.Unquote(text); err == nil && unquoted == m.old && own {
+		return strconv.Quote(m.new)
+	}
+	of := regexp.MustCompile(`(/(?:modules|migrations|v1)/)` + m.old + `\b`)
+	text = of.ReplaceAllString(text, "${1}"+m.new)
+	text = regexp.MustCompile(`/`+m.old+`(api|sim)\b`).ReplaceAllString(text, "/"+m.new+"${1}")
+	return m.settings(m.topics(text))
+}
+
+func (m mover) topics(text string) string {
+	of := regexp.MustCompile(`\b` + m.old + `(\.[a-z][a-z0-9_]*\.v[0-9]+)\b`)
+	return of.ReplaceAllString(text, m.new+"${1}")
+}
+
+// inGo renames the module's packages where a file has or imports them, in the programs also its
+// settings, and literals. In the module's own files it renames words of comments, too.
+func (m mover) inGo(name, text string, own bool) (string, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), "", text, parser.SkipObjectResolution)
 	if err != nil {
 		return "", err
@@ -99,47 +114,35 @@ func (m mover) inGo(name, text string) (string, error) {
 			know(packageOf(spec))
 		}
 	}
-	if slices.ContainsFunc(wired, func(folder string) bool { return strings.HasPrefix(name, folder+"/") }) {
+	program := slices.ContainsFunc(wired, func(folder string) bool { return strings.HasPrefix(name, folder+"/") })
+	if program {
 		names[camel(m.old)] = camel(m.new)
 	}
-	var renamed strings.Builder
-	var s scanner.Scanner
-	set := token.NewFileSet()
-	whole := set.AddFile("", set.Base(), len(text))
-	s.Init(whole, []byte(text), nil, scanner.ScanComments)
-	copied := 0
-	for {
-		pos, kind, literal := s.Scan()
-		if kind == token.EOF {
-			break
+	return rewrite(text, func(kind token.Token, literal string) string {
+		switch n, known := names[literal]; {
+		case kind == token.IDENT && known:
+			return n
+		case kind == token.STRING:
+			return m.literal(literal, own || program)
+		case kind == token.COMMENT && own:
+			return m.words(literal)
+		case kind == token.COMMENT:
+			return m.topics(literal)
 		}
-		to := literal
-		switch kind {
-		case token.IDENT:
-			if n, ok := names[literal]; ok {
-				to = n
-			}
-		case token.STRING, token.COMMENT:
-			to = m.inText(literal)
-		}
-		if to != literal {
-			at := whole.Offset(pos)
-			renamed.WriteString(text[copied:at] + to)
-			copied = at + len(literal)
-		}
-	}
-	renamed.WriteString(text[copied:])
-	formatted, err := format.Source([]byte(renamed.String()))
-	return string(formatted), err
+		return literal
+	})
 }
 
-// Statements are what an admin runs in each database that has the module under its old name.
+// Statements are what an admin runs in each database that has the module under its old name, before
+// seam setup gives the roles their settings again.
 func Statements(old, name string) (lines []string) {
 	lines = []string{fmt.Sprintf("ALTER SCHEMA %s RENAME TO %s;", old, name)}
 	for _, role := range []string{"owner", "migrate", "rt"} {
 		lines = append(lines, fmt.Sprintf("ALTER ROLE %[1]s_%[3]s RENAME TO %[2]s_%[3]s;", old, name, role))
 	}
-	lines = append(lines, fmt.Sprintf("ALTER ROLE %[1]s_rt SET search_path = %[1]s;", name),
-		fmt.Sprintf("UPDATE %[2]s.outbox SET topic = '%[2]s' || substr(topic, %[3]d) WHERE topic LIKE '%[1]s.%%';", old, name, len(old)+1))
+	for _, table := range []string{"outbox", "outbox_pending"} {
+		lines = append(lines, fmt.Sprintf("UPDATE %[2]s.%[4]s SET topic = '%[2]s' || substr(topic, %[3]d) WHERE topic LIKE '%[1]s.%%';",
+			old, name, len(old)+1, table))
+	}
 	return lines
 }

@@ -2,6 +2,10 @@ package template
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"path"
 	"regexp"
 	"slices"
@@ -10,7 +14,7 @@ import (
 
 var moduleName = regexp.MustCompile(`^[a-z][a-z0-9]{1,30}$`)
 
-// check refuses a name that no module can have, and one that files of others bear.
+// check refuses a name that no module can have, and one that something else has.
 func (f Files) check(name string) error {
 	switch {
 	case !moduleName.MatchString(name):
@@ -18,34 +22,61 @@ func (f Files) check(name string) error {
 	case slices.Contains(f.Modules(), name):
 		return fmt.Errorf("there is a module %s already", name)
 	case f.reserved(name):
-		return fmt.Errorf("%q cannot be a module: files of the skeleton bear that name, or Go or PostgreSQL gives it a meaning", name)
+		return fmt.Errorf("%q cannot be a module: Go, PostgreSQL or the skeleton gives that name a meaning", name)
 	}
 	return nil
 }
 
-// words that are packages, words of Go or of PostgreSQL, or schemas of its own.
-var words = []string{
-	"all", "analyse", "analyze", "break", "case", "chan", "columns", "const", "continue", "current", "default", "defer", "else", "for",
-	"func", "go", "goto", "group", "if", "import", "int", "interface", "internal", "map", "order", "package", "postgres", "public", "range", "return",
-	"select", "string", "struct", "switch", "table", "type", "user", "var", "vendor", "window",
+// sqlWords are words that PostgreSQL does not take as a name, or that are schemas of its own.
+var sqlWords = []string{
+	"all", "analyse", "analyze", "and", "any", "array", "as", "asc", "both", "case", "cast", "check", "collate", "column", "constraint",
+	"create", "default", "desc", "distinct", "do", "else", "end", "except", "false", "fetch", "for", "foreign", "from", "grant", "group",
+	"having", "in", "initially", "intersect", "into", "lateral", "leading", "limit", "localtime", "not", "null", "offset", "on", "only", "or",
+	"order", "placing", "primary", "public", "references", "returning", "select", "some", "symmetric", "table", "then", "to", "trailing",
+	"true", "union", "unique", "user", "using", "variadic", "when", "where", "window", "with",
 }
 
-// reserved reports whether a name means something else: in Go, in SQL, or as a part of a file's name
-// or a package outside of the modules.
+// reserved reports whether a name means something else: in Go, in SQL, as a package of another, as a
+// folder, or as a name in the programs that a module is wired into.
 func (f Files) reserved(name string) bool {
-	if slices.Contains(words, name) || strings.HasPrefix(name, "pg") {
+	if token.IsKeyword(name) || types.Universe.Lookup(name) != nil || slices.Contains(sqlWords, name) || strings.HasPrefix(name, "pg") ||
+		slices.Contains([]string{"init", "main", "vendor", "internal"}, name) {
 		return true
 	}
-	modules := f.Modules()
-	for file := range f {
-		owned := slices.ContainsFunc(modules, func(m string) bool { return bears(file, m) })
-		if !owned && !strings.HasPrefix(file, "lab/") && (bears(file, name) || packageNamed(file, name)) {
+	for _, suffix := range suffixes[1:] {
+		if strings.HasSuffix(name, suffix) {
 			return true
+		}
+	}
+	for file := range f {
+		if strings.HasPrefix(file, name+"/") || path.Ext(file) == ".go" && path.Base(path.Dir(file)) == name && !strings.HasPrefix(file, "lab/") {
+			return true
+		}
+	}
+	for _, folder := range wired {
+		for _, file := range f.below(folder) {
+			if path.Ext(file) == ".go" && (f.says(file, name) || f.says(file, camel(name))) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-func packageNamed(file, name string) bool {
-	return strings.HasPrefix(file, name+"/") || strings.HasSuffix(file, ".go") && path.Base(path.Dir(file)) == name
+// says reports whether a Go file has an identifier of this name.
+func (f Files) says(file, name string) (found bool) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), "", f[file].Text, parser.SkipObjectResolution)
+	if err != nil {
+		return false
+	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && id.Name == name {
+			found = true
+		}
+		return !found
+	})
+	for _, spec := range parsed.Imports {
+		found = found || packageOf(spec) == name
+	}
+	return found
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 )
 
@@ -47,7 +46,7 @@ func (f Files) Check(p Product) error {
 			"as in my-loans; --name gives another one than the module path's", p.Name)
 	}
 	if slices.Contains([]string{"seam", "template", "postgres", "monolith", "gateway", "example", "test", "go"}, p.Name) ||
-		slices.Contains(f.Modules(), p.Name) {
+		slices.Contains(append(f.Modules(), Example.Name), p.Name) {
 		return fmt.Errorf("%q cannot be a name: it has a meaning here already; --name gives another one", p.Name)
 	}
 	for _, m := range p.Keep {
@@ -56,16 +55,8 @@ func (f Files) Check(p Product) error {
 		}
 	}
 	gone := f.without(p.Keep)
-	var missing []string
-	for _, m := range gone {
-		for _, kept := range p.Keep {
-			if f.needs(kept, m) && len(p.Keep) > 0 {
-				missing = append(missing, fmt.Sprintf("%s needs %s", kept, m))
-			}
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("these modules cannot be kept alone: %s; keep them too, or use --empty", strings.Join(missing, ", "))
+	if missing := f.missing(p.Keep); len(missing) > 0 {
+		return fmt.Errorf("%s cannot be kept without %s: keep them too, or use --empty", strings.Join(p.Keep, ", "), strings.Join(missing, ", "))
 	}
 	if p.Lab && len(gone) > 0 {
 		return errors.New("--lab needs every module of the example, which the lab is about: leave --keep and --empty out")
@@ -78,9 +69,18 @@ func (f Files) without(keep []string) []string {
 	return slices.DeleteFunc(f.Modules(), func(m string) bool { return slices.Contains(keep, m) })
 }
 
-// needs reports whether code of a module imports another's contract.
-func (f Files) needs(m, other string) bool {
-	return slices.ContainsFunc(f.UsersOf(other), func(line string) bool { return strings.HasPrefix(line, "modules/"+m+"/") })
+// missing returns the modules that kept ones need, directly or through others.
+func (f Files) missing(keep []string) (missing []string) {
+	needed := slices.Clone(keep)
+	for i := 0; i < len(needed); i++ {
+		for _, other := range f.Modules() {
+			uses := func(line string) bool { return strings.HasPrefix(line, "modules/"+needed[i]+"/") }
+			if !slices.Contains(needed, other) && slices.ContainsFunc(f.UsersOf(other), uses) {
+				needed, missing = append(needed, other), append(missing, other)
+			}
+		}
+	}
+	return missing
 }
 
 // Of returns the files of the product, but for what follows from its modules (seam generate). It does
@@ -94,6 +94,13 @@ func (f Files) Of(p Product) (Files, error) {
 	if !p.Lab {
 		if err := product.dropLab(); err != nil {
 			return nil, err
+		}
+	}
+	for _, m := range gone {
+		for _, page := range product.below("architecture/decisions") {
+			if strings.Contains(page, "-"+m+"-") {
+				delete(product, page)
+			}
 		}
 	}
 	product, byHand, err := product.Without(gone...)
@@ -131,16 +138,7 @@ func (f Files) dropLab() error {
 			delete(f, name)
 		}
 	}
-	work, err := modfile.ParseWork("go.work", []byte(f["go.work"].Text), nil)
-	if err != nil {
-		return fmt.Errorf("read go.work: %w", err)
-	}
-	if err := work.DropUse("./lab"); err != nil {
-		return err
-	}
-	work.Cleanup()
-	f.set("go.work", string(modfile.Format(work.Syntax)))
-	return nil
+	return f.dropUses(func(unit string) bool { return unit == "lab" })
 }
 
 // labs are the files outside of lab/ that only the lab needs, or that are about the template's own

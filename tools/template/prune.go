@@ -3,7 +3,6 @@ package template
 import (
 	"fmt"
 	"go/ast"
-	"go/format"
 	"go/parser"
 	"go/token"
 	"maps"
@@ -21,6 +20,7 @@ func (f Files) prune(folder, modulePath string, gone []string) error {
 			files = append(files, name)
 		}
 	}
+	was, readBefore := maps.Clone(f), f.selected(files)
 	for _, name := range files {
 		p := pruner{module: modulePath, gone: gone, dead: map[string]bool{}}
 		text, err := p.file(f[name].Text)
@@ -29,13 +29,19 @@ func (f Files) prune(folder, modulePath string, gone []string) error {
 		}
 		f.set(name, text)
 	}
-	for f.pruneUnused(files) {
+	readAfter := f.selected(files)
+	for _, name := range files {
+		if err := f.pruneUnused(name, func(field string) bool { return readBefore[field] && !readAfter[field] }, nil); err != nil {
+			return err
+		}
+		usedBefore := was.selectedFrom(name)
+		usedAfter := f.selectedFrom(name)
+		if err := f.pruneUnused(name, nil, func(pkg string) bool { return usedBefore[pkg] && !usedAfter[pkg] }); err != nil {
+			return err
+		}
 	}
 	return nil
 }
-
-// cut is a part of a file to be removed.
-type cut struct{ from, to int }
 
 type pruner struct {
 	module string
@@ -108,14 +114,27 @@ func (p *pruner) visit(n ast.Node) bool {
 		p.statements(n.List)
 		return false
 	case *ast.CaseClause:
-		if slices.ContainsFunc(n.List, func(e ast.Expr) bool { return p.names(e, true) }) {
-			p.remove(n)
-		} else {
-			p.statements(n.Body)
-		}
+		p.caseOf(n)
 		return false
 	}
 	return true
+}
+
+// caseOf removes a case whose conditions all name a module, or else those that do.
+func (p *pruner) caseOf(n *ast.CaseClause) {
+	of := func(e ast.Expr) bool { return p.names(e, true) }
+	if len(n.List) > 0 && !slices.ContainsFunc(n.List, func(e ast.Expr) bool { return !of(e) }) {
+		p.remove(n)
+		return
+	}
+	for i, e := range n.List {
+		if of(e) && i+1 < len(n.List) {
+			p.cuts = append(p.cuts, cut{p.offset(e.Pos()), p.offset(n.List[i+1].Pos())})
+		} else if of(e) {
+			p.cuts = append(p.cuts, cut{p.offset(n.List[i-1].End()), p.offset(e.End())})
+		}
+	}
+	p.statements(n.Body)
 }
 
 func (p *pruner) statements(list []ast.Stmt) {
@@ -123,7 +142,7 @@ func (p *pruner) statements(list []ast.Stmt) {
 	p.dead = maps.Clone(around)
 	defer func() { p.dead = around }()
 	for _, s := range list {
-		if !p.names(s, false) {
+		if _, isCase := s.(*ast.CaseClause); isCase || !p.names(s, false) {
 			ast.Inspect(s, p.visit)
 			continue
 		}
@@ -199,100 +218,66 @@ func (p *pruner) remove(n ast.Node) {
 
 func (p *pruner) offset(pos token.Pos) int { return p.set.Position(pos).Offset }
 
-// wholeLines widens a cut to a comma and a comment that follow, to the comment lines above if it
-// begins a line, and to the whole lines if nothing else is on them.
-func wholeLines(text string, from, to int) cut {
-	for to < len(text) && (text[to] == ',' || text[to] == ' ' || text[to] == '\t') {
-		to++
+// selected returns what any file of a program selects: the x of any a.x.
+func (f Files) selected(files []string) map[string]bool {
+	found := map[string]bool{}
+	for _, name := range files {
+		f.selectors(name, func(s *ast.SelectorExpr) { found[s.Sel.Name] = true })
 	}
-	if rest := text[to:]; strings.HasPrefix(rest, "//") {
-		to += strings.IndexByte(rest, '\n')
-	}
-	start := strings.LastIndexByte(text[:from], '\n') + 1
-	if strings.TrimSpace(text[start:from]) != "" || to < len(text) && text[to] != '\n' {
-		return cut{from, to}
-	}
-	for start > 0 {
-		above := strings.LastIndexByte(text[:start-1], '\n') + 1
-		if !strings.HasPrefix(strings.TrimSpace(text[above:start]), "//") {
-			break
-		}
-		start = above
-	}
-	return cut{start, to + 1}
+	return found
 }
 
-// cutOut removes the cuts, of which one may contain others, and formats the rest.
-func cutOut(text string, cuts []cut) (string, error) {
-	if len(cuts) == 0 {
-		return text, nil
-	}
-	slices.SortFunc(cuts, func(a, b cut) int { return a.from - b.from })
-	var left strings.Builder
-	at := 0
-	for _, c := range cuts {
-		if c.from > at {
-			left.WriteString(text[at:c.from])
+// selectedFrom returns what a file selects from: the a of any a.x.
+func (f Files) selectedFrom(name string) map[string]bool {
+	found := map[string]bool{}
+	f.selectors(name, func(s *ast.SelectorExpr) {
+		if x, ok := s.X.(*ast.Ident); ok {
+			found[x.Name] = true
 		}
-		at = max(at, c.to)
-	}
-	left.WriteString(text[at:])
-	formatted, err := format.Source([]byte(left.String()))
-	return string(formatted), err
+	})
+	return found
 }
 
-// pruneUnused removes the imports that a file does not use, and the parts of config that no file of
-// the program reads. It reports whether there were any.
-func (f Files) pruneUnused(files []string) (changed bool) {
-	read := map[string]bool{}
-	for _, name := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), "", f[name].Text, parser.SkipObjectResolution)
-		if err != nil {
-			continue
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok {
-				read[s.Sel.Name] = true
-			}
-			return true
-		})
+func (f Files) selectors(name string, each func(*ast.SelectorExpr)) {
+	file, err := parser.ParseFile(token.NewFileSet(), "", f[name].Text, parser.SkipObjectResolution)
+	if err != nil {
+		return
 	}
-	for _, name := range files {
-		p := pruner{text: f[name].Text, set: token.NewFileSet()}
-		file, err := parser.ParseFile(p.set, "", p.text, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			continue
+	ast.Inspect(file, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			each(s)
 		}
-		used := map[string]bool{}
-		ast.Inspect(file, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.SelectorExpr:
-				if x, ok := n.X.(*ast.Ident); ok {
-					used[x.Name] = true
-				}
-			case *ast.TypeSpec:
-				if s, ok := n.Type.(*ast.StructType); ok && n.Name.Name == "config" {
-					for _, field := range s.Fields.List {
-						if len(field.Names) == 1 && !read[field.Names[0].Name] {
-							p.removeField(field)
-						}
+		return true
+	})
+}
+
+// pruneUnused removes the fields of config and the imports that have lost their last use.
+func (f Files) pruneUnused(name string, field func(name string) bool, imported func(pkg string) bool) error {
+	p := pruner{text: f[name].Text, set: token.NewFileSet()}
+	file, err := parser.ParseFile(p.set, "", p.text, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.TypeSpec); ok && field != nil && spec.Name.Name == "config" {
+			if s, ok := spec.Type.(*ast.StructType); ok {
+				for _, member := range s.Fields.List {
+					if len(member.Names) == 1 && field(member.Names[0].Name) {
+						p.removeField(member)
 					}
 				}
 			}
-			return true
-		})
-		for _, spec := range file.Imports {
-			// A library's package may have another name than its path ends with.
-			imported, _ := strconv.Unquote(spec.Path.Value)
-			first, _, _ := strings.Cut(imported, "/")
-			if !used[packageOf(spec)] && (!strings.Contains(first, ".") || strings.HasPrefix(imported, f.Path()+"/")) {
-				p.remove(spec)
-			}
 		}
-		if text, err := cutOut(p.text, p.cuts); err == nil && text != p.text {
-			f.set(name, text)
-			changed = true
+		return true
+	})
+	for _, spec := range file.Imports {
+		if imported != nil && imported(packageOf(spec)) {
+			p.remove(spec)
 		}
 	}
-	return changed
+	text, err := cutOut(p.text, p.cuts)
+	if err == nil {
+		f.set(name, text)
+	}
+	return err
 }

@@ -2,19 +2,21 @@ package template
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
 )
 
-// Without returns the files without the modules: their folders, what bears their names elsewhere,
-// and what others say of them. by lists what a person has to do.
-func (f Files) Without(gone ...string) (left Files, by []string, err error) {
+// Without returns the files without the modules: their folders, the settings and contracts that bear
+// their names, and what the lists of modules say of them. byHand lists what else speaks of them.
+func (f Files) Without(gone ...string) (left Files, byHand []string, err error) {
 	left = Files{}
 	for name, file := range f {
-		if !slices.ContainsFunc(gone, func(m string) bool { return bears(name, m) }) {
+		if !slices.ContainsFunc(gone, func(m string) bool { return owned(name, m) }) {
 			left[name] = file
 		}
 	}
@@ -26,18 +28,20 @@ func (f Files) Without(gone ...string) (left Files, by []string, err error) {
 	if err := left.unlist(gone); err != nil {
 		return nil, nil, err
 	}
-	for _, m := range gone {
-		left.set(contextMap, withoutKey(left[contextMap].Text, 0, m))
-		for _, table := range left.below("deploy") {
-			if strings.HasSuffix(table, "routes.yaml") || strings.HasPrefix(table, "deploy/routes/") {
-				left.set(table, withoutKey(left[table].Text, 2, m))
+	for _, page := range left.sorted() {
+		keys := map[bool]string{page == contextMap: "", isRoutes(page): "routes upstreams"}
+		if sections, ok := keys[true]; ok {
+			text, err := withoutKeys(left[page].Text, strings.Fields(sections), gone)
+			if err != nil {
+				return nil, nil, fmt.Errorf("read %s: %w", page, err)
 			}
+			left.set(page, text)
 		}
 	}
 	if sums, ok := left[sumsFile]; ok {
 		var lines strings.Builder
 		for line := range strings.Lines(sums.Text) {
-			if _, there := left[strings.TrimSpace(line[strings.Index(line, "  ")+2:])]; there {
+			if _, file, _ := strings.Cut(strings.TrimSpace(line), "  "); left[file].Text != "" {
 				lines.WriteString(line)
 			}
 		}
@@ -48,22 +52,32 @@ func (f Files) Without(gone ...string) (left Files, by []string, err error) {
 
 const (
 	contextMap = "architecture/contextmap.yaml"
-	sumsFile   = "architecture/contracts/released/migrations.sum"
+	contracts  = "architecture/contracts/"
+	released   = contracts + "released/"
+	sumsFile   = released + "migrations.sum"
 )
 
 // wired are the folders of the programs in which modules are wired.
 var wired = []string{"cmd/monolith", "test/sandbox"}
 
-// bears reports whether a file is a module's by its name: an element of its path is the module's
-// name, alone or before or after a dot, a hyphen or an underscore.
-func bears(file, module string) bool {
-	if strings.HasPrefix(file, "platform/") || strings.HasPrefix(file, "tools/") {
-		return false
+func isRoutes(file string) bool {
+	return file == "deploy/routes.yaml" || path.Dir(file) == "deploy/routes" && path.Ext(file) == ".yaml"
+}
+
+// owned reports whether a file is a module's: it is in one of its folders, or its settings,
+// contract or acceptance test by its name.
+func owned(file, module string) bool {
+	dir, base := path.Split(file)
+	if slices.ContainsFunc([]string{"modules/", "cmd/", "migrations/"}, func(root string) bool {
+		return strings.HasPrefix(file, root+module+"/")
+	}) {
+		return true
 	}
-	for element := range strings.SplitSeq(file, "/") {
-		if slices.Contains(strings.FieldsFunc(element, func(r rune) bool { return strings.ContainsRune("._-", r) }), module) {
-			return true
-		}
+	switch {
+	case dir == "deploy/env/", dir == "test/env/", strings.HasPrefix(dir, contracts):
+		return strings.HasPrefix(base, module+".")
+	case dir == "test/acceptance/":
+		return strings.HasPrefix(base, module+"_") || base == module+".go"
 	}
 	return false
 }
@@ -75,28 +89,19 @@ func (f Files) unlist(gone []string) error {
 			return unit == "modules/"+m || strings.HasPrefix(unit, "modules/"+m+"/")
 		})
 	}
-	work, err := modfile.ParseWork("go.work", []byte(f["go.work"].Text), nil)
-	if err != nil {
-		return fmt.Errorf("read go.work: %w", err)
+	if err := f.dropUses(of); err != nil {
+		return err
 	}
-	for _, use := range slices.Clone(work.Use) {
-		if of(strings.TrimPrefix(use.Path, "./")) {
-			if err := work.DropUse(use.Path); err != nil {
-				return err
-			}
-		}
-	}
-	work.Cleanup()
-	f.set("go.work", string(modfile.Format(work.Syntax)))
 	own := f.Path() + "/"
 	for name := range f {
-		if name != "go.mod" && !strings.HasSuffix(name, "/go.mod") {
+		if path.Base(name) != "go.mod" {
 			continue
 		}
 		mod, err := modfile.Parse(name, []byte(f[name].Text), nil)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
+		before := len(mod.Require) + len(mod.Replace)
 		for _, r := range slices.Clone(mod.Require) {
 			if of(strings.TrimPrefix(r.Mod.Path, own)) {
 				err = mod.DropRequire(r.Mod.Path)
@@ -110,7 +115,9 @@ func (f Files) unlist(gone []string) error {
 		if err != nil {
 			return fmt.Errorf("edit %s: %w", name, err)
 		}
-		mod.Cleanup()
+		if mod.Cleanup(); before == len(mod.Require)+len(mod.Replace) {
+			continue
+		}
 		text, err := mod.Format()
 		if err != nil {
 			return err
@@ -120,60 +127,121 @@ func (f Files) unlist(gone []string) error {
 	return nil
 }
 
-// withoutKey returns a YAML page without every key of this name at this indentation, with what is
-// below it and the comment above it. Other lines stay as they are.
-func withoutKey(page string, indent int, key string) string {
-	lines := strings.SplitAfter(page, "\n")
-	starts := strings.Repeat(" ", indent) + key + ":"
-	var kept []string
-	for i := 0; i < len(lines); i++ {
-		if !strings.HasPrefix(lines[i], starts) {
-			kept = append(kept, lines[i])
-			continue
-		}
-		for len(kept) > 0 && strings.HasPrefix(kept[len(kept)-1], strings.Repeat(" ", indent)+"#") {
-			kept = kept[:len(kept)-1]
-		}
-		for i+1 < len(lines) && deeper(lines[i+1], indent) {
-			i++
-		}
-		if i+1 < len(lines) && strings.TrimSpace(lines[i+1]) == "" && len(kept) > 0 && strings.TrimSpace(kept[len(kept)-1]) == "" {
-			i++ // one empty line of two
+// dropUses takes units out of go.work.
+func (f Files) dropUses(of func(unit string) bool) error {
+	work, err := modfile.ParseWork("go.work", []byte(f["go.work"].Text), nil)
+	if err != nil {
+		return fmt.Errorf("read go.work: %w", err)
+	}
+	for _, use := range slices.Clone(work.Use) {
+		if of(strings.TrimPrefix(use.Path, "./")) {
+			if err := work.DropUse(use.Path); err != nil {
+				return err
+			}
 		}
 	}
-	return strings.TrimRight(strings.Join(kept, ""), "\n") + "\n"
+	work.Cleanup()
+	f.set("go.work", string(modfile.Format(work.Syntax)))
+	return nil
 }
 
-// deeper reports whether a line belongs to a key of this indentation.
-func deeper(line string, indent int) bool {
-	text := strings.TrimLeft(line, " ")
-	return strings.TrimSpace(text) != "" && len(line)-len(text) > indent
+// withoutKeys returns a YAML page without keys, of the page itself or of its sections, with what is
+// below them and the comment above. Other lines stay as they are.
+func withoutKeys(page string, sections, keys []string) (string, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(page), &document); err != nil || len(document.Content) == 0 {
+		return page, err
+	}
+	maps := document.Content
+	if len(sections) > 0 {
+		maps = nil
+		for key, value := range pairs(document.Content[0]) {
+			if slices.Contains(sections, key.Value) {
+				maps = append(maps, value)
+			}
+		}
+	}
+	lines := strings.SplitAfter(page, "\n")
+	for _, m := range maps {
+		for key, value := range pairs(m) {
+			if !slices.Contains(keys, key.Value) {
+				continue
+			}
+			first, end := key.Line-1, last(value)
+			for first > 0 && isComment(lines[first-1]) {
+				first--
+			}
+			if first == 0 { // the page's own comment
+				first = key.Line - 1
+			}
+			if end < len(lines) && strings.TrimSpace(lines[end]) == "" && first > 0 && strings.TrimSpace(lines[first-1]) == "" {
+				end++ // one empty line of two
+			}
+			for i := first; i < end; i++ {
+				lines[i] = ""
+			}
+		}
+	}
+	return strings.TrimRight(strings.Join(lines, ""), "\n") + "\n", nil
 }
 
-// A page marks the passages that are only true of the template's own modules, by its name.
+func isComment(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "#") }
+
+// pairs yields the keys and values of a mapping.
+func pairs(m *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
+	return func(yield func(key, value *yaml.Node) bool) {
+		if m.Kind != yaml.MappingNode {
+			return
+		}
+		for pair := range slices.Chunk(m.Content, 2) {
+			if !yield(pair[0], pair[1]) {
+				return
+			}
+		}
+	}
+}
+
+// last returns the line on which a node ends.
+func last(node *yaml.Node) int {
+	line := node.Line
+	for _, child := range node.Content {
+		line = max(line, last(child))
+	}
+	return line
+}
+
+// exampleOnly matches the passages of a page that are only true of the template's own modules. A
+// page marks them with its name.
 func exampleOnly(name string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)[ \t]*<!-- ` + name + ` -->.*?<!-- /` + name + ` -->\n?`)
 }
 
+// exampleMarks matches the marks alone.
 func exampleMarks(name string) *regexp.Regexp {
 	return regexp.MustCompile(`[ \t]*<!-- /?` + name + ` -->\n?`)
 }
 
-// mentions returns the lines of hand-written code and settings that still speak of a module's code.
-func (f Files) mentions(gone []string) (by []string) {
+// mentions returns the lines that still use a module's packages, topics or settings.
+func (f Files) mentions(gone []string) (lines []string) {
 	for _, m := range gone {
-		of := regexp.MustCompile(`\b` + regexp.QuoteMeta(f.Path()) + `/(modules|migrations)/` + m + `\b|\b` + m + `\.[a-z_]+\.v[0-9]+\b`)
+		anywhere := `\b` + regexp.QuoteMeta(f.Path()) + `/(modules|migrations)/` + m + `\b|\b` + m + `\.[a-z_]+\.v[0-9]+\b`
+		inPrograms := anywhere + `|\b` + m + `(api|sim|migrations)?\.|\.` + camel(m) + `\b`
 		for _, name := range f.sorted() {
-			if strings.HasPrefix(name, "architecture/contracts/") || slices.Contains([]string{"tools", "platform", "lab"}, strings.Split(name, "/")[0]) || strings.HasSuffix(name, ".md") {
+			if slices.Contains([]string{"tools", "platform", "lab"}, strings.Split(name, "/")[0]) ||
+				strings.HasPrefix(name, contracts) || path.Ext(name) == ".md" {
 				continue
+			}
+			of := regexp.MustCompile(anywhere)
+			if slices.ContainsFunc(wired, func(folder string) bool { return strings.HasPrefix(name, folder+"/") }) {
+				of = regexp.MustCompile(inPrograms)
 			}
 			n := 0
 			for line := range strings.Lines(f[name].Text) {
 				if n++; of.MatchString(line) {
-					by = append(by, fmt.Sprintf("%s:%d still speaks of %s: %s", name, n, m, strings.TrimSpace(line)))
+					lines = append(lines, fmt.Sprintf("%s:%d still uses %s: %s", name, n, m, strings.TrimSpace(line)))
 				}
 			}
 		}
 	}
-	return by
+	return lines
 }

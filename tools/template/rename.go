@@ -58,7 +58,18 @@ func (f Files) Renamed(modulePath, name string) (Files, error) {
 
 // renameGo renames in the literals and comments of a Go file.
 func renameGo(text string, rename func(string) string) (string, error) {
-	var renamed strings.Builder
+	return rewrite(text, func(kind token.Token, literal string) string {
+		if kind == token.STRING || kind == token.COMMENT {
+			return rename(literal)
+		}
+		return literal
+	})
+}
+
+// rewrite replaces the literals, comments and names of a Go file, and formats it.
+func rewrite(text string, replace func(kind token.Token, literal string) string) (string, error) {
+	text = strings.ReplaceAll(text, "\r\n", "\n") // which the scanner leaves out
+	var rewritten strings.Builder
 	var s scanner.Scanner
 	files := token.NewFileSet()
 	file := files.AddFile("", files.Base(), len(text))
@@ -69,16 +80,17 @@ func renameGo(text string, rename func(string) string) (string, error) {
 		if kind == token.EOF {
 			break
 		}
-		if kind == token.STRING || kind == token.COMMENT {
+		if kind != token.STRING && kind != token.COMMENT && kind != token.IDENT {
+			continue
+		}
+		if to := replace(kind, literal); to != literal {
 			at := file.Offset(pos)
-			end := at + len(literal) // but for carriage returns, which no file of ours has
-			renamed.WriteString(text[copied:at])
-			renamed.WriteString(rename(text[at:end]))
-			copied = end
+			rewritten.WriteString(text[copied:at] + to)
+			copied = at + len(literal)
 		}
 	}
-	renamed.WriteString(text[copied:])
-	formatted, err := format.Source([]byte(renamed.String()))
+	rewritten.WriteString(text[copied:])
+	formatted, err := format.Source([]byte(rewritten.String()))
 	return string(formatted), err
 }
 

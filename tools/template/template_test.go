@@ -55,7 +55,8 @@ func TestWhatIsRefused(t *testing.T) {
 	first := f.Modules()[0]
 	for name, want := range map[string]string{
 		first: "already", "Shipping": "small letters", "a-b": "small letters", "x": "2 to 31", "select": "a meaning",
-		"platform": "a meaning", "compose": "a meaning", "postgres": "a meaning", "monolith": "a meaning", "pgthings": "a meaning",
+		"platform": "a meaning", "time": "a meaning", "error": "a meaning", "cfg": "a meaning", "bus": "a meaning", "shippingapi": "a meaning",
+		"postgres": "a meaning", "monolith": "a meaning", "events": "a meaning", "pgthings": "a meaning",
 	} {
 		if _, _, err := f.With(Module{Name: name}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a module %q: %v, want %s", name, err, want)
@@ -65,6 +66,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"no module publishes harbour.lit.v1":  {Name: "ferries", Listens: []string{"harbour.lit.v1"}},
 		"cannot be published by ferries":      {Name: "ferries", Publishes: []string{"harbour.lit.v1"}},
 		"cannot be published by ferries: wri": {Name: "ferries", Publishes: []string{"ferries.Sent"}},
+		"sails.v1 is named twice":             {Name: "ferries", Publishes: []string{"ferries.sails.v1", "ferries.sails.v1"}},
 		"offers nothing to call":              {Name: "ferries", Calls: []string{"harbour"}},
 	} {
 		if _, _, err := f.With(m); err == nil || !strings.Contains(err.Error(), want) {
@@ -152,7 +154,7 @@ func TestMoved(t *testing.T) {
 	}
 	for name, file := range moved {
 		own := strings.HasPrefix(name, "modules/") || strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "migrations/")
-		if bears(name, "ferries") || own && strings.Contains(file.Text, "ferries") {
+		if owned(name, "ferries") || own && strings.Contains(file.Text, "ferries") {
 			t.Errorf("%s still speaks of ferries", name)
 		}
 	}
@@ -188,104 +190,70 @@ func TestByHand(t *testing.T) {
 	}
 }
 
-// A module's parts leave a program, and what only they have used; what has the same name elsewhere
-// stays.
-func TestPruned(t *testing.T) {
+// Of other modules' files and names nothing is a module's because it has its name, too.
+func TestWhatIsAnothers(t *testing.T) {
 	t.Parallel()
-	f := Files{"go.mod": {Text: "module a.example/app\n"}, "cmd/monolith/main.go": {Text: `package main
-
-import (
-	"errors"
-	"time"
-
-	weathermigrations "a.example/app/migrations/weather"
-	"a.example/app/modules/ferries"
-	"a.example/app/modules/weather"
-	"a.example/app/modules/weather/weatherapi"
-	"a.example/app/platform/web"
-)
-
-var schemas = map[string]any{
-	"weather": weathermigrations.FS, // its own
-	"ferries": 1,
-}
-
-var calls = [][2]string{
-	{"ferries", "harbour"},
-	{"tower", "weather"},
-}
-
-type config struct {
-	// The façade, to ask for the weather.
-	WeatherURL string ` + "`env:\"WEATHER_URL\"`" + `
-	Client     web.ClientConfig
-	Weather    weather.Config
-	Ferries    ferries.Config
-}
-
-func wire(cfg config, add func(string, any)) error {
-	// The forecast.
-	var forecast = weatherapi.NewClient(cfg.WeatherURL, cfg.Client)
-	add("weather", func() any {
-		m := weather.New(cfg.Weather, time.Now)
-		forecast = m
-		return m
-	})
-	add("ferries", func() any {
-		m := ferries.New(cfg.Ferries)
-		return m
-	})
-	for _, m := range []string{"a"} {
-		if m == "" {
-			return errors.New(m)
-		}
-		switch {
-		case m == "weather" && cfg.Client.Token == "":
-			return errors.New("no token")
-		}
+	others := Files{
+		"modules/harbour/weather.go":                   {Text: "package harbour\n\n// The weather.\ntype x struct {\n\tWeather string `json:\"weather\"`\n}\n\nconst sql = \"SELECT weather FROM days\"\n"},
+		"modules/harbour/internal/db/queries.sql.go":   {Text: "package db\n\nconst days = `SELECT day FROM weather`\n"},
+		"modules/harbour/go.mod":                       {Text: "module a.example/app/modules/harbour\n"},
+		"docs/the-weather.md":                          {Text: "The weather, as weather.turned.v1.\n"},
+		"architecture/contracts/harbour.weather.v1.js": {Text: "weather\n"},
 	}
-	return nil
-}
-`}}
-	if err := f.prune("cmd/monolith", "a.example/app", []string{"weather"}); err != nil {
+	f := Files{
+		"go.mod": {Text: "module a.example/app\n"}, "go.work": {Text: "go 1.26.0\n\nuse (\n\t.\n\t./modules/harbour\n\t./modules/weather\n)\n"},
+		"modules/weather/go.mod": {Text: "module a.example/app/modules/weather\n"}, contextMap: {Text: "harbour: {}\n\nweather: {}\n"},
+		"test/acceptance/weather_test.go": {Text: "package acceptance\n"}, "deploy/env/weather.service.env": {Text: "WEATHER_URL=x\n"},
+		contracts + "weather.turned.v1.schema.json": {Text: "{}\n"},
+	}
+	maps.Copy(f, others)
+	left, _, err := f.Without("weather")
+	if err != nil {
 		t.Fatal(err)
 	}
-	want := `package main
-
-import (
-	"errors"
-
-	"a.example/app/modules/ferries"
-)
-
-var schemas = map[string]any{
-	"ferries": 1,
-}
-
-var calls = [][2]string{
-	{"ferries", "harbour"},
-}
-
-type config struct {
-	Ferries ferries.Config
-}
-
-func wire(cfg config, add func(string, any)) error {
-	add("ferries", func() any {
-		m := ferries.New(cfg.Ferries)
-		return m
-	})
-	for _, m := range []string{"a"} {
-		if m == "" {
-			return errors.New(m)
-		}
-		switch {
+	moved, err := f.Moved("weather", "climate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range others {
+		if left[name] != file || moved[name] != file {
+			t.Errorf("%s: removed %q, renamed %q", name, left[name].Text, moved[name].Text)
 		}
 	}
-	return nil
+	if len(left) != len(others)+3 || len(moved) != len(f) {
+		t.Errorf("left %q, moved %q", left.sorted(), moved.sorted())
+	}
 }
-`
-	if diff := cmp.Diff(want, f["cmd/monolith/main.go"].Text); diff != "" {
-		t.Error(diff)
+
+func TestWithoutKeys(t *testing.T) {
+	t.Parallel()
+	const header = "# The map.\n"
+	for name, test := range map[string]struct{ page, want string }{
+		"the first, below the page's comment": {header + "a: {}\nb: {}\n", header + "b: {}\n"},
+		"with its comment":                    {header + "\n# Of a.\na:\n  x: [y]\n\nb: {}\n", header + "\nb: {}\n"},
+		"the last":                            {"b: {}\n\na:\n  x: [y]\n", "b: {}\n"},
+		"quoted":                              {"\"a\": {}\nb: {}\n", "b: {}\n"},
+		"with an empty line in it":            {"a:\n  x: [y]\n\n  z:\n# why\n    c: d\nb: {}\n", "b: {}\n"},
+		"a prefix of another":                 {"ab: {}\na: {}\n", "ab: {}\n"},
+	} {
+		if got, err := withoutKeys(test.page, nil, []string{"a"}); err != nil || got != test.want {
+			t.Errorf("%s: %v, got:\n%s", name, err, got)
+		}
+	}
+}
+
+// Two versions of an event are two types, and what cannot be wired is said.
+func TestWith(t *testing.T) {
+	t.Parallel()
+	f := repository(t)
+	with, byHand, err := f.With(Module{Name: "ferries", Publishes: []string{"ferries.sailed.v1", "ferries.sailed.v2"}})
+	if text := with["modules/ferries/ferriesapi/events.go"].Text; err != nil || len(byHand) > 0 ||
+		!strings.Contains(text, "type SailedV2 struct") || !strings.Contains(text, "type Sailed struct") {
+		t.Errorf("%v, %q: %s", err, byHand, text)
+	}
+	f.set(root, strings.NewReplacer("func wire(cfg config,", "func wire(c config,", "cfg.", "c.").Replace(f[root].Text))
+	f.set(contextMap, "{"+strings.Join(f.Modules(), ": {}, ")+": {}}\n")
+	if _, byHand, err = f.With(Module{Name: "ferries"}); err != nil || len(byHand) != 2 {
+		t.Errorf("%v, by hand %q", err, byHand)
 	}
 }

@@ -54,25 +54,23 @@ func (f Files) wire(p page) (by []string) {
 	var wired strings.Builder
 	arguments := ""
 	for _, c := range p.Calls {
-		name := p.Name + c.Type
+		name, field := p.Name+c.Type, in.setting(file, strings.ToUpper(c.Module)+"_URL", c.Type+"URL")
 		arguments += ", " + name
 		inside := in.serves(file, c.Module, name)
 		say(inside, "%s = the module, where %s is made", name, c.Module)
-		declared := fmt.Sprintf("\tvar %s %s.%s = %s.NewClient(string(cfg.%sURL), web.NewTransport(cfg.Client))\n", name, p.Name, c.Type, c.Package, c.Type)
+		declared := fmt.Sprintf("\tvar %s %s.%s = %s.NewClient(string(cfg.%s), web.NewTransport(cfg.Client))\n", name, p.Name, c.Type, c.Package, field)
 		say(in.first(file, "wire", declared), "%s", declared)
 	}
 	fmt.Fprintf(&wired, "\tadd(%q, func(p *service.Parts) service.Module {\n\t\treturn %s.New(cfg.%s, p.DB, p.Outbox(), p.Log, time.Now%s)\n\t})\n",
 		p.Name, p.Name, camel(p.Name), arguments)
-	say(in.last(file, "wire", wired.String()), "to wire: %s", wired.String())
+	say(takes(file, "wire", "cfg", "add") && in.last(file, "wire", wired.String()), "to wire: %s", wired.String())
 	text, err := formatGo(in.done())
 	if err != nil {
 		return append(by, fmt.Sprintf("%s cannot be written (%v): add %s to it", root, err, p.Name))
 	}
 	f.set(root, text)
 	for _, c := range p.Calls {
-		if by = append(by, f.addCall(p.Name, c.Module)...); len(by) > 0 {
-			break
-		}
+		by = append(by, f.addCall(p.Name, c.Module)...)
 	}
 	return by
 }
@@ -157,6 +155,35 @@ func (in *inserter) field(file *ast.File, name string, fields []string) (done bo
 	return done
 }
 
+// setting returns the field of config that an environment variable sets, or else the given one.
+func (in *inserter) setting(file *ast.File, variable, otherwise string) string {
+	ast.Inspect(file, func(n ast.Node) bool {
+		if field, ok := n.(*ast.Field); ok && field.Tag != nil && len(field.Names) == 1 &&
+			strings.Contains(field.Tag.Value, `env:"`+variable+`"`) {
+			otherwise = field.Names[0].Name
+		}
+		return true
+	})
+	return otherwise
+}
+
+// takes reports whether a function has parameters of these names.
+func takes(file *ast.File, function string, names ...string) bool {
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != function || f.Recv != nil {
+			continue
+		}
+		for _, field := range f.Type.Params.List {
+			for _, name := range field.Names {
+				names = slices.DeleteFunc(names, func(n string) bool { return n == name.Name })
+			}
+		}
+		return len(names) == 0
+	}
+	return false
+}
+
 func body(file *ast.File, function string) *ast.BlockStmt {
 	for _, d := range file.Decls {
 		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == function && f.Recv == nil {
@@ -203,10 +230,10 @@ func (in *inserter) serves(file *ast.File, module, variable string) (done bool) 
 		if id, ok := result.Results[0].(*ast.Ident); ok {
 			in.insert(result.Pos(), variable+" = "+id.Name+"\n\t\t")
 		} else {
-			in.insert(result.Pos(), "m := ")
+			in.insert(result.Pos(), "made := ")
 			from, to := in.set.Position(result.Pos()).Offset, in.set.Position(result.Results[0].Pos()).Offset
 			in.text = in.text[:from] + strings.Repeat(" ", to-from) + in.text[to:]
-			in.insert(result.End(), "\n\t\t"+variable+" = m\n\t\treturn m")
+			in.insert(result.End(), "\n\t\t"+variable+" = made\n\t\treturn made")
 		}
 		done = true
 		return false
