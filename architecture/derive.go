@@ -22,6 +22,13 @@ func (t Tree) Derived() (map[string]string, error) {
 	}
 	files := t.Contracts()
 	files[Readme] = page
+	var links []string
+	for _, m := range t.Modules() {
+		links = append(links, fmt.Sprintf("[%[1]s](modules/%[1]s)", m))
+	}
+	if filled, ok := Fill(t["README.md"], "modules", strings.Join(links, ", ")+"\n"); ok { // a product's own page may be without
+		files["README.md"] = filled
+	}
 	for _, name := range t.Below("deploy", ".tmpl") {
 		text, err := t.render(name)
 		if err != nil {
@@ -63,6 +70,7 @@ func (t Tree) render(name string) (string, error) {
 	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
 	var text strings.Builder
 	_, sandbox := t["test/sandbox/main.go"]
+	sandbox = sandbox && len(t.Match("modules/*/*sim/*.go")) > 0
 	err = page.Execute(&text, map[string]any{
 		"Sandbox": sandbox,
 		"Modules": t.Modules(),

@@ -55,6 +55,7 @@ var modulesMay = []string{
 	"github.com/danielgtaylor/huma/v2", "github.com/google/uuid", "github.com/wneessen/go-mail",
 	"github.com/wneessen/go-mail/smtp",
 	"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgxpool",
+	"github.com/jackc/pgx/v5/pgtype", // as sqlc writes numeric, interval and time
 }
 
 // refuse returns what is wrong with a file's import, and what to do instead, or nothing. The order

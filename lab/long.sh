@@ -54,7 +54,7 @@ mutants)
 	;;
 servers)
 	deploy/postgres-image/test.sh
-	deploy/postgres-image/test-servers.sh
+	lab/servers.sh
 	;;
 clones)
 	SEAM_LONG=1 go test -count=1 -v -timeout 120m ./lab/clones

@@ -70,7 +70,7 @@ func repository() (string, error) {
 			return dir, nil
 		case dir == filepath.Dir(dir):
 			return "", process.Usage(fmt.Errorf("%s is in no Seam repository: "+
-				"no folder from here upwards has a go.mod that says module %s", here, architecture.Path))
+				"no folder from here upwards has a go.mod that says module %s, to which this seam belongs", here, architecture.Path))
 		}
 	}
 }

@@ -37,6 +37,9 @@ func runModule(ctx context.Context, args []string) error {
 	if len(words) < 2 || len(words) > 3 || (len(words) == 3) != (words[0] == "rename") {
 		return process.Usage(errors.New("write seam module add NAME, remove NAME or rename OLD NEW; see seam module --help"))
 	}
+	if words[0] != "add" && set.NFlag() > 0 {
+		return process.Usage(fmt.Errorf("seam module %s takes no flags", words[0]))
+	}
 	root, err := repository()
 	if err != nil {
 		return err
@@ -89,7 +92,7 @@ func addModule(ctx context.Context, root string, files template.Files, m templat
 	}
 	return change(ctx, root, files, with, byHand, fmt.Sprintf(`
 %[1]s is a module: modules/%[1]s, its schema in migrations/%[1]s, its process in cmd/%[1]s.
-What it does is an example: see modules/%[1]s/README.md, and replace it. Then:
+What it does is an example: see modules/%[1]s/README.md, and replace it, its table before the first run. Then:
   bin/seam postgres -- go test ./modules/%[1]s
   make run
 `, m.Name))

@@ -187,11 +187,11 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 %s is made, in %s, in %s.
   module path  %s
   modules      %s
-  template     %s, on the branch template, for seam update
+  template     %s of %s, for seam update
 Next:
   cd %s
   make run
-`, p.Name, dir, time.Since(began).Round(time.Second), p.Module, strings.Join(files.Modules(), ", "), p.Template.Version, quotedIfNeeded(dir))
+`, p.Name, dir, time.Since(began).Round(time.Second), p.Module, strings.Join(files.Modules(), ", "), p.Template.Version[:min(12, len(p.Template.Version))], p.Template.Source, quotedIfNeeded(dir))
 	return nil
 }
 

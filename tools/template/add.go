@@ -88,6 +88,9 @@ func (f Files) With(m Module) (with Files, byHand []string, err error) {
 		return with, append(with.wire(p), contextMap+": add "+entry), nil
 	}
 	with.set(contextMap, strings.TrimRight(with[contextMap].Text, "\n")+"\n\n"+entry)
+	if err := with.publish(); err != nil {
+		return nil, nil, err
+	}
 	if err := with.list(p); err != nil {
 		return nil, nil, err
 	}

@@ -29,15 +29,25 @@ func (f Files) Without(gone ...string) (left Files, byHand []string, err error) 
 		return nil, nil, err
 	}
 	for _, page := range left.sorted() {
-		keys := map[bool]string{page == contextMap: "", isRoutes(page): "routes upstreams"}
-		if sections, ok := keys[true]; ok {
-			text, err := withoutKeys(left[page].Text, strings.Fields(sections), gone)
-			if err != nil {
-				return nil, nil, fmt.Errorf("read %s: %w", page, err)
-			}
-			left.set(page, text)
+		var paths [][]string
+		switch {
+		case page == contextMap:
+			paths = [][]string{nil}
+		case isRoutes(page):
+			paths = [][]string{{"routes"}, {"upstreams"}}
+		default:
+			continue
 		}
+		text, err := withoutKeys(left[page].Text, paths, gone...)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", page, err)
+		}
+		left.set(page, text)
 	}
+	if err := left.publish(); err != nil {
+		return nil, nil, err
+	}
+	left.stopTrying(gone)
 	if sums, ok := left[sumsFile]; ok {
 		var lines strings.Builder
 		for line := range strings.Lines(sums.Text) {
@@ -145,24 +155,15 @@ func (f Files) dropUses(of func(unit string) bool) error {
 	return nil
 }
 
-// withoutKeys returns a YAML page without keys, of the page itself or of its sections, with what is
-// below them and the comment above. Other lines stay as they are.
-func withoutKeys(page string, sections, keys []string) (string, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(page), &document); err != nil || len(document.Content) == 0 {
-		return page, err
-	}
-	maps := document.Content
-	if len(sections) > 0 {
-		maps = nil
-		for key, value := range pairs(document.Content[0]) {
-			if slices.Contains(sections, key.Value) {
-				maps = append(maps, value)
-			}
-		}
-	}
+// withoutKeys returns a YAML page without keys of the mappings at these paths, with what is below them
+// and the comment above. Other lines stay as they are.
+func withoutKeys(page string, paths [][]string, keys ...string) (string, error) {
 	lines := strings.SplitAfter(page, "\n")
-	for _, m := range maps {
+	for _, path := range paths {
+		m, err := mapping(page, path)
+		if err != nil {
+			return "", err
+		}
 		for key, value := range pairs(m) {
 			if !slices.Contains(keys, key.Value) {
 				continue
@@ -185,12 +186,31 @@ func withoutKeys(page string, sections, keys []string) (string, error) {
 	return strings.TrimRight(strings.Join(lines, ""), "\n") + "\n", nil
 }
 
+// mapping returns the mapping at a path of a YAML page, or nil.
+func mapping(page string, path []string) (*yaml.Node, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte(page), &document); err != nil || len(document.Content) == 0 {
+		return nil, err
+	}
+	m := document.Content[0]
+	for _, name := range path {
+		var below *yaml.Node
+		for key, value := range pairs(m) {
+			if key.Value == name {
+				below = value
+			}
+		}
+		m = below
+	}
+	return m, nil
+}
+
 func isComment(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "#") }
 
 // pairs yields the keys and values of a mapping.
 func pairs(m *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 	return func(yield func(key, value *yaml.Node) bool) {
-		if m.Kind != yaml.MappingNode {
+		if m == nil || m.Kind != yaml.MappingNode {
 			return
 		}
 		for pair := range slices.Chunk(m.Content, 2) {
@@ -208,6 +228,22 @@ func last(node *yaml.Node) int {
 		line = max(line, last(child))
 	}
 	return line
+}
+
+// stopTrying takes the commands that call a module out of what seam up shows a person first.
+func (f Files) stopTrying(gone []string) {
+	const try = "architecture/try.txt"
+	var kept strings.Builder
+	for line := range strings.Lines(f[try].Text) {
+		if !slices.ContainsFunc(gone, func(m string) bool { return strings.Contains(line, "URL/v1/"+m) }) {
+			kept.WriteString(line)
+		}
+	}
+	if text := kept.String(); strings.Contains(text, "URL/v1/") {
+		f.set(try, text)
+	} else if f[try].Text != "" {
+		f.set(try, "")
+	}
 }
 
 // exampleOnly matches the passages of a page that are only true of the template's own modules. A

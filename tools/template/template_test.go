@@ -96,7 +96,9 @@ func TestModulesLeaveNoTrace(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeated
 		f, topics := was, []string{}
 		for _, e := range was.events() {
-			topics = append(topics, e.Topic)
+			if !strings.Contains(was[contextMap].Text, "  "+e.Topic+":") { // why one is public is for a person to say
+				topics = append(topics, e.Topic)
+			}
 		}
 		names := []string{"ferries", "harbour", "weather"}
 		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
@@ -236,7 +238,7 @@ func TestWithoutKeys(t *testing.T) {
 		"with an empty line in it":            {"a:\n  x: [y]\n\n  z:\n# why\n    c: d\nb: {}\n", "b: {}\n"},
 		"a prefix of another":                 {"ab: {}\na: {}\n", "ab: {}\n"},
 	} {
-		if got, err := withoutKeys(test.page, nil, []string{"a"}); err != nil || got != test.want {
+		if got, err := withoutKeys(test.page, [][]string{nil}, "a"); err != nil || got != test.want {
 			t.Errorf("%s: %v, got:\n%s", name, err, got)
 		}
 	}
@@ -255,5 +257,48 @@ func TestWith(t *testing.T) {
 	f.set(contextMap, "{"+strings.Join(f.Modules(), ": {}, ")+": {}}\n")
 	if _, byHand, err = f.With(Module{Name: "ferries"}); err != nil || len(byHand) != 2 {
 		t.Errorf("%v, by hand %q", err, byHand)
+	}
+}
+
+// An event is public as long as no module listens to it.
+func TestPublic(t *testing.T) {
+	t.Parallel()
+	f := repository(t)
+	was := f[contextMap].Text
+	steps := []struct {
+		module Module
+		want   string
+	}{
+		{Module{Name: "ferries", Publishes: []string{"ferries.sailed.v1", "ferries.sunk.v1"}},
+			"\nferries:\n  public:\n    ferries.sailed.v1: to be said, who will listen\n    ferries.sunk.v1: to be said, who will listen\n"},
+		{Module{Name: "harbour", Listens: []string{"ferries.sailed.v1"}},
+			"\nferries:\n  public:\n    ferries.sunk.v1: to be said, who will listen\n\nharbour:\n  listens_to: [ferries.sailed.v1]\n"},
+		{Module{Name: "weather", Listens: []string{"ferries.sunk.v1"}},
+			"\nferries: {}\n\nharbour:\n  listens_to: [ferries.sailed.v1]\n\nweather:\n  listens_to: [ferries.sunk.v1]\n"},
+	}
+	var err error
+	for _, step := range steps {
+		if f, _, err = f.With(step.module); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(was+step.want, f[contextMap].Text); diff != "" {
+			t.Errorf("with %s: %s", step.module.Name, diff)
+		}
+	}
+	for i, name := range []string{"weather", "harbour", "ferries"} {
+		if f, _, err = f.Without(name); err != nil {
+			t.Fatal(err)
+		}
+		want := was
+		if i < 2 {
+			want += steps[1-i].want
+		}
+		got := f[contextMap].Text
+		if i == 1 { // at the end of the entry
+			want = was + "\nferries:\n  public:\n    ferries.sunk.v1: to be said, who will listen\n    ferries.sailed.v1: to be said, who will listen\n"
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("without %s: %s", name, diff)
+		}
 	}
 }

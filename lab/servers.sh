@@ -5,7 +5,7 @@
 #   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/...
 #   SEAM_DATABASE_URL=postgres://…/shop test/accept.sh
 set -eu
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 
 if ! docker info >/dev/null 2>&1; then
 	echo "No Docker engine answers: the other servers are not tested." >&2

@@ -1,0 +1,90 @@
+package template
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// publish brings the entries public of the context map up to date: it lists each event that no module
+// listens to, and no other.
+func (f Files) publish() error {
+	var agreed map[string]struct {
+		ListensTo []string          `yaml:"listens_to"`
+		Public    map[string]string `yaml:"public"`
+	}
+	if err := yaml.Unmarshal([]byte(f[contextMap].Text), &agreed); err != nil {
+		return fmt.Errorf("read %s: %w", contextMap, err)
+	}
+	for _, e := range f.events() {
+		listened := false
+		for _, a := range agreed {
+			listened = listened || slices.Contains(a.ListensTo, e.Topic)
+		}
+		_, public := agreed[e.Module].Public[e.Topic]
+		var err error
+		switch {
+		case listened && public:
+			err = f.edit(func(page string) (string, error) {
+				page, err := withoutKeys(page, [][]string{{e.Module, "public"}}, e.Topic)
+				if m, _ := mapping(page, []string{e.Module, "public"}); err == nil && (m == nil || len(m.Content) == 0) {
+					page, err = withoutKeys(page, [][]string{{e.Module}}, "public")
+				}
+				if m, _ := mapping(page, []string{e.Module}); err == nil && (m == nil || len(m.Content) == 0) {
+					page = replaceLine(page, e.Module+":", e.Module+": {}\n")
+				}
+				return page, err
+			})
+		case !listened && !public:
+			err = f.edit(func(page string) (string, error) { return withPublic(page, e) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f Files) edit(change func(page string) (string, error)) error {
+	page, err := change(f[contextMap].Text)
+	if err == nil {
+		f.set(contextMap, page)
+	}
+	return err
+}
+
+// withPublic adds an event to those of its module that have no subscriber.
+func withPublic(page string, e event) (string, error) {
+	m, err := mapping(page, []string{e.Module})
+	if err != nil || m == nil {
+		return page, err
+	}
+	line := fmt.Sprintf("    %s: to be said, who will listen\n", e.Topic)
+	if m.Style == yaml.FlowStyle && len(m.Content) == 0 {
+		return replaceLine(page, e.Module+":", e.Module+":\n  public:\n"+line), nil
+	}
+	at := m
+	for key, value := range pairs(m) {
+		if key.Value == "public" {
+			at, m = value, nil
+		}
+	}
+	if m != nil {
+		line = "  public:\n" + line
+	}
+	lines := strings.SplitAfter(page, "\n")
+	return strings.Join(slices.Insert(lines, last(at), line), ""), nil
+}
+
+// replaceLine replaces the line that begins so.
+func replaceLine(page, begins, line string) string {
+	lines := strings.SplitAfter(page, "\n")
+	for i := range lines {
+		if strings.HasPrefix(lines[i], begins) {
+			lines[i] = line
+		}
+	}
+	return strings.Join(lines, "")
+}
