@@ -40,7 +40,7 @@ func TestProducts(t *testing.T) {
 func TestWhatIsRefused(t *testing.T) {
 	from := template(t)
 	for want, args := range map[string][]string{
-		"payments needs orders":                      {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", "payments"},
+		"cannot be kept without orders, inventory":   {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", "payments"},
 		"is no empty folder":                         {"new", from.dir, "--module", "acme.example/loans"},
 		"is inside the repository":                   {"new", from.dir + "/x", "--module", "acme.example/loans"},
 		"modules/inventory/events.go:":               {"module", "remove", "orders"},
