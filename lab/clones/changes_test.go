@@ -62,7 +62,7 @@ func TestUpdates(t *testing.T) {
 	p.run(p.seam(), "module", "add", "ferries", "--listens", "notes.added.v1", "--publishes", "ferries.sailed.v1")
 	p.commit("Ferries")
 	own := p.run("git", "ls-tree", "-r", "HEAD", "modules/ferries")
-	const worker, tuning, gateway = "platform/worker/worker.go", "deploy/TUNING.md", "cmd/gateway/table.go"
+	const worker, seed, gateway = "platform/worker/worker.go", "platform/postgres/testdata/fuzz/FuzzURL/user", "cmd/gateway/table.go"
 	for n, release := range []struct {
 		what      string
 		template  func(r repo) // changes it
@@ -72,10 +72,7 @@ func TestUpdates(t *testing.T) {
 		{"nothing but a line", func(r repo) { r.edit(worker, "// Package worker runs", "// Package worker always runs") }, nil, ""},
 		{"a file moves, which the product has edited", func(r repo) { r.run("git", "mv", worker, "platform/worker/loop.go") },
 			func(r repo) { r.append(worker, "\n// An own line.\n") }, ""},
-		{"a file is deleted", func(r repo) {
-			r.run("git", "rm", "--quiet", tuning)
-			r.edit("README.md", "deploy/TUNING.md", "deploy/EXTRACT.md")
-		}, nil, ""},
+		{"a file is deleted", func(r repo) { r.run("git", "rm", "--quiet", seed) }, nil, ""},
 		{"a signature changes", func(r repo) {
 			r.run("sh", "-ec", `grep -rl 'worker\.New(' --include=*.go . | xargs sed -i 's/worker\.New(/worker.Make(/'`)
 			r.edit("platform/worker/loop.go", "func New(", "func Make(")
@@ -159,6 +156,32 @@ func (r repo) seam() string {
 	r.t.Helper()
 	r.run("go", "build", "-o", "bin/", "./tools/seam")
 	return filepath.Join(r.dir, "bin", "seam")
+}
+
+// A command that carries its template makes and updates products without a checkout of it.
+func TestAReleasedCommand(t *testing.T) {
+	long(t)
+	from := template(t)
+	release := func(name string) string {
+		at := filepath.Join(folder(t), name)
+		from.run("tools/release.sh", at)
+		return at
+	}
+	first := release("first")
+	p := repo{t, filepath.Join(folder(t), "loans")}
+	repo{t, filepath.Dir(p.dir)}.run(first, "new", p.dir, "--module", "acme.example/loans", "--empty")
+	if out := p.run(first, "update"); !strings.Contains(out, "Nothing is new") {
+		t.Errorf("of the same release: %s", out)
+	}
+	from.edit("cmd/gateway/table.go", "package main", "package main // newer")
+	from.commit("Newer")
+	p.run(release("second"), "update")
+	if !strings.Contains(p.read("cmd/gateway/table.go"), "// newer") {
+		t.Error("it is not updated")
+	}
+	if out, err := p.try(p.seam(), "update"); err == nil || !strings.Contains(out, "carries none") {
+		t.Errorf("by the product's own: %v: %s", err, out)
+	}
 }
 
 func (r repo) read(name string) string {

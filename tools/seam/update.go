@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -100,6 +101,7 @@ type updater struct {
 	root, work string
 	base       string // the commit of what the template made when it was merged last
 	product    template.Product
+	carried    string // the version of the template that this command carries, if it is that
 }
 
 // trailer ends the message of each commit that is what the template makes.
@@ -144,7 +146,8 @@ func (u *updater) render(ctx context.Context, version string) (commit string, er
 	if err != nil {
 		return "", err
 	}
-	u.product.Template.Version = newer.Template.Version // and its source is where the person has it
+	// Its source stays what the person has it from.
+	u.product.Template.Version = cmp.Or(u.carried, newer.Template.Version)
 	text, err := yaml.Marshal(u.product)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(made, template.Record), []byte(template.RecordHead+string(text)), 0o644) //nolint:gosec // as others

@@ -67,12 +67,10 @@ func (u *updater) unpack(ctx context.Context, version string) (folder string, er
 	case version != "":
 		return "", process.Usage(fmt.Errorf("this seam command carries the template %s, and no other: leave --to out, or say where by --template", carried))
 	}
+	u.carried = carried
 	folder = filepath.Join(u.work, "carried")
 	err = files.Write(folder, nil)
-	for _, args := range [][]string{
-		{"init", "--quiet"}, {"add", "--all"}, committing(ctx, "commit", "--quiet", "--message", carried),
-		{"tag", "carried-" + carried[:min(12, len(carried))]},
-	} {
+	for _, args := range [][]string{{"init", "--quiet"}, {"add", "--all"}, committing(ctx, "commit", "--quiet", "--message", carried)} {
 		if err == nil {
 			_, err = git(ctx, folder, args...)
 		}
