@@ -47,7 +47,7 @@ func (u *updater) make(ctx context.Context, name, source, version string) (made 
 
 // run runs a command in a folder; its output is the error's.
 func (u *updater) run(ctx context.Context, dir, name string, args ...string) error {
-	command := exec.CommandContext(ctx, name, args...)
+	command := exec.CommandContext(ctx, name, args...) //nolint:gosec // our own words
 	command.Dir, command.Env = dir, append(os.Environ(), "GOWORK=", "GOFLAGS=")
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(args[:min(3, len(args))], " "), err, out)
