@@ -113,14 +113,18 @@ func (r repo) product(at, modulePath string, more ...string) repo {
 }
 
 // An empty product speaks of nothing that was not kept, keeps its own rules, and runs: an entry's
-// event reaches its handler, and its job is done, in one process and in two. Its folder has a space.
+// event reaches its handler, and its job is done, in processes apart and, in the long suite, in one. Its folder has a space.
 func TestAnEmptyProduct(t *testing.T) {
 	p := template(t).product("my loans/app", "acme.example/loans", "--empty")
 	p.speaksOfNo(`shop`, `example\.com`, `orders(api|migrations|sim)?`, `inventory(api|migrations|sim)?`,
 		`payments?(api|migrations|sim)?`, `notifications?(api|migrations|sim)?`, `skus?`, `tok_\w+`)
 	p.run("make", "build")
 	p.run("go", "test", "-short", "./architecture")
-	for _, split := range []string{"", "all"} {
+	splits := []string{"all"}
+	if os.Getenv("SEAM_LONG") != "" {
+		splits = append(splits, "")
+	}
+	for _, split := range splits {
 		p.run("sh", "-ec", "SPLIT="+split+" test/accept.sh")
 	}
 	if status := p.run("git", "status", "--porcelain"); status != "" {
