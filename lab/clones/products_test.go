@@ -41,6 +41,7 @@ func TestWhatIsRefused(t *testing.T) {
 	from := template(t)
 	for want, args := range map[string][]string{
 		"cannot be kept without orders, inventory":   {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", "payments"},
+		"--keep names no module":                     {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", ""},
 		"is no empty folder":                         {"new", from.dir, "--module", "acme.example/loans"},
 		"is inside the repository":                   {"new", from.dir + "/x", "--module", "acme.example/loans"},
 		"modules/inventory/events.go:":               {"module", "remove", "orders"},

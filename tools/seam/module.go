@@ -71,7 +71,7 @@ func listOf(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// committed refuses a repository with changes that git could not bring back.
+// committed refuses a repository with changes that git does not have.
 func committed(ctx context.Context, root string) error {
 	status := exec.CommandContext(ctx, "git", "status", "--porcelain")
 	status.Dir, status.Stderr = root, os.Stderr
@@ -80,7 +80,7 @@ func committed(ctx context.Context, root string) error {
 		return process.Usage(fmt.Errorf("%s is no git repository: run git init there, and commit", root))
 	}
 	if len(out) > 0 {
-		return process.Usage(fmt.Errorf("not everything in %s is committed: commit or stash it first, so that this can be undone", root))
+		return process.Usage(fmt.Errorf("not everything in %s is committed: commit or stash it first", root))
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func runNew(ctx context.Context, args []string) error {
 		return process.Usage(errors.New("name one folder to be made, as in: seam new ../loans --module acme.example/loans"))
 	case *modulePath == "":
 		return process.Usage(errors.New("--module is missing: the product's module path, as in acme.example/loans"))
-	case *keep != "" && len(listOf(*keep)) == 0:
+	case given(set, "keep") && len(listOf(*keep)) == 0:
 		return process.Usage(errors.New("--keep names no module; --empty keeps none"))
 	case *empty && *keep != "":
 		return process.Usage(errors.New("--empty keeps no module, and --keep some: take one of the two"))
@@ -55,7 +55,7 @@ func runNew(ctx context.Context, args []string) error {
 	if p.Name == "" {
 		p.Name = template.NameOf(p.Module)
 	}
-	if *keep == "" && !*empty {
+	if !given(set, "keep") && !*empty {
 		p.Keep = files.Modules()
 	}
 	var own []byte
@@ -69,6 +69,12 @@ func runNew(ctx context.Context, args []string) error {
 		return process.Usage(err)
 	}
 	return makeProduct(ctx, words[0], p, product, string(own))
+}
+
+// given reports whether a flag is on the command line, though it may be empty.
+func given(set *flag.FlagSet, name string) (found bool) {
+	set.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 // source returns the template, and where it is from: what this binary carries, or else the files of
