@@ -83,7 +83,7 @@ func TestUpdates(t *testing.T) {
 		}, nil, ""},
 		{"what follows from the modules changes", func(r repo) { r.edit("deploy/compose.yaml.tmpl", "start_period: 60s", "start_period: 61s") }, nil, ""},
 		{"the template of modules changes, not modules", func(r repo) {
-			r.edit("tools/template/module/entry.go.tmpl", "// The states of an entry:", "// States of an entry:")
+			r.edit("tools/template/module/modules/NAME/entry.go.tmpl", "// The states of an entry:", "// States of an entry:")
 		}, nil, ""},
 		{"both change a line", func(r repo) { r.edit(gateway, "package main", "package main // theirs") },
 			func(r repo) { r.edit(gateway, "package main", "package main // ours") }, gateway},
