@@ -25,7 +25,7 @@ func complete(table string, modules []string) (string, error) {
 	add := func(to, format string, args ...any) {
 		for pair := range slices.Chunk(document.Content[0].Content, 2) { // key, value, key, value …
 			if pair[0].Value == to {
-				lines[last(pair[1])-1] += fmt.Sprintf(format, args...)
+				lines[LastLine(pair[1])-1] += fmt.Sprintf(format, args...)
 			}
 		}
 	}
@@ -52,11 +52,11 @@ func complete(table string, modules []string) (string, error) {
 	return completed, nil
 }
 
-// last returns the line on which a node ends.
-func last(node *yaml.Node) int {
+// LastLine returns the line of a YAML page on which a node ends.
+func LastLine(node *yaml.Node) int {
 	line := node.Line
 	for _, child := range node.Content {
-		line = max(line, last(child))
+		line = max(line, LastLine(child))
 	}
 	return line
 }

@@ -113,7 +113,7 @@ func TestUpdates(t *testing.T) {
 				t.Fatalf("%d: once more, after git merge --abort: %v: %s", n, err, out)
 			}
 			p.run("git", "checkout", "--ours", release.conflicts)
-			p.commit("Mended")
+			p.commit("Resolved")
 		} else if err != nil {
 			t.Fatalf("%d, %s: %v: %s", n, release.what, err, out)
 		}

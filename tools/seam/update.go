@@ -208,12 +208,12 @@ func (u *updater) merge(ctx context.Context, commit string) error {
 		return err
 	}
 	if len(conflicts) > 0 {
-		return fmt.Errorf("both sides have changed these files:\n  %s\nmend them, run make generate, then git add and git commit; "+
+		return fmt.Errorf("both sides have changed these files:\n  %s\nresolve them, run make generate, then git add and git commit; "+
 			"or git merge --abort", strings.Join(conflicts, "\n  "))
 	}
 	fmt.Println("Writing what follows from the modules …")
 	if err := u.run(ctx, u.root, "go", "run", "./tools/seam", "generate", "--tidy"); err != nil {
-		return fmt.Errorf("the merge is not committed, because it does not build: mend it, then git add and git commit; "+
+		return fmt.Errorf("the merge is not committed, because it does not build: correct it, then git add and git commit; "+
 			"or git merge --abort: %w", err)
 	}
 	for _, args := range [][]string{{"add", "--all"}, committing(ctx, "commit", "--quiet", "--no-edit"), {"branch", "--force", "template", commit}} {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/architecture"
 )
 
 // publish brings the entries public of the context map up to date: it lists each event that no module
@@ -75,7 +77,7 @@ func withPublic(page string, e event) (string, error) {
 		line = "  public:\n" + line
 	}
 	lines := strings.SplitAfter(page, "\n")
-	return strings.Join(slices.Insert(lines, last(at), line), ""), nil
+	return strings.Join(slices.Insert(lines, architecture.LastLine(at), line), ""), nil
 }
 
 // replaceLine replaces the line that begins so.

@@ -17,7 +17,7 @@ func Carried() (f Files, version string, ok bool, err error) {
 	}
 	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err == nil {
-		f, err = Unpack(r)
+		f, err = unpack(r)
 	}
 	if err != nil {
 		return nil, "", true, fmt.Errorf("read the template of this binary: %w", err)

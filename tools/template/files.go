@@ -56,8 +56,8 @@ func Read(ctx context.Context, root string) (Files, error) {
 	return f, nil
 }
 
-// Unpack reads an archive of a repository.
-func Unpack(archive *zip.Reader) (Files, error) {
+// unpack reads an archive of a repository.
+func unpack(archive *zip.Reader) (Files, error) {
 	f := Files{}
 	for _, entry := range archive.File {
 		if entry.FileInfo().IsDir() {

@@ -24,7 +24,7 @@ func (f Files) Moved(old, name string) (Files, error) {
 	for file := range f {
 		if strings.HasPrefix(file, released) && owned(file, old) {
 			return nil, fmt.Errorf("%s is released: others know %s by its name; add a module %s beside it, and "+
-				"remove %s once nobody needs it", file, old, name, old)
+				"remove %s once no module needs it", file, old, name, old)
 		}
 	}
 	m := mover{path: f.Path(), old: old, new: name}

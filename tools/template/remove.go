@@ -9,6 +9,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
+
+	"example.com/shop/architecture"
 )
 
 // Without returns the files without the modules: their folders, the settings and contracts that bear
@@ -168,7 +170,7 @@ func withoutKeys(page string, paths [][]string, keys ...string) (string, error) 
 			if !slices.Contains(keys, key.Value) {
 				continue
 			}
-			first, end := key.Line-1, last(value)
+			first, end := key.Line-1, architecture.LastLine(value)
 			for first > 0 && isComment(lines[first-1]) {
 				first--
 			}
@@ -219,15 +221,6 @@ func pairs(m *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 			}
 		}
 	}
-}
-
-// last returns the line on which a node ends.
-func last(node *yaml.Node) int {
-	line := node.Line
-	for _, child := range node.Content {
-		line = max(line, last(child))
-	}
-	return line
 }
 
 // stopTrying takes the commands that call a module out of what seam up shows a person first.

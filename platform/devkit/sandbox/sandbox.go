@@ -93,7 +93,7 @@ func serve(ctx context.Context, args []string, sims []Sim) (err error) {
 	return b.group.Wait()
 }
 
-// write creates or replaces a file at once, so that whoever waits for it reads all of it.
+// write creates or replaces a file at once, so that its reader gets all of it.
 func write(file, text string) error {
 	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 		return process.Usage(err)
