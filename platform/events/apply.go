@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -15,12 +14,8 @@ import (
 
 	"example.com/shop/platform/origin"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/share"
 )
-
-// takeTurn takes a lock, so that one batch of the module runs at a time over all its processes.
-// Without it two consumers deadlock on each other's rows and inbox keys.
-const takeTurn = `-- name: TakeTurn
-	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
 
 // apply handles those events of the batch that the module has not handled yet, and commits their
 // effects together with their inbox rows. A crash before the commit leaves no effect, and one after
@@ -29,36 +24,57 @@ const takeTurn = `-- name: TakeTurn
 //	BEGIN; take the turn; INSERT inbox; the first statement of a handler
 //	the handlers' other statements; INSERT outbox, outbox_pending; COMMIT
 //
-// It first takes all for new, as nearly always; if an inbox row is refused, it looks up which are.
-// If a batch fails, Consumer applies its events one by one. One that fails alone is stored in the
-// table failed and retried, and after its last retry it stays there as a dead letter.
+// It first takes all for new and this side's, as nearly always; if an inbox row is refused, it looks
+// up which are, and parks those of another side. During a canary it looks them up at once. If a
+// batch fails, Consumer applies its events one by one. One that fails alone is stored in the table
+// failed and retried, and after its last retry it stays there as a dead letter.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
-	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
-	if !notFresh(err) {
-		return err
+	if !c.db.Side.Shared() {
+		err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })
+		if err == nil {
+			c.db.Side.Handled(len(batch))
+		}
+		if !notFresh(err) {
+			return err
+		}
 	}
-	return c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		fresh, err := freshTx(ctx, tx, batch)
+	return c.applyFresh(ctx, func(context.Context, pgx.Tx) ([]*message.Message, error) { return batch, nil })
+}
+
+// applyFresh handles those of the events that are neither handled nor failed, and this side's.
+func (c *Consumer) applyFresh(ctx context.Context, read func(ctx context.Context, tx pgx.Tx) ([]*message.Message, error)) error {
+	var fresh []*message.Message
+	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		batch, err := read(ctx, tx)
+		if err == nil {
+			fresh, err = c.freshTx(ctx, tx, batch)
+		}
 		if err != nil || len(fresh) == 0 {
 			return err
 		}
 		return c.applyTx(ctx, tx, fresh)
 	})
+	if err == nil {
+		c.db.Side.Handled(len(fresh))
+	}
+	return err
 }
 
 // applyTx handles the events and inserts their inbox rows, which are sent with the handlers' first
 // statement. The primary key refuses an event that was handled already. One that is in the table
-// failed gets no topic, which NOT NULL refuses: it is left to the retries.
+// failed, or another side's, gets no topic, which NOT NULL refuses.
 func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) error {
-	ids, topics := make([]string, len(batch)), make([]string, len(batch))
+	n := len(batch)
+	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)
 	for i, m := range batch {
-		ids[i], topics[i] = m.UUID, m.Metadata[headerTopic]
+		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]
 	}
-	postgres.QueueSQL(tx, takeTurn)
+	postgres.QueueSQL(tx, share.TakeTurn)
 	postgres.QueueSQL(tx, `-- name: WriteInbox
 		INSERT INTO inbox (event_id, topic)
-		SELECT e.id, CASE WHEN (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL THEN e.topic END
-		FROM unnest($1::uuid[], $2::text[]) AS e (id, topic)`, ids, topics)
+		SELECT e.id, CASE WHEN (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL
+			AND bucket_of(e.key) <@ (SELECT share_of($4)) THEN e.topic END
+		FROM unnest($1::uuid[], $2::text[], $3::text[]) AS e (id, topic, key)`, ids, topics, keys, c.db.Side.Name())
 	for _, group := range byTopic(batch) {
 		if err := c.handle(ctx, tx, group); err != nil {
 			return err
@@ -74,26 +90,40 @@ func notFresh(err error) bool {
 }
 
 // freshTx returns the events that are neither handled nor failed, without duplicates in the batch.
-func freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*message.Message, error) {
+// It parks those of another side.
+func (c *Consumer) freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*message.Message, error) {
 	byID := map[string]*message.Message{}
+	var ids, keys []string
+	var payloads [][]byte
+	var headers []message.Metadata
 	for _, m := range batch {
-		byID[m.UUID] = m
+		if byID[m.UUID] == nil {
+			byID[m.UUID] = m
+			ids, keys = append(ids, m.UUID), append(keys, m.Metadata[headerKey])
+			payloads, headers = append(payloads, m.Payload), append(headers, m.Metadata)
+		}
 	}
-	postgres.QueueSQL(tx, takeTurn)
+	postgres.QueueSQL(tx, share.TakeTurn)
 	rows, err := tx.Query(ctx, `-- name: ReadInbox
-		SELECT e.id::text FROM unnest($1::uuid[]) AS e (id)
-		WHERE (SELECT event_id FROM inbox WHERE event_id = e.id) IS NULL
-		AND (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL`,
-		slices.Collect(maps.Keys(byID)))
+		WITH fresh AS (
+			SELECT e.*, bucket_of(e.key) <@ (SELECT share_of($5)) AS ours
+			FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::jsonb[]) AS e (id, key, payload, headers)
+			WHERE (SELECT event_id FROM inbox WHERE event_id = e.id) IS NULL
+			AND (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL),
+		others AS (
+			INSERT INTO parked (event_id, key, payload, headers)
+			SELECT id, key, payload, headers FROM fresh WHERE NOT ours ON CONFLICT DO NOTHING)
+		SELECT id::text FROM fresh WHERE ours`,
+		ids, keys, payloads, headers, c.db.Side.Name())
 	if err != nil {
 		return nil, fmt.Errorf("read inbox: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	ours, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("read inbox: %w", err)
 	}
 	fresh := slices.DeleteFunc(slices.Clone(batch), func(m *message.Message) bool {
-		return byID[m.UUID] != m || !slices.Contains(ids, m.UUID)
+		return byID[m.UUID] != m || !slices.Contains(ours, m.UUID)
 	})
 	return fresh, nil
 }

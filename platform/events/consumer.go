@@ -33,6 +33,7 @@ type Consumer struct {
 	cfg      Config
 	log      *slog.Logger
 	retries  *worker.Worker
+	parked   *worker.Worker
 	pruner   *worker.Worker
 	tracer   trace.Tracer
 
@@ -57,13 +58,18 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 		c.handlers[h.topic] = h
 	}
 	c.retries = worker.New("retry events", cfg.Poll, c.retryOne, log)
+	c.parked = worker.New("take parked events", cfg.Poll, c.takeParked, log)
 	c.pruner = worker.New("prune inbox and dead letters", pruneEvery, c.prune, log).Throttled()
 	return c
 }
 
 // Subscribe subscribes to the handlers' topics. The memory bus does not deliver what was published
-// before it, so call it before the first relay runs. Run handles what arrives.
+// before it, so call it before the first relay runs. Run handles what arrives. While the side is
+// idle it subscribes to nothing: what arrived would be parked for another side.
 func (c *Consumer) Subscribe(ctx context.Context) error {
+	if c.db.Side.Idle() || c.unsubscribe != nil {
+		return nil
+	}
 	// The subscriptions outlive ctx, because the relay still finishes its batch.
 	c.subscribed, c.unsubscribe = context.WithCancel(context.WithoutCancel(ctx))
 	for topic := range c.handlers {
@@ -106,18 +112,30 @@ func (c *Consumer) forward(topic string, messages <-chan *message.Message) {
 func (c *Consumer) Run(ctx context.Context) error {
 	defer c.conn.close(ctx)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.retries.Run(ctx) })
-	g.Go(func() error { return c.pruner.Run(ctx) })
+	for _, w := range []*worker.Worker{c.retries, c.parked, c.pruner} {
+		g.Go(func() error { return w.Run(ctx) })
+	}
 	g.Go(func() error { return c.receive(ctx) })
 	return g.Wait()
 }
 
+// idleEvery is how often the consumer looks whether its side has become idle.
+const idleEvery = 250 * time.Millisecond
+
 func (c *Consumer) receive(ctx context.Context) error {
+	idle := time.NewTicker(idleEvery)
+	defer idle.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			c.giveBack()
 			return nil
+		case <-idle.C:
+			if c.db.Side.Idle() {
+				c.giveBack()
+			} else if err := c.Subscribe(ctx); err != nil {
+				return err
+			}
 		case first := <-c.incoming:
 			if err := c.consume(ctx, c.collect(ctx, first)); errors.Is(err, errUnreachable) {
 				c.sitOut(ctx, err)
@@ -146,7 +164,10 @@ func (c *Consumer) sitOut(ctx context.Context, cause error) {
 
 // giveBack ends the subscriptions and nacks what has arrived and was not handled.
 func (c *Consumer) giveBack() {
-	c.unsubscribe()
+	if c.unsubscribe != nil {
+		c.unsubscribe()
+		c.unsubscribe = nil
+	}
 	c.forwarding.Wait() // nothing can arrive any more
 	for len(c.incoming) > 0 {
 		(<-c.incoming).Nack()

@@ -15,6 +15,7 @@ import (
 
 	"example.com/shop/platform/backoff"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/share"
 )
 
 // recordFailure records an event's first failure, after so many attempts that count. From then on
@@ -43,22 +44,17 @@ func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, attemp
 func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 	var m *message.Message
 	var attempts int
-	err = c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		var err error
-		if m, attempts, err = dueTx(ctx, tx); errors.Is(err, pgx.ErrNoRows) {
-			return nil
+	err = c.applyFresh(ctx, func(ctx context.Context, tx pgx.Tx) (_ []*message.Message, err error) {
+		if m, attempts, err = c.dueTx(ctx, tx); errors.Is(err, pgx.ErrNoRows) {
+			return nil, nil
 		}
 		if err != nil {
-			return fmt.Errorf("read failed: %w", err)
+			return nil, fmt.Errorf("read failed: %w", err)
 		}
 		if _, err := tx.Exec(ctx, "DELETE FROM failed WHERE event_id = $1", m.UUID); err != nil {
-			return fmt.Errorf("take from failed: %w", err)
+			return nil, fmt.Errorf("take from failed: %w", err)
 		}
-		fresh, err := freshTx(ctx, tx, []*message.Message{m})
-		if err != nil || len(fresh) == 0 { // handled meanwhile, by another process that received it too
-			return err
-		}
-		return c.applyTx(ctx, tx, fresh)
+		return []*message.Message{m}, nil // which another process that received it may have handled
 	})
 	if m == nil {
 		return false, err
@@ -69,18 +65,18 @@ func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// dueTx locks and returns the failed event that has been due for longest, skipping those that
-// another process is retrying. The row is locked before the module's lock is taken, and no holder
+// dueTx locks and returns this side's failed event that has been due for longest, skipping those
+// that another process is retrying. The row is locked before the module's lock is taken, and no holder
 // of that lock waits for such a row, so the two cannot deadlock.
-func dueTx(ctx context.Context, tx pgx.Tx) (*message.Message, int, error) {
+func (c *Consumer) dueTx(ctx context.Context, tx pgx.Tx) (*message.Message, int, error) {
 	var id uuid.UUID
 	var payload []byte
 	var headers message.Metadata
 	var attempts int
 	err := tx.QueryRow(ctx, `
 		SELECT event_id, payload, headers, attempts FROM failed
-		WHERE dead_at IS NULL AND next_at <= now()
-		ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED`).Scan(&id, &payload, &headers, &attempts)
+		WHERE dead_at IS NULL AND next_at <= now() AND bucket_of(key) <@ (SELECT share_of($1))
+		ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED`, c.db.Side.Name()).Scan(&id, &payload, &headers, &attempts)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -167,5 +163,5 @@ func transient(err error) bool {
 // cannot be reached, or another process of the module, such as a frozen one, holds the lock.
 func holdsUpAll(err error) bool {
 	queued, ok := errors.AsType[*postgres.QueuedError](err)
-	return errors.Is(err, errUnreachable) || ok && queued.SQL == takeTurn && postgres.HasCode(err, postgres.LockTimeout)
+	return errors.Is(err, errUnreachable) || ok && queued.SQL == share.TakeTurn && postgres.HasCode(err, postgres.LockTimeout)
 }

@@ -21,8 +21,12 @@ import (
 )
 
 // insert returns the statement that writes a transaction's jobs, and claims them for free places.
+// During a canary a claim has to ask whose they are, so they are left to the poller.
 func (q *Queue[A, R]) insert(jobs []*Job[A]) (sql string, args []any) {
-	now, places := q.now().Truncate(time.Microsecond), q.reserve(len(jobs)) // PostgreSQL rounds, up too
+	now, places := q.now().Truncate(time.Microsecond), 0 // PostgreSQL rounds, up too
+	if !q.db.Side.Shared() {
+		places = q.reserve(len(jobs))
+	}
 	for i, j := range jobs {
 		j.Lease = now
 		if j.claimed = i < places; j.claimed {
@@ -82,7 +86,8 @@ func (q *Queue[A, R]) claimWhenFree() {
 	}
 }
 
-// claimDue claims as many due jobs as there are places, the longest due first, and starts them.
+// claimDue claims as many of this side's due jobs as there are places, the longest due first, and
+// starts them.
 func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	places := q.reserve(q.cfg.Concurrency)
 	if places == 0 {
@@ -94,8 +99,9 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	rows, err := q.db.Query(ctx, `-- name: ClaimJobs
 		UPDATE jobs SET tries = tries + 1, due_at = $3 WHERE id = ANY (ARRAY (
 			SELECT id FROM jobs WHERE kind = $1 AND due_at <= $2 AND dead_at IS NULL
+				AND bucket_of(key) <@ (SELECT share_of($5))
 			ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED))
-		RETURNING id, key, args, cause, tries`, q.kind.Name, now, lease, places)
+		RETURNING id, key, args, cause, tries`, q.kind.Name, now, lease, places, q.db.Side.Name())
 	var claimed []Job[A]
 	if err == nil {
 		claimed, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job[A], error) {
@@ -128,6 +134,9 @@ func (q *Queue[A, R]) do(job Job[A]) {
 	if err == nil {
 		failpoint.Here("answered, not stored")
 		err = q.finishWithin(ctx, Done[A, R]{job, result})
+	}
+	if err == nil {
+		q.db.Side.Done(1)
 	}
 	queued, ok := errors.AsType[*postgres.QueuedError](err)
 	switch {

@@ -19,7 +19,7 @@ func Open(ctx context.Context, module, url string, maxConns int32, migrations fs
 		pool.Close()
 		return nil, fmt.Errorf("open %s: %w", module, err)
 	}
-	return &DB{pool, module}, nil
+	return &DB{Pool: pool, Module: module}, nil
 }
 
 // OpenAnyVersion is Open for a tool, without the check of the schema's version. name is the

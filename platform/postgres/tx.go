@@ -9,12 +9,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/share"
 )
 
 // DB is the database of one module: a pool of traced connections on its role, and its transactions.
 type DB struct {
 	*pgxpool.Pool
 	Module string
+	Side   *share.Side // of the process in the module's work; nil outside of a process that serves it
 }
 
 // InTx runs f in a transaction, commits when f returns nil, and rolls back otherwise. It costs no

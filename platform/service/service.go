@@ -3,6 +3,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/share"
 	"example.com/shop/platform/telemetry"
 	"example.com/shop/platform/web"
 )
@@ -33,6 +35,8 @@ type Config struct {
 	// How long it may take to stop, with that: requests, then relays, then consumers and workers.
 	// What is cut off is redelivered or retried.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"25s"`
+	// What the façade's routes call this process during a canary; the program's name, if unset.
+	Side string `env:"SIDE"`
 
 	Log       process.Log
 	Telemetry telemetry.Config
@@ -78,6 +82,7 @@ type host struct {
 	consuming  process.Stage
 	relaying   process.Stage
 	databases  []*postgres.DB
+	side       string
 	probes     []*postgres.Probe
 	flush      func()
 }
@@ -87,6 +92,7 @@ type host struct {
 func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg Config) (_ *host, err error) {
 	h := &host{
 		cfg: cfg, log: log, bus: bus, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},
+		side: cmp.Or(cfg.Side, name),
 	}
 	h.operations.Check("bus", bus.Ready)
 	defer func() {
@@ -107,8 +113,8 @@ func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg C
 	return h, nil
 }
 
-// database opens the module's database, and adds its readiness check. The schema must be as new as
-// migrations and must belong to this process's bus.
+// database opens the module's database, adds its readiness check, and joins in its work. The schema
+// must be as new as migrations and must belong to this process's bus.
 func (h *host) database(ctx context.Context, module, url string, migrations fs.FS) (*postgres.DB, error) {
 	db, err := postgres.Open(ctx, module, url, h.cfg.MaxConns, migrations)
 	if err != nil {
@@ -118,7 +124,11 @@ func (h *host) database(ctx context.Context, module, url string, migrations fs.F
 	probe := postgres.NewProbe(db.Pool)
 	h.probes = append(h.probes, probe)
 	h.operations.Module(module, probe.Check)
-	return db, events.RecordBus(ctx, db.Pool, h.bus.Name())
+	if err := events.RecordBus(ctx, db.Pool, h.bus.Name()); err != nil {
+		return nil, err
+	}
+	db.Side, err = share.Join(ctx, db.Pool, module, h.side)
+	return db, err
 }
 
 // outbox returns the module's outbox, whose relay runs with the process.
@@ -130,15 +140,23 @@ func (h *host) outbox(db *postgres.DB) *events.Outbox {
 
 // serve adds the module: its routes, its consumer and its workers.
 func (h *host) serve(ctx context.Context, db *postgres.DB, m Module) error {
-	if err := h.server.Mount(db.Module, m.Routes); err != nil {
+	routes := func(api huma.API) {
+		api.UseMiddleware(func(hc huma.Context, next func(huma.Context)) { db.Side.Requested(); next(hc) })
+		m.Routes(api)
+	}
+	if err := h.server.Mount(db.Module, routes); err != nil {
 		return err
 	}
 	consumer := events.NewConsumer(db, h.bus.Subscriber(db.Module), m.Handlers(), h.cfg.Events, h.log.With("module", db.Module))
 	if err := consumer.Subscribe(ctx); err != nil {
 		return err
 	}
-	h.consuming = append(h.consuming, consumer.Run)
-	h.consuming = append(h.consuming, m.Workers()...)
+	h.consuming = append(h.consuming, consumer.Run, func(ctx context.Context) error {
+		return db.Side.Run(ctx, h.log.With("module", db.Module))
+	})
+	for _, loop := range m.Workers() {
+		h.consuming = append(h.consuming, db.Side.While(loop))
+	}
 	return nil
 }
 
@@ -161,7 +179,10 @@ func (h *host) close() {
 	_ = h.bus.Close() // what it had not sent waits in the outboxes
 	var closing sync.WaitGroup
 	for _, db := range h.databases {
-		closing.Go(db.Close)
+		closing.Go(func() {
+			_ = db.Side.Leave(context.Background()) // or it is taken for alive for ten seconds
+			db.Close()
+		})
 	}
 	for _, probe := range h.probes {
 		closing.Go(probe.Close)

@@ -1,0 +1,137 @@
+// Package share divides a module's work among the sides of a canary: processes that serve one
+// schema, such as the monolith and the module's own.
+//
+// An operator gives each side a weight, in percent, which is its share of requests, events and jobs
+// alike. The façade shares out the requests. Events and jobs are shared out by the aggregate's key,
+// so that all that concerns one aggregate is handled by one side. The weights are in the schema:
+// each transaction that handles events or claims jobs reads them, so a change is effective with the
+// next one, in all processes, and a crash cannot leave two opinions of them.
+//
+//	bucket of the key   0        1000                               9999
+//	weight of 10        |── new ──|─────────────── old ───────────────|
+//
+// A side that is killed is silent, and after ten seconds those that have a weight handle its
+// buckets. A side with weight 0 handles nothing, whatever happens.
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/shop/platform/process"
+)
+
+// Buckets is into how many parts the keys of aggregates fall: 100 for each percent.
+const Buckets = 10_000
+
+// TakeTurn is the statement that takes a lock, until the transaction ends, so that one batch of the
+// module's events is handled at a time over all its processes, and none while the shares change.
+const TakeTurn = `-- name: TakeTurn
+	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
+
+// Weight is a side's share, in percent.
+type Weight struct {
+	Side   string
+	Weight int
+}
+
+// Set gives the sides of the pool's module these weights, which must add up to 100, or to 0, which
+// pauses the module's events and jobs. The last side is the new one: while its weight grows it
+// keeps the aggregates that it has. A process of a side that is not named handles nothing from now
+// on, and does not start again. Without weights there are no shares: each side may handle all.
+//
+// When Set returns, no batch of events is being handled by the shares before.
+func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
+	total, low := 0, 0
+	for _, w := range weights {
+		total += w.Weight
+	}
+	if total != 100 && total != 0 {
+		return process.Usage(fmt.Errorf("the weights add up to %d, not to 100", total))
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, TakeTurn); err != nil {
+			return fmt.Errorf("wait for the module's batch: %w", err)
+		}
+		// Counts begin anew with the shares that they are counted under.
+		if _, err := tx.Exec(ctx, `
+			UPDATE sides SET weight = NULL, buckets = 'empty', requests = 0, events = 0, jobs = 0
+			WHERE side > ''`); err != nil {
+			return fmt.Errorf("clear the shares: %w", err)
+		}
+		for _, w := range slices.Backward(weights) {
+			high := low + w.Weight*Buckets/100
+			if _, err := tx.Exec(ctx, `
+				INSERT INTO sides (side, weight, buckets) VALUES ($1, $2, int4range($3, $4))
+				ON CONFLICT (side) DO UPDATE SET weight = excluded.weight, buckets = excluded.buckets`,
+				w.Side, w.Weight, low, high); err != nil {
+				return fmt.Errorf("set the share of %s: %w", w.Side, err)
+			}
+			low = high
+		}
+		return nil
+	})
+}
+
+// State is what a schema knows of a side.
+type State struct {
+	Side     string `json:"side"`
+	Weight   *int   `json:"weight"` // nil while it has none
+	Alive    bool   `json:"alive"`  // it is running: its last beat is at most ten seconds old
+	Requests int64  `json:"requests"`
+	Events   int64  `json:"events"` // handled, since the weights were set, as of its last beat
+	Jobs     int64  `json:"jobs"`
+}
+
+// Read returns the sides of the pool's module, by name.
+func Read(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
+	rows, err := pool.Query(ctx, `
+		SELECT side, weight, coalesce(beat_at >= now() - interval '10 seconds', false), requests, events, jobs
+		FROM sides WHERE side > '' ORDER BY side`)
+	if err != nil {
+		return nil, fmt.Errorf("read the shares: %w", err)
+	}
+	states, err := pgx.CollectRows(rows, pgx.RowToStructByPos[State])
+	if err != nil {
+		return nil, fmt.Errorf("read the shares: %w", err)
+	}
+	return states, nil
+}
+
+// errNotNamed means that a process must not serve a module, because of its side.
+var errNotNamed = errors.New("no share is set for this side")
+
+// admit refuses a side that is not among those with a weight, or that would serve beside another
+// side while none has one: the two would handle everything by chance.
+func admit(states []State, module, side string) error {
+	var named, others []string
+	for _, s := range states {
+		switch {
+		case s.Weight != nil && s.Side == side:
+			return nil
+		case s.Weight != nil:
+			named = append(named, fmt.Sprintf("%s=%d", s.Side, *s.Weight))
+		case s.Alive && s.Side != side:
+			others = append(others, s.Side)
+		}
+	}
+	// What to do next is the same, in words that show the sides.
+	set := func(sides []string) string {
+		return "give it one first (seam route set " + module + " " + strings.Join(sides, " ") + " " + side + "=0), or do not serve " + module + " here"
+	}
+	switch {
+	case len(named) > 0:
+		return process.Usage(fmt.Errorf("%w: %s of %s is shared by %s, and SIDE is %s: %s", errNotNamed,
+			"the work", module, strings.Join(named, " "), side, set(named)))
+	case len(others) > 0:
+		return process.Usage(fmt.Errorf("%w: %s serves %s already, or did ten seconds ago, and SIDE is %s: %s", errNotNamed,
+			strings.Join(others, " "), module, side, set([]string{others[0] + "=100"})))
+	}
+	return nil
+}
