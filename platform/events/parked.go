@@ -22,9 +22,11 @@ func (c *Consumer) takeParked(ctx context.Context) (more bool, err error) {
 	if c.db.Side.Shared() {
 		defer func() { time.AfterFunc(parkedEvery, c.parked.Wake) }()
 	}
+	ctx, cancel := worker.UntilStop(ctx) // what is left undone is still parked
+	defer cancel()
 	rows, err := c.db.Query(ctx, `-- name: ReadParked
-		SELECT event_id::text, payload, headers FROM parked
-		WHERE event_id > '00000000-0000-0000-0000-000000000000' AND bucket_of(key) <@ (SELECT share_of($1))
+		SELECT event_id::text AS id, payload, headers FROM parked
+		WHERE bucket_of(key) <@ (SELECT share_of($1))
 		ORDER BY event_id LIMIT $2`, c.db.Side.Name(), c.cfg.ConsumerBatch)
 	var parked []*message.Message
 	if err == nil {
@@ -60,8 +62,6 @@ func (c *Consumer) takeParked(ctx context.Context) (more bool, err error) {
 
 // deliver passes messages to receive, and returns when all are acknowledged, or with an error.
 func (c *Consumer) deliver(ctx context.Context, parked []*message.Message) error {
-	ctx, cancel := worker.UntilStop(ctx)
-	defer cancel()
 	for _, m := range parked {
 		select {
 		case c.incoming <- m:

@@ -97,12 +97,18 @@ func note(_ context.Context, tx pgx.Tx, all []done) error {
 // enqueue enqueues a letter to each address in one transaction.
 func (o *office) enqueue(q *queue, to ...string) (ids []uuid.UUID) {
 	o.t.Helper()
+	return o.enqueueOn(o.db, q, to...)
+}
+
+// enqueueOn is enqueue on the connections of another process.
+func (o *office) enqueueOn(db *postgres.DB, q *queue, to ...string) (ids []uuid.UUID) {
+	o.t.Helper()
 	var all []job
 	for _, to := range to {
 		ids = append(ids, uuid.Must(uuid.NewV7()))
 		all = append(all, job{ID: ids[len(ids)-1], Key: to, Args: letter{to}})
 	}
-	if err := o.enqueueJobs(o.t.Context(), q, nil, all...); err != nil {
+	if err := enqueueJobs(o.t.Context(), db, q, nil, all...); err != nil {
 		o.t.Fatal(err)
 	}
 	return ids
@@ -110,7 +116,11 @@ func (o *office) enqueue(q *queue, to ...string) (ids []uuid.UUID) {
 
 // enqueueJobs enqueues the jobs in a transaction, which f ends.
 func (o *office) enqueueJobs(ctx context.Context, q *queue, f func(pgx.Tx) error, all ...job) error {
-	return o.db.InTx(ctx, func(tx pgx.Tx) error {
+	return enqueueJobs(ctx, o.db, q, f, all...)
+}
+
+func enqueueJobs(ctx context.Context, db *postgres.DB, q *queue, f func(pgx.Tx) error, all ...job) error {
+	return db.InTx(ctx, func(tx pgx.Tx) error {
 		for _, j := range all {
 			if err := q.EnqueueTx(ctx, tx, j); err != nil {
 				return err

@@ -61,8 +61,7 @@ func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 		}
 		// Counts begin anew with the shares that they are counted under.
 		if _, err := tx.Exec(ctx, `
-			UPDATE sides SET weight = NULL, buckets = 'empty', requests = 0, events = 0, jobs = 0
-			WHERE side > ''`); err != nil {
+			UPDATE sides SET weight = NULL, buckets = 'empty', requests = 0, events = 0, jobs = 0`); err != nil {
 			return fmt.Errorf("clear the shares: %w", err)
 		}
 		for _, w := range slices.Backward(weights) {
@@ -81,19 +80,20 @@ func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 
 // State is what a schema knows of a side.
 type State struct {
-	Side     string `json:"side"`
-	Weight   *int   `json:"weight"` // nil while it has none
-	Alive    bool   `json:"alive"`  // it is running: its last beat is at most ten seconds old
-	Requests int64  `json:"requests"`
-	Events   int64  `json:"events"` // handled, since the weights were set, as of its last beat
-	Jobs     int64  `json:"jobs"`
+	Side   string `json:"side"`
+	Weight *int   `json:"weight"` // nil while it has none
+	Alive  bool   `json:"alive"`  // it is running: its last beat is at most ten seconds old
+	// What it has handled since the weights were set, as of its last beat.
+	Requests int64 `json:"requests"`
+	Events   int64 `json:"events"`
+	Jobs     int64 `json:"jobs"`
 }
 
 // Read returns the sides of the pool's module, by name.
 func Read(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
 	rows, err := pool.Query(ctx, `
 		SELECT side, weight, coalesce(beat_at >= now() - interval '10 seconds', false), requests, events, jobs
-		FROM sides WHERE side > '' ORDER BY side`)
+		FROM sides ORDER BY side`)
 	if err != nil {
 		return nil, fmt.Errorf("read the shares: %w", err)
 	}
@@ -104,8 +104,8 @@ func Read(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
 	return states, nil
 }
 
-// errNotNamed means that a process must not serve a module, because of its side.
-var errNotNamed = errors.New("no share is set for this side")
+// errNoShare means that a process must not serve a module, because its side has no weight.
+var errNoShare = errors.New("this process has no share")
 
 // admit refuses a side that is not among those with a weight, or that would serve beside another
 // side while none has one: the two would handle everything by chance.
@@ -121,17 +121,17 @@ func admit(states []State, module, side string) error {
 			others = append(others, s.Side)
 		}
 	}
-	// What to do next is the same, in words that show the sides.
-	set := func(sides []string) string {
-		return "give it one first (seam route set " + module + " " + strings.Join(sides, " ") + " " + side + "=0), or do not serve " + module + " here"
+	instead := func(weights []string) string {
+		return fmt.Sprintf("make %s a side of the route (seam route set %s %s %s=0), or do not serve %s here",
+			side, module, strings.Join(weights, " "), side, module)
 	}
 	switch {
 	case len(named) > 0:
-		return process.Usage(fmt.Errorf("%w: %s of %s is shared by %s, and SIDE is %s: %s", errNotNamed,
-			"the work", module, strings.Join(named, " "), side, set(named)))
+		return process.Usage(fmt.Errorf("%w: the work of %s is shared by %s, and SIDE is %s: %s",
+			errNoShare, module, strings.Join(named, " "), side, instead(named)))
 	case len(others) > 0:
-		return process.Usage(fmt.Errorf("%w: %s serves %s already, or did ten seconds ago, and SIDE is %s: %s", errNotNamed,
-			strings.Join(others, " "), module, side, set([]string{others[0] + "=100"})))
+		return process.Usage(fmt.Errorf("%w: %s serves %s, or did ten seconds ago, and SIDE is %s: %s",
+			errNoShare, strings.Join(others, " "), module, side, instead([]string{others[0] + "=100"})))
 	}
 	return nil
 }

@@ -93,6 +93,8 @@ func (s *Side) Leave(ctx context.Context) error {
 
 // beat says that the side is alive and what it has handled, and reads its weight.
 func (s *Side) beat(ctx context.Context) (more bool, err error) {
+	ctx, cancel := worker.UntilStop(ctx)
+	defer cancel()
 	requests, events, jobs := s.requests.Load(), s.events.Load(), s.jobs.Load()
 	var weight *int
 	var shared bool
@@ -100,7 +102,7 @@ func (s *Side) beat(ctx context.Context) (more bool, err error) {
 		INSERT INTO sides (side, beat_at, requests, events, jobs) VALUES ($1, now(), $2, $3, $4)
 		ON CONFLICT (side) DO UPDATE SET beat_at = now(), requests = sides.requests + excluded.requests,
 			events = sides.events + excluded.events, jobs = sides.jobs + excluded.jobs
-		RETURNING weight, EXISTS (SELECT FROM sides AS s WHERE s.side > '' AND s.weight IS NOT NULL)`,
+		RETURNING weight, EXISTS (SELECT FROM sides AS s WHERE s.weight IS NOT NULL)`,
 		s.name, requests, events, jobs).Scan(&weight, &shared)
 	if err != nil {
 		return false, fmt.Errorf("beat: %w", err)
