@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"os"
+	"strings"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -13,11 +16,13 @@ import (
 
 const aboutSetup = `seam setup creates what DATABASE_URL (an admin connection) lacks: the database, and for each module a schema
 and its roles. SEAM_ROLE_PASSWORD is the roles' password, SEAM_ROLE_PREFIX their prefix. When it runs again it only updates
-the roles' password and settings. Each process's migrate verb comes next.`
+the roles' password and settings. With --write FILE, which only its owner can read, it also writes each module's
+<MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.`
 
 // setup is the only step of a deployment that needs an admin connection.
 func setup(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("setup", flag.ContinueOnError)
+	path := set.String("write", "", "the file to write the modules' connections to")
 	if err := flags.ParseOnly(set, aboutSetup, args); err != nil {
 		return err
 	}
@@ -29,5 +34,14 @@ func setup(ctx context.Context, args []string) error {
 		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_PASSWORD; see its --help"))
 	}
 	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Password: s.RolePassword}
-	return postgres.Provision(ctx, s.DatabaseURL, plan)
+	if err := postgres.Provision(ctx, s.DatabaseURL, plan); err != nil || *path == "" {
+		return err
+	}
+	var text strings.Builder
+	for _, m := range plan.Modules {
+		name := strings.ToUpper(m)
+		fmt.Fprintf(&text, "%s_DATABASE_URL=%s\n%s_MIGRATE_URL=%s\n", name,
+			quoted(plan.RuntimeURL(s.DatabaseURL, m)), name, quoted(plan.MigrateURL(s.DatabaseURL, m)))
+	}
+	return os.WriteFile(*path, []byte(text.String()), 0o600)
 }
