@@ -1,6 +1,7 @@
 package architecture
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -122,45 +123,63 @@ var cheap = map[string]*regexp.Regexp{
 // ofOurs matches an image that make images builds.
 var ofOurs = regexp.MustCompile(`^\$\{SEAM_IMAGES:-seam-\}\w+:`)
 
-// firstService refuses to extract a module first that others call.
+// firstService refuses to extract a module first that others wait for.
 var firstService = rule{
 	name: "first-service",
-	why: "a module that others call while a client waits adds a network call to every request, and " +
-		"is expensive to move back; " +
+	why: "a module that others call adds a network call to every request, each fault of the first move stops a saga " +
+		"that it is a step of, and both are expensive to move back; " +
 		`see "The wrong first service" in architecture/README.md`,
 	asks: true,
 	check: func(t Tree) findings {
-		var f findings
+		f := findings{subjects: len(t.Modules())}
 		ledger, _ := ParseLedger(t[ledgerFile])
-		calls := t.Uses().Calls
-		var uncalled []string
-		for _, m := range t.Modules() {
-			f.subjects++
-			if len(callersOf(calls, m)) == 0 {
-				uncalled = append(uncalled, m)
-			}
-		}
 		if len(ledger.Extractions) == 0 {
 			return f
 		}
-		first := ledger.Extractions[0]
-		if callers := callersOf(calls, first.Module); len(callers) > 0 && first.Despite == "" {
-			f.add(ledgerFile, first.Module+" is the first extraction, and "+strings.Join(callers, ", ")+
-				" calls it while a client waits",
-				"begin with a module that only listens ("+strings.Join(uncalled, ", ")+
-					"), or give the reason for this one in despite:")
+		first := slices.MinFunc(ledger.Extractions, func(a, b Extraction) int {
+			return a.Dates[Canary].Compare(b.Dates[Canary].Time)
+		})
+		arrows := t.Model().Arrows()
+		waiting := waitingFor(arrows, first.Module)
+		if waiting == "" || measured(first.Despite) {
+			return f
 		}
+		fix := "give a measured reason for this one in despite: " + whatIsMeasured
+		free := slices.DeleteFunc(t.Modules(), func(m string) bool { return waitingFor(arrows, m) != "" })
+		if len(free) > 0 {
+			fix = "begin with a module that no other waits for (" + strings.Join(free, ", ") + "), or " + fix
+		}
+		f.add(ledgerFile, first.Module+" is the first extraction, and "+waiting, fix)
 		return f
 	},
 }
 
-// callersOf returns the modules that call one.
-func callersOf(calls []Use, module string) []string {
-	var found []string
-	for _, c := range calls {
-		if c.Owner == module && !slices.Contains(found, c.Module) {
-			found = append(found, c.Module)
+// waitingFor returns which modules wait for one, and how; "" if none does. They call it, or it is a
+// step of a saga: it listens to one module, and the same or another one listens to it. No module
+// waits for one that only listens, and what waits for one that only publishes began there.
+func waitingFor(arrows []Arrow, module string) (how string) {
+	var callers []string
+	for _, a := range arrows {
+		if a.Asks && a.To == module {
+			callers = append(callers, a.From)
 		}
 	}
-	return found
+	if len(callers) > 0 {
+		return strings.Join(callers, ", ") + " calls it while a client waits"
+	}
+	for _, in := range arrows {
+		for _, out := range arrows {
+			if in.Asks || in.To != module || in.From == module ||
+				out.Asks || out.From != module || out.To == module || out.To == "" {
+				continue
+			}
+			step := fmt.Sprintf("%s waits for its events (%s): %s → %s → %s",
+				out.To, strings.Join(out.Labels, ", "), in.From, module, out.To)
+			if in.From == out.To { // no way is clearer
+				return step
+			}
+			how = cmp.Or(how, step)
+		}
+	}
+	return how
 }

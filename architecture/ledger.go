@@ -50,7 +50,7 @@ type Extraction struct {
 	Dates map[string]Date `yaml:"dates"`
 	// When two processes stop serving the same module; without an end a dual run is two systems.
 	DualRunEnds Date   `yaml:"dual_run_ends"`
-	Despite     string `yaml:"despite"` // why it is the first although other modules call it; empty if none does
+	Despite     string `yaml:"despite"` // why it is the first although others wait for it, measured as well; empty if none does
 }
 
 // Left returns the decommissioned modules, which the monolith does not link any more.

@@ -27,11 +27,11 @@ func init() {
 				want: "cmd/orders/import: links modules/orders"},
 			{name: "the monolith links what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
 				given: []plant{{file: "cmd/monolith/also.go",
-					text: "package main\n\nimport _ \"example.com/shop/modules/payments\""}}, // which today's may not link
-				want: "cmd/monolith: links modules/payments and does not run payments"},
+					text: "package main\n\nimport _ \"example.com/shop/modules/notifications\""}}, // which today's may not link
+				want: "cmd/monolith: links modules/notifications and does not run notifications"},
 			{name: "the monolith names what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
-				given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"payments\"}"}},
-				want:  "cmd/monolith/also.go:3: names payments, which the monolith no longer runs"},
+				given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"notifications\"}"}},
+				want:  "cmd/monolith/also.go:3: names notifications, which the monolith no longer runs"},
 			{name: "a program grows", file: "cmd/orders/also.go", text: "package main\n" + strings.Repeat("var _ = 0\n", 100),
 				want: "cmd/orders: has"},
 			{name: "the HTTP server knows PostgreSQL", file: "platform/web/also.go",

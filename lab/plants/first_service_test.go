@@ -1,19 +1,69 @@
 package plants
 
-import "strings"
+import (
+	"strings"
+
+	"example.com/shop/platform/service"
+)
 
 func init() {
+	const reason = "\n    despite: the audit of card data covers 41,000 lines; 3,100 once payments stands alone (audit of 2026-02)"
 	plants["first-service"] = set{
 		refuses: []plant{
-			{name: "inventory first", file: ledgerFile, whole: true,
-				text: strings.Replace(example, "module: payments", "module: inventory", 1),
+			{name: "inventory first", file: ledgerFile, whole: true, text: extracting("inventory"),
 				want: "inventory is the first extraction, and orders calls it"},
+			{name: "payments first", file: ledgerFile, whole: true, text: extracting("payments"),
+				want: "payments is the first extraction, and orders waits for its events " +
+					"(captured.v1, declined.v1): orders → payments → orders"},
+			{name: "orders first", file: ledgerFile, whole: true, text: extracting("orders"),
+				want: "inventory → orders → inventory\n  instead: begin with a module that no other waits for (notifications), or"},
+			{name: "payments first, for a word", file: ledgerFile, whole: true, text: extracting("payments\n    despite: legacy"),
+				want: "or give a measured reason for this one in despite: say two figures"},
+			{name: "payments first, below one that leaves a year later", file: ledgerFile, whole: true,
+				text: strings.ReplaceAll(extracting("notifications"), "2026-", "2027-") +
+					strings.TrimPrefix(extracting("payments"), "extractions:\n"),
+				want: "payments is the first extraction"},
+			paymentsFirst("a step between two others", func(all map[string]*service.Description) {
+				unheard(all)
+				all["notifications"].Subscribes = append(all["notifications"].Subscribes, "payments.refunded.v1")
+			}, "notifications waits for its events (refunded.v1): orders → payments → notifications"),
+			paymentsFirst("all wait for each other", func(all map[string]*service.Description) {
+				all["orders"].Reaches = append(all["orders"].Reaches, shop+"/modules/notifications")
+			}, "instead: give a measured reason for this one in despite"),
 		},
 		accepts: []plant{
-			{name: "payments first", file: ledgerFile, whole: true, text: example},
-			{name: "inventory first, for a reason", file: ledgerFile, whole: true,
-				text: strings.Replace(example, "module: payments",
-					"module: inventory\n    despite: 39 of 40 pickers work in a hall without a network, where 1 works today (plan of 2026-02)", 1)},
+			{name: "notifications first", file: ledgerFile, whole: true, text: extracting("notifications")},
+			{name: "payments after notifications", file: ledgerFile, whole: true, text: extracting("notifications", "payments")},
+			{name: "payments first, for a reason", file: ledgerFile, whole: true, text: extracting("payments" + reason)},
+			{name: "inventory first, for a reason", file: ledgerFile, whole: true, text: extracting("inventory" + reason)},
+			paymentsFirst("it only listens, also to itself", func(all map[string]*service.Description) {
+				unheard(all)
+				all["payments"].Subscribes = append(all["payments"].Subscribes, "payments.refunded.v1")
+			}, ""),
+			paymentsFirst("it only publishes, also to itself", func(all map[string]*service.Description) {
+				all["payments"].Subscribes = []string{"payments.refunded.v1"}
+			}, ""),
 		},
 	}
+}
+
+// extracting is a ledger of these modules, each as in the example.
+func extracting(modules ...string) string {
+	text, entry := "extractions:\n", strings.TrimPrefix(example, "extractions:\n")
+	for _, m := range modules {
+		text += strings.Replace(entry, "module: notifications", "module: "+m, 1)
+	}
+	return text
+}
+
+// paymentsFirst is the extraction of payments in a system in which the modules say something else.
+func paymentsFirst(name string, change func(all map[string]*service.Description), want string) plant {
+	p := saying(name, want, change)
+	p.given = []plant{{file: ledgerFile, whole: true, text: extracting("payments")}}
+	return p
+}
+
+// unheard lets orders ignore what payments publishes.
+func unheard(all map[string]*service.Description) {
+	all["orders"].Subscribes = []string{"inventory.reserved.v1", "inventory.rejected.v1"}
 }

@@ -20,9 +20,9 @@ const (
 var nothingMoved = []plant{{file: ledgerFile, whole: true, text: "extractions: []\n"}}
 
 const example = `extractions:
-  - module: payments
+  - module: notifications
     trigger: isolation
-    measurement: the audit of card data covers 41,000 lines; 3,100 once payments stands alone (audit of 2026-02)
+    measurement: mails delayed orders on 7 days of a month; on 0 once notifications stands alone (incidents of 2026-02)
     owner: grace
     state: canary
     dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2026-05-15, decommissioned: 2026-06-30}
@@ -37,12 +37,12 @@ var decommissioned = strings.Replace(example, "state: canary", "state: decommiss
 func canary(home string) string {
 	return `upstreams:
   monolith: {url: "http://127.0.0.1:8090"}
-  payments: {url: "http://127.0.0.1:8092"}
+  notifications: {url: "http://127.0.0.1:8092"}
 routes:
-  payments:
-    prefix: /v1/payments
+  notifications:
+    prefix: /v1/notifications
     sides:
       - {upstream: monolith, weight: 90, home: shop}
-      - {upstream: payments, weight: 10, home: ` + home + `}
+      - {upstream: notifications, weight: 10, home: ` + home + `}
 `
 }
