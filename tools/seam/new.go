@@ -160,7 +160,7 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	}
 	fmt.Println("Building it, and tidying its go.mod files (up to a minute the first time) …")
 	generate := exec.CommandContext(ctx, "go", "run", "./tools/seam", "generate", "--tidy")
-	generate.Dir, generate.Env = made, append(os.Environ(), "GOPROXY=off", "GOWORK=", "GOFLAGS=")
+	generate.Dir, generate.Env = made, append(os.Environ(), "GOWORK=", "GOFLAGS=")
 	if out, err := generate.CombinedOutput(); err != nil {
 		return fmt.Errorf("build it: %w\n%s", err, out)
 	}
