@@ -20,14 +20,17 @@ import (
 // The topologies of the matrix.
 const (
 	monolith = "monolith"
-	split    = "split" // a process for each module
+	split    = "split"  // a process for each module
+	halves   = "canary" // a monolith, and payments beside it with half of its share
 )
+
+var topologies = []string{monolith, split, halves}
 
 // fault is a row of the matrix: what is done to a running shop under load. After that the shop must
 // recover, and every rule must hold.
 type fault struct {
 	name     string
-	only     string                              // the only topology; both when empty
+	broker   bool                                // it is done to the broker, which a monolith has not
 	smoke    []string                            // the topologies of make test
 	tagged   bool                                // needs the binaries with failpoints
 	replicas int                                 // how many more processes serve the same schemas
@@ -69,12 +72,12 @@ func TestMatrix(t *testing.T) {
 	table := tabwriter.NewWriter(&report, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FAULT\tTOPOLOGY\tORDERS\tRULES\tSECONDS")
 	numbers := numberCells()
-	for _, where := range []string{monolith, split} {
+	for _, where := range topologies {
 		t.Run(where, func(t *testing.T) {
 			m := &matrix{where: where, seed: seed, table: table, numbers: numbers}
 			defer m.close(t)
 			for _, f := range faults {
-				if f.only == "" || f.only == where {
+				if f.on(where) {
 					t.Run(f.name, func(t *testing.T) { m.run(t, f) })
 				}
 			}
@@ -84,12 +87,15 @@ func TestMatrix(t *testing.T) {
 	t.Logf("SEED=%d\n%s", seed, report.String())
 }
 
+// on reports whether the fault is done to the topology.
+func (f fault) on(where string) bool { return !f.broker || where != monolith }
+
 // numberCells numbers the cells of this run, by topology and name, with those that -run leaves out.
 func numberCells() map[[2]string]int {
 	numbers := map[[2]string]int{}
-	for _, where := range []string{monolith, split} {
+	for _, where := range topologies {
 		for _, f := range faults {
-			if (f.only == "" || f.only == where) && (os.Getenv("SEAM_LONG") != "" || slices.Contains(f.smoke, where)) {
+			if f.on(where) && (os.Getenv("SEAM_LONG") != "" || slices.Contains(f.smoke, where)) {
 				numbers[[2]string{where, f.name}] = len(numbers) + 1
 			}
 		}
@@ -131,7 +137,7 @@ type matrix struct {
 	where   string
 	seed    uint64
 	table   *tabwriter.Writer
-	numbers map[[2]string]int // of the cells of both topologies
+	numbers map[[2]string]int // of the cells of all topologies
 
 	shop   *shop
 	tagged bool // the shop's binaries
@@ -210,8 +216,11 @@ func (m *matrix) open(t *testing.T, f fault) *shop {
 // openForCell starts a shop with short windows and much stock. One product stays scarce, so that
 // some orders are rejected.
 func openForCell(ctx context.Context, where string, mix topology.Options) (*shop, error) {
-	if where == split {
+	switch where {
+	case split:
 		mix.Split = topology.Modules
+	case halves:
+		mix.Canary = "payments"
 	}
 	mix.Env = append(append([]string{}, cellWindows...), mix.Env...)
 	s, err := open(ctx, mix)
@@ -219,6 +228,11 @@ func openForCell(ctx context.Context, where string, mix topology.Options) (*shop
 		return nil, err
 	}
 	s.quiet = 20 * time.Second
+	if where == halves {
+		if err := s.weigh(ctx, "payments", 50); err != nil {
+			return nil, errors.Join(err, s.end())
+		}
+	}
 	_, err = s.admin.Exec(ctx, `UPDATE inventory.stock SET initial = initial + 1000000, on_hand = on_hand + 1000000 WHERE sku <> 'tea-gyokuro'`)
 	if err != nil {
 		return nil, errors.Join(err, s.end())
@@ -250,7 +264,7 @@ func (s *shop) replicate(t *testing.T, where string, count int, r *rand.Rand) (r
 	for i := range count {
 		var p *topology.Process
 		var err error
-		if where == monolith {
+		if where != split {
 			p, err = s.StartMonolith(t.Context(), 0)
 		} else {
 			p, err = s.StartService(t.Context(), topology.Modules[(first+i)%len(topology.Modules)])
@@ -259,7 +273,7 @@ func (s *shop) replicate(t *testing.T, where string, count int, r *rand.Rand) (r
 			t.Fatal(err)
 		}
 		replicas = append(replicas, p)
-		if where == monolith { // a service's replica has no route, and only consumes
+		if where == monolith { // behind a façade a replica has no route, and only consumes
 			urls = append(urls, p.URL)
 		}
 	}
