@@ -19,8 +19,8 @@ const every = time.Second
 type Side struct {
 	name   string
 	pool   *pgxpool.Pool
-	shared atomic.Bool // weights are set
-	idle   atomic.Bool // and this side's is 0
+	shared atomic.Bool // weights are set, and this side's is less than 100
+	idle   atomic.Bool // and it is 0
 
 	requests, events, jobs atomic.Int64 // handled since the last beat
 }
@@ -48,7 +48,7 @@ func (s *Side) Name() string {
 	return s.name
 }
 
-// Shared reports whether weights are set, as of the last beat.
+// Shared reports whether another side has a part in the work, as of the last beat.
 func (s *Side) Shared() bool { return s != nil && s.shared.Load() }
 
 // Idle reports whether weights are set and this side's is 0, as of the last beat.
@@ -97,21 +97,21 @@ func (s *Side) beat(ctx context.Context) (more bool, err error) {
 	defer cancel()
 	requests, events, jobs := s.requests.Load(), s.events.Load(), s.jobs.Load()
 	var weight *int
-	var shared bool
+	var set bool
 	err = s.pool.QueryRow(ctx, `-- name: Beat
 		INSERT INTO sides (side, beat_at, requests, events, jobs) VALUES ($1, now(), $2, $3, $4)
 		ON CONFLICT (side) DO UPDATE SET beat_at = now(), requests = sides.requests + excluded.requests,
 			events = sides.events + excluded.events, jobs = sides.jobs + excluded.jobs
 		RETURNING weight, EXISTS (SELECT FROM sides AS s WHERE s.weight IS NOT NULL)`,
-		s.name, requests, events, jobs).Scan(&weight, &shared)
+		s.name, requests, events, jobs).Scan(&weight, &set)
 	if err != nil {
 		return false, fmt.Errorf("beat: %w", err)
 	}
 	s.requests.Add(-requests)
 	s.events.Add(-events)
 	s.jobs.Add(-jobs)
-	s.shared.Store(shared)
-	s.idle.Store(shared && (weight == nil || *weight == 0))
+	s.shared.Store(set && (weight == nil || *weight < 100))
+	s.idle.Store(set && (weight == nil || *weight == 0))
 	return false, nil
 }
 

@@ -1,0 +1,163 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+
+	"example.com/shop/tools/topology"
+)
+
+// A module's weight is its share of requests, events and jobs, as PostgreSQL counts them. Each side
+// is killed at each weight, and nothing is lost or done twice.
+func TestAWeightIsAShare(t *testing.T) {
+	long(t)
+	for _, module := range topology.Modules {
+		t.Run(module, func(t *testing.T) {
+			s := startWith(t, topology.Options{Canary: module, Env: brisk})
+			c := newCounted(t, s, module)
+			var table strings.Builder
+			out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(out, "WEIGHT\tREQUESTS\tEVENTS\tJOBS\tPARKED\tPARKED FOR, MEDIAN\tP99")
+			for _, weight := range []int{0, 1, 10, 50, 100} {
+				c.count(t, weight, out)
+				c.killEachSide(t)
+			}
+			_ = out.Flush()
+			t.Logf("the shares of %s:\n%s", module, table.String())
+		})
+	}
+}
+
+// counted is a shop with a canary, whose database records which process did what for its module.
+type counted struct {
+	*shop
+	module string
+}
+
+// record has PostgreSQL write down each request, event and job of a module, with the process that
+// its connection belongs to, and how long each event was parked.
+const record = `
+	CREATE SCHEMA IF NOT EXISTS lab;
+	CREATE TABLE lab.done (what text NOT NULL, process text, parked_ms float8);
+	CREATE FUNCTION lab.note() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO lab.done (what, process) VALUES (TG_ARGV[0], current_setting('shop.process', true));
+		RETURN NULL;
+	END $$;
+	CREATE FUNCTION lab.note_parked() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO lab.done (what, parked_ms)
+		VALUES ('parked', 1000 * extract(epoch FROM clock_timestamp() - OLD.parked_at));
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER note AFTER INSERT ON MODULE.inbox FOR EACH ROW EXECUTE FUNCTION lab.note('event');
+	CREATE TRIGGER note AFTER DELETE ON MODULE.jobs FOR EACH ROW EXECUTE FUNCTION lab.note('job');
+	CREATE TRIGGER note AFTER DELETE ON MODULE.parked FOR EACH ROW EXECUTE FUNCTION lab.note_parked();`
+
+func newCounted(t *testing.T, s *shop, module string) *counted {
+	t.Helper()
+	c := &counted{s, module}
+	do := strings.ReplaceAll(record, "MODULE", module)
+	if module == "orders" { // no other module writes a row for each request
+		do += "CREATE TRIGGER note AFTER INSERT ON orders.orders FOR EACH ROW EXECUTE FUNCTION lab.note('request');"
+	}
+	if _, err := s.admin.Exec(t.Context(), do); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.modules() {
+		p.Env = append(p.Env, signed(t, s, module, p.Name)...)
+		s.restart(t, p, p.Stop)
+	}
+	return c
+}
+
+// signed returns the setting with which the process's connections to the module's schema have its
+// name, as the session's shop.process.
+func signed(t *testing.T, s *shop, module, process string) []string {
+	t.Helper()
+	address, err := url.Parse(s.Plan.RuntimeURL(s.AdminURL, module))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := address.Query()
+	query.Set("shop.process", process)
+	address.RawQuery = query.Encode()
+	// On a busy machine so many orders take longer than the usual deadline, and would expire.
+	return []string{strings.ToUpper(module) + "_DATABASE_URL=" + address.String(), "ORDERS_DEADLINE=2m"}
+}
+
+// count places orders, and compares what each side did with its weight.
+func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
+	t.Helper()
+	many := 2000
+	if weight == 1 {
+		many = 10_000
+	}
+	if err := c.weigh(t.Context(), c.module, weight); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.admin.Exec(t.Context(), "TRUNCATE lab.done"); err != nil {
+		t.Fatal(err)
+	}
+	report(t, c.underLoadOf(t, many, []string{c.URL}, func(func(float64)) {}))
+	fmt.Fprintf(out, "%d %%", weight)
+	for _, what := range []string{"request", "event", "job"} {
+		var ours, all int
+		err := c.admin.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE process = $2), count(*)
+			FROM lab.done WHERE what = $1`, what, c.module).Scan(&ours, &all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all == 0 {
+			fmt.Fprint(out, "\t-")
+			continue
+		}
+		share := 100 * float64(ours) / float64(all)
+		fmt.Fprintf(out, "\t%.2f %% of %d", share, all)
+		if least, most := bounds(weight); share < least || share > most {
+			t.Errorf("at %d %% the new side did %.2f %% of the %ss of %s, want %.1f to %.1f",
+				weight, share, what, c.module, least, most)
+		}
+	}
+	var parked int
+	var median, most float64
+	err := c.admin.QueryRow(t.Context(), `SELECT count(*), coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY parked_ms), 0),
+		coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY parked_ms), 0) FROM lab.done WHERE what = 'parked'`).Scan(&parked, &median, &most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(out, "\t%d\t%.0f ms\t%.0f ms\n", parked, median, most)
+}
+
+// bounds returns the shares that a weight may turn out to be, in percent.
+func bounds(weight int) (least, most float64) {
+	switch w := float64(weight); weight {
+	case 0, 100:
+		return w, w
+	case 1:
+		return 0.5, 2
+	default:
+		return w - 5, w + 5
+	}
+}
+
+// killEachSide kills the two sides in turn, under load.
+func (c *counted) killEachSide(t *testing.T) {
+	t.Helper()
+	report(t, c.underLoadOf(t, 400, []string{c.URL}, func(progress func(float64)) {
+		for i, p := range c.modules() {
+			progress(0.3 + 0.3*float64(i))
+			c.restart(t, p, func() error { return p.Signal(os.Kill) })
+		}
+	}))
+}
+
+// weigh gives the module's own process so many percent, and the monolith the rest.
+func (s *shop) weigh(ctx context.Context, module string, percent int) error {
+	return s.SetWeights(ctx, module, map[string]int{"monolith": 100 - percent, module: percent})
+}
+

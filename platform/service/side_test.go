@@ -1,0 +1,36 @@
+package service
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/process"
+)
+
+// A process whose side has no share does not start beside another one, and starts once that has
+// stopped. Its side is SIDE, or the program's name.
+func TestASecondSideNeedsAShare(t *testing.T) {
+	if err := pgtest.Start(); err != nil {
+		t.Fatal(err)
+	}
+	schema := eventtest.Schema
+	db := pgtest.New(t, pgtest.Schema{Module: "parcels", Migrations: schema})
+	first := open(t.Context(), t, func(*Config) {})
+	defer first.close()
+	if opened, err := first.database(t.Context(), "parcels", db.URL("parcels"), schema); err != nil || opened.Side.Name() != "test" {
+		t.Fatalf("got the side %q, %v", opened.Side.Name(), err)
+	}
+	second := open(t.Context(), t, func(c *Config) { c.Side = "parcels" })
+	defer second.close()
+	_, err := second.database(t.Context(), "parcels", db.URL("parcels"), schema)
+	if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "SIDE is parcels") {
+		t.Errorf("beside another side: %v", err)
+	}
+	first.close()
+	if _, err := second.database(t.Context(), "parcels", db.URL("parcels"), schema); err != nil {
+		t.Errorf("after the other one has stopped: %v", err)
+	}
+}
