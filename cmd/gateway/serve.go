@@ -17,6 +17,10 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	handover, err := process.Config[process.Handover]() // of the listening socket
+	if err != nil {
+		return err
+	}
 	log := cfg.Log.Install("gateway")
 	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry, log)
 	if err != nil {
@@ -27,7 +31,7 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
-	listener, err := process.Listen(ctx, "GATEWAY_ADDR", cfg.Addr)
+	listener, err := handover.Listen(ctx, "GATEWAY_ADDR", cfg.Addr)
 	if err != nil {
 		return err
 	}

@@ -15,14 +15,20 @@ import (
 func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, Usage(fmt.Errorf("%s is already in use: stop the other process or set %s to another address",
-			addr, setting))
+		return nil, Usage(inUseError(fmt.Sprintf("%s is already in use: stop the other process or set %s to another address",
+			addr, setting)))
 	}
 	if err != nil {
 		return nil, Usage(fmt.Errorf("listen on %s: %w", setting, err))
 	}
 	return listener, nil
 }
+
+// inUseError is syscall.EADDRINUSE, with what to do.
+type inUseError string
+
+func (e inUseError) Error() string      { return string(e) }
+func (inUseError) Is(target error) bool { return target == syscall.EADDRINUSE }
 
 // ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most
 // drain. Once stopping is done, clients are asked to close their connections.

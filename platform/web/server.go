@@ -39,7 +39,8 @@ type Config struct {
 	// MaxHeaderBytes is the largest request header; more is answered with 431.
 	MaxHeaderBytes int `env:"HTTP_MAX_HEADER_BYTES" envDefault:"16384"`
 
-	Auth Auth
+	Handover process.Handover // of the listening socket
+	Auth     Auth
 }
 
 // Validate refuses a time for the response that ends before the handler's.
@@ -91,9 +92,10 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 // Handler returns the server without a listener.
 func (s *Server) Handler() http.Handler { return s.router }
 
-// Listen binds the address and returns it, with the port that was chosen for port 0.
+// Listen binds the address, or takes over the socket of another process, and returns the address,
+// with the port that was chosen for port 0.
 func (s *Server) Listen() (addr string, err error) {
-	s.listener, err = process.Listen(context.Background(), "HTTP_ADDR", s.cfg.Addr)
+	s.listener, err = s.cfg.Handover.Listen(context.Background(), "HTTP_ADDR", s.cfg.Addr)
 	if err != nil {
 		return "", err
 	}

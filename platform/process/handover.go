@@ -1,0 +1,192 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Handover passes the socket that a process listens on to the one that takes its place, as when a
+// façade goes before a running process. Both accept from it until the first one stops, so that no
+// connection is refused meanwhile.
+type Handover struct {
+	// The path of a UNIX socket. A process that starts gets there the listening socket of the one
+	// that has the same address already, and hands it over in its turn. Empty for none.
+	Path string `env:"LISTEN_HANDOVER"`
+}
+
+const (
+	// longestPath leaves room for the temporary name: macOS allows 103 bytes, and Linux 107.
+	longestPath = 90
+	// A process that begins or ends to listen at this moment has the address, and does not hand it over.
+	handoverTries, handoverPause = 20, 50 * time.Millisecond
+)
+
+// Validate refuses a path that is too long for a UNIX socket.
+func (h Handover) Validate() error {
+	if len(h.Path) > longestPath {
+		return fmt.Errorf("LISTEN_HANDOVER has %d bytes, and may have %d: name a shorter path", len(h.Path), longestPath)
+	}
+	return nil
+}
+
+// Listen returns the socket that another process hands over, or else binds the address of the
+// setting, as Listen does. Until the listener is closed, it is handed over to whoever asks.
+func (h Handover) Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
+	if h.Path == "" {
+		return Listen(ctx, setting, addr)
+	}
+	for try := 1; ; try++ {
+		listener, err := h.ask(ctx, setting, addr)
+		if listener == nil && err == nil {
+			listener, err = Listen(ctx, setting, addr)
+		}
+		if err == nil {
+			return h.offer(listener)
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || try == handoverTries {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(handoverPause):
+		}
+	}
+}
+
+// ask returns the socket of the process that listens at the path, or nil if there is none, or if it
+// ends while it is asked.
+func (h Handover) ask(ctx context.Context, setting, addr string) (net.Listener, error) {
+	peer, err := new(net.Dialer).DialContext(ctx, "unix", h.Path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, nil // or its file is all that is left of it
+	}
+	if err != nil {
+		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER is for processes of one user: %w", err))
+	}
+	defer peer.Close()
+	_ = peer.SetDeadline(time.Now().Add(patience))
+	rights := make([]byte, syscall.CmsgSpace(4)) // one descriptor
+	_, n, _, _, err := peer.(*net.UnixConn).ReadMsgUnix(make([]byte, 1), rights)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, Usage(fmt.Errorf("the process that listens at LISTEN_HANDOVER, %s, does not answer: end it, or name another path", h.Path))
+	}
+	messages, _ := syscall.ParseSocketControlMessage(rights[:n])
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	descriptors, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil || len(descriptors) == 0 {
+		return nil, nil
+	}
+	file := os.NewFile(uintptr(descriptors[0]), h.Path)
+	defer file.Close()
+	listener, err := net.FileListener(file) // a duplicate
+	if err != nil {
+		return nil, fmt.Errorf("take over the socket of %s: %w", setting, err)
+	}
+	if !listensAt(ctx, listener, addr) {
+		listener.Close()
+		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER, %s, leads to a process at %s, and %s is %s: name another path, or the same address",
+			h.Path, listener.Addr(), setting, addr))
+	}
+	return listener, nil
+}
+
+// listensAt reports whether Listen would have bound the same address.
+func listensAt(ctx context.Context, listener net.Listener, addr string) bool {
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	have, isTCP := listener.Addr().(*net.TCPAddr)
+	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
+	if !isTCP || err != nil || port != have.Port {
+		return false
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		return have.IP.IsUnspecified()
+	}
+	all, _ := net.DefaultResolver.LookupIPAddr(ctx, host) // of an IP address, that address
+	for _, one := range all {
+		if one.IP.Equal(have.IP) {
+			return true
+		}
+	}
+	return false
+}
+
+// offer hands the listener over to each process that asks at the path from now on.
+func (h Handover) offer(listener net.Listener) (net.Listener, error) {
+	door, err := h.open()
+	if err != nil {
+		listener.Close()
+		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER: %w", err))
+	}
+	go func() {
+		for {
+			peer, err := door.AcceptUnix()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil { // no descriptors are left, perhaps
+				time.Sleep(handoverPause)
+				continue
+			}
+			handOver(listener, peer)
+			peer.Close()
+		}
+	}()
+	return offered{listener, door}, nil
+}
+
+// open listens at the path, in the place of the process that did so before. Nobody else may connect
+// at any moment, and none of the system's processes may find the path without a socket.
+func (h Handover) open() (*net.UnixListener, error) {
+	if info, err := os.Lstat(h.Path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is something else than a socket: name another path", h.Path)
+	}
+	private, err := os.MkdirTemp(filepath.Dir(h.Path), ".")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(private)
+	name := filepath.Join(private, "s")
+	door, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	door.SetUnlinkOnClose(false) // the path may be another process's by then
+	if err := errors.Join(os.Chmod(name, 0o600), os.Rename(name, h.Path)); err != nil {
+		_ = door.Close()
+		return nil, err
+	}
+	return door, nil
+}
+
+// handOver sends the listener's socket to the peer, unless it is closed already.
+func handOver(listener net.Listener, peer *net.UnixConn) {
+	if socket, err := listener.(syscall.Conn).SyscallConn(); err == nil {
+		_ = socket.Control(func(descriptor uintptr) {
+			_, _, _ = peer.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(descriptor)), nil) // one that is gone gets nothing
+		})
+	}
+}
+
+// offered is a listener that is handed over until it is closed.
+type offered struct {
+	net.Listener
+	door *net.UnixListener
+}
+
+func (o offered) Close() error {
+	_ = o.door.Close() // first: what asks later binds the address itself
+	return o.Listener.Close()
+}
