@@ -4,31 +4,78 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 )
 
 // ErrOtherBus means that a process is configured for another bus than its schema.
 var ErrOtherBus = process.Usage(errors.New("the schema belongs to another bus"))
 
+// schemas is an array of the modules that have a schema in the database.
+const schemas = `ARRAY(SELECT nspname::text FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+	WHERE relname = 'platform_version')`
+
 // RecordBus records the bus of the schema's events, if none is recorded yet, and returns
 // ErrOtherBus if another one is. On two buses each would publish to half of the subscribers.
-func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string) error {
-	// The no-op update returns the row even if another process wrote it after this statement began.
-	var recorded string
-	err := pool.QueryRow(ctx, `
-		INSERT INTO bus (name) VALUES ($1)
-		ON CONFLICT (singleton) DO UPDATE SET name = bus.name
-		RETURNING name`, name).Scan(&recorded)
+//
+// It also records which modules the system has: those that the schema knew already, and those in
+// its database. So a module is still known when its data is elsewhere, or its code is no longer in
+// this program. A bus in memory is refused unless the process serves all of them.
+func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string, serves []string) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		// The update returns the row even if another process wrote it after this statement began.
+		var recorded string
+		var modules []string
+		err := tx.QueryRow(ctx, `
+			INSERT INTO bus (name, modules) VALUES ($1, `+schemas+`)
+			ON CONFLICT (singleton) DO UPDATE SET modules = `+joined("excluded.modules")+`
+			RETURNING name, modules`, name).Scan(&recorded, &modules)
+		if err != nil {
+			return fmt.Errorf("record bus: %w", err)
+		}
+		lacks := slices.DeleteFunc(modules, func(m string) bool { return slices.Contains(serves, m) })
+		if name == Memory && len(lacks) > 0 {
+			return process.Usage(fmt.Errorf("BUS=memory reaches this process alone, which does not serve %[1]s: "+
+				"set BUS=nats, or, if there is no %[1]s any more, take out the name as seam module remove says", strings.Join(lacks, ", ")))
+		}
+		if recorded != name {
+			return fmt.Errorf("%w: %q is recorded, and this process is configured for %q", ErrOtherBus, recorded, name)
+		}
+		return nil
+	})
+}
+
+// joined is the recorded modules and others, each once.
+func joined(others string) string {
+	return "ARRAY(SELECT unnest(bus.modules || " + others + ") GROUP BY 1 ORDER BY 1)"
+}
+
+// RecordModules records, on the module's migration role, which modules the system has. It does
+// nothing before a process has recorded the bus.
+func RecordModules(ctx context.Context, migrateURL string) error {
+	conn, err := postgres.Connect(ctx, migrateURL)
 	if err != nil {
-		return fmt.Errorf("record bus: %w", err)
+		return fmt.Errorf("connect to record the modules: %w", err)
 	}
-	if recorded != name {
-		return fmt.Errorf("%w: %q is recorded, and this process is configured for %q", ErrOtherBus, recorded, name)
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "UPDATE bus SET modules = "+joined(schemas)); err != nil {
+		return fmt.Errorf("record the modules: %w", err)
 	}
 	return nil
+}
+
+// RecordedBus returns the recorded bus, or "" if none is recorded yet.
+func RecordedBus(ctx context.Context, pool *pgxpool.Pool) (name string, err error) {
+	if err = pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus), '')").Scan(&name); err != nil {
+		return "", fmt.Errorf("read bus: %w", err)
+	}
+	return name, nil
 }
 
 // SwitchBus records that the schema's events travel on another bus from now on. An operator uses it

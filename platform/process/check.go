@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,6 +14,12 @@ const (
 	// patience is how long a probe waits for a check, which after that fails until it ends.
 	patience = time.Second
 )
+
+// Note is the error of a check that is passed, although an operator must do something. The pages
+// show it to anybody who may see them, so it names no hosts and users.
+type Note string
+
+func (n Note) Error() string { return string(n) }
 
 // check is one readiness check. It runs as seldom as verdictHolds allows and never twice at once:
 // what it checks may hang, as a network does that is cut, and probes must not pile up there.
@@ -28,7 +35,7 @@ type check struct {
 }
 
 // failure returns an error unless the cached verdict is good, or that of the check under way. It is
-// for clients: the check's own error may name hosts and users.
+// a Note, or one for clients: the check's own error may name hosts and users.
 func (c *check) failure(ctx context.Context) error {
 	failed := fmt.Errorf("%s is not ready", c.name)
 	c.mu.Lock()
@@ -49,6 +56,9 @@ func (c *check) failure(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if note, ok := errors.AsType[Note](c.verdict); ok {
+		return Note(c.name + ": " + string(note))
+	}
 	if c.verdict != nil {
 		return failed
 	}

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,8 @@ import (
 // under /debug/pprof/, and what the process adds. Only operators may reach it.
 //
 //	/livez             200 while the process can answer at all
-//	/readyz            200 while it can serve something: one of its modules is ready, if it has any
+//	/readyz            200 while it can serve something: one of its modules is ready, if it has any;
+//	                   the text says what an operator must do all the same
 //	/readyz/all        200 while it can serve each of its modules
 //	/readyz/<module>   200 while it can serve this module; 503 also when it does not have it,
 //	                   since 404 is the answer of a release without this page
@@ -66,6 +68,10 @@ func (o *Operations) Handle(pattern string, handler http.Handler) { o.mux.Handle
 func (o *Operations) Handler() http.Handler { return o.mux }
 
 func answer(w http.ResponseWriter, err error) {
+	if note, ok := errors.AsType[Note](err); ok {
+		fmt.Fprintln(w, "ok, but "+string(note))
+		return
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -75,14 +81,21 @@ func answer(w http.ResponseWriter, err error) {
 
 func (o *Operations) all() []*check { return slices.Collect(maps.Values(o.modules)) }
 
-// ready returns nil if the process is ready and as many of the modules as it needs, and does not wait
-// then for those whose checks hang.
+// ready returns nil, or one of their Notes, if the process is ready and as many of the modules as it
+// needs, and does not wait then for those whose checks hang.
 func (o *Operations) ready(needs int, modules ...*check) error {
 	if o.stopping.Err() != nil {
 		return errors.New("stopping")
 	}
+	var noted error
+	passed := func(err error) bool {
+		if note, ok := errors.AsType[Note](err); ok {
+			noted, err = note, nil
+		}
+		return err == nil
+	}
 	for _, c := range o.checks {
-		if err := c.failure(o.stopping); err != nil {
+		if err := c.failure(o.stopping); !passed(err) {
 			return err
 		}
 	}
@@ -92,16 +105,13 @@ func (o *Operations) ready(needs int, modules ...*check) error {
 	}
 	var failures error
 	for range modules {
-		err := <-results
-		if err == nil {
-			needs--
+		if err := <-results; !passed(err) {
+			failures = errors.Join(failures, err)
+		} else if needs--; needs == 0 {
+			return noted
 		}
-		if needs == 0 {
-			return nil
-		}
-		failures = errors.Join(failures, err)
 	}
-	return failures
+	return cmp.Or(failures, noted)
 }
 
 // Linger returns a part that ends d after the signal to stop, or at once when a part has failed. As

@@ -110,3 +110,31 @@ func TestAThousandProbesASecondCostTwoChecks(t *testing.T) {
 		}
 	})
 }
+
+// A note does not make a process unready, and its pages show it.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lamps := error(Note("restart this process"))
+		o := NewOperations(t.Context(), "")
+		o.Module("lamps", func(context.Context) error { return lamps })
+		o.Module("parcels", func(context.Context) error { return nil })
+		expect := func(page string, status int, text string) {
+			t.Helper()
+			recorder := httptest.NewRecorder()
+			o.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, page, nil))
+			if recorder.Code != status || recorder.Body.String() != text+"\n" {
+				t.Errorf("%s: %d %s", page, recorder.Code, recorder.Body)
+			}
+		}
+		expect("/readyz/lamps", 200, "ok, but lamps: restart this process")
+		expect("/readyz/all", 200, "ok, but lamps: restart this process")
+		expect("/readyz/parcels", 200, "ok")
+		o.Check("broker", func(context.Context) error { return Note("it has little room") })
+		expect("/readyz/parcels", 200, "ok, but broker: it has little room")
+		lamps = errDown
+		time.Sleep(verdictHolds)
+		expect("/readyz", 200, "ok, but broker: it has little room")
+		expect("/readyz/lamps", 503, "lamps is not ready")
+	})
+}

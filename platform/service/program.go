@@ -81,7 +81,8 @@ func (p Program[C]) serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	defer h.close()
-	if err := p.wire(cfg.Program, slices.Collect(maps.Keys(urls)), func(module string, newModule func(*Parts) Module) error {
+	h.serves = slices.Sorted(maps.Keys(urls))
+	if err := p.wire(cfg.Program, h.serves, func(module string, newModule func(*Parts) Module) error {
 		return h.add(ctx, module, urls[module], p.Migrations[module], newModule)
 	}); err != nil {
 		return err
@@ -132,7 +133,10 @@ func (h *host) add(ctx context.Context, module, url string, migrations fs.FS, ne
 // migrate migrates all schemas concurrently; any number of replicas may do it at once.
 func (p Program[C]) migrate(ctx context.Context, _ []string) error {
 	return p.each(ctx, func(ctx context.Context, module, url string) error {
-		return postgres.Migrate(ctx, url, p.Migrations[module])
+		if err := postgres.Migrate(ctx, url, p.Migrations[module]); err != nil {
+			return err
+		}
+		return events.RecordModules(ctx, url)
 	})
 }
 

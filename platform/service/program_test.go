@@ -27,6 +27,24 @@ func TestURLs(t *testing.T) {
 	}
 }
 
+// A migration records which modules there are by now.
+func TestMigrateRecordsTheModules(t *testing.T) {
+	migrations := fstest.MapFS{"0001_nothing.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")}}
+	db := pgtest.New(t, pgtest.Schema{Module: "lamps", Migrations: migrations}, pgtest.Schema{Module: "tolls", Migrations: migrations})
+	t.Setenv("LAMPS_MIGRATE_URL", db.MigrateURL("lamps"))
+	lamps := db.Module(t, "lamps")
+	if _, err := lamps.Exec(t.Context(), "INSERT INTO bus (name) VALUES ('memory')"); err != nil { // as the last release does
+		t.Fatal(err)
+	}
+	if err := (Program[struct{}]{Migrations: map[string]fs.FS{"lamps": migrations}}).migrate(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	if err := lamps.QueryRow(t.Context(), "SELECT modules FROM bus").Scan(&modules); err != nil || strings.Join(modules, " ") != "lamps tolls" {
+		t.Errorf("got %q, %v", modules, err)
+	}
+}
+
 // The scripts of a schema's sample data run each time, after its migrations.
 func TestSeed(t *testing.T) {
 	migrations := fstest.MapFS{

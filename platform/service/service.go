@@ -77,6 +77,7 @@ type host struct {
 	cfg        Config
 	log        *slog.Logger
 	bus        Bus
+	serves     []string // the modules
 	server     *web.Server
 	operations *process.Operations
 	consuming  process.Stage
@@ -114,7 +115,8 @@ func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg C
 }
 
 // database opens the module's database, adds its readiness check, and joins in its work. The schema
-// must be as new as migrations and must belong to this process's bus.
+// must be as new as migrations, must belong to this process's bus, and must know of no module that
+// this cannot reach.
 func (h *host) database(ctx context.Context, module, url string, migrations fs.FS) (*postgres.DB, error) {
 	db, err := postgres.Open(ctx, module, url, h.cfg.MaxConns, migrations)
 	if err != nil {
@@ -123,8 +125,8 @@ func (h *host) database(ctx context.Context, module, url string, migrations fs.F
 	h.databases = append(h.databases, db)
 	probe := postgres.NewProbe(db.Pool)
 	h.probes = append(h.probes, probe)
-	h.operations.Module(module, probe.Check)
-	if err := events.RecordBus(ctx, db.Pool, h.bus.Name()); err != nil {
+	h.operations.Module(module, h.noteBus(db, probe.Check))
+	if err := events.RecordBus(ctx, db.Pool, h.bus.Name(), h.serves); err != nil {
 		return nil, err
 	}
 	db.Side, err = share.Join(ctx, db.Pool, module, h.side)

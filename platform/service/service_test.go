@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -115,6 +116,7 @@ func TestCloseEndsBusThenPools(t *testing.T) {
 	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
 	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: migrations})
 	s := open(t.Context(), t, func(*Config) {})
+	s.serves = []string{"teller"}
 	pool, err := s.database(t.Context(), "teller", db.URL("teller"), migrations)
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +137,47 @@ func TestCloseEndsBusThenPools(t *testing.T) {
 	}
 	if got := strings.Join(order, "; "); got != "bus, pool <nil>; spans, pool closed pool" {
 		t.Errorf("the order is %s", got)
+	}
+}
+
+// A process whose schema is on another bus by now serves on, and says that it must be restarted; a
+// process that starts is refused.
+func TestASchemaLeavesTheBus(t *testing.T) {
+	migrations := fstest.MapFS{"0001_nothing.sql": &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}}
+	db := pgtest.New(t, pgtest.Schema{Module: "teller", Migrations: migrations})
+	ctx, signal := context.WithCancel(t.Context())
+	defer signal()
+	s := open(ctx, t, func(*Config) {})
+	defer s.close()
+	s.serves = []string{"teller"}
+	pool, err := s.database(t.Context(), "teller", db.URL("teller"), migrations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx) }()
+	page := func() string {
+		recorder := httptest.NewRecorder()
+		s.operations.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz/teller", nil))
+		return fmt.Sprint(recorder.Code, " ", recorder.Body)
+	}
+	pgtest.Until(t, "it is ready", func() bool { return page() == "200 ok\n" })
+	for _, step := range []struct{ bus, page string }{
+		{"nats", "200 ok, but teller: its schema is on the bus nats by now, and this process on memory: restart it\n"},
+		{"memory", "200 ok\n"},
+	} {
+		if err := events.SwitchBus(t.Context(), pool.Pool, step.bus); err != nil {
+			t.Fatal(err)
+		}
+		pgtest.Until(t, "it says "+step.page, func() bool { return page() == step.page })
+	}
+	signal()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	s.serves = nil
+	if _, err := s.database(t.Context(), "teller", db.URL("teller"), migrations); !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "does not serve teller") {
+		t.Errorf("a process that does not serve it, in memory: %v", err)
 	}
 }
 

@@ -100,7 +100,7 @@ func (s *System) useBus(ctx context.Context, bus string) error {
 		if err != nil {
 			return fmt.Errorf("choose the bus: %w", err)
 		}
-		err = events.RecordBus(ctx, pool, bus)
+		err = events.RecordBus(ctx, pool, bus, Modules)
 		if errors.Is(err, events.ErrOtherBus) {
 			err = nil
 			if bus == events.Memory { // first: an interrupted start replays the next time
