@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -46,6 +47,27 @@ func (b *Bus) Provision(ctx context.Context, listeners map[string][]string) erro
 		}
 	}
 	return nil
+}
+
+// Durables returns the names of the durables on the broker, of each module that has any.
+func (b *Bus) Durables(ctx context.Context) (map[string][]string, error) {
+	durables := map[string][]string{}
+	stream, err := b.js.Stream(ctx, b.cfg.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return durables, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list durables: %w", err)
+	}
+	names := stream.ConsumerNames(ctx)
+	for name := range names.Name() {
+		module, _, _ := strings.Cut(name, "-")
+		durables[module] = append(durables[module], name)
+	}
+	if err := names.Err(); err != nil {
+		return nil, fmt.Errorf("list durables: %w", err)
+	}
+	return durables, nil
 }
 
 func (b *Bus) durable(module, topic string) jetstream.ConsumerConfig {

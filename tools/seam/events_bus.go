@@ -25,6 +25,8 @@ type recordedBus struct {
 	Module string `json:"module"`
 	Bus    string `json:"bus"` // "" before the first process started
 	Was    string `json:"was"` // the bus before this call
+
+	modules []string // those of the system, as far as the schema knows
 }
 
 func eventsBus(ctx context.Context, args []string) error {
@@ -44,6 +46,15 @@ func eventsBus(ctx context.Context, args []string) error {
 	if len(schemas) == 0 || next != "" && err != nil { // all schemas change, or none
 		return err
 	}
+	if next == events.Memory {
+		buses, err := forEach(schemas, func(s schema) (recordedBus, error) { return s.bus(ctx, "") })
+		if err != nil {
+			return err
+		}
+		if err := unreached(ctx, buses); err != nil {
+			return process.Usage(fmt.Errorf("nothing is changed: %w", err))
+		}
+	}
 	buses, failed := forEach(schemas, func(s schema) (recordedBus, error) { return s.bus(ctx, next) })
 	shown := c.show(buses, func(table *tabwriter.Writer) {
 		for _, b := range buses {
@@ -53,13 +64,17 @@ func eventsBus(ctx context.Context, args []string) error {
 			fmt.Fprint(table, nextSteps(next, buses, time.Now(), c.Events.OutboxRetention))
 		}
 	})
-	return both(both(err, failed), both(shown, differ(buses)))
+	if apart := differ(buses); apart != nil {
+		shown = both(shown, process.Usage(apart))
+	}
+	return both(both(err, failed), shown)
 }
 
 // bus reads the recorded bus, and records the next one unless that is "".
 func (s schema) bus(ctx context.Context, next string) (recordedBus, error) {
 	b := recordedBus{Module: s.module}
-	if err := s.pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus), '')").Scan(&b.Was); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus), ''), coalesce((SELECT modules FROM bus), '{}')").
+		Scan(&b.Was, &b.modules); err != nil {
 		return b, fmt.Errorf("%s: read bus: %w", s.module, err)
 	}
 	b.Bus = b.Was
@@ -84,6 +99,7 @@ func describe(b recordedBus) string {
 	return b.Bus + " (was " + b.Was + ")"
 }
 
+// differ returns an error if the modules are not on one bus, so that some get no events of others.
 func differ(buses []recordedBus) error {
 	var names []string
 	for _, b := range buses {
@@ -94,7 +110,7 @@ func differ(buses []recordedBus) error {
 	if len(names) < 2 {
 		return nil
 	}
-	return process.Usage(fmt.Errorf("the modules are on different buses (%s): record one for all", strings.Join(names, ", ")))
+	return fmt.Errorf("the modules are on different buses (%s): record one for all, by seam events bus", strings.Join(names, ", "))
 }
 
 // nextSteps returns what the operator does after recording the bus.

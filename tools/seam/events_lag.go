@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
+
+	"example.com/shop/platform/events"
 )
 
 const aboutEventsLag = `seam events lag says for each module what waits:
@@ -13,7 +17,9 @@ const aboutEventsLag = `seam events lag says for each module what waits:
   REPLAYED     how many of them are replayed
   RETRYING     events that it failed to handle, and will retry
   DEAD         dead letters: see seam events dead
-A module that cannot be reached is named, and the exit code is 1.`
+  BUS          the bus that its events travel on
+A module that cannot be reached is named, and the exit code is 1; also if not all are on one bus, or if it is memory, which
+does not reach a module that the monolith does not link.`
 
 type lag struct {
 	Module        string  `json:"module"`
@@ -22,6 +28,7 @@ type lag struct {
 	Replayed      int64   `json:"replayed"`
 	Retrying      int64   `json:"retrying"`
 	Dead          int64   `json:"dead"`
+	Bus           string  `json:"bus"` // "" before the first process started
 }
 
 func eventsLag(ctx context.Context, args []string) error {
@@ -29,20 +36,42 @@ func eventsLag(ctx context.Context, args []string) error {
 	if err := c.read(aboutEventsLag, args, 0); err != nil {
 		return err
 	}
-	return report(ctx, c, func(s schema) (lag, error) { return s.lag(ctx) }, func(table *tabwriter.Writer, lags []lag) {
-		fmt.Fprintln(table, "MODULE\tUNPUBLISHED\tOLDEST\tREPLAYED\tRETRYING\tDEAD")
+	var buses []recordedBus
+	ask := func(s schema) (lag, error) {
+		bus, err := s.bus(ctx, "")
+		if err != nil {
+			return lag{}, err
+		}
+		buses = append(buses, bus)
+		return s.lag(ctx, bus.Bus)
+	}
+	asked := report(ctx, c, ask, func(table *tabwriter.Writer, lags []lag) {
+		fmt.Fprintln(table, "MODULE\tUNPUBLISHED\tOLDEST\tREPLAYED\tRETRYING\tDEAD\tBUS")
 		for _, l := range lags {
 			oldest := "-"
 			if l.Unpublished > 0 {
 				oldest = time.Duration(l.OldestSeconds * float64(time.Second)).Round(time.Second).String()
 			}
-			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\n", l.Module, l.Unpublished, oldest, l.Replayed, l.Retrying, l.Dead)
+			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\t%s\n", l.Module, l.Unpublished, oldest, l.Replayed, l.Retrying, l.Dead,
+				cmp.Or(l.Bus, "-"))
 		}
 	})
+	return both(asked, notDelivered(ctx, buses))
 }
 
-func (s schema) lag(ctx context.Context) (lag, error) {
-	l := lag{Module: s.module}
+// notDelivered returns an error if some module gets no events of others, whatever waits.
+func notDelivered(ctx context.Context, buses []recordedBus) error {
+	if err := differ(buses); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(buses, func(b recordedBus) bool { return b.Bus == events.Memory }) {
+		return nil
+	}
+	return unreached(ctx, buses)
+}
+
+func (s schema) lag(ctx context.Context, bus string) (lag, error) {
+	l := lag{Module: s.module, Bus: bus}
 	// The age is never negative: after a move to another server, its clock may be behind the rows.
 	err := s.pool.QueryRow(ctx, `
 		SELECT o.unpublished, o.oldest, o.replayed, f.retrying, f.dead

@@ -117,12 +117,15 @@ func removeModule(ctx context.Context, root string, files template.Files, name s
 		return process.Usage(err)
 	}
 	return change(ctx, root, files, left, byHand, fmt.Sprintf(`
-%[1]s is removed from the repository. Its data is still in each database, until an admin runs there
-(with the prefix of SEAM_ROLE_PREFIX before each role, if there is one):
-  DROP SCHEMA %[1]s CASCADE;
-  DROP OWNED BY %[1]s_rt, %[1]s_migrate, %[1]s_owner;
-  DROP ROLE %[1]s_rt, %[1]s_migrate, %[1]s_owner;
-`, name))
+%[1]s is removed from the repository. Its data is still in each database, and no process with BUS=memory starts there, until
+an admin runs there (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one):
+  %[2]s
+On a broker, delete the durables whose names begin with %[1]s-.
+`, name, strings.Join(template.LastStatements(name, left.Modules()), "\n  ")))
+}
+
+func without(modules []string, one string) []string {
+	return slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return m == one })
 }
 
 func renameModule(ctx context.Context, root string, files template.Files, old, name string) error {
@@ -136,7 +139,7 @@ runs there (with the prefix of SEAM_ROLE_PREFIX before each role, if there is on
 events lag shows that every event of it is handled:
   %s
 and then bin/seam setup, which gives the roles their settings. Or delete its data, where it is only tried.
-`, old, name, strings.Join(template.Statements(old, name), "\n  ")))
+`, old, name, strings.Join(template.Statements(old, name, without(files.Modules(), old)), "\n  ")))
 }
 
 // change writes the files, and what follows from the modules. If that fails or is interrupted, the

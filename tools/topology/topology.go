@@ -90,9 +90,11 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 		return nil, process.Usage(fmt.Errorf("no canary of %q: name a module that is not split off, of %s",
 			o.Canary, strings.Join(Modules, ", ")))
 	}
-	if s.gone, err = left(ctx, o.Bin); err != nil {
+	linked, err := Linked(ctx, o.Bin)
+	if err != nil {
 		return nil, err
 	}
+	s.gone = except(linked) // they are always split off
 	for _, m := range s.gone {
 		if m == o.Canary {
 			return nil, process.Usage(fmt.Errorf("no canary of %s: the monolith no longer links it", m))
@@ -132,8 +134,8 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	return s, s.startSplit(ctx, port)
 }
 
-// left returns the modules that the monolith no longer links: they are always split off.
-func left(ctx context.Context, bin string) ([]string, error) {
+// Linked returns the modules that the monolith in the folder links.
+func Linked(ctx context.Context, bin string) (modules []string, err error) {
 	out, err := exec.CommandContext(ctx, filepath.Join(bin, "monolith"), "describe").Output() //nolint:gosec // ours
 	var linked []struct{ Module string }
 	if err == nil {
@@ -142,11 +144,10 @@ func left(ctx context.Context, bin string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask the monolith which modules it links: %w", err)
 	}
-	gone := slices.Clone(Modules)
 	for _, of := range linked {
-		gone = slices.DeleteFunc(gone, func(m string) bool { return m == of.Module })
+		modules = append(modules, of.Module)
 	}
-	return gone, nil
+	return modules, nil
 }
 
 // Stop stops everything in the reverse order of its start.

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/shop/platform/devkit/broker"
+	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/template"
+	"example.com/shop/tools/topology"
+)
+
+// The bus does not go back to memory while a module is known that the monolith does not link: to a
+// schema, as after its code was deleted, or to the broker alone, as when its data is elsewhere. If it
+// went there before, the lag says so.
+func TestNoModuleIsLeftOnTheBroker(t *testing.T) {
+	t.Parallel()
+	one, _ := twoModules(t)
+	o := newOperator(t, topology.Modules...)
+	o.expect(t, "bus memory", one+" memory")
+	o.expect(t, "lag", "BUS", one+" 0 - 0 0 0 memory")
+
+	o.exec(t, one, "UPDATE bus SET modules = '{"+one+",tolls}'")
+	if printed, said, code := o.run(t, "lag"); code != 1 || !strings.Contains(said, "do not reach tolls, which") || !strings.Contains(printed, one) {
+		t.Errorf("lag: exit code %d, said %q, printed %q", code, said, printed)
+	}
+	o.expect(t, "bus nats", one+" nats")
+	o.expect(t, "lag", one+" 0 - 0 0 0 nats")
+	refused := func(says string) {
+		t.Helper()
+		if printed, said, code := o.run(t, "bus memory"); code != 2 || !strings.Contains(said, says) || printed != "" || strings.Count(said, "\n") != 1 {
+			t.Errorf("exit code %d, said %q, printed %q; want 2 and %q", code, said, printed, says)
+		}
+		o.expect(t, "bus", one+" nats")
+	}
+	refused("nothing is changed: events in memory do not reach tolls, which the monolith does not link")
+
+	b, err := broker.Start(t.Context(), broker.Options{Command: []string{filepath.Join(bin, "seam"), "broker"}, StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Stop() })
+	o.env = append(o.env, "NATS_URL="+b.URL())
+	refused("do not reach tolls, which") // there is no stream
+	bus, err := natsbus.Open(natsbusConfig(t, b.URL()), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	if err := bus.Provision(t.Context(), map[string][]string{"tolls": {"parcels.sent.v1"}, one: {"parcels.sent.v1"}}); err != nil {
+		t.Fatal(err)
+	}
+	refused("do not reach tolls (the broker has its durable tolls-parcels-sent-v1), which")
+	o.exec(t, one, "UPDATE bus SET modules = '{}'")
+	refused("do not reach tolls (the broker has its durable tolls-parcels-sent-v1), which")
+
+	if err := b.Stop(); err != nil {
+		t.Error(err)
+	}
+	o.expect(t, "bus memory", one+" memory (was nats)")
+	// A seam that has no monolith beside it leaves it to the processes.
+	alone := filepath.Join(t.TempDir(), "seam")
+	if err := os.Link(filepath.Join(bin, "seam"), alone); err != nil {
+		t.Fatal(err)
+	}
+	o.exec(t, one, "UPDATE bus SET modules = '{tolls}'")
+	command := o.command(t.Context(), "events bus memory")
+	command.Path = alone
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func natsbusConfig(t *testing.T, url string) natsbus.Config {
+	t.Helper()
+	cfg := process.Defaults[natsbus.Config]()
+	cfg.URL = url
+	return cfg
+}
+
+// Modules on different buses get no events of each other.
+func TestLagOnTwoBuses(t *testing.T) {
+	t.Parallel()
+	one, _ := twoModules(t)
+	o := newOperator(t, topology.Modules...)
+	o.expect(t, "bus nats")
+	o.expect(t, "bus memory --module "+one)
+	if printed, said, code := o.run(t, "lag"); code != 1 || !strings.Contains(said, "on different buses (") || !strings.Contains(printed, "memory") {
+		t.Errorf("exit code %d, said %q, printed %q", code, said, printed)
+	}
+}
+
+// Once the name of a module that is removed or renamed is taken out, as seam module says, the others
+// start in memory without it.
+func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
+	t.Parallel()
+	one, gone := twoModules(t)
+	others := without(topology.Modules, gone)
+	for name, test := range map[string]struct{ statements, serves []string }{
+		"removed": {template.LastStatements(gone, others), others},
+		"renamed": {template.Statements(gone, "barges", others), append([]string{"barges"}, others...)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOperator(t, topology.Modules...)
+			record := func(serves []string) error {
+				return events.RecordBus(t.Context(), o.db.Module(t, one).Pool, events.Memory, serves)
+			}
+			if err := record(topology.Modules); err != nil {
+				t.Fatal(err)
+			}
+			if err := record(test.serves); err == nil || !strings.Contains(err.Error(), gone) {
+				t.Errorf("before: %v", err)
+			}
+			for _, statement := range test.statements {
+				if strings.Contains(statement, "_rt") || strings.Contains(statement, " ROLE ") {
+					continue // the roles are other databases', too
+				}
+				if _, err := o.db.Admin(t).Exec(t.Context(), statement); err != nil {
+					t.Errorf("%s: %v", statement, err)
+				}
+			}
+			if err := record(test.serves); err != nil {
+				t.Errorf("after: %v", err)
+			}
+		})
+	}
+}
