@@ -8,13 +8,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // Handover passes the socket that a process listens on to the one that takes its place, as when a
-// façade goes before a running process. Both accept from it until the first one stops, so that no
-// connection is refused meanwhile.
+// façade goes before a running process. Both accept from it until the first one is told to stop, so
+// that no connection is refused meanwhile, or is accepted by one that does not answer any more.
 type Handover struct {
 	// The path of a UNIX socket. A process that starts gets there the listening socket of the one
 	// that has the same address already, and hands it over in its turn. Empty for none.
@@ -92,59 +94,35 @@ func (h Handover) ask(ctx context.Context, setting, addr string) (net.Listener, 
 	if err != nil {
 		return nil, fmt.Errorf("take over the socket of %s: %w", setting, err)
 	}
-	if !listensAt(ctx, listener, addr) {
-		listener.Close()
+	if !listensAt(listener, addr) {
+		_ = listener.Close()
 		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER, %s, leads to a process at %s, and %s is %s: name another path, or the same address",
 			h.Path, listener.Addr(), setting, addr))
 	}
+	_, _ = peer.Write([]byte{0}) // it is taken; if the other one has ended meanwhile, so it is
 	return listener, nil
 }
 
 // listensAt reports whether Listen would have bound the same address.
-func listensAt(ctx context.Context, listener net.Listener, addr string) bool {
-	host, service, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
+func listensAt(listener net.Listener, addr string) bool {
+	want, err := net.ResolveTCPAddr("tcp", addr)
 	have, isTCP := listener.Addr().(*net.TCPAddr)
-	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
-	if !isTCP || err != nil || port != have.Port {
-		return false
-	}
-	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-		return have.IP.IsUnspecified()
-	}
-	all, _ := net.DefaultResolver.LookupIPAddr(ctx, host) // of an IP address, that address
-	for _, one := range all {
-		if one.IP.Equal(have.IP) {
-			return true
-		}
-	}
-	return false
+	everywhere := func(ip net.IP) bool { return len(ip) == 0 || ip.IsUnspecified() }
+	return err == nil && isTCP && want.Port == have.Port &&
+		(want.IP.Equal(have.IP) || everywhere(want.IP) && everywhere(have.IP))
 }
 
 // offer hands the listener over to each process that asks at the path from now on.
 func (h Handover) offer(listener net.Listener) (net.Listener, error) {
 	door, err := h.open()
 	if err != nil {
-		listener.Close()
+		_ = listener.Close()
 		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER: %w", err))
 	}
-	go func() {
-		for {
-			peer, err := door.AcceptUnix()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err != nil { // no descriptors are left, perhaps
-				time.Sleep(handoverPause)
-				continue
-			}
-			handOver(listener, peer)
-			peer.Close()
-		}
-	}()
-	return offered{listener, door}, nil
+	o := &offered{Listener: listener, door: door, closed: make(chan struct{})}
+	o.end = sync.OnceFunc(func() { close(o.closed) })
+	go o.handOver()
+	return o, nil
 }
 
 // open listens at the path, in the place of the process that did so before. Nobody else may connect
@@ -171,22 +149,68 @@ func (h Handover) open() (*net.UnixListener, error) {
 	return door, nil
 }
 
-// handOver sends the listener's socket to the peer, unless it is closed already.
-func handOver(listener net.Listener, peer *net.UnixConn) {
-	if socket, err := listener.(syscall.Conn).SyscallConn(); err == nil {
-		_ = socket.Control(func(descriptor uintptr) {
-			_, _, _ = peer.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(descriptor)), nil) // one that is gone gets nothing
-		})
-	}
-}
-
 // offered is a listener that is handed over until it is closed.
 type offered struct {
 	net.Listener
-	door *net.UnixListener
+	door   *net.UnixListener
+	taken  atomic.Bool   // by one process at least
+	closed chan struct{} // once it is
+	end    func()
 }
 
-func (o offered) Close() error {
-	_ = o.door.Close() // first: what asks later binds the address itself
-	return o.Listener.Close()
+func (o *offered) handOver() {
+	for {
+		peer, err := o.door.AcceptUnix()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // no descriptors are left, perhaps
+			time.Sleep(handoverPause)
+		default:
+			go o.give(peer)
+		}
+	}
+}
+
+// give sends the socket to a peer, unless it is closed already.
+func (o *offered) give(peer *net.UnixConn) {
+	defer peer.Close()
+	_ = peer.SetDeadline(time.Now().Add(patience))
+	socket, err := o.Listener.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = socket.Control(func(descriptor uintptr) {
+		_, _, err = peer.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(descriptor)), nil)
+	})
+	if _, refused := peer.Read(make([]byte, 1)); err == nil && refused == nil {
+		o.taken.Store(true)
+	}
+}
+
+// Accept does not return because another process accepts in the place of this one.
+func (o *offered) Accept() (net.Conn, error) {
+	conn, err := o.Listener.Accept()
+	if errors.Is(err, net.ErrClosed) {
+		<-o.closed
+	}
+	return conn, err
+}
+
+// yield leaves new connections to the process that has taken the socket, if there is one. A server
+// that stops does not answer those that it has just accepted, so it stops accepting long before.
+func (o *offered) yield() {
+	if o.taken.Load() {
+		_ = o.door.Close() // first: what asks later binds the address itself
+		_ = o.Listener.Close()
+	}
+}
+
+func (o *offered) Close() error {
+	defer o.end()
+	_ = o.door.Close()
+	if err := o.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }

@@ -37,6 +37,9 @@ func ServeHTTP(
 ) error {
 	server.Handler = lastAnswers(stopping, server.Handler)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+	if o, ok := listener.(*offered); ok {
+		defer context.AfterFunc(stopping, o.yield)()
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	log.InfoContext(ctx, "http listening", "addr", listener.Addr().String())

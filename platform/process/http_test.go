@@ -83,3 +83,77 @@ func TestConnectionsAreGivenUpInTime(t *testing.T) {
 		t.Errorf("a request under way: %v; run: %v", err, run)
 	}
 }
+
+// A server that is told to stop leaves new connections to the process that has its socket, and still
+// answers those that it has. One whose socket nobody has taken goes on until the end.
+func TestAServerYields(t *testing.T) {
+	t.Parallel()
+	for _, taken := range []bool{true, false} {
+		h := handover(t)
+		first := listen(t, h, "127.0.0.1:0").(*offered)
+		addr := first.Addr().String()
+		other := strings.Replace(addr, "127.0.0.1", "127.0.0.2", 1)
+		if _, err := h.Listen(t.Context(), "HTTP_ADDR", other); err == nil { // who is refused has taken nothing
+			t.Error("another address is accepted")
+		}
+		var second net.Listener
+		if taken {
+			second = listen(t, h, addr)
+			for !first.taken.Load() {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		stopping, signal := context.WithCancel(t.Context())
+		running, end := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		log := slog.New(slog.DiscardHandler)
+		server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Minute}
+		go func() { done <- ServeHTTP(running, stopping, log, server, first, time.Minute) }()
+		var kept net.Conn
+		for answer := (*http.Response)(nil); answer == nil; { // until the first one accepts
+			if kept != nil {
+				kept.Close()
+			}
+			var err error
+			if kept, err = net.Dial("tcp", addr); err != nil {
+				t.Fatal(err)
+			}
+			kept.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			answer = ask(kept)
+		}
+		defer kept.Close()
+		signal()
+		closed := func() bool {
+			return errors.Is(first.Listener.(*net.TCPListener).SetDeadline(time.Time{}), net.ErrClosed)
+		}
+		for deadline := time.Now().Add(10 * time.Second); taken && !closed(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it still accepts")
+			}
+		}
+		kept.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if answer := ask(kept); answer == nil || !answer.Close {
+			t.Errorf("a connection that it has: %v", answer)
+		}
+		if taken {
+			h.answers(t, second)
+		} else if late, err := net.Dial("tcp", addr); err != nil || ask(late) == nil {
+			t.Errorf("a late connection: %v", err)
+		}
+		end()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// ask sends a request and returns the answer, or nil.
+func ask(conn net.Conn) *http.Response {
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: app\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return nil
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	return answer
+}

@@ -116,6 +116,8 @@ func TestBadUse(t *testing.T) {
 		"a service unset":       {[]string{"SERVICE_TOKEN=x"}, []string{module, "serve"}, setting(module)},
 		"serve with arguments":  {nil, []string{"monolith", "serve", "--port", "1"}, "serve takes no arguments"},
 		"an old schema":         {outdated(t, module), []string{module, "serve"}, "run its migrate verb"},
+		"a module that it does not link": {extracted(t), []string{"monolith", "serve"},
+			"BUS=memory reaches this process alone, which does not serve tolls: set BUS=nats"},
 	}
 	if len(topology.Modules) > 1 {
 		tests["a mix in memory"] = use{[]string{"MODULES=" + module}, []string{"monolith", "serve"}, "set BUS=nats"}
@@ -146,11 +148,26 @@ func outdated(t *testing.T, module string) []string {
 	if _, err := conn.Exec(t.Context(), "DELETE FROM module_version WHERE version_id > 0"); err != nil {
 		t.Fatal(err)
 	}
+	return append(authorized(t), setting(module)+"="+db.URL(module))
+}
+
+// extracted returns the environment of a monolith that no longer links a module of the system.
+func extracted(t *testing.T) []string {
+	t.Helper()
+	o := newOperator(t, topology.Modules...)
+	if _, err := o.db.Admin(t).Exec(t.Context(), "CREATE SCHEMA tolls; CREATE TABLE tolls.platform_version ()"); err != nil {
+		t.Fatal(err)
+	}
+	return append(append(authorized(t), o.env...), "MODULES=all", "BUS=memory")
+}
+
+func authorized(t *testing.T) []string {
+	t.Helper()
 	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{setting(module) + "=" + db.URL(module), "SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM()}
+	return []string{"SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM()}
 }
 
 func TestWithPostgres(t *testing.T) {
