@@ -174,7 +174,7 @@ func (o *offered) handOver() {
 
 // give sends the socket to a peer, unless it is closed already.
 func (o *offered) give(peer *net.UnixConn) {
-	defer peer.Close()
+	defer peer.Close() //nolint:errcheck // nothing is left to send
 	_ = peer.SetDeadline(time.Now().Add(patience))
 	socket, err := o.Listener.(syscall.Conn).SyscallConn()
 	if err != nil {
