@@ -19,8 +19,8 @@ import (
 //	/readyz            200 while it can serve something: one of its modules is ready, if it has any;
 //	                   the text says what an operator must do all the same
 //	/readyz/all        200 while it can serve each of its modules
-//	/readyz/<module>   200 while it can serve this module; 503 also when it does not have it,
-//	                   since 404 is the answer of a release without this page
+//	/readyz/<module>   200 while it can serve this module; 501 when it does not have it, since
+//	                   404 is the answer of a release without this page
 type Operations struct {
 	addr    string
 	mux     *http.ServeMux
@@ -41,7 +41,7 @@ func NewOperations(stopping context.Context, addr string) *Operations {
 	o.mux.HandleFunc("GET /readyz/{module}", func(w http.ResponseWriter, r *http.Request) {
 		module, served := o.modules[r.PathValue("module")]
 		if !served {
-			http.Error(w, "this process does not serve it", http.StatusServiceUnavailable)
+			http.Error(w, "this process does not serve it", http.StatusNotImplemented)
 			return
 		}
 		answer(w, o.ready(1, module))
