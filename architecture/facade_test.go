@@ -92,6 +92,7 @@ const comparing = "cmd/gateway/compare.go"
 // bodyOf are the functions that use a body, and why. None of them reads its contents.
 var bodyOf = map[string]string{
 	"cmd/gateway/gateway.go ServeHTTP": "a body may have no more than 1 MiB",
+	"cmd/gateway/replace.go replace":   "it is the façade's own routes file, from an operator",
 	"cmd/gateway/resend.go RoundTrip":  "a small one is kept for a retry",
 	"cmd/gateway/resend.go send":       "it is sent, or sent again",
 	"cmd/gateway/shadow.go follow":     "the answer is copied on its way to the client",
@@ -108,7 +109,8 @@ var deciding = map[string]string{
 	"cmd/gateway/problem.go writeProblem": "an answer of its own",
 	"cmd/gateway/resend.go RoundTrip":     "a request with an Idempotency-Key may be sent again",
 	"cmd/gateway/table.go choose":         "a retry with the same Idempotency-Key goes to the same side",
-	"cmd/gateway/watch.go status":         "an answer of its own",
+	"cmd/gateway/replace.go replace":      "an operator's secret, on the listener for operators",
+	"cmd/gateway/replace.go status":       "an answer of its own",
 }
 
 // bodies refuses any other use of a body, and any decoding outside of comparing.

@@ -11,10 +11,12 @@ import (
 type config struct {
 	// The address for clients.
 	Addr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080"`
-	// The routes file; a change is applied while the gateway runs.
+	// The routes file, with which the gateway starts. PUT /routes replaces its routes while it runs.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
 	// The address of /livez, /readyz and /routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
+	// What PUT /routes must have as its bearer token; unset, it is refused.
+	Secret string `env:"GATEWAY_SECRET"`
 	// How long requests under way may take when the process stops.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"35s"`
 	// How long the process serves on after /readyz fails, so that callers notice the stop.
@@ -32,7 +34,7 @@ type config struct {
 	// a module that calls another through the façade could exhaust it.
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
-	// How often the upstreams are probed; the routes file is read twice as often.
+	// How often the upstreams are probed.
 	Interval time.Duration `env:"GATEWAY_INTERVAL" envDefault:"1s" min:"1ms"`
 	// After this many failures in a row an upstream is ejected …
 	EjectAfter int `env:"GATEWAY_EJECT_AFTER" envDefault:"5"`

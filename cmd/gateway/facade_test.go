@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"golang.org/x/sync/errgroup"
+
+	"example.com/shop/cmd/gateway/routes"
 )
 
 // fake is an upstream process that counts requests and answers as the test wants.
@@ -91,13 +94,14 @@ func start(t *testing.T, file string, change ...func(*config)) *facade {
 	t.Helper()
 	cfg, err := env.ParseAsWithOptions[config](env.Options{Environment: map[string]string{}})
 	must(t, err)
-	cfg.Interval, cfg.Routes = 10*time.Millisecond, filepath.Join(t.TempDir(), "routes.yaml")
+	cfg.Interval, cfg.Secret = 10*time.Millisecond, "the secret"
+	cfg.Routes = filepath.Join(t.TempDir(), "routes.yaml")
 	for _, c := range change {
 		c(&cfg)
 	}
-	f := &facade{gateway: &gateway{cfg: cfg}, old: newFake(t), new: newFake(t)}
-	f.write(t, file)
-	f.gateway, err = newGateway(cfg, slog.New(slog.DiscardHandler))
+	f := &facade{old: newFake(t), new: newFake(t)}
+	must(t, os.WriteFile(cfg.Routes, f.fill(file), 0o600))
+	f.gateway, err = newGateway(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	must(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -106,7 +110,7 @@ func start(t *testing.T, file string, change ...func(*config)) *facade {
 	f.stop = stop
 	parts, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		f.watch, f.probe, f.drainShadows, func(ctx context.Context) error { return f.run(ctx, ctx, listener) },
+		f.probe, f.drainShadows, func(ctx context.Context) error { return f.run(ctx, ctx, listener) },
 	} {
 		parts.Go(func() error { return part(ctx) })
 	}
@@ -121,26 +125,46 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// write replaces the routes file. OLD and NEW in it become the URLs of the upstreams.
-func (f *facade) write(t *testing.T, file string) (written string) {
-	t.Helper()
-	written = strings.NewReplacer("OLD", f.old.URL, "NEW", f.new.URL).Replace(file)
-	must(t, os.WriteFile(f.cfg.Routes+".next", []byte(written), 0o600))
-	must(t, os.Rename(f.cfg.Routes+".next", f.cfg.Routes))
-	return written
+// fill replaces OLD and NEW in a routes file by the URLs of the upstreams.
+func (f *facade) fill(file string) []byte {
+	return []byte(strings.NewReplacer("OLD", f.old.URL, "NEW", f.new.URL).Replace(file))
 }
 
-// apply replaces the routes file and waits until it is applied.
+// put sends a routes file to PUT /routes, as from someone who knows this secret.
+func (f *facade) put(file, secret string) reply {
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodPut, "/routes", bytes.NewReader(f.fill(file)))
+	request.Header.Set("Authorization", "Bearer "+secret)
+	f.replace(recorder, request)
+	return reply{recorder.Code, recorder.Header(), recorder.Body.String()}
+}
+
+// apply replaces the routes.
 func (f *facade) apply(t *testing.T, file string) {
 	t.Helper()
-	written := f.write(t, file)
-	eventually(t, "the file is applied", func() bool { return string(f.current.Load().source) == written })
+	if answer := f.put(file, f.cfg.Secret); answer.status != http.StatusNoContent || answer.body != "" {
+		t.Fatalf("the routes are not applied: %s", answer)
+	}
+}
+
+// refuses sends routes that are refused for this reason, and change nothing.
+func (f *facade) refuses(t *testing.T, file, reason string) {
+	t.Helper()
+	before := f.current.Load()
+	answer := f.put(file, f.cfg.Secret)
+	var p struct{ Detail string }
+	if err := json.Unmarshal([]byte(answer.body), &p); err != nil || !strings.Contains(p.Detail, reason) || strings.Contains(p.Detail, "\n") {
+		t.Errorf("%q: %s, want one line with %q", file, answer, reason)
+	}
+	if answer.String() != "422 routes-refused" || f.current.Load() != before {
+		t.Errorf("%q: %s, and the table is another one: %v", file, answer, f.current.Load() != before)
+	}
 }
 
 // things returns the route that the tests' requests have.
 func (f *facade) things() *route { return f.current.Load().match("/v1/things") }
 
-func (f *facade) side(upstream string) sideStatus { return f.things().side(upstream).status() }
+func (f *facade) side(upstream string) routes.PageSide { return f.things().side(upstream).status() }
 
 type reply struct {
 	status int

@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,26 +29,30 @@ type gateway struct {
 	cfg     config
 	log     *slog.Logger
 	current atomic.Pointer[table]
-	refused atomic.Pointer[string] // why the present file was refused; nil if it was not
+	change  sync.Mutex // one change of the table at a time
 	buffers buffers
 	direct  http.RoundTripper // to one upstream, once
 	shadows http.RoundTripper // of its own: a slow shadow must not take connections from clients
 	slots   chan struct{}     // one for each answer that is being copied or compared
 }
 
-// newGateway reads the routes file, which must be valid at the start.
-func newGateway(cfg config, log *slog.Logger) (*gateway, error) {
+// newGateway reads the routes file, which must be valid. A route may lead to processes that cannot
+// be reached yet, but not to those alone that answer that they do not serve it.
+func newGateway(ctx context.Context, cfg config, log *slog.Logger) (*gateway, error) {
 	data, err := os.ReadFile(cfg.Routes)
 	if err != nil {
 		return nil, fmt.Errorf("read GATEWAY_ROUTES: %w", err)
 	}
-	first, err := newTable(cfg, data, &table{})
-	if err != nil {
-		return nil, fmt.Errorf("GATEWAY_ROUTES %s: %w", cfg.Routes, err)
-	}
 	g := &gateway{
 		cfg: cfg, log: log, slots: make(chan struct{}, shadowSlots),
 		direct: newTransport(cfg.AnswerTimeout), shadows: newTransport(cfg.ShadowTimeout),
+	}
+	first, err := newTable(cfg, data, &table{})
+	if err == nil {
+		err = g.probeNew(ctx, first, &table{}).Unserved(true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("GATEWAY_ROUTES %s: %w", cfg.Routes, err)
 	}
 	g.current.Store(first)
 	return g, nil

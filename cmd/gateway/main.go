@@ -1,8 +1,8 @@
 // Command gateway is the façade: it routes requests to the process that serves their path, so that
 // a module can move. It reads only paths and headers, owns no data and knows no module.
 //
-// It promises that a change of its routes file fails no request, that it causes no request without
-// an Idempotency-Key to be executed twice, and that a mistake in the file changes nothing.
+// It promises that a change of its routes fails no request, that it causes no request without an
+// Idempotency-Key to be executed twice, and that a mistake in the routes changes nothing.
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// writeProblem answers with a problem (RFC 9457). It repeats nothing of the request.
+// writeProblem answers with a problem (RFC 9457). It repeats nothing of a client's request.
 func writeProblem(w http.ResponseWriter, r *http.Request, status int, kind, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	if status == http.StatusServiceUnavailable {

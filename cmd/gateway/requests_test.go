@@ -239,7 +239,7 @@ func TestAWriteWithoutAKeyIsNeverExecutedTwice(t *testing.T) {
 
 func TestWithoutRoutes(t *testing.T) {
 	t.Parallel()
-	if _, err := newGateway(config{Routes: "/nowhere"}, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "\n") {
+	if _, err := newGateway(t.Context(), config{Routes: "/nowhere"}, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}
 }

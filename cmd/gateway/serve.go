@@ -27,7 +27,7 @@ func serve(ctx context.Context, _ []string) error {
 		return process.Usage(err)
 	}
 	defer flush()
-	g, err := newGateway(cfg, log)
+	g, err := newGateway(ctx, cfg, log)
 	if err != nil {
 		return process.Usage(err)
 	}
@@ -37,10 +37,11 @@ func serve(ctx context.Context, _ []string) error {
 	}
 	operations := process.NewOperations(ctx, cfg.OpsAddr)
 	operations.Handle("GET /routes", http.HandlerFunc(g.status))
+	operations.Handle("PUT /routes", http.HandlerFunc(g.replace))
 	// Requests drain first, while the probes and the operator's pages still run.
 	return process.Run(ctx, log, cfg.StopGrace,
 		process.Stage{operations.Run},
-		process.Stage{g.watch, g.probe, g.drainShadows},
+		process.Stage{g.probe, g.drainShadows},
 		process.Stage{func(running context.Context) error { return g.run(running, ctx, listener) }},
 		process.Stage{operations.Linger(cfg.DrainAfter)})
 }

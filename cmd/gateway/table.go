@@ -19,6 +19,7 @@ import (
 // table is one version of the routes file. It is immutable: a request keeps it to its end.
 type table struct {
 	source []byte
+	file   routes.File
 	since  time.Time
 	routes []*route // the longest prefix first
 }
@@ -48,7 +49,7 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{source: source, since: time.Now()}
+	t := &table{source: source, file: file, since: time.Now()}
 	for name, r := range file.Routes {
 		known := before.match(r.Prefix) // not by name: requests have only a path
 		if known == nil || known.prefix != r.Prefix {

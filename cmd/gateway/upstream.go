@@ -34,8 +34,7 @@ type upstream struct {
 
 // newUpstream returns a new upstream of a valid file, whose URLs can all be parsed.
 func newUpstream(cfg config, module string, spec routes.Upstream) *upstream {
-	probe, _ := url.JoinPath(spec.Probe, module)
-	return &upstream{cfg: cfg, spec: spec, target: spec.Target(), probe: probe}
+	return &upstream{cfg: cfg, spec: spec, target: spec.Target(), probe: spec.ModuleProbe(module)}
 }
 
 // admits reports whether the upstream may get a request now. After an ejection the first caller
@@ -82,9 +81,11 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// probe probes all sides until ctx is done.
+// probe probes all sides, at once and then at each interval, until ctx is done.
 func (g *gateway) probe(ctx context.Context) error {
-	return every(ctx, g.cfg.Interval, func() {
+	tick := time.NewTicker(g.cfg.Interval)
+	defer tick.Stop()
+	for {
 		var all sync.WaitGroup
 		for _, r := range g.current.Load().routes {
 			for _, s := range r.sides {
@@ -94,15 +95,6 @@ func (g *gateway) probe(ctx context.Context) error {
 			}
 		}
 		all.Wait()
-	})
-}
-
-// every calls do at once and then at each interval, until ctx is done.
-func every(ctx context.Context, interval time.Duration, do func()) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		do()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -114,7 +106,7 @@ func every(ctx context.Context, interval time.Duration, do func()) error {
 // check probes the upstream once. One failed probe is enough to take it out, unlike a failed
 // request: a process that is about to stop says so.
 func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	status := ask(ctx, transport, u.probe)
 	if status == http.StatusNotFound { // an earlier release, without probes of modules
@@ -138,6 +130,8 @@ func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *
 	}
 	u.unready = !ready
 }
+
+const probeTimeout = time.Second
 
 // ask returns the status of an answer, 0 for none. It reads the body to reuse the connection.
 func ask(ctx context.Context, transport http.RoundTripper, probe string) (status int) {

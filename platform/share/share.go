@@ -78,6 +78,14 @@ func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 	})
 }
 
+// Clear forgets all sides of the pool's module. No process of the system may run.
+func Clear(ctx context.Context, pool *pgxpool.Pool) error {
+	if _, err := pool.Exec(ctx, "DELETE FROM sides WHERE side > ''"); err != nil {
+		return fmt.Errorf("forget the sides: %w", err)
+	}
+	return nil
+}
+
 // State is what a schema knows of a side.
 type State struct {
 	Side   string `json:"side"`

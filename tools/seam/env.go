@@ -12,10 +12,10 @@ import (
 	"strings"
 	"syscall"
 
-	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
+	"example.com/shop/tools/routing"
 	"example.com/shop/tools/topology"
 )
 
@@ -47,8 +47,12 @@ func makeEnv(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("AUTH_PUBLIC_KEY=%s\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_PASSWORD=%s\n",
-		key.PublicLine(), topology.ServiceToken(key), admin, roles)
+	facade, err := composePassword(s.State, topology.GatewaySecret)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("AUTH_PUBLIC_KEY=%s\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_PASSWORD=%s\nGATEWAY_SECRET=%s\n",
+		key.PublicLine(), topology.ServiceToken(key), admin, roles, facade)
 	switch {
 	case set.NFlag() == 0:
 		_, err = fmt.Print(text)
@@ -74,7 +78,7 @@ func composePassword(state, name string) (string, error) {
 
 var (
 	// replaced matches a line that sets what seam env sets, with the value.
-	replaced = regexp.MustCompile(`^\s*(?:export\s+)?(AUTH_PUBLIC_KEY|SERVICE_TOKEN|POSTGRES_PASSWORD|SEAM_ROLE_PASSWORD)\s*=(.*)`)
+	replaced = regexp.MustCompile(`^\s*(?:export\s+)?(AUTH_PUBLIC_KEY|SERVICE_TOKEN|POSTGRES_PASSWORD|SEAM_ROLE_PASSWORD|GATEWAY_SECRET)\s*=(.*)`)
 	// whole matches a value that ends on its line.
 	whole = regexp.MustCompile(`^([^'"\\]|\\.|'[^']*'|"([^"\\]|\\.)*")*$`)
 )
@@ -107,5 +111,5 @@ func writeEnv(path, text string) error {
 	if err = errors.Join(err, file.Chmod(0o600)); err != nil {
 		return process.Usage(err)
 	}
-	return routes.Replace(path, path, []byte(kept.String()+text))
+	return routing.Replace(path, path, []byte(kept.String()+text))
 }

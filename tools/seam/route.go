@@ -6,8 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -16,16 +14,21 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
+	"example.com/shop/tools/routing"
+	"example.com/shop/tools/topology"
 )
 
-const aboutRoute = `seam route show                              which upstream serves how much of each route
+const aboutRoute = `seam route show                              which process serves how much of each route, and what it has handled
 seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set MODULE monolith=90 MODULE=10
 seam route rollback                          restore the version before the last change; a second time undoes that
-seam route check                             say whether the gateway would take the file
-The file is GATEWAY_ROUTES (deploy/routes.yaml). A gateway that serves it applies a change within a second.
-For a route with a shadow, show asks the gateway at GATEWAY_OPS_URL (http://127.0.0.1:8081) how the answers compare.`
+seam route apply                             do the same for the file as you have edited it; also after a change that failed
+seam route check                             say whether the file would be applied
+A weight is a share of requests, events and jobs. A change is written to the modules' schemas (<MODULE>_DATABASE_URL, on their
+runtime roles), to the file GATEWAY_ROUTES (deploy/routes.yaml), which a façade reads when it starts, and to each running façade
+(GATEWAY_OPS_URL, their OPS_ADDR as URLs separated by commas: http://127.0.0.1:8081) with its GATEWAY_SECRET, in this order.
+When the command has ended, all of it is in effect.`
 
-// route reads and changes the routes file, which any number of gateways may watch.
+// route reads and changes who serves what.
 func route(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("route", flag.ContinueOnError)
 	asJSON := set.Bool("json", false, "print JSON")
@@ -37,65 +40,70 @@ func route(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := changeRoutes(s.Routes, words); err != nil {
+	edit, err := editOf(words)
+	if err != nil {
 		return process.Usage(err)
+	}
+	system := s.routing()
+	if edit != nil {
+		if err := system.Change(ctx, edit); err != nil {
+			return err
+		}
 	}
 	file, err := routes.Load(s.Routes)
 	if err != nil {
 		return process.Usage(err)
 	}
 	shown := newShownFile(file)
-	if slices.Equal(words, []string{"show"}) {
-		shown.askGateway(ctx, s.GatewayOps)
+	switch words[0] {
+	case "check":
+		answers := routing.Probe(ctx, file, routes.File{})
+		if err := answers.Unserved(false); err != nil {
+			return process.Usage(err)
+		}
+		shown.addSilent(answers)
+	case "show":
+		shown.addRunning(ctx, system)
 	}
 	// Every verb ends by showing what is now in the file.
 	if *asJSON {
 		return json.NewEncoder(os.Stdout).Encode(shown)
 	}
 	fmt.Printf("%s:\n", s.Routes)
-	printRoutes(os.Stdout, shown)
+	shown.print(os.Stdout)
 	return nil
 }
 
-// changeRoutes changes the file. Show and check only read it, as every verb does in the end.
-func changeRoutes(path string, words []string) error {
+// routing returns where a change is made.
+func (s settings) routing() routing.System {
+	system := routing.System{File: s.Routes, Schemas: map[string]string{}, Facades: s.GatewayOps, Secret: s.GatewaySecret}
+	for _, m := range topology.Modules {
+		system.Schemas[m] = process.Value(setting(m))
+	}
+	return system
+}
+
+// editOf returns the change that the words ask for, nil for those that only read.
+func editOf(words []string) (routing.Edit, error) {
 	switch {
 	case slices.Equal(words, []string{"show"}), slices.Equal(words, []string{"check"}):
-		return nil
+		return nil, nil
 	case slices.Equal(words, []string{"rollback"}):
-		return routes.Rollback(path)
+		return routing.Rollback, nil
+	case slices.Equal(words, []string{"apply"}):
+		return routing.AsItIs, nil
 	case len(words) > 2 && words[0] == "set":
 		weights := map[string]int{}
 		for _, word := range words[2:] {
 			upstream, percent, _ := strings.Cut(word, "=")
 			weight, err := strconv.Atoi(percent)
 			if err != nil {
-				return fmt.Errorf("%s is not like monolith=90", word)
+				return nil, fmt.Errorf("%s is not like monolith=90", word)
 			}
 			weights[upstream] = weight
 		}
-		return routes.SetWeights(path, words[1], weights)
+		return routing.Weights(words[1], weights), nil
 	default:
-		return errors.New("say show, set ROUTE UPSTREAM=PERCENT …, rollback or check; seam route --help explains them")
-	}
-}
-
-func printRoutes(out io.Writer, file shownFile) {
-	for _, name := range slices.Sorted(maps.Keys(file.Routes)) {
-		r := file.Routes[name]
-		fmt.Fprintf(out, "%-14s %-20s", name, r.Prefix)
-		for _, side := range r.Sides {
-			fmt.Fprintf(out, "  %s %d%%", side.Upstream, side.Weight)
-		}
-		if r.Home() == "" {
-			fmt.Fprint(out, "  paused")
-		} else {
-			fmt.Fprintf(out, "  writes to %s", r.Home())
-		}
-		if r.Shadow != nil {
-			fmt.Fprintf(out, "  shadow %s %d%%", r.Shadow.Upstream, r.Shadow.Percent)
-		}
-		fmt.Fprintln(out)
-		printShadowed(out, r)
+		return nil, errors.New("say show, set ROUTE UPSTREAM=PERCENT …, rollback, apply or check; seam route --help explains them")
 	}
 }

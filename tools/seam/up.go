@@ -40,8 +40,10 @@ type settings struct {
 	State string `env:"SEAM_STATE"`
 	// The façade's routes file, as for the gateway.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
-	// The gateway's OPS_ADDR, as a URL, for the results of shadows.
-	GatewayOps string `env:"GATEWAY_OPS_URL" envDefault:"http://127.0.0.1:8081"`
+	// The OPS_ADDR of each running façade, as URLs separated by commas.
+	GatewayOps []string `env:"GATEWAY_OPS_URL" envDefault:"http://127.0.0.1:8081"`
+	// The façades' secret, with which they take other routes.
+	GatewaySecret string `env:"GATEWAY_SECRET"`
 }
 
 func readSettings() (settings, error) {
@@ -156,7 +158,7 @@ func writeOperate(system *topology.System) (path string, err error) {
 	env := system.Addresses()
 	for _, p := range system.Processes() {
 		if p.Name == "gateway" {
-			env = append(env, "GATEWAY_ROUTES="+system.Routes, "GATEWAY_OPS_URL="+p.OpsURL)
+			env = append(env, "GATEWAY_ROUTES="+system.Routes, "GATEWAY_OPS_URL="+p.OpsURL, "GATEWAY_SECRET="+system.Secret)
 		}
 	}
 	var text strings.Builder

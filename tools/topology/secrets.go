@@ -14,6 +14,9 @@ import (
 	"example.com/shop/platform/process"
 )
 
+// GatewaySecret is the file with the façade's secret.
+const GatewaySecret = "gateway-secret"
+
 // Password returns the password in this file beside the data, and creates it the first time.
 func Password(state, name string) (string, error) {
 	path := filepath.Join(state, name)

@@ -2,17 +2,15 @@ package topology
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/devkit/broker"
-	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
-	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/process"
+	"example.com/shop/tools/routing"
 )
 
 // startSplit starts a system of several processes: the broker, then the services and the monolith
@@ -21,7 +19,7 @@ func (s *System) startSplit(ctx context.Context, port int) error {
 	if err := s.StartBroker(ctx); err != nil {
 		return err
 	}
-	if err := s.useBus(ctx, natsbus.Name); err != nil {
+	if err := s.prepareSchemas(ctx, natsbus.Name); err != nil {
 		return err
 	}
 	for _, m := range s.options.Split {
@@ -46,7 +44,10 @@ func (s *System) startSplit(ctx context.Context, port int) error {
 	if err := s.writeRoutes(); err != nil {
 		return err
 	}
-	gateway, err := s.start(ctx, "gateway", port, "GATEWAY_ROUTES="+s.Routes)
+	if s.Secret, err = Password(s.options.State, GatewaySecret); err != nil {
+		return err
+	}
+	gateway, err := s.start(ctx, "gateway", port, "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
 	if err != nil {
 		return err
 	}
@@ -80,43 +81,23 @@ func (s *System) writeRoutes() error {
 			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: append(file.Routes[m].Sides, side)}
 		}
 	}
-	return routes.Create(s.Routes, file)
+	return routing.Create(s.Routes, file)
 }
 
-// useBus records the bus in every schema while no process of the system runs. A switch away from the
-// broker first replays all events that the outboxes keep, because it is unknown which ones the
-// broker had not delivered; modules ignore those that they have handled. Towards the broker there
-// is no replay: what the memory bus published was handled.
-func (s *System) useBus(ctx context.Context, bus string) error {
-	cfg, err := process.Config[events.Config]()
+// Route has the system follow another routes file, as seam route apply does.
+func (s *System) Route(ctx context.Context, file routes.File) error {
+	text, err := yaml.Marshal(file)
 	if err != nil {
 		return err
 	}
-	// Older events are only there because nothing pruned them while the system was down. They are not
-	// replayed, for their inbox rows may be pruned, too.
-	kept := time.Now().Add(-cfg.OutboxRetention)
+	system := routing.System{File: s.Routes, Secret: s.Secret, Schemas: map[string]string{}}
 	for _, m := range Modules {
-		pool, err := postgres.OpenAnyVersion(ctx, "seam", m, s.Plan.RuntimeURL(s.AdminURL, m), 2)
-		if err != nil {
-			return fmt.Errorf("choose the bus: %w", err)
-		}
-		err = events.RecordBus(ctx, pool, bus, Modules)
-		if errors.Is(err, events.ErrOtherBus) {
-			err = nil
-			if bus == events.Memory { // first: an interrupted start replays the next time
-				var again int64
-				if again, err = events.Replay(ctx, pool, kept, func(int64) {}); again > 0 {
-					s.say("Leaving the broker: %d events of %s are replayed, before what is new …", again, m)
-				}
-			}
-			if err == nil {
-				err = events.SwitchBus(ctx, pool, bus)
-			}
-		}
-		pool.Close()
-		if err != nil {
-			return fmt.Errorf("choose the bus of %s: %w", m, err)
+		system.Schemas[m] = s.Plan.RuntimeURL(s.AdminURL, m)
+	}
+	for _, p := range s.processes {
+		if p.Name == "gateway" {
+			system.Facades = append(system.Facades, p.OpsURL)
 		}
 	}
-	return nil
+	return system.Change(ctx, func(string, []byte) ([]byte, error) { return text, nil })
 }

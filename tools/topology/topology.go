@@ -57,6 +57,7 @@ type System struct {
 	Server   *pgserver.Server // nil for an existing database
 	Broker   *broker.Broker   // nil while the bus is memory
 	Routes   string           // the façade's file; "" without a façade
+	Secret   string           // the façade's
 
 	options   Options
 	gone      []string       // the modules that the monolith does not link
@@ -125,7 +126,7 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	}
 	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
 	if len(o.Split) == 0 && o.Canary == "" && !o.Facade {
-		if err := s.useBus(ctx, events.Memory); err != nil {
+		if err := s.prepareSchemas(ctx, events.Memory); err != nil {
 			return nil, err
 		}
 		_, err := s.StartMonolith(ctx, port)

@@ -1,6 +1,6 @@
-// Package routes reads, checks and changes the façade's table: which process serves which share of
-// which path. The gateway and seam route both use it, so they refuse the same mistakes, above all a
-// route that writes to two databases at once.
+// Package routes reads and checks the façade's table: which process serves which share of which path.
+// The gateway and seam route both use it, so they refuse the same mistakes, above all a route that
+// writes to two databases at once.
 package routes
 
 import (
@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -76,9 +77,40 @@ func (r Route) Home() string {
 	return ""
 }
 
+// Weights returns the weights of the sides, as in monolith=90 parcels=10.
+func (r Route) Weights() string {
+	var sides []string
+	for _, s := range r.Sides {
+		sides = append(sides, fmt.Sprintf("%s=%d", s.Upstream, s.Weight))
+	}
+	return strings.Join(sides, " ")
+}
+
+// Weights returns the weights of all routes on one line.
+func (f File) Weights() string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(f.Routes)) {
+		all = append(all, name+": "+f.Routes[name].Weights())
+	}
+	return strings.Join(all, ", ")
+}
+
 // ErrMove refuses an open route another home: requests under way still write to the old one.
 var ErrMove = errors.New("its home would change while it is open: pause it first (all weights 0), " +
 	"wait until GET /routes has 0 under_way, then open it with the new home")
+
+// Load reads and checks the routes file at a path.
+func Load(path string) (File, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return File{}, err
+	}
+	file, err := Parse(data)
+	if err != nil {
+		return file, fmt.Errorf("%s: %w", path, err)
+	}
+	return file, nil
+}
 
 // Parse parses and checks a routes file. An unknown key is an error: a misspelt weight would be 0.
 func Parse(data []byte) (File, error) {
@@ -92,6 +124,17 @@ func Parse(data []byte) (File, error) {
 		return file, errors.New("there is more than one document: what follows a second --- would not be read")
 	}
 	return file, file.check()
+}
+
+// Follows returns an error if an open route would get another home than it has in the file before.
+func (f File) Follows(before File) error {
+	for _, name := range slices.Sorted(maps.Keys(f.Routes)) {
+		was, is := before.Routes[name].Home(), f.Routes[name].Home()
+		if was != "" && is != "" && was != is {
+			return fmt.Errorf("route %s: %w", name, ErrMove)
+		}
+	}
+	return nil
 }
 
 // check checks the file in the order of names, so that a file always has the same first error.

@@ -1,14 +1,8 @@
 package routes
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 )
 
 const good = `# the façade's table
@@ -65,106 +59,42 @@ func TestMistakesAreRefused(t *testing.T) {
 	}
 }
 
-// The text changes where it must and nowhere else; the file keeps its mode and its place.
-func TestChanges(t *testing.T) {
+// A side that newly has weight is asked. What matters is that it answers, and with what.
+func TestARouteToNobodyIsFound(t *testing.T) {
 	t.Parallel()
-	path, link := filepath.Join(t.TempDir(), "routes.yaml"), filepath.Join(t.TempDir(), "link.yaml")
-	if err := errors.Join(os.WriteFile(path, []byte(good), 0o600), os.Symlink(path, link)); err != nil {
-		t.Fatal(err)
-	}
-	set := func(route string, monolith int, tolls ...int) func() error {
-		weights := map[string]int{"monolith": monolith}
-		for _, weight := range tolls {
-			weights["tolls"] = weight
+	text := strings.NewReplacer(`8090"`, `8090", probe: "http://ops/a"`, "http://127.0.0.1:8093/readyz", "http://ops/b").Replace(good)
+	var before, file File
+	for weights, into := range map[string]*File{"weight: 100, home|weight: 0,": &before, "weight: 60, home|weight: 40,": &file} {
+		old, next, _ := strings.Cut(weights, "|")
+		parsed, err := Parse([]byte(strings.NewReplacer("weight: 100, home", old, "weight: 0,", next).Replace(text)))
+		if err != nil {
+			t.Fatal(err)
 		}
-		return func() error { return SetWeights(link, route, weights) }
+		*into = parsed
 	}
-	rollback := func() error { return Rollback(link) }
-	canary := strings.NewReplacer("weight: 100, home", "weight: 90, home", "weight: 0,", "weight: 10,").Replace(good)
-	paused := strings.NewReplacer("weight: 100\n", "weight: 0\n").Replace(canary)
-	file, err := Parse([]byte(good))
-	if err != nil {
-		t.Fatal(err)
-	}
-	created, _ := yaml.Marshal(file)
-	create := func() error { return Create(path, file) }
-	// The same again with another home for the new side.
-	apart := strings.NewReplacer("weight: 0, home: app", "weight: 0, home: tolls").Replace(good)
-	write := func(path, text string) func() error {
-		return func() error { return os.WriteFile(path, []byte(text), 0o600) }
-	}
-	pause := strings.NewReplacer("weight: 100, home", "weight: 0, home").Replace(apart)
-	moved := strings.NewReplacer("weight: 0, home: tolls", "weight: 100, home: tolls").Replace(pause)
-	// Here both routes have the same numbers.
-	shared := strings.NewReplacer("[{ up", "&sides [{ up", "sides:\n      - upstream: monolith\n        weight: 100\n        home: app\n",
-		"sides: *sides\n").Replace(good)
-	for i, step := range []struct {
-		change  func() error
-		refused string // "" if it is not
-		want    string
+	for _, c := range []struct {
+		answers    map[string]int
+		any, whole string // the route that is refused
+		newly      string
 	}{
-		{rollback, "no version before", good},
-		{set("tolls", 90), "add up to 90", good},
-		{set("parcels", 100, 0), "no route parcels with a side tolls", good},
-		{set("ledger", 100), "no route ledger", good},
-		{set("tolls", 90, 10), "", canary},
-		{set("tolls", 90, 10), "", canary}, // nothing changes, and the previous version stays
-		{rollback, "", good},
-		{rollback, "", canary},
-		{set("parcels", 0), "", paused},
-		// There is no rollback to an earlier run's routes: its processes no longer serve.
-		{create, "", string(created)},
-		{rollback, "no version before", string(created)},
-		{write(path, apart), "", apart},
-		{set("tolls", 0, 100), ErrMove.Error(), apart},
-		{set("tolls", 0, 0), "", pause},
-		{set("tolls", 0, 100), "", moved},
-		{write(path, apart), "", apart},
-		{write(path+".previous", moved), "", apart},
-		{rollback, ErrMove.Error(), apart},
-		{write(path, shared), "", shared},
-		{set("parcels", 90, 10), "not written as a plain number", shared},
+		{map[string]int{"a/tolls": 200, "b/tolls": 200, "a/parcels": 503}, "", "", ""},
+		{map[string]int{"a/tolls": 501, "b/tolls": 200, "a/parcels": 200}, "tolls", "", ""},
+		{map[string]int{"a/tolls": 501, "b/tolls": 501, "a/parcels": 200}, "tolls", "tolls", "tolls"},
+		{map[string]int{"a/tolls": 200, "b/tolls": 501}, "tolls", "", "tolls"},
+		{map[string]int{"a/parcels": 501}, "parcels", "parcels", ""},
+		{nil, "", "", ""},
 	} {
-		err := step.change()
-		if (err == nil) != (step.refused == "") || err != nil && !strings.Contains(err.Error(), step.refused) {
-			t.Errorf("step %d: %v, want %q", i, err, step.refused)
+		ask := func(url string) int { return c.answers[strings.TrimPrefix(url, "http://ops/")] }
+		all, newly := file.Probe(File{}, ask), file.Probe(before, ask)
+		if len(all) != 3 || len(newly) != 1 {
+			t.Errorf("asked were %v, and newly %v", all, newly)
 		}
-		if got, err := os.ReadFile(path); err != nil || string(got) != step.want {
-			t.Errorf("step %d: the file is now\n%s%v, want\n%s", i, got, err, step.want)
-		}
-	}
-	for _, name := range []string{path, path + ".previous"} {
-		if info, err := os.Stat(name); err != nil || info.Mode() != 0o600 {
-			t.Errorf("%s: %v, %v", name, info.Mode(), err)
-		}
-	}
-	to, err := os.Readlink(link)
-	if left, _ := os.ReadDir(filepath.Dir(path)); err != nil || to != path || len(left) != 2 {
-		t.Errorf("the link leads to %q, %v; in the folder are %v", to, err, left)
-	}
-}
-
-func TestChangesAtOnceAreAllKept(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "routes.yaml")
-	if err := os.WriteFile(path, []byte(good), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var group sync.WaitGroup
-	for _, route := range []string{"parcels", "tolls"} {
-		group.Go(func() {
-			for i := range 60 {
-				weight := i % 2 * 100
-				if err := SetWeights(path, route, map[string]int{"monolith": weight}); err != nil {
-					t.Error(err)
-				}
-				if file, err := Load(path); err != nil || file.Routes[route].Sides[0].Weight != weight {
-					t.Errorf("change %d of %s is lost: %v", i, route, err)
-				}
+		for want, err := range map[*string]error{&c.any: all.Unserved(false), &c.whole: all.Unserved(true), &c.newly: newly.Unserved(false)} {
+			if (err == nil) != (*want == "") || err != nil && !strings.Contains(err.Error(), "route "+*want+" leads to nobody") {
+				t.Errorf("%v: %v, want %q", c.answers, err, *want)
 			}
-		})
+		}
 	}
-	group.Wait()
 }
 
 func TestARouteIsOfTheModuleThatItsPrefixNames(t *testing.T) {

@@ -1,4 +1,4 @@
-package routes
+package routing
 
 import (
 	"bytes"
@@ -15,23 +15,12 @@ import (
 	"syscall"
 
 	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/cmd/gateway/routes"
 )
 
-// Load reads and checks the routes file at a path.
-func Load(path string) (File, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
-	if err != nil {
-		return File{}, err
-	}
-	file, err := Parse(data)
-	if err != nil {
-		return file, fmt.Errorf("%s: %w", path, err)
-	}
-	return file, nil
-}
-
 // Create writes a new file and removes its previous version, whose processes no longer serve.
-func Create(path string, file File) error {
+func Create(path string, file routes.File) error {
 	text, err := yaml.Marshal(file)
 	if err != nil {
 		return err
@@ -42,14 +31,29 @@ func Create(path string, file File) error {
 	return os.WriteFile(path, text, 0o644) //nolint:gosec // no secrets: it says who serves what
 }
 
-// SetWeights changes the weights of a route's sides. It replaces only the numbers in the text,
-// because no YAML encoder keeps comments and layout.
-func SetWeights(path, route string, weights map[string]int) error {
-	return change(path, func(_ string, data []byte) ([]byte, error) { return setWeights(data, route, weights) })
+// Edit returns the next version of the file at path, of which present is the present one.
+type Edit func(path string, present []byte) (next []byte, err error)
+
+// Weights changes the weights of a route's sides. It replaces only the numbers in the text, because
+// no YAML encoder keeps comments and layout.
+func Weights(route string, weights map[string]int) Edit {
+	return func(_ string, present []byte) ([]byte, error) { return setWeights(present, route, weights) }
 }
 
+// Rollback is the previous version. A second rollback undoes the first.
+func Rollback(path string, _ []byte) ([]byte, error) {
+	earlier, err := os.ReadFile(previous(path))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no version before this one: %s is missing", previous(path))
+	}
+	return earlier, err
+}
+
+// AsItIs is the present version, which a person has edited.
+func AsItIs(_ string, present []byte) ([]byte, error) { return present, nil }
+
 func setWeights(data []byte, route string, weights map[string]int) ([]byte, error) {
-	var want, got File
+	var want, got routes.File
 	var places struct {
 		Routes map[string]struct {
 			Sides []struct{ Weight yaml.Node }
@@ -84,73 +88,58 @@ func setWeights(data []byte, route string, weights map[string]int) ([]byte, erro
 	return next, nil
 }
 
-// Rollback swaps the file with its previous version. A second rollback undoes the first.
-func Rollback(path string) error {
-	return change(path, func(path string, _ []byte) ([]byte, error) {
-		earlier, err := os.ReadFile(previous(path))
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("there is no version before this one: %s is missing", previous(path))
-		}
-		return earlier, err
-	})
-}
-
 // previous returns the path of the previous version, beside the file, where an operator finds it.
 func previous(path string) string { return path + ".previous" }
 
-// change edits the file: it checks the next version, keeps the present one as the previous, and
-// then replaces the file.
-func change(path string, edit func(path string, present []byte) (next []byte, err error)) error {
+// next is a change of a file: a version that is checked, and the present one.
+type next struct {
+	from, to routes.File // from is empty if the present version is invalid
+	text     []byte
+	replace  func() error // keeps the present version as the previous one, and replaces the file
+}
+
+// change checks the edited file and calls do, which replaces it among the other steps. Changes take
+// turns, or one would undo another.
+func change(path string, edit Edit, do func(next) error) error {
 	path, err := filepath.EvalSymlinks(path) // a link stays one
 	if err != nil {
 		return err
 	}
-	// Changes take turns, or one would undo another. The folder is locked: the file is replaced.
 	folder, err := os.Open(filepath.Dir(path)) //nolint:gosec // the operator names it
 	if err != nil {
 		return err
 	}
 	defer folder.Close()
-	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil { // the file itself is replaced
 		return fmt.Errorf("lock %s: %w", folder.Name(), err)
 	}
 	present, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return err
 	}
-	next, err := edit(path, present)
-	if err == nil {
-		err = allowed(present, next)
+	var n next
+	if n.text, err = edit(path, present); err == nil {
+		n.to, err = routes.Parse(n.text)
 	}
 	if err != nil {
 		return fmt.Errorf("nothing is changed: %w", err)
 	}
-	if bytes.Equal(present, next) { // keep the previous version
-		return nil
+	if n.from, err = routes.Parse(present); err != nil {
+		n.from = routes.File{} // no façade serves it
 	}
-	if err := Replace(previous(path), path, present); err != nil {
-		return err
+	if err := n.to.Follows(n.from); err != nil {
+		return fmt.Errorf("nothing is changed: %w", err)
 	}
-	return Replace(path, path, next)
-}
-
-// allowed returns an error if the gateway would refuse the change.
-func allowed(present, next []byte) error {
-	to, err := Parse(next)
-	if err != nil {
-		return err
-	}
-	from, err := Parse(present)
-	if err != nil {
-		return nil //nolint:nilerr // no gateway serves the present one
-	}
-	for _, name := range slices.Sorted(maps.Keys(to.Routes)) {
-		before, after := from.Routes[name].Home(), to.Routes[name].Home()
-		if before != "" && after != "" && before != after {
-			return fmt.Errorf("route %s: %w", name, ErrMove)
+	n.replace = func() error {
+		if bytes.Equal(present, n.text) { // keep the previous version
+			return nil
 		}
+		if err := Replace(previous(path), path, present); err != nil {
+			return err
+		}
+		return Replace(path, path, n.text)
 	}
-	return nil
+	return do(n)
 }
 
 // Replace replaces a file by renaming, so that a reader sees the old version or the new one, never

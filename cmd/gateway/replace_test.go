@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -43,19 +46,6 @@ func TestAChangeUnderLoadFailsNoRequest(t *testing.T) {
 	}
 }
 
-// refuses writes a file, or removes it, and waits until it is refused for this reason.
-func (f *facade) refuses(t *testing.T, file, reason string) {
-	t.Helper()
-	f.write(t, file)
-	if file == "" {
-		must(t, os.Remove(f.cfg.Routes))
-	}
-	eventually(t, "it is refused: "+reason, func() bool {
-		refused := f.refused.Load()
-		return refused != nil && strings.Contains(*refused, reason)
-	})
-}
-
 // page returns the body of GET /routes.
 func (f *facade) page() string {
 	recorder := httptest.NewRecorder()
@@ -63,40 +53,57 @@ func (f *facade) page() string {
 	return recorder.Body.String()
 }
 
-func TestABadFileChangesNothing(t *testing.T) {
+func TestBadRoutesChangeNothing(t *testing.T) {
 	t.Parallel()
 	file := split(100, 0)
 	f := start(t, file)
 	current := f.current.Load()
 	for bad, why := range map[string]string{
-		"": "no such file", "# nothing": "no routes", "routes: [": "yaml", split(50, 0): "add up to 50", file[:len(file)/2]: "",
+		"# nothing": "no routes", "routes: [": "yaml", split(50, 0): "add up to 50", file[:len(file)/2]: "",
 	} {
 		f.refuses(t, bad, why)
 		f.expect(t, get, "200 old 1+0")
-		f.write(t, file)
-		eventually(t, "nothing is refused", func() bool { return f.refused.Load() == nil })
 	}
+	for want, answer := range map[string]reply{
+		"401 not-the-secret": f.put(split(0, 100), "the secre"), "413 body-too-large": f.put(file+strings.Repeat("#", maxBody), "the secret"),
+		"403 no-secret": (&facade{gateway: &gateway{}, old: f.old, new: f.new}).put(file, ""),
+	} {
+		if answer.String() != want {
+			t.Errorf("%s, want %s", answer, want)
+		}
+	}
+	f.apply(t, file) // again
 	if f.current.Load() != current {
 		t.Error("the table is another one")
 	}
+}
+
+// GET /routes says what is applied, how its sides are, and what was counted.
+func TestThePageOfRoutes(t *testing.T) {
+	t.Parallel()
+	f := start(t, split(1, 99))
 	f.apply(t, shadowed)
-	eventually(t, "nothing is refused", func() bool { return f.refused.Load() == nil })
 	f.old.answers(status(204))
 	f.new.answers(status(503))
 	f.ask(t, get)
 	f.ask(t, get+"\n"+sideHeader+": new")
 	eventually(t, "they are compared", func() bool { return len(f.slots) == 0 })
-	f.refuses(t, "# nothing", "no routes")
-
 	shown := regexp.MustCompile(`"(since|at)":"[^"]+"`).ReplaceAllString(f.page(), `"$1":""`)
-	want := fmt.Sprintf(`{"file":%q,"since":"","refused":"there are no routes",`+
+	want := fmt.Sprintf(`{"since":"",`+
 		`"routes":{"things":{"prefix":"/v1/things","under_way":0,"sides":[`+
-		`{"upstream":"old","weight":100,"home":"app","url":%q,"served":6,"ready":true,"ejected":false,"failures_in_a_row":0},`+
+		`{"upstream":"old","weight":100,"home":"app","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":0},`+
 		`{"upstream":"new","weight":0,"home":"app","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":1}],`+
 		`"shadow":{"compared":1,"mismatched":1,"failed":0,"dropped":0,"mismatches":[{"at":"","status":204,"shadow_status":503}]}}}}`,
-		f.cfg.Routes, f.old.URL, f.new.URL)
+		f.old.URL, f.new.URL)
 	if diff := cmp.Diff(want, strings.TrimSpace(shown)); diff != "" {
 		t.Error(diff)
+	}
+	var lines bytes.Buffer
+	g := &gateway{log: slog.New(slog.NewTextHandler(&lines, nil))}
+	g.current.Store(&table{})
+	must(t, g.apply(t.Context(), f.fill(shadowed)))
+	if says := `msg="the routes have changed" weights="things: old=100 new=0"`; !strings.Contains(lines.String(), says) {
+		t.Errorf("the log has %s", &lines)
 	}
 }
 
@@ -124,8 +131,9 @@ func TestARouteMovesWhenNothingIsUnderWay(t *testing.T) {
 	if answer := <-answered; answer.String() != "200 old" {
 		t.Errorf("the request under way got %s", answer)
 	}
-	// The file is applied without another change.
-	eventually(t, "the route has moved", func() bool { return f.ask(t, get).String() == "200 new" })
+	eventually(t, "it is not under way", func() bool { return f.things().underWay.Load() == 0 })
+	f.apply(t, split(0, 100, renamed...))
+	f.expect(t, get, "200 new 0+1")
 }
 
 // A request that has read the old table is counted before under_way can be seen as 0.
@@ -158,18 +166,31 @@ func TestEveryAdmittedRequestIsCounted(t *testing.T) {
 	}
 }
 
-// A half-written file can be valid: this one only lacks its second route.
-func TestAFileThatIsBeingWrittenIsNotApplied(t *testing.T) {
+// A route must not lead to a process that answers that it does not serve the route's module. One that
+// does not answer may serve it.
+func TestARouteToNobodyIsRefused(t *testing.T) {
 	t.Parallel()
-	half := split(100, 0)
-	whole := half + strings.ReplaceAll(half[strings.Index(half, "  things:"):], "things", "more")
-	f := start(t, whole, func(c *config) { c.Interval = time.Hour })
-	var seen []byte
-	for i, text := range []string{half, whole, half + "# changed", half, half} {
-		f.write(t, text)
-		seen = f.reload(t.Context(), seen)
-		if want := 2 - i/4; len(f.current.Load().routes) != want {
-			t.Errorf("after reading %d there are not %d routes", i, want)
+	probed := newFake(t)
+	probe := "url: NEW, probe: " + probed.URL + "/readyz"
+	f := start(t, split(100, 0, "url: NEW", probe))
+	probed.answers(status(http.StatusNotImplemented))
+	f.apply(t, split(100, 0, "url: NEW", probe)+"# it has no weight")
+	f.refuses(t, split(99, 1, "url: NEW", probe), "route things leads to nobody: new answers that it does not serve")
+	probed.answers(status(http.StatusServiceUnavailable))
+	f.apply(t, split(99, 1, "url: NEW", probe))
+	// A process that has lost the module keeps no other change from being applied.
+	probed.answers(status(http.StatusNotImplemented))
+	f.apply(t, split(98, 2, "url: NEW", probe))
+
+	for file, want := range map[string]string{
+		split(0, 100, "url: NEW", probe): "route things leads to nobody", split(1, 99, "url: NEW", probe): "", // old may serve
+		split(0, 100, "url: NEW", "url: NEW, probe: "+dead): "",
+	} {
+		cfg := f.cfg
+		cfg.Routes = filepath.Join(t.TempDir(), "routes.yaml")
+		must(t, os.WriteFile(cfg.Routes, f.fill(file), 0o600))
+		if _, err := newGateway(t.Context(), cfg, f.log); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("with\n%s\nit starts: %v, want %q", file, err, want)
 		}
 	}
 }
