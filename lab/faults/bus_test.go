@@ -83,7 +83,7 @@ func (s *shop) provision(t *testing.T) {
 func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
-	command.Env = append(os.Environ(), "GATEWAY_ROUTES="+s.Routes)
+	command.Env = append(os.Environ(), "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
 	if s.Broker != nil {
 		command.Env = append(command.Env, "NATS_URL="+s.Broker.URL())
 	}

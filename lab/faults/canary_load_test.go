@@ -22,21 +22,15 @@ func TestThreeProcessesConsumeForOneSchema(t *testing.T) {
 
 func consumeTogether(t *testing.T, module string) {
 	s := startWith(t, topology.Options{Facade: true, Env: brisk})
-	second, err := s.StartMonolith(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := s.StartService(t.Context(), module)
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := s.secondMonolith(t)
 	path := map[string]string{"payments": "/v1/payments?order_id=0198f000-0000-7000-8000-000000000000",
 		"inventory": "/v1/inventory/products"}[module]
 	c := &canary{
-		shop: s, module: module, monoliths: []*topology.Process{s.Processes()[0], second}, service: service,
+		shop: s, module: module, monoliths: []*topology.Process{s.process(t, "monolith"), second},
 		path: path, token: s.token("staff", "grace"),
 	}
-	c.sign(t, map[string]*topology.Process{"monolith": c.monoliths[0], "monolith-2": c.monoliths[1], module: service})
+	c.startService(t)
+	c.sign(t, map[string]*topology.Process{"monolith": c.monoliths[0], "monolith-2": c.monoliths[1], module: c.service})
 	c.route(t, 50)
 	report(t, s.underLoadOf(t, 10_000, []string{s.URL}, func(progress func(float64)) {
 		progress(0.1)

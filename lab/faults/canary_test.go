@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"go.yaml.in/yaml/v3"
 
 	"example.com/shop/cmd/gateway/routes"
+	"example.com/shop/platform/share"
 	"example.com/shop/tools/topology"
 )
 
@@ -33,16 +32,13 @@ func TestInventoryGoesOutAndComesBack(t *testing.T) {
 // brisk halves the façade's probe interval, and also how long a stopping process serves on.
 var brisk = []string{"GATEWAY_INTERVAL=500ms", "DRAIN_AFTER=1s"}
 
-// noticed is how long such a façade takes to apply a change.
+// noticed is how long such a façade takes to see that a process is ready.
 const noticed = 1250 * time.Millisecond
 
 func outAndBack(t *testing.T, module, path, role string) {
 	s := startWith(t, topology.Options{Facade: true, Env: brisk})
 	first := s.Processes()[0]
-	second, err := s.StartMonolith(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := s.secondMonolith(t)
 	c := &canary{shop: s, module: module, monoliths: []*topology.Process{first, second}, path: path,
 		token: s.token(role, "grace")}
 	c.route(t, 0)
@@ -56,10 +52,7 @@ func outAndBack(t *testing.T, module, path, role string) {
 		clients.Go(func() { c.order(t, l, i, stop) })
 	}
 
-	c.service, err = s.StartService(t.Context(), module)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.startService(t)
 	for _, weight := range []int{1, 10, 50, 100} {
 		c.route(t, weight)
 		c.measure(t, weight)
@@ -95,6 +88,34 @@ type canary struct {
 	token     string
 }
 
+// secondMonolith starts one more monolith, which has a side of its own and handles nothing yet.
+func (s *shop) secondMonolith(t *testing.T) *topology.Process {
+	t.Helper()
+	for _, m := range topology.Modules {
+		if err := s.Share(t.Context(), m, share.Weight{Side: "monolith", Weight: 100}, share.Weight{Side: "monolith-2"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, err := s.StartMonolith(t.Context(), 0, "SIDE=monolith-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return second
+}
+
+// startService starts the module as a process of its own, which handles nothing yet.
+func (c *canary) startService(t *testing.T) {
+	t.Helper()
+	err := c.Share(t.Context(), c.module, share.Weight{Side: "monolith", Weight: 50},
+		share.Weight{Side: "monolith-2", Weight: 50}, share.Weight{Side: c.module})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.service, err = c.StartService(t.Context(), c.module); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // order places orders, one after the other, until stop is closed. None may fail.
 func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) {
 	customer := fmt.Sprintf("customer-%d", client)
@@ -118,7 +139,7 @@ func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) 
 	}
 }
 
-// route gives the service its weight, the rest to the monoliths, and waits for the façade.
+// route gives the service its weight, and the rest to the monoliths.
 func (c *canary) route(t *testing.T, weight int) {
 	t.Helper()
 	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
@@ -140,14 +161,9 @@ func (c *canary) route(t *testing.T, weight int) {
 		}
 		file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: sides}
 	}
-	text, err := yaml.Marshal(file)
-	if err != nil {
+	if err := c.Route(t.Context(), file); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(c.Routes, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(noticed) // measure checks that it was enough
 }
 
 // measure sends requests of new clients and compares the service's share with its weight.

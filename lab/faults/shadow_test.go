@@ -8,15 +8,12 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/tools/topology"
@@ -41,7 +38,7 @@ func TestAShadowIsComparedAndDelaysNoClient(t *testing.T) {
 	}
 	alone, _ := s.ask(t, 300)
 
-	s.shadow(t, gateway, shadows, "renames")
+	s.shadow(t, shadows, "renames")
 	s.ask(t, 20)
 	var page string
 	tally := func() routes.Tally { page = s.routesPage(t, gateway); return tallyIn(t, page, "shadow") }
@@ -66,7 +63,7 @@ func TestAShadowIsComparedAndDelaysNoClient(t *testing.T) {
 	// The one that hangs is last: it fills the gateway's slots until the timeout.
 	for _, name := range []string{"dead", "hangs"} {
 		before := tally()
-		s.shadow(t, gateway, shadows, name)
+		s.shadow(t, shadows, name)
 		median, longest := s.ask(t, 300)
 		t.Logf("shadow %s: a request takes %s, %.2f times as long as without (%s); the longest %s", name,
 			median.Round(time.Microsecond), float64(median)/float64(alone), alone.Round(time.Microsecond),
@@ -123,8 +120,8 @@ func hanging(t *testing.T, asked *atomic.Int64) (address string) {
 	return server.URL
 }
 
-// shadow has the façade copy all reads of inventory to one of the shadows, and waits until it does.
-func (s *shop) shadow(t *testing.T, gateway *topology.Process, shadows map[string]string, name string) {
+// shadow has the façade copy all reads of inventory to one of the shadows.
+func (s *shop) shadow(t *testing.T, shadows map[string]string, name string) {
 	t.Helper()
 	file, err := routes.Load(s.Routes)
 	if err != nil {
@@ -136,22 +133,9 @@ func (s *shop) shadow(t *testing.T, gateway *topology.Process, shadows map[strin
 	route := file.Routes["inventory"]
 	route.Shadow = &routes.Shadow{Upstream: name, Percent: 100}
 	file.Routes["inventory"] = route
-	text, err := yaml.Marshal(file)
-	if err != nil {
+	if err := s.Route(t.Context(), file); err != nil {
 		t.Fatal(err)
 	}
-	since := func() string {
-		var page struct{ Since string }
-		if err := json.Unmarshal([]byte(s.routesPage(t, gateway)), &page); err != nil {
-			t.Fatal(err)
-		}
-		return page.Since
-	}
-	before := since()
-	if err := os.WriteFile(s.Routes, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	until(t, "the façade takes the routes", time.Minute, func() bool { return since() != before })
 }
 
 // ask lists the products so many times and returns the median and the longest time of an answer.

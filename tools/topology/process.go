@@ -29,15 +29,15 @@ type Process struct {
 	Env []string // its own settings; a change takes effect at the next Restart
 }
 
-// StartMonolith starts one more process of the modules that are not split off and waits until it is
-// ready. Port 0 is any free one.
-func (s *System) StartMonolith(ctx context.Context, port int) (*Process, error) {
+// StartMonolith starts one more process of the modules that are not split off, with settings of its
+// own, and waits until it is ready. Port 0 is any free one.
+func (s *System) StartMonolith(ctx context.Context, port int, env ...string) (*Process, error) {
 	rest := except(s.options.Split)
 	bus := events.Memory
 	if s.Broker != nil {
 		bus = natsbus.Name
 	}
-	p, err := s.start(ctx, "monolith", port, "MODULES="+strings.Join(rest, ","), "BUS="+bus)
+	p, err := s.start(ctx, "monolith", port, append(env, "MODULES="+strings.Join(rest, ","), "BUS="+bus)...)
 	if err != nil {
 		return nil, err
 	}
