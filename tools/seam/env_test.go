@@ -19,7 +19,7 @@ import (
 )
 
 // names are the settings that seam env writes.
-var names = []string{"AUTH_PUBLIC_KEY", "SERVICE_TOKEN", "POSTGRES_PASSWORD", "SEAM_ROLE_PASSWORD"}
+var names = []string{"AUTH_PUBLIC_KEY", "SERVICE_TOKEN", "POSTGRES_PASSWORD", "SEAM_ROLE_PASSWORD", "GATEWAY_SECRET"}
 
 // writeEnvFile has seam write the settings to a file that others can read, and that ends with
 // another setting without an end of line.
@@ -81,7 +81,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 		}
 		for setting, want := range map[string]string{
 			"AUTH_PUBLIC_KEY": regexp.QuoteMeta(key.PublicLine()), "SERVICE_TOKEN": `ey[\w.-]+`, "POSTGRES_PASSWORD": `\w{26}`,
-			"SEAM_ROLE_PASSWORD": regexp.QuoteMeta(chosen), "SEAM_TAG": "v2",
+			"SEAM_ROLE_PASSWORD": regexp.QuoteMeta(chosen), "GATEWAY_SECRET": `\w{26}`, "SEAM_TAG": "v2",
 		} {
 			if !regexp.MustCompile(`(?m)^ *` + setting + `(=|: )'?` + want + `'?$`).Match(printed) {
 				t.Errorf("%s reads another %s than %s in:\n%s", name, setting, want, printed)
