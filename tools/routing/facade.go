@@ -35,7 +35,7 @@ func put(ctx context.Context, facade, secret string, file []byte) error {
 	if err == nil && answer.status != http.StatusNoContent {
 		var problem struct{ Detail string }
 		_ = json.Unmarshal(answer.body, &problem) // or it is no façade
-		err = fmt.Errorf("it answers %d: %s", answer.status, cmp.Or(problem.Detail, "it is no façade"))
+		err = fmt.Errorf("it answers %d: %s", answer.status, strings.TrimSuffix(cmp.Or(problem.Detail, "it is no façade"), "."))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", facade, err)

@@ -76,8 +76,9 @@ func (f *shownFile) addRunning(ctx context.Context, system routing.System) {
 			for _, side := range route.Sides { // in the file's order
 				route.Handled = append(route.Handled, schema.Side(side.Upstream))
 			}
-			if !schema.Has(routing.Shares(route.Route)) {
-				route.differs("the schema of "+module, schema.Weights())
+			// Without weights in the schema, the route's only side handles all.
+			if w := schema.Weights(); !schema.Has(routing.Shares(route.Route)) && (w != "" || len(route.Sides) > 1) {
+				route.differs("the schema of "+module, w)
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func (a Answers) Unserved(whole bool) error {
 		for _, o := range a {
 			other = other || o.Route == is.Route && o.Status != unserved
 		}
-		if is.Status == unserved && !(whole && other) {
+		if is.Status == unserved && (!whole || !other) {
 			return fmt.Errorf("route %s leads to nobody: %s answers that it does not serve its module; "+
 				"give the weight to a process that does, or start this one with the module", is.Route, is.Upstream)
 		}
