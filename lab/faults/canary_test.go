@@ -29,6 +29,52 @@ func TestInventoryGoesOutAndComesBack(t *testing.T) {
 	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
 }
 
+// A canary's process handles nothing before it has weight, and then what it has weight for: requests,
+// events and jobs. A rollback gives all of it back.
+func TestACanaryByHand(t *testing.T) {
+	s := startWith(t, topology.Options{Canary: "payments"})
+	handled := func(side string) (events int) {
+		err := s.admin.QueryRow(t.Context(), "SELECT events FROM payments.sides WHERE side = $1", side).Scan(&events)
+		if err != nil {
+			t.Error(err)
+		}
+		return events
+	}
+	token := s.token("customer", "ada")
+	some := func() {
+		t.Helper()
+		for i := range 40 {
+			if _, err := place(t.Context(), s.URL, token, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	some()
+	until(t, "the monolith handles events", time.Minute, func() bool { return handled("monolith") >= 10 })
+	for _, step := range [][]string{{"set", "payments", "monolith=0", "payments=100"}, {"rollback"}} {
+		idle, other := "payments", "monolith"
+		if step[0] == "rollback" {
+			idle, other = other, idle
+		}
+		if n := handled(idle); n != 0 {
+			t.Errorf("%s has weight 0, and has handled %d events", idle, n)
+		}
+		s.seam(t, append([]string{"route"}, step...)...)
+		if _, err := s.admin.Exec(t.Context(), "SELECT pg_sleep(2)"); err != nil { // what was counted is written each second
+			t.Fatal(err)
+		}
+		was := handled(other)
+		some()
+		until(t, idle+" handles events", time.Minute, func() bool { return handled(idle) >= 10 })
+		if n := handled(other); n != was {
+			t.Errorf("%s has no weight any more, and has handled %d events", other, n-was)
+		}
+		if _, err := s.admin.Exec(t.Context(), "UPDATE payments.sides SET events = 0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // brisk halves the façade's probe interval, and also how long a stopping process serves on.
 var brisk = []string{"GATEWAY_INTERVAL=500ms", "DRAIN_AFTER=1s"}
 

@@ -16,7 +16,7 @@ import (
 )
 
 // A shop that was stopped while the broker had an undelivered event starts as one process, on the
-// memory bus. The first start is interrupted during the replay, which the next one repeats. A later
+// memory bus, as if the sides of the last run were alive. The first start is interrupted during the replay, which the next one repeats. A later
 // switch to the broker replays nothing.
 func TestAnotherMixLosesNothing(t *testing.T) {
 	server, err := pgserver.Start(t.Context(), pgserver.Options{}) // runs on without the shop
@@ -48,6 +48,9 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	if _, err := admin.Exec(t.Context(), "UPDATE payments.sides SET weight = 100, beat_at = now()"); err != nil { // it was killed
+		t.Fatal(err)
+	}
 	mix.Split = nil
 	hold, err := admin.Begin(t.Context())
 	if err != nil {

@@ -56,7 +56,7 @@ func TestReadinessIsEachModules(t *testing.T) {
 			t.Errorf("/readyz%s is %d without inventory's database", of, status)
 		}
 	}
-	if status := ready("/billing"); status != http.StatusServiceUnavailable {
+	if status := ready("/billing"); status != http.StatusNotImplemented {
 		t.Errorf("a module that the process does not serve: %d", status)
 	}
 	database.set(false, 0)

@@ -16,6 +16,8 @@ import (
 
 // Applied asks a façade for the routes that it has applied.
 func Applied(ctx context.Context, facade string) (page routes.Page, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // a change goes on without it
+	defer cancel()
 	answer, err := ask(ctx, http.MethodGet, address(facade), "", nil)
 	if err == nil && answer.status != http.StatusOK {
 		err = fmt.Errorf("it answers %d", answer.status)

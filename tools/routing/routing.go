@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"example.com/shop/cmd/gateway/routes"
@@ -134,13 +135,17 @@ func (c *checkedChange) do(ctx context.Context, s System) error {
 	if err := c.replace(); err != nil {
 		return fmt.Errorf("%w; the weights are in the schemas, the façades are as before: say it again", err)
 	}
-	var wrong []string
-	for _, facade := range s.Facades {
-		if err := put(ctx, facade, s.Secret, c.text); err != nil {
-			wrong = append(wrong, err.Error())
-		}
+	wrong := make([]string, len(s.Facades))
+	var all sync.WaitGroup
+	for i, facade := range s.Facades { // at once: one that hangs must not hold up the others
+		all.Go(func() {
+			if err := put(ctx, facade, s.Secret, c.text); err != nil {
+				wrong[i] = err.Error()
+			}
+		})
 	}
-	if len(wrong) > 0 {
+	all.Wait()
+	if wrong = slices.DeleteFunc(wrong, func(why string) bool { return why == "" }); len(wrong) > 0 {
 		return fmt.Errorf("the weights are in the schemas and the routes are in %s, but not in each façade: %s; correct that, and seam "+
 			"route apply does the rest", s.File, strings.Join(wrong, "; "))
 	}
