@@ -17,7 +17,7 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	handover, err := process.Config[process.Handover]() // of the listening socket
+	handover, err := process.Config[process.Handover]() // of the listening sockets
 	if err != nil {
 		return err
 	}
@@ -36,6 +36,7 @@ func serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	operations := process.NewOperations(ctx, cfg.OpsAddr)
+	operations.Handover = handover
 	operations.Handle("GET /routes", http.HandlerFunc(g.status))
 	operations.Handle("PUT /routes", http.HandlerFunc(g.replace))
 	// Requests drain first, while the probes and the operator's pages still run.

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 	"text/tabwriter"
+	"time"
 
-
+	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/tools/topology"
 )
 
@@ -24,7 +25,7 @@ func TestAWeightIsAShare(t *testing.T) {
 			var table strings.Builder
 			out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(out, "WEIGHT\tREQUESTS\tEVENTS\tJOBS\tPARKED\tPARKED FOR, MEDIAN\tP99")
-			for _, weight := range []int{0, 1, 10, 50, 100} {
+			for _, weight := range []int{0, 1, 10, 50, 100, 0} { // and back
 				c.count(t, weight, out)
 				c.killEachSide(t)
 			}
@@ -40,9 +41,9 @@ type counted struct {
 	module string
 }
 
-// record has PostgreSQL write down each request, event and job of a module, with the process that
+// recording has PostgreSQL write down each request, event and job of a module, with the process that
 // its connection belongs to, and how long each event was parked.
-const record = `
+const recording = `
 	CREATE SCHEMA IF NOT EXISTS lab;
 	CREATE TABLE lab.done (what text NOT NULL, process text, parked_ms float8);
 	CREATE FUNCTION lab.note() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
@@ -61,7 +62,7 @@ const record = `
 func newCounted(t *testing.T, s *shop, module string) *counted {
 	t.Helper()
 	c := &counted{s, module}
-	do := strings.ReplaceAll(record, "MODULE", module)
+	do := strings.ReplaceAll(recording, "MODULE", module)
 	if module == "orders" { // no other module writes a row for each request
 		do += "CREATE TRIGGER note AFTER INSERT ON orders.orders FOR EACH ROW EXECUTE FUNCTION lab.note('request');"
 	}
@@ -100,6 +101,7 @@ func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
 	if err := c.weigh(t.Context(), c.module, weight); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(inEffect)
 	if _, err := c.admin.Exec(t.Context(), "TRUNCATE lab.done"); err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +135,9 @@ func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
 	fmt.Fprintf(out, "\t%d\t%.0f ms\t%.0f ms\n", parked, median, most)
 }
 
+// inEffect is how long a change of weights, such as a rollback, may take until it is whole.
+const inEffect = 2 * time.Second
+
 // bounds returns the shares that a weight may turn out to be, in percent.
 func bounds(weight int) (least, most float64) {
 	switch w := float64(weight); weight {
@@ -158,6 +163,15 @@ func (c *counted) killEachSide(t *testing.T) {
 
 // weigh gives the module's own process so many percent, and the monolith the rest.
 func (s *shop) weigh(ctx context.Context, module string, percent int) error {
-	return s.SetWeights(ctx, module, map[string]int{"monolith": 100 - percent, module: percent})
+	file, err := routes.Load(s.Routes)
+	if err != nil {
+		return err
+	}
+	for i, side := range file.Routes[module].Sides {
+		file.Routes[module].Sides[i].Weight = 100 - percent
+		if side.Upstream == module {
+			file.Routes[module].Sides[i].Weight = percent
+		}
+	}
+	return s.Route(ctx, file)
 }
-

@@ -17,6 +17,7 @@ import (
 	"example.com/shop/platform/devkit/child"
 	"example.com/shop/platform/devkit/freeport"
 	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/tools/routing"
 	"example.com/shop/tools/topology"
 )
 
@@ -83,7 +84,7 @@ func startGateway(t *testing.T, bin, address string, to *topology.Process, socke
 			Sides: []routes.Side{{Upstream: "monolith", Weight: 100, Home: "shop"}}}},
 	}
 	file, addr := filepath.Join(t.TempDir(), "routes.yaml"), fmt.Sprintf("127.0.0.1:%d", port)
-	if err := routes.Create(file, table); err != nil {
+	if err := routing.Create(file, table); err != nil {
 		t.Fatal(err)
 	}
 	gateway, err := child.Start(child.Options{

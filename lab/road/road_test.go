@@ -207,7 +207,7 @@ func (w *walker) walk(headings ...string) {
 	}
 }
 
-// onFreePorts returns a text with other ports.
+// onFreePorts returns a text with other ports, and with a pause at each weight.
 func (w *walker) onFreePorts(text string) string {
 	for _, port := range onPage {
 		for operators := range 2 {
@@ -215,6 +215,7 @@ func (w *walker) onFreePorts(text string) string {
 			text = strings.ReplaceAll(text, fmt.Sprint(number+100*operators), fmt.Sprint(w.ports[port]+100*operators))
 		}
 	}
+	text = regexp.MustCompile(`(?m)^( *bin/seam route (?:set|rollback).*)$`).ReplaceAllString(text, "$1\nsleep 2") // of load at each weight
 	text = strings.ReplaceAll(text, "bin/sandbox serve", "bin/sandbox serve --free-ports")
 	return strings.ReplaceAll(text, "bin/seam broker", fmt.Sprint("bin/seam broker --port ", w.ports["4222"]))
 }
@@ -225,7 +226,7 @@ func (w *walker) run(name, commands string) {
 	commands = w.onFreePorts(commands)
 	const ended = "the block has ended with "
 	began := time.Now()
-	if _, err := fmt.Fprintf(w.in, "set -e\ntrap 'echo; echo \"%s$?\"' EXIT\n%s\ntrap - EXIT; set +e; echo; echo '%[1]s0'\n", ended, commands); err != nil {
+	if _, err := fmt.Fprintf(w.in, "set -e\ntrap 'code=$?; echo; echo \"%s$code\"' EXIT\n%s\ntrap - EXIT; set +e; echo; echo '%[1]s0'\n", ended, commands); err != nil {
 		w.t.Fatal(err)
 	}
 	var said strings.Builder
@@ -335,7 +336,7 @@ func (w *walker) check() {
 	}
 	pgtest.Until(w.t, "every order is confirmed or cancelled, and has its mail", func() bool {
 		return count("SELECT count(*) FROM orders.orders WHERE status NOT IN ('confirmed', 'cancelled')") == 0 &&
-			count("SELECT count(*) FROM notifications.jobs") == 0
+			count("SELECT count(*) FROM orders.orders") == count("SELECT count(*) FROM notifications.messages WHERE status = 'sent'")
 	})
 	placed := count("SELECT count(*) FROM orders.orders")
 	mailed := count("SELECT count(*) FROM notifications.messages WHERE status = 'sent'")
@@ -355,7 +356,7 @@ func (w *walker) refusals() {
 	for name, test := range map[string]struct{ command, want string }{
 		"the memory bus":                {"BUS=memory bin/monolith serve", w.module},
 		"a monolith that still has it":  {".road/before serve", "SIDE is monolith"},
-		"a façade with a route to none": {"sed 's/upstream: \"*'$MODULE'\"*/upstream: monolith/' deploy/routes.yaml >.road/nobody.yaml; GATEWAY_ROUTES=.road/nobody.yaml bin/gateway serve", "does not serve"},
+		"a façade with a route to none": {"sed 's/upstream: \"*'$MODULE'\"*/upstream: monolith/' .road/routes.yaml >.road/nobody.yaml; GATEWAY_ROUTES=.road/nobody.yaml bin/gateway serve", "does not serve"},
 	} {
 		command := exec.CommandContext(w.t.Context(), "bash", "-c", "set -a; . .road/secrets; . .road/connections; . .road/outside; set +a\n"+test.command)
 		command.Dir = w.dir

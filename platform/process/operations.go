@@ -22,6 +22,9 @@ import (
 //	/readyz/<module>   200 while it can serve this module; 501 when it does not have it, since
 //	                   404 is the answer of a release without this page
 type Operations struct {
+	// Handover passes its socket on like that for clients, at the same path with .ops at the end.
+	Handover Handover
+
 	addr    string
 	mux     *http.ServeMux
 	checks  []*check // of the process as a whole
@@ -129,13 +132,20 @@ func (o *Operations) Linger(d time.Duration) func(ctx context.Context) error {
 
 // Run serves until ctx ends.
 func (o *Operations) Run(ctx context.Context) error {
-	listener, err := Listen(ctx, "OPS_ADDR", o.addr)
+	handover := o.Handover
+	if handover.Path != "" {
+		handover.Path += ".ops"
+	}
+	listener, err := handover.Listen(ctx, "OPS_ADDR", o.addr)
 	if err != nil {
 		return err
 	}
+	if offered, ok := listener.(*offered); ok {
+		defer context.AfterFunc(o.stopping, offered.yield)()
+	}
 	// A minute to write, because a profile takes as long as its request asks for.
 	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: time.Minute}
-	context.AfterFunc(ctx, func() { _ = server.Close() })
+	context.AfterFunc(ctx, func() { _ = errors.Join(server.Close(), listener.Close()) }) // one that has yielded, too
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve operations: %w", err)
 	}

@@ -95,6 +95,7 @@ func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg C
 		cfg: cfg, log: log, bus: bus, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},
 		side: cmp.Or(cfg.Side, name),
 	}
+	h.operations.Handover = cfg.Web.Handover
 	h.operations.Check("bus", bus.Ready)
 	defer func() {
 		if err != nil {

@@ -20,6 +20,8 @@ import (
 
 const aboutRoute = `seam route show                              which process serves how much of each route, and what it has handled
 seam route set ROUTE UPSTREAM=PERCENT …      move weight, as in: seam route set MODULE monolith=90 MODULE=10
+seam route add ROUTE UPSTREAM URL [PROBE]    add a side with weight 0, as in: seam route add MODULE MODULE http://host:8080
+seam route remove ROUTE UPSTREAM             remove a side with weight 0
 seam route rollback                          restore the version before the last change; a second time undoes that
 seam route apply                             do the same for the file as you have edited it; also after a change that failed
 seam route check                             say whether the file would be applied
@@ -86,12 +88,17 @@ func (s settings) routing() routing.System {
 // editOf returns the change that the words ask for, nil for those that only read.
 func editOf(words []string) (routing.Edit, error) {
 	switch {
+	case len(words) == 0:
 	case slices.Equal(words, []string{"show"}), slices.Equal(words, []string{"check"}):
 		return nil, nil
 	case slices.Equal(words, []string{"rollback"}):
 		return routing.Rollback, nil
 	case slices.Equal(words, []string{"apply"}):
 		return routing.AsItIs, nil
+	case words[0] == "add" && (len(words) == 4 || len(words) == 5):
+		return routing.AddSide(words[1], words[2], routes.Upstream{URL: words[3], Probe: strings.Join(words[4:], "")}), nil
+	case words[0] == "remove" && len(words) == 3:
+		return routing.RemoveSide(words[1], words[2]), nil
 	case len(words) > 2 && words[0] == "set":
 		weights := map[string]int{}
 		for _, word := range words[2:] {
@@ -103,7 +110,6 @@ func editOf(words []string) (routing.Edit, error) {
 			weights[upstream] = weight
 		}
 		return routing.Weights(words[1], weights), nil
-	default:
-		return nil, errors.New("say show, set ROUTE UPSTREAM=PERCENT …, rollback, apply or check; seam route --help explains them")
 	}
+	return nil, errors.New("say show, set, add, remove, rollback, apply or check; seam route --help explains them")
 }
