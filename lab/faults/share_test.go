@@ -3,24 +3,25 @@ package faults
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/tools/topology"
 )
 
 // A module's weight is its share of requests, events and jobs, as PostgreSQL counts them. Each side
-// is killed at each weight, and nothing is lost or done twice.
+// is killed at each weight, and nothing is lost, done twice or deadlocked.
 func TestAWeightIsAShare(t *testing.T) {
 	long(t)
 	for _, module := range topology.Modules {
 		t.Run(module, func(t *testing.T) {
-			s := startWith(t, topology.Options{Canary: module, Env: brisk})
+			s := startWith(t, topology.Options{Canary: module, Host: "0.0.0.0", Env: brisk})
 			c := newCounted(t, s, module)
 			var table strings.Builder
 			out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
@@ -31,6 +32,7 @@ func TestAWeightIsAShare(t *testing.T) {
 			}
 			_ = out.Flush()
 			t.Logf("the shares of %s:\n%s", module, table.String())
+			s.checkDeadlocksShow(t, module)
 		})
 	}
 }
@@ -41,13 +43,16 @@ type counted struct {
 	module string
 }
 
-// recording has PostgreSQL write down each request, event and job of a module, with the process that
-// its connection belongs to, and how long each event was parked.
+// ofTheNew is the address at which the new process reaches PostgreSQL, unlike the monolith.
+const ofTheNew = "127.0.0.2"
+
+// recording has PostgreSQL write down each request, event and job of a module, with the address that
+// its connection came to, and how long each event was parked.
 const recording = `
 	CREATE SCHEMA IF NOT EXISTS lab;
-	CREATE TABLE lab.done (what text NOT NULL, process text, parked_ms float8);
+	CREATE TABLE lab.done (what text NOT NULL, address inet, parked_ms float8);
 	CREATE FUNCTION lab.note() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
-		INSERT INTO lab.done (what, process) VALUES (TG_ARGV[0], current_setting('shop.process', true));
+		INSERT INTO lab.done (what, address) VALUES (TG_ARGV[0], inet_server_addr());
 		RETURN NULL;
 	END $$;
 	CREATE FUNCTION lab.note_parked() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
@@ -70,25 +75,14 @@ func newCounted(t *testing.T, s *shop, module string) *counted {
 		t.Fatal(err)
 	}
 	for _, p := range s.modules() {
-		p.Env = append(p.Env, signed(t, s, module, p.Name)...)
+		// On a busy machine so many orders take longer than the usual deadline, and would expire.
+		if p.Env = append(p.Env, "ORDERS_DEADLINE=2m"); p.Name == module {
+			address := s.Plan.RuntimeURL(s.AdminURL, module)
+			p.Env = append(p.Env, strings.ToUpper(module)+"_DATABASE_URL="+strings.Replace(address, "127.0.0.1", ofTheNew, 1))
+		}
 		s.restart(t, p, p.Stop)
 	}
 	return c
-}
-
-// signed returns the setting with which the process's connections to the module's schema have its
-// name, as the session's shop.process.
-func signed(t *testing.T, s *shop, module, process string) []string {
-	t.Helper()
-	address, err := url.Parse(s.Plan.RuntimeURL(s.AdminURL, module))
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := address.Query()
-	query.Set("shop.process", process)
-	address.RawQuery = query.Encode()
-	// On a busy machine so many orders take longer than the usual deadline, and would expire.
-	return []string{strings.ToUpper(module) + "_DATABASE_URL=" + address.String(), "ORDERS_DEADLINE=2m"}
 }
 
 // count places orders, and compares what each side did with its weight.
@@ -109,8 +103,8 @@ func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
 	fmt.Fprintf(out, "%d %%", weight)
 	for _, what := range []string{"request", "event", "job"} {
 		var ours, all int
-		err := c.admin.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE process = $2), count(*)
-			FROM lab.done WHERE what = $1`, what, c.module).Scan(&ours, &all)
+		err := c.admin.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE address = $2::text::inet), count(*)
+			FROM lab.done WHERE what = $1`, what, ofTheNew).Scan(&ours, &all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,4 +168,47 @@ func (s *shop) weigh(ctx context.Context, module string, percent int) error {
 		}
 	}
 	return s.Route(ctx, file)
+}
+
+// checkDeadlocksShow has two sessions of the module's role deadlock. The invariant must break,
+// which shows that it would have found earlier deadlocks.
+func (s *shop) checkDeadlocksShow(t *testing.T, module string) {
+	t.Helper()
+	const rule = "nothing deadlocked"
+	var sessions [2]pgx.Tx
+	for i := range sessions {
+		conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, module))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		if sessions[i], err = conn.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sessions[i].Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan error, len(sessions))
+	for i := range sessions {
+		go func() {
+			_, err := sessions[i].Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", 1-i)
+			_ = sessions[i].Rollback(t.Context()) // so that the other session goes on
+			ended <- err
+		}()
+	}
+	if first, second := <-ended, <-ended; first == nil && second == nil {
+		t.Fatal("there was no deadlock")
+	}
+	deadline := time.Now().Add(30 * time.Second) // idle sessions report statistics within ten
+	for {
+		broken, err := violations(t.Context(), s.admin, map[string]string{rule: finally[rule]})
+		if err == nil && len(broken) == 1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a deadlock was not found (%v)", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
