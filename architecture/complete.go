@@ -12,10 +12,31 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 )
 
+// monolith is the program that serves all modules but those that have left it, and its upstream in
+// the façade's tables.
+const monolith = "monolith"
+
+// mixedTable is the façade's table of deploy/compose.yaml, which has a façade once a module has left
+// the monolith; mixedBegins is how it begins.
+const (
+	mixedTable  = "deploy/routes/monolith.yaml"
+	mixedBegins = `# The façade's table of deploy/compose.yaml, since a module has left the monolith. The service operate there
+# changes it while it runs, by seam route. deploy/routes.yaml explains the keys.
+upstreams:
+  monolith: { url: "http://monolith:8080", probe: "http://monolith:8081/readyz" }
+routes:
+`
+)
+
+// routeTables returns the façade's tables.
+func (t Tree) routeTables() []string {
+	return append(t.Match("deploy/routes.yaml"), t.Match("deploy/routes/*.yaml")...)
+}
+
 // complete adds the routes that a façade's table lacks, one for each module, and leaves the rest as
-// it is. A route leads to the monolith if that is an upstream, and else to an upstream of the
-// module's name.
-func complete(table string, modules []string) (string, error) {
+// it is. A route leads to the monolith if that is an upstream and the module has not left it, and
+// else to an upstream of the module's name.
+func complete(table string, modules, left []string) (string, error) {
 	var file routes.File // it may have no routes yet
 	var document yaml.Node
 	if err := errors.Join(yaml.Unmarshal([]byte(table), &file), yaml.Unmarshal([]byte(table), &document)); err != nil {
@@ -36,8 +57,8 @@ func complete(table string, modules []string) (string, error) {
 			continue
 		}
 		missing = append(missing, m)
-		upstream := "monolith"
-		if _, ok := file.Upstreams[upstream]; !ok {
+		upstream := monolith
+		if _, ok := file.Upstreams[upstream]; !ok || slices.Contains(left, m) {
 			upstream = m
 		}
 		if _, ok := file.Upstreams[upstream]; !ok {

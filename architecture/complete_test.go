@@ -28,7 +28,7 @@ routes:
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			completed, err := complete(test.table, []string{"parcels", "tolls"})
+			completed, err := complete(test.table, []string{"parcels", "tolls"}, nil)
 			if test.refusal != "" {
 				if err == nil || !strings.Contains(err.Error(), test.refusal) {
 					t.Errorf("got %v in\n%s", err, completed)
@@ -42,7 +42,7 @@ routes:
 			if err != nil || file.Routes["tolls"].Prefix != "/v1/tolls" || !strings.Contains(completed, "# the first") {
 				t.Errorf("%v in\n%s", err, completed)
 			}
-			if again, err := complete(completed, []string{"parcels", "tolls"}); err != nil || again != completed {
+			if again, err := complete(completed, []string{"parcels", "tolls"}, nil); err != nil || again != completed {
 				t.Errorf("the second time: %v,\n%s", err, again)
 			}
 		})

@@ -10,7 +10,8 @@ import (
 
 // Derived returns the files that follow from the modules, by their names: their contracts, the
 // page's generated parts, what has a template beside it (FILE.tmpl), and the façade's tables, in
-// which a new module gets a route and everything else stays. make generate writes them.
+// which a new module gets a route and everything else stays. deploy/compose.yaml has a table, too,
+// once a module has left the monolith. make generate writes them.
 func (t Tree) Derived() (map[string]string, error) {
 	page := strings.ReplaceAll(t[Readme], "\r\n", "\n")
 	for name, text := range t.Model().Generated() {
@@ -36,8 +37,17 @@ func (t Tree) Derived() (map[string]string, error) {
 		}
 		files[strings.TrimSuffix(name, ".tmpl")] = text
 	}
-	for _, name := range append(t.Match("deploy/routes.yaml"), t.Match("deploy/routes/*.yaml")...) {
-		text, err := complete(t[name], t.Modules())
+	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
+	tables := t.routeTables()
+	if _, there := t[mixedTable]; !there && len(ledger.Left()) > 0 {
+		tables = append(tables, mixedTable)
+	}
+	for _, name := range tables {
+		text, there := t[name]
+		if !there {
+			text = mixedBegins
+		}
+		text, err := complete(text, t.Modules(), ledger.Left())
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -46,36 +56,51 @@ func (t Tree) Derived() (map[string]string, error) {
 	return files, nil
 }
 
-// render executes a template. In it .Modules are all modules, .Monolith those that the monolith
-// runs, .Left the others, .Sandbox whether there is one, env of a name is its file of settings, if
-// it has one, and ports of a module are those that its simulated systems publish.
+// deployment is what a template reads, and beside it the functions env, which returns the file of
+// settings of a name if it has one, and ports, those that a module's simulated systems publish.
+type deployment struct {
+	Sandbox                 bool
+	Modules, Left, Monolith []string // all, those that the monolith has lost, and those that it runs
+	Alone                   []string // those with processes of their own, see Run
+	Table, Volume           string
+}
+
+// Run returns the deployment with processes for some modules, the façade's table, by its name in
+// deploy/routes, and the broker's volume.
+func (d deployment) Run(alone []string, table, volume string) deployment {
+	d.Alone, d.Table, d.Volume = alone, table, volume
+	return d
+}
+
+// render executes a template, which may use those that are defined in the others of its folder.
 func (t Tree) render(name string) (string, error) {
-	functions := template.FuncMap{
+	folder := path.Dir(name)
+	pages := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{
 		"upper": strings.ToUpper,
 		"env": func(module string) string {
 			file := "env/" + module + ".env"
-			if _, ok := t[path.Join(path.Dir(name), file)]; !ok {
+			if _, ok := t[path.Join(folder, file)]; !ok {
 				return ""
 			}
 			return file
 		},
 		"ports": func(module string) []string {
-			return strings.Fields(t[path.Join(path.Dir(name), "env/"+module+".sandbox.ports")])
+			return strings.Fields(t[path.Join(folder, "env/"+module+".sandbox.ports")])
 		},
-	}
-	page, err := template.New(name).Funcs(functions).Option("missingkey=error").Parse(t[name])
-	if err != nil {
-		return "", fmt.Errorf("read a template: %w", err)
+	})
+	for _, file := range t.Match(folder + "/*.tmpl") {
+		if _, err := pages.New(file).Parse(t[file]); err != nil {
+			return "", fmt.Errorf("read a template: %w", err)
+		}
 	}
 	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
-	var text strings.Builder
 	_, sandbox := t["test/sandbox/main.go"]
-	sandbox = sandbox && len(t.Match("modules/*/*sim/*.go")) > 0
-	err = page.Execute(&text, map[string]any{
-		"Sandbox": sandbox,
-		"Modules": t.Modules(),
-		"Left":    ledger.Left(),
-		"Monolith": slices.DeleteFunc(t.Modules(), func(m string) bool {
+	var text strings.Builder
+	err := pages.ExecuteTemplate(&text, name, deployment{
+		Sandbox: sandbox && len(t.Match("modules/*/*sim/*.go")) > 0,
+		Modules: t.Modules(),
+		Left:    ledger.Left(),
+		Monolith: slices.DeleteFunc(t.Modules(), func(m string) bool {
 			return slices.Contains(ledger.Left(), m)
 		}),
 	})

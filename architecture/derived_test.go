@@ -4,6 +4,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"example.com/shop/cmd/gateway/routes"
 )
 
 // derived compares the files that follow from the modules, such as the map in the architecture's
@@ -34,4 +39,52 @@ var derived = rule{
 		}
 		return f
 	},
+}
+
+// Once a module has left the monolith, compose.yaml is a whole system all the same: it has the
+// module's process, the broker, and a façade with a table that leads to both processes.
+func TestComposeOnceAModuleHasLeft(t *testing.T) {
+	t.Parallel()
+	tree := repository(t)
+	m := tree.Modules()[0]
+	files := func(ledger string) (compose struct {
+		Services map[string]struct {
+			Environment map[string]string
+			Ports       []string
+		}
+	}, table string) {
+		files, err := tree.With(ledgerFile, ledger).Without(mixedTable).Derived()
+		if err == nil {
+			err = yaml.Unmarshal([]byte(files["deploy/compose.yaml"]), &compose)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return compose, files[mixedTable]
+	}
+	one, table := files("extractions: []\n")
+	_, broker := one.Services["broker"]
+	if _, before := one.Services[facade]; before || broker || one.Services[monolith].Ports == nil || table != "" {
+		t.Errorf("before: %v, routes %q", one.Services, table)
+	}
+	several, table := files(strings.ReplaceAll(decommissioned, "parcels", m))
+	for _, service := range []string{"broker", facade, monolith, m, "migrate-" + m, "seed-" + m} {
+		if _, there := several.Services[service]; !there {
+			t.Errorf("it does not start %s", service)
+		}
+	}
+	address := strings.ToUpper(m) + "_DATABASE_URL"
+	if several.Services[monolith].Ports != nil || several.Services[facade].Ports == nil || several.Services[monolith].Environment["BUS"] != "nats" ||
+		several.Services[monolith].Environment[address] != "" || several.Services[m].Environment[address] == "" {
+		t.Errorf("%+v", several.Services)
+	}
+	read, err := routes.Parse([]byte(table))
+	if err != nil || len(read.Routes) != len(tree.Modules()) {
+		t.Fatalf("%v: %s", err, table)
+	}
+	for name, route := range read.Routes {
+		if leads := route.Sides[0].Upstream; (leads == monolith) == (name == m) || read.Upstreams[leads].URL != "http://"+leads+":8080" {
+			t.Errorf("%s leads to %s, %v", name, leads, read.Upstreams[leads])
+		}
+	}
 }

@@ -32,6 +32,8 @@ func init() {
 				text: "prefix: /v1/bestellungen", want: "deploy/routes/compose.yaml: no route leads to orders"},
 			{name: "a generated file is edited", file: "deploy/compose.yaml", text: "# more\n",
 				want: "deploy/compose.yaml: is outdated"},
+			{name: "the façade of compose.yaml has no table once a module has left", file: ledgerFile, whole: true, text: decommissioned,
+				want: "deploy/routes/monolith.yaml: is outdated"},
 			{name: "a marker is lost", file: readme, old: "<!-- /events -->", text: "",
 				want: "has no lines <!-- events -->"},
 		},
