@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +49,7 @@ var binaries = rule{
 				}
 			}
 			before := len(f.broken)
-			if command == "monolith" {
+			if command == monolith {
 				f.namesDecommissioned(t)
 			}
 			if len(f.broken) == before { // what has to go first may be what is too much
@@ -96,20 +97,25 @@ var apart = map[string]string{
 }
 
 // namesDecommissioned refuses the name of a decommissioned module in the monolith, which would
-// claim to serve the module without its code.
+// claim to serve the module without its code. What calls it may name it: in its address, as in
+// TOLLS_URL, and as the second of a pair in the list calls.
 func (f *findings) namesDecommissioned(t Tree) {
-	for _, file := range t.Below("cmd/monolith", ".go") {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
+	for _, file := range t.sources("cmd/monolith") {
 		ast.Inspect(t.Go(file), func(n ast.Node) bool {
-			if _, ok := n.(*ast.ImportSpec); ok {
+			switch n := n.(type) {
+			case *ast.ImportSpec:
 				return false
+			case *ast.ValueSpec:
+				if n.Names[0].Name == "calls" {
+					f.callsOfDecommissioned(t, n)
+					return false
+				}
 			}
-			words := strings.FieldsFunc(strings.ToLower(literal(n)), func(r rune) bool { return !unicode.IsLetter(r) })
+			name := addressOf.ReplaceAllString(literal(n), "")
+			words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return !unicode.IsLetter(r) })
 			for _, module := range t.Modules() {
 				if slices.Contains(words, module) && isDecommissioned(t, module) {
-					f.add(At(n), "names "+module+", which the monolith no longer runs", advice(t, "monolith", module))
+					f.add(At(n), "names "+module+", which the monolith no longer runs", advice(t, monolith, module))
 				}
 			}
 			return true
@@ -117,10 +123,25 @@ func (f *findings) namesDecommissioned(t Tree) {
 	}
 }
 
+// addressOf matches the setting that is a module's address.
+var addressOf = regexp.MustCompile(`env:"[A-Z0-9]+_URL"`)
+
+// callsOfDecommissioned refuses calls that a decommissioned module makes: its own program lists them.
+func (f *findings) callsOfDecommissioned(t Tree, list ast.Node) {
+	ast.Inspect(list, func(n ast.Node) bool {
+		if pair, ok := n.(*ast.CompositeLit); ok && pair.Type == nil && len(pair.Elts) > 0 {
+			if caller := literal(pair.Elts[0]); isDecommissioned(t, caller) {
+				f.add(At(pair), "lists a call by "+caller+", which the monolith no longer runs", advice(t, monolith, caller))
+			}
+		}
+		return true
+	})
+}
+
 // claimed returns the modules that a command runs, according to its name.
 func claimed(t Tree, command string) []string {
 	switch {
-	case command == "monolith":
+	case command == monolith:
 		return slices.DeleteFunc(t.Modules(), func(m string) bool { return isDecommissioned(t, m) })
 	case slices.Contains(t.Modules(), command):
 		return []string{command}
@@ -129,7 +150,7 @@ func claimed(t Tree, command string) []string {
 }
 
 func advice(t Tree, command, module string) string {
-	if command == "monolith" && isDecommissioned(t, module) {
+	if command == monolith && isDecommissioned(t, module) {
 		return "delete the rest of " + module + " in cmd/monolith: in " + ledgerFile + " it is decommissioned"
 	}
 	return t.askFor(module)

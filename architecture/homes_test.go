@@ -1,25 +1,36 @@
 package architecture
 
 import (
+	"maps"
 	"slices"
 
 	"example.com/shop/cmd/gateway/routes"
 )
 
 // homes checks every committed routes file as the façade does, so that one which writes to two
-// databases is refused before a façade reads it.
+// databases is refused before a façade reads it. No route leads to a monolith without the module.
 var homes = rule{
 	name: "homes",
 	why: "two databases that are both written to drift apart, and no rollback of a route brings them together; " +
 		`see "Dual writes that never end" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
-		for _, file := range slices.Concat(t.Match("deploy/routes.yaml"), t.Match("deploy/routes/*.yaml")) {
+		for _, file := range t.routeTables() {
 			f.subjects++
-			if _, err := routes.Parse([]byte(t[file])); err != nil {
+			table, err := routes.Parse([]byte(t[file]))
+			if err != nil {
 				f.add(file, err.Error(),
 					"correct it: bin/seam route check checks the file that GATEWAY_ROUTES names; "+
 						"deploy/routes.yaml explains the fields")
+			}
+			for _, name := range slices.Sorted(maps.Keys(table.Routes)) {
+				route := table.Routes[name]
+				there := route.Shadow != nil && route.Shadow.Upstream == monolith ||
+					slices.ContainsFunc(route.Sides, func(s routes.Side) bool { return s.Upstream == monolith })
+				if there && isDecommissioned(t, route.Module()) {
+					f.add(file, "route "+name+" leads to the monolith, which no longer runs "+route.Module(),
+						"let it lead to the process of "+route.Module()+", as bin/seam module detach does")
+				}
 			}
 		}
 		return f

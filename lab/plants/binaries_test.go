@@ -32,6 +32,9 @@ func init() {
 			{name: "the monolith names what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
 				given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar also = []string{\"notifications\"}"}},
 				want:  "cmd/monolith/also.go:3: names notifications, which the monolith no longer runs"},
+			{name: "the monolith lists a call by what was decommissioned", file: ledgerFile, whole: true, text: decommissioned,
+				given: []plant{{file: "cmd/monolith/also.go", text: "package main\n\nvar calls = [][2]string{{\"orders\", \"notifications\"}, {\"notifications\", \"orders\"}}"}},
+				want:  "cmd/monolith/also.go:3: lists a call by notifications"},
 			{name: "a program grows", file: "cmd/orders/also.go", text: "package main\n" + strings.Repeat("var _ = 0\n", 100),
 				want: "cmd/orders: has"},
 			{name: "the HTTP server knows PostgreSQL", file: "platform/web/also.go",
@@ -45,6 +48,13 @@ func init() {
 				want: "cmd/monolith: does not link the module unlinked"},
 		},
 		accepts: []plant{
+			{name: "the monolith calls what was decommissioned", file: ledgerFile, whole: true,
+				text: strings.ReplaceAll(decommissioned, "notifications", "ferries"), // which it does not link
+				given: []plant{
+					{file: "modules/ferries/go.mod", text: "module example.com/shop/modules/ferries"},
+					{file: "cmd/monolith/also.go", text: "package main\n\nvar calls = [][2]string{{\"orders\", \"ferries\"}}\n\n" +
+						"type also struct {\n\tURL string `env:\"FERRIES_URL\" envDefault:\"http://127.0.0.1:8080\"`\n}"},
+				}},
 			{name: "a service links another's contract", file: "cmd/payments/also.go",
 				text: "package main\n\nimport _ \"example.com/shop/modules/inventory/inventoryapi\""},
 			{name: "seam links the launchers", file: "tools/seam/also.go",

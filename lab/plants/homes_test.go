@@ -1,5 +1,7 @@
 package plants
 
+import "strings"
+
 func init() {
 	plants["homes"] = set{
 		refuses: []plant{
@@ -7,9 +9,20 @@ func init() {
 				want: "are both written to"},
 			{name: "a weight that is misspelt", file: "deploy/routes.yaml", old: "weight: 100", text: "wieght: 100",
 				want: "deploy/routes.yaml"},
+			{name: "a route leads to a monolith without the module", given: noneOfIt, file: "deploy/routes/left.yaml", text: canary("shop"),
+				want: "deploy/routes/left.yaml: route notifications leads to the monolith"},
+			{name: "a shadow of it does", given: noneOfIt, file: "deploy/routes/left.yaml",
+				text: alone + "    shadow: {upstream: monolith, percent: 5}\n", want: "route notifications leads to the monolith"},
 		},
 		accepts: []plant{
 			{name: "a canary in one home", file: "deploy/routes/canary.yaml", text: canary("shop")},
+			{name: "a route leads to the module's own process", given: noneOfIt, file: "deploy/routes/left.yaml", text: alone},
 		},
 	}
 }
+
+// noneOfIt is the ledger once the monolith has no notifications, with a table that knows it.
+var noneOfIt = []plant{{file: ledgerFile, whole: true, text: decommissioned}, {file: "deploy/routes.yaml", whole: true, text: alone}}
+
+// alone is a table in which notifications is a process of its own.
+var alone = strings.NewReplacer("      - {upstream: monolith, weight: 90, home: shop}\n", "", "weight: 10", "weight: 100").Replace(canary("shop"))
