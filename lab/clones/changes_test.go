@@ -44,6 +44,48 @@ func TestModulesComeAndGo(t *testing.T) {
 	}
 }
 
+// A module that leaves the monolith for good leaves a product that keeps its rules, builds and runs
+// as a monolith and a process of the module's. What fails is undone, and git revert brings it back.
+func TestAModuleLeavesForGood(t *testing.T) {
+	long(t)
+	p := template(t).product("loans", "acme.example/loans", "--empty")
+	p.run("git", "config", "user.name", "ada")
+	p.run("git", "config", "user.email", "ada@mail.example")
+	p.run(p.seam(), "module", "add", "ferries", "--listens", "notes.added.v1", "--publishes", "ferries.sailed.v1")
+	p.commit("Ferries")
+	p.run(p.seam(), "module", "add", "harbour", "--listens", "ferries.sailed.v1")
+	const ledger = "deploy/extractions.yaml"
+	p.write(ledger, `extractions:
+  - module: ferries
+    trigger: isolation
+    measurement: 3 faults a month reach the rest; 0 once it stands alone (incidents of 2026-02)
+    owner: grace
+    state: cut over
+    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2126-05-15, decommissioned: 2126-06-30}
+    dual_run_ends: 2026-04-10
+`)
+	const uses = "cmd/monolith/uses_test.go"
+	p.write(uses, "package main\n\nvar _ = config{}.Ferries\n")
+	p.commit("Harbour, and the extraction of ferries")
+	out, err := p.try(p.seam(), "module", "detach", "ferries")
+	if err == nil || !strings.Contains(out, "nothing is changed") || !strings.Contains(out, "uses_test.go") || p.run("git", "status", "--porcelain") != "" {
+		t.Fatalf("what does not build: %v: %s", err, out)
+	}
+	p.run("git", "rm", "--quiet", uses)
+	p.commit("Nothing uses it")
+
+	t.Log(p.run(p.seam(), "module", "detach", "ferries"))
+	p.holds()
+	p.commit("Ferries has left")
+	p.run("make", "build")
+	p.run("sh", "-ec", "SPLIT= test/accept.sh")
+	if status := p.run("git", "status", "--porcelain"); status != "" {
+		t.Errorf("what follows from the modules was not written:\n%s", status)
+	}
+	p.run("git", "revert", "--no-edit", "HEAD")
+	p.holds()
+}
+
 // holds builds the product, vets it, and checks its rules.
 func (r repo) holds() {
 	r.t.Helper()

@@ -49,7 +49,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"the lab needs it":                           {"module", "remove", "notifications"},
 		"is released":                                {"module", "rename", "payments", "charges"},
 		"seam update is for products of seam new":    {"update"},
-		"write seam module add NAME, remove NAME or": {"module", "add"},
+		"write seam module add NAME, remove NAME,":   {"module", "add"},
+		"has no entry for payments":                  {"module", "detach", "payments"},
 	} {
 		out, err := from.try(seam, args...)
 		code := 0

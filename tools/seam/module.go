@@ -19,10 +19,12 @@ import (
 	"example.com/shop/tools/template"
 )
 
-const aboutModule = `seam module adds, removes and renames modules of this repository, with everything that belongs to them.
+const aboutModule = `seam module adds, removes and renames modules of this repository, with everything that belongs to them, and takes one
+that has its own process out of the monolith.
   seam module add NAME [--listens TOPIC,…] [--publishes TOPIC,…] [--calls MODULE,…]
   seam module remove NAME
   seam module rename OLD NEW      before its contracts are released
+  seam module detach NAME         the last step of deploy/EXTRACT.md, once the ledger has it as cut over
 Each change can be undone by git, and is refused while files are not committed.`
 
 func runModule(ctx context.Context, args []string) error {
@@ -35,7 +37,7 @@ func runModule(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(words) < 2 || len(words) > 3 || (len(words) == 3) != (words[0] == "rename") {
-		return process.Usage(errors.New("write seam module add NAME, remove NAME or rename OLD NEW; see seam module --help"))
+		return process.Usage(errors.New("write seam module add NAME, remove NAME, rename OLD NEW or detach NAME; see seam module --help"))
 	}
 	if words[0] != "add" && set.NFlag() > 0 {
 		return process.Usage(fmt.Errorf("seam module %s takes no flags", words[0]))
@@ -63,8 +65,10 @@ func runModule(ctx context.Context, args []string) error {
 		return removeModule(ctx, root, files, words[1])
 	case "rename":
 		return renameModule(ctx, root, files, words[1], words[2])
+	case "detach":
+		return detachModule(ctx, root, files, words[1])
 	}
-	return process.Usage(fmt.Errorf("seam module cannot %q; it can add, remove and rename", words[0]))
+	return process.Usage(fmt.Errorf("seam module cannot %q; it can add, remove, rename and detach", words[0]))
 }
 
 func listOf(text string) []string {
@@ -142,9 +146,9 @@ and then bin/seam setup, which gives the roles their settings. Or delete its dat
 `, old, name, strings.Join(template.Statements(old, name, without(files.Modules(), old)), "\n  ")))
 }
 
-// change writes the files, and what follows from the modules. If that fails or is interrupted, the
-// repository is as it was. What is to be done by hand is said first, because nothing builds before.
-func change(ctx context.Context, root string, was, files template.Files, byHand []string, done string) (err error) {
+// change writes the files, and what follows from the modules, and checks them. If that fails or is
+// interrupted, the repository is as it was. What is to be done by hand is said first, because nothing builds before.
+func change(ctx context.Context, root string, was, files template.Files, byHand []string, done string, check ...func() error) (err error) {
 	defer func() {
 		if err == nil || len(byHand) > 0 {
 			return
@@ -174,6 +178,11 @@ func change(ctx context.Context, root string, was, files template.Files, byHand 
 	}
 	if err := tidy(ctx, root, tree); err != nil {
 		return err
+	}
+	for _, holds := range check {
+		if err := holds(); err != nil {
+			return err
+		}
 	}
 	fmt.Print(done)
 	return nil

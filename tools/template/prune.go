@@ -12,8 +12,9 @@ import (
 )
 
 // prune takes modules out of the Go files of a program: imports, elements of lists, settings, cases
-// and statements that name one of them, and then what nothing uses any more.
-func (f Files) prune(folder, modulePath string, gone []string) error {
+// and statements that name one of them, and then what nothing uses any more. held lists the uses
+// that cannot go, because something that stays is made of them.
+func (f Files) prune(folder string, out pruner) (held []string, err error) {
 	var files []string
 	for _, name := range f.below(folder) {
 		if strings.HasSuffix(name, ".go") {
@@ -22,36 +23,48 @@ func (f Files) prune(folder, modulePath string, gone []string) error {
 	}
 	was, readBefore := maps.Clone(f), f.selected(files)
 	for _, name := range files {
-		p := pruner{module: modulePath, gone: gone, dead: map[string]bool{}}
+		p := out
+		p.dead = map[string]bool{}
 		text, err := p.file(f[name].Text)
 		if err != nil {
-			return fmt.Errorf("take %s out of %s: %w", strings.Join(gone, ", "), name, err)
+			return nil, fmt.Errorf("take %s out of %s: %w", strings.Join(p.gone, ", "), name, err)
 		}
 		f.set(name, text)
+		for _, s := range p.returns {
+			line := p.set.Position(s.Pos()).Line
+			held = append(held, fmt.Sprintf("%s:%d: %s", name, line, strings.TrimSpace(strings.Split(p.text, "\n")[line-1])))
+		}
+		f.selectors(name, func(s *ast.SelectorExpr) {
+			if x, ok := s.X.(*ast.Ident); ok && p.packages[x.Name] {
+				held = append(held, fmt.Sprintf("%s uses %s.%s", name, x.Name, s.Sel.Name))
+			}
+		})
 	}
 	readAfter := f.selected(files)
 	for _, name := range files {
 		if err := f.pruneUnused(name, func(field string) bool { return readBefore[field] && !readAfter[field] }, nil); err != nil {
-			return err
+			return nil, err
 		}
 		usedBefore := was.selectedFrom(name)
 		usedAfter := f.selectedFrom(name)
 		if err := f.pruneUnused(name, nil, func(pkg string) bool { return usedBefore[pkg] && !usedAfter[pkg] }); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return held, nil
 }
 
 type pruner struct {
 	module string
 	gone   []string
+	apart  bool            // they go on elsewhere: their contracts stay, and the calls of them
 	dead   map[string]bool // variables of the blocks around, whose declaration is gone
 
 	text     string
 	set      *token.FileSet
 	packages map[string]bool // by which the file knows packages of the modules
 	cuts     []cut
+	returns  []ast.Stmt // what is cut and gives something back
 }
 
 func (p *pruner) file(text string) (string, error) {
@@ -86,6 +99,9 @@ func packageOf(spec *ast.ImportSpec) string {
 func (p *pruner) imports(imported string) bool {
 	return slices.ContainsFunc(p.gone, func(m string) bool {
 		for _, root := range []string{"/modules/", "/migrations/"} {
+			if p.apart && strings.HasSuffix(imported, "/"+m+"/"+m+"api") {
+				return false
+			}
 			if at := p.module + root + m; imported == at || strings.HasPrefix(imported, at+"/") {
 				return true
 			}
@@ -97,6 +113,11 @@ func (p *pruner) imports(imported string) bool {
 // visit removes the smallest whole part that names a module, and enters what names none.
 func (p *pruner) visit(n ast.Node) bool {
 	switch n := n.(type) {
+	case *ast.ValueSpec:
+		if p.apart && n.Names[0].Name == "calls" {
+			ast.Inspect(n, p.callsBy)
+			return false
+		}
 	case *ast.CompositeLit:
 		for _, element := range n.Elts {
 			inner, isList := element.(*ast.CompositeLit)
@@ -116,6 +137,14 @@ func (p *pruner) visit(n ast.Node) bool {
 	case *ast.CaseClause:
 		p.caseOf(n)
 		return false
+	}
+	return true
+}
+
+// callsBy removes the calls that a module makes from a list of pairs, and leaves those of it.
+func (p *pruner) callsBy(n ast.Node) bool {
+	if pair, ok := n.(*ast.CompositeLit); ok && pair.Type == nil && len(pair.Elts) > 0 && p.names(pair.Elts[0], true) {
+		p.remove(pair)
 	}
 	return true
 }
@@ -147,6 +176,9 @@ func (p *pruner) statements(list []ast.Stmt) {
 			continue
 		}
 		p.remove(s)
+		if _, ok := s.(*ast.ReturnStmt); ok {
+			p.returns = append(p.returns, s)
+		}
 		ast.Inspect(s, func(n ast.Node) bool { // what it declares is gone, too
 			switch n := n.(type) {
 			case *ast.FuncLit:
@@ -196,7 +228,7 @@ func (p *pruner) names(n ast.Node, deep bool) (found bool) {
 
 // setting reports whether a field is a setting of a module: MODULE_URL of any program that calls it.
 func (p *pruner) setting(field *ast.Field) bool {
-	if field.Tag == nil {
+	if field.Tag == nil || p.apart {
 		return false
 	}
 	return slices.ContainsFunc(p.gone, func(m string) bool {
@@ -217,67 +249,3 @@ func (p *pruner) remove(n ast.Node) {
 }
 
 func (p *pruner) offset(pos token.Pos) int { return p.set.Position(pos).Offset }
-
-// selected returns what any file of a program selects: the x of any a.x.
-func (f Files) selected(files []string) map[string]bool {
-	found := map[string]bool{}
-	for _, name := range files {
-		f.selectors(name, func(s *ast.SelectorExpr) { found[s.Sel.Name] = true })
-	}
-	return found
-}
-
-// selectedFrom returns what a file selects from: the a of any a.x.
-func (f Files) selectedFrom(name string) map[string]bool {
-	found := map[string]bool{}
-	f.selectors(name, func(s *ast.SelectorExpr) {
-		if x, ok := s.X.(*ast.Ident); ok {
-			found[x.Name] = true
-		}
-	})
-	return found
-}
-
-func (f Files) selectors(name string, each func(*ast.SelectorExpr)) {
-	file, err := parser.ParseFile(token.NewFileSet(), "", f[name].Text, parser.SkipObjectResolution)
-	if err != nil {
-		return
-	}
-	ast.Inspect(file, func(n ast.Node) bool {
-		if s, ok := n.(*ast.SelectorExpr); ok {
-			each(s)
-		}
-		return true
-	})
-}
-
-// pruneUnused removes the fields of config and the imports that have lost their last use.
-func (f Files) pruneUnused(name string, field func(name string) bool, imported func(pkg string) bool) error {
-	p := pruner{text: f[name].Text, set: token.NewFileSet()}
-	file, err := parser.ParseFile(p.set, "", p.text, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil {
-		return err
-	}
-	ast.Inspect(file, func(n ast.Node) bool {
-		if spec, ok := n.(*ast.TypeSpec); ok && field != nil && spec.Name.Name == "config" {
-			if s, ok := spec.Type.(*ast.StructType); ok {
-				for _, member := range s.Fields.List {
-					if len(member.Names) == 1 && field(member.Names[0].Name) {
-						p.removeField(member)
-					}
-				}
-			}
-		}
-		return true
-	})
-	for _, spec := range file.Imports {
-		if imported != nil && imported(packageOf(spec)) {
-			p.remove(spec)
-		}
-	}
-	text, err := cutOut(p.text, p.cuts)
-	if err == nil {
-		f.set(name, text)
-	}
-	return err
-}

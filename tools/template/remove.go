@@ -23,7 +23,7 @@ func (f Files) Without(gone ...string) (left Files, byHand []string, err error) 
 		}
 	}
 	for _, folder := range wired {
-		if err := left.prune(folder, f.Path(), gone); err != nil {
+		if _, err := left.prune(folder, pruner{module: f.Path(), gone: gone}); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -194,17 +194,7 @@ func mapping(page string, path []string) (*yaml.Node, error) {
 	if err := yaml.Unmarshal([]byte(page), &document); err != nil || len(document.Content) == 0 {
 		return nil, err
 	}
-	m := document.Content[0]
-	for _, name := range path {
-		var below *yaml.Node
-		for key, value := range pairs(m) {
-			if key.Value == name {
-				below = value
-			}
-		}
-		m = below
-	}
-	return m, nil
+	return below(document.Content[0], path...), nil
 }
 
 func isComment(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "#") }
