@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"example.com/shop/platform/devkit/broker"
+	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
@@ -130,4 +131,23 @@ func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
 			}
 		})
 	}
+}
+
+// extracted returns the environment of a monolith that no longer links a module of the system.
+func extracted(t *testing.T) []string {
+	t.Helper()
+	o := newOperator(t, topology.Modules...)
+	if _, err := o.db.Admin(t).Exec(t.Context(), "CREATE SCHEMA tolls; CREATE TABLE tolls.platform_version ()"); err != nil {
+		t.Fatal(err)
+	}
+	return append(append(authorized(t), o.env...), "MODULES=all", "BUS=memory")
+}
+
+func authorized(t *testing.T) []string {
+	t.Helper()
+	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM()}
 }

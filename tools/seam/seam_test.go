@@ -19,7 +19,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/devkit/pgtest"
-	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/tools/topology"
 )
 
@@ -149,25 +148,6 @@ func outdated(t *testing.T, module string) []string {
 		t.Fatal(err)
 	}
 	return append(authorized(t), setting(module)+"="+db.URL(module))
-}
-
-// extracted returns the environment of a monolith that no longer links a module of the system.
-func extracted(t *testing.T) []string {
-	t.Helper()
-	o := newOperator(t, topology.Modules...)
-	if _, err := o.db.Admin(t).Exec(t.Context(), "CREATE SCHEMA tolls; CREATE TABLE tolls.platform_version ()"); err != nil {
-		t.Fatal(err)
-	}
-	return append(append(authorized(t), o.env...), "MODULES=all", "BUS=memory")
-}
-
-func authorized(t *testing.T) []string {
-	t.Helper()
-	key, err := tokens.LoadOrCreate(filepath.Join(t.TempDir(), "key.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []string{"SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM()}
 }
 
 func TestWithPostgres(t *testing.T) {
