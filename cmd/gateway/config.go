@@ -43,6 +43,7 @@ type config struct {
 	// How long a shadow may take to answer.
 	ShadowTimeout time.Duration `env:"GATEWAY_SHADOW_TIMEOUT" envDefault:"2s"`
 
+	Handover  process.Handover // of the listening sockets
 	Log       process.Log
 	Telemetry telemetry.Config
 }

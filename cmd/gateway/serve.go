@@ -17,10 +17,6 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	handover, err := process.Config[process.Handover]() // of the listening sockets
-	if err != nil {
-		return err
-	}
 	log := cfg.Log.Install("gateway")
 	flush, err := telemetry.Start(ctx, "gateway", cfg.Telemetry, log)
 	if err != nil {
@@ -31,12 +27,12 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
-	listener, err := handover.Listen(ctx, "GATEWAY_ADDR", cfg.Addr)
+	listener, err := cfg.Handover.Listen(ctx, "GATEWAY_ADDR", cfg.Addr)
 	if err != nil {
 		return err
 	}
 	operations := process.NewOperations(ctx, cfg.OpsAddr)
-	operations.Handover = handover
+	operations.Handover = cfg.Handover
 	operations.Handle("GET /routes", http.HandlerFunc(g.status))
 	operations.Handle("PUT /routes", http.HandlerFunc(g.replace))
 	// Requests drain first, while the probes and the operator's pages still run.
