@@ -20,6 +20,7 @@ import (
 // façade moves weight step by step, and for some time both sides consume for the same schema. No
 // request fails, and every invariant holds.
 func TestPaymentsGoesOutAndComesBack(t *testing.T) {
+	long(t)
 	outAndBack(t, "payments", "/v1/payments?order_id="+uuid.NewString(), "staff")
 }
 
