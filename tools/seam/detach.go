@@ -39,7 +39,7 @@ func detachModule(ctx context.Context, root string, files template.Files, name s
 and replace the monoliths that run, one by one, with BUS=nats as before.
 `, name, strings.Join(done, "\n  "), also), func() error {
 		fmt.Println("Building, and its tests …")
-		build := exec.CommandContext(ctx, "go", "vet", "./cmd/...", "./tools/...")
+		build := exec.CommandContext(ctx, "go", "vet", "./cmd/...")
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build what is left: %w\n%s", err, out)
