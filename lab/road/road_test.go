@@ -313,7 +313,7 @@ func (w *walker) cutOver() {
     owner: grace
     state: cut over
     dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2099-05-15, decommissioned: 2099-06-30}
-    dual_run_ends: 2099-04-10
+    dual_run_ends: 2026-04-10
 `, w.module)
 	path := filepath.Join(w.dir, "deploy/extractions.yaml")
 	text, err := os.ReadFile(path)
