@@ -97,6 +97,7 @@ func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
 		t.Fatal(err)
 	}
 	time.Sleep(inEffect)
+	c.base = nil // an idle side holds less
 	if _, err := c.admin.Exec(t.Context(), "TRUNCATE lab.done"); err != nil {
 		t.Fatal(err)
 	}
