@@ -96,7 +96,6 @@ func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
 	if err := c.weigh(t.Context(), c.module, weight); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(inEffect)
 	c.base = nil // an idle side holds less
 	if _, err := c.admin.Exec(t.Context(), "TRUNCATE lab.done"); err != nil {
 		t.Fatal(err)
@@ -157,7 +156,8 @@ func (c *counted) killEachSide(t *testing.T) {
 	}))
 }
 
-// weigh gives the module's own process so many percent, and the monolith the rest.
+// weigh gives the module's own process so many percent, and the monolith the rest, and returns once
+// that is in effect.
 func (s *shop) weigh(ctx context.Context, module string, percent int) error {
 	file, err := routes.Load(s.Routes)
 	if err != nil {
@@ -169,7 +169,9 @@ func (s *shop) weigh(ctx context.Context, module string, percent int) error {
 			file.Routes[module].Sides[i].Weight = percent
 		}
 	}
-	return s.Route(ctx, file)
+	err = s.Route(ctx, file)
+	time.Sleep(inEffect)
+	return err
 }
 
 // checkDeadlocksShow has two sessions of the module's role deadlock. The invariant must break,
