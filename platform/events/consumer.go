@@ -67,7 +67,7 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 // before it, so call it before the first relay runs. Run handles what arrives. While the side is
 // idle it subscribes to nothing: what arrived would be parked for another side.
 func (c *Consumer) Subscribe(ctx context.Context) error {
-	if c.db.Side.Idle() || c.unsubscribe != nil {
+	if c.idle() || c.unsubscribe != nil {
 		return nil
 	}
 	// The subscriptions outlive ctx, because the relay still finishes its batch.
@@ -119,6 +119,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// idle reports whether to leave the events on the bus. One in memory would not keep them.
+func (c *Consumer) idle() bool {
+	_, forgets := c.bus.(*MemoryBus)
+	return c.db.Side.Idle() && !forgets
+}
+
 // idleEvery is how often the consumer looks whether its side has become idle.
 const idleEvery = 250 * time.Millisecond
 
@@ -131,7 +137,7 @@ func (c *Consumer) receive(ctx context.Context) error {
 			c.giveBack()
 			return nil
 		case <-idle.C:
-			if c.db.Side.Idle() {
+			if c.idle() {
 				c.giveBack()
 			} else if err := c.Subscribe(ctx); err != nil {
 				return err

@@ -18,7 +18,8 @@ import (
 // canary is a subscriber with two sides, old and new. Events arrive at those that are not deaf.
 type canary struct {
 	*system
-	fail map[string]bool // things that fail
+	fail     map[string]bool // things that fail
+	inMemory bool            // the bus is one that does not keep events
 }
 
 func newCanary(t *testing.T, percent int) *canary {
@@ -48,6 +49,9 @@ func (c *canary) side(name string, deaf bool) {
 	}
 	pgtest.Run(c.t, func(ctx context.Context) error { return db.Side.Run(ctx, c.Log) })
 	var bus message.Subscriber = c.bus
+	if c.inMemory {
+		bus = c.bus.MemoryBus
+	}
 	if deaf {
 		quiet := events.NewMemoryBus()
 		c.t.Cleanup(func() { _ = quiet.Close() })
@@ -104,6 +108,25 @@ func TestASideWithoutWeightHandlesNothing(t *testing.T) {
 	c.Applied(100)
 	c.Expect(c.Subscriber, 10, fmt.Sprintf(effectsOf, "new"))
 	c.Expect(c.Subscriber, 0, "SELECT count(*) FROM parked")
+}
+
+// The bus in memory keeps nothing for a side that is idle, so that its events are parked.
+func TestAPausedModuleLosesNoEventInMemory(t *testing.T) {
+	t.Parallel()
+	c := newCanary(t, 0)
+	if err := share.Set(t.Context(), c.Subscriber.Pool, share.Weight{Side: "old", Weight: 0}); err != nil {
+		t.Fatal(err)
+	}
+	c.inMemory = true
+	c.side("old", false)
+	c.outbox, _ = c.runOutboxOn(c.bus.MemoryBus)
+	c.publish("1", "2")
+	c.Eventually(c.Subscriber, 2, "SELECT count(*) FROM parked")
+	c.Drained()
+	if err := share.Set(t.Context(), c.Subscriber.Pool, share.Weight{Side: "old", Weight: 100}); err != nil {
+		t.Fatal(err)
+	}
+	c.Applied(2)
 }
 
 // An event that is parked is not deleted when it has become another side's before it was handled.

@@ -99,7 +99,8 @@ func (s *Side) beat(ctx context.Context) (more bool, err error) {
 	var weight *int
 	var set bool
 	err = s.pool.QueryRow(ctx, `-- name: Beat
-		INSERT INTO sides (side, beat_at, requests, events, jobs) VALUES ($1, now(), $2, $3, $4)
+		INSERT INTO sides (side, beat_at, requests, events, jobs)
+		SELECT $1::text, now(), $2::bigint, $3::bigint, $4::bigint FROM set_config('synchronous_commit', 'off', true) -- the next beat is soon
 		ON CONFLICT (side) DO UPDATE SET beat_at = now(), requests = sides.requests + excluded.requests,
 			events = sides.events + excluded.events, jobs = sides.jobs + excluded.jobs
 		RETURNING weight, EXISTS (SELECT FROM sides AS s WHERE s.weight IS NOT NULL)`,
