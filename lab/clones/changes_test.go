@@ -55,8 +55,8 @@ func TestAModuleLeavesForGood(t *testing.T) {
 	p.commit("Ferries")
 	p.run(p.seam(), "module", "add", "harbour", "--listens", "ferries.sailed.v1")
 	const ledger = "deploy/extractions.yaml"
-	p.write(ledger, `extractions:
-  - module: ferries
+	p.edit(ledger, "extractions: []\n", `extractions:
+  - module: harbour
     trigger: isolation
     measurement: 3 faults a month reach the rest; 0 once it stands alone (incidents of 2026-02)
     owner: grace
@@ -65,18 +65,18 @@ func TestAModuleLeavesForGood(t *testing.T) {
     dual_run_ends: 2026-04-10
 `)
 	const uses = "cmd/monolith/uses_test.go"
-	p.write(uses, "package main\n\nvar _ = config{}.Ferries\n")
-	p.commit("Harbour, and the extraction of ferries")
-	out, err := p.try(p.seam(), "module", "detach", "ferries")
+	p.write(uses, "package main\n\nvar _ = config{}.Harbour\n")
+	p.commit("Harbour, and its extraction")
+	out, err := p.try(p.seam(), "module", "detach", "harbour")
 	if err == nil || !strings.Contains(out, "nothing is changed") || !strings.Contains(out, "uses_test.go") || p.run("git", "status", "--porcelain") != "" {
 		t.Fatalf("what does not build: %v: %s", err, out)
 	}
 	p.run("git", "rm", "--quiet", uses)
 	p.commit("Nothing uses it")
 
-	t.Log(p.run(p.seam(), "module", "detach", "ferries"))
+	t.Log(p.run(p.seam(), "module", "detach", "harbour"))
 	p.holds()
-	p.commit("Ferries has left")
+	p.commit("Harbour has left")
 	p.run("make", "build")
 	p.run("sh", "-ec", "SPLIT= test/accept.sh")
 	if status := p.run("git", "status", "--porcelain"); status != "" {
