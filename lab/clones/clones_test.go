@@ -104,11 +104,11 @@ func (r repo) try(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// product makes a product of the template, without the network.
+// product makes a product of the template.
 func (r repo) product(at, modulePath string, more ...string) repo {
 	r.t.Helper()
 	p := repo{r.t, filepath.Join(folder(r.t), at)}
-	r.run("env", append([]string{"GOPROXY=off", seam, "new", p.dir, "--module", modulePath}, more...)...)
+	r.run(seam, append([]string{"new", p.dir, "--module", modulePath}, more...)...)
 	return p
 }
 
