@@ -20,7 +20,10 @@ import (
 type Handover struct {
 	// The path of a UNIX socket. A process that starts gets there the listening socket of the one
 	// that has the same address already, and hands it over in its turn. Empty for none.
+	// Whoever may write to its folder may listen there first, so that should be the system's own.
 	Path string `env:"LISTEN_HANDOVER"`
+
+	optional bool // a process at another address hands nothing over, instead of being an error
 }
 
 const (
@@ -45,12 +48,12 @@ func (h Handover) Listen(ctx context.Context, setting, addr string) (net.Listene
 		return Listen(ctx, setting, addr)
 	}
 	for try := 1; ; try++ {
-		listener, err := h.ask(ctx, setting, addr)
+		listener, held, err := h.ask(ctx, setting, addr)
 		if listener == nil && err == nil {
 			listener, err = Listen(ctx, setting, addr)
 		}
 		if err == nil {
-			return h.offer(listener)
+			return h.offer(listener, held)
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) || try == handoverTries {
 			return nil, err
@@ -64,43 +67,50 @@ func (h Handover) Listen(ctx context.Context, setting, addr string) (net.Listene
 }
 
 // ask returns the socket of the process that listens at the path, or nil if there is none, or if it
-// ends while it is asked.
-func (h Handover) ask(ctx context.Context, setting, addr string) (net.Listener, error) {
+// ends while it is asked. The connection to it is held as long as the socket, as a sign of life.
+func (h Handover) ask(ctx context.Context, setting, addr string) (_ net.Listener, held net.Conn, err error) {
 	peer, err := new(net.Dialer).DialContext(ctx, "unix", h.Path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, nil // or its file is all that is left of it
+		return nil, nil, nil // or its file is all that is left of it
 	}
 	if err != nil {
-		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER is for processes of one user: %w", err))
+		return nil, nil, Usage(fmt.Errorf("LISTEN_HANDOVER is for processes of one user: %w", err))
 	}
-	defer peer.Close()
+	defer func() {
+		if held == nil {
+			_ = peer.Close()
+		}
+	}()
 	_ = peer.SetDeadline(time.Now().Add(patience))
 	rights := make([]byte, syscall.CmsgSpace(4)) // one descriptor
 	_, n, _, _, err := peer.(*net.UnixConn).ReadMsgUnix(make([]byte, 1), rights)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, Usage(fmt.Errorf("the process that listens at LISTEN_HANDOVER, %s, does not answer: end it, or name another path", h.Path))
+		return nil, nil, Usage(fmt.Errorf("the process that listens at LISTEN_HANDOVER, %s, does not answer: end it, or name another path", h.Path))
 	}
 	messages, _ := syscall.ParseSocketControlMessage(rights[:n])
 	if len(messages) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	descriptors, err := syscall.ParseUnixRights(&messages[0])
 	if err != nil || len(descriptors) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	file := os.NewFile(uintptr(descriptors[0]), h.Path)
 	defer file.Close()
 	listener, err := net.FileListener(file) // a duplicate
 	if err != nil {
-		return nil, fmt.Errorf("take over the socket of %s: %w", setting, err)
+		return nil, nil, fmt.Errorf("take over the socket of %s: %w", setting, err)
 	}
 	if !listensAt(listener, addr) {
 		_ = listener.Close()
-		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER, %s, leads to a process at %s, and %s is %s: name another path, or the same address",
+		if h.optional {
+			return nil, nil, nil
+		}
+		return nil, nil, Usage(fmt.Errorf("LISTEN_HANDOVER, %s, leads to a process at %s, and %s is %s: name another path, or the same address",
 			h.Path, listener.Addr(), setting, addr))
 	}
 	_, _ = peer.Write([]byte{0}) // it is taken; if the other one has ended meanwhile, so it is
-	return listener, nil
+	return listener, peer, nil
 }
 
 // listensAt reports whether Listen would have bound the same address.
@@ -113,15 +123,13 @@ func listensAt(listener net.Listener, addr string) bool {
 }
 
 // offer hands the listener over to each process that asks at the path from now on.
-func (h Handover) offer(listener net.Listener) (net.Listener, error) {
-	door, err := h.open()
-	if err != nil {
+func (h Handover) offer(listener net.Listener, held net.Conn) (net.Listener, error) {
+	o := &offered{Listener: listener, at: h, held: held, closed: make(chan struct{})}
+	o.end = sync.OnceFunc(func() { close(o.closed) })
+	if err := o.open(); err != nil {
 		_ = listener.Close()
 		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER: %w", err))
 	}
-	o := &offered{Listener: listener, door: door, closed: make(chan struct{})}
-	o.end = sync.OnceFunc(func() { close(o.closed) })
-	go o.handOver()
 	return o, nil
 }
 
@@ -152,15 +160,43 @@ func (h Handover) open() (*net.UnixListener, error) {
 // offered is a listener that is handed over until it is closed.
 type offered struct {
 	net.Listener
-	door   *net.UnixListener
-	taken  atomic.Bool   // by one process at least
+	at     Handover
+	held   net.Conn      // to the process that it was taken from, nil if from none
+	takers atomic.Int32  // processes that have taken it, and live
 	closed chan struct{} // once it is
 	end    func()
+
+	mu   sync.Mutex
+	door *net.UnixListener // nil once nothing is handed over any more
+	shut bool
 }
 
-func (o *offered) handOver() {
+// open hands the listener over at the path, unless it is closed.
+func (o *offered) open() error {
+	door, err := o.at.open()
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shut {
+		return door.Close()
+	}
+	o.door = door
+	go o.handOver(door)
+	return nil
+}
+
+func (o *offered) closeDoor() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.shut = true
+	_ = o.door.Close()
+}
+
+func (o *offered) handOver(door *net.UnixListener) {
 	for {
-		peer, err := o.door.AcceptUnix()
+		peer, err := door.AcceptUnix()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -183,9 +219,22 @@ func (o *offered) give(peer *net.UnixConn) {
 	_ = socket.Control(func(descriptor uintptr) {
 		_, _, err = peer.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(descriptor)), nil)
 	})
-	if _, refused := peer.Read(make([]byte, 1)); err == nil && refused == nil {
-		o.taken.Store(true)
+	if _, refused := peer.Read(make([]byte, 1)); err != nil || refused != nil {
+		return
 	}
+	o.takers.Add(1)
+	go func() {
+		<-o.closed
+		_ = peer.Close()
+	}()
+	_ = peer.SetDeadline(time.Time{})
+	_, _ = peer.Read(make([]byte, 1)) // returns when the other process has ended
+	o.takers.Add(-1)
+	if next, err := new(net.Dialer).DialContext(context.Background(), "unix", o.at.Path); err == nil {
+		_ = next.Close() // a third process has its place
+		return
+	}
+	_ = o.open() // or the next process finds the address in use
 }
 
 // Accept does not return because another process accepts in the place of this one.
@@ -200,15 +249,18 @@ func (o *offered) Accept() (net.Conn, error) {
 // yield leaves new connections to the process that has taken the socket, if there is one. A server
 // that stops does not answer those that it has just accepted, so it stops accepting long before.
 func (o *offered) yield() {
-	if o.taken.Load() {
-		_ = o.door.Close() // first: what asks later binds the address itself
+	if o.takers.Load() > 0 {
+		o.closeDoor() // first: what asks later binds the address itself
 		_ = o.Listener.Close()
 	}
 }
 
 func (o *offered) Close() error {
 	defer o.end()
-	_ = o.door.Close()
+	o.closeDoor()
+	if o.held != nil {
+		_ = o.held.Close()
+	}
 	if err := o.Listener.Close(); !errors.Is(err, net.ErrClosed) {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // handover returns one with a path for the test.
@@ -20,7 +21,7 @@ func handover(t *testing.T) Handover {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return Handover{filepath.Join(dir, "socket")}
+	return Handover{Path: filepath.Join(dir, "socket")}
 }
 
 func listen(t *testing.T, h Handover, addr string) net.Listener {
@@ -46,6 +47,32 @@ func (h Handover) answers(t *testing.T, listener net.Listener) {
 		t.Fatal(err)
 	}
 	accepted.Close()
+}
+
+// When the process that has taken the socket ends first, the one before goes on, and hands it over again.
+func TestATakerEndsFirst(t *testing.T) {
+	t.Parallel()
+	h := handover(t)
+	first := listen(t, h, "127.0.0.1:0").(*offered)
+	second := listen(t, h, first.Addr().String())
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for first.takers.Load() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	first.yield()
+	h.answers(t, first)
+	h.answers(t, listen(t, h, first.Addr().String()))
+}
+
+// Operators' pages may be at another address, and are handed over only at the same one.
+func TestAnotherAddressIsBoundIfItMayBe(t *testing.T) {
+	t.Parallel()
+	h := handover(t)
+	listen(t, h, "127.0.0.1:0")
+	h.optional = true
+	h.answers(t, listen(t, h, "127.0.0.2:0"))
 }
 
 // The next process gets the socket, with the connections that nobody has accepted, and hands it over
@@ -182,7 +209,7 @@ func TestHandoversThatAreRefused(t *testing.T) {
 		"another interface":    {h, strings.Replace(addr, "127.0.0.1", "", 1), "leads to a process at"},
 		"it does not answer":   {silent, addr, "does not answer"},
 		"no socket":            {file, "127.0.0.1:0", "is something else than a socket"},
-		"no folder":            {Handover{"/nowhere/socket"}, "127.0.0.1:0", "no such file"},
+		"no folder":            {Handover{Path: "/nowhere/socket"}, "127.0.0.1:0", "no such file"},
 		"a process without it": {used, addr, addr + " is already in use: stop the other process or set HTTP_ADDR"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,11 +228,11 @@ func TestHandoversThatAreRefused(t *testing.T) {
 			t.Errorf("the file is %q, %v", text, err)
 		}
 	})
-	long := Handover{"/" + strings.Repeat("x", longestPath)}
+	long := Handover{Path: "/" + strings.Repeat("x", longestPath)}
 	if err := long.Validate(); err == nil {
 		t.Error("a path of 91 bytes is accepted")
 	}
-	if err := (Handover{long.Path[:longestPath]}).Validate(); err != nil {
+	if err := (Handover{Path: long.Path[:longestPath]}).Validate(); err != nil {
 		t.Error(err)
 	}
 }

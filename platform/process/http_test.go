@@ -99,7 +99,7 @@ func TestAServerYields(t *testing.T) {
 		var second net.Listener
 		if taken {
 			second = listen(t, h, addr)
-			for !first.taken.Load() {
+			for first.takers.Load() == 0 {
 				time.Sleep(time.Millisecond)
 			}
 		}

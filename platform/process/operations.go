@@ -22,7 +22,8 @@ import (
 //	/readyz/<module>   200 while it can serve this module; 501 when it does not have it, since
 //	                   404 is the answer of a release without this page
 type Operations struct {
-	// Handover passes its socket on like that for clients, at the same path with .ops at the end.
+	// Handover passes its socket on like that for clients, at the same path with .ops at the end, to a
+	// process with the same address.
 	Handover Handover
 
 	addr    string
@@ -134,7 +135,7 @@ func (o *Operations) Linger(d time.Duration) func(ctx context.Context) error {
 func (o *Operations) Run(ctx context.Context) error {
 	handover := o.Handover
 	if handover.Path != "" {
-		handover.Path += ".ops"
+		handover.Path, handover.optional = handover.Path+".ops", true
 	}
 	listener, err := handover.Listen(ctx, "OPS_ADDR", o.addr)
 	if err != nil {
@@ -144,7 +145,7 @@ func (o *Operations) Run(ctx context.Context) error {
 		defer context.AfterFunc(o.stopping, offered.yield)()
 	}
 	// A minute to write, because a profile takes as long as its request asks for.
-	server := &http.Server{Handler: o.Handler(), ReadHeaderTimeout: time.Second, WriteTimeout: time.Minute}
+	server := &http.Server{Handler: lastAnswers(o.stopping, o.Handler()), ReadHeaderTimeout: time.Second, WriteTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = errors.Join(server.Close(), listener.Close()) }) // one that has yielded, too
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve operations: %w", err)
