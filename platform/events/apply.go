@@ -71,10 +71,12 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 	}
 	postgres.QueueSQL(tx, share.TakeTurn)
 	postgres.QueueSQL(tx, `-- name: WriteInbox
+		WITH share AS (SELECT topic, share_of($4, topic) AS buckets FROM unnest($5::text[]) AS topic)
 		INSERT INTO inbox (event_id, topic)
 		SELECT e.id, CASE WHEN (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL
-			AND bucket_of(e.key) <@ (SELECT share_of($4)) THEN e.topic END
-		FROM unnest($1::uuid[], $2::text[], $3::text[]) AS e (id, topic, key)`, ids, topics, keys, c.db.Side.Name())
+			AND bucket_of(e.key) <@ (SELECT buckets FROM share WHERE topic = e.topic) THEN e.topic END
+		FROM unnest($1::uuid[], $2::text[], $3::text[]) AS e (id, topic, key)`,
+		ids, topics, keys, c.db.Side.Name(), slices.Compact(slices.Sorted(slices.Values(topics))))
 	for _, group := range byTopic(batch) {
 		if err := c.handle(ctx, tx, group); err != nil {
 			return err
@@ -93,28 +95,30 @@ func notFresh(err error) bool {
 // It parks those of another side.
 func (c *Consumer) freshTx(ctx context.Context, tx pgx.Tx, batch []*message.Message) ([]*message.Message, error) {
 	byID := map[string]*message.Message{}
-	var ids, keys []string
+	var ids, topics, keys []string
 	var payloads [][]byte
 	var headers []message.Metadata
 	for _, m := range batch {
 		if byID[m.UUID] == nil {
 			byID[m.UUID] = m
-			ids, keys = append(ids, m.UUID), append(keys, m.Metadata[headerKey])
+			ids = append(ids, m.UUID)
+			topics, keys = append(topics, m.Metadata[headerTopic]), append(keys, m.Metadata[headerKey])
 			payloads, headers = append(payloads, m.Payload), append(headers, m.Metadata)
 		}
 	}
 	postgres.QueueSQL(tx, share.TakeTurn)
 	rows, err := tx.Query(ctx, `-- name: ReadInbox
-		WITH fresh AS (
-			SELECT e.*, bucket_of(e.key) <@ (SELECT share_of($5)) AS ours
-			FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::jsonb[]) AS e (id, key, payload, headers)
+		WITH share AS (SELECT topic, share_of($6, topic) AS buckets FROM unnest($7::text[]) AS topic),
+		fresh AS (
+			SELECT e.*, bucket_of(e.key) <@ (SELECT buckets FROM share WHERE topic = e.topic) AS ours
+			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[]) AS e (id, topic, key, payload, headers)
 			WHERE (SELECT event_id FROM inbox WHERE event_id = e.id) IS NULL
 			AND (SELECT event_id FROM failed WHERE event_id = e.id) IS NULL),
 		others AS (
-			INSERT INTO parked (event_id, key, payload, headers)
-			SELECT id, key, payload, headers FROM fresh WHERE NOT ours ON CONFLICT DO NOTHING)
+			INSERT INTO parked (event_id, topic, key, payload, headers)
+			SELECT id, topic, key, payload, headers FROM fresh WHERE NOT ours ON CONFLICT DO NOTHING)
 		SELECT id::text FROM fresh WHERE ours`,
-		ids, keys, payloads, headers, c.db.Side.Name())
+		ids, topics, keys, payloads, headers, c.db.Side.Name(), slices.Compact(slices.Sorted(slices.Values(topics))))
 	if err != nil {
 		return nil, fmt.Errorf("read inbox: %w", err)
 	}

@@ -45,7 +45,7 @@ func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string, serves []st
 				"set BUS=nats, or, if there is no %[1]s any more, take out the name as seam module remove says", strings.Join(lacks, ", ")))
 		}
 		if recorded != name {
-			return fmt.Errorf("%w: %q is recorded, and this process is configured for %q", ErrOtherBus, recorded, name)
+			return fmt.Errorf("%w: %[2]q is recorded, and this process is configured for %[3]q: set BUS=%[2]s", ErrOtherBus, recorded, name)
 		}
 		return nil
 	})

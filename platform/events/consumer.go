@@ -56,6 +56,7 @@ func NewConsumer(db *postgres.DB, bus message.Subscriber, handlers []Handler, cf
 			panic("events: two handlers for " + h.topic)
 		}
 		c.handlers[h.topic] = h
+		db.Side.Knows(h.topic)
 	}
 	c.retries = worker.New("retry events", cfg.Poll, c.retryOne, log)
 	c.parked = worker.New("take parked events", cfg.Poll, c.takeParked, log)
@@ -71,10 +72,12 @@ func (c *Consumer) Subscribe(ctx context.Context) error {
 		return nil
 	}
 	// The subscriptions outlive ctx, because the relay still finishes its batch.
-	c.subscribed, c.unsubscribe = context.WithCancel(context.WithoutCancel(ctx))
+	subscribed, unsubscribe := context.WithCancel(context.WithoutCancel(ctx))
+	c.subscribed, c.unsubscribe = subscribed, unsubscribe
 	for topic := range c.handlers {
 		messages, err := c.bus.Subscribe(c.subscribed, topic)
 		if err != nil {
+			c.giveBack()
 			return fmt.Errorf("subscribe to %s: %w", topic, err)
 		}
 		c.forwarding.Go(func() { c.forward(topic, messages) })
@@ -119,10 +122,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// idle reports whether to leave the events on the bus. One in memory would not keep them.
+// idle reports whether to leave the events on the bus, unless it forgets them.
 func (c *Consumer) idle() bool {
-	_, forgets := c.bus.(*MemoryBus)
-	return c.db.Side.Idle() && !forgets
+	bus, ok := c.bus.(interface{ Forgets() bool })
+	return c.db.Side.Idle() && (!ok || !bus.Forgets())
 }
 
 // idleEvery is how often the consumer looks whether its side has become idle.
@@ -140,7 +143,7 @@ func (c *Consumer) receive(ctx context.Context) error {
 			if c.idle() {
 				c.giveBack()
 			} else if err := c.Subscribe(ctx); err != nil {
-				return err
+				c.log.WarnContext(ctx, "not subscribed, trying again", "error", err)
 			}
 		case first := <-c.incoming:
 			if err := c.consume(ctx, c.collect(ctx, first)); errors.Is(err, errUnreachable) {

@@ -75,7 +75,7 @@ func (c *Consumer) dueTx(ctx context.Context, tx pgx.Tx) (*message.Message, int,
 	var attempts int
 	err := tx.QueryRow(ctx, `
 		SELECT event_id, payload, headers, attempts FROM failed
-		WHERE dead_at IS NULL AND next_at <= now() AND bucket_of(key) <@ (SELECT share_of($1))
+		WHERE dead_at IS NULL AND next_at <= now() AND bucket_of(key) <@ share_of($1, topic)
 		ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED`, c.db.Side.Name()).Scan(&id, &payload, &headers, &attempts)
 	if err != nil {
 		return nil, 0, err
@@ -146,7 +146,7 @@ func transient(err error) bool {
 	switch {
 	case err == nil:
 		return false
-	case holdsUpAll(err):
+	case holdsUpAll(err), notFresh(err): // the shares have changed within the transaction
 		return true
 	case errors.Is(err, errTooSlow):
 		return false

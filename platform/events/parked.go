@@ -3,6 +3,8 @@ package events
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -19,15 +21,16 @@ const parkedEvery = 50 * time.Millisecond
 // side's. They take the way of those that arrive. Then it deletes the ones that are handled or
 // failed: one that was parked again meanwhile, because the shares have changed, stays.
 func (c *Consumer) takeParked(ctx context.Context) (more bool, err error) {
-	if c.db.Side.Shared() {
+	if c.db.Side.Shared() && !c.db.Side.Idle() {
 		defer func() { time.AfterFunc(parkedEvery, c.parked.Wake) }()
 	}
 	ctx, cancel := worker.UntilStop(ctx) // what is left undone is still parked
 	defer cancel()
 	rows, err := c.db.Query(ctx, `-- name: ReadParked
+		WITH share AS (SELECT topic, share_of($1, topic) AS buckets FROM unnest($2::text[]) AS topic)
 		SELECT event_id::text AS id, payload, headers FROM parked
-		WHERE bucket_of(key) <@ (SELECT share_of($1))
-		ORDER BY event_id LIMIT $2`, c.db.Side.Name(), c.cfg.ConsumerBatch)
+		WHERE bucket_of(key) <@ coalesce((SELECT buckets FROM share WHERE topic = parked.topic), share_of($1, topic))
+		ORDER BY event_id LIMIT $3`, c.db.Side.Name(), slices.Collect(maps.Keys(c.handlers)), c.cfg.ConsumerBatch)
 	var parked []*message.Message
 	if err == nil {
 		parked, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*message.Message, error) {
@@ -43,9 +46,7 @@ func (c *Consumer) takeParked(ctx context.Context) (more bool, err error) {
 	if err != nil || len(parked) == 0 {
 		return false, err
 	}
-	if err := c.deliver(ctx, parked); err != nil {
-		return false, err
-	}
+	notHandled := c.deliver(ctx, parked)
 	ids := make([]string, len(parked))
 	for i, m := range parked {
 		ids[i] = m.UUID
@@ -57,7 +58,7 @@ func (c *Consumer) takeParked(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("delete parked events: %w", err)
 	}
-	return len(parked) == c.cfg.ConsumerBatch, nil
+	return len(parked) == c.cfg.ConsumerBatch, notHandled
 }
 
 // deliver passes messages to receive, and returns when all are acknowledged, or with an error.

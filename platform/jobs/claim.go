@@ -99,7 +99,7 @@ func (q *Queue[A, R]) claimDue(ctx context.Context) (more bool, err error) {
 	rows, err := q.db.Query(ctx, `-- name: ClaimJobs
 		UPDATE jobs SET tries = tries + 1, due_at = $3 WHERE id = ANY (ARRAY (
 			SELECT id FROM jobs WHERE kind = $1 AND due_at <= $2 AND dead_at IS NULL
-				AND bucket_of(key) <@ (SELECT share_of($5))
+				AND bucket_of(key) <@ (SELECT share_of($5, $1))
 			ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED))
 		RETURNING id, key, args, cause, tries`, q.kind.Name, now, lease, places, q.db.Side.Name())
 	var claimed []Job[A]

@@ -99,6 +99,7 @@ func NewQueue[A, R any](
 	db *postgres.DB, kind Kind[A, R], cfg Config, log *slog.Logger, now func() time.Time,
 ) *Queue[A, R] {
 	q := &Queue[A, R]{db: db, kind: kind, cfg: cfg, log: log.With("job", kind.Name), now: now}
+	db.Side.Knows(kind.Name)
 	q.carrier = postgres.Carrier[*Job[A]]{Insert: q.insert, Ended: q.ended}
 	q.places = make(chan struct{}, cfg.Concurrency)
 	q.poller = worker.New("claim "+kind.Name, cfg.Poll, q.claimDue, log)

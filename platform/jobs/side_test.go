@@ -29,8 +29,15 @@ func TestASideDoesItsShareOfJobs(t *testing.T) {
 			o.enqueueOn(old.db, old.queue, to...)
 			o.enqueueOn(young.db, young.queue, to...)
 			o.sent(200)
-			if n := o.count("SELECT count(*) FROM sent WHERE text = 'new'"); n < want.least || n > want.most {
-				t.Errorf("with a weight of %d the new side did %d of 200 jobs", weight, n)
+			done := o.count("SELECT count(*) FROM sent WHERE text = 'new'")
+			if done < want.least || done > want.most {
+				t.Errorf("with a weight of %d the new side did %d of 200 jobs", weight, done)
+			}
+			o.weigh("new", 0)
+			o.enqueueOn(young.db, young.queue, to...)
+			o.sent(300)
+			if n := o.count("SELECT count(*) FROM sent WHERE text = 'new'"); n != done {
+				t.Errorf("after a rollback the new side did %d jobs", n-done)
 			}
 		})
 	}

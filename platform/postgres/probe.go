@@ -8,9 +8,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Probe checks whether a pool's server answers, on a connection of its own. In the pool its query
-// would wait behind the module's: one locked table, and sixteen requests to it, would make a module
-// unready that answers all others. An idle pool's last use, on the other hand, is too old.
+// Probe checks whether a pool's server answers, on a connection of its own, which also carries what
+// a process says of itself. In the pool its query would wait behind the module's: one locked table,
+// and sixteen requests to it, would make a module unready that answers all others. An idle pool's
+// last use, on the other hand, is too old.
 type Probe struct {
 	cfg *pgconn.Config // that of the pool's connections
 
@@ -36,6 +37,31 @@ func (p *Probe) Check(ctx context.Context) error {
 	}
 	p.conn = conn
 	return p.ask(ctx)
+}
+
+// Ask sends a statement with text parameters on the probe's connection, and returns its first row.
+func (p *Probe) Ask(ctx context.Context, sql string, args ...string) (row []string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil || p.conn.IsClosed() {
+		if p.conn, err = pgconn.ConnectConfig(ctx, p.cfg); err != nil {
+			p.conn = nil
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	values := make([][]byte, len(args))
+	for i, arg := range args {
+		values[i] = []byte(arg)
+	}
+	result := p.conn.ExecParams(ctx, sql, values, nil, nil, nil).Read()
+	if result.Err == nil && len(result.Rows) > 0 {
+		for _, value := range result.Rows[0] {
+			row = append(row, string(value))
+		}
+	}
+	return row, result.Err
 }
 
 // ask pings, and drops a connection that does not answer.

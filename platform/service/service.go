@@ -84,7 +84,7 @@ type host struct {
 	relaying   process.Stage
 	databases  []*postgres.DB
 	side       string
-	probes     []*postgres.Probe
+	probes     map[string]*postgres.Probe
 	flush      func()
 }
 
@@ -93,7 +93,7 @@ type host struct {
 func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg Config) (_ *host, err error) {
 	h := &host{
 		cfg: cfg, log: log, bus: bus, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},
-		side: cmp.Or(cfg.Side, name),
+		side: cmp.Or(cfg.Side, name), probes: map[string]*postgres.Probe{},
 	}
 	h.operations.Handover = cfg.Web.Handover
 	h.operations.Check("bus", bus.Ready)
@@ -125,7 +125,7 @@ func (h *host) database(ctx context.Context, module, url string, migrations fs.F
 	}
 	h.databases = append(h.databases, db)
 	probe := postgres.NewProbe(db.Pool)
-	h.probes = append(h.probes, probe)
+	h.probes[module] = probe
 	h.operations.Module(module, h.noteBus(db, probe.Check))
 	if err := events.RecordBus(ctx, db.Pool, h.bus.Name(), h.serves); err != nil {
 		return nil, err
@@ -151,11 +151,11 @@ func (h *host) serve(ctx context.Context, db *postgres.DB, m Module) error {
 		return err
 	}
 	consumer := events.NewConsumer(db, h.bus.Subscriber(db.Module), m.Handlers(), h.cfg.Events, h.log.With("module", db.Module))
-	if err := consumer.Subscribe(ctx); err != nil {
+	if err := errors.Join(db.Side.Announce(ctx), consumer.Subscribe(ctx)); err != nil {
 		return err
 	}
 	h.consuming = append(h.consuming, consumer.Run, func(ctx context.Context) error {
-		return db.Side.Run(ctx, h.log.With("module", db.Module))
+		return db.Side.Run(ctx, h.probes[db.Module].Ask, h.log.With("module", db.Module))
 	})
 	for _, loop := range m.Workers() {
 		h.consuming = append(h.consuming, db.Side.While(loop))

@@ -20,17 +20,21 @@ func TestASecondSideNeedsAShare(t *testing.T) {
 	db := pgtest.New(t, pgtest.Schema{Module: "parcels", Migrations: schema})
 	first := open(t.Context(), t, func(*Config) {})
 	defer first.close()
-	if opened, err := first.database(t.Context(), "parcels", db.URL("parcels"), schema); err != nil || opened.Side.Name() != "test" {
-		t.Fatalf("got the side %q, %v", opened.Side.Name(), err)
+	first.serves = []string{"parcels"}
+	opened, err := first.database(t.Context(), "parcels", db.URL("parcels"), schema)
+	if err != nil || opened.Side.Name() != "test" {
+		t.Fatalf("got %+v, %v", opened, err)
 	}
 	second := open(t.Context(), t, func(c *Config) { c.Side = "parcels" })
 	defer second.close()
-	_, err := second.database(t.Context(), "parcels", db.URL("parcels"), schema)
+	second.serves = first.serves
+	_, err = second.database(t.Context(), "parcels", db.URL("parcels"), schema)
 	if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "SIDE is parcels") {
 		t.Errorf("beside another side: %v", err)
 	}
 	first.close()
-	if _, err := second.database(t.Context(), "parcels", db.URL("parcels"), schema); err != nil {
-		t.Errorf("after the other one has stopped: %v", err)
-	}
+	pgtest.Until(t, "the other one is silent", func() bool {
+		_, err = second.database(t.Context(), "parcels", db.URL("parcels"), schema)
+		return err == nil
+	})
 }

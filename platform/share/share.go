@@ -11,7 +11,8 @@
 //	weight of 10        |── new ──|─────────────── old ───────────────|
 //
 // A side that is killed is silent, and after ten seconds those that have a weight handle its
-// buckets. A side with weight 0 handles nothing, whatever happens.
+// buckets. They also handle the topics and kinds of jobs that it does not know, as while two
+// releases run side by side. A side with weight 0 handles nothing, whatever happens.
 package share
 
 import (
@@ -22,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/process"
@@ -46,7 +48,8 @@ type Weight struct {
 // keeps the aggregates that it has. A process of a side that is not named handles nothing from now
 // on, and does not start again. Without weights there are no shares: each side may handle all.
 //
-// When Set returns, no batch of events is being handled by the shares before.
+// When Set returns, no batch of events is being handled by the shares before, but for one that has
+// taken longer than a lock may be waited for.
 func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 	total, low := 0, 0
 	for _, w := range weights {
@@ -55,10 +58,7 @@ func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 	if total != 100 && total != 0 {
 		return process.Usage(fmt.Errorf("the weights add up to %d, not to 100", total))
 	}
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, TakeTurn); err != nil {
-			return fmt.Errorf("wait for the module's batch: %w", err)
-		}
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		// Counts begin anew with the shares that they are counted under.
 		if _, err := tx.Exec(ctx, `
 			UPDATE sides SET weight = NULL, buckets = 'empty', requests = 0, events = 0, jobs = 0`); err != nil {
@@ -76,11 +76,20 @@ func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	// Not before, because a process that hangs with the turn would keep its share.
+	var refused *pgconn.PgError
+	if _, err := pool.Exec(ctx, TakeTurn); err != nil && !errors.As(err, &refused) {
+		return fmt.Errorf("wait for the module's batch: %w", err)
+	}
+	return nil
 }
 
 // Clear forgets all sides of the pool's module. No process of the system may run.
 func Clear(ctx context.Context, pool *pgxpool.Pool) error {
-	if _, err := pool.Exec(ctx, "DELETE FROM sides WHERE side > ''"); err != nil {
+	if _, err := pool.Exec(ctx, "DELETE FROM sides"); err != nil {
 		return fmt.Errorf("forget the sides: %w", err)
 	}
 	return nil
@@ -98,8 +107,12 @@ type State struct {
 }
 
 // Read returns the sides of the pool's module, by name.
-func Read(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
-	rows, err := pool.Query(ctx, `
+func Read(ctx context.Context, pool *pgxpool.Pool) ([]State, error) { return read(ctx, pool) }
+
+func read(ctx context.Context, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}) ([]State, error) {
+	rows, err := db.Query(ctx, `
 		SELECT side, weight, coalesce(beat_at >= now() - interval '10 seconds', false), requests, events, jobs
 		FROM sides ORDER BY side`)
 	if err != nil {
@@ -129,17 +142,15 @@ func admit(states []State, module, side string) error {
 			others = append(others, s.Side)
 		}
 	}
-	instead := func(weights []string) string {
-		return fmt.Sprintf("make %s a side of the route (seam route set %s %s %s=0), or do not serve %s here",
-			side, module, strings.Join(weights, " "), side, module)
-	}
+	instead := fmt.Sprintf("make %s a side of the route (seam route add %s %s URL [PROBE]), or do not serve %s here",
+		side, module, side, module)
 	switch {
 	case len(named) > 0:
 		return process.Usage(fmt.Errorf("%w: the work of %s is shared by %s, and SIDE is %s: %s",
-			errNoShare, module, strings.Join(named, " "), side, instead(named)))
+			errNoShare, module, strings.Join(named, " "), side, instead))
 	case len(others) > 0:
 		return process.Usage(fmt.Errorf("%w: %s serves %s, or did ten seconds ago, and SIDE is %s: %s",
-			errNoShare, strings.Join(others, " "), module, side, instead([]string{others[0] + "=100"})))
+			errNoShare, strings.Join(others, " "), module, side, instead))
 	}
 	return nil
 }

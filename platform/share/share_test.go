@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
 	"example.com/shop/platform/devkit/eventtest"
@@ -36,6 +38,14 @@ func set(t *testing.T, db *postgres.DB, weights ...share.Weight) {
 	}
 }
 
+// run has the side beat.
+func run(t *testing.T, db *postgres.DB, side *share.Side) {
+	t.Helper()
+	probe := postgres.NewProbe(db.Pool)
+	t.Cleanup(probe.Close)
+	pgtest.Run(t, func(ctx context.Context) error { return side.Run(ctx, probe.Ask, slog.New(slog.DiscardHandler)) })
+}
+
 func join(t *testing.T, db *postgres.DB, name string) *share.Side {
 	t.Helper()
 	side, err := share.Join(t.Context(), db.Pool, "parcels", name)
@@ -48,7 +58,7 @@ func join(t *testing.T, db *postgres.DB, name string) *share.Side {
 // The keys of 10,000 aggregates, and those of them that a side handles.
 const (
 	all  = "SELECT 'parcel-' || n AS key FROM generate_series(1, 10000) AS n"
-	keys = "SELECT key FROM (" + all + ") AS k WHERE bucket_of(key) <@ share_of('%s')"
+	keys = "SELECT key FROM (" + all + ") AS k WHERE bucket_of(key) <@ share_of('%s', 'parcels.sent.v1')"
 )
 
 // Of 10,000 aggregates each side handles its percentage. More weight only adds aggregates to the new
@@ -109,7 +119,22 @@ func TestASilentSideIsReplaced(t *testing.T) {
 	if err := old.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	expect("it was stopped", map[string]int{"new": 10000, "none": 0})
+	join(t, db, "old") // another process of it
+	expect("one of its processes was stopped", map[string]int{"old": 5500, "new": 3500, "none": 0})
+	if err := old.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Until(t, "it was stopped", func() bool {
+		return pgtest.Count(t, db, "SELECT count(*) FROM ("+fmt.Sprintf(keys, "new")+") AS counted") == 10000
+	})
+	for side, knows := range map[string]string{"old": "lamps.lit.v1", "new": "parcels.sent.v1"} {
+		s := join(t, db, side)
+		s.Knows(knows)
+		if err := s.Announce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("only one knows the topic", map[string]int{"old": 0, "new": 10000, "none": 0})
 }
 
 // A process starts if its side has a weight, or if no side has one and no other is alive.
@@ -126,7 +151,7 @@ func TestWhoMayServe(t *testing.T) {
 	old := join(t, db, "old")
 	join(t, db, "old") // a second process of the same side
 	refused("new", "old serves parcels, or did ten seconds ago, and SIDE is new: "+
-		"make new a side of the route (seam route set parcels old=100 new=0)")
+		"make new a side of the route (seam route add parcels new URL [PROBE])")
 	set(t, db, share.Weight{Side: "old", Weight: 100})
 	refused("new", "shared by old=100")
 	set(t, db, share.Weight{Side: "old", Weight: 100}, share.Weight{Side: "new", Weight: 0})
@@ -137,7 +162,10 @@ func TestWhoMayServe(t *testing.T) {
 	if err := old.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	join(t, db, "new")
+	pgtest.Until(t, "the other side is silent", func() bool {
+		_, err := share.Join(t.Context(), db.Pool, "parcels", "new")
+		return err == nil
+	})
 	if err := share.Set(t.Context(), db.Pool, share.Weight{Side: "new", Weight: 90}); !errors.Is(err, process.ErrUsage) {
 		t.Errorf("weights of 90: %v, want a usage error", err)
 	}
@@ -152,7 +180,7 @@ func TestASideCounts(t *testing.T) {
 	side.Requested()
 	side.Handled(20)
 	side.Done(3)
-	pgtest.Run(t, func(ctx context.Context) error { return side.Run(ctx, slog.New(slog.DiscardHandler)) })
+	run(t, db, side)
 	want := share.State{Side: "old", Weight: new(100), Alive: true, Requests: 1, Events: 20, Jobs: 3}
 	read := func() share.State {
 		states, err := share.Read(t.Context(), db.Pool)
@@ -173,6 +201,30 @@ func TestASideCounts(t *testing.T) {
 	}
 }
 
+// A side beats while requests exhaust the pool.
+func TestABusySideIsNotSilent(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	side := join(t, db, "old")
+	var last *pgxpool.Conn // which the test asks on
+	for range db.Config().MaxConns {
+		var err error
+		if last, err = db.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(last.Release)
+	}
+	beat := func() (at time.Time) {
+		if err := last.QueryRow(t.Context(), "SELECT beat_at FROM sides").Scan(&at); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	first := beat()
+	run(t, db, side)
+	pgtest.Until(t, "it beats again", func() bool { return beat().After(first.Add(500 * time.Millisecond)) })
+}
+
 // A loop runs only while its side is not idle, and again when it is not any more.
 func TestAnIdleSideRunsNoLoops(t *testing.T) {
 	t.Parallel()
@@ -180,7 +232,7 @@ func TestAnIdleSideRunsNoLoops(t *testing.T) {
 	set(t, db, share.Weight{Side: "old", Weight: 100}, share.Weight{Side: "new", Weight: 0})
 	side := join(t, db, "new")
 	running := make(chan bool)
-	pgtest.Run(t, func(ctx context.Context) error { return side.Run(ctx, slog.New(slog.DiscardHandler)) })
+	run(t, db, side)
 	pgtest.Run(t, side.While(func(ctx context.Context) error {
 		running <- true
 		<-ctx.Done()

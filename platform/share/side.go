@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/worker"
@@ -19,25 +21,63 @@ const every = time.Second
 type Side struct {
 	name   string
 	pool   *pgxpool.Pool
-	shared atomic.Bool // weights are set, and this side's is less than 100
-	idle   atomic.Bool // and it is 0
+	shared atomic.Bool  // another side has a weight, or this one's is less than 100
+	idle   atomic.Bool  // and it is 0
+	weight atomic.Value // a string, "" for none
+	beaten atomic.Int64 // when the last beat was, in Unix nanoseconds
 
 	requests, events, jobs atomic.Int64 // handled since the last beat
+
+	mu    sync.Mutex
+	knows []string // topics and kinds of jobs
 }
+
+// Ask sends one statement with text parameters on a connection that requests do not use, and
+// returns its first row.
+type Ask func(ctx context.Context, sql string, args ...string) (row []string, err error)
 
 // Join returns the side of this name after its first beat, or a usage error if it must not serve
 // the pool's module.
 func Join(ctx context.Context, pool *pgxpool.Pool, module, name string) (*Side, error) {
-	states, err := Read(ctx, pool)
-	if err == nil {
-		err = admit(states, module, name)
-	}
-	if err != nil {
-		return nil, err
-	}
 	s := &Side{name: name, pool: pool}
-	_, err = s.beat(ctx)
-	return s, err
+	s.weight.Store("")
+	return s, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		// Two sides that start at once are admitted one after the other.
+		if _, err := tx.Exec(ctx, "LOCK TABLE sides IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
+		states, err := read(ctx, tx)
+		if err == nil {
+			err = admit(states, module, name)
+		}
+		if err != nil {
+			return err
+		}
+		return s.beat(ctx, func(ctx context.Context, sql string, args ...string) ([]string, error) {
+			var weight, sides string
+			err := tx.QueryRow(ctx, sql, args[0], args[1], args[2], args[3], args[4]).Scan(&weight, &sides)
+			return []string{weight, sides}, err
+		})
+	})
+}
+
+// Knows records a topic or a kind of jobs that this process handles, before Announce.
+func (s *Side) Knows(name string) {
+	if s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.knows = append(s.knows, name)
+	}
+}
+
+// Announce writes what the side knows: what it does not is handled by the others.
+func (s *Side) Announce(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.pool.Exec(ctx, "UPDATE sides SET knows = $2 WHERE side = $1", s.name, s.knows); err != nil {
+		return fmt.Errorf("announce what this side handles: %w", err)
+	}
+	return nil
 }
 
 // Name is what transactions pass to share_of.
@@ -48,8 +88,11 @@ func (s *Side) Name() string {
 	return s.name
 }
 
-// Shared reports whether another side has a part in the work, as of the last beat.
-func (s *Side) Shared() bool { return s != nil && s.shared.Load() }
+// Shared reports whether another side may have a part in the work, as of the last beat; after two
+// missed ones it may.
+func (s *Side) Shared() bool {
+	return s != nil && (s.shared.Load() || time.Since(time.Unix(0, s.beaten.Load())) > 2*every)
+}
 
 // Idle reports whether weights are set and this side's is 0, as of the last beat.
 func (s *Side) Idle() bool { return s != nil && s.idle.Load() }
@@ -76,44 +119,51 @@ func (s *Side) Done(jobs int) {
 }
 
 // Run beats every second until ctx ends.
-func (s *Side) Run(ctx context.Context, log *slog.Logger) error {
-	return worker.New("beat", every, s.beat, log).Run(ctx)
+func (s *Side) Run(ctx context.Context, ask Ask, log *slog.Logger) error {
+	return worker.New("beat", every, func(ctx context.Context) (more bool, err error) {
+		ctx, cancel := worker.UntilStop(ctx)
+		defer cancel()
+		return false, s.beat(ctx, ask)
+	}, log).Run(ctx)
 }
 
-// Leave makes the side silent at once, so that the others take over, and not in ten seconds.
+// Leave makes the side silent in two seconds, unless another process of it beats.
 func (s *Side) Leave(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), every)
 	defer cancel()
-	_, err := s.pool.Exec(ctx, "UPDATE sides SET beat_at = NULL WHERE side = $1", s.name)
+	_, err := s.pool.Exec(ctx, "UPDATE sides SET beat_at = now() - interval '8 seconds' WHERE side = $1", s.name)
 	return err
 }
 
-// beat says that the side is alive and what it has handled, and reads its weight.
-func (s *Side) beat(ctx context.Context) (more bool, err error) {
-	ctx, cancel := worker.UntilStop(ctx)
-	defer cancel()
+// beat says that the side is alive and what it has handled, and reads its weight. What it has
+// handled under another weight is not counted.
+func (s *Side) beat(ctx context.Context, ask Ask) error {
 	requests, events, jobs := s.requests.Load(), s.events.Load(), s.jobs.Load()
-	var weight *int
-	var set bool
-	err = s.pool.QueryRow(ctx, `-- name: Beat
-		INSERT INTO sides (side, beat_at, requests, events, jobs)
-		SELECT $1::text, now(), $2::bigint, $3::bigint, $4::bigint FROM set_config('synchronous_commit', 'off', true) -- the next beat is soon
-		ON CONFLICT (side) DO UPDATE SET beat_at = now(), requests = sides.requests + excluded.requests,
-			events = sides.events + excluded.events, jobs = sides.jobs + excluded.jobs
-		RETURNING weight, EXISTS (SELECT FROM sides AS s WHERE s.weight IS NOT NULL)`,
-		s.name, requests, events, jobs).Scan(&weight, &set)
+	known, _ := s.weight.Load().(string)
+	row, err := ask(ctx, `-- name: Beat
+		INSERT INTO sides AS s (side, beat_at, requests, events, jobs)
+		SELECT $1, now(), $2::text::bigint, $3::text::bigint, $4::text::bigint
+		FROM set_config('synchronous_commit', 'off', true) -- the next beat is soon
+		ON CONFLICT (side) DO UPDATE SET beat_at = now(), (requests, events, jobs) = (
+			SELECT s.requests + same * excluded.requests, s.events + same * excluded.events, s.jobs + same * excluded.jobs
+			FROM CAST(s.weight IS NOT DISTINCT FROM nullif($5::text, '')::integer AS integer) AS same)
+		RETURNING coalesce(weight::text, ''), (SELECT count(*) FROM sides AS o WHERE o.weight IS NOT NULL)::text`,
+		s.name, fmt.Sprint(requests), fmt.Sprint(events), fmt.Sprint(jobs), known)
 	if err != nil {
-		return false, fmt.Errorf("beat: %w", err)
+		return fmt.Errorf("beat: %w", err)
 	}
 	s.requests.Add(-requests)
 	s.events.Add(-events)
 	s.jobs.Add(-jobs)
-	s.shared.Store(set && (weight == nil || *weight < 100))
-	s.idle.Store(set && (weight == nil || *weight == 0))
-	return false, nil
+	weight, sides := row[0], row[1]
+	s.weight.Store(weight)
+	s.shared.Store(sides != "0" && (sides != "1" || weight != "100"))
+	s.idle.Store(sides != "0" && (weight == "" || weight == "0"))
+	s.beaten.Store(time.Now().UnixNano())
+	return nil
 }
 
 // While returns a loop that runs only while the side is not idle. It ends with ctx.

@@ -6,7 +6,8 @@ CREATE TABLE sides (
     side     text PRIMARY KEY,
     weight   integer CHECK (weight BETWEEN 0 AND 100), -- percent, as in the route
     buckets  int4range NOT NULL DEFAULT 'empty',       -- its part of 0 to 9999
-    beat_at  timestamptz,                              -- when it last said that it runs; NULL once it has stopped
+    knows    text[],                                   -- topics and kinds of jobs that it handles; NULL for any
+    beat_at  timestamptz,                              -- when it last said that it runs
     -- What it has handled, as of its last beat.
     requests bigint NOT NULL DEFAULT 0,
     events   bigint NOT NULL DEFAULT 0,
@@ -17,22 +18,27 @@ CREATE TABLE sides (
 CREATE FUNCTION bucket_of(key text) RETURNS integer IMMUTABLE PARALLEL SAFE LANGUAGE sql
     RETURN (abs(hashtextextended(key, 0) % 10000))::integer;
 
--- The buckets that a side handles now: its own, and those of sides that are silent, unless its own weight is 0.
+-- The buckets of a topic, or of a kind of jobs, that a side handles now: its own, and those of sides that are
+-- silent or do not know it. None, if its weight is 0, or if it does not know it and another side does.
 -- +goose StatementBegin
-CREATE FUNCTION share_of(asking text) RETURNS int4multirange STABLE LANGUAGE plpgsql AS $$
+CREATE FUNCTION share_of(asking text, about text) RETURNS int4multirange STABLE LANGUAGE plpgsql AS $$
+DECLARE
+    alive timestamptz := now() - interval '10 seconds';
 BEGIN
     IF NOT EXISTS (SELECT FROM sides WHERE weight IS NOT NULL) THEN
         RETURN '{(,)}';
     END IF;
     RETURN (SELECT coalesce(range_agg(s.buckets), '{}') FROM sides AS mine JOIN sides AS s
-        ON s.side = mine.side OR coalesce(s.beat_at, '-infinity') < now() - interval '10 seconds'
-        WHERE mine.side = asking AND mine.weight > 0);
+        ON s.side = mine.side OR coalesce(s.beat_at < alive, true) OR NOT about = ANY (s.knows)
+        WHERE mine.side = asking AND mine.weight > 0 AND (coalesce(about = ANY (mine.knows), true)
+            OR NOT EXISTS (SELECT FROM sides WHERE weight > 0 AND beat_at >= alive AND about = ANY (knows))));
 END $$;
 -- +goose StatementEnd
 
 -- Events that a side received and another one handles. Their side takes them from here.
 CREATE TABLE parked (
     event_id  uuid PRIMARY KEY,
+    topic     text NOT NULL,
     key       text NOT NULL,
     payload   bytea NOT NULL, -- as it arrived
     headers   jsonb NOT NULL,
