@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"example.com/shop/architecture"
 	"example.com/shop/cmd/gateway/routes"
 )
 
@@ -25,7 +26,7 @@ func AddSide(route, name string, upstream routes.Upstream) Edit {
 			r.Sides = append(r.Sides, side)
 			file.Routes[route] = r
 			last := sides.Content[len(sides.Content)-1]
-			l.insert(lastLine(last), last.Column-len("- "), "- { upstream: %q, weight: 0, home: %q }", name, side.Home)
+			l.insert(architecture.LastLine(last), last.Column-len("- "), "- { upstream: %q, weight: 0, home: %q }", name, side.Home)
 			if known, ok := file.Upstreams[name]; ok && known != upstream {
 				return fmt.Errorf("%s is an upstream already, at %s", name, known.URL)
 			} else if !ok {
@@ -35,7 +36,7 @@ func AddSide(route, name string, upstream routes.Upstream) Edit {
 					probe = fmt.Sprintf(", probe: %q", upstream.Probe)
 				}
 				key, value := upstreams.Content[len(upstreams.Content)-2], upstreams.Content[len(upstreams.Content)-1]
-				l.insert(lastLine(value), key.Column, "%s: { url: %q%s }", name, upstream.URL, probe)
+				l.insert(architecture.LastLine(value), key.Column, "%s: { url: %q%s }", name, upstream.URL, probe)
 			}
 			return nil
 		})
@@ -56,14 +57,14 @@ func RemoveSide(route, name string) Edit {
 			}
 			r.Sides = slices.Delete(r.Sides, i, i+1)
 			file.Routes[route] = r
-			l.remove(sides.Content[i].Line, lastLine(sides.Content[i]))
+			l.remove(sides.Content[i].Line, architecture.LastLine(sides.Content[i]))
 			if used(*file, name) {
 				return nil
 			}
 			delete(file.Upstreams, name)
 			for k := 0; k < len(upstreams.Content); k += 2 {
 				if upstreams.Content[k].Value == name {
-					l.remove(upstreams.Content[k].Line, lastLine(upstreams.Content[k+1]))
+					l.remove(upstreams.Content[k].Line, architecture.LastLine(upstreams.Content[k+1]))
 				}
 			}
 			return nil
@@ -124,13 +125,4 @@ func (l *lines) remove(first, last int) {
 	for i := first; i <= last; i++ {
 		(*l)[i-1] = ""
 	}
-}
-
-// lastLine returns the last line of a node.
-func lastLine(n *yaml.Node) int {
-	last := n.Line
-	for _, of := range n.Content {
-		last = max(last, lastLine(of))
-	}
-	return last
 }

@@ -57,15 +57,14 @@ func route(ctx context.Context, args []string) error {
 		return process.Usage(err)
 	}
 	shown := newShownFile(file)
-	switch words[0] {
-	case "check":
+	if words[0] == "show" {
+		shown.addRunning(ctx, system)
+	} else {
 		answers := routing.Probe(ctx, file, routes.File{})
-		if err := answers.Unserved(false); err != nil {
+		if err := answers.Unserved(false); err != nil && words[0] == "check" {
 			return process.Usage(err)
 		}
 		shown.addSilent(answers)
-	case "show":
-		shown.addRunning(ctx, system)
 	}
 	// Every verb ends by showing what is now in the file.
 	if *asJSON {
