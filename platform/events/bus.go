@@ -17,10 +17,6 @@ import (
 // ErrOtherBus means that a process is configured for another bus than its schema.
 var ErrOtherBus = process.Usage(errors.New("the schema belongs to another bus"))
 
-// schemas is an array of the modules that have a schema in the database.
-const schemas = `ARRAY(SELECT nspname::text FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
-	WHERE relname = 'platform_version')`
-
 // RecordBus records the bus of the schema's events, if none is recorded yet, and returns
 // ErrOtherBus if another one is. On two buses each would publish to half of the subscribers.
 //
@@ -33,8 +29,11 @@ func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string, serves []st
 		var recorded string
 		var modules []string
 		err := tx.QueryRow(ctx, `
-			INSERT INTO bus (name, modules) VALUES ($1, `+schemas+`)
-			ON CONFLICT (singleton) DO UPDATE SET modules = `+joined("excluded.modules")+`
+			INSERT INTO bus (name, modules) VALUES ($1, ARRAY (
+				SELECT nspname::text FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+				WHERE relname = 'platform_version'))
+			ON CONFLICT (singleton) DO UPDATE
+				SET modules = ARRAY (SELECT unnest(bus.modules || excluded.modules) GROUP BY 1 ORDER BY 1)
 			RETURNING name, modules`, name).Scan(&recorded, &modules)
 		if err != nil {
 			return fmt.Errorf("record bus: %w", err)
@@ -51,11 +50,6 @@ func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string, serves []st
 	})
 }
 
-// joined is the recorded modules and others, each once.
-func joined(others string) string {
-	return "ARRAY(SELECT unnest(bus.modules || " + others + ") GROUP BY 1 ORDER BY 1)"
-}
-
 // RecordModules records, on the module's migration role, which modules the system has. It does
 // nothing before a process has recorded the bus.
 func RecordModules(ctx context.Context, migrateURL string) error {
@@ -64,7 +58,12 @@ func RecordModules(ctx context.Context, migrateURL string) error {
 		return fmt.Errorf("connect to record the modules: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, "UPDATE bus SET modules = "+joined(schemas)); err != nil {
+	_, err = conn.Exec(ctx, `
+		UPDATE bus SET modules = ARRAY (SELECT unnest(modules || ARRAY (
+			SELECT nspname::text FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
+			WHERE relname = 'platform_version')) GROUP BY 1 ORDER BY 1)
+		WHERE singleton`)
+	if err != nil {
 		return fmt.Errorf("record the modules: %w", err)
 	}
 	return nil
@@ -72,7 +71,7 @@ func RecordModules(ctx context.Context, migrateURL string) error {
 
 // RecordedBus returns the recorded bus, or "" if none is recorded yet.
 func RecordedBus(ctx context.Context, pool *pgxpool.Pool) (name string, err error) {
-	if err = pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus), '')").Scan(&name); err != nil {
+	if err = pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus WHERE singleton), '')").Scan(&name); err != nil {
 		return "", fmt.Errorf("read bus: %w", err)
 	}
 	return name, nil
