@@ -110,5 +110,10 @@ func editOf(words []string) (routing.Edit, error) {
 		}
 		return routing.Weights(words[1], weights), nil
 	}
+	for form := range strings.Lines(aboutRoute) { // which the help begins with
+		if form, _, ok := strings.Cut(form, "  "); ok && len(words) > 0 && strings.HasPrefix(form, "seam route "+words[0]+" ") {
+			return nil, fmt.Errorf("say %s", form)
+		}
+	}
 	return nil, errors.New("say show, set, add, remove, rollback, apply or check; seam route --help explains them")
 }
