@@ -40,17 +40,17 @@ func TestProducts(t *testing.T) {
 func TestWhatIsRefused(t *testing.T) {
 	from := template(t)
 	for want, args := range map[string][]string{
-		"cannot be kept without orders, inventory":   {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", "payments"},
-		"--keep names no module":                     {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", ""},
-		"is no empty folder":                         {"new", from.dir, "--module", "acme.example/loans"},
-		"is inside the repository":                   {"new", from.dir + "/x", "--module", "acme.example/loans"},
-		"modules/inventory/events.go:":               {"module", "remove", "orders"},
-		"uses paymentsapi.Captured":                  {"module", "remove", "payments"},
-		"the lab needs it":                           {"module", "remove", "notifications"},
-		"is released":                                {"module", "rename", "payments", "charges"},
-		"seam update is for products of seam new":    {"update"},
-		"write seam module add NAME, remove NAME,":   {"module", "add"},
-		"has no entry for payments":                  {"module", "detach", "payments"},
+		"cannot be kept without orders, inventory": {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", "payments"},
+		"--keep names no module":                   {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", ""},
+		"is no empty folder":                       {"new", from.dir, "--module", "acme.example/loans"},
+		"is inside the repository":                 {"new", from.dir + "/x", "--module", "acme.example/loans"},
+		"modules/inventory/events.go:":             {"module", "remove", "orders"},
+		"uses paymentsapi.Captured":                {"module", "remove", "payments"},
+		"the lab needs it":                         {"module", "remove", "notifications"},
+		"is released":                              {"module", "rename", "payments", "charges"},
+		"seam update is for products of seam new":  {"update"},
+		"write seam module add NAME, remove NAME,": {"module", "add"},
+		"has no entry for payments":                {"module", "detach", "payments"},
 	} {
 		out, err := from.try(seam, args...)
 		code := 0
