@@ -16,8 +16,8 @@ import (
 )
 
 // A shop that was stopped while the broker had an undelivered event starts as one process, on the
-// memory bus, as if the sides of the last run were alive. The first start is interrupted during the replay, which the next one repeats. A later
-// switch to the broker replays nothing.
+// memory bus, as if the sides of the last run were alive. The first start is interrupted during the
+// replay, which the next one repeats. A later switch to the broker replays nothing.
 func TestAnotherMixLosesNothing(t *testing.T) {
 	server, err := pgserver.Start(t.Context(), pgserver.Options{}) // runs on without the shop
 	if err != nil {

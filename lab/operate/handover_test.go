@@ -109,7 +109,7 @@ func startGateway(t *testing.T, bin, address string, to *topology.Process, socke
 	}
 }
 
-// clients send requests until they are told to end. A client does not repeat a POST by itself.
+// clients send requests until the test ends them. A client does not repeat a POST by itself.
 type clients struct {
 	stop   context.CancelFunc
 	all    sync.WaitGroup

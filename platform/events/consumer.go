@@ -122,10 +122,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// idle reports whether to leave the events on the bus, unless it forgets them.
+// idle reports whether to leave the events on the bus, which must be durable.
 func (c *Consumer) idle() bool {
-	bus, ok := c.bus.(interface{ Forgets() bool })
-	return c.db.Side.Idle() && (!ok || !bus.Forgets())
+	bus, ok := c.bus.(interface{ Durable() bool })
+	return c.db.Side.Idle() && (!ok || bus.Durable())
 }
 
 // idleEvery is how often the consumer looks whether its side has become idle.

@@ -41,8 +41,8 @@ func (*MemoryBus) Name() string { return Memory }
 // Ready returns nil: there is nothing to reach.
 func (*MemoryBus) Ready(context.Context) error { return nil }
 
-// Forgets reports that an event for which there is no subscription is gone.
-func (*MemoryBus) Forgets() bool { return true }
+// Durable reports that an event for which there is no subscription is lost.
+func (*MemoryBus) Durable() bool { return false }
 
 // Subscriber returns the bus: a subscriber's module does not matter to it.
 func (b *MemoryBus) Subscriber(string) message.Subscriber { return b }

@@ -15,12 +15,13 @@ import (
 )
 
 // Handover passes the socket that a process listens on to the one that takes its place, as when a
-// façade goes before a running process. Both accept from it until the first one is told to stop, so
-// that no connection is refused meanwhile, or is accepted by one that does not answer any more.
+// façade goes before a running process. Both accept from it until the first one gets the signal to
+// stop, so that no connection is refused meanwhile, or is accepted by one that does not answer any
+// more.
 type Handover struct {
 	// The path of a UNIX socket. A process that starts gets there the listening socket of the one
 	// that has the same address already, and hands it over in its turn. Empty for none.
-	// Whoever may write to its folder may listen there first, so that should be the system's own.
+	// A process that may write to its folder may listen there first, so that should be the system's own.
 	Path string `env:"LISTEN_HANDOVER"`
 
 	optional bool // a process at another address hands nothing over, instead of being an error
@@ -42,7 +43,7 @@ func (h Handover) Validate() error {
 }
 
 // Listen returns the socket that another process hands over, or else binds the address of the
-// setting, as Listen does. Until the listener is closed, it is handed over to whoever asks.
+// setting, as Listen does. Until the listener is closed, it is handed over on request.
 func (h Handover) Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	if h.Path == "" {
 		return Listen(ctx, setting, addr)
@@ -167,8 +168,8 @@ type offered struct {
 	end    func()
 
 	mu   sync.Mutex
-	door *net.UnixListener // nil once nothing is handed over any more
-	shut bool
+	door *net.UnixListener
+	shut bool // nothing is handed over any more
 }
 
 // open hands the listener over at the path, unless it is closed.

@@ -49,7 +49,8 @@ func (h Handover) answers(t *testing.T, listener net.Listener) {
 	accepted.Close()
 }
 
-// When the process that has taken the socket ends first, the one before goes on, and hands it over again.
+// When the process that has taken the socket ends first, the one before goes on, and hands it over
+// again.
 func TestATakerEndsFirst(t *testing.T) {
 	t.Parallel()
 	h := handover(t)
@@ -127,7 +128,7 @@ func TestAnAddressHasSeveralNames(t *testing.T) {
 	}
 }
 
-// Whoever asks at the same time as others gets the socket, whether one process has it or none.
+// Processes that ask at once all get the socket, whether one has it before or none.
 func TestSeveralTakeOverAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, had := range []bool{true, false} {

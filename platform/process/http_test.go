@@ -84,7 +84,7 @@ func TestConnectionsAreGivenUpInTime(t *testing.T) {
 	}
 }
 
-// A server that is told to stop leaves new connections to the process that has its socket, and still
+// A server that is stopped leaves new connections to the process that has its socket, and still
 // answers those that it has. One whose socket nobody has taken goes on until the end.
 func TestAServerYields(t *testing.T) {
 	t.Parallel()

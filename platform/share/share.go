@@ -87,10 +87,10 @@ func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 	return nil
 }
 
-// Clear forgets all sides of the pool's module. No process of the system may run.
+// Clear deletes all sides of the pool's module. No process of the system may run.
 func Clear(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, "DELETE FROM sides"); err != nil {
-		return fmt.Errorf("forget the sides: %w", err)
+		return fmt.Errorf("delete the sides: %w", err)
 	}
 	return nil
 }

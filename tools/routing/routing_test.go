@@ -111,8 +111,8 @@ func (to *town) inFile() string {
 	return file.Routes["tolls"].Weights()
 }
 
-// expect compares the weights of tolls in its schema and in the file, and what the façade got since the
-// last call. Those of parcels stay as they are in the file.
+// expect compares the weights of tolls in its schema and in the file, and what the façade got since
+// the last call. Those of parcels stay as they are in the file.
 func (to *town) expect(when, tolls, file string, puts ...string) {
 	to.t.Helper()
 	if got := to.weights("parcels"); got != "monolith=100" {

@@ -147,7 +147,8 @@ and then bin/seam setup, which gives the roles their settings. Or delete its dat
 }
 
 // change writes the files, and what follows from the modules, and checks them. If that fails or is
-// interrupted, the repository is as it was. What is to be done by hand is said first, because nothing builds before.
+// interrupted, the repository is as it was. What is to be done by hand is said first, because
+// nothing builds before.
 func change(ctx context.Context, root string, was, files template.Files, byHand []string, done string, check ...func() error) (err error) {
 	defer func() {
 		if err == nil || len(byHand) > 0 {

@@ -29,7 +29,7 @@ func (s *System) inSchema(ctx context.Context, module string, do func(*pgxpool.P
 	return do(pool)
 }
 
-// prepareSchemas forgets the sides of an earlier run and records the bus in every schema, while no
+// prepareSchemas deletes the sides of an earlier run and records the bus in every schema, while no
 // process of the system runs. A canary's process may start, and handles nothing yet.
 func (s *System) prepareSchemas(ctx context.Context, bus string) error {
 	for _, m := range Modules {
