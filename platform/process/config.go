@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -19,16 +20,23 @@ import (
 // Config reads the environment into a struct with env tags, and calls the Validate methods of it
 // and of each struct in it. A number or a duration must be above 0, or not below its tag min:"…":
 // otherwise loops would spin, and limits be none. Its error is a usage error that names the settings
-// to change.
-//
-// It trims white space around values: secrets are often created with a newline at their end.
-func Config[T any]() (T, error) {
+// to change. Each setting can be read from a file, as Value says.
+func Config[T any]() (cfg T, err error) {
 	environment := map[string]string{}
 	for _, setting := range os.Environ() {
 		name, value, _ := strings.Cut(setting, "=")
 		environment[name] = strings.TrimSpace(value)
 	}
-	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: environment})
+	for _, name := range settings(reflect.TypeFor[T](), "") {
+		value, err := Value(name)
+		if err != nil {
+			return cfg, err
+		}
+		if value != "" {
+			environment[name] = value
+		}
+	}
+	cfg, err = env.ParseAsWithOptions[T](env.Options{Environment: environment})
 	if err == nil {
 		if err := validate(reflect.ValueOf(cfg)); err != nil {
 			return cfg, Usage(err)
@@ -65,8 +73,26 @@ func Defaults[T any]() T {
 	return cfg
 }
 
-// Value returns one setting, without white space around it; "" if it is not set.
-func Value(setting string) string { return strings.TrimSpace(os.Getenv(setting)) }
+// Value returns the setting NAME, or what is in the file that NAME_FILE names, as orchestrators give
+// secrets; "" if neither is set. It trims white space: secrets often end with a newline. Its error is
+// a usage error, and has neither the value nor the path, where a secret may be set by mistake.
+func Value(setting string) (string, error) {
+	value, path := strings.TrimSpace(os.Getenv(setting)), strings.TrimSpace(os.Getenv(setting+inFile))
+	switch {
+	case path == "":
+		return value, nil
+	case value != "":
+		return "", Usage(fmt.Errorf("%s and %s%s are both set: leave one out", setting, setting, inFile))
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return "", Usage(fmt.Errorf("%s%s names no file that can be read: %w", setting, inFile, failed.Err))
+	}
+	return strings.TrimSpace(string(text)), err
+}
+
+// inFile ends the name of the setting that names a file with a value.
+const inFile = "_FILE"
 
 // explain says what is wrong with the setting, with its value if that can be no secret.
 func explain(names []string, wrong env.ParseError) string {
@@ -83,8 +109,10 @@ func explain(names []string, wrong env.ParseError) string {
 	}
 	var given []string
 	for _, name := range names {
-		if value, ok := os.LookupEnv(name); ok {
+		if value := os.Getenv(name); strings.TrimSpace(value) != "" {
 			given = append(given, name+"="+value)
+		} else if os.Getenv(name+inFile) != "" {
+			given = append(given, "what "+name+inFile+" names")
 		}
 	}
 	return strings.Join(given, " or ") + " is " + want
@@ -143,11 +171,12 @@ func atLeast(field reflect.StructField, value reflect.Value) error {
 	return nil
 }
 
-// settings returns the settings that fields of this name are read from, at any depth of the struct.
+// settings returns the settings that fields of this name are read from, at any depth of the struct;
+// those of all fields, if the name is "".
 func settings(of reflect.Type, field string) (names []string) {
 	for i := range of.NumField() {
 		f := of.Field(i)
-		if name, _, _ := strings.Cut(f.Tag.Get("env"), ","); f.Name == field && name != "" {
+		if name, _, _ := strings.Cut(f.Tag.Get("env"), ","); (f.Name == field || field == "") && name != "" {
 			names = append(names, name)
 		}
 		if f.Type.Kind() == reflect.Struct {

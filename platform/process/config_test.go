@@ -3,6 +3,8 @@ package process
 import (
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,50 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 	// White space around a value, such as a secret's last newline, is none of it.
 	if cfg, err := Config[config](); err != nil || cfg.URL != "there" {
 		t.Errorf("got %+v, %v", cfg, err)
+	}
+}
+
+// A secret comes from a file, so that no listing of the environment has it. An error names the setting
+// alone: where a path is asked for, the secret itself may be given by mistake.
+func TestASettingIsReadFromAFile(t *testing.T) {
+	type config struct {
+		Part struct {
+			Password string `env:"PROCESS_TEST_PASSWORD" envDefault:"none"`
+		}
+		Size int `env:"PROCESS_TEST_SIZE" envDefault:"1"`
+	}
+	file := func(text string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct{ setting, value, path, want, says string }{
+		{"PASSWORD", "", file(" secret \n"), "secret", ""},
+		{"PASSWORD", " ", file("secret"), "secret", ""}, // compose passes on an unset setting as an empty one
+		{"PASSWORD", "secret", "", "secret", ""},
+		{"PASSWORD", "", "", "none", ""},
+		{"PASSWORD", "secret", file("secret"), "", "PROCESS_TEST_PASSWORD and PROCESS_TEST_PASSWORD_FILE are both set: leave one out"},
+		{"PASSWORD", "", "secret", "", "PROCESS_TEST_PASSWORD_FILE names no file that can be read: no such file or directory"},
+		{"PASSWORD", "", t.TempDir(), "", "PROCESS_TEST_PASSWORD_FILE names no file that can be read: is a directory"},
+		{"SIZE", "", file("secret"), "", "what PROCESS_TEST_SIZE_FILE names is not a number, or too large a one"},
+	} {
+		t.Run(c.setting+"="+c.value+" "+c.says, func(t *testing.T) {
+			t.Setenv("PROCESS_TEST_"+c.setting, c.value)
+			t.Setenv("PROCESS_TEST_"+c.setting+"_FILE", c.path)
+			cfg, err := Config[config]()
+			if c.says != "" && (!errors.Is(err, ErrUsage) || err.Error() != c.says) || c.says == "" && err != nil {
+				t.Errorf("got %v, want %q", err, c.says)
+			}
+			if c.says == "" && cfg.Part.Password != c.want {
+				t.Errorf("got %q, want %q", cfg.Part.Password, c.want)
+			}
+			if value, err := Value("PROCESS_TEST_" + c.setting); c.says == "" && c.want != "none" && (err != nil || value != c.want) {
+				t.Errorf("Value returns %q, %v; want %q", value, err, c.want)
+			}
+		})
 	}
 }
 

@@ -191,7 +191,11 @@ func (p Program[C]) urls(what string) (map[string]string, error) {
 	urls, unset := map[string]string{}, []string(nil)
 	for _, module := range serves {
 		setting := strings.ToUpper(module) + "_" + what
-		if urls[module] = process.Value(setting); urls[module] == "" {
+		var err error
+		if urls[module], err = process.Value(setting); err != nil {
+			return nil, err
+		}
+		if urls[module] == "" {
 			unset = append(unset, setting)
 		}
 	}

@@ -104,10 +104,13 @@ func (c *operatorCall) selected() (selected []string, err error) {
 	}
 	var unset []string
 	for _, m := range wanted {
+		address, err := process.Value(setting(m))
 		switch {
 		case !slices.Contains(topology.Modules, m):
 			return nil, process.Usage(fmt.Errorf("there is no module %q; there are %s", m, strings.Join(topology.Modules, ", ")))
-		case process.Value(setting(m)) == "":
+		case err != nil:
+			return nil, err
+		case address == "":
 			unset = append(unset, setting(m))
 		case !slices.Contains(selected, m):
 			selected = append(selected, m)
@@ -143,7 +146,11 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 		return nil, closeAll, err
 	}
 	schemas, err = forEach(selected, func(m string) (schema, error) {
-		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, process.Value(setting(m)), 2)
+		address, err := process.Value(setting(m))
+		if err != nil {
+			return schema{}, err
+		}
+		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, address, 2)
 		if down, ok := errors.AsType[*pgconn.ConnectError](err); ok && ctx.Err() == nil {
 			err = fmt.Errorf("%s; start it, or correct its address", strings.Join(strings.Fields(down.Error()), " "))
 		}

@@ -61,8 +61,8 @@ func unreached(ctx context.Context, buses []recordedBus) error {
 // durables returns the durables on the broker, of each module; none if NATS_URL is not set or leads to
 // no broker.
 func durables(ctx context.Context) (map[string][]string, error) {
-	if process.Value("NATS_URL") == "" {
-		return map[string][]string{}, nil
+	if url, err := process.Value("NATS_URL"); err != nil || url == "" {
+		return map[string][]string{}, err
 	}
 	cfg, err := process.Config[natsbus.Config]()
 	if err != nil {

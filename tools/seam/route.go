@@ -46,7 +46,10 @@ func route(ctx context.Context, args []string) error {
 	if err != nil {
 		return process.Usage(err)
 	}
-	system := s.routing()
+	system, err := s.routing()
+	if err != nil {
+		return err
+	}
 	if edit != nil {
 		if err := system.Change(ctx, edit); err != nil {
 			return err
@@ -76,12 +79,14 @@ func route(ctx context.Context, args []string) error {
 }
 
 // routing returns where a change is made.
-func (s settings) routing() routing.System {
-	system := routing.System{File: s.Routes, Schemas: map[string]string{}, Facades: s.GatewayOps, Secret: s.GatewaySecret}
+func (s settings) routing() (system routing.System, err error) {
+	system = routing.System{File: s.Routes, Schemas: map[string]string{}, Facades: s.GatewayOps, Secret: s.GatewaySecret}
 	for _, m := range topology.Modules {
-		system.Schemas[m] = process.Value(setting(m))
+		if system.Schemas[m], err = process.Value(setting(m)); err != nil {
+			return system, err
+		}
 	}
-	return system
+	return system, nil
 }
 
 // editOf returns the change that the words ask for, nil for those that only read.
