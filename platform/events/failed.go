@@ -21,7 +21,7 @@ import (
 // recordFailure records an event's first failure, after so many attempts that count. From then on
 // the retries handle it, not the bus.
 func (c *Consumer) recordFailure(ctx context.Context, m *message.Message, attempts int, cause error) error {
-	dead := attempts >= c.cfg.MaxAttempts
+	dead := c.lastAttempt(attempts, cause)
 	// Another process may have received and recorded it too: the first failure counts.
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
@@ -92,7 +92,7 @@ func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts in
 	if !transient(cause) {
 		counted++
 	}
-	dead := counted > attempts && counted >= c.cfg.MaxAttempts
+	dead := counted > attempts && c.lastAttempt(counted, cause)
 	var tag pgconn.CommandTag
 	err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		tag, err = tx.Exec(ctx, `
@@ -108,6 +108,12 @@ func (c *Consumer) postpone(ctx context.Context, m *message.Message, attempts in
 		c.logAttempt(ctx, m, counted, dead, cause)
 	}
 	return nil
+}
+
+// lastAttempt reports whether the event is not tried again after so many attempts.
+func (c *Consumer) lastAttempt(attempts int, cause error) bool {
+	_, final := errors.AsType[finalError](cause)
+	return final || attempts >= c.cfg.MaxAttempts
 }
 
 func (c *Consumer) logAttempt(ctx context.Context, m *message.Message, attempts int, dead bool, cause error) {
@@ -148,7 +154,7 @@ func transient(err error) bool {
 		return false
 	case holdsUpAll(err), notFresh(err): // the shares have changed within the transaction
 		return true
-	case errors.Is(err, errTooSlow):
+	case errors.Is(err, errTooSlow), errors.As(err, new(finalError)):
 		return false
 	case errors.Is(err, errNoConnection) || errors.Is(err, context.DeadlineExceeded):
 		return true

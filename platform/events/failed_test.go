@@ -76,6 +76,33 @@ func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// An event that is refused for good is a dead letter at once, alone, in a batch, or at a retry, and
+// the others of its batch are handled.
+func TestAFinalErrorIsNotRetried(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	s.Config.MaxAttempts = 1000
+	forged := messageOf(happened{Thing: "forged"}, "", nil)
+	deliver, _ := s.gated(events.OnBatch(func(ctx context.Context, tx pgx.Tx, batch []delivery) error {
+		for _, d := range batch {
+			if d.Event.Thing == "forged" {
+				return fmt.Errorf("confirm: %w", events.Final(errors.New("another amount than was due")))
+			}
+		}
+		return insertAll(ctx, tx, batch)
+	}))
+	dead := `SELECT count(*) FROM failed WHERE dead_at IS NOT NULL AND reason LIKE '%confirm: another amount than was due' AND attempts = `
+	deliver(messageOf(happened{Thing: "a"}, "", nil), forged, messageOf(happened{Thing: "b"}, "", nil))
+	s.Applied(2)
+	s.Expect(s.Subscriber, 1, dead+"1")
+	deliver(messageOf(happened{Thing: "forged"}, "", nil))
+	s.Expect(s.Subscriber, 2, dead+"1")
+
+	s.exec(s.Subscriber, "UPDATE failed SET dead_at = NULL, next_at = now() WHERE event_id = $1", forged.UUID)
+	s.Eventually(s.Subscriber, 1, dead+"2")
+	s.Applied(2)
+}
+
 // What cannot be decoded is a dead letter. PostgreSQL stores no zero byte: a handler keeps the
 // event's cause, and a failure all its headers.
 func TestAnyMessageCanBeKept(t *testing.T) {
