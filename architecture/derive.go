@@ -57,7 +57,8 @@ func (t Tree) Derived() (map[string]string, error) {
 }
 
 // deployment is what a template reads, and beside it the functions env, which returns the file of
-// settings of a name if it has one, and ports, those that a module's simulated systems publish.
+// settings of a name if it has one, password, the variable with that of a module's role, and ports,
+// those that a module's simulated systems publish.
 type deployment struct {
 	Sandbox                 bool
 	Modules, Left, Monolith []string // all, those that the monolith has lost, and those that it runs
@@ -84,6 +85,7 @@ func (t Tree) render(name string) (string, error) {
 			}
 			return file
 		},
+		"password": func(module, kind string) string { return "${" + strings.ToUpper(module+"_"+kind) + "_PASSWORD}" },
 		"ports": func(module string) []string {
 			return strings.Fields(t[path.Join(folder, "env/"+module+".sandbox.ports")])
 		},

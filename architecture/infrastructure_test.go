@@ -42,6 +42,10 @@ var infrastructure = rule{
 					f.add(file, fmt.Sprintf("gives %s_%s_URL the role %s_%s", given[1], given[2], given[3], given[4]),
 						"give it "+module+"_"+role+": each process has its own module's rights and no more")
 				}
+				if own := strings.ToUpper(module+"_"+role) + "_PASSWORD"; given[5] != "" && given[5] != own {
+					f.add(file, fmt.Sprintf("gives %s_%s_URL the password %s", given[1], given[2], given[5]),
+						"give it "+own+": one password opens one role")
+				}
 			}
 		}
 		return f
@@ -100,8 +104,8 @@ func (f *findings) page(file string, page page, moved bool) {
 // theSplit is an example of the whole split.
 const theSplit = "deploy/compose.services.yaml"
 
-// roleGiven matches the connection of a module, with the role in it.
-var roleGiven = regexp.MustCompile(`\b([A-Z0-9_]+)_(DATABASE|MIGRATE)_URL["']?\s*[:=]\s*["']?postgres(?:ql)?://(\w+)_(rt|migrate|owner)\b`)
+// roleGiven matches the connection of a module, with the role in it and the variable of its password.
+var roleGiven = regexp.MustCompile(`\b([A-Z0-9_]+)_(DATABASE|MIGRATE)_URL["']?\s*[:=]\s*["']?postgres(?:ql)?://(\w+)_(rt|migrate|owner)\b(?::\$\{(\w+)[^}]*\}@)?`)
 
 // orchestrated are files that only start or provision something.
 var orchestrated = []string{".tf", ".hcl", ".nomad", ".bicep"}

@@ -45,7 +45,7 @@ func (b *bench) newWire(t *testing.T, name string, subscribers int) *wire {
 		t.Fatal(err)
 	}
 	w := &wire{bench: b, name: name, cfg: cfg, log: slog.New(slog.DiscardHandler)}
-	admin, plan := b.databaseURL(t, name), postgres.Plan{Modules: modules, Prefix: name + "_", Password: uuid.NewString()}
+	admin, plan := b.databaseURL(t, name), postgres.Plan{Modules: modules, Prefix: name + "_", Secret: uuid.NewString()}
 	if err := postgres.Provision(t.Context(), admin, plan); err != nil {
 		t.Fatal(err)
 	}

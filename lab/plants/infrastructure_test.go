@@ -30,6 +30,8 @@ func init() {
 				want: "gives PAYMENTS_DATABASE_URL the role orders_rt"},
 			{name: "a process gets the role that migrates", file: "deploy/compose.yaml", old: "postgres://payments_rt:",
 				text: "postgres://payments_migrate:", want: "gives PAYMENTS_DATABASE_URL the role payments_migrate"},
+			{name: "one password for two roles", file: theSplit, old: "${PAYMENTS_RT_PASSWORD}",
+				text: "${ORDERS_RT_PASSWORD}", want: "gives PAYMENTS_DATABASE_URL the password ORDERS_RT_PASSWORD"},
 			{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n",
 				text: "\ninclude: [compose.services.yaml]\nservices:\n",
 				want: "deploy/compose.yaml: includes another file"},

@@ -33,7 +33,7 @@ func newOwn(t *testing.T) *own {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := postgres.Plan{Modules: []string{"marks"}, Prefix: db.Name + "_", Password: "p&=?'ß"}
+	plan := postgres.Plan{Modules: []string{"marks"}, Prefix: db.Name + "_", Secret: "p&=?'ß"}
 	o := &own{url: u, name: db.Name, plan: plan}
 	o.password, _ = u.User.Password()
 	t.Cleanup(func() {
@@ -142,8 +142,8 @@ func TestEveryFormOfAnAddress(t *testing.T) {
 		}
 	}
 	// A module's own connection may also be keyword=value pairs.
-	words := fmt.Sprintf(`host=%s port=5433 dbname=%s user=%s_marks_rt password='%s'`,
-		folder, o.name, o.name, strings.ReplaceAll(o.plan.Password, `'`, `\'`))
+	words := fmt.Sprintf("host=%s port=5433 dbname=%s user=%s_marks_rt password=%s",
+		folder, o.name, o.name, o.plan.RuntimePassword("marks"))
 	if _, err := o.serve(t, words); err != nil {
 		t.Errorf("%s: %v", words, err)
 	}
@@ -161,7 +161,7 @@ func TestAddressesThatAreRefused(t *testing.T) {
 	as := func(address string) string { // the admin, by parameters
 		return address + "&user=" + o.url.User.Username() + "&password=" + url.QueryEscape(o.password)
 	}
-	fresh := postgres.Plan{Modules: []string{"fresh"}, Prefix: o.name + "_", Password: "x"}
+	fresh := postgres.Plan{Modules: []string{"fresh"}, Prefix: o.name + "_", Secret: "x"}
 	provision := func(address string) error { return postgres.Provision(t.Context(), address, fresh) }
 	open := func(address string) error { _, err := o.serve(t, address); return err }
 	up := func(address string) error { return o.migrate(t, address) }

@@ -28,11 +28,11 @@ func FuzzURL(f *testing.F) {
 		f.Add(address, "s3cret")
 	}
 	f.Add("postgres://postgres@db/app", "%@:/?#[]&= ü")
-	f.Fuzz(func(t *testing.T, address, password string) {
-		plan := postgres.Plan{Modules: []string{"parcels"}, Prefix: "p_", Password: password}
+	f.Fuzz(func(t *testing.T, address, secret string) {
+		plan := postgres.Plan{Modules: []string{"parcels"}, Prefix: "p_", Secret: secret}
 		runtime, migrate := plan.RuntimeURL(address, "parcels"), plan.MigrateURL(address, "parcels")
 		admin, err := pgx.ParseConfig(address)
-		if err != nil || strings.ContainsRune(password, 0) {
+		if err != nil {
 			return
 		}
 		if strings.Contains(address, "[") && net.ParseIP(admin.Host) == nil {
@@ -44,6 +44,7 @@ func FuzzURL(f *testing.F) {
 			return
 		}
 		for role, url := range map[string]string{"p_parcels_rt": runtime, "p_parcels_migrate": migrate} {
+			password := map[string]string{runtime: plan.RuntimePassword("parcels"), migrate: plan.MigratePassword("parcels")}[url]
 			cfg, err := pgx.ParseConfig(url)
 			if err != nil {
 				t.Fatalf("%q was accepted, and the address of %s is refused: %v", address, role, err)

@@ -135,8 +135,8 @@ func TestWhatNeedsASessionIsRefusedThroughAPooler(t *testing.T) {
 	for name, err := range map[string]error{
 		"migrate": postgres.Migrate(t.Context(), p.Through(db.MigrateURL("marks")), schema),
 		"provision": postgres.Provision(t.Context(), p.Through(db.AdminURL()),
-			postgres.Plan{Modules: []string{"marks"}}),
-		"provision a database": postgres.Provision(t.Context(), fresh, postgres.Plan{Modules: []string{"marks"}}),
+			postgres.Plan{Modules: []string{"marks"}, Secret: "x"}),
+		"provision a database": postgres.Provision(t.Context(), fresh, postgres.Plan{Modules: []string{"marks"}, Secret: "x"}),
 	} {
 		expectUsage(t, name, err, "name the PostgreSQL server itself")
 	}

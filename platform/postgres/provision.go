@@ -9,6 +9,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,23 +26,36 @@ import (
 // Plan lists the modules of a database. Role names are cluster-wide, so if a cluster has several
 // such databases, each needs its own Prefix.
 type Plan struct {
-	Modules  []string
-	Prefix   string
-	Password string // of every role that may log in
+	Modules []string
+	Prefix  string
+	Secret  string // which the roles' passwords are derived from
 }
 
 func (p Plan) owner(module string) string   { return p.Prefix + module + "_owner" }
 func (p Plan) migrate(module string) string { return p.Prefix + module + "_migrate" }
 func (p Plan) runtime(module string) string { return p.Prefix + module + "_rt" }
 
+// RuntimePassword returns the password of the role that serves the module. It is derived, so that
+// there is one secret to keep, and it says nothing of that secret nor of another role's password.
+func (p Plan) RuntimePassword(module string) string { return p.password(p.runtime(module)) }
+
+// MigratePassword is RuntimePassword for the role that migrates the module.
+func (p Plan) MigratePassword(module string) string { return p.password(p.migrate(module)) }
+
+func (p Plan) password(role string) string {
+	mac := hmac.New(sha256.New, []byte(p.Secret))
+	mac.Write([]byte(role))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
 // RuntimeURL returns the URL that a serving process of the module connects to.
 func (p Plan) RuntimeURL(adminURL, module string) string {
-	return roleURL(adminURL, p.runtime(module), p.Password)
+	return roleURL(adminURL, p.runtime(module), p.RuntimePassword(module))
 }
 
 // MigrateURL returns the URL that the module's migrate verb connects to.
 func (p Plan) MigrateURL(adminURL, module string) string {
-	return roleURL(adminURL, p.migrate(module), p.Password)
+	return roleURL(adminURL, p.migrate(module), p.MigratePassword(module))
 }
 
 // Provision creates the database, roles and schemas that are missing. A database that it creates
@@ -55,6 +69,9 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	if !strings.Contains(adminURL, "://") || cfg.Database == "" {
 		return process.Usage(errors.New("the admin connection must be a URL with a database, " +
 			"such as postgres://user:password@host:5432/app"))
+	}
+	if plan.Secret == "" {
+		return process.Usage(errors.New("the secret of the roles' passwords is empty"))
 	}
 	if err := createDatabase(ctx, cfg); err != nil {
 		return fmt.Errorf("create database: %w", err)
@@ -165,24 +182,20 @@ func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string)
 			return err
 		}
 	}
-	password, err := tx.Conn().PgConn().EscapeString(plan.Password)
-	if err != nil {
-		return err
-	}
-	if err := execAll(ctx, tx, rights(plan, module, password)...); err != nil {
+	if err := execAll(ctx, tx, rights(plan, module)...); err != nil {
 		return err
 	}
 	return setFixed(ctx, tx, plan.migrate(module), plan.runtime(module))
 }
 
 // rights returns the statements that define a module's roles and schema. Each may be repeated.
-func rights(plan Plan, module, password string) []string {
+func rights(plan Plan, module string) []string {
 	owner, migrate, runtime := quote(plan.owner(module)), quote(plan.migrate(module)), quote(plan.runtime(module))
 	schema := quote(module)
 	return []string{
 		"ALTER ROLE " + owner + " NOLOGIN",
-		"ALTER ROLE " + migrate + " LOGIN PASSWORD '" + password + "'",
-		"ALTER ROLE " + runtime + " LOGIN PASSWORD '" + password + "'",
+		"ALTER ROLE " + migrate + " LOGIN PASSWORD '" + plan.MigratePassword(module) + "'",
+		"ALTER ROLE " + runtime + " LOGIN PASSWORD '" + plan.RuntimePassword(module) + "'",
 		"GRANT " + owner + " TO " + migrate,
 		"GRANT " + owner + " TO CURRENT_USER", // an admin who is no superuser needs it to create the schema
 		"CREATE SCHEMA IF NOT EXISTS " + schema + " AUTHORIZATION " + owner,
@@ -222,7 +235,7 @@ func rights(plan Plan, module, password string) []string {
 // modules' own migrations. It identifies a prepared database that is kept.
 func Fingerprint() string {
 	hash := sha256.New()
-	for _, statement := range rights(Plan{}, "module", "") {
+	for _, statement := range rights(Plan{}, "module") {
 		fmt.Fprintln(hash, statement)
 	}
 	fmt.Fprintln(hash, fixed)

@@ -24,7 +24,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
 	admin := postgres.WithDatabase(server.URL(), "app")
-	plan := postgres.Plan{Modules: []string{"marks"}, Password: "secret"}
+	plan := postgres.Plan{Modules: []string{"marks"}, Secret: "secret"}
 	runtime, migrate := plan.RuntimeURL(admin, "marks"), plan.MigrateURL(admin, "marks")
 	if err := postgres.Provision(ctx, admin, plan); err != nil {
 		t.Fatal(err)

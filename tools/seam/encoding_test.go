@@ -43,7 +43,7 @@ func TestOnlyUTF8(t *testing.T) {
 	module := aModule()
 	env := func(database string) []string {
 		url := postgres.WithDatabase(server.URL(), database)
-		return []string{"DATABASE_URL=" + url, "SEAM_ROLE_PASSWORD=secret",
+		return []string{"DATABASE_URL=" + url, "SEAM_ROLE_SECRET=secret",
 			strings.ToUpper(module) + "_MIGRATE_URL=" + url, setting(module) + "=" + url,
 			"SERVICE_TOKEN=x", "AUTH_PUBLIC_KEY=" + key.PublicPEM(), "HTTP_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0"}
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
 	"example.com/shop/tools/routing"
@@ -23,7 +24,8 @@ const aboutEnv = `seam env makes the keys and passwords that the compose files a
 go to that file, which only its owner can read; its other lines stay. Compose reads it by itself, and a shell with:
   set -a; . deploy/.env; set +a
 They are made once and kept in SEAM_STATE, so that a database made with them still opens; only the token is new each
-time, and good for 30 days. seam token prints tokens for a system that runs with them. The signing key itself stays here.`
+time, and good for 30 days. Each role's password is derived from SEAM_ROLE_SECRET, which only seam setup needs. seam token
+prints tokens for a system that runs with them. The signing key itself stays here.`
 
 func makeEnv(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("env", flag.ContinueOnError)
@@ -43,7 +45,7 @@ func makeEnv(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	roles, err := composePassword(s.State, "password")
+	secret, err := composePassword(s.State, topology.RoleSecret)
 	if err != nil {
 		return err
 	}
@@ -51,8 +53,13 @@ func makeEnv(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("AUTH_PUBLIC_KEY=%s\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_PASSWORD=%s\nGATEWAY_SECRET=%s\n",
-		key.PublicLine(), topology.ServiceToken(key), admin, roles, facade)
+	text := fmt.Sprintf("AUTH_PUBLIC_KEY=%s\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_SECRET=%s\nGATEWAY_SECRET=%s\n",
+		key.PublicLine(), topology.ServiceToken(key), admin, secret, facade)
+	plan := postgres.Plan{Prefix: s.RolePrefix, Secret: secret}
+	for _, m := range topology.Modules {
+		text += fmt.Sprintf("%[1]s_RT_PASSWORD=%s\n%[1]s_MIGRATE_PASSWORD=%s\n",
+			strings.ToUpper(m), plan.RuntimePassword(m), plan.MigratePassword(m))
+	}
 	switch {
 	case set.NFlag() == 0:
 		_, err = fmt.Print(text)
@@ -77,8 +84,10 @@ func composePassword(state, name string) (string, error) {
 }
 
 var (
-	// replaced matches a line that sets what seam env sets, with the value.
-	replaced = regexp.MustCompile(`^\s*(?:export\s+)?(AUTH_PUBLIC_KEY|SERVICE_TOKEN|POSTGRES_PASSWORD|SEAM_ROLE_PASSWORD|GATEWAY_SECRET)\s*=(.*)`)
+	// replaced matches a line that sets what seam env sets, or what it set before each role had a
+	// password of its own (SEAM_ROLE_PASSWORD), with the value.
+	replaced = regexp.MustCompile(`^\s*(?:export\s+)?(AUTH_PUBLIC_KEY|SERVICE_TOKEN|POSTGRES_PASSWORD|` +
+		`SEAM_ROLE_SECRET|SEAM_ROLE_PASSWORD|\w+_(?:RT|MIGRATE)_PASSWORD|GATEWAY_SECRET)\s*=(.*)`)
 	// whole matches a value that ends on its line.
 	whole = regexp.MustCompile(`^([^'"\\]|\\.|'[^']*'|"([^"\\]|\\.)*")*$`)
 )

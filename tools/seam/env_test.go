@@ -19,7 +19,13 @@ import (
 )
 
 // names are the settings that seam env writes.
-var names = []string{"AUTH_PUBLIC_KEY", "SERVICE_TOKEN", "POSTGRES_PASSWORD", "SEAM_ROLE_PASSWORD", "GATEWAY_SECRET"}
+var names = func() []string {
+	all := []string{"AUTH_PUBLIC_KEY", "SERVICE_TOKEN", "POSTGRES_PASSWORD", "SEAM_ROLE_SECRET", "GATEWAY_SECRET"}
+	for _, m := range topology.Modules {
+		all = append(all, strings.ToUpper(m)+"_RT_PASSWORD", strings.ToUpper(m)+"_MIGRATE_PASSWORD")
+	}
+	return all
+}()
 
 // writeEnvFile has seam write the settings to a file that others can read, and that ends with
 // another setting without an end of line.
@@ -56,7 +62,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 	const chosen = "a.b-c_D9"
 	choose := func(password string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, "password"), []byte(password), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, topology.RoleSecret), []byte(password), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,7 +87,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 		}
 		for setting, want := range map[string]string{
 			"AUTH_PUBLIC_KEY": regexp.QuoteMeta(key.PublicLine()), "SERVICE_TOKEN": `ey[\w.-]+`, "POSTGRES_PASSWORD": `\w{26}`,
-			"SEAM_ROLE_PASSWORD": regexp.QuoteMeta(chosen), "GATEWAY_SECRET": `\w{26}`, "SEAM_TAG": "v2",
+			"SEAM_ROLE_SECRET": regexp.QuoteMeta(chosen), "GATEWAY_SECRET": `\w{26}`, "SEAM_TAG": "v2",
 		} {
 			if !regexp.MustCompile(`(?m)^ *` + setting + `(=|: )'?` + want + `'?$`).Match(printed) {
 				t.Errorf("%s reads another %s than %s in:\n%s", name, setting, want, printed)
@@ -91,7 +97,7 @@ func TestEnvIsReadAlike(t *testing.T) {
 	for _, bad := range []string{"ab/cd+e=", "a%zz", "a b", "a:b@c", "~root", "it's", "two\nlines", ""} {
 		choose(bad)
 		said, code := run(t, []string{"SEAM_STATE=" + dir}, "seam", "env")
-		if code != 2 || strings.Count(said, "\n") != 1 || !strings.Contains(said, filepath.Join(dir, "password")) {
+		if code != 2 || strings.Count(said, "\n") != 1 || !strings.Contains(said, filepath.Join(dir, topology.RoleSecret)) {
 			t.Errorf("the password %q: exit code %d, said %q", bad, code, said)
 		}
 	}
@@ -134,6 +140,7 @@ func TestEnvReplacesItsOwnLines(t *testing.T) {
 	dir, path := state(t), filepath.Join(t.TempDir(), ".env")
 	for before, kept := range map[string]string{
 		"export SERVICE_TOKEN=old\n  POSTGRES_PASSWORD='old'\n\texport  AUTH_PUBLIC_KEY=\"a \\\" b\" # c\n#SERVICE_TOKEN=old\nMY_SERVICE_TOKEN=x": "#SERVICE_TOKEN=old\nMY_SERVICE_TOKEN=x\n",
+		"SEAM_ROLE_PASSWORD=old\nA=b\nX_RT_PASSWORD=old\n":      "A=b\n",
 		"A='two\nlines'\r\nSERVICE_TOKEN=old\r\n":               "A='two\nlines'\r\n",
 		"AUTH_PUBLIC_KEY=\"-----BEGIN\nMCow\n-----END\"\nA=b\n": "",
 		"A=b\nSERVICE_TOKEN='old\n'\n":                          "",

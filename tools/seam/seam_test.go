@@ -100,7 +100,7 @@ func TestBadUse(t *testing.T) {
 		"a split of nothing":    {[]string{"PORT=0", "SEAM_STATE=" + state(t), "SPLIT=no-such"}, []string{"seam", "up"}, "no module"},
 		"up around nothing":     {nil, []string{"seam", "up", "--"}, "name the command to run"},
 		"postgres for nothing":  {nil, []string{"seam", "postgres"}, "name the command to run"},
-		"setup of nothing":      {[]string{"DATABASE_URL="}, []string{"seam", "setup"}, "needs DATABASE_URL and SEAM_ROLE_PASSWORD"},
+		"setup of nothing":      {[]string{"DATABASE_URL="}, []string{"seam", "setup"}, "needs DATABASE_URL and SEAM_ROLE_SECRET"},
 		"broker with arguments": {nil, []string{"seam", "broker", "--port", "0", "fast"}, "is more than seam broker takes"},
 		"setup with arguments":  {nil, []string{"seam", "setup", module}, "is more than seam setup takes"},
 		"a state of two lines":  {[]string{"SEAM_STATE=a\nb"}, []string{"seam", "up"}, "end of line"},

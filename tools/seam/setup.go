@@ -15,8 +15,8 @@ import (
 )
 
 const aboutSetup = `seam setup creates what DATABASE_URL (an admin connection) lacks: the database, and for each module a schema
-and its roles. SEAM_ROLE_PASSWORD is the roles' password, SEAM_ROLE_PREFIX their prefix. When it runs again it only updates
-the roles' password and settings. With --write FILE, which only its owner can read, it also writes each module's
+and its roles. The password of each role is derived from SEAM_ROLE_SECRET; SEAM_ROLE_PREFIX is the roles' prefix. When it runs
+again it only updates the roles' passwords and settings, so with another secret they have other passwords. With --write FILE, which only its owner can read, it also writes each module's
 <MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.`
 
 // setup is the only step of a deployment that needs an admin connection.
@@ -30,10 +30,10 @@ func setup(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if s.DatabaseURL == "" || s.RolePassword == "" {
-		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_PASSWORD; see its --help"))
+	if s.DatabaseURL == "" || s.RoleSecret == "" {
+		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_SECRET; see its --help"))
 	}
-	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Password: s.RolePassword}
+	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Secret: s.RoleSecret}
 	if err := postgres.Provision(ctx, s.DatabaseURL, plan); err != nil || *path == "" {
 		return err
 	}

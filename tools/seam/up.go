@@ -32,8 +32,8 @@ type settings struct {
 	SeamDatabaseURL string `env:"SEAM_DATABASE_URL"`
 	// A prefix of the roles' names, if the server has other roles of these names.
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
-	// The password of all roles for seam setup; seam up creates its own.
-	RolePassword string `env:"SEAM_ROLE_PASSWORD"`
+	// What the roles' passwords are derived from in seam setup; seam up and seam env create their own.
+	RoleSecret string `env:"SEAM_ROLE_SECRET"`
 	// A PgBouncer before PostgreSQL: a program, or an image.
 	Pooler string `env:"SEAM_POOLER"`
 	// The folder of PostgreSQL's data and the signing key.

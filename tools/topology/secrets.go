@@ -14,8 +14,12 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// GatewaySecret is the file with the façade's secret.
-const GatewaySecret = "gateway-secret"
+// GatewaySecret is the file with the façade's secret, and RoleSecret that with the secret from which
+// the passwords of the modules' roles are derived.
+const (
+	GatewaySecret = "gateway-secret"
+	RoleSecret    = "role-secret"
+)
 
 // Password returns the password in this file beside the data, and creates it the first time.
 func Password(state, name string) (string, error) {

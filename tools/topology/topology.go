@@ -187,11 +187,11 @@ func (s *System) prepareState() error {
 
 // startDatabase finds or starts PostgreSQL and creates the system's database, roles and schemas.
 func (s *System) startDatabase(ctx context.Context) error {
-	password, err := Password(s.options.State, "password")
+	secret, err := Password(s.options.State, RoleSecret)
 	if err != nil {
 		return err
 	}
-	s.Plan = postgres.Plan{Modules: Modules, Prefix: s.options.RolePrefix, Password: password}
+	s.Plan = postgres.Plan{Modules: Modules, Prefix: s.options.RolePrefix, Secret: secret}
 	s.AdminURL = s.options.DatabaseURL
 	if s.AdminURL == "" {
 		s.say("Starting PostgreSQL …")

@@ -34,9 +34,8 @@ func newTemplate(server string, schemas []Schema) (*template, error) {
 		return nil, err
 	}
 	id := fmt.Sprintf("%x", sum[:5])
-	// Every process on the server must derive the same password, and only with the server's.
-	password := fmt.Sprintf("%x", sha256.Sum256([]byte(cfg.Password+id)))[:32]
-	plan := postgres.Plan{Prefix: "t" + id + "_", Password: password}
+	// Every process on the server must derive the same passwords, and only with the server's.
+	plan := postgres.Plan{Prefix: "t" + id + "_", Secret: cfg.Password + id}
 	for _, s := range schemas {
 		plan.Modules = append(plan.Modules, s.Module)
 	}
