@@ -33,18 +33,16 @@ func Modules() (names []string) {
 	return names
 }
 
-// Called returns the modules that others call, according to the context map: a process that calls
+// Calls returns which modules each module calls, according to the context map: a process that calls
 // one finds it at the address in its setting <MODULE>_URL.
-func Called() (names []string) {
+func Calls() map[string][]string {
 	var page map[string]struct{ Calls map[string]string }
 	if yaml.Unmarshal(contextMap, &page) != nil {
 		return nil
 	}
-	called := map[string]bool{}
-	for _, of := range page {
-		for name := range of.Calls {
-			called[name] = true
-		}
+	calls := map[string][]string{}
+	for module, of := range page {
+		calls[module] = slices.Sorted(maps.Keys(of.Calls))
 	}
-	return slices.Sorted(maps.Keys(called))
+	return calls
 }

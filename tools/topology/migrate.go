@@ -27,18 +27,18 @@ func (s *System) migrate(ctx context.Context) error {
 func (s *System) runEach(ctx context.Context, verb string, alone []string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, m := range alone {
-		group.Go(func() error { return s.run(ctx, m, verb) })
+		group.Go(func() error { return s.run(ctx, m, verb, []string{m}) })
 	}
 	if rest := except(alone); len(rest) > 0 {
-		group.Go(func() error { return s.run(ctx, "monolith", verb, "MODULES="+strings.Join(rest, ",")) })
+		group.Go(func() error { return s.run(ctx, "monolith", verb, rest, "MODULES="+strings.Join(rest, ",")) })
 	}
 	return group.Wait()
 }
 
-func (s *System) run(ctx context.Context, command, verb string, env ...string) error {
+func (s *System) run(ctx context.Context, command, verb string, modules []string, env ...string) error {
 	p, err := child.Start(child.Options{
 		Name: verb, Path: filepath.Join(s.options.Bin, command), Args: []string{verb},
-		Env: s.env(env...), Out: s.options.Out,
+		Env: s.env(verb, modules, env...), Out: s.options.Out,
 	})
 	if err != nil {
 		return err

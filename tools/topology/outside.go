@@ -43,7 +43,7 @@ func (s *System) startOutside(ctx context.Context) error {
 	}
 	p, err := child.Start(child.Options{
 		Name: "sandbox", Path: program, Args: []string{"serve", "--free-ports", "--write", file},
-		Env: append(append(os.Environ(), s.options.Env...), "SEAM_STATE="+s.options.State), Out: s.options.Out,
+		Env: append(append(ambient(), s.options.Env...), "SEAM_STATE="+s.options.State), Out: s.options.Out,
 	})
 	if err != nil {
 		return err

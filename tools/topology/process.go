@@ -37,26 +37,24 @@ func (s *System) StartMonolith(ctx context.Context, port int, env ...string) (*P
 	if s.Broker != nil {
 		bus = natsbus.Name
 	}
-	p, err := s.start(ctx, "monolith", port, append(env, "MODULES="+strings.Join(rest, ","), "BUS="+bus)...)
+	p, err := s.start(ctx, "monolith", rest, port, append(env, "MODULES="+strings.Join(rest, ","), "BUS="+bus)...)
 	if err != nil {
 		return nil, err
 	}
-	p.Serves = rest
 	return p, p.waitReady(ctx)
 }
 
 // StartService starts a module as a process of its own and waits until it is ready.
 func (s *System) StartService(ctx context.Context, module string) (*Process, error) {
-	p, err := s.start(ctx, module, 0)
+	p, err := s.start(ctx, module, []string{module}, 0)
 	if err != nil {
 		return nil, err
 	}
-	p.Serves = []string{module}
 	return p, p.waitReady(ctx)
 }
 
-// start starts a command on the port; 0 is any free one.
-func (s *System) start(ctx context.Context, name string, port int, env ...string) (*Process, error) {
+// start starts a command that serves the modules on the port; 0 is any free one.
+func (s *System) start(ctx context.Context, name string, modules []string, port int, env ...string) (*Process, error) {
 	port, err := freePort(ctx, port)
 	if err != nil {
 		return nil, err
@@ -66,7 +64,7 @@ func (s *System) start(ctx context.Context, name string, port int, env ...string
 		return nil, err
 	}
 	p := &Process{
-		Name: name, URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
+		Name: name, Serves: modules, URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
 		Env: append(env,
 			fmt.Sprintf("HTTP_ADDR=127.0.0.1:%d", port), fmt.Sprintf("GATEWAY_ADDR=127.0.0.1:%d", port),
 			fmt.Sprintf("OPS_ADDR=127.0.0.1:%d", opsPort)),
@@ -89,7 +87,7 @@ func (s *System) Restart(ctx context.Context, p *Process) error {
 func (s *System) begin(p *Process) (err error) {
 	p.Process, err = child.Start(child.Options{
 		Name: p.Name, Path: filepath.Join(s.options.Bin, p.Name), Args: []string{"serve"},
-		Out: s.options.Out, Env: s.env(p.Env...),
+		Out: s.options.Out, Env: s.env("serve", p.Serves, p.Env...),
 	})
 	return err
 }

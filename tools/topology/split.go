@@ -47,7 +47,7 @@ func (s *System) startSplit(ctx context.Context, port int) error {
 	if s.Secret, err = Password(s.options.State, GatewaySecret); err != nil {
 		return err
 	}
-	gateway, err := s.start(ctx, "gateway", port, "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
+	gateway, err := s.start(ctx, "gateway", nil, port, "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
 	if err != nil {
 		return err
 	}

@@ -220,37 +220,23 @@ func (s *System) startDatabase(ctx context.Context) error {
 	return nil
 }
 
-// env returns the environment of the system's processes. A later entry wins: the defaults, our own
-// environment, the system's addresses, and the caller's settings.
-func (s *System) env(more ...string) []string {
-	env := append([]string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM(),
-		"SERVICE_TOKEN=" + ServiceToken(s.Key)}, s.Outside.Settings...)
-	for _, m := range architecture.Called() {
-		env = append(env, strings.ToUpper(m)+"_URL="+s.URL)
-	}
-	if !s.options.Facade {
-		env = append(env, "DRAIN_AFTER=0s") // all stop together: nothing to route requests to
-	}
-	own := s.Addresses()
-	for _, m := range Modules {
-		own = append(own, strings.ToUpper(m)+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
-	}
-	return slices.Concat(env, os.Environ(), own, s.options.Env, more)
-}
-
 // Addresses returns the settings that lead to the system's broker and schemas.
 func (s *System) Addresses() (env []string) {
 	if s.Broker != nil {
 		env = append(env, "NATS_URL="+s.Broker.URL())
 	}
 	for _, m := range Modules {
-		address := s.Plan.RuntimeURL(s.AdminURL, m)
-		if s.pooler != nil {
-			address = s.pooler.Through(address)
-		}
-		env = append(env, strings.ToUpper(m)+"_DATABASE_URL="+address)
+		env = append(env, s.address(m))
 	}
 	return env
+}
+
+func (s *System) address(module string) string {
+	address := s.Plan.RuntimeURL(s.AdminURL, module)
+	if s.pooler != nil {
+		address = s.pooler.Through(address)
+	}
+	return strings.ToUpper(module) + "_DATABASE_URL=" + address
 }
 
 // DefaultState returns .seam in the current folder, or for root a folder below /var/lib/seam: there
