@@ -70,7 +70,7 @@ const (
 // excepted.
 var (
 	facadeMay = []string{
-		Path + "/cmd/gateway/routes", Path + "/platform/process", Path + "/platform/telemetry", Path + "/platform/traceparent",
+		Path + "/cmd/gateway/routes", Path + "/platform/process", Path + "/platform/remote", Path + "/platform/telemetry", Path + "/platform/traceparent",
 		"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/otel/trace",
 		"go.opentelemetry.io/otel/propagation", "golang.org/x/sync/errgroup",
 	}

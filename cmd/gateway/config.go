@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/remote"
 	"example.com/shop/platform/telemetry"
 )
 
@@ -17,6 +18,9 @@ type config struct {
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
 	// What PUT /routes must have as its bearer token; unset, it is refused.
 	Secret string `env:"GATEWAY_SECRET"`
+	// The proxies before the gateway, whose X-Forwarded-For names the client, as in 10.0.0.0/8,192.0.2.7;
+	// unset, a client is who connects.
+	Proxies remote.Proxies `env:"TRUSTED_PROXIES"`
 	// How long requests under way may take when the process stops.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"35s"`
 	// How long the process serves on after /readyz fails, so that callers notice the stop.

@@ -150,14 +150,13 @@ const sideHeader = "X-Seam-Upstream"
 // safe reports whether a request changes nothing, so that it may go to any side, and twice.
 func safe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-// rewrite replaces forwarding headers. httputil has removed hop-by-hop headers already.
+// rewrite adds forwarding headers; a client's are removed before. httputil has removed hop-by-hop
+// headers already.
 func rewrite(r *httputil.ProxyRequest) {
-	// The client's trace, or a new one, without state and baggage.
-	r.Out.Header.Del("Tracestate")
-	r.Out.Header.Del("Baggage")
+	// The client's trace, or a new one.
 	traceparent.Propagator{}.Inject(r.Out.Context(), propagation.HeaderCarrier(r.Out.Header))
 	for name := range r.Out.Header {
-		if strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Seam-") || name == "X-Real-Ip" {
+		if strings.HasPrefix(name, "X-Seam-") {
 			r.Out.Header.Del(name)
 		}
 	}

@@ -127,6 +127,9 @@ func TestLimits(t *testing.T) {
 	} {
 		wants[chunked+malformed] = "400 malformed-request"
 	}
+	for _, request := range []string{chunked, post + "\ntransfer-encoding: chunked\n\n"} { // and a length
+		wants[strings.Replace(request, "\n\n", "\nContent-Length: 2\n\n", 1)+chunks("{}")] = "400 without"
+	}
 	for request, want := range wants {
 		if got := f.ask(t, request).String(); !strings.HasPrefix(got, want) {
 			t.Errorf("%.80q: %s, want %s", request, got, want)
@@ -152,7 +155,8 @@ func TestHeaders(t *testing.T) {
 		trace  = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		passed = "\nTraceparent: " + trace + "\nX-Request-Id: r-1\nAuthorization: Bearer t\nIdempotency-Key: k\nCookie: a=b"
 		forged = "\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\nX-Forwarded-Host: evil\nX-Forwarded-User: root" +
-			"\nX-Forwarded-Prefix: /x\nForwarded: for=6.6.6.6\nX-Real-Ip: 6.6.6.6\nX-Seam-Principal: root"
+			"\nX-Forwarded-Prefix: /x\nForwarded: for=6.6.6.6\nX-Real-Ip: 6.6.6.6\nX-Seam-Principal: root" +
+			"\nX_Forwarded_For: 6.6.6.6\nTrue-Client-Ip: 6.6.6.6\nX-Original-Url: /x\nX-Http-Method-Override: DELETE"
 		hop = "\nConnection: X-Hop, Upgrade\nX-Hop: 1\nUpgrade: websocket\nKeep-Alive: 1\nProxy-Authorization: p" +
 			"\nExpect: 100-continue\nTracestate: a=b\nBaggage: a=b"
 	)

@@ -46,7 +46,7 @@ func serve(ctx context.Context, _ []string) error {
 // run serves until ctx is done and then finishes the requests under way.
 func (g *gateway) run(ctx, stopping context.Context, listener net.Listener) error {
 	return process.ServeHTTP(ctx, stopping, g.log, &http.Server{
-		Handler:        otelhttp.NewHandler(g, "façade"),
+		Handler:        g.cfg.Proxies.Handler(otelhttp.NewHandler(g, "façade")),
 		ReadTimeout:    g.cfg.ReadTimeout,
 		WriteTimeout:   g.cfg.Timeout + time.Second, // time to write the timeout problem
 		IdleTimeout:    g.cfg.IdleTimeout,

@@ -31,17 +31,19 @@ func (e inUseError) Error() string      { return string(e) }
 func (inUseError) Is(target error) bool { return target == syscall.EADDRINUSE }
 
 // ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most
-// drain. Once stopping is done, clients are asked to close their connections.
+// drain. Once stopping is done, clients are asked to close their connections. A request with
+// Content-Length and Transfer-Encoding is refused.
 func ServeHTTP(
 	ctx, stopping context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration,
 ) error {
-	server.Handler = lastAnswers(stopping, server.Handler)
+	server.Handler = lastAnswers(stopping, unambiguous(server.Handler))
+	server.ConnContext = withFramed
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	if o, ok := listener.(*offered); ok {
 		defer context.AfterFunc(stopping, o.yield)()
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(framedListener{listener}) }()
 	log.InfoContext(ctx, "http listening", "addr", listener.Addr().String())
 	select {
 	case err := <-failed:

@@ -157,3 +157,83 @@ func ask(conn net.Conn) *http.Response {
 	_, _ = io.Copy(io.Discard, answer.Body)
 	return answer
 }
+
+// What has two ends is refused, and its connection closed: neither what it holds nor what follows is
+// taken for a request. Other requests pass, also several that arrive at once.
+func TestARequestWithTwoEndsIsRefused(t *testing.T) {
+	t.Parallel()
+	listener, err := Listen(t.Context(), "HTTP_ADDR", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- ServeHTTP(ctx, ctx, slog.New(slog.DiscardHandler), &http.Server{
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				fmt.Fprintf(w, "%s %s", r.URL.Path, body)
+			}),
+			ReadHeaderTimeout: time.Minute,
+		}, listener, time.Minute)
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	const (
+		length, chunked = "Content-Length: 5\n", "Transfer-Encoding: chunked\n"
+		two             = length + chunked + "\n0\n\n"
+		get, last       = "GET /a HTTP/1.1\nHost: x\n\n", "GET /z HTTP/1.1\nHost: x\nConnection: close\n\n"
+		post            = "POST /b HTTP/1.1\nHost: x\n"
+	)
+	for name, c := range map[string]struct{ sent, want string }{
+		"both":                   {post + two + last, "400"},
+		"both, the other way":    {post + chunked + length + "\n0\n\n" + last, "400"},
+		"both, in another case":  {post + "cOntent-lengtH:5\ntransfer-ENCODING:chunked\n\n0\n\n" + last, "400"},
+		"both, the length twice": {post + length + two + last, "400"},
+		"after a read":           {get + post + two + last, "/a  400"},
+		"after an empty line":    {post + "Content-Length: 0\n\n\n" + post + two + last, "/b  400"},
+		"after a body":           {post + length + "\nhello" + post + two + last, "/b hello 400"},
+		"after a large body":     {post + "Content-Length: 9000\n\n" + strings.Repeat("x", 9000) + post + two, "/b " + strings.Repeat("x", 9000) + " 400"},
+		"in HTTP/1.0":            {"POST /b HTTP/1.0\nConnection: keep-alive\n" + two + last, "400"},
+		"chunks in HTTP/1.0":     {"POST /b HTTP/1.0\nConnection: keep-alive\n" + chunked + "\n0\n\n" + last, "400"},
+		"a length":               {post + length + "\nhello" + last, "/b hello /z "},
+		"a length in a body":     {get + post + "Content-Length: 17\n\nContent-Length: 5" + post + chunked + "\n2\nhi\n0\n\n", "/a  /b Content-Length: 5 /b hi"},
+		"a length in a value":    {post + "X: Content-Length: 5\n" + chunked + "\n2\nhi\n0\n\n", "/b hi"},
+		"chunks are the last":    {post + chunked + "\n2\nhi\n0\n\n" + last, "/b hi"},
+		"several at once":        {get + get + post + length + "\nhello" + get + last, "/a  /a  /b hello /a  /z "},
+	} {
+		for _, step := range []int{1 << 20, 7} { // all at once, and in pieces
+			conn, err := net.Dial("tcp", listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(time.Minute))
+			go func() {
+				for text := strings.ReplaceAll(c.sent, "\n", "\r\n"); text != ""; text = text[min(step, len(text)):] {
+					_, _ = io.WriteString(conn, text[:min(step, len(text))]) // it may be refused before its end
+				}
+			}()
+			var got []string
+			for answers := bufio.NewReader(conn); ; {
+				answer, err := http.ReadResponse(answers, nil)
+				if err != nil {
+					break
+				}
+				body, _ := io.ReadAll(answer.Body)
+				text := string(body)
+				if answer.StatusCode != http.StatusOK {
+					text = fmt.Sprint(answer.StatusCode)
+				}
+				got = append(got, text)
+			}
+			conn.Close()
+			if text := strings.Join(got, " "); text != c.want {
+				t.Errorf("%s, in pieces of %d: got %.200q, want %.200q", name, step, text, c.want)
+			}
+		}
+	}
+}

@@ -18,12 +18,16 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/remote"
 )
 
 // Config bounds what a client may cost. Its zero value, for tests, has no timeouts.
 type Config struct {
 	// Addr is where the server listens.
 	Addr string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080"`
+	// Proxies are what stands before the process, such as the façade: their X-Forwarded-For names the
+	// client, as in 10.0.0.0/8,192.0.2.7. Unset, a client is who connects.
+	Proxies remote.Proxies `env:"TRUSTED_PROXIES"`
 	// ReadTimeout is for one request to arrive, headers and body.
 	ReadTimeout time.Duration `env:"HTTP_READ_TIMEOUT" envDefault:"10s"`
 	// HandlerTimeout is the deadline of a handler's context; after it the response is 503.
@@ -72,9 +76,9 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 
 	s := &Server{cfg: cfg, verifier: verifier, log: log, transient: transient, router: chi.NewMux(),
 		openAPI: map[string][]byte{}}
-	// The order matters: inside of the span there is a trace id; observe sees what rescue answers;
+	// The order matters: nothing sees a forged header; inside of the span there is a trace id; observe sees what rescue answers;
 	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
-	s.router.Use(otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)
+	s.router.Use(cfg.Proxies.Handler, otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)
 	s.router.NotFound(notFound)
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		methods := s.allowed(r.URL)

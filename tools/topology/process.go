@@ -63,6 +63,9 @@ func (s *System) start(ctx context.Context, name string, modules []string, port 
 	if err != nil {
 		return nil, err
 	}
+	if s.Broker != nil && name != "gateway" {
+		env = append(env, "TRUSTED_PROXIES=127.0.0.1") // the façade
+	}
 	p := &Process{
 		Name: name, Serves: modules, URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
 		Env: append(env,

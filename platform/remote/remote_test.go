@@ -1,0 +1,83 @@
+package remote
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// seen returns the request as a handler behind the proxies sees it.
+func seen(t *testing.T, trusted, from string, headers ...string) (r *http.Request) {
+	t.Helper()
+	var p Proxies
+	if trusted != "" {
+		if err := p.UnmarshalText([]byte(trusted)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+	request.RemoteAddr = from
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header[name] = append(request.Header[name], value)
+	}
+	p.Handler(http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) { r = got })).
+		ServeHTTP(httptest.NewRecorder(), request)
+	return r
+}
+
+func TestTheClientsAddress(t *testing.T) {
+	t.Parallel()
+	const proxies = "10.0.0.0/8, 192.0.2.7,fd00::/8"
+	for _, c := range []struct{ trusted, from, forwarded, want string }{
+		{"", "10.0.0.1:5", "6.6.6.6", "10.0.0.1"},
+		{proxies, "8.8.8.8:5", "6.6.6.6", "8.8.8.8"},
+		{proxies, "10.0.0.1:5", "", "10.0.0.1"},
+		{proxies, "10.0.0.1:5", "6.6.6.6", "6.6.6.6"},
+		{proxies, "192.0.2.7:5", "6.6.6.6", "6.6.6.6"},
+		{proxies, "192.0.2.8:5", "6.6.6.6", "192.0.2.8"},
+		{proxies, "10.0.0.1:5", "forged, 6.6.6.6,10.2.3.4", "6.6.6.6"},
+		{proxies, "10.0.0.1:5", "6.6.6.6, unknown", "10.0.0.1"},
+		{proxies, "10.0.0.1:5", "6.6.6.6, nonsense, 10.2.3.4", "10.2.3.4"},
+		{proxies, "10.0.0.1:5", "10.9.9.9", "10.9.9.9"},
+		{proxies, "[fd00::1%eth0]:5", "2001:db8::1%x", "2001:db8::1"},
+		{proxies, "[::ffff:10.0.0.1]:5", "::ffff:6.6.6.6", "6.6.6.6"},
+	} {
+		r := seen(t, c.trusted, c.from, "X-Forwarded-For: "+c.forwarded)
+		if got := Address(r).String(); got != c.want {
+			t.Errorf("%s from %s behind %q is %s, want %s", c.forwarded, c.from, c.trusted, got, c.want)
+		}
+	}
+	for _, wrong := range []string{"", "10.0.0.0/33", "proxy", "10.0.0.1,,"} {
+		if err := new(Proxies).UnmarshalText([]byte(wrong)); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+}
+
+func TestForgedHeadersAreRemoved(t *testing.T) {
+	t.Parallel()
+	passed := []string{
+		"Authorization: t", "Idempotency-Key: k", "X-Request-Id: r", "X-Idempotency-Key: k", "Traceparent: p",
+	}
+	dropped := []string{
+		"X-Forwarded-For: x", "X-Forwarded-Proto: x", "X-Forwarded-Prefix: x", "X-Forwarded: x", "X-ForwardedFor: x", "x-forwarded-host: x",
+		"X_Forwarded_For: x", "X-Forwarded_For: x", "X_Real_Ip: x", "User_Id: x", "Forwarded: for=x", "X-Real-Ip: x", "X-Client-Ip: x",
+		"X-Cluster-Client-Ip: x", "True-Client-Ip: x", "Cf-Connecting-Ip: x", "X-Original-Url: x", "X-Original-Forwarded-For: x",
+		"X-Rewrite-Url: x", "X-Http-Method-Override: DELETE", "X-Http-Method: DELETE", "X-Method-Override: DELETE", "Tracestate: x", "Baggage: x",
+	}
+	for _, trusted := range []string{"", "192.0.2.1"} { // what a proxy says is of use here, and not further inside
+		r := seen(t, trusted, "192.0.2.1:5", append(passed, dropped...)...)
+		for _, header := range passed {
+			if name, _, _ := strings.Cut(header, ": "); r.Header[name] == nil {
+				t.Errorf("%s is removed", name)
+			}
+		}
+		for _, header := range dropped {
+			if name, _, _ := strings.Cut(header, ": "); r.Header[name] != nil {
+				t.Errorf("%s is not removed", name)
+			}
+		}
+	}
+}
