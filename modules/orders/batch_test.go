@@ -32,7 +32,7 @@ func TestABatchOfMixedMoves(t *testing.T) {
 		id := d.id.String()
 		cause := events.CauseOf(origin.With(t.Context(), origin.Request{CorrelationID: d.why, Actor: "test"}))
 		reserved = append(reserved, events.Delivery[inventoryapi.Reserved]{Event: inventoryapi.Reserved{OrderID: id}, Cause: cause})
-		captured = append(captured, events.Delivery[paymentsapi.Captured]{Event: paymentsapi.Captured{OrderID: id}, Cause: cause})
+		captured = append(captured, events.Delivery[paymentsapi.Captured]{Event: paid(id), Cause: cause})
 	}
 	err := s.DB.InTx(t.Context(), func(tx pgx.Tx) error {
 		if err := follow[inventoryapi.Reserved](s.module, reserve)(t.Context(), tx, reserved); err != nil {

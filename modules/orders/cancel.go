@@ -20,7 +20,7 @@ func (m *Module) cancelOrder(ctx context.Context, customerID string, id uuid.UUI
 		if _, err := m.find(ctx, tx, customerID, id); err != nil {
 			return err
 		}
-		if err := m.moveTx(ctx, tx, cancel, map[uuid.UUID]events.Cause{id: events.CauseOf(ctx)}); err != nil {
+		if _, err := m.moveTx(ctx, tx, cancel, map[uuid.UUID]events.Cause{id: events.CauseOf(ctx)}); err != nil {
 			return err
 		}
 		// It was moved now, or was final already, perhaps by a concurrent move.

@@ -31,7 +31,8 @@ func (m *Module) expireOverdue(ctx context.Context) (more bool, err error) {
 		for _, id := range ids {
 			causes[id] = events.CauseOf(ctx)
 		}
-		return m.moveTx(ctx, tx, expire, causes)
+		_, err = m.moveTx(ctx, tx, expire, causes)
+		return err
 	})
 	return more, err
 }

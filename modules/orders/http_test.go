@@ -31,6 +31,11 @@ func (s *shop) order() uuid.UUID {
 	return uuid.MustParse(id)
 }
 
+// paid is the capture of the whole amount of such an order.
+func paid(order string) paymentsapi.Captured {
+	return paymentsapi.Captured{OrderID: order, Amount: paymentsapi.Money{Amount: 4398, Currency: "EUR"}}
+}
+
 func TestOrderThroughTheDoors(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -99,7 +104,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	adas, confirmed := "/"+s.order().String(), s.order()
-	s.Given(inventoryapi.Reserved{OrderID: confirmed.String()}, paymentsapi.Captured{OrderID: confirmed.String()})
+	s.Given(inventoryapi.Reserved{OrderID: confirmed.String()}, paid(confirmed.String()))
 	s.call("ada", "POST", "", twoTeasAndACup, "used")
 	other := strings.Replace(twoTeasAndACup, `"quantity":2`, `"quantity":3`, 1)
 

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,31 +33,55 @@ func (m *Module) Handlers() []events.Handler {
 		events.OnBatch(follow[inventoryapi.Reserved](m, reserve)),
 		events.OnBatch(follow[inventoryapi.Rejected](m, reject)),
 		// A capture of a cancelled order moves nothing: payments refunds it on orders.cancelled.v1.
-		events.OnBatch(follow[paymentsapi.Captured](m, capture)),
+		events.OnBatch(follow(m, capture, inFull)),
 		events.OnBatch(follow[paymentsapi.Declined](m, decline)),
 	}
 }
 
-// follow returns a handler that moves the orders of a batch.
-func follow[E events.Event](m *Module, mv move) func(context.Context, pgx.Tx, []events.Delivery[E]) error {
+// follow returns a handler that moves the orders of a batch. An error of a check of an order that has
+// moved, and of the event that moved it, undoes the move.
+func follow[E events.Event](
+	m *Module, mv move, checks ...func(db.Order, E) error,
+) func(context.Context, pgx.Tx, []events.Delivery[E]) error {
 	return func(ctx context.Context, tx pgx.Tx, batch []events.Delivery[E]) error {
-		causes := map[uuid.UUID]events.Cause{}
+		causes, moving := map[uuid.UUID]events.Cause{}, map[uuid.UUID]E{}
 		for _, d := range slices.Backward(batch) { // of two events for one order, the first is the cause
 			order, _ := d.Event.Aggregate()
 			id, err := uuid.Parse(order)
 			if err != nil {
 				return fmt.Errorf("read order id: %w", err)
 			}
-			causes[id] = d.Cause
+			causes[id], moving[id] = d.Cause, d.Event
 		}
-		return m.moveTx(ctx, tx, mv, causes)
+		moved, err := m.moveTx(ctx, tx, mv, causes)
+		for _, order := range moved {
+			for _, check := range checks {
+				if err := check(order, moving[order.ID]); err != nil {
+					return err
+				}
+			}
+		}
+		return err
 	}
+}
+
+var errNotInFull = errors.New("the captured amount is not what was due")
+
+// inFull refuses a capture of another amount or currency than was due, whoever claims it. The order
+// waits for the right one, and expires without it: then payments refunds what it has captured.
+func inFull(o db.Order, e paymentsapi.Captured) error {
+	if e.Amount != (paymentsapi.Money{Amount: o.Total, Currency: o.Currency}) {
+		return events.Final(errNotInFull)
+	}
+	return nil
 }
 
 // moveTx moves the orders with one UPDATE, and publishes the event of each, with its own cause. An
 // order that is in no state where the move starts stays as it is: the event is late or a duplicate.
-// None is early, because each event is caused by the move before.
-func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, mv move, causes map[uuid.UUID]events.Cause) error {
+// None is early, because each event is caused by the move before. It returns those that have moved.
+func (m *Module) moveTx(
+	ctx context.Context, tx pgx.Tx, mv move, causes map[uuid.UUID]events.Cause,
+) (moved []db.Order, err error) {
 	params := db.MoveOrdersParams{
 		Ids: slices.Collect(maps.Keys(causes)), ToStatus: string(mv.to), Reason: mv.reason, Now: m.now(),
 	}
@@ -67,16 +92,16 @@ func (m *Module) moveTx(ctx context.Context, tx pgx.Tx, mv move, causes map[uuid
 		deadline := params.Now.Add(m.cfg.Deadline)
 		params.Deadline = &deadline
 	}
-	moved, err := db.New(tx).MoveOrders(ctx, params)
+	moved, err = db.New(tx).MoveOrders(ctx, params)
 	if err != nil {
-		return fmt.Errorf("move orders to %s: %w", mv.to, err)
+		return nil, fmt.Errorf("move orders to %s: %w", mv.to, err)
 	}
 	for _, order := range moved {
 		if err := m.outbox.PublishTx(events.WithCause(ctx, causes[order.ID]), tx, factOf(order)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return moved, nil
 }
 
 // factOf returns the event to publish for an order that has just moved.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"example.com/shop/modules/inventory/inventoryapi"
@@ -18,7 +19,7 @@ func TestTheSaga(t *testing.T) {
 	t.Parallel()
 	reserved := func(id string) events.Event { return inventoryapi.Reserved{OrderID: id} }
 	rejected := func(id string) events.Event { return inventoryapi.Rejected{OrderID: id, Reason: "out_of_stock"} }
-	captured := func(id string) events.Event { return paymentsapi.Captured{OrderID: id} }
+	captured := func(id string) events.Event { return paid(id) }
 	declined := func(id string) events.Event { return paymentsapi.Declined{OrderID: id} }
 	type facts []func(id string) events.Event
 	for name, test := range map[string]struct {
@@ -62,13 +63,41 @@ func TestTheSaga(t *testing.T) {
 	}
 }
 
+// A capture of another amount or currency than was due confirms nothing, whatever else comes with
+// it. It is a dead letter, the order waits, and one that is paid in full all the same is confirmed.
+func TestOnlyTheWholeAmountConfirms(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	forged, honest := s.order().String(), s.order().String()
+	s.Given(inventoryapi.Reserved{OrderID: forged}, inventoryapi.Reserved{OrderID: honest})
+	lie := func(amount int64, currency string) events.Event {
+		return paymentsapi.Captured{OrderID: forged, Amount: paymentsapi.Money{Amount: amount, Currency: currency}}
+	}
+	s.Publish(lie(1, "EUR"), paid(honest), lie(4398, "JPY"), lie(0, ""))
+	s.Settle()
+	const reason = "handle payments.captured.v1: the captured amount is not what was due"
+	if diff := cmp.Diff([]string{reason, reason, reason}, s.Texts("SELECT reason FROM failed WHERE dead_at IS NOT NULL")); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+	for id, want := range map[string]string{forged: "awaiting_payment", honest: "confirmed"} {
+		if got := s.status(uuid.MustParse(id)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	s.Publish(paid(forged))
+	s.Settle()
+	if got := s.status(uuid.MustParse(forged)); got != "confirmed" {
+		t.Errorf("paid in full, it is %s", got)
+	}
+}
+
 func TestAnOverdueOrderExpires(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	silent, reserved, confirmed := s.order(), s.order(), s.order()
 	s.Advance(50 * time.Second)
 	s.Given(inventoryapi.Reserved{OrderID: reserved.String()}, inventoryapi.Reserved{OrderID: confirmed.String()},
-		paymentsapi.Captured{OrderID: confirmed.String()})
+		paid(confirmed.String()))
 	expire := func(want map[uuid.UUID]string) {
 		t.Helper()
 		if _, err := s.module.expireOverdue(t.Context()); err != nil {
@@ -96,7 +125,7 @@ func TestRacesHaveOneWinner(t *testing.T) {
 		s.Given(inventoryapi.Reserved{OrderID: id.String()})
 		s.Advance(2 * time.Minute)
 		var racers sync.WaitGroup
-		racers.Go(func() { s.Given(paymentsapi.Captured{OrderID: id.String()}) })
+		racers.Go(func() { s.Given(paid(id.String())) })
 		racers.Go(func() {
 			if _, err := s.module.cancelOrder(t.Context(), "ada", id); err != nil && !errors.Is(err, errConfirmed) {
 				t.Errorf("cancel: %v", err)
