@@ -105,7 +105,7 @@ func serveComposed(ctx context.Context, path string) error {
 		"notifications": notifications.New(cfg.Notifications, dbs["notifications"], log, time.Now),
 	}
 
-	verifier, err := web.NewVerifier(ctx, cfg.Service.Web.Auth)
+	verifier, err := web.NewVerifier(cfg.Service.Web.Auth)
 	if err != nil {
 		return err
 	}

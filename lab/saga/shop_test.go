@@ -121,8 +121,7 @@ func (s *shop) newDoors(t *testing.T, log *slog.Logger) *web.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := web.NewVerifier(t.Context(),
-		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
+	verifier, err := web.NewVerifier(web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,6 +78,7 @@ type host struct {
 	log        *slog.Logger
 	bus        Bus
 	serves     []string // the modules
+	verifier   *web.Verifier
 	server     *web.Server
 	operations *process.Operations
 	consuming  process.Stage
@@ -107,11 +108,11 @@ func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg C
 		return nil, process.Usage(err)
 	}
 	h.flush = flush
-	verifier, err := web.NewVerifier(ctx, cfg.Web.Auth)
-	if err != nil {
+	if h.verifier, err = web.NewVerifier(cfg.Web.Auth); err != nil {
 		return nil, process.Usage(err)
 	}
-	h.server = web.New(cfg.Web, verifier, h.log, postgres.Transient)
+	h.operations.Check("the issuer of tokens", h.verifier.Ready)
+	h.server = web.New(cfg.Web, h.verifier, h.log, postgres.Transient)
 	return h, nil
 }
 
@@ -170,7 +171,7 @@ func (h *host) run(ctx context.Context) error {
 		return process.Usage(err)
 	}
 	return process.Run(ctx, h.log, h.cfg.StopGrace,
-		process.Stage{h.operations.Run},
+		process.Stage{h.operations.Run, func(ctx context.Context) error { return h.verifier.Run(ctx, h.log) }},
 		h.consuming,
 		h.relaying,
 		process.Stage{func(running context.Context) error { return h.server.Run(running, ctx) }},

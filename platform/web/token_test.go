@@ -26,8 +26,16 @@ import (
 // ann is who a good token names.
 var ann = Principal{"ann", "customer"}
 
-// claimsOf are a token's claims: of our issuer, for our audience, and more.
+// claimsOf are a token's claims: of our issuer, for our audience, issued just now, and more.
 func claimsOf(more ...string) string {
+	return issuedAt(claim("iat", 0), more...)
+}
+
+// issuedAt is claimsOf with another iat; "" for none.
+func issuedAt(iat string, more ...string) string {
+	if iat != "" {
+		more = append(more, iat)
+	}
 	return fmt.Sprintf(`{"iss":%q,"aud":"app",%s}`, issuer, strings.Join(more, ","))
 }
 
@@ -71,6 +79,7 @@ func FuzzToken(f *testing.F) {
 		text, _ := sign(alg, key, headers).CompactSerialize()
 		return "Bearer " + text
 	}
+	typed := func(typ string) string { return compact(jose.EdDSA, b.key, map[jose.HeaderKey]any{"typ": typ}) }
 	_, foreign, _ := ed25519.GenerateKey(nil)
 	elliptical, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	second, _ := secondKey()
@@ -81,6 +90,7 @@ func FuzzToken(f *testing.F) {
 		"Bearer " + good, "bearer " + good, "Bearer  " + good,
 		compact(jose.RS256, second, nil), // the second key
 		compact(jose.EdDSA, b.key, map[jose.HeaderKey]any{"jwk": jose.JSONWebKey{Key: b.key.Public()}}), // which is not looked at
+		typed("JWT"), typed("jwt"), typed("at+jwt"), typed("application/at+JWT"),
 	}, []string{
 		"", "Bearer", "Bearer ", "Bearer garbage", "Bearer ..", "Basic " + good, "Bearer\t" + good,
 		"Bearer " + good + "=", "Bearer " + good + "." + signature, "Bearer " + good + ".a.b", "Bearer " + strings.Repeat(".", 12<<10),
@@ -93,6 +103,8 @@ func FuzzToken(f *testing.F) {
 		compact(jose.EdDSA, foreign, nil), compact(jose.ES256, elliptical, nil), compact(jose.RS512, second, nil),
 		compact(jose.HS256, []byte(b.key.Public().(ed25519.PublicKey)), nil), // the public key as a secret
 		compact(jose.EdDSA, b.key, map[jose.HeaderKey]any{"crit": []string{"exp"}, "exp": 1}),
+		typed("logout+jwt"), typed("secevent+jwt"), typed(""), typed("jose+json"), typed("application/dpop+jwt"),
+		compact(jose.EdDSA, b.key, map[jose.HeaderKey]any{"typ": 1}),
 	})
 	f.Fuzz(func(t *testing.T, header string) {
 		who, err := b.verifier.verify(t.Context(), header)
@@ -110,10 +122,19 @@ func FuzzClaims(f *testing.F) {
 	of := func(subject, role string) string { return claimsOf(`"sub":"`+subject+`","role":"`+role+`"`, exp) }
 	good := claimsOf(who, exp)
 	b.judge(f, func(claims string) string { return "Bearer " + b.sign(claims) }, []string{
-		good, claimsOf(who, exp, `"Name":"x","name":"y"`), claimsOf(who, exp, `"nbf":0,"iat":0`),
+		good, claimsOf(who, exp, `"Name":"x","name":"y"`), claimsOf(who, exp, `"nbf":0`),
 		strings.Replace(good, `"app"`, `["bank","app"]`, 1), of(strings.Repeat("a", 255), "staff"),
-		claimsOf(who, exp+".5"), claimsOf(who, `"exp":"9999999999"`), // as a text
+		claimsOf(who, exp+".5"), claimsOf(who, strings.Replace(exp, ":", `:"`, 1)+`"`), // as a text
+		issuedAt(claim("iat", -24*time.Hour), who, claim("exp", time.Hour)), issuedAt(claim("iat", leeway/2), who, exp),
+		strings.Replace(of("ann", "customer"), `"app"`, `["app","app-internal"]`, 1),
+		strings.Replace(of("ann", "service"), `"app"`, `["app","app-internal"]`, 1),
+		strings.Replace(issuedAt(claim("iat", -20*24*time.Hour), `"sub":"ann","role":"service"`, exp), `"app"`, `"app-internal"`, 1),
 	}, []string{
+		// Issued in the future, at no time, or for too long; a service's for a customer's audience, and the other way round.
+		issuedAt(claim("iat", time.Hour), who, claim("exp", 2*time.Hour)), issuedAt("", who, exp), claimsOf(who, exp, `"IAT":0`),
+		issuedAt(`"iat":0`, who, exp), issuedAt(`"iat":null`, who, exp), issuedAt(claim("iat", -48*time.Hour), who, exp),
+		claimsOf(who, `"exp":9999999999`), of("ann", "service"), strings.Replace(good, `"app"`, `"app-internal"`, 1),
+		strings.Replace(issuedAt(claim("iat", -31*24*time.Hour), `"sub":"ann","role":"service"`, exp), `"app"`, `"app-internal"`, 1),
 		"null", "[]", good + " {", strings.Replace(good, `"app"`, `"bank"`, 1), strings.Replace(good, `"app"`, "[]", 1),
 		strings.Replace(good, `"app"`, `[["app"]]`, 1), strings.Replace(good, issuer, issuer+"/", 1),
 		strings.Replace(good, issuer, "https://else.test", 1),
@@ -144,8 +165,12 @@ func FuzzClaims(f *testing.F) {
 		if !many {
 			audiences = []any{named["aud"]}
 		}
+		audience := "app"
+		if who.Role == "service" {
+			audience = "app-internal"
+		}
 		expiry, _ := strconv.ParseFloat(fmt.Sprint(named["exp"]), 64)
-		if named["iss"] != issuer || !slices.Contains(audiences, any("app")) || named["sub"] != who.Subject || named["role"] != who.Role ||
+		if named["iss"] != issuer || !slices.Contains(audiences, any(audience)) || named["sub"] != who.Subject || named["role"] != who.Role ||
 			expiry < float64(time.Now().Unix()) {
 			t.Errorf("%q is taken for %+v", claims, who)
 		}
@@ -187,8 +212,9 @@ func TestPublicKeys(t *testing.T) {
 		"PEM with Windows's ends of line":       strings.ReplaceAll(text, "\n", "\r\n"),
 		"PEM whose ends of line are a \\ and n": strings.ReplaceAll(text, "\n", `\n`),
 	} {
-		if keys, err := publicKeys(setting); err != nil || len(keys) != 1 || !public.Equal(keys[0]) {
-			t.Errorf("%s: got %v, %v", name, keys, err)
+		set, err := newKeySet(Auth{PublicKey: setting})
+		if err != nil || len(set.last.Load().list) != 1 || !public.Equal(set.last.Load().list[0].Key) {
+			t.Errorf("%s: got %v, %v", name, set, err)
 		}
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
@@ -203,7 +229,7 @@ func TestPublicKeys(t *testing.T) {
 		"-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----": "not a public key",
 		secret: "", secret + "\x00": "", base64.StdEncoding.EncodeToString(private.Seed()): "",
 	} {
-		_, err := NewVerifier(t.Context(), Auth{PublicKey: setting})
+		_, err := NewVerifier(Auth{PublicKey: setting})
 		if err == nil || !strings.Contains(err.Error(), "AUTH_PUBLIC_KEY") || !strings.Contains(err.Error(), says) ||
 			len(setting) > 20 && strings.Contains(err.Error(), setting[:20]) || strings.Contains(err.Error(), secret[:20]) {
 			t.Errorf("%q: got %v", setting, err)

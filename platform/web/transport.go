@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -30,6 +32,8 @@ type ClientConfig struct {
 	BreakerPause time.Duration `env:"CLIENT_BREAKER_PAUSE" envDefault:"1s"`
 	// The token, of the role service, that this process sends.
 	Token string `env:"SERVICE_TOKEN"`
+	// A file with the token, read for each call: so that the next token needs no restart.
+	TokenFile string `env:"SERVICE_TOKEN_FILE"`
 }
 
 // NewTransport returns a RoundTripper for idempotent calls. From the outside in: the whole call is
@@ -50,12 +54,24 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 		WithDelay(cfg.BreakerPause).
 		Build()
 	return &transport{
-		token: cfg.Token,
+		token: cfg.token,
 		next:  otelhttp.NewTransport(newConnections()),
 		policies: []failsafe.Policy[*http.Response]{
 			timeout.New[*http.Response](cfg.Timeout), retry, breaker, timeout.New[*http.Response](cfg.TryTimeout),
 		},
 	}
+}
+
+// token returns the token to send now.
+func (c ClientConfig) token() (string, error) {
+	if c.TokenFile == "" {
+		return c.Token, nil
+	}
+	text, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read SERVICE_TOKEN_FILE: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // retryAfter returns a response's Retry-After. A call that may not take that long is not retried.
@@ -80,7 +96,7 @@ func newConnections() *http.Transport {
 
 // transport shares the policies among all calls, so that the circuit breaker counts each.
 type transport struct {
-	token    string
+	token    func() (string, error)
 	next     http.RoundTripper
 	policies []failsafe.Policy[*http.Response]
 }
@@ -109,8 +125,12 @@ const maxAnswer = 1 << 20
 // try sends the request once, with the process's token, and reads the whole response: one that
 // stalls in its body is as late as one that never begins.
 func (t *transport) try(r *http.Request) (*http.Response, error) {
+	token, err := t.token()
+	if err != nil {
+		return nil, err
+	}
 	r = r.Clone(r.Context()) // a RoundTripper may not change the caller's request
-	r.Header.Set("Authorization", "Bearer "+t.token)
+	r.Header.Set("Authorization", "Bearer "+token)
 	response, err := t.next.RoundTrip(r)
 	if err != nil {
 		return nil, err

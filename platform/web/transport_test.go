@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -99,6 +101,30 @@ func TestTries(t *testing.T) {
 				t.Errorf("status %d, %v after %d tries, want %d after %d", got, err, asked.Load(), c.status, c.want)
 			}
 		})
+	}
+}
+
+// The token's file is read for each call, so that the next token needs no restart.
+func TestTheTokenOfTheFileIsSent(t *testing.T) {
+	t.Parallel()
+	cfg := patient
+	cfg.TokenFile = filepath.Join(t.TempDir(), "token")
+	var got string
+	url, _ := upstream(t, func(_ int64, _ http.ResponseWriter, r *http.Request) { got = r.Header.Get("Authorization") })
+	transport := NewTransport(cfg)
+	for _, token := range []string{"first", "second"} {
+		if err := os.WriteFile(cfg.TokenFile, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ask(t.Context(), t, transport, url); err != nil || got != "Bearer "+token {
+			t.Errorf("sent %q (%v), want %s", got, err, token)
+		}
+	}
+	if err := os.Remove(cfg.TokenFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(t.Context(), t, transport, url); err == nil {
+		t.Error("sent without a token")
 	}
 }
 

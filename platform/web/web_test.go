@@ -62,7 +62,8 @@ func newBench(t testing.TB, cfg Config) *bench {
 		t.Fatal(err)
 	}
 	keys := pemOf(t, public) + pemOf(t, second.Public())
-	verifier, err := NewVerifier(t.Context(), Auth{Issuer: issuer, Audience: "app", PublicKey: keys})
+	verifier, err := NewVerifier(Auth{Issuer: issuer, Audience: "app", ServiceAudience: "app-internal", PublicKey: keys,
+		MaxLifetime: 25 * time.Hour, ServiceMaxLifetime: 30 * 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/shop/architecture"
+	"example.com/shop/platform/devkit/tokens"
 )
 
 var modules = architecture.Modules()
@@ -96,6 +97,14 @@ func TestMalformedHeaders(t *testing.T) {
 	}
 }
 
+// other returns the audience that tokens of the role are not for.
+func other(role string) string {
+	if role == "service" {
+		return tokens.Audience
+	}
+	return tokens.ServiceAudience
+}
+
 // Every operation that is not public refuses what is no token of ours, and the roles that its
 // document does not name.
 func TestTokens(t *testing.T) {
@@ -110,12 +119,14 @@ func TestTokens(t *testing.T) {
 		}
 		role := o.roles[0]
 		for flaw, tk := range map[string]string{
-			"expired":        token{subject: "ada", role: role, ttl: -time.Minute}.mint(),
-			"wrong audience": token{subject: "ada", role: role, audience: "elsewhere"}.mint(),
-			"unknown role":   token{subject: "ada", role: "owner"}.mint(),
-			"wrong issuer":   token{subject: "ada", role: role, issuer: "https://elsewhere.example"}.mint(),
-			"too long":       token{subject: long.String(), role: role}.mint(),
-			"no token":       "", "garbage": secret, "unsigned": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.",
+			"expired":                 token{subject: "ada", role: role, ttl: -time.Minute}.mint(),
+			"wrong audience":          token{subject: "ada", role: role, audience: "elsewhere"}.mint(),
+			"another role's audience": token{subject: "ada", role: role, audience: other(role)}.mint(),
+			"for years":               token{subject: "ada", role: role, ttl: 1000 * time.Hour}.mint(),
+			"unknown role":            token{subject: "ada", role: "owner"}.mint(),
+			"wrong issuer":            token{subject: "ada", role: role, issuer: "https://elsewhere.example"}.mint(),
+			"too long":                token{subject: long.String(), role: role}.mint(),
+			"no token":                "", "garbage": secret, "unsigned": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.",
 		} {
 			t.Run(o.name+"/"+flaw, func(t *testing.T) {
 				t.Parallel()

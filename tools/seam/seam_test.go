@@ -93,6 +93,7 @@ func TestBadUse(t *testing.T) {
 		"unknown flag":          {nil, []string{"seam", "up", "--fast"}, "flag provided but not defined"},
 		"token without a name":  {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
 		"token of no role":      {nil, []string{"seam", "token", "--sub", "ada", "--role", "owner"}, "--role must be customer, staff or service"},
+		"token for years":       {nil, []string{"seam", "token", "--sub", "ada", "--role", "staff", "--ttl", "9000h"}, "--ttl may be 24h0m0s at most"},
 		"token of no system":    {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "token", "--sub", "ada", "--role", "staff"}, "run seam up first"},
 		"up with an argument":   {nil, []string{"seam", "up", "fast"}, "is more than seam up takes"},
 		"a database unnamed":    {[]string{"PORT=0", "SEAM_STATE=" + state(t), "DATABASE_URL=postgres://localhost"}, []string{"seam", "up"}, "must be a URL with a database"},

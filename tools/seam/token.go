@@ -10,6 +10,7 @@ import (
 
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/web"
 	"example.com/shop/tools/flags"
 	"example.com/shop/tools/topology"
 )
@@ -30,6 +31,13 @@ func token(_ context.Context, args []string) error {
 	}
 	if *subject == "" || set.NArg() > 0 {
 		return process.Usage(errors.New("--sub must name one person, as in --sub ada"))
+	}
+	longest := process.Defaults[web.Auth]().MaxLifetime
+	if *role == "service" {
+		longest = process.Defaults[web.Auth]().ServiceMaxLifetime
+	}
+	if *ttl > longest {
+		return process.Usage(fmt.Errorf("--ttl may be %s at most: no process accepts a token that is good for longer", longest))
 	}
 	s, err := readSettings()
 	if err != nil {

@@ -53,7 +53,8 @@ func SigningKey(state string) (*tokens.Key, error) {
 	return key, nil
 }
 
-// ServiceToken returns a token for calls between the system's processes, good for 30 days.
+// ServiceToken returns a token for calls between the system's processes, good for 30 days, which is
+// AUTH_SERVICE_MAX_LIFETIME.
 func ServiceToken(key *tokens.Key) string {
 	return key.Mint(tokens.Claims{Role: "service", Subject: "system", TTL: 30 * 24 * time.Hour})
 }

@@ -101,8 +101,9 @@ func (s *Stage) Start(module Module, more ...events.Handler) {
 	s.must(consumer.Subscribe(s.t.Context()))
 	s.Run(consumer.Run)
 	s.Run(s.Outbox.Run) // stops before the consumer, which it waits for
-	verifier, err := web.NewVerifier(s.t.Context(),
-		web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: s.Key.PublicPEM()})
+	verifier, err := web.NewVerifier(web.Auth{
+		Issuer: tokens.Issuer, Audience: tokens.Audience, ServiceAudience: tokens.ServiceAudience, PublicKey: s.Key.PublicPEM(),
+	})
 	s.must(err)
 	server := web.New(web.Config{}, verifier, s.Log, postgres.Transient)
 	s.must(server.Mount(s.DB.Module, module.Routes))

@@ -3,6 +3,7 @@
 package tokens
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
@@ -19,8 +20,9 @@ import (
 
 // The defaults of a token.
 const (
-	Issuer   = "https://dev.shop.example"
-	Audience = "shop"
+	Issuer          = "https://dev.shop.example"
+	Audience        = "shop"
+	ServiceAudience = "shop-internal" // of the role service
 )
 
 // Claims of a token. Only Subject and Role have no default.
@@ -116,8 +118,9 @@ func (k *Key) Mint(c Claims) string {
 	if c.Issuer == "" {
 		c.Issuer = Issuer
 	}
-	if c.Audience == "" {
-		c.Audience = Audience
+	audience := jwt.Audience{cmp.Or(c.Audience, Audience)}
+	if c.Audience == "" && c.Role == "service" {
+		audience = jwt.Audience{ServiceAudience, Audience} // v0.1.0 knows the second alone
 	}
 	if c.TTL == 0 {
 		c.TTL = time.Hour
@@ -130,7 +133,7 @@ func (k *Key) Mint(c Claims) string {
 	now := time.Now()
 	issued := now.Add(min(c.TTL, 0)) // an expired one was issued in the past
 	token, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Subject: c.Subject, Issuer: c.Issuer, Audience: jwt.Audience{c.Audience},
+		Subject: c.Subject, Issuer: c.Issuer, Audience: audience,
 		IssuedAt: jwt.NewNumericDate(issued), Expiry: jwt.NewNumericDate(now.Add(c.TTL)),
 	}).Claims(own{Role: c.Role}).Serialize()
 	if err != nil {
