@@ -96,10 +96,18 @@ func source(ctx context.Context) (files template.Files, from, version string, er
 	if version, err = git(ctx, root, "describe", "--always", "--tags", "--abbrev=40"); err != nil {
 		return nil, "", "", err
 	}
-	if from, err = git(ctx, root, "remote", "get-url", "origin"); err != nil {
-		from = root
+	return files, sourceOf(ctx, root), version, nil
+}
+
+// sourceOf returns where seam update gets the template at root from: its origin, unless only this
+// clone has the commit.
+func sourceOf(ctx context.Context, root string) string {
+	origin, err := git(ctx, root, "remote", "get-url", "origin")
+	own, failed := git(ctx, root, "rev-list", "--max-count=1", "HEAD", "--not", "--remotes=origin", "--tags")
+	if err != nil || failed != nil || own != "" {
+		return root
 	}
-	return files, where(root, from), version, nil
+	return where(root, origin)
 }
 
 // where returns where a repository is, from wherever it is asked, and without a password.

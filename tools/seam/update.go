@@ -25,6 +25,8 @@ const aboutUpdate = `seam update merges the template's changes into a product th
 It makes the product anew, of the newer template, commits that on top of what seam new or the last update has made, and has
 git merge it: what only one side has changed merges by itself, and modules of your own are not touched. git merge --abort
 undoes a merge that conflicts. The branch template is the newest one merged.
+A version of the template that does not come after the product's is refused: an older one, or one of a history that was
+rewritten. --anyway takes it, and so takes out what only the product's version has.
 If the history was lost, as in a squashed clone, --from FOLDER#VERSION names the template that the product was made of.`
 
 func update(ctx context.Context, args []string) (err error) {
@@ -32,6 +34,7 @@ func update(ctx context.Context, args []string) (err error) {
 	to := set.String("to", "", "the version of the template to update to: a tag or a commit")
 	of := set.String("template", "", "where the template is: a git URL or folder (default: where it was)")
 	from := set.String("from", "", "the template that the product was made of, as FOLDER#VERSION, if the history was lost")
+	anyway := set.Bool("anyway", false, "take a version that does not come after the one that the product has")
 	dry := set.Bool("dry-run", false, "say what would come, and change nothing")
 	if err := flags.ParseOnly(set, aboutUpdate, args); err != nil {
 		return err
@@ -56,7 +59,7 @@ func update(ctx context.Context, args []string) (err error) {
 		}
 		err = errors.Join(err, os.RemoveAll(work))
 	}()
-	u := &updater{root: root, work: work, product: p}
+	u := &updater{root: root, work: work, product: p, anyway: *anyway}
 	if u.base, err = u.lastRendering(ctx, *from); err != nil {
 		return err
 	}
@@ -102,6 +105,7 @@ type updater struct {
 	base       string // the commit of what the template made when it was merged last
 	product    template.Product
 	carried    string // the version of the template that this command carries, if it is that
+	anyway     bool   // take a version that does not come after the product's
 }
 
 // trailer ends the message of each commit that is what the template makes.
@@ -121,7 +125,11 @@ func (u *updater) lastRendering(ctx context.Context, from string) (commit string
 			"say by --from FOLDER#VERSION what the product was made of"))
 	}
 	folder, version, _ := strings.Cut(from, "#")
-	made, err := u.make(ctx, "base", where(".", folder), version)
+	at, err := u.get(ctx, "base", where(".", folder), version)
+	if err != nil {
+		return "", err
+	}
+	made, err := u.make(ctx, at)
 	if err == nil {
 		_, err = git(ctx, u.root, "fetch", "--quiet", "--no-tags", made, "template")
 	}
@@ -138,7 +146,14 @@ func (u *updater) lastRendering(ctx context.Context, from string) (commit string
 // render commits what the template makes now on top of the last, and returns the commit, or nothing
 // if that is the same.
 func (u *updater) render(ctx context.Context, version string) (commit string, err error) {
-	made, err := u.make(ctx, "newer", u.product.Template.Source, version)
+	at, err := u.get(ctx, "newer", u.product.Template.Source, version)
+	if err != nil {
+		return "", err
+	}
+	if err := u.comesAfter(ctx, at); err != nil && !u.anyway {
+		return "", process.Usage(fmt.Errorf("%w; --anyway updates all the same", err))
+	}
+	made, err := u.make(ctx, at)
 	if err != nil {
 		return "", err
 	}

@@ -13,9 +13,9 @@ import (
 	"example.com/shop/tools/template"
 )
 
-// make makes the product of a version of the template, by that version's own seam, and returns where.
-func (u *updater) make(ctx context.Context, name, source, version string) (made string, err error) {
-	at := filepath.Join(u.work, name)
+// get clones a version of the template, and returns where.
+func (u *updater) get(ctx context.Context, name, source, version string) (at string, err error) {
+	at = filepath.Join(u.work, name)
 	if source == template.CarriedSource {
 		if source, err = u.unpack(ctx, version); err != nil {
 			return "", err
@@ -31,6 +31,28 @@ func (u *updater) make(ctx context.Context, name, source, version string) (made 
 			return "", process.Usage(fmt.Errorf("the template has no version %s", version))
 		}
 	}
+	return at, nil
+}
+
+// comesAfter refuses a clone of the template without the version that the product has in its history.
+// A template that a command carries has no history, and is not asked.
+func (u *updater) comesAfter(ctx context.Context, at string) error {
+	had := u.product.Template.Version
+	if u.carried != "" {
+		return nil
+	}
+	if _, err := git(ctx, at, "merge-base", "--is-ancestor", had, "HEAD"); err == nil {
+		return nil
+	}
+	if _, err := git(ctx, at, "merge-base", "--is-ancestor", "HEAD", had); err == nil {
+		return fmt.Errorf("this version of the template is older than %s, which the product has: name a newer one by --to", had)
+	}
+	return fmt.Errorf("this version of the template does not come after %s, which the product has: its history was rewritten, "+
+		"or it is of another clone, which --template names", had)
+}
+
+// make makes the product of a clone of the template, by the clone's own seam, and returns where.
+func (u *updater) make(ctx context.Context, at string) (made string, err error) {
 	made = at + "-product"
 	args := []string{"run", "./tools/seam", "new", made, "--module", u.product.Module, "--name", u.product.Name}
 	if len(u.product.Keep) == 0 {

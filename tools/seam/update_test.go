@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/shop/tools/template"
+)
+
+// history makes a repository with a commit for each file, and returns the commits.
+func history(t *testing.T, dir string, files map[string]string, message string, more ...string) (commits []string) {
+	t.Helper()
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := git(t.Context(), dir, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	run("init", "--quiet", "--initial-branch=main")
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("add", "--all")
+	for _, message := range append([]string{message}, more...) {
+		run(committing(t.Context(), "commit", "--quiet", "--allow-empty", "--message", message)...)
+		commits = append(commits, run("rev-parse", "HEAD"))
+	}
+	return commits
+}
+
+// An update goes forward: an older version of the template, and one of another history, are refused
+// before anything is made of them.
+func TestUpdate_ComesAfter(t *testing.T) {
+	source, rewritten, product := t.TempDir(), t.TempDir(), t.TempDir()
+	versions := history(t, source, nil, "Old", "Had", "New")
+	history(t, rewritten, nil, "Old, as rewritten", "New")
+	record := "template: {source: " + source + ", version: " + versions[1] + "}\nmodule: acme.example/loans\nname: loans\nkeep: []\n"
+	history(t, product, map[string]string{template.Record: record}, "Made\n\n"+trailer+versions[1])
+	t.Chdir(product)
+	const made = "run ./tools/seam new" // which there is not, in these templates
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a newer version":               {nil, made},
+		"the same":                      {[]string{"--to", versions[1]}, made},
+		"an older one":                  {[]string{"--to", versions[0]}, "is older than " + versions[1]},
+		"an older one, as asked":        {[]string{"--to", versions[0], "--anyway"}, made},
+		"one of another history":        {[]string{"--template", rewritten}, "its history was rewritten"},
+		"that, in a dry run":            {[]string{"--template", rewritten, "--dry-run"}, "its history was rewritten"},
+		"one of another, and as asked":  {[]string{"--template", rewritten, "--anyway"}, made},
+		"one that is not there, anyway": {[]string{"--to", "v7", "--anyway"}, "has no version v7"},
+	} {
+		if err := update(t.Context(), test.args); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %s", name, err, test.want)
+		}
+	}
+}
+
+// A product gets its updates from the template's origin, unless only the clone has what it was made of.
+func TestSourceOf(t *testing.T) {
+	t.Parallel()
+	origin, above := t.TempDir(), t.TempDir()
+	history(t, origin, nil, "Pushed")
+	clone := filepath.Join(above, "clone")
+	run := func(dir string, args ...string) {
+		t.Helper()
+		if _, err := git(t.Context(), dir, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(what, want string) {
+		t.Helper()
+		if from := sourceOf(t.Context(), clone); from != want {
+			t.Errorf("%s: from %s, want %s", what, from, want)
+		}
+	}
+	run(above, "clone", "--quiet", origin, clone)
+	check("a commit of the origin", origin)
+	run(clone, committing(t.Context(), "commit", "--quiet", "--allow-empty", "--message", "Ours")...)
+	check("a commit of the clone", clone)
+	run(clone, "push", "--quiet", "origin", "HEAD:refs/heads/ours")
+	check("once it is pushed", origin)
+	run(clone, "remote", "remove", "origin")
+	check("without an origin", clone)
+}
