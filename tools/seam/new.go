@@ -152,11 +152,19 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // as other folders
 		return process.Usage(err)
 	}
-	made, err := os.MkdirTemp(filepath.Dir(dir), ".seam-new-")
+	if err := removeUnfinished(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	made, err := os.MkdirTemp(filepath.Dir(dir), unfinished)
 	if err != nil {
 		return process.Usage(err)
 	}
+	held, err := hold(made)
+	if err != nil {
+		return err
+	}
 	defer func() {
+		_ = held.Close() // it was only read
 		if ctx.Err() != nil {
 			err = errors.New("interrupted, and nothing is made")
 		}
@@ -169,6 +177,7 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	fmt.Println("Building it, and tidying its go.mod files (up to a minute the first time) …")
 	generate := exec.CommandContext(ctx, "go", "run", "./tools/seam", "generate", "--tidy")
 	generate.Dir, generate.Env = made, append(os.Environ(), "GOWORK=", "GOFLAGS=")
+	generate.ExtraFiles = []*os.File{held} // so that the folder is in use while this runs, though we are killed
 	if out, err := generate.CombinedOutput(); err != nil {
 		return fmt.Errorf("build it: %w\n%s", err, out)
 	}
