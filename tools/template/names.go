@@ -36,11 +36,18 @@ var sqlWords = []string{
 	"true", "union", "unique", "user", "using", "variadic", "when", "where", "window", "with",
 }
 
+// goWords are names that the go command does not build as those of other packages or folders.
+var goWords = []string{"init", "main", "vendor", "internal", "testdata", "documentation"}
+
+// isWord reports whether a name means something in Go or in SQL.
+func isWord(name string) bool {
+	return token.IsKeyword(name) || types.Universe.Lookup(name) != nil || slices.Contains(goWords, name) || slices.Contains(sqlWords, name)
+}
+
 // reserved reports whether a name means something else: in Go, in SQL, as a package of another, as a
 // folder, or as a name in the programs that a module is wired into.
 func (f Files) reserved(name string) bool {
-	if token.IsKeyword(name) || types.Universe.Lookup(name) != nil || slices.Contains(sqlWords, name) || strings.HasPrefix(name, "pg") ||
-		slices.Contains([]string{"init", "main", "vendor", "internal"}, name) {
+	if isWord(name) || strings.HasPrefix(name, "pg") {
 		return true
 	}
 	for _, suffix := range suffixes[1:] {

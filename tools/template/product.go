@@ -36,17 +36,22 @@ var Example = Module{Name: "notes", Publishes: []string{"notes.added.v1"}, Liste
 
 var productName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
+// ownNames are the skeleton's own, and databases that every PostgreSQL has.
+var ownNames = []string{"seam", "template", "postgres", "template0", "template1", "monolith", "gateway", "example", "test", "go"}
+
 // Check refuses a product that cannot be made, and says why.
 func (f Files) Check(p Product) error {
 	if err := module.CheckPath(p.Module); err != nil {
 		return fmt.Errorf("%s cannot be a module path: %w; take one as in acme.example/loans", p.Module, err)
 	}
+	if slices.Contains(strings.Split(p.Module, "/"), "vendor") {
+		return fmt.Errorf("%s cannot be a module path: Go imports no package from below a vendor; take one as in acme.example/loans", p.Module)
+	}
 	if !productName.MatchString(p.Name) || len(p.Name) > 40 {
 		return fmt.Errorf("%q cannot be a name: take at most 40 small letters, digits and single hyphens, "+
 			"as in my-loans; --name gives another one than the module path's", p.Name)
 	}
-	if slices.Contains([]string{"seam", "template", "postgres", "monolith", "gateway", "example", "test", "go"}, p.Name) ||
-		slices.Contains(append(f.Modules(), Example.Name), p.Name) {
+	if isWord(p.Name) || slices.Contains(ownNames, p.Name) || slices.Contains(append(f.Modules(), Example.Name), p.Name) {
 		return fmt.Errorf("%q cannot be a name: it has a meaning here already; --name gives another one", p.Name)
 	}
 	for _, m := range p.Keep {

@@ -57,9 +57,19 @@ func TestWhatIsRefused(t *testing.T) {
 		first: "already", "Shipping": "small letters", "a-b": "small letters", "x": "2 to 31", "select": "a meaning",
 		"platform": "a meaning", "time": "a meaning", "error": "a meaning", "cfg": "a meaning", "bus": "a meaning", "shippingapi": "a meaning",
 		"postgres": "a meaning", "monolith": "a meaning", "events": "a meaning", "pgthings": "a meaning",
+		"func": "a meaning", "main": "a meaning", "internal": "a meaning", "testdata": "a meaning", "documentation": "a meaning",
 	} {
 		if _, _, err := f.With(Module{Name: name}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a module %q: %v, want %s", name, err, want)
+		}
+		if _, err := f.Moved(first, name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a module renamed to %q: %v, want %s", name, err, want)
+		}
+	}
+	for _, name := range []string{"type", "func", "string", "main", "test", "internal", "user", "null", "template1"} {
+		p := Product{Module: "acme.example/loans", Name: name}
+		if err := f.Check(p); err == nil || !strings.Contains(err.Error(), "has a meaning here already;") {
+			t.Errorf("a product %q: %v", name, err)
 		}
 	}
 	for want, m := range map[string]Module{
@@ -75,6 +85,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 	for want, p := range map[string]Product{
 		"cannot be a module path":     {Module: "loans", Name: "loans"},
+		"from below a vendor":         {Module: "acme.example/vendor/loans", Name: "loans"},
 		"small letters":               {Module: "acme.example/Loans", Name: "Loans"},
 		"has a meaning here":          {Module: "acme.example/seam", Name: "seam"},
 		"has a meaning here already;": {Module: "acme.example/x", Name: first},
