@@ -2,10 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
 )
 
@@ -50,4 +54,66 @@ func TestEachRoleHasItsOwnPassword(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Setup sends what the server stores, so a server that logs statements logs no password.
+func TestTheLogOfTheServerHasNoPassword(t *testing.T) {
+	t.Parallel()
+	log := &said{}
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceValue(func() error { return server.Stop(context.WithoutCancel(t.Context())) })
+	t.Cleanup(func() { _ = stop() })
+	conn, err := pgx.Connect(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	for _, statement := range []string{"ALTER SYSTEM SET log_statement = 'ddl'", "SELECT pg_reload_conf()"} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan, admin := postgres.Plan{Modules: []string{"marks"}, Secret: "secret"}, postgres.WithDatabase(server.URL(), "app")
+	pgtest.Until(t, "the server logs a statement", func() bool {
+		if err := postgres.Provision(t.Context(), admin, plan); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(log.String(), "ALTER ROLE \"marks_rt\" PASSWORD")
+	})
+	for _, address := range []string{plan.RuntimeURL(admin, "marks"), plan.MigrateURL(admin, "marks")} {
+		conn, err := pgx.Connect(t.Context(), address)
+		if err != nil {
+			t.Fatalf("a role cannot log in: %v", err)
+		}
+		_ = conn.Close(t.Context())
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, password := range []string{plan.RuntimePassword("marks"), plan.MigratePassword("marks")} {
+		if strings.Contains(log.String(), password) {
+			t.Errorf("the log has a password:\n%s", log)
+		}
+	}
+}
+
+// said is what a server logs.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }

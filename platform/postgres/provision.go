@@ -185,6 +185,11 @@ func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string)
 	if err := execAll(ctx, tx, rights(plan, module)...); err != nil {
 		return err
 	}
+	if err := execAll(ctx, tx,
+		"ALTER ROLE "+quote(plan.migrate(module))+" PASSWORD '"+verifier(plan.MigratePassword(module))+"'",
+		"ALTER ROLE "+quote(plan.runtime(module))+" PASSWORD '"+verifier(plan.RuntimePassword(module))+"'"); err != nil {
+		return err
+	}
 	return setFixed(ctx, tx, plan.migrate(module), plan.runtime(module))
 }
 
@@ -194,8 +199,8 @@ func rights(plan Plan, module string) []string {
 	schema := quote(module)
 	return []string{
 		"ALTER ROLE " + owner + " NOLOGIN",
-		"ALTER ROLE " + migrate + " LOGIN PASSWORD '" + plan.MigratePassword(module) + "'",
-		"ALTER ROLE " + runtime + " LOGIN PASSWORD '" + plan.RuntimePassword(module) + "'",
+		"ALTER ROLE " + migrate + " LOGIN",
+		"ALTER ROLE " + runtime + " LOGIN",
 		"GRANT " + owner + " TO " + migrate,
 		"GRANT " + owner + " TO CURRENT_USER", // an admin who is no superuser needs it to create the schema
 		"CREATE SCHEMA IF NOT EXISTS " + schema + " AUTHORIZATION " + owner,
