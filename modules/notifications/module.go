@@ -76,6 +76,15 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Unsafe refuses in production that mails are sent in the clear, as they also are when somebody on
+// the way removes the offer of STARTTLS.
+func (c Config) Unsafe() []string {
+	if c.SMTPTLS != tlsRequired && c.SMTPTLS != tlsImplicit {
+		return []string{fmt.Sprintf("NOTIFICATIONS_SMTP_TLS is %s: set it to %s or %s", c.SMTPTLS, tlsRequired, tlsImplicit)}
+	}
+	return nil
+}
+
 // Address is one mail address, which is checked when the configuration is read.
 type Address string
 

@@ -24,3 +24,13 @@ func TestConfig(t *testing.T) {
 		"NOTIFICATIONS_RETENTION": {func(c *Config) { c.Retention = 14 * 24 * time.Hour }},
 	})
 }
+
+// Production refuses what lets somebody on the way read the mails.
+func TestProductionNeedsTLSToTheMailServer(t *testing.T) {
+	t.Parallel()
+	for mode, safe := range map[string]bool{tlsOpportunistic: false, tlsNone: false, tlsRequired: true, tlsImplicit: true} {
+		if unsafe := (Config{SMTPTLS: mode}).Unsafe(); (len(unsafe) == 0) != safe {
+			t.Errorf("%s: got %q", mode, unsafe)
+		}
+	}
+}

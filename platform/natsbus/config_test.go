@@ -52,3 +52,21 @@ func TestNoPasswordIsPrinted(t *testing.T) {
 		}
 	}
 }
+
+// Production refuses a connection without any user.
+func TestProductionNeedsAUserOnTheBroker(t *testing.T) {
+	t.Parallel()
+	for url, safe := range map[string]bool{
+		"nats://127.0.0.1:4222": false, "nats://app:secret@127.0.0.1:4222": true, "127.0.0.1:4222": false,
+		"nats://app:secret@127.0.0.1:4222,nats://127.0.0.1:4223": false,
+	} {
+		bus, err := natsbus.Open(natsbus.Config{URL: url, Stream: "events"}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unsafe := bus.Unsafe(); (len(unsafe) == 0) != safe || strings.Contains(strings.Join(unsafe, ""), "secret") {
+			t.Errorf("%s: got %q", url, unsafe)
+		}
+		_ = bus.Close()
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -132,6 +133,17 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
 	return b, nil
+}
+
+// Unsafe refuses a connection that says nothing about who it is, in production: a broker that takes
+// it takes everybody's, and with it forged events.
+func (b *Bus) Unsafe() []string {
+	for address := range strings.SplitSeq(b.cfg.URL, ",") {
+		if u, err := url.Parse(address); b.cfg.Credentials == "" && (err != nil || u.User == nil) {
+			return []string{"NATS_CREDENTIALS is not set, and NATS_URL has no user: give the process a user of its own on the broker"}
+		}
+	}
+	return nil
 }
 
 // Ready returns nil once the broker has been reached. Losing it later does not make the process

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,6 +124,22 @@ func Connect(ctx context.Context, address string) (*pgx.Conn, error) {
 		return nil, err
 	}
 	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// InTheClear reports whether a connection by this address may reach another host without TLS, so that
+// who listens on the way gets the data.
+func InTheClear(address string) bool {
+	cfg, err := parse(address)
+	if err != nil {
+		return false // and it reaches nothing
+	}
+	elsewhere := func(host string) bool {
+		ip := net.ParseIP(host)
+		return host != "localhost" && !ip.IsLoopback() && !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@")
+	}
+	return cfg.TLSConfig == nil && elsewhere(cfg.Host) || slices.ContainsFunc(cfg.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return f.TLSConfig == nil && elsewhere(f.Host)
+	})
 }
 
 // WithDatabase returns the URL with another database.

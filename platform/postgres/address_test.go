@@ -35,3 +35,25 @@ func TestNoPasswordIsPrinted(t *testing.T) {
 		}
 	}
 }
+
+func TestInTheClear(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"postgres://u:p@db.example/shop":                                          true, // sslmode=prefer
+		"postgres://u:p@db.example/shop?sslmode=disable":                          true,
+		"postgres://u:p@db.example/shop?sslmode=allow":                            true,
+		"postgres://u:p@127.0.0.1,10.0.0.7/shop?sslmode=disable":                  true,
+		"host=db.example user=u password=p sslmode=prefer":                        true,
+		"postgres://u:p@db.example/shop?sslmode=require":                          false,
+		"postgres://u:p@db.example/shop?sslmode=verify-full":                      false,
+		"postgres://u:p@127.0.0.1:5433/shop?sslmode=disable":                      false,
+		"postgres://u:p@[::1]/shop?sslmode=disable":                               false,
+		"postgres://u:p@localhost,/shop?sslmode=disable&host=/var/run/postgresql": false,
+		"postgres://u:p@/shop?host=/tmp":                                          false,
+		"nonsense":                                                                false,
+	} {
+		if got := postgres.InTheClear(address); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+}

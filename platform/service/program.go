@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -75,6 +76,13 @@ func (p Program[C]) serve(ctx context.Context, _ []string) error {
 	bus, err := p.Bus(cfg.Program, log)
 	if err != nil {
 		return err
+	}
+	unsafe, err := process.Guard(cfg, bus, addresses{"DATABASE_URL", urls})
+	if err != nil {
+		return errors.Join(err, bus.Close())
+	}
+	if len(unsafe) > 0 {
+		log.InfoContext(ctx, "ENVIRONMENT is development, which accepts what production refuses", "unsafe", unsafe)
 	}
 	h, err := openHost(ctx, p.Name, bus, log, cfg.Service)
 	if err != nil {
@@ -171,6 +179,9 @@ func (p Program[C]) each(ctx context.Context, do func(ctx context.Context, modul
 	if err != nil {
 		return err
 	}
+	if _, err := process.Guard(addresses{"MIGRATE_URL", urls}); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for module, url := range urls {
 		group.Go(func() error { return do(ctx, module, url) })
@@ -203,6 +214,22 @@ func (p Program[C]) urls(what string) (map[string]string, error) {
 		return nil, process.Usage(fmt.Errorf("not set: %s", strings.Join(unset, ", ")))
 	}
 	return urls, nil
+}
+
+// addresses are the settings <MODULE>_<what>, by module.
+type addresses struct {
+	what string
+	urls map[string]string
+}
+
+// Unsafe returns those by which a password, or data, could be read on its way.
+func (a addresses) Unsafe() (found []string) {
+	for _, module := range slices.Sorted(maps.Keys(a.urls)) {
+		if postgres.InTheClear(a.urls[module]) {
+			found = append(found, strings.ToUpper(module)+"_"+a.what+" may reach another host without TLS: add sslmode=verify-full to it")
+		}
+	}
+	return found
 }
 
 // describe makes every module as serve does, on databases that are never opened. So it fails when a

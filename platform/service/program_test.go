@@ -1,8 +1,10 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/events"
 	"example.com/shop/platform/process"
 )
 
@@ -82,6 +85,27 @@ func TestWire(t *testing.T) {
 		err := p.wire(struct{}{}, []string{"lamps"}, func(string, func(*Parts) Module) error { added++; return nil })
 		if refusal == "" && (err != nil || added != 1) || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
 			t.Errorf("%q: got %v, and %d added", wires, err, added)
+		}
+	}
+}
+
+// No process of a deployment that was never told where it runs reaches another host as on a laptop.
+func TestProductionRefusesADatabaseInTheClear(t *testing.T) {
+	for _, what := range []string{"DATABASE", "MIGRATE"} {
+		t.Setenv("LAMPS_"+what+"_URL", "postgres://lamps:secret@db.example/shop?sslmode=disable")
+	}
+	t.Setenv("AUTH_ISSUER", "https://id.example")
+	p := Program[struct{}]{
+		Name: "lamps", Migrations: map[string]fs.FS{"lamps": fstest.MapFS{}},
+		Bus: func(struct{}, *slog.Logger) (Bus, error) { return events.NewMemoryBus(), nil },
+	}
+	for what, verb := range map[string]func(context.Context, []string) error{
+		"DATABASE": p.serve, "MIGRATE": p.migrate, "MIGRATE ": p.seed,
+	} {
+		err := verb(t.Context(), nil)
+		want := "\n  LAMPS_" + strings.TrimSpace(what) + "_URL may reach another host without TLS: add sslmode=verify-full to it"
+		if !errors.Is(err, process.ErrUsage) || !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "\n") != 1 {
+			t.Errorf("%s: got %v", what, err)
 		}
 	}
 }

@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(bin)
+		_ = os.Setenv("ENVIRONMENT", "development")
 		return m.Run()
 	}())
 }

@@ -20,7 +20,7 @@ func (s *System) env(verb string, modules []string, more ...string) []string {
 	if !s.options.Facade {
 		env = append(env, "DRAIN_AFTER=0s") // all stop together: nothing to route requests to
 	}
-	env = append(env, ambient()...)
+	env = append(append(env, ambient()...), "ENVIRONMENT=development")
 	if len(elsewhere) > 0 {
 		env = append(env, "SERVICE_TOKEN="+ServiceToken(s.Key))
 	}
@@ -68,6 +68,7 @@ func owner(setting string) (module string) {
 func ambient() []string {
 	return slices.DeleteFunc(os.Environ(), func(setting string) bool {
 		name, _, _ := strings.Cut(setting, "=")
+		name = strings.TrimSuffix(name, "_FILE") // that it can be read from
 		switch name {
 		case "DATABASE_URL", "SEAM_DATABASE_URL", "TEST_DATABASE_URL", "POSTGRES_PASSWORD", "SEAM_ROLE_SECRET",
 			"GATEWAY_SECRET", "SERVICE_TOKEN":
