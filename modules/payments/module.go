@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"example.com/shop/modules/payments/paymentsapi"
@@ -23,6 +24,8 @@ import (
 type Config struct {
 	// Where the payment provider is.
 	ProviderURL string `env:"PAYMENTS_PROVIDER_URL" envDefault:"http://127.0.0.1:8091"`
+	// The provider's credential, sent as a bearer token; none if empty, as the simulated one may want.
+	ProviderSecret string `env:"PAYMENTS_PROVIDER_SECRET"`
 	// How long one call may take before its outcome counts as unknown.
 	CallTimeout time.Duration `env:"PAYMENTS_CALL_TIMEOUT" envDefault:"2s"`
 	// How many captures, and as many refunds, may be under way in this process.
@@ -54,6 +57,17 @@ func (c Config) Validate() error {
 			"or a capture that begins at the end of its lease would be taken for lost")
 	}
 	return nil
+}
+
+// Unsafe refuses a provider in production that others can pose as, and one that takes us for anybody.
+func (c Config) Unsafe() (found []string) {
+	if !strings.HasPrefix(c.ProviderURL, "https://") {
+		found = append(found, "PAYMENTS_PROVIDER_URL is no https:// URL: set it to that of the payment provider")
+	}
+	if c.ProviderSecret == "" {
+		found = append(found, "PAYMENTS_PROVIDER_SECRET is not set: set it, or PAYMENTS_PROVIDER_SECRET_FILE, to the provider's credential")
+	}
+	return found
 }
 
 // Module is payments in one process. Any number of processes may serve one schema.

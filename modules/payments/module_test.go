@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"strings"
 	"testing"
 
 	"example.com/shop/platform/devkit/moduletest"
@@ -15,4 +16,17 @@ func TestConfig(t *testing.T) {
 		"PAYMENTS_BACKOFF_MOST": {func(c *Config) { c.BackoffMost = c.BackoffFirst - 1 }},
 		"PAYMENTS_QUIET":        {func(c *Config) { c.Quiet = c.Lease + c.CallTimeout }},
 	})
+}
+
+// Production refuses the simulated provider, and any that asks for no credential.
+func TestProductionNeedsAProvider(t *testing.T) {
+	t.Parallel()
+	for url, secret := range map[string]string{"http://provider.example": "s3cret", "https://provider.example": "", "HTTP://provider.example": "s3cret"} {
+		if unsafe := (Config{ProviderURL: url, ProviderSecret: secret}).Unsafe(); len(unsafe) != 1 || strings.Contains(unsafe[0], "s3cret") {
+			t.Errorf("%s with %q: got %q", url, secret, unsafe)
+		}
+	}
+	if unsafe := (Config{ProviderURL: "https://provider.example", ProviderSecret: "s3cret"}).Unsafe(); len(unsafe) > 0 {
+		t.Errorf("got %q", unsafe)
+	}
 }

@@ -17,6 +17,7 @@ import (
 // httpProvider is the anti-corruption layer: nothing else knows the provider's API.
 type httpProvider struct {
 	base   string
+	secret string // "" for none
 	client *http.Client
 }
 
@@ -24,7 +25,8 @@ func newHTTPProvider(cfg Config) *httpProvider {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = cfg.Concurrency // keeps one connection per job under way
 	return &httpProvider{
-		base: strings.TrimRight(cfg.ProviderURL, "/"),
+		base:   strings.TrimRight(cfg.ProviderURL, "/"),
+		secret: cfg.ProviderSecret,
 		client: &http.Client{
 			Transport: transport,
 			Timeout:   cfg.CallTimeout,
@@ -78,6 +80,9 @@ func (p *httpProvider) post(ctx context.Context, path string, body any) (answer,
 
 // do returns the status code, 0 without a response, and the answer or the error that it means.
 func (p *httpProvider) do(req *http.Request) (code int, a answer, err error) {
+	if p.secret != "" {
+		req.Header.Set("Authorization", "Bearer "+p.secret)
+	}
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return 0, answer{}, fmt.Errorf("call provider: %w", err)

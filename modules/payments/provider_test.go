@@ -4,11 +4,14 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"example.com/shop/modules/payments/paymentssim"
 )
 
 // What each response of the provider means. An unknown outcome must not be taken for a refusal: the
@@ -88,5 +91,27 @@ func TestProviderTimesOut(t *testing.T) {
 	p := newHTTPProvider(Config{ProviderURL: server.URL, CallTimeout: 20 * time.Millisecond})
 	if a, err := p.Capture(t.Context(), uuid.New(), "tok_ok", money{1200, "EUR"}); err == nil {
 		t.Errorf("capture answered %+v without an answer", a)
+	}
+}
+
+// The simulated provider serves those who have its secret, and a wrong one is not a refusal: the
+// outcome stays unknown until a person has corrected it.
+func TestProviderAsksForTheSecret(t *testing.T) {
+	t.Parallel()
+	provider, err := paymentssim.New(paymentssim.Options{Secret: "s3cret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(provider)
+	defer server.Close()
+	for secret, known := range map[string]bool{"": false, "s3cre": false, "s3cret": true} {
+		p := newHTTPProvider(Config{ProviderURL: server.URL, ProviderSecret: secret, CallTimeout: time.Minute})
+		a, err := p.Capture(t.Context(), uuid.New(), "tok_ok", money{1200, "EUR"})
+		if known && (err != nil || a.outcome != approved) || !known && (err == nil || strings.Contains(err.Error(), "s3cre")) {
+			t.Errorf("with %q: %+v, %v", secret, a, err)
+		}
+	}
+	if n := len(provider.Ledger("")); n != 1 {
+		t.Errorf("%d captures, want that of the one who knows the secret", n)
 	}
 }

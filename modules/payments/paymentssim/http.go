@@ -1,13 +1,21 @@
 package paymentssim
 
 import (
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 )
 
-func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.routes.ServeHTTP(w, r) }
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if asked := "Bearer " + p.secret; p.secret != "" && r.URL.Path != "/ledger" && // a page for people
+		subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(asked)) == 0 {
+		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "the bearer token is not the merchant's"})
+		return
+	}
+	p.routes.ServeHTTP(w, r)
+}
 
 func (p *Provider) serveMux() *http.ServeMux {
 	mux := http.NewServeMux()

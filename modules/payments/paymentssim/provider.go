@@ -22,6 +22,7 @@ import (
 // Options of a simulated provider; the zero value works.
 type Options struct {
 	SlowDelay time.Duration    // of tok_slow; 90 s if zero
+	Secret    string           // which requests must have as their bearer token; none if empty
 	Journal   string           // a file that keeps the ledger over a restart; none if empty
 	Now       func() time.Time // time.Now if nil
 }
@@ -29,6 +30,7 @@ type Options struct {
 // Provider is the simulated payment provider. It is safe for concurrent use.
 type Provider struct {
 	slow    time.Duration
+	secret  string
 	now     func() time.Time
 	routes  *http.ServeMux
 	closing chan struct{} // closed by Close, to abort the waiting requests
@@ -88,7 +90,7 @@ var (
 // New returns a provider, with the effects of the journal if there is one.
 func New(o Options) (*Provider, error) {
 	p := &Provider{
-		slow: o.SlowDelay, now: o.Now, closing: make(chan struct{}),
+		slow: o.SlowDelay, secret: o.Secret, now: o.Now, closing: make(chan struct{}),
 		ops: map[string]*operation{}, flaky: map[string]int{},
 	}
 	if p.slow == 0 {

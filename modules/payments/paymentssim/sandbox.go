@@ -11,6 +11,8 @@ import (
 type settings struct {
 	// Where the provider listens.
 	Port int `env:"PAYMENTS_SIM_PORT" envDefault:"8091" min:"0"`
+	// What it asks for; nothing if empty.
+	Secret string `env:"PAYMENTS_PROVIDER_SECRET"`
 	// How long it takes for tok_slow.
 	Slow time.Duration `env:"PAYMENTS_SIM_SLOW" envDefault:"90s" min:"0"`
 }
@@ -22,7 +24,7 @@ func InSandbox(ctx context.Context, b *sandbox.Box) error {
 	if err != nil {
 		return err
 	}
-	provider, err := New(Options{Journal: b.File("provider.jsonl"), SlowDelay: s.Slow})
+	provider, err := New(Options{Secret: s.Secret, Journal: b.File("provider.jsonl"), SlowDelay: s.Slow})
 	if err != nil {
 		return err
 	}
