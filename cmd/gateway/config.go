@@ -16,7 +16,8 @@ type config struct {
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
 	// The address of /livez, /readyz and /routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
-	// What PUT /routes must have as its bearer token; unset, it is refused.
+	// What PUT /routes must have as its bearer token, and a request that chooses its side as
+	// X-Seam-Secret; unset, both are refused.
 	Secret string `env:"GATEWAY_SECRET"`
 	// The proxies before the gateway, whose X-Forwarded-For names the client, as in 10.0.0.0/8,192.0.2.7;
 	// unset, a client is who connects.

@@ -192,13 +192,16 @@ func (r reply) String() string {
 const get, post = "GET /v1/things", "POST /v1/things"
 
 // ask sends a request like "POST /v1/things\nName: value\n\nbody". If it has no cookie, it is from
-// the client ada, whom the new side serves once it has 70 percent.
+// the client ada, whom the new side serves once it has 70 percent; if it has no secret, an operator's.
 func (f *facade) ask(t *testing.T, request string) reply {
 	t.Helper()
 	head, body, _ := strings.Cut(request, "\n\n")
 	line, headers, _ := strings.Cut(head, "\n")
 	if !strings.Contains(headers, "Cookie:") {
 		headers += "\nCookie: " + canaryCookie + "=ada"
+	}
+	if !strings.Contains(headers, secretHeader) {
+		headers += "\n" + secretHeader + ": the secret"
 	}
 	if body != "" && !strings.Contains(headers, "Content-Length:") && !strings.Contains(headers, "Transfer-Encoding:") {
 		headers += fmt.Sprint("\nContent-Length: ", len(body))

@@ -79,6 +79,8 @@ type exchange struct {
 	side   *side // where it goes, and at the end which side answered
 	forced bool
 	cookie *http.Cookie // for a client that has none yet
+	// operator is whether the request has the secret, so that it may choose its side and learn it.
+	operator bool
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -90,8 +92,8 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.home != "" {
 		defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
 	}
-	x := &exchange{gateway: g, route: route}
-	if name := r.Header.Get(sideHeader); name != "" {
+	x := &exchange{gateway: g, route: route, operator: g.isSecret(r.Header.Get(secretHeader))}
+	if name := r.Header.Get(sideHeader); name != "" && x.operator {
 		x.side, x.forced = route.side(name), true
 	} else if route.home != "" {
 		x.side, x.cookie = route.choose(r)
@@ -144,8 +146,12 @@ func (g *gateway) enter(path string) (r *route, underWay int64) {
 	}
 }
 
-// sideHeader forces a side in a request, and names it in an answer.
-const sideHeader = "X-Seam-Upstream"
+const (
+	// sideHeader forces a side in a request, and names it in an answer: both for operators alone, whose
+	// requests have the gateway's secret in secretHeader.
+	sideHeader   = "X-Seam-Upstream"
+	secretHeader = "X-Seam-Secret"
+)
 
 // safe reports whether a request changes nothing, so that it may go to any side, and twice.
 func safe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
@@ -168,7 +174,10 @@ func rewrite(r *httputil.ProxyRequest) {
 // answered counts an upstream's answer, sets its headers and may copy it for the shadow.
 func (x *exchange) answered(response *http.Response) error {
 	x.side.served.Add(1)
-	response.Header.Set(sideHeader, x.side.Upstream) // not Add: the upstream's own value is not trusted
+	response.Header.Del(sideHeader) // the upstream's own value is not trusted
+	if x.operator {
+		response.Header.Set(sideHeader, x.side.Upstream)
+	}
 	if x.cookie != nil {
 		response.Header.Add("Set-Cookie", x.cookie.String())
 	}

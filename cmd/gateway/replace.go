@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 
 	"example.com/shop/cmd/gateway/routes"
 )
@@ -19,7 +20,7 @@ func (g *gateway) replace(w http.ResponseWriter, r *http.Request) {
 			"This façade takes no routes while it runs. Set GATEWAY_SECRET and restart it.")
 		return
 	}
-	if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+g.cfg.Secret)) == 0 {
+	if secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok || !g.isSecret(secret) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		writeProblem(w, r, http.StatusUnauthorized, "not-the-secret", "Send the façade's GATEWAY_SECRET as a bearer token.")
 		return
@@ -37,6 +38,11 @@ func (g *gateway) replace(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// isSecret reports whether this is the gateway's secret, which only operators know.
+func (g *gateway) isSecret(text string) bool {
+	return g.cfg.Secret != "" && subtle.ConstantTimeCompare([]byte(text), []byte(g.cfg.Secret)) == 1
 }
 
 // apply makes the table of the routes file the current one.

@@ -176,6 +176,30 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// Without the secret the side is chosen as if the header were not there, and not told.
+func TestOnlyAnOperatorForcesASide(t *testing.T) {
+	t.Parallel()
+	f := start(t, split(100, 0, "weight: 0, home: app", "weight: 0, home: elsewhere"))
+	for _, secret := range []string{"", "the secre", "The secret", "the secret"} {
+		for _, side := range []string{"new", "old", "newer"} {
+			hits := f.new.hits.Load()
+			answer := f.ask(t, get+"\n"+sideHeader+": "+side+"\n"+secretHeader+": "+secret)
+			told, reached := answer.header.Get(sideHeader), f.new.hits.Load() > hits
+			if secret == "the secret" {
+				if side != "newer" && told != side {
+					t.Errorf("an operator forces %s: %s", side, answer)
+				}
+			} else if told != "" || reached || answer.status != http.StatusOK {
+				t.Errorf("%q forces %s: %d with %v", secret, side, answer.status, answer.header)
+			}
+		}
+	}
+	open := start(t, split(100, 0), func(c *config) { c.Secret = "" })
+	if answer := open.ask(t, get+"\n"+sideHeader+": new\n"+secretHeader+": "); answer.header.Get(sideHeader) != "" {
+		t.Errorf("without a secret: %v", answer.header)
+	}
+}
+
 // More requests than one route may have are refused. When the gateway stops, those under way finish.
 func TestRequestsUnderWay(t *testing.T) {
 	t.Parallel()

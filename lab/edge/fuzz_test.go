@@ -113,10 +113,7 @@ func mayDiffer(direct, facade outcome) string {
 		return "the client has ended the connection before its request: a server may say so, or nothing, and a proxy has it read first"
 	}
 	for _, r := range direct.requests {
-		switch {
-		case r.Header.Get("X-Seam-Upstream") != "":
-			return "the header is the façade's own: it forces a side"
-		case hopByHop(r.Header):
+		if hopByHop(r.Header) {
 			return "headers that Connection names are for the next server alone, and a proxy takes them out (RFC 9110, section 7.6.1)"
 		}
 	}

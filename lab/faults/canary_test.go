@@ -224,6 +224,7 @@ func (c *canary) measure(t *testing.T, weight int) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Authorization", "Bearer "+c.token)
+		request.Header.Set("X-Seam-Secret", c.Secret) // or the side is not told
 		response, err := client.Do(request)
 		if err != nil {
 			t.Errorf("at %d %%: %v", weight, err)
