@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -72,6 +73,9 @@ func serveComposed(ctx context.Context, path string) error {
 	cfg, err := process.Config[composedConfig]()
 	if err != nil {
 		return err
+	}
+	if path == undelivered { // so no order ends
+		cfg.Orders.MaxOpen, cfg.Orders.MaxPieces = math.MaxInt, math.MaxInt
 	}
 	log := cfg.Service.Log.New(path)
 	dbs := map[string]*postgres.DB{}

@@ -165,9 +165,9 @@ func (c *canary) startService(t *testing.T) {
 
 // order places orders, one after the other, until stop is closed. None may fail.
 func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) {
-	customer := fmt.Sprintf("customer-%d", client)
-	token := c.shop.token("customer", customer)
 	for i := client; ; i += 4 {
+		customer := fmt.Sprintf("customer-%d", i)
+		token := c.shop.token("customer", customer)
 		select {
 		case <-stop:
 			return

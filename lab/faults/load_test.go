@@ -50,10 +50,10 @@ func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, url
 	var all sync.WaitGroup
 	for c := range s.clients {
 		all.Go(func() {
-			customer := fmt.Sprintf("customer-%d", c)
-			token := s.token("customer", customer)
 			for {
 				i := next.Add(1)
+				customer := fmt.Sprintf("customer-%d-%d", c, i) // a new one, who has nothing open
+				token := s.token("customer", customer)
 				if i > int64(count) {
 					select {
 					case <-enough:
@@ -90,9 +90,9 @@ func (l *load) acknowledged(o placed) {
 // cut is small and its time depends on the shop more than on the machine.
 func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
 	t.Helper()
-	customer := fmt.Sprintf("customer-%d", client)
-	token := s.token("customer", customer)
 	for i := client; ; i++ {
+		customer := fmt.Sprintf("customer-%d-%d", client, i)
+		token := s.token("customer", customer)
 		select {
 		case <-stop:
 			return

@@ -59,11 +59,19 @@ func runBench(ctx context.Context, args []string) error {
 		return err
 	}
 	plan.Tokens = []string{token}
+	if key != nil { // many customers, so that none has too many orders open
+		for c := range customers {
+			plan.Tokens = append(plan.Tokens, key.Mint(tokens.Claims{Role: "customer", Subject: fmt.Sprint("bench-", c), TTL: 12 * time.Hour}))
+		}
+	}
 	if plan.SKUs, err = findStock(ctx, shop, key); err != nil {
 		return err
 	}
 	return placeAndShow(ctx, plan, shop)
 }
+
+// customers is how many order in turn, beside the one who looks at the shop first.
+const customers = 500
 
 // settings are those of seam that bench needs.
 type settings struct {

@@ -43,7 +43,7 @@ var teaAndCup = quoting(
 func setup(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{Stage: moduletest.New(t, "orders", ordersmigrations.FS), t: t}
-	s.module = New(Config{Deadline: time.Minute, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
+	s.module = New(Config{Deadline: time.Minute, ExpiryPoll: time.Hour, KeyRetention: time.Hour, MaxOpen: 1000, MaxPieces: 10_000},
 		s.DB, s.Outbox, s.Log, s.Now, teaAndCup)
 	s.Start(s.module)
 	return s

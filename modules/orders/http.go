@@ -229,10 +229,22 @@ func problem(ctx context.Context, err error) error {
 		return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusServiceUnavailable, "inventory-unavailable",
 			"The products cannot be priced at the moment. Send the request again, with the same Idempotency-Key."),
 			http.Header{"Retry-After": {"2"}}) // seconds
+	case errors.Is(err, errTooManyOpen):
+		return tooMany(ctx, "too-many-open-orders",
+			"You have as many open orders as one customer may have. Wait until one is confirmed or cancelled, or cancel one.")
+	case errors.Is(err, errTooManyPieces):
+		return tooMany(ctx, "too-many-pieces",
+			"With this order your open orders would hold more pieces than one customer may have. Order fewer, or wait until one is confirmed or cancelled.")
 	case errors.Is(err, errNothingToPay):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "nothing-to-pay",
 			"All of it is free, and we cannot take an order without a payment. Add something that has a price.")
 	default:
 		return err
 	}
+}
+
+// tooMany is the problem of a customer who has to wait for an order to end, which takes a moment.
+func tooMany(ctx context.Context, kind, detail string) error {
+	return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusTooManyRequests, kind, detail),
+		http.Header{"Retry-After": {"5"}}) // seconds
 }

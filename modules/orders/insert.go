@@ -21,6 +21,7 @@ func insertTx(tx pgx.Tx, orders []newOrder) {
 		rows.Currencies = append(rows.Currencies, o.total.Currency)
 		rows.Deadlines = append(rows.Deadlines, o.deadline)
 		rows.Times = append(rows.Times, o.placedAt)
+		rows.Pieces = append(rows.Pieces, pieces(o.priced))
 		for i, l := range o.priced {
 			lines.OrderIds = append(lines.OrderIds, o.id)
 			lines.Positions = append(lines.Positions, int32(i)+1)

@@ -21,6 +21,10 @@ import (
 type Config struct {
 	// How long an order waits for stock, and again for payment, before it is cancelled as expired.
 	Deadline time.Duration `env:"ORDERS_DEADLINE" envDefault:"1m"`
+	// How many orders a customer may have open, that is, neither confirmed nor cancelled.
+	MaxOpen int `env:"ORDERS_MAX_OPEN" envDefault:"50"`
+	// How many pieces, of all products together, a customer's open orders may hold.
+	MaxPieces int `env:"ORDERS_MAX_PIECES" envDefault:"500"`
 	// How often overdue orders are polled for.
 	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
 	// How long the answer to a placement is kept for the same Idempotency-Key.

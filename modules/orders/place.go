@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/modules/orders/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
@@ -52,24 +53,33 @@ type newOrder struct {
 	placedAt, deadline time.Time
 }
 
-// placeTx stores and publishes those orders of a group (postgres.Group) whose keys are new, in one
-// transaction of two round trips:
+// placeTx stores and publishes those orders of a group (postgres.Group) whose keys are new and whose
+// customers may have more open, in one transaction of two round trips:
 //
-//	BEGIN; lock the keys, read their answers
+//	BEGIN; count what is open; lock the keys, read their answers
 //	INSERT orders, lines, idempotency_keys, outbox, outbox_pending; COMMIT
 //
 // After a kill -9 before the COMMIT nothing is stored, and a retry with the key places the order;
 // after it, a retry gets the stored answer, and a relay publishes the event (Outbox.PublishTx).
 func (m *Module) placeTx(ctx context.Context, tx pgx.Tx, group []newOrder) ([]postgres.Result[*orderOutput], error) {
-	keys := make([]idempotency.Key, len(group))
+	keys, customers := make([]idempotency.Key, len(group)), make([]string, len(group))
 	for i, o := range group {
-		keys[i] = o.key
+		keys[i], customers[i] = o.key, o.customerID
 	}
-	return idempotency.DoTx(ctx, tx, keys, func(fresh []int) ([]*orderOutput, error) {
-		orders, answers := make([]newOrder, len(fresh)), make([]*orderOutput, len(fresh))
+	counted := postgres.QueueMany(tx, db.New(tx).CountOpen, customers)
+	return idempotency.DoTx(ctx, tx, keys, func(fresh []int) ([]postgres.Result[*orderOutput], error) {
+		open := map[string]db.CountOpenRow{}
+		for _, c := range *counted {
+			open[c.CustomerID] = c
+		}
+		var orders []newOrder
+		answers := make([]postgres.Result[*orderOutput], len(fresh))
 		for n, i := range fresh {
 			o := group[i]
-			orders[n], answers[n] = o, placedOutput(o)
+			if answers[n].Err = m.cfg.admit(o, open); answers[n].Err != nil {
+				continue
+			}
+			orders, answers[n].Value = append(orders, o), placedOutput(o)
 			err := m.outbox.PublishTx(events.WithCause(ctx, o.cause), tx, ordersapi.Placed{
 				OrderID: o.id.String(), CustomerID: o.customerID, Email: o.email, Lines: o.lines, Total: o.total,
 				Version: 1,

@@ -1,9 +1,19 @@
+-- Reads what these customers have open. Takes no lock: see admit.
+-- name: CountOpen :many
+SELECT c.customer_id, o.orders, o.pieces
+FROM (SELECT unnest(@customer_ids::text[])::text AS customer_id) AS c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS orders, coalesce(sum(orders.pieces), 0)::bigint AS pieces
+    FROM orders
+    WHERE orders.customer_id = c.customer_id AND orders.deadline IS NOT NULL
+) AS o;
+
 -- Inserts one row per place of the lists. The ids are new, so no other transaction waits for them.
 -- name: InsertOrders :exec
-INSERT INTO orders (id, customer_id, email, payment_token, status, total, currency, version, deadline, created_at, updated_at)
+INSERT INTO orders (id, customer_id, email, payment_token, status, total, currency, version, deadline, created_at, updated_at, pieces)
 SELECT unnest(@ids::uuid[]), unnest(@customer_ids::text[]), unnest(@emails::text[]), unnest(@payment_tokens::text[]),
     'placed', unnest(@totals::bigint[]), unnest(@currencies::text[]), 1,
-    unnest(@deadlines::timestamptz[]), unnest(@times::timestamptz[]), unnest(@times::timestamptz[]);
+    unnest(@deadlines::timestamptz[]), unnest(@times::timestamptz[]), unnest(@times::timestamptz[]), unnest(@pieces::bigint[]);
 
 -- Inserts the lines of all these orders.
 -- name: InsertLines :exec
@@ -18,7 +28,7 @@ UPDATE orders
 SET status = @to_status, reason = @reason, version = version + 1, updated_at = @now, deadline = sqlc.narg(deadline),
     payment_token = CASE WHEN sqlc.narg(deadline)::timestamptz IS NULL THEN '' ELSE payment_token END
 WHERE id = ANY (@ids::uuid[]) AND status = ANY (@from_statuses::text[])
-RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at;
+RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces;
 
 -- Skips rows that another transaction is moving. The next poll finds those still overdue.
 -- name: LockOverdueOrders :many
@@ -31,13 +41,13 @@ FOR UPDATE SKIP LOCKED;
 
 -- Does not find another customer's order.
 -- name: GetOrder :one
-SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
+SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces
 FROM orders
 WHERE id = @id AND customer_id = @customer_id;
 
 -- Ids are UUIDv7, so this is newest first. A page begins after the last order of the page before.
 -- name: ListOrders :many
-SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
+SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces
 FROM orders
 WHERE customer_id = @customer_id AND id < @before
 ORDER BY id DESC

@@ -87,9 +87,10 @@ func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok 
 
 // DoTx runs effect once with the indexes of the keys that are new, and stores the answers that it
 // returns in the same transaction. For every other key it returns the stored answer, or ErrRunning,
-// ErrReused or ErrKey. An error of effect stores nothing: the caller rolls back, and may try again.
+// ErrReused or ErrKey. A key for which effect returns an error had no effect, and may be used again.
+// After an error of effect as a whole nothing is stored: the caller rolls back, and may try again.
 func DoTx[T any](
-	ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]T, error),
+	ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]postgres.Result[T], error),
 ) ([]postgres.Result[T], error) {
 	results := make([]postgres.Result[T], len(keys))
 	stored, err := lockTx(ctx, tx, keys)
@@ -122,13 +123,19 @@ func DoTx[T any](
 	var scopes, names []string
 	var hashes, texts [][]byte
 	for n, i := range fresh {
-		results[i].Value = answers[n]
-		text, err := json.Marshal(answers[n])
+		results[i] = answers[n]
+		if answers[n].Err != nil {
+			continue
+		}
+		text, err := json.Marshal(answers[n].Value)
 		if err != nil {
 			return nil, fmt.Errorf("encode answer: %w", err)
 		}
 		scopes, names = append(scopes, keys[i].scope), append(names, keys[i].key)
 		hashes, texts = append(hashes, keys[i].hash), append(texts, text)
+	}
+	if len(names) == 0 {
+		return results, nil
 	}
 	postgres.QueueSQL(tx, `-- name: StoreAnswers
 		INSERT INTO idempotency_keys (scope, key, request_hash, answer)

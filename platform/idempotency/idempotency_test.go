@@ -62,9 +62,9 @@ func place(ctx context.Context, pool *postgres.DB, key Key, id string) (got answ
 // do is a transaction of DoTx with one key.
 func do(ctx context.Context, pool *postgres.DB, key Key, effect func(tx pgx.Tx) (answer, error)) (got answer, err error) {
 	err = pool.InTx(ctx, func(tx pgx.Tx) error {
-		results, err := DoTx(ctx, tx, []Key{key}, func([]int) ([]answer, error) {
+		results, err := DoTx(ctx, tx, []Key{key}, func([]int) ([]postgres.Result[answer], error) {
 			a, err := effect(tx)
-			return []answer{a}, err
+			return []postgres.Result[answer]{{Value: a}}, err
 		})
 		if err == nil {
 			got, err = results[0].Value, results[0].Err
@@ -172,7 +172,9 @@ func TestFailedEffectFreesTheKey(t *testing.T) {
 	}
 	// A transaction that fails later stores no answer either.
 	err = pool.InTx(t.Context(), func(tx pgx.Tx) error {
-		lost := func([]int) ([]answer, error) { return []answer{answerOf("lost")}, nil }
+		lost := func([]int) ([]postgres.Result[answer], error) {
+			return []postgres.Result[answer]{{Value: answerOf("lost")}}, nil
+		}
 		_, err := DoTx(t.Context(), tx, []Key{keyOf("k")}, lost)
 		return errors.Join(err, failure)
 	})
@@ -247,14 +249,15 @@ func TestSeveralKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	reused := NewKey("ann", "POST /things", "stored", thing{"cup"})
-	keys := []Key{keyOf("new"), keyOf("stored"), keyOf("new"), reused, keyOf(""), keyOf("newer")}
+	refusal := errors.New("no room")
+	keys := []Key{keyOf("new"), keyOf("stored"), keyOf("new"), reused, keyOf(""), keyOf("newer"), keyOf("refused")}
 	var results []postgres.Result[answer]
 	err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
-		results, err = DoTx(t.Context(), tx, keys, func(fresh []int) ([]answer, error) {
-			if !slices.Equal(fresh, []int{0, 5}) {
+		results, err = DoTx(t.Context(), tx, keys, func(fresh []int) ([]postgres.Result[answer], error) {
+			if !slices.Equal(fresh, []int{0, 5, 6}) {
 				t.Errorf("fresh keys %v", fresh)
 			}
-			return []answer{answerOf("new"), answerOf("newer")}, nil
+			return []postgres.Result[answer]{{Value: answerOf("new")}, {Value: answerOf("newer")}, {Err: refusal}}, nil
 		})
 		return err
 	})
@@ -263,7 +266,7 @@ func TestSeveralKeys(t *testing.T) {
 	}
 	type result = postgres.Result[answer]
 	want := []result{{Value: answerOf("new")}, {Value: answerOf("old")}, {Err: ErrRunning}, {Err: ErrReused}, {Err: ErrKey},
-		{Value: answerOf("newer")}}
+		{Value: answerOf("newer")}, {Err: refusal}}
 	sameError := cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) })
 	if diff := cmp.Diff(want, results, sameError); diff != "" {
 		t.Error(diff)
@@ -272,5 +275,8 @@ func TestSeveralKeys(t *testing.T) {
 		if got, ok, err := Stored[answer](t.Context(), db, keyOf(key)); !ok || err != nil || got != answerOf(key) {
 			t.Errorf("%s: stored %v %v %v", key, got, ok, err)
 		}
+	}
+	if got, err := place(t.Context(), db, keyOf("refused"), "later"); err != nil || got != answerOf("later") {
+		t.Errorf("a refused key, once more: %v %v", got, err)
 	}
 }

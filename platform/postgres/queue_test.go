@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,12 +18,21 @@ import (
 type queries struct {
 	db interface {
 		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	}
 }
 
 func (q queries) InsertMark(ctx context.Context, name string) error {
 	_, err := q.db.Exec(ctx, insertMark, name)
 	return err
+}
+
+func (q queries) ListMarks(ctx context.Context, sql string) ([]string, error) {
+	rows, err := q.db.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 func (q queries) InsertTwin(ctx context.Context, name string) error {
@@ -177,4 +187,54 @@ func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 		t.Error(err)
 	}
 	nothingStays(t, marks)
+}
+
+// The rows of a queued statement are there after the next one that waits, see what was queued before
+// it, and cost no round trip. Its error is that of any queued statement.
+func TestQueuedRows(t *testing.T) {
+	t.Parallel()
+	db, l := counted(t)
+	var trips int64
+	const list = "SELECT name FROM marks ORDER BY name"
+	for range 2 { // the first time its statements are prepared
+		var after *[]string
+		already := l.sent.Load()
+		err := db.InTx(t.Context(), func(tx pgx.Tx) error {
+			queueMark(tx, "one")
+			marks := postgres.QueueMany(tx, queries{tx}.ListMarks, list)
+			queueMark(tx, "two")
+			err := queries{tx}.InsertMark(t.Context(), "three")
+			if !slices.Equal(*marks, []string{"one"}) {
+				t.Errorf("the rows are %v", *marks)
+			}
+			after = postgres.QueueMany(tx, queries{tx}.ListMarks, list)
+			return err
+		})
+		trips = l.sent.Load() - already
+		if err != nil || !slices.Equal(*after, []string{"one", "three", "two"}) {
+			t.Errorf("after the commit %v: %v", *after, err)
+		}
+		if _, err := db.Exec(t.Context(), "DELETE FROM marks"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if trips != 2 {
+		t.Errorf("%d round trips", trips)
+	}
+	err := db.InTx(t.Context(), func(tx pgx.Tx) error {
+		postgres.QueueMany(tx, queries{tx}.ListMarks, "-- name: ListNothing :many\nSELECT name FROM nowhere")
+		return queries{tx}.InsertMark(t.Context(), "four")
+	})
+	if queued, ok := errors.AsType[*postgres.QueuedError](err); !ok || !strings.HasPrefix(queued.Error(), "-- name: ListNothing") {
+		t.Errorf("error %v", err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a statement of the pool was queued")
+		}
+	}()
+	_ = db.InTx(t.Context(), func(tx pgx.Tx) error {
+		postgres.QueueMany(tx, queries{db}.ListMarks, "SELECT name FROM marks")
+		return nil
+	})
 }

@@ -115,9 +115,10 @@ type pipeline struct {
 	db       *DB
 	conn     *pgx.Conn
 	queued   pgx.Batch
-	queueing bool  // Exec only queues
-	answered bool  // the database has answered something
-	failed   error // of the queued statement that failed
+	queueing bool             // Exec and Query only queue
+	answers  pgx.BatchResults // unless nil, Query reads the next of these
+	answered bool             // the database has answered something
+	failed   error            // of the queued statement that failed
 	loads    []interface {
 		queue(b *pgx.Batch)
 		ended(committed bool)
@@ -146,7 +147,7 @@ func (p *pipeline) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 		p.Tx = results.Tx()
 	}
 	for _, q := range ahead {
-		_, err := results.Exec()
+		err := p.answer(q, results)
 		_, refused := errors.AsType[*pgconn.PgError](err)
 		p.answered = p.answered || err == nil || refused
 		if err != nil {
@@ -189,6 +190,13 @@ func (p *pipeline) QueryRow(ctx context.Context, sql string, args ...any) pgx.Ro
 }
 
 func (p *pipeline) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	switch {
+	case p.queueing:
+		p.queued.Queue(sql, args...)
+		return nil, errQueued
+	case p.answers != nil:
+		return p.answers.Query()
+	}
 	results := p.send(ctx, sql, args)
 	answer, err := results.Query()
 	if err != nil {

@@ -32,4 +32,5 @@ type Order struct {
 	Deadline     *time.Time
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	Pieces       int64
 }

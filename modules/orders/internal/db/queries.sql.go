@@ -12,8 +12,45 @@ import (
 	"github.com/google/uuid"
 )
 
+const countOpen = `-- name: CountOpen :many
+SELECT c.customer_id, o.orders, o.pieces
+FROM (SELECT unnest($1::text[])::text AS customer_id) AS c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS orders, coalesce(sum(orders.pieces), 0)::bigint AS pieces
+    FROM orders
+    WHERE orders.customer_id = c.customer_id AND orders.deadline IS NOT NULL
+) AS o
+`
+
+type CountOpenRow struct {
+	CustomerID string
+	Orders     int64
+	Pieces     int64
+}
+
+// Reads what these customers have open. Takes no lock: see admit.
+func (q *Queries) CountOpen(ctx context.Context, customerIds []string) ([]CountOpenRow, error) {
+	rows, err := q.db.Query(ctx, countOpen, customerIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountOpenRow
+	for rows.Next() {
+		var i CountOpenRow
+		if err := rows.Scan(&i.CustomerID, &i.Orders, &i.Pieces); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getOrder = `-- name: GetOrder :one
-SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
+SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces
 FROM orders
 WHERE id = $1 AND customer_id = $2
 `
@@ -40,6 +77,7 @@ func (q *Queries) GetOrder(ctx context.Context, arg GetOrderParams) (Order, erro
 		&i.Deadline,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Pieces,
 	)
 	return i, err
 }
@@ -73,10 +111,10 @@ func (q *Queries) InsertLines(ctx context.Context, arg InsertLinesParams) error 
 }
 
 const insertOrders = `-- name: InsertOrders :exec
-INSERT INTO orders (id, customer_id, email, payment_token, status, total, currency, version, deadline, created_at, updated_at)
+INSERT INTO orders (id, customer_id, email, payment_token, status, total, currency, version, deadline, created_at, updated_at, pieces)
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
     'placed', unnest($5::bigint[]), unnest($6::text[]), 1,
-    unnest($7::timestamptz[]), unnest($8::timestamptz[]), unnest($8::timestamptz[])
+    unnest($7::timestamptz[]), unnest($8::timestamptz[]), unnest($8::timestamptz[]), unnest($9::bigint[])
 `
 
 type InsertOrdersParams struct {
@@ -88,6 +126,7 @@ type InsertOrdersParams struct {
 	Currencies    []string
 	Deadlines     []time.Time
 	Times         []time.Time
+	Pieces        []int64
 }
 
 // Inserts one row per place of the lists. The ids are new, so no other transaction waits for them.
@@ -101,6 +140,7 @@ func (q *Queries) InsertOrders(ctx context.Context, arg InsertOrdersParams) erro
 		arg.Currencies,
 		arg.Deadlines,
 		arg.Times,
+		arg.Pieces,
 	)
 	return err
 }
@@ -141,7 +181,7 @@ func (q *Queries) ListLines(ctx context.Context, orderIds []uuid.UUID) ([]Line, 
 }
 
 const listOrders = `-- name: ListOrders :many
-SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
+SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces
 FROM orders
 WHERE customer_id = $1 AND id < $2
 ORDER BY id DESC
@@ -177,6 +217,7 @@ func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order
 			&i.Deadline,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Pieces,
 		); err != nil {
 			return nil, err
 		}
@@ -228,7 +269,7 @@ UPDATE orders
 SET status = $1, reason = $2, version = version + 1, updated_at = $3, deadline = $4,
     payment_token = CASE WHEN $4::timestamptz IS NULL THEN '' ELSE payment_token END
 WHERE id = ANY ($5::uuid[]) AND status = ANY ($6::text[])
-RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at
+RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces
 `
 
 type MoveOrdersParams struct {
@@ -271,6 +312,7 @@ func (q *Queries) MoveOrders(ctx context.Context, arg MoveOrdersParams) ([]Order
 			&i.Deadline,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Pieces,
 		); err != nil {
 			return nil, err
 		}
