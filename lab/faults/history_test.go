@@ -143,7 +143,7 @@ func (h *history) buy(t *testing.T, r *rand.Rand, customer string) {
 
 // place places an order of one line, with retries, and returns its id.
 func (h *history) place(t *testing.T, customer, token, sku, paymentToken string, quantity int64) (id string) {
-	body := fmt.Sprintf(`{"email":"%s@mail.example","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, customer,
+	body := fmt.Sprintf(`{"email":"%s@mail.example","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, uuid.NewString(),
 		paymentToken, sku, quantity)
 	id, err := insist(t.Context(), h.url(), token, uuid.NewString(), []byte(body), func(string) {})
 	if err != nil {

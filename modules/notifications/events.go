@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -63,14 +64,16 @@ func (m *Module) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []event
 }
 
 // writeTx inserts messages, one per order and kind, and enqueues the mails of those whose address
-// is known; the others wait for orders.placed.v1.
+// is known and whose mailbox has not had enough; the others wait for orders.placed.v1, or are
+// withheld: whoever orders may give a stranger's address, whom nobody has asked.
 //
 //	BEGIN; INSERT inbox, messages
 //	INSERT jobs; COMMIT
 func writeTx[E events.Event](
 	ctx context.Context, m *Module, tx pgx.Tx, kind string, batch []events.Delivery[E], contentOf func(E) content,
 ) error {
-	messages := db.InsertMessagesParams{Kind: kind, Now: m.now()}
+	now := m.now()
+	messages := db.InsertMessagesParams{Kind: kind, Since: now.Add(-time.Hour), Most: int64(m.cfg.MaxPerHour), Now: now}
 	for _, d := range batch {
 		c := contentOf(d.Event)
 		orderID, err := uuid.Parse(c.OrderID)

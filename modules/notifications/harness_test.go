@@ -71,7 +71,7 @@ type office struct {
 
 var testConfig = Config{
 	From: "orders@shop.example", SMTPTLS: tlsOpportunistic, Concurrency: 4, SendTimeout: 3 * time.Second, Lease: time.Minute,
-	Poll: 5 * time.Millisecond, Retention: 30 * 24 * time.Hour,
+	Poll: 5 * time.Millisecond, MaxPerHour: 1000, Retention: 30 * 24 * time.Hour,
 }
 
 func setup(t *testing.T, mailer mailer) *office {

@@ -24,7 +24,7 @@ func (m *Module) Routes(api huma.API) {
 // notificationJSON is a message as staff see it, without its text and its address.
 type notificationJSON struct {
 	Kind      string     `json:"kind" doc:"confirmed or cancelled"`
-	Status    string     `json:"status" doc:"pending, sent or failed"`
+	Status    string     `json:"status" doc:"pending, sent, failed, or withheld: too many in an hour for one mailbox"`
 	MessageID string     `json:"message_id"`
 	SentAt    *time.Time `json:"sent_at" nullable:"true"`
 }

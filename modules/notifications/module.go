@@ -31,6 +31,8 @@ type Config struct {
 	SMTPPassword string `env:"NOTIFICATIONS_SMTP_PASSWORD"`
 	// Who the mails are from. Its domain ends each Message-ID.
 	From Address `env:"NOTIFICATIONS_FROM" envDefault:"orders@shop.example"`
+	// For how many orders of an hour one mailbox gets mails; those of further ones are withheld.
+	MaxPerHour int `env:"NOTIFICATIONS_MAX_PER_HOUR" envDefault:"20"`
 	// How many mails are sent at a time, each on a connection that carries one after the other.
 	Concurrency int `env:"NOTIFICATIONS_CONCURRENCY" envDefault:"32"`
 	// How long the mail server may take for one mail. Shorter than the lease.

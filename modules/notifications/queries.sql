@@ -6,7 +6,8 @@ ON CONFLICT (order_id) DO NOTHING;
 
 -- One message per order and kind, however often the event is delivered. Returns those whose address
 -- is known: their text goes into jobs; the others keep theirs here. With next_at infinity, no
--- process of v0.1.0 finds a message due.
+-- process of v0.1.0 finds a message due. A mail is withheld if its order follows so many others of
+-- the hour with the same mailbox, which their ids tell, whatever comes first.
 -- name: InsertMessages :many
 WITH given AS (
     SELECT unnest(@ids::uuid[]) AS id, unnest(@order_ids::uuid[]) AS order_id, unnest(@subjects::text[]) AS subject,
@@ -14,26 +15,36 @@ WITH given AS (
 ), addressed AS (
     SELECT g.*, coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = g.order_id), '')::text AS email
     FROM given AS g
+), judged AS (
+    SELECT a.*, a.email <> '' AND (SELECT count(*) FROM (
+            SELECT 1
+            FROM recipients AS r
+            WHERE mailbox_of(r.email) = mailbox_of(a.email) AND r.created_at > @since AND r.order_id < a.order_id
+            LIMIT @most::bigint
+        ) AS earlier) = @most::bigint AS withheld
+    FROM addressed AS a
 ), written AS (
-    INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
+    INSERT INTO messages (id, order_id, kind, subject, body, message_id, status, next_at, created_at)
     SELECT a.id, a.order_id, @kind,
         CASE WHEN a.email = '' THEN a.subject ELSE '' END,
         CASE WHEN a.email = '' THEN a.body ELSE '' END,
         a.message_id,
+        CASE WHEN a.withheld THEN 'withheld' ELSE 'pending' END,
         CASE WHEN a.email = '' THEN @now::timestamptz ELSE 'infinity' END,
         @now
-    FROM addressed AS a
+    FROM judged AS a
     ON CONFLICT (order_id, kind) DO NOTHING
     RETURNING id
 )
 SELECT a.id::uuid AS id, a.email
 FROM written AS w
-JOIN addressed AS a ON a.id = w.id
-WHERE a.email <> '';
+JOIN judged AS a ON a.id = w.id
+WHERE a.email <> '' AND NOT a.withheld;
 
--- Moves the text to the mail's job. Leaves what a process of v0.1.0 is sending. One that is too
--- late finds other attempts than it claimed, and changes nothing. Not status = 'pending', with
--- which PostgreSQL may scan all that is due.
+-- Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages.
+-- Leaves what a process of v0.1.0 is sending. One that is too late finds other attempts than it
+-- claimed, and changes nothing. Not status = 'pending', with which PostgreSQL may scan all that is
+-- due.
 -- name: TakeTexts :many
 WITH waiting AS (
     SELECT m.id, m.order_id, m.subject, m.body, m.message_id,
@@ -42,12 +53,22 @@ WITH waiting AS (
     WHERE m.order_id = ANY(@order_ids::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
         AND (m.lease_until IS NULL OR m.lease_until <= @now::timestamptz)
     FOR UPDATE
+), judged AS (
+    SELECT w.*, (SELECT count(*) FROM (
+            SELECT 1
+            FROM recipients AS r
+            WHERE mailbox_of(r.email) = mailbox_of(w.email) AND r.created_at > @since AND r.order_id < w.order_id
+            LIMIT @most::bigint
+        ) AS earlier) = @most::bigint AS withheld
+    FROM waiting AS w
+    WHERE w.email <> ''
 )
 UPDATE messages AS m
-SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1
-FROM waiting AS w
-WHERE m.id = ANY (ARRAY (SELECT waiting.id FROM waiting WHERE waiting.email <> '')) AND m.id = w.id
-RETURNING w.id, w.order_id, w.email, w.subject, w.body, w.message_id;
+SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1,
+    status = CASE WHEN j.withheld THEN 'withheld' ELSE m.status END
+FROM judged AS j
+WHERE m.id = ANY (ARRAY (SELECT judged.id FROM judged)) AND m.id = j.id
+RETURNING j.id, j.order_id, j.email, j.subject, j.body, j.message_id, j.withheld::boolean AS withheld;
 
 -- Finds what is overdue, and what v0.1.0 was sending when it died. Several processes poll.
 -- name: ListAbandoned :many

@@ -42,11 +42,17 @@ func (m *Module) enqueueTx(ctx context.Context, tx pgx.Tx, cause events.Cause, i
 func (m *Module) enqueueWaitingTx(
 	ctx context.Context, tx pgx.Tx, orders []uuid.UUID, causes map[uuid.UUID]events.Cause,
 ) error {
-	taken, err := db.New(tx).TakeTexts(ctx, db.TakeTextsParams{OrderIds: orders, Now: m.now()})
+	now := m.now()
+	taken, err := db.New(tx).TakeTexts(ctx, db.TakeTextsParams{
+		OrderIds: orders, Since: now.Add(-time.Hour), Most: int64(m.cfg.MaxPerHour), Now: now,
+	})
 	if err != nil {
 		return fmt.Errorf("take texts: %w", err)
 	}
 	for _, t := range taken {
+		if t.Withheld {
+			continue
+		}
 		mail := mail{To: t.Email, Subject: t.Subject, Body: t.Body, MessageID: t.MessageID}
 		if err := m.enqueueTx(ctx, tx, causes[t.OrderID], t.ID, t.OrderID, mail); err != nil {
 			return err

@@ -74,22 +74,31 @@ WITH given AS (
 ), addressed AS (
     SELECT g.id, g.order_id, g.subject, g.body, g.message_id, coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = g.order_id), '')::text AS email
     FROM given AS g
+), judged AS (
+    SELECT a.id, a.order_id, a.subject, a.body, a.message_id, a.email, a.email <> '' AND (SELECT count(*) FROM (
+            SELECT 1
+            FROM recipients AS r
+            WHERE mailbox_of(r.email) = mailbox_of(a.email) AND r.created_at > $6 AND r.order_id < a.order_id
+            LIMIT $7::bigint
+        ) AS earlier) = $7::bigint AS withheld
+    FROM addressed AS a
 ), written AS (
-    INSERT INTO messages (id, order_id, kind, subject, body, message_id, next_at, created_at)
-    SELECT a.id, a.order_id, $6,
+    INSERT INTO messages (id, order_id, kind, subject, body, message_id, status, next_at, created_at)
+    SELECT a.id, a.order_id, $8,
         CASE WHEN a.email = '' THEN a.subject ELSE '' END,
         CASE WHEN a.email = '' THEN a.body ELSE '' END,
         a.message_id,
-        CASE WHEN a.email = '' THEN $7::timestamptz ELSE 'infinity' END,
-        $7
-    FROM addressed AS a
+        CASE WHEN a.withheld THEN 'withheld' ELSE 'pending' END,
+        CASE WHEN a.email = '' THEN $9::timestamptz ELSE 'infinity' END,
+        $9
+    FROM judged AS a
     ON CONFLICT (order_id, kind) DO NOTHING
     RETURNING id
 )
 SELECT a.id::uuid AS id, a.email
 FROM written AS w
-JOIN addressed AS a ON a.id = w.id
-WHERE a.email <> ''
+JOIN judged AS a ON a.id = w.id
+WHERE a.email <> '' AND NOT a.withheld
 `
 
 type InsertMessagesParams struct {
@@ -98,6 +107,8 @@ type InsertMessagesParams struct {
 	Subjects   []string
 	Bodies     []string
 	MessageIds []string
+	Since      time.Time
+	Most       int64
 	Kind       string
 	Now        time.Time
 }
@@ -109,7 +120,8 @@ type InsertMessagesRow struct {
 
 // One message per order and kind, however often the event is delivered. Returns those whose address
 // is known: their text goes into jobs; the others keep theirs here. With next_at infinity, no
-// process of v0.1.0 finds a message due.
+// process of v0.1.0 finds a message due. A mail is withheld if its order follows so many others of
+// the hour with the same mailbox, which their ids tell, whatever comes first.
 func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
 	rows, err := q.db.Query(ctx, insertMessages,
 		arg.Ids,
@@ -117,6 +129,8 @@ func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) 
 		arg.Subjects,
 		arg.Bodies,
 		arg.MessageIds,
+		arg.Since,
+		arg.Most,
 		arg.Kind,
 		arg.Now,
 	)
@@ -263,17 +277,29 @@ WITH waiting AS (
     WHERE m.order_id = ANY($1::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
         AND (m.lease_until IS NULL OR m.lease_until <= $2::timestamptz)
     FOR UPDATE
+), judged AS (
+    SELECT w.id, w.order_id, w.subject, w.body, w.message_id, w.email, (SELECT count(*) FROM (
+            SELECT 1
+            FROM recipients AS r
+            WHERE mailbox_of(r.email) = mailbox_of(w.email) AND r.created_at > $3 AND r.order_id < w.order_id
+            LIMIT $4::bigint
+        ) AS earlier) = $4::bigint AS withheld
+    FROM waiting AS w
+    WHERE w.email <> ''
 )
 UPDATE messages AS m
-SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1
-FROM waiting AS w
-WHERE m.id = ANY (ARRAY (SELECT waiting.id FROM waiting WHERE waiting.email <> '')) AND m.id = w.id
-RETURNING w.id, w.order_id, w.email, w.subject, w.body, w.message_id
+SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1,
+    status = CASE WHEN j.withheld THEN 'withheld' ELSE m.status END
+FROM judged AS j
+WHERE m.id = ANY (ARRAY (SELECT judged.id FROM judged)) AND m.id = j.id
+RETURNING j.id, j.order_id, j.email, j.subject, j.body, j.message_id, j.withheld::boolean AS withheld
 `
 
 type TakeTextsParams struct {
 	OrderIds []uuid.UUID
 	Now      time.Time
+	Since    time.Time
+	Most     int64
 }
 
 type TakeTextsRow struct {
@@ -283,13 +309,20 @@ type TakeTextsRow struct {
 	Subject   string
 	Body      string
 	MessageID string
+	Withheld  bool
 }
 
-// Moves the text to the mail's job. Leaves what a process of v0.1.0 is sending. One that is too
-// late finds other attempts than it claimed, and changes nothing. Not status = 'pending', with
-// which PostgreSQL may scan all that is due.
+// Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages.
+// Leaves what a process of v0.1.0 is sending. One that is too late finds other attempts than it
+// claimed, and changes nothing. Not status = 'pending', with which PostgreSQL may scan all that is
+// due.
 func (q *Queries) TakeTexts(ctx context.Context, arg TakeTextsParams) ([]TakeTextsRow, error) {
-	rows, err := q.db.Query(ctx, takeTexts, arg.OrderIds, arg.Now)
+	rows, err := q.db.Query(ctx, takeTexts,
+		arg.OrderIds,
+		arg.Now,
+		arg.Since,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -304,6 +337,7 @@ func (q *Queries) TakeTexts(ctx context.Context, arg TakeTextsParams) ([]TakeTex
 			&i.Subject,
 			&i.Body,
 			&i.MessageID,
+			&i.Withheld,
 		); err != nil {
 			return nil, err
 		}
