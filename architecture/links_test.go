@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -25,10 +26,30 @@ func deadLinks(dir, text string) (dead []string, seen int) {
 	return dead, seen
 }
 
+// making matches a target of make, where a page has it as code.
+var making = regexp.MustCompile("(?m)(?:`|^ *|&& )make ([a-z][a-z-]*)")
+
+// deadTargets returns the targets that a document has a person make, and that no makefile has.
+func deadTargets(makefiles, text string) (dead []string) {
+	for _, m := range making.FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(makefiles, "\n"+m[1]+":") {
+			dead = append(dead, m[1])
+		}
+	}
+	return dead
+}
+
 func TestLinksHaveTargets(t *testing.T) {
 	t.Parallel()
+	makefiles, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if more, err := os.ReadFile(filepath.Join(root, "lab", "lab.mk")); err == nil {
+		makefiles = append(makefiles, more...)
+	}
 	seen := 0
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -47,6 +68,9 @@ func TestLinksHaveTargets(t *testing.T) {
 		for _, d := range dead {
 			t.Errorf("%s links to %s, which does not exist: fix the link or remove it", path, d)
 		}
+		for _, d := range deadTargets(string(makefiles), string(text)) {
+			t.Errorf("%s says make %s, which is no target of the Makefile", path, d)
+		}
 		return nil
 	})
 	if err != nil {
@@ -63,5 +87,8 @@ func TestDeadLinksAreFound(t *testing.T) {
 		"[here](links_test.go) [removed](removed.go) [web](https://web.example/x) [part](links_test.go#L1)")
 	if seen != 3 || len(dead) != 1 || dead[0] != "removed.go" {
 		t.Errorf("dead %v of %d", dead, seen)
+	}
+	if dead := deadTargets("\nall: x\n", "`make all`, make do\n\n    make more\n`make gone` and cd x && make less"); !slices.Equal(dead, []string{"more", "gone", "less"}) {
+		t.Errorf("dead targets %q", dead)
 	}
 }

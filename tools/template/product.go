@@ -115,13 +115,10 @@ func (f Files) Of(p Product) (Files, error) {
 	if len(byHand) > 0 {
 		return nil, fmt.Errorf("the template itself cannot be taken apart: %s", strings.Join(byHand, "; "))
 	}
-	cut := exampleMarks(f.Name())
-	if len(gone) > 0 {
-		cut = exampleOnly(f.Name())
-	}
+	example, lab := passage(f.Name(), len(gone) == 0), passage("lab", p.Lab)
 	for name, file := range product {
 		if strings.HasSuffix(name, ".md") {
-			product.set(name, cut.ReplaceAllString(file.Text, ""))
+			product.set(name, lab.ReplaceAllString(example.ReplaceAllString(file.Text, ""), ""))
 		}
 	}
 	if len(p.Keep) == 0 {

@@ -229,15 +229,14 @@ func (f Files) stopTrying(gone []string) {
 	}
 }
 
-// exampleOnly matches the passages of a page that are only true of the template's own modules. A
-// page marks them with its name.
-func exampleOnly(name string) *regexp.Regexp {
-	return regexp.MustCompile(`(?s)[ \t]*<!-- ` + name + ` -->.*?<!-- /` + name + ` -->\n?`)
-}
-
-// exampleMarks matches the marks alone.
-func exampleMarks(name string) *regexp.Regexp {
-	return regexp.MustCompile(`[ \t]*<!-- /?` + name + ` -->\n?`)
+// passage matches what has to go from a page whose passages are marked by a name: by the template's,
+// those that are only true of its own modules, and by lab, those that need the lab. If they are to be
+// kept, these are the marks alone.
+func passage(mark string, kept bool) *regexp.Regexp {
+	if kept {
+		return regexp.MustCompile(`[ \t]*<!-- /?` + mark + ` -->\n?`)
+	}
+	return regexp.MustCompile(`(?s)[ \t]*<!-- ` + mark + ` -->.*?<!-- /` + mark + ` -->\n?`)
 }
 
 // mentions returns the lines that still use a module's packages, topics or settings.

@@ -51,7 +51,7 @@ func New(t testing.TB, logins ...string) *Pooler {
 	t.Helper()
 	program := cmp.Or(os.Getenv("TEST_POOLER"), Program())
 	if program == "" {
-		t.Skip("PgBouncer is not installed; .ci/run installs it, and make long SUITE=servers takes it from an image")
+		t.Skip("PgBouncer is not installed; .ci/run installs it")
 	}
 	p, err := Start(t.Context(), program, logins...)
 	if err != nil {
