@@ -3,14 +3,18 @@ package attacks
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/architecture"
+	ordersmigrations "example.com/shop/migrations/orders"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/tools/topology"
 )
@@ -65,4 +69,50 @@ func TestAProcessHasNoSecretOfAnother(t *testing.T) {
 			t.Errorf("%s has the façade's secret: %v", p.Name, has(s.Secret))
 		}
 	}
+}
+
+// A role that holds the keys of another module's advisory locks, or tries to take its locks, stops
+// neither its events nor its migrations.
+func TestAHeldTurnStopsNoOtherModule(t *testing.T) {
+	s := theShop(t)
+	conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, "notifications"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	for _, module := range []string{"orders", "inventory", "payments"} {
+		for _, kind := range []string{"consumer", "migrate"} {
+			if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock(hashtextextended($1, 0))", "seam."+kind+"."+module); err != nil {
+				t.Fatal("the attack does not begin:", err)
+			}
+		}
+		for _, lock := range []string{"SELECT FROM " + module + ".turn FOR UPDATE", "BEGIN; LOCK TABLE " + module + ".migrating"} {
+			if _, err := conn.Exec(t.Context(), lock); !postgres.HasCode(err, "42501") { // insufficient_privilege
+				t.Errorf("notifications_rt: %s: %v", lock, err)
+			}
+			_, _ = conn.Exec(t.Context(), "ROLLBACK")
+		}
+	}
+	confirms(t, s, "turn")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := postgres.Migrate(ctx, s.Plan.MigrateURL(s.AdminURL, "orders"), ordersmigrations.FS); err != nil {
+		t.Error("migrate orders:", err)
+	}
+}
+
+// confirms places an order and waits until it is confirmed: every module has handled its events.
+func confirms(t *testing.T, s *topology.System, key string) {
+	t.Helper()
+	ada := token(s, "customer", "ada")
+	status, answer := send(t, http.MethodPost, s.URL+"/v1/orders", ada,
+		`{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`, "Idempotency-Key: "+key)
+	if status != http.StatusCreated {
+		t.Fatal(status, answer)
+	}
+	id := field(t, answer, "id")
+	pgtest.Until(t, "the order is confirmed", func() bool {
+		_, answer = send(t, http.MethodGet, s.URL+"/v1/orders/"+id, ada, "")
+		return field(t, answer, "status") == "confirmed"
+	})
 }

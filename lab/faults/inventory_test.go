@@ -118,7 +118,7 @@ func (s *shop) holdConsumer(t *testing.T, module string) (release func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || $1, 0))", module); err != nil {
+	if _, err := tx.Exec(t.Context(), "SELECT FROM "+module+".turn FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	release = sync.OnceFunc(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })

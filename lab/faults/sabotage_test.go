@@ -107,11 +107,17 @@ func confuse(module, others, one string) func(t *testing.T, s *shop) {
 }
 
 var (
-	lockNothing = shadow("CREATE FUNCTION %s.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS ''",
-		topology.Modules...)
 	moveAgain     = confuse("inventory", "shipped released", "reserved")
 	moveConfirmed = confuse("orders", "confirmed", "placed")
 )
+
+// lockNothing deletes the rows that consumers lock.
+func lockNothing(t *testing.T, s *shop) {
+	t.Helper()
+	for _, m := range topology.Modules {
+		s.exec(t, "DELETE FROM "+m+".turn")
+	}
+}
 
 // disturbForgetful disturbs the delivery to modules whose inboxes lose every handled event, and get
 // them all back at the end.
@@ -148,13 +154,12 @@ func commitLater(t *testing.T, s *shop) {
 // leaveOpen leaves a transaction open, as a hanging process would.
 func leaveOpen(t *testing.T, s *shop) {
 	t.Helper()
-	s.exec(t, "ALTER ROLE orders_rt SET idle_in_transaction_session_timeout = 0")
 	conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, "orders"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close(t.Context()) })
-	if _, err := conn.Exec(t.Context(), "BEGIN"); err != nil {
+	if _, err := conn.Exec(t.Context(), "SET idle_in_transaction_session_timeout = 0; BEGIN"); err != nil {
 		t.Fatal(err)
 	}
 }

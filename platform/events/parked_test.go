@@ -162,7 +162,7 @@ func TestAParkedEventStaysUntilItIsHandled(t *testing.T) {
 			('0197f000-0000-7000-8000-000000000001', $1::text, 'a', '{"thing": "a"}', jsonb_build_object('type', $1::text, 'subject', 'a'))`,
 			eventtest.Topic)
 		pgtest.Until(t, "the new side waits for its turn", func() bool {
-			return pgtest.Count(t, admin, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") > 0
+			return pgtest.Count(t, admin, "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") > 0
 		})
 		_, err := tx.Exec(t.Context(), `UPDATE sides SET weight = 100, buckets = '[0,10000)' WHERE side = 'old'`)
 		if err == nil {

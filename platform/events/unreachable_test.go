@@ -20,6 +20,7 @@ import (
 	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/share"
 )
 
 const wait = 500 * time.Millisecond
@@ -52,11 +53,10 @@ func (s *system) behindAPooler() (db *postgres.DB, heal func()) {
 // lockModule returns the subscriber's database, and has another process hold the module's lock
 // until heal is called.
 func (s *system) lockModule() (db *postgres.DB, heal func()) {
-	const lock = "(hashtextextended('seam.consumer.' || current_schema(), 0))"
 	frozen := s.Database.Module(s.t, "subscriber")
 	conn, err := frozen.Acquire(s.t.Context())
 	if err == nil {
-		_, err = conn.Exec(s.t.Context(), "SELECT pg_advisory_lock"+lock)
+		_, err = conn.Exec(s.t.Context(), "BEGIN; "+share.TakeTurn)
 	}
 	if err != nil {
 		s.t.Fatal(err)

@@ -69,22 +69,21 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 		if err := up(ctx, db, h); err != nil {
 			return fmt.Errorf("migrate %s tables: %w", h.name, err)
 		}
-		// A serving process may write all tables but this one.
-		if _, err := turn.Exec(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+h.versions+" FROM "+runtime); err != nil {
+		// A serving process may write all tables but this one, and that of the lock.
+		if _, err := db.ExecContext(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+h.versions+", migrating FROM "+runtime); err != nil {
 			return fmt.Errorf("protect the versions: %w", err)
 		}
 	}
 	return nil
 }
 
-// takeTurn locks the schema until the connection closes. It tries every 100 ms instead of waiting
-// inside PostgreSQL, where CREATE INDEX CONCURRENTLY would wait in turn for the waiting statement's
-// snapshot. (goose's own locker tries once a second, which adds up over four modules.)
+// takeTurn locks the schema until the connection closes: a table of its own, which only the module's
+// owner can lock. It tries every 100 ms instead of waiting inside PostgreSQL, where CREATE INDEX
+// CONCURRENTLY would wait in turn for the waiting statement's snapshot; an open transaction without
+// a statement has none. (goose's own locker tries once a second, which adds up over four modules.)
 func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 	for {
-		var mine bool
-		err := conn.QueryRow(ctx,
-			"SELECT pg_try_advisory_lock(hashtextextended('seam.migrate.' || current_schema(), 0))").Scan(&mine)
+		mine, err := tryTurn(ctx, conn)
 		if mine || err != nil {
 			return err
 		}
@@ -94,6 +93,33 @@ func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// tryTurn begins a transaction with the lock if it is free. It also takes the advisory lock of earlier
+// releases, unless a role of another module holds that, as every role of the database can.
+func tryTurn(ctx context.Context, conn *pgx.Conn) (mine bool, err error) {
+	_, err = conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS migrating ()")
+	if err == nil {
+		_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE migrating IN EXCLUSIVE MODE NOWAIT")
+	}
+	if err == nil {
+		err = conn.QueryRow(ctx, `
+			WITH old AS MATERIALIZED (SELECT hashtextextended('seam.migrate.' || current_schema(), 0) AS key)
+			SELECT pg_try_advisory_lock(key) OR NOT EXISTS (
+				SELECT FROM pg_lock_status() AS held, pg_stat_get_activity(held.pid) AS holder
+				WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
+				AND held.classid::bigint = (key >> 32) & 4294967295 AND held.objid::bigint = key & 4294967295
+				AND holder.usesysid = quote_ident(session_user)::regrole AND held.database = holder.datid) FROM old`).Scan(&mine)
+	}
+	if mine {
+		return true, nil
+	}
+	// 23505 and 42P07: another replica creates the table.
+	if HasCode(err, "23505", "42P07", LockTimeout) {
+		err = nil
+	}
+	_, failed := conn.Exec(ctx, "ROLLBACK")
+	return false, errors.Join(err, failed)
 }
 
 // refuseInvalidIndexes fails if a CREATE INDEX CONCURRENTLY that failed has left its index. IF NOT

@@ -34,8 +34,19 @@ const Buckets = 10_000
 
 // TakeTurn is the statement that takes a lock, until the transaction ends, so that one batch of the
 // module's events is handled at a time over all its processes, and none while the shares change.
+//
+// The lock is a row of the module's schema. Processes of earlier releases take an advisory lock
+// instead, so TakeTurn takes that, too, and waits for it while a role of the module holds it. It
+// ignores any other holder: every role of the database can hold an advisory lock.
 const TakeTurn = `-- name: TakeTurn
-	SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0))`
+	WITH mine AS MATERIALIZED (
+		SELECT hashtextextended('seam.consumer.' || current_schema(), 0) AS key FROM turn WHERE one FOR UPDATE)
+	SELECT CASE WHEN NOT pg_try_advisory_xact_lock(key) AND EXISTS (
+		SELECT FROM pg_lock_status() AS held, pg_stat_get_activity(held.pid) AS holder
+		WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
+		AND held.classid::bigint = (key >> 32) & 4294967295 AND held.objid::bigint = key & 4294967295
+		AND holder.usesysid = quote_ident(session_user)::regrole AND held.database = holder.datid
+	) THEN pg_advisory_xact_lock(key) END FROM mine`
 
 // Weight is a side's share, in percent.
 type Weight struct {
