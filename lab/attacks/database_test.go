@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	ordersmigrations "example.com/shop/migrations/orders"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 	"example.com/shop/tools/topology"
 )
 
@@ -115,4 +117,43 @@ func confirms(t *testing.T, s *topology.System, key string) {
 		_, answer = send(t, http.MethodGet, s.URL+"/v1/orders/"+id, ada, "")
 		return field(t, answer, "status") == "confirmed"
 	})
+}
+
+// A role that lifts its own limits, and holds what it can for as long as it likes, stops no other
+// module. Its module does not start with them, and does after the next setup.
+func TestALiftedLimitStopsNoOtherModule(t *testing.T) {
+	s := theShop(t)
+	address := s.Plan.RuntimeURL(s.AdminURL, "notifications")
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	for _, statement := range []string{
+		"ALTER ROLE CURRENT_USER SET statement_timeout = 0",
+		"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
+		"BEGIN", "LOCK TABLE turn, inbox, outbox, jobs IN ACCESS EXCLUSIVE MODE",
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil && !postgres.HasCode(err, "42501") {
+			t.Fatal("the attack does not begin:", statement, err)
+		}
+	}
+	confirms(t, s, "limits")
+	open := func() error {
+		pool, err := postgres.OpenAnyVersion(t.Context(), "attack", "notifications", address, 1)
+		if err == nil {
+			pool.Close()
+		}
+		return err
+	}
+	if err := open(); !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "seam setup") {
+		t.Error("with a lifted limit:", err)
+	}
+	_, _ = conn.Exec(t.Context(), "ROLLBACK")
+	if err := postgres.Provision(t.Context(), s.AdminURL, s.Plan); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(); err != nil {
+		t.Error("after a setup:", err)
+	}
 }

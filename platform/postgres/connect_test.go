@@ -252,6 +252,8 @@ func TestTheServersDefaults(t *testing.T) {
 		{"ALTER ROLE " + role + " RESET ALL; ALTER ROLE " + role + " SET search_path = marks", "run seam setup again"},
 		{"ALTER ROLE " + role + " IN DATABASE " + o.name + " SET default_transaction_isolation = 'repeatable read'",
 			`default_transaction_isolation is "repeatable read" for the role ` + role},
+		{"ALTER ROLE " + role + " SET statement_timeout = 0", "higher limits than it was given (statement_timeout): run seam setup again"},
+		{"ALTER ROLE " + role + " IN DATABASE " + o.name + " SET lock_timeout = '1h'", "(lock_timeout): run seam setup again"},
 	} {
 		if _, err := o.open(t, admin); err != nil {
 			t.Errorf("after a setup: %v", err)

@@ -60,7 +60,7 @@ func (p Plan) MigrateURL(adminURL, module string) string {
 
 // Provision creates the database, roles and schemas that are missing. A database that it creates
 // grants PUBLIC nothing, not even CONNECT; an existing one keeps its grants. It may be repeated:
-// roles of an older version get this version's settings, and nothing else changes.
+// the roles get this version's settings and no others, and nothing else changes.
 func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	cfg, err := parse(adminURL)
 	if err != nil {
@@ -182,6 +182,14 @@ func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string)
 			return err
 		}
 	}
+	// A role may set most settings for itself. Earlier releases set some that no longer are.
+	for _, role := range []string{plan.migrate(module), plan.runtime(module)} {
+		err := execAll(ctx, tx, "ALTER ROLE "+quote(role)+" RESET ALL",
+			"ALTER ROLE "+quote(role)+" IN DATABASE "+currentDatabase(tx)+" RESET ALL")
+		if err != nil {
+			return err
+		}
+	}
 	if err := execAll(ctx, tx, rights(plan, module)...); err != nil {
 		return err
 	}
@@ -190,7 +198,10 @@ func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string)
 		"ALTER ROLE "+quote(plan.runtime(module))+" PASSWORD '"+verifier(plan.RuntimePassword(module))+"'"); err != nil {
 		return err
 	}
-	return setFixed(ctx, tx, plan.migrate(module), plan.runtime(module))
+	if err := set(ctx, tx, limits, plan.runtime(module)); err != nil {
+		return err
+	}
+	return set(ctx, tx, fixed, plan.migrate(module), plan.runtime(module))
 }
 
 // rights returns the statements that define a module's roles and schema. Each may be repeated.
@@ -218,17 +229,12 @@ func rights(plan Plan, module string) []string {
 		"ALTER ROLE " + runtime + " SET search_path = " + schema,
 		// A connection plans each statement once, for all values, and keeps the plan until the next
 		// ANALYZE. So one made while a table is empty must not scan it. A report still does, at a
-		// cost that would start the JIT compiler. The RESETs undo what earlier releases set.
+		// cost that would start the JIT compiler.
 		"ALTER ROLE " + runtime + " SET plan_cache_mode = force_generic_plan",
 		"ALTER ROLE " + runtime + " SET enable_seqscan = off",
-		"ALTER ROLE " + runtime + " RESET enable_hashjoin",
-		"ALTER ROLE " + runtime + " RESET enable_mergejoin",
 		"ALTER ROLE " + runtime + " SET jit = off",
-		// They end the locks of a process that hangs or is stopped in mid-transaction.
-		"ALTER ROLE " + runtime + " SET statement_timeout = '10s'",
-		"ALTER ROLE " + runtime + " SET lock_timeout = '5s'",
-		"ALTER ROLE " + runtime + " SET idle_in_transaction_session_timeout = '30s'",
-		// And of one that cannot be reached, before it reconnects and would wait for itself.
+		// They end the locks of a process that cannot be reached, before it reconnects and would wait
+		// for itself; limits, those of one that hangs or is stopped in mid-transaction.
 		"ALTER ROLE " + runtime + " SET tcp_user_timeout = '" + silence.String() + "'",
 		"ALTER ROLE " + runtime + " SET tcp_keepalives_idle = '" + keepAlive.Idle.String() + "'",
 		"ALTER ROLE " + runtime + " SET tcp_keepalives_interval = '" + keepAlive.Interval.String() + "'",
@@ -243,7 +249,7 @@ func Fingerprint() string {
 	for _, statement := range rights(Plan{}, "module") {
 		fmt.Fprintln(hash, statement)
 	}
-	fmt.Fprintln(hash, fixed)
+	fmt.Fprintln(hash, limits, fixed)
 	_ = fs.WalkDir(platformSchema, ".", func(name string, entry fs.DirEntry, _ error) error { // embedded: cannot fail
 		if text, err := platformSchema.ReadFile(name); err == nil {
 			fmt.Fprintln(hash, entry.Name(), string(text))

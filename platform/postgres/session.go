@@ -23,6 +23,14 @@ var relied = []setting{
 	{"standard_conforming_strings", "on"},
 }
 
+// limits are the settings that bound what a serving process may take, with the most that each may
+// be. A role may change them for itself: seam setup resets them, and Open refuses what is higher.
+var limits = []setting{
+	{"statement_timeout", "10s"},
+	{"lock_timeout", "5s"},
+	{"idle_in_transaction_session_timeout", "30s"},
+}
+
 // fixed are the settings of both roles of a module. A role's settings override those of its
 // database and of the server. The text formats are only for a person: values travel in binary form.
 var fixed = append([]setting{
@@ -34,9 +42,9 @@ var fixed = append([]setting{
 	{"transaction_timeout", "0"},  // statement_timeout limits instead; new in PostgreSQL 17
 }, relied...)
 
-// setFixed sets them on the roles, except those that this server does not know.
-func setFixed(ctx context.Context, tx pgx.Tx, roles ...string) error {
-	for _, s := range fixed {
+// set sets them on the roles, except those that this server does not know.
+func set(ctx context.Context, tx pgx.Tx, settings []setting, roles ...string) error {
+	for _, s := range settings {
 		var known bool
 		if err := tx.QueryRow(ctx, "SELECT current_setting($1, true) IS NOT NULL", s.name).Scan(&known); err != nil {
 			return err
@@ -99,9 +107,13 @@ var errStandby = errors.New("the server is a standby, which takes no writes: nam
 func inspect(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, module, kind string) error {
-	var role, schema string
+	var role, schema, lifted string
 	found := make([]string, len(relied))
-	query, into := "SELECT session_user::text, coalesce(current_schema(), '')::text", []any{&role, &schema}
+	query, into := "SELECT session_user::text, coalesce(current_schema(), '')::text, concat_ws(', '", []any{&role, &schema, &lifted}
+	for _, l := range limits {
+		query += fmt.Sprintf(", CASE WHEN current_setting('%[1]s')::interval NOT BETWEEN '1ms' AND '%[2]s'::interval THEN '%[1]s' END", l.name, l.value)
+	}
+	query += ")"
 	for i, s := range relied {
 		query += ", current_setting('" + s.name + "')"
 		into = append(into, &found[i])
@@ -125,6 +137,9 @@ func inspect(ctx context.Context, db interface {
 			return process.Usage(fmt.Errorf("%s is %q for the role %s, and must be %q: run seam setup again, "+
 				"or remove what sets it for this role and database", s.name, found[i], role, s.value))
 		}
+	}
+	if kind == "_rt" && lifted != "" {
+		return process.Usage(fmt.Errorf("the role %s has higher limits than it was given (%s): run seam setup again", role, lifted))
 	}
 	return nil
 }
