@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/remote"
 	"example.com/shop/platform/telemetry"
@@ -39,6 +40,10 @@ type config struct {
 	// a module that calls another through the façade could exhaust it.
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
+	// The most requests of one client address (a /64 of IPv6) whose bodies are still arriving; more get
+	// 429. It bounds what is kept of them, too: each has at most its route's max_body.
+	MaxBodies int `env:"GATEWAY_MAX_BODIES" envDefault:"256"`
+
 	// How often the upstreams are probed.
 	Interval time.Duration `env:"GATEWAY_INTERVAL" envDefault:"1s" min:"1ms"`
 	// After this many failures in a row an upstream is ejected …
@@ -56,7 +61,6 @@ type config struct {
 // Limits that are not settings. They are the same as those of a process's own server.
 const (
 	maxHeader = 16 << 10
-	maxBody   = 1 << 20
-	// The largest body that is kept, so that it can be sent again.
-	maxReplay = 64 << 10
+	// maxBody is of a routes file, and the most that a route may allow.
+	maxBody = routes.MaxBody
 )

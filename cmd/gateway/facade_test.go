@@ -74,6 +74,8 @@ upstreams: { old: { url: OLD }, new: { url: NEW } }
 routes:
   things:
     prefix: /v1/things
+    resend: true
+    max_body: 65536
     sides: [{ upstream: old, weight: %d, home: app }, { upstream: new, weight: %d, home: app }]
 `, oldWeight, newWeight))
 }
@@ -183,7 +185,7 @@ func (r reply) String() string {
 	}
 	err := json.Unmarshal([]byte(r.body), &p)
 	if err != nil || r.header.Get("Content-Type") != "application/problem+json" || p.Status != r.status || p.Title == "" ||
-		p.Detail == "" || strings.Contains(r.body, "127.0.0.1") || (p.Status == 503) != (r.header.Get("Retry-After") != "") {
+		p.Detail == "" || strings.Contains(r.body, "127.0.0.1") || (p.Status == 503 || p.Status == 429) != (r.header.Get("Retry-After") != "") {
 		return fmt.Sprint(r.status, " without a proper problem: ", r.body)
 	}
 	return fmt.Sprint(r.status, " ", strings.TrimPrefix(p.Type, "urn:shop:problem:"))

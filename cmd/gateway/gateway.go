@@ -16,20 +16,22 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"example.com/shop/platform/remote"
 	"example.com/shop/platform/traceparent"
 )
 
 // gateway routes each request by the table that was current when the request arrived.
 //
-//	client ──▶ match route ──▶ choose side ──▶ rewrite headers ──▶ send ──▶ upstream
-//	           404 none        by cookie,      drop forged ones    (resend.go)
-//	           503 paused,     key or chance,                       └─ copies of reads ──▶ shadow
-//	           or full         not ejected                             (shadow.go)
+//	client ──▶ receive ──▶ match route ──▶ choose side ──▶ rewrite headers ──▶ send ──▶ upstream
+//	           the body    404 none        by cookie,      drop forged ones    (resend.go)
+//	(receive.go)           503 paused,     key or chance,                       └─ copies of reads ──▶ shadow
+//	                       or full         not ejected                             (shadow.go)
 type gateway struct {
 	cfg     config
 	log     *slog.Logger
 	current atomic.Pointer[table]
-	change  sync.Mutex // one change of the table at a time
+	change  sync.Mutex   // one change of the table at a time
+	bodies  remote.Slots // for bodies that are still arriving
 	buffers buffers
 	direct  http.RoundTripper // to one upstream, once
 	shadows http.RoundTripper // of its own: a slow shadow must not take connections from clients
@@ -44,7 +46,7 @@ func newGateway(ctx context.Context, cfg config, log *slog.Logger) (*gateway, er
 		return nil, fmt.Errorf("read GATEWAY_ROUTES: %w", err)
 	}
 	g := &gateway{
-		cfg: cfg, log: log, slots: make(chan struct{}, shadowSlots),
+		cfg: cfg, log: log, bodies: remote.Slots{Most: cfg.MaxBodies}, slots: make(chan struct{}, shadowSlots),
 		direct: newTransport(cfg.AnswerTimeout), shadows: newTransport(cfg.ShadowTimeout),
 	}
 	first, err := newTable(cfg, data, &table{})
@@ -76,6 +78,7 @@ func newTransport(answer time.Duration) *http.Transport {
 type exchange struct {
 	*gateway
 	route  *route
+	body   []byte
 	side   *side // where it goes, and at the end which side answered
 	forced bool
 	cookie *http.Cookie // for a client that has none yet
@@ -84,6 +87,10 @@ type exchange struct {
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, whole := g.receive(w, r)
+	if !whole {
+		return
+	}
 	route, underWay := g.enter(r.URL.Path)
 	if route == nil {
 		writeProblem(w, r, http.StatusNotFound, "no-such-route", "Nothing is served at this path.")
@@ -92,7 +99,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.home != "" {
 		defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
 	}
-	x := &exchange{gateway: g, route: route, operator: g.isSecret(r.Header.Get(secretHeader))}
+	x := &exchange{gateway: g, route: route, body: body, operator: g.isSecret(r.Header.Get(secretHeader))}
 	if name := r.Header.Get(sideHeader); name != "" && x.operator {
 		x.side, x.forced = route.side(name), true
 	} else if route.home != "" {
@@ -110,14 +117,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case x.side == nil:
 		writeProblem(w, r, http.StatusServiceUnavailable, "paused",
 			"This part of the system is paused for a moment. Try again.")
-	case r.Method == http.MethodConnect: // which httputil does not send
-		writeProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "Use another method.")
-	case r.ContentLength > maxBody:
-		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
 	default:
 		ctx, cancel := context.WithTimeout(r.Context(), g.cfg.Timeout)
 		defer cancel()
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		// After a switch of protocols no limit would hold. And for httputil a malformed Upgrade is
 		// the upstream's failure.
 		r.Header.Del("Upgrade")
@@ -188,16 +190,8 @@ func (x *exchange) answered(response *http.Response) error {
 // fail answers a request that got no answer. The error is only logged, because it names hosts.
 func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
-	case errors.As(err, new(*http.MaxBytesError)):
-		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a smaller body.")
-		return
-	case errors.As(err, new(uploadError)) && r.Context().Err() == nil:
-		// Not 408, which would invite the client to send the malformed body again.
-		writeProblem(w, r, http.StatusBadRequest, "malformed-request", "Send a body in well-formed chunks.")
-		return
-	case errors.As(err, new(uploadError)), errors.Is(r.Context().Err(), context.Canceled):
-		// The client stopped sending, or disconnected. The server ends the context in both cases.
-		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout", "The body did not arrive whole in time. Send the request again.")
+	case errors.Is(r.Context().Err(), context.Canceled):
+		writeProblem(w, r, http.StatusRequestTimeout, "request-timeout", "The client went away. Send the request again.")
 		return
 	case isDial(err):
 		writeProblem(w, r, http.StatusBadGateway, "no-upstream",

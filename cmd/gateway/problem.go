@@ -11,7 +11,7 @@ import (
 // writeProblem answers with a problem (RFC 9457). It repeats nothing of a client's request.
 func writeProblem(w http.ResponseWriter, r *http.Request, status int, kind, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
 	w.WriteHeader(status)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,7 +30,8 @@ func TestRequests(t *testing.T) {
 		toNew   = "\n" + sideHeader + ": new"
 		chunked = "\nTransfer-Encoding: chunked\n\n"
 	)
-	small, largest := strings.Repeat("x", maxReplay), strings.Repeat("x", maxBody)
+	small, largest := strings.Repeat("x", 1<<10), strings.Repeat("x", 64<<10) // as split allows
+	keeps := []string{"resend: true", "resend: false"}
 	type request struct {
 		name, file string           // two sides, almost all to the old one, if there is no file
 		old        http.HandlerFunc // how the old side answers, if not with an echo
@@ -44,15 +47,18 @@ func TestRequests(t *testing.T) {
 		{"a read, time-out", "", status(504), get, "200 new 1+1 failed"},
 		{"a read, a failure that is an answer", "", status(500), get, "500 old 1+0"},
 		{"a write, no connection", unreachable, nil, post + "\n\n{}", "200 new 0+1 failed"},
-		{"a large write, no connection", unreachable, nil, post + "\n\nx" + small, "200 new 0+1 failed"},
+		{"a large write, no connection", unreachable, nil, post + "\n\n" + largest, "200 new 0+1 failed"},
 		{"a write, cut off", "", cut, post + "\n\n{}", "502 upstream-broken 1+0"},
 		{"a write, unavailable", "", status(503), post + "\n\n{}", "503 old 1+0 failed"},
 		{"a write without a body, cut off", "", cut, "DELETE /v1/things", "502 upstream-broken 1+0"},
 		{"a write with a key, cut off", "", cut, post + key + "\n\n" + small, "200 new 1+1"},
 		{"a write with a key and no body, cut off", "", cut, post + key, "200 new 1+1"},
 		{"a write with a key, unavailable", "", status(503), post + key + "\n\n{}", "200 new 1+1 failed"},
-		{"a large write with a key, cut off", "", cut, post + key + "\n\nx" + small, "502 upstream-broken 1+0"},
-		{"a write with a key in chunks, cut off", "", cut, post + key + chunked + chunks("{}"), "502 upstream-broken 1+0"},
+		{"a large write with a key, cut off", "", cut, post + key + "\n\n" + largest, "200 new 1+1"},
+		{"a write with a key in chunks, cut off", "", cut, post + key + chunked + chunks("{}"), "200 new 1+1"},
+		{"a write with a key that is not kept, cut off", split(99, 1, keeps...), cut, post + key + "\n\n{}", "502 upstream-broken 1+0"},
+		{"a write with a key that is not kept, unavailable", split(99, 1, keeps...), status(503), post + key + "\n\n{}", "503 old 1+0 failed"},
+		{"a read of what keeps no keys, cut off", split(99, 1, keeps...), cut, get, "200 new 1+1"},
 		// The upstream does not get this key, so there is no retry.
 		{"a key that is hop-by-hop, cut off", "", cut, post + "\nConnection: Idempotency-Key" + key, "502 upstream-broken 1+0"},
 
@@ -75,6 +81,8 @@ func TestRequests(t *testing.T) {
 		{"the largest body", "", nil, post + "\n\n" + largest, "200 old 1+0"},
 		{"the largest body in chunks", "", nil, post + chunked + chunks(largest), "200 old 1+0"},
 		{"a body too large", "", nil, post + "\n\nx" + largest, "413 body-too-large 0+0"},
+		{"a body too large for most", split(99, 1, "max_body: 65536", ""), nil, post + "\n\n" + strings.Repeat("x", defaultBody+1), "413 body-too-large 0+0"},
+		{"the largest body for most", split(99, 1, "max_body: 65536", ""), nil, post + "\n\n" + strings.Repeat("x", defaultBody), "200 old 1+0"},
 		{"an answer before the body is read", "", status(401), post + "\n\n" + largest, "401 old 1+0"},
 		{"an answer before the chunks are read", "", status(401), post + chunked + chunks(largest), "401 old 1+0"},
 	}
@@ -116,7 +124,7 @@ func TestLimits(t *testing.T) {
 	f.old.answers(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body); <-r.Context().Done() })
 	const chunked = post + "\nTransfer-Encoding: chunked\n\n"
 	wants := map[string]string{
-		chunked + chunks(strings.Repeat("x", maxBody+1)):       "413 body-too-large",
+		chunked + chunks(strings.Repeat("x", 64<<10+1)):        "413 body-too-large",
 		post + "\nContent-Length: 100\n\nhalf":                 "408 request-timeout",
 		get + "\nX-Large: " + strings.Repeat("x", 2*maxHeader): "431 without",
 		post + "\n\n{}": "504 upstream-timeout",
@@ -225,6 +233,36 @@ func TestRequestsUnderWay(t *testing.T) {
 	release <- true
 	if answer := <-first; answer.String() != "200 old" || answer.body != "whole" {
 		t.Errorf("the request under way got %s %q", answer, answer.body)
+	}
+}
+
+// A body that hangs takes a place from nobody but its own client: it is not under way.
+func TestABodyThatHangs(t *testing.T) {
+	t.Parallel()
+	f := start(t, split(100, 0), func(c *config) { c.MaxRequests, c.MaxBodies, c.Secret = 1, 3, "the secret" })
+	for range 3 {
+		conn, err := net.Dial("tcp", f.addr)
+		must(t, err)
+		defer conn.Close()
+		fmt.Fprint(conn, "POST /v1/things HTTP/1.1\r\nHost: app\r\nIdempotency-Key: k\r\nContent-Length: 100\r\n\r\nhalf")
+	}
+	eventually(t, "the bodies hang", func() bool {
+		took := f.bodies.Take(netip.MustParseAddr("127.0.0.1"))
+		if took {
+			f.bodies.Leave(netip.MustParseAddr("127.0.0.1"))
+		}
+		return !took
+	})
+	f.expect(t, get, "200 old 1+0")
+	f.expect(t, post+"\n\n{}", "429 too-many-bodies 0+0")
+	f.expect(t, post, "200 old 1+0") // it has none
+	elsewhere := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	conn, err := elsewhere.Dial("tcp", f.addr)
+	must(t, err)
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /v1/things HTTP/1.1\r\nHost: app\r\nContent-Length: 2\r\n\r\n{}")
+	if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("another client: %v, %v", answer, err)
 	}
 }
 

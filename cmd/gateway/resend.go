@@ -12,15 +12,14 @@ import (
 // RoundTrip sends a request to its side, and retries it once when that is safe:
 //
 //	no connection                     any request: nothing was sent
-//	another error, 502, 503 or 504    GET, HEAD, and requests with an Idempotency-Key, which all
-//	                                  sides with a weight keep in their one home
+//	another error, 502, 503 or 504    GET, HEAD, and with resend: true in the routes also requests
+//	                                  with an Idempotency-Key, which all sides with a weight keep
+//	                                  in their one home
 //
 // Nothing else is sent twice: after a lost answer it is unknown whether the request was executed.
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	// The outgoing request's key, which the upstream gets, and not the client's.
-	again := safe(r) || r.Header.Get("Idempotency-Key") != ""
-	// A body that is large or of unknown size is streamed, so it cannot be sent again.
-	again = again && 0 <= r.ContentLength && r.ContentLength <= maxReplay
+	again := safe(r) || x.route.resend && r.Header.Get("Idempotency-Key") != ""
 	// The transport retries requests with these headers, but does not recognize lower case.
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, there := r.Header[name]; there && !again {
@@ -28,14 +27,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 			r.Header[strings.ToLower(name)] = values
 		}
 	}
-	var kept []byte
-	if again && r.Body != nil {
-		var err error
-		if kept, err = io.ReadAll(upload{r.Body}); err != nil {
-			return nil, err
-		}
-	}
-	response, err := x.send(r, kept)
+	response, err := x.send(r)
 	failed := err != nil && (again || isDial(err))
 	refused := err == nil && again && unavailable(response)
 	if r.Context().Err() != nil || !failed && !refused { // its client disconnected, its time is over, or it is answered
@@ -50,21 +42,18 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	} else if refused {
 		_ = response.Body.Close()
 	}
-	return x.send(r, kept)
+	return x.send(r)
 }
 
 // send makes one attempt and records it in the upstream's health. An error after the connection is
 // not recorded: it may be the client's or the network's.
-func (x *exchange) send(r *http.Request, kept []byte) (*http.Response, error) {
+func (x *exchange) send(r *http.Request) (*http.Response, error) {
 	out := r.WithContext(r.Context()) // the transport may still read the first one
 	target := *r.URL
 	target.Scheme, target.Host = x.side.target.Scheme, x.side.target.Host
 	out.URL, out.Host = &target, target.Host
-	switch {
-	case kept != nil:
-		out.Body = io.NopCloser(bytes.NewReader(kept))
-	case r.Body != nil:
-		out.Body = upload{r.Body}
+	if r.Body != nil {
+		out.Body = io.NopCloser(bytes.NewReader(x.body))
 	}
 	response, err := x.direct.RoundTrip(out)
 	if err == nil && response.StatusCode < http.StatusOK { // 101, or what net/http panics on
@@ -76,24 +65,6 @@ func (x *exchange) send(r *http.Request, kept []byte) (*http.Response, error) {
 	}
 	return response, err
 }
-
-// upload wraps the client's body. Its errors are marked as the client's, and the transport does not
-// close it, so that a second attempt can read it.
-type upload struct{ io.Reader }
-
-func (u upload) Read(p []byte) (int, error) {
-	n, err := u.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		err = uploadError{err}
-	}
-	return n, err
-}
-
-func (upload) Close() error { return nil }
-
-type uploadError struct{ error }
-
-func (e uploadError) Unwrap() error { return e.error }
 
 // buffers reuses buffers. New ones make the median overhead a tenth larger, the p99 a third.
 type buffers struct{ pool sync.Pool }

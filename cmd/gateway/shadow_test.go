@@ -16,7 +16,7 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 )
 
-var shadowed = split(100, 0) + "    shadow: { upstream: new, percent: 100, ignore: [/id, '/items/*/at'] }\n"
+var shadowed = split(100, 0, "65536", "1048576") + "    shadow: { upstream: new, percent: 100, ignore: [/id, '/items/*/at'] }\n"
 
 func (f *facade) tally() (tally routes.Tally) {
 	f.things().shadowed.locked(func(t *routes.Tally) { tally = *t })

@@ -31,10 +31,15 @@ type route struct {
 	written string // the home; while it is paused, the last one
 	sides   []*side
 	shadow  *shadow // nil for none
+	resend  bool
+	maxBody int64
 	// underWay counts requests over all tables. It must be 0 before a paused route changes home.
 	underWay *atomic.Int64
 	shadowed *counted // over all tables, too
 }
+
+// defaultBody is the largest body of a route that does not say more.
+const defaultBody = 16 << 10
 
 type side struct {
 	routes.Side
@@ -57,7 +62,7 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 		}
 		next := &route{
 			name: name, prefix: r.Prefix, home: r.Home(), written: cmp.Or(r.Home(), known.written),
-			underWay: known.underWay, shadowed: known.shadowed,
+			underWay: known.underWay, shadowed: known.shadowed, resend: r.Resend, maxBody: cmp.Or(r.MaxBody, defaultBody),
 		}
 		for _, s := range r.Sides {
 			fresh := &side{s, newUpstream(cfg, r.Module(), file.Upstreams[s.Upstream]), new(atomic.Int64)}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,5 +70,34 @@ func TestARequestWithTwoEndsIsRefused(t *testing.T) {
 				t.Errorf("%s with %q: %s, want %s", door, head, got, want)
 			}
 		}
+	}
+}
+
+// Bodies that never arrive, from one address, leave another customer's requests as they were.
+func TestHangingBodiesHarmNobody(t *testing.T) {
+	s := theShop(t)
+	attacker := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 6, 6, 6)}}
+	var hanging sync.WaitGroup
+	for i := range 2100 {
+		hanging.Go(func() {
+			conn, err := attacker.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			fmt.Fprintf(conn, "POST /v1/inventory/products/tea-assam/restock HTTP/1.1\r\nHost: shop\r\n"+
+				"Idempotency-Key: %d\r\nContent-Length: 100\r\n\r\n{", i)
+		})
+	}
+	hanging.Wait()
+	for range 20 {
+		if status, answer := send(t, http.MethodGet, s.URL+products, "", ""); status != http.StatusOK {
+			t.Fatalf("a customer's read: %d %s", status, answer)
+		}
+	}
+	if status, answer := send(t, http.MethodPost, s.URL+products+"/tea-assam/restock", token(s, "staff", "sam"), `{"quantity":1}`,
+		"Idempotency-Key: hanging"); status/100 != 2 {
+		t.Errorf("a write: %d %s", status, answer)
 	}
 }

@@ -3,6 +3,7 @@ package remote
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -79,5 +80,30 @@ func TestForgedHeadersAreRemoved(t *testing.T) {
 				t.Errorf("%s is not removed", name)
 			}
 		}
+	}
+}
+
+func TestEachClientHasItsOwnSlots(t *testing.T) {
+	t.Parallel()
+	s := Slots{Most: 2}
+	for _, c := range []struct {
+		client string
+		want   bool
+	}{
+		{"6.6.6.6", true}, {"6.6.6.6", true}, {"6.6.6.6", false}, {"6.6.6.7", true},
+		{"2001:db8::1", true}, {"2001:db8::2", true}, {"2001:db8::ffff:3", false}, {"2001:db8:0:1::1", true},
+	} {
+		if got := s.Take(netip.MustParseAddr(c.client)); got != c.want {
+			t.Errorf("%s gets one: %t, want %t", c.client, got, c.want)
+		}
+	}
+	six := netip.MustParseAddr("6.6.6.6")
+	if s.Leave(six); !s.Take(six) {
+		t.Error("what is given back is gone")
+	}
+	s.Leave(six)
+	s.Leave(six)
+	if _, there := s.taken[network(six)]; there {
+		t.Error("a client without anything is kept")
 	}
 }

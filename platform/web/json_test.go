@@ -11,7 +11,7 @@ import (
 // A body means one thing, or it is refused; what is legal stays what it was.
 func TestBodiesAreReadExactly(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, Config{})
+	b := newBench(t, Config{MaxBodyBytes: 1 << 20})
 	named := func(text string) string { return `{"name":"` + text + `","count":1}` }
 	counted := func(number string) string { return `{"name":"x","count":` + number + `}` }
 	for body, want := range map[string]thing{ // what the handler got

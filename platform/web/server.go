@@ -38,8 +38,9 @@ type Config struct {
 	IdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"2m"`
 	// DrainTimeout is how long requests under way may take to finish when the process stops.
 	DrainTimeout time.Duration `env:"HTTP_DRAIN_TIMEOUT" envDefault:"20s"`
-	// MaxBodyBytes is the largest request body; more is answered with 413.
-	MaxBodyBytes int64 `env:"HTTP_MAX_BODY_BYTES" envDefault:"1048576"`
+	// MaxBodyBytes is the largest request body; more is answered with 413. A façade has the same, and
+	// more for a route with max_body.
+	MaxBodyBytes int64 `env:"HTTP_MAX_BODY_BYTES" envDefault:"16384"`
 	// MaxHeaderBytes is the largest request header; more is answered with 431.
 	MaxHeaderBytes int `env:"HTTP_MAX_HEADER_BYTES" envDefault:"16384"`
 
@@ -71,7 +72,7 @@ type Server struct {
 func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error) bool) *Server {
 	configureHuma()
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 20*time.Second)
-	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 1<<20)
+	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 16<<10)
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
 	s := &Server{cfg: cfg, verifier: verifier, log: log, transient: transient, router: chi.NewMux(),

@@ -188,7 +188,7 @@ func TestRequestsUnderWayAreCutOff(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	cfg, err := process.Config[Config]()
-	if err != nil || cfg.Addr != "127.0.0.1:8080" || cfg.MaxBodyBytes != 1<<20 || cfg.Auth.Audience != "shop" {
+	if err != nil || cfg.Addr != "127.0.0.1:8080" || cfg.MaxBodyBytes != 16<<10 || cfg.Auth.Audience != "shop" {
 		t.Errorf("defaults are %+v (%v)", cfg, err)
 	}
 	if _, err := process.Config[ClientConfig](); err != nil {

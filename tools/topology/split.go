@@ -78,7 +78,8 @@ func (s *System) writeRoutes() error {
 			if len(file.Routes[m].Sides) > 0 {
 				side.Weight = 0
 			}
-			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: append(file.Routes[m].Sides, side)}
+			// Each module keeps the Idempotency-Keys that it takes (platform/idempotency).
+			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Resend: true, Sides: append(file.Routes[m].Sides, side)}
 		}
 	}
 	return routing.Create(s.Routes, file)

@@ -41,7 +41,15 @@ type Route struct {
 	// Sides share the requests; the last one is the new one. If all weights are 0, it is paused.
 	Sides  []Side  `yaml:"sides" json:"sides"`
 	Shadow *Shadow `yaml:"shadow,omitempty" json:"shadow,omitempty"`
+	// Resend says that a request with an Idempotency-Key may be sent twice, because its module keeps the
+	// keys. Reads may be anyway, and nothing else.
+	Resend bool `yaml:"resend,omitempty" json:"resend,omitempty"`
+	// MaxBody is the largest body in bytes; 16 KiB, if it is 0.
+	MaxBody int64 `yaml:"max_body,omitempty" json:"max_body,omitempty"`
 }
+
+// MaxBody is the most that a route may allow: bodies are kept while they arrive.
+const MaxBody = 1 << 20
 
 // Side is one upstream's part in a route.
 type Side struct {
@@ -186,6 +194,9 @@ func (f File) checkRoute(r Route) error {
 	}
 	if len(r.Sides) == 0 {
 		return errors.New("it has no sides")
+	}
+	if r.MaxBody < 0 || r.MaxBody > MaxBody {
+		return fmt.Errorf("max_body must be between 1 and %d bytes", MaxBody)
 	}
 	total, seen := 0, map[string]bool{}
 	for _, s := range r.Sides {
