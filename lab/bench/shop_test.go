@@ -25,8 +25,8 @@ type shop struct {
 	composed *child.Process // in the place of the shop's own; nil but for a shop that is composed here
 }
 
-// customers order in turn: so many that none has too many orders open.
-const customers = 500
+// customers order in turn: so many that none is limited.
+const customers = 1000
 
 // start starts a shop that logs as in production. Its name is also its database's. The shop may be
 // that of another commit, so nothing but HTTP, and SQL that is the same in both, may be used on it.

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,10 +38,11 @@ type Plan struct {
 
 // Order is the result of one order.
 type Order struct {
-	ID   string        // the shop's name for it; empty when it was refused
-	Due  time.Time     // when it was to be sent
-	Took time.Duration // from then until the whole answer was there
-	Err  error         // why it was refused
+	ID    string        // the shop's name for it; empty when it was refused
+	Token string        // of its customer
+	Due   time.Time     // when it was to be sent
+	Took  time.Duration // from then until the whole answer was there
+	Err   error         // why it was refused
 }
 
 const timeout = 20 * time.Second
@@ -61,7 +63,7 @@ func (p Plan) Run(ctx context.Context, done func(Order)) error {
 	defer context.AfterFunc(ctx, func() { attacker.Stop() })()
 	began := time.Now()
 	for hit := range attacker.Attack(p.target(), p.pace(ctx), limit, "") {
-		o := Order{Due: hit.Timestamp, Took: hit.Latency}
+		o := Order{Token: p.tokenOf(hit), Due: hit.Timestamp, Took: hit.Latency}
 		if p.Rate > 0 {
 			o.Due = began.Add(p.interval() * time.Duration(hit.Seq))
 			o.Took += hit.Timestamp.Sub(o.Due)
@@ -114,12 +116,23 @@ func (p Plan) target() vegeta.Targeter {
 		})
 		t.Method, t.URL, t.Body = http.MethodPost, url, body
 		t.Header = http.Header{
-			"Authorization":   {"Bearer " + p.Tokens[n%len(p.Tokens)]},
+			"Authorization":   {"Bearer " + p.token(n)},
 			"Content-Type":    {"application/json"},
 			"Idempotency-Key": {uuid.NewString()},
+			"X-Request-Id":    {requestID + strconv.Itoa(n)},
 		}
 		return err
 	}
+}
+
+func (p Plan) token(n int) string { return p.Tokens[n%len(p.Tokens)] }
+
+// requestID begins the id of a request; the number of the order ends it, which the answer repeats.
+const requestID = "load."
+
+func (p Plan) tokenOf(hit *vegeta.Result) string {
+	n, _ := strconv.Atoi(strings.TrimPrefix(hit.Headers.Get("X-Request-Id"), requestID)) // 0 without an answer
+	return p.token(n)
 }
 
 func (p Plan) lines(n int) []line {

@@ -105,6 +105,7 @@ func (m *measured) add(o load.Order) {
 // follow follows one order at a time. One that an interrupt cuts off does not count.
 func (m *measured) follow(ctx context.Context, shop load.Shop, newest <-chan load.Order) {
 	for o := range newest {
+		shop.Token = o.Token
 		status, err := shop.Follow(ctx, o.ID, followPause)
 		took := time.Since(o.Due)
 		m.mu.Lock()

@@ -34,7 +34,7 @@ func PrincipalFrom(ctx context.Context) Principal {
 	return who
 }
 
-// authorize admits only callers in a role that the operation's Security names.
+// authorize admits only callers in a role that the operation's Security names, each at a limited rate.
 func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		ctx, actor := hc.Context(), "anonymous"
@@ -48,6 +48,11 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 			}
 			if !slices.Contains(roles(declared), who.Role) {
 				_ = huma.WriteErr(api, hc, http.StatusForbidden, "")
+				return
+			}
+			if wait := s.callers.wait(who); wait > 0 {
+				hc.SetHeader("Retry-After", retryAfterHeader(wait))
+				_ = huma.WriteErr(api, hc, http.StatusTooManyRequests, "")
 				return
 			}
 			ctx = context.WithValue(ctx, principalKey{}, who)

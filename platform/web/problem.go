@@ -68,6 +68,7 @@ var standard = map[int]struct{ kind, detail string }{
 	http.StatusRequestEntityTooLarge: {"body-too-large", "Send a smaller body."},
 	http.StatusUnsupportedMediaType:  {"unsupported-media-type", "Send the body as application/json."},
 	http.StatusUnprocessableEntity:   {"validation-failed", "Correct what errors lists and send the request again."},
+	http.StatusTooManyRequests:       {"too-many-requests", "Send fewer requests. Retry-After says when the next one is served."},
 	http.StatusInternalServerError:   {"internal", "The fault is ours. Try again later; a report should name the trace_id."},
 	http.StatusServiceUnavailable:    {"timeout", "The request took too long and was given up. Try again later."},
 }

@@ -43,6 +43,11 @@ type Config struct {
 	MaxBodyBytes int64 `env:"HTTP_MAX_BODY_BYTES" envDefault:"16384"`
 	// MaxHeaderBytes is the largest request header; more is answered with 431.
 	MaxHeaderBytes int `env:"HTTP_MAX_HEADER_BYTES" envDefault:"16384"`
+	// CallerRate is how many requests a second each customer, and each of the staff, may send to this
+	// process; more are answered with 429.
+	CallerRate int `env:"HTTP_CALLER_RATE" envDefault:"100"`
+	// CallerBurst is how many of them may come at once.
+	CallerBurst int `env:"HTTP_CALLER_BURST" envDefault:"200"`
 
 	Handover process.Handover // of the listening socket
 	Auth     Auth
@@ -60,6 +65,7 @@ func (c Config) Validate() error {
 type Server struct {
 	cfg       Config
 	verifier  *Verifier
+	callers   callers
 	log       *slog.Logger
 	transient func(error) bool
 	router    *chi.Mux
@@ -75,7 +81,7 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 16<<10)
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
-	s := &Server{cfg: cfg, verifier: verifier, log: log, transient: transient, router: chi.NewMux(),
+	s := &Server{cfg: cfg, verifier: verifier, callers: newCallers(cfg.CallerRate, cfg.CallerBurst), log: log, transient: transient, router: chi.NewMux(),
 		openAPI: map[string][]byte{}}
 	// The order matters: nothing sees a forged header; inside of the span there is a trace id; observe sees what rescue answers;
 	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
