@@ -97,7 +97,11 @@ func (m *Module) moveTx(
 		return nil, fmt.Errorf("move orders to %s: %w", mv.to, err)
 	}
 	for _, order := range moved {
-		if err := m.outbox.PublishTx(events.WithCause(ctx, causes[order.ID]), tx, factOf(order)); err != nil {
+		fact := factOf(order)
+		if order.Deadline != nil { // after it nobody needs the payment token
+			fact = events.Until(fact, *order.Deadline)
+		}
+		if err := m.outbox.PublishTx(events.WithCause(ctx, causes[order.ID]), tx, fact); err != nil {
 			return nil, err
 		}
 	}

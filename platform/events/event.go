@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
@@ -32,6 +33,16 @@ type Event interface {
 	Topic() string
 	// Aggregate returns what the fact is about, and its version when the fact became true.
 	Aggregate() (id string, version int64)
+}
+
+// Until returns the event with the time after which nobody needs it and nothing may keep it, such as
+// one with a secret that is good for a while. It is published as any, late too. After that time it is
+// deleted from the outbox and, if it is a dead letter, there, and it is not replayed.
+func Until(ev Event, expires time.Time) Event { return perishable{ev, expires} }
+
+type perishable struct {
+	Event
+	expires time.Time
 }
 
 // maxPayload bounds an event's JSON, in bytes. It leaves room in the 1 MiB that a broker takes by
@@ -65,17 +76,21 @@ func insert(published []*message.Message) (sql string, args []any) {
 	n := len(published)
 	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)
 	payloads, headers := make([]string, n), make([]message.Metadata, n)
+	expires := make([]*string, n)
 	for i, m := range published {
+		if at, perishable := m.Metadata[headerExpires]; perishable {
+			expires[i] = &at
+		}
 		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]
 		payloads[i], headers[i] = string(m.Payload), m.Metadata
 	}
 	return `-- name: Publish
 		WITH published AS (
-			INSERT INTO outbox (id, topic, key, payload, headers, published_at)
-			SELECT id, topic, key, payload, headers, now()
-			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])
-				AS e (id, topic, key, payload, headers)
+			INSERT INTO outbox (id, topic, key, payload, headers, expires_at, published_at)
+			SELECT id, topic, key, payload, headers, expires_at, now()
+			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::timestamptz[])
+				AS e (id, topic, key, payload, headers, expires_at)
 			RETURNING id, topic)
 		INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM published`,
-		[]any{ids, topics, keys, payloads, headers}
+		[]any{ids, topics, keys, payloads, headers, expires}
 }

@@ -19,6 +19,9 @@ import (
 const (
 	headerTopic = "type"
 	headerKey   = "subject" // the aggregate's id
+	// When the event expires, if it does (CloudEvents' extension expirytime), in UTC and to the second,
+	// so that two of them compare as texts.
+	headerExpires = "expirytime"
 )
 
 // messageOf returns the message that is published for the event, with the cause of ctx.
@@ -34,6 +37,10 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 		return nil, errors.New("it follows from an event of the same topic, and so would never end")
 	}
 	delete(cause, headerFollows)
+	perishes, expires := ev.(perishable)
+	if expires {
+		ev = perishes.Event
+	}
 	payload, err := json.Marshal(ev)
 	if err != nil {
 		return nil, err
@@ -56,6 +63,9 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 		"time": time.Now().UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json",
 		"aggregateversion": strconv.FormatInt(version, 10),
 	})
+	if expires {
+		m.Metadata[headerExpires] = perishes.expires.UTC().Format(time.RFC3339)
+	}
 	return m, nil
 }
 

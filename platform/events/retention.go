@@ -35,19 +35,28 @@ const skew = time.Hour
 // oldest returns an id greater than those of all rows older than the retention.
 func oldest(retention time.Duration) uuid.UUID { return idAt(time.Now().Add(skew - retention)) }
 
-// prune deletes published events that were written longer than OutboxRetention ago, and never
-// unpublished ones. A replay does not renew the age: an event that was replayed again and again
-// would otherwise outlive its inbox rows.
+// prune deletes published events that have expired, or were written longer than OutboxRetention ago,
+// and never unpublished ones. A replay does not renew the age: an event that was replayed again and
+// again would otherwise outlive its inbox rows.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
-	return prune(ctx, o.db.Pool, "outbox", `
+	moreExpired, err := prune(ctx, o.db.Pool, "expired events", `
+		DELETE FROM outbox WHERE id = ANY (ARRAY (
+			SELECT id FROM outbox WHERE expires_at < now()
+			AND (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NULL
+			ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))`)
+	if err != nil {
+		return false, err
+	}
+	moreOld, err := prune(ctx, o.db.Pool, "outbox", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
 			SELECT id FROM outbox WHERE id < $3 AND created_at < now() - $2::interval
 			AND (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NULL
 			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))`, o.cfg.OutboxRetention, oldest(o.cfg.OutboxRetention))
+	return moreExpired || moreOld, err
 }
 
-// prune deletes inbox rows older than InboxRetention and dead letters older than DeadRetention. It
-// never deletes failed events that are still retried.
+// prune deletes inbox rows older than InboxRetention, and dead letters that have expired or are older
+// than DeadRetention. It never deletes failed events that are still retried.
 func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 	moreHandled, err := prune(ctx, c.db.Pool, "inbox", `
 		DELETE FROM inbox WHERE event_id = ANY (ARRAY (
@@ -59,7 +68,9 @@ func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 	moreDead, err := prune(ctx, c.db.Pool, "dead letters", `
 		DELETE FROM failed WHERE event_id = ANY (ARRAY (
 			SELECT event_id FROM failed WHERE dead_at < now() - $2::interval
-			ORDER BY dead_at LIMIT $1 FOR UPDATE SKIP LOCKED))`, c.cfg.DeadRetention)
+				OR dead_at IS NOT NULL AND headers ->> 'expirytime' COLLATE "C" < $3
+			ORDER BY dead_at LIMIT $1 FOR UPDATE SKIP LOCKED))`,
+		c.cfg.DeadRetention, time.Now().UTC().Format(time.RFC3339))
 	return moreHandled || moreDead, err
 }
 
@@ -82,7 +93,7 @@ const replayBatch = 1000
 // progress after each with the count so far, which it returns also with an error.
 //
 // What was written longer than OutboxRetention ago may be gone, and a since before that silently
-// replays less than it asks for.
+// replays less than it asks for. What has expired is not replayed.
 func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress func(replayed int64)) (int64, error) {
 	// What is written from here on is not replayed, so the loop ends.
 	var until, last uuid.UUID
@@ -95,7 +106,9 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 		var n int64
 		err := pool.QueryRow(ctx, `
 			WITH page AS (
-				SELECT id FROM outbox WHERE id > $1 AND id <= $2 AND created_at >= $3 ORDER BY id LIMIT $4),
+				SELECT id FROM outbox WHERE id > $1 AND id <= $2 AND created_at >= $3
+					AND coalesce(expires_at > now(), true)
+				ORDER BY id LIMIT $4),
 			again AS (
 				UPDATE outbox SET replays = replays + 1 WHERE id = ANY (ARRAY (SELECT id FROM page))
 				RETURNING id, topic, replays),
@@ -118,7 +131,7 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 
 // Replayable returns how many events Replay would publish.
 func Replayable(ctx context.Context, pool *pgxpool.Pool, since time.Time) (n int64, err error) {
-	const count = "SELECT count(*) FROM outbox WHERE id > $1 AND created_at >= $2"
+	const count = "SELECT count(*) FROM outbox WHERE id > $1 AND created_at >= $2 AND coalesce(expires_at > now(), true)"
 	if err := pool.QueryRow(ctx, count, idAt(since.Add(-skew)), since).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count events: %w", err)
 	}

@@ -92,3 +92,32 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	s.Eventually(s.Subscriber, 2, "SELECT count(*) FROM failed")
 	s.Expect(s.Subscriber, 2, "SELECT count(*) FROM failed WHERE reason IN ('just dead', 'old, still tried')")
 }
+
+// An event that has expired is delivered, and then kept nowhere: it is no dead letter, and is not
+// replayed, even before it is pruned. One that has yet to expire is kept.
+func TestWhatHasExpiredIsNotKept(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	s.CommitAll(t.Context(), s.outbox,
+		events.Until(happened{Thing: "gone"}, time.Now().Add(-time.Second)),
+		events.Until(happened{Thing: "good"}, time.Now().Add(time.Hour)),
+		happened{Thing: "kept"})
+	s.exec(s.Subscriber, `INSERT INTO failed (event_id, topic, payload, headers, attempts, reason, next_at, dead_at)
+		SELECT gen_random_uuid(), 't', '', jsonb_build_object('expirytime', expires), 1, reason, now() + interval '1h', dead FROM (VALUES
+			('2026-01-01T00:00:00Z', 'expired', now()), ('2126-01-01T00:00:00Z', 'good', now()), ('soon', 'no time', now()),
+			(NULL, 'for long', now()), ('2026-01-01T00:00:00Z', 'still tried', NULL)) AS v (expires, reason, dead)`)
+	s.subscribe(eventtest.Count)
+	stop := s.runOutbox()
+	s.Drained()
+	stop()
+	s.Applied(3)
+	if n, err := events.Replayable(t.Context(), s.Publisher.Pool, time.Now().Add(-time.Minute)); err != nil || n != 2 {
+		t.Errorf("%d can be replayed: %v", n, err)
+	}
+	s.runOutbox() // which prunes when it starts
+	s.Eventually(s.Publisher, 2, "SELECT count(*) FROM outbox")
+	s.Expect(s.Publisher, 2, "SELECT count(*) FROM outbox WHERE payload::text NOT LIKE '%gone%'")
+	s.replay(2)
+	s.Eventually(s.Subscriber, 4, "SELECT count(*) FROM failed")
+	s.Expect(s.Subscriber, 4, "SELECT count(*) FROM failed WHERE reason <> 'expired'")
+}

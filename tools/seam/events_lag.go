@@ -17,6 +17,7 @@ const aboutEventsLag = `seam events lag says for each module what waits:
   REPLAYED     how many of them are replayed
   RETRYING     events that it failed to handle, and will retry
   DEAD         dead letters: see seam events dead
+  EXPIRING     published events that are kept until a time of their own, and cannot be replayed after it
   PARKED       events that one side of a canary has received for another
   BUS          the bus that its events travel on
 A module that cannot be reached is named, and the exit code is 1; also if not all are on one bus, or if it is memory, which
@@ -29,6 +30,7 @@ type lag struct {
 	Replayed      int64   `json:"replayed"`
 	Retrying      int64   `json:"retrying"`
 	Dead          int64   `json:"dead"`
+	Expiring      int64   `json:"expiring"`
 	Parked        int64   `json:"parked"`
 	Bus           string  `json:"bus"` // "" before the first process started
 }
@@ -48,14 +50,14 @@ func eventsLag(ctx context.Context, args []string) error {
 		return s.lag(ctx, bus.Bus)
 	}
 	asked := report(ctx, c, ask, func(table *tabwriter.Writer, lags []lag) {
-		fmt.Fprintln(table, "MODULE\tUNPUBLISHED\tOLDEST\tREPLAYED\tRETRYING\tDEAD\tPARKED\tBUS")
+		fmt.Fprintln(table, "MODULE\tUNPUBLISHED\tOLDEST\tREPLAYED\tRETRYING\tDEAD\tEXPIRING\tPARKED\tBUS")
 		for _, l := range lags {
 			oldest := "-"
 			if l.Unpublished > 0 {
 				oldest = time.Duration(l.OldestSeconds * float64(time.Second)).Round(time.Second).String()
 			}
-			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s\n", l.Module, l.Unpublished, oldest, l.Replayed, l.Retrying, l.Dead,
-				l.Parked, cmp.Or(l.Bus, "-"))
+			fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", l.Module, l.Unpublished, oldest, l.Replayed, l.Retrying, l.Dead,
+				l.Expiring, l.Parked, cmp.Or(l.Bus, "-"))
 		}
 	})
 	return both(asked, notDelivered(ctx, buses))
@@ -76,7 +78,8 @@ func (s schema) lag(ctx context.Context, bus string) (lag, error) {
 	l := lag{Module: s.module, Bus: bus}
 	// The age is never negative: after a move to another server, its clock may be behind the rows.
 	err := s.pool.QueryRow(ctx, `
-		SELECT o.unpublished, o.oldest, o.replayed, f.retrying, f.dead, (SELECT count(*) FROM parked)
+		SELECT o.unpublished, o.oldest, o.replayed, f.retrying, f.dead,
+			(SELECT count(*) FROM outbox WHERE expires_at IS NOT NULL), (SELECT count(*) FROM parked)
 		FROM (
 			SELECT count(*) AS unpublished, count(*) FILTER (WHERE replays > 0) AS replayed,
 				greatest(coalesce(extract(epoch FROM now() - min(created_at)), 0), 0)::float8 AS oldest
@@ -84,7 +87,7 @@ func (s schema) lag(ctx context.Context, bus string) (lag, error) {
 		) o, (
 			SELECT count(*) FILTER (WHERE dead_at IS NULL) AS retrying, count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
 			FROM failed
-		) f`).Scan(&l.Unpublished, &l.OldestSeconds, &l.Replayed, &l.Retrying, &l.Dead, &l.Parked)
+		) f`).Scan(&l.Unpublished, &l.OldestSeconds, &l.Replayed, &l.Retrying, &l.Dead, &l.Expiring, &l.Parked)
 	if err != nil {
 		return l, fmt.Errorf("%s: read lag: %w", s.module, err)
 	}

@@ -17,7 +17,8 @@ seam events replay --since 2026-01-31T09:00:00Z    since then
 It is for a bus that lost events. Modules ignore events that they have handled, so too many do no harm; an event
 may have waited before it was published, so begin some time before the loss.
 Running processes publish the events, as they do new ones; seam events lag shows how many remain.
-It reaches as far back as the outboxes are kept: EVENTS_OUTBOX_RETENTION, which must be set here, too.`
+It reaches as far back as the outboxes are kept: EVENTS_OUTBOX_RETENTION, which must be set here, too. An event that
+is kept until a time of its own is not replayed after it.`
 
 type replayed struct {
 	Module string `json:"module"`
