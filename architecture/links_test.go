@@ -12,7 +12,11 @@ import (
 
 var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 
-// deadLinks returns the relative links in a document that have no target.
+// check matches a link whose text is a test's name, to the file that should have the test.
+var check = regexp.MustCompile("\\[`?((?:Test|Fuzz)\\w+)`?\\]\\(([^)#\\s]+)\\)")
+
+// deadLinks returns the relative links in a document that have no target, and the tests that are not
+// in the files that it names for them.
 func deadLinks(dir, text string) (dead []string, seen int) {
 	for _, m := range link.FindAllStringSubmatch(text, -1) {
 		if strings.Contains(m[1], "://") {
@@ -20,6 +24,12 @@ func deadLinks(dir, text string) (dead []string, seen int) {
 		}
 		seen++
 		if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil {
+			dead = append(dead, m[1])
+		}
+	}
+	for _, m := range check.FindAllStringSubmatch(text, -1) {
+		file, err := os.ReadFile(filepath.Join(dir, m[2]))
+		if err == nil && !strings.Contains(string(file), "func "+m[1]+"(") {
 			dead = append(dead, m[1])
 		}
 	}
@@ -66,7 +76,7 @@ func TestLinksHaveTargets(t *testing.T) {
 		dead, links := deadLinks(filepath.Dir(path), string(text))
 		seen += links
 		for _, d := range dead {
-			t.Errorf("%s links to %s, which does not exist: fix the link or remove it", path, d)
+			t.Errorf("%s names %s, which does not exist: fix the link or remove it", path, d)
 		}
 		for _, d := range deadTargets(string(makefiles), string(text)) {
 			t.Errorf("%s says make %s, which is no target of the Makefile", path, d)
@@ -84,8 +94,9 @@ func TestLinksHaveTargets(t *testing.T) {
 func TestDeadLinksAreFound(t *testing.T) {
 	t.Parallel()
 	dead, seen := deadLinks(".",
-		"[here](links_test.go) [removed](removed.go) [web](https://web.example/x) [part](links_test.go#L1)")
-	if seen != 3 || len(dead) != 1 || dead[0] != "removed.go" {
+		"[here](links_test.go) [removed](removed.go) [web](https://web.example/x) [part](links_test.go#L1) "+
+			"[TestDeadLinksAreFound](links_test.go) [`TestDeadLinks`](links_test.go) [TestGone](gone_test.go)")
+	if seen != 6 || strings.Join(dead, " ") != "removed.go gone_test.go TestDeadLinks" {
 		t.Errorf("dead %v of %d", dead, seen)
 	}
 	if dead := deadTargets("\nall: x\n", "`make all`, make do\n\n    make more\n`make gone` and cd x && make less"); !slices.Equal(dead, []string{"more", "gone", "less"}) {
