@@ -68,7 +68,7 @@ func TestComposeOnceAModuleHasLeft(t *testing.T) {
 		t.Errorf("before: %v, routes %q", one.Services, table)
 	}
 	several, table := files(strings.ReplaceAll(decommissioned, "parcels", m))
-	for _, service := range []string{"broker", facade, monolith, m, "migrate-" + m, "seed-" + m} {
+	for _, service := range []string{"broker", "provision", facade, monolith, m, "migrate-" + m, "seed-" + m} {
 		if _, there := several.Services[service]; !there {
 			t.Errorf("it does not start %s", service)
 		}

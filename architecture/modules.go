@@ -33,6 +33,21 @@ func Modules() (names []string) {
 	return names
 }
 
+// Listens returns the topics of other modules that each module listens to, according to the context
+// map: those for which it has a durable on the broker.
+func Listens() map[string][]string {
+	var page map[string]struct {
+		ListensTo []string `yaml:"listens_to"`
+	}
+	topics := map[string][]string{}
+	if yaml.Unmarshal(contextMap, &page) == nil {
+		for module, of := range page {
+			topics[module] = of.ListensTo
+		}
+	}
+	return topics
+}
+
 // Calls returns which modules each module calls, according to the context map: a process that calls
 // one finds it at the address in its setting <MODULE>_URL.
 func Calls() map[string][]string {

@@ -61,18 +61,19 @@ func slowBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 }
 
 // emptyBroker deletes the broker's data, and later restores an earlier state. Both times a
-// subscriber is down, so that many events are undelivered. An operator replays them from the
-// outboxes, and those that were handled are applied once.
+// subscriber is down, so that many events are undelivered. An operator provisions the broker and
+// replays them from the outboxes, and those that were handled are applied once.
 func emptyBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	// No process that a client waits for: during a canary that is the new one.
 	idle := slices.DeleteFunc(s.alive(), func(p *topology.Process) bool { return p.Name != "payments" && p.Name != "notifications" })
 	away, store, earlier := idle[r.IntN(len(idle))], s.Broker.StoreDir(), filepath.Join(t.TempDir(), "earlier")
+	ctx := context.WithoutCancel(t.Context())
 	exchange := func(share float64, exchange func() error) {
 		if err := away.Signal(os.Kill); err != nil {
 			t.Errorf("kill %s: %v", away.Name, err)
 		}
 		progress(share)
-		if err := errors.Join(s.Broker.Kill(), exchange(), s.Broker.Restart(context.WithoutCancel(t.Context()))); err != nil {
+		if err := errors.Join(s.Broker.Kill(), exchange(), s.Broker.Restart(ctx), s.ProvisionBroker(ctx)); err != nil {
 			t.Errorf("exchange the broker's store: %v", err)
 		}
 		s.restart(t, away, func() error { return nil })

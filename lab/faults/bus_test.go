@@ -3,7 +3,6 @@ package faults
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,12 +14,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"example.com/shop/platform/natsbus"
-	"example.com/shop/platform/process"
 	"example.com/shop/tools/topology"
 )
 
-// The bus changes from memory to nats under load, with an operator's steps: the broker is started,
-// every subscriber gets its durable, every schema is switched, and two monoliths are restarted in
+// The bus changes from memory to nats under load, with an operator's steps: the broker is started and
+// provisioned, every schema is switched, and two monoliths are restarted in
 // turn. For a while one of them is on each bus.
 func TestTheBusChangesUnderLoad(t *testing.T) {
 	long(t)
@@ -42,7 +40,6 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 			t.Errorf("start the broker: %v", err)
 			return
 		}
-		s.provision(t)
 		s.seam(t, "events", "bus", natsbus.Name)
 		for i, p := range s.Processes() {
 			progress(0.3 + 0.3*float64(i))
@@ -64,24 +61,6 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 	t.Logf("%d events are in the stream, %d were published after both processes had changed", stream, published)
 	if published == 0 || stream < published {
 		t.Error("events were published after the change, and not on nats")
-	}
-}
-
-// provision creates the durables of all subscribers.
-func (s *shop) provision(t *testing.T) {
-	t.Helper()
-	cfg, err := process.Config[natsbus.Config]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.URL = s.Broker.URL()
-	bus, err := natsbus.Open(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bus.Close()
-	if err := bus.Provision(t.Context(), listens); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -13,22 +13,22 @@ import (
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	cfg, err := process.Config[natsbus.Config]()
+	cfg, err := process.Config[settings]()
 	if err != nil {
 		t.Fatalf("the defaults are refused: %v", err)
 	}
 	for _, test := range []struct {
 		setting string
-		spoil   func(*natsbus.Config)
+		spoil   func(*settings)
 	}{
-		{"NATS_STREAM", func(c *natsbus.Config) { c.Stream = "" }},
-		{"NATS_STREAM", func(c *natsbus.Config) { c.Stream = "a.b" }},
-		{"NATS_REPLICAS", func(c *natsbus.Config) { c.Replicas = 6 }},
-		{"NATS_PUBLISH_TIMEOUT", func(c *natsbus.Config) { c.PublishTimeout = 30 * time.Second }}, // too long to stop
+		{"NATS_STREAM", func(c *settings) { c.Stream = "" }},
+		{"NATS_STREAM", func(c *settings) { c.Stream = "a.b" }},
+		{"NATS_REPLICAS", func(c *settings) { c.Replicas = 6 }},
+		{"NATS_PUBLISH_TIMEOUT", func(c *settings) { c.PublishTimeout = 30 * time.Second }}, // too long to stop
 	} {
 		spoiled := cfg
 		test.spoil(&spoiled)
-		if err := spoiled.Validate(); err == nil || !strings.Contains(err.Error(), test.setting) {
+		if err := errors.Join(spoiled.Config.Validate(), spoiled.Keeping.Validate()); err == nil || !strings.Contains(err.Error(), test.setting) {
 			t.Errorf("%+v: got %v", spoiled, err)
 		}
 	}

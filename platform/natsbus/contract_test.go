@@ -1,6 +1,7 @@
 package natsbus_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -12,16 +13,32 @@ import (
 func TestBus(t *testing.T) {
 	t.Parallel()
 	bustest.Run(t, func(t *testing.T) bustest.Bus {
-		bus := provisioned(t, newConfig(t, ""))
+		cfg := newConfig(t, "")
+		bus := provisioned(t, cfg)
 		return bustest.Bus{
 			Publisher: bus,
 			Subscriber: func(t *testing.T, module string) message.Subscriber {
-				subscriber := bus.Subscriber(module)
+				subscriber := provisioning{bus.Subscriber(module), t, cfg, module}
 				t.Cleanup(func() { subscriber.Close() })
 				return subscriber
 			},
 		}
 	})
+}
+
+// provisioning is a subscriber whose durables an operator makes before it subscribes.
+type provisioning struct {
+	message.Subscriber
+	t      *testing.T
+	cfg    settings
+	module string
+}
+
+func (p provisioning) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if err := open(p.t, p.cfg).Provision(ctx, p.cfg.Keeping, map[string][]string{p.module: {topic}}); err != nil {
+		return nil, err
+	}
+	return p.Subscriber.Subscribe(ctx, topic)
 }
 
 // TestWatermill runs watermill's test suite for brokers.
@@ -32,7 +49,7 @@ func TestWatermill(t *testing.T) {
 	// A consumer group is a module. Publisher and subscriber have a connection each, because the
 	// suite closes one and goes on with the other.
 	connect := func(t *testing.T, module string) (message.Publisher, message.Subscriber) {
-		return open(t, cfg), open(t, cfg).Subscriber(module)
+		return open(t, cfg), provisioning{open(t, cfg).Subscriber(module), t, cfg, module}
 	}
 	tests.TestPubSub(t, tests.Features{
 		Persistent:     true,

@@ -9,7 +9,6 @@ import (
 	"example.com/shop/platform/devkit/eventtest"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
-	"example.com/shop/platform/natsbus"
 )
 
 // system has a broker of its own, and a connection each for the publisher and the subscriber, like
@@ -18,7 +17,7 @@ type system struct {
 	*eventtest.System
 	t      *testing.T
 	broker mortal
-	bus    natsbus.Config
+	bus    settings
 	outbox *events.Outbox // the publisher's, which runs
 }
 
@@ -26,7 +25,7 @@ func newSystem(t *testing.T) *system {
 	t.Helper()
 	b := startBroker(t)
 	s := &system{System: eventtest.New(t, eventtest.Schema), t: t, broker: b, bus: newConfig(t, b.URL())}
-	s.outbox = events.NewOutbox(s.Publisher, open(t, s.bus), s.Config, s.Log)
+	s.outbox = events.NewOutbox(s.Publisher, provisioned(t, s.bus), s.Config, s.Log)
 	pgtest.Run(t, s.outbox.Run)
 	return s
 }
@@ -92,6 +91,7 @@ func TestTheBrokerLosesItsStore(t *testing.T) {
 			s.broker.exchangeStore(store)
 			s.broker.restart()
 
+			provisioned(t, s.bus)
 			s.publish(101, 150)
 			s.subscribe()
 			s.Applied(100) // the bus works again, without 50 events

@@ -46,10 +46,10 @@ func FuzzEnvelope(f *testing.F) {
 	cfg.AckWait = time.Minute
 	var dropped droppings
 	s.Log = slog.New(slog.NewTextHandler(&dropped, nil))
-	bus, err := natsbus.Open(cfg, s.Log)
+	bus, err := natsbus.Open(cfg.Config, s.Log)
 	must(f, err)
 	f.Cleanup(func() { bus.Close() })
-	must(f, bus.Provision(f.Context(), map[string][]string{"subscriber": {topic}}))
+	must(f, bus.Provision(f.Context(), cfg.Keeping, listeners))
 	s.Consume(events.NewConsumer(s.Subscriber, bus.Subscriber("subscriber"), []events.Handler{events.On(
 		func(ctx context.Context, tx pgx.Tx, h eventtest.Happened) error {
 			if h.Thing == "poison" {

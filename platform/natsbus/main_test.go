@@ -86,39 +86,51 @@ var sharedBroker = sync.OnceValues(func() (*broker.Broker, error) {
 	return broker.Start(context.Background(), broker.Options{Command: broker.ThisTest})
 })
 
+// settings are a process's, and those of whoever provisions.
+type settings struct {
+	natsbus.Config
+	natsbus.Keeping
+}
+
 // newConfig returns a configuration with its own stream on the broker at url, or on the shared one.
-func newConfig(t testing.TB, url string) natsbus.Config {
+func newConfig(t testing.TB, url string) settings {
 	t.Helper()
 	if url == "" {
 		shared, err := sharedBroker()
 		must(t, err)
 		url = shared.URL()
 	}
-	return natsbus.Config{
-		URL: url, Stream: "test-" + strings.ToLower(uuid.NewString()[:8]), Replicas: 1, MaxAge: time.Hour,
-		AckWait: 3 * time.Second, MaxAckPending: 256, NakDelay: 10 * time.Millisecond, PublishTimeout: 5 * time.Second,
+	return settings{
+		natsbus.Config{
+			URL: url, Stream: "test-" + strings.ToLower(uuid.NewString()[:8]),
+			NakDelay: 10 * time.Millisecond, PublishTimeout: 5 * time.Second,
+		},
+		natsbus.Keeping{Replicas: 1, MaxAge: time.Hour, AckWait: 3 * time.Second, MaxAckPending: 256},
 	}
 }
 
 // open returns a connection of its own, like another process's, which closes with the test.
-func open(t testing.TB, cfg natsbus.Config) *natsbus.Bus {
+func open(t testing.TB, cfg settings) *natsbus.Bus {
 	t.Helper()
-	bus, err := natsbus.Open(cfg, slog.New(slog.DiscardHandler))
+	bus, err := natsbus.Open(cfg.Config, slog.New(slog.DiscardHandler))
 	must(t, err)
 	t.Cleanup(func() { bus.Close() })
 	return bus
 }
 
-// provisioned returns an open bus whose stream exists.
-func provisioned(t testing.TB, cfg natsbus.Config) *natsbus.Bus {
+// listeners are all that the tests subscribe with.
+var listeners = map[string][]string{"subscriber": {topic}}
+
+// provisioned returns an open bus whose stream and durables exist.
+func provisioned(t testing.TB, cfg settings) *natsbus.Bus {
 	t.Helper()
 	bus := open(t, cfg)
-	must(t, bus.Provision(t.Context(), nil))
+	must(t, bus.Provision(t.Context(), cfg.Keeping, listeners))
 	return bus
 }
 
 // connect returns a plain client, to look behind the bus.
-func connect(t testing.TB, cfg natsbus.Config) jetstream.JetStream {
+func connect(t testing.TB, cfg settings) jetstream.JetStream {
 	t.Helper()
 	conn, err := nats.Connect(cfg.URL)
 	must(t, err)
@@ -128,14 +140,14 @@ func connect(t testing.TB, cfg natsbus.Config) jetstream.JetStream {
 	return js
 }
 
-func streamOf(t testing.TB, cfg natsbus.Config) jetstream.Stream {
+func streamOf(t testing.TB, cfg settings) jetstream.Stream {
 	t.Helper()
 	stream, err := connect(t, cfg).Stream(t.Context(), cfg.Stream)
 	must(t, err)
 	return stream
 }
 
-func durableOf(t testing.TB, cfg natsbus.Config) *jetstream.ConsumerInfo {
+func durableOf(t testing.TB, cfg settings) *jetstream.ConsumerInfo {
 	t.Helper()
 	consumer, err := streamOf(t, cfg).Consumer(t.Context(), durable)
 	must(t, err)

@@ -3,8 +3,8 @@
 //
 // It promises at-least-once delivery: Publish returns when the broker has the messages on disk, and
 // the broker delivers each to every subscribed module until one process of that module acknowledges
-// it. It promises no order. A broker that lost its store is provisioned again by the first
-// subscriber, and refilled by events.Replay.
+// it. It promises no order. Provision makes the stream and the durables, before the processes start
+// and again on a broker that lost its store, which events.Replay then refills.
 //
 //	relay ──▶ stream "events" ──┬──▶ durable lamps-parcels-sent-v1   one per module
 //	          events.<topic>    └──▶ durable tolls-parcels-sent-v1   and topic
@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +28,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Config says where the broker is and how it delivers. AckWait and MaxAckPending are settings of a
-// module's durables, which its processes share: the last one that subscribes sets them.
+// Config says where the broker is, and how a process publishes and subscribes.
 type Config struct {
 	// Where the brokers are, separated by commas. A URL may hold user and password.
 	URL string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
@@ -36,17 +36,6 @@ type Config struct {
 	Credentials string `env:"NATS_CREDENTIALS"`
 	// The name of the stream and the first word of its subjects, for several systems on one broker.
 	Stream string `env:"NATS_STREAM" envDefault:"events"`
-	// How many brokers of a cluster keep each message.
-	Replicas int `env:"NATS_REPLICAS" envDefault:"1"`
-	// How long the stream keeps a message, acknowledged or not. As long as the outbox does: a
-	// module that is down for longer misses events, which a replay could not publish again either.
-	MaxAge time.Duration `env:"NATS_MAX_AGE" envDefault:"168h"`
-	// After how long the broker redelivers the messages of a process that was killed, and those
-	// whose acknowledgement was lost. A process extends it while it works. Much below a second,
-	// messages would be redelivered on their way.
-	AckWait time.Duration `env:"NATS_ACK_WAIT" envDefault:"10s" min:"100ms"`
-	// How many unacknowledged messages of a topic a module's processes hold in total; some batches.
-	MaxAckPending int `env:"NATS_MAX_ACK_PENDING" envDefault:"256"`
 	// After how long the broker redelivers a message that was nacked, as while a database is down.
 	NakDelay time.Duration `env:"NATS_NAK_DELAY" envDefault:"1s"`
 	// How long the relay waits for the broker.
@@ -64,8 +53,6 @@ func (c Config) Validate() error {
 	switch {
 	case !streamName.MatchString(c.Stream):
 		return errors.New("NATS_STREAM must be made of letters, digits, - and _")
-	case c.Replicas > 5:
-		return errors.New("NATS_REPLICAS must be from 1 to 5")
 	case c.PublishTimeout >= publishLimit:
 		return fmt.Errorf("NATS_PUBLISH_TIMEOUT must be shorter than %s", publishLimit)
 	}
@@ -79,6 +66,9 @@ type Bus struct {
 	conn    *nats.Conn
 	js      jetstream.JetStream
 	reached atomic.Bool // the broker, at least once
+
+	mu      sync.Mutex
+	missing map[string]error // the durables that the broker does not have
 }
 
 var (
@@ -95,7 +85,7 @@ func (*Bus) Name() string { return Name }
 // Open connects, and reconnects forever when the connection is lost. A broker that is down is no
 // error, or its restart would keep processes from starting: events wait in the outbox.
 func Open(cfg Config, log *slog.Logger) (*Bus, error) {
-	b := &Bus{cfg: cfg, log: log.With("bus", "nats", "stream", cfg.Stream)}
+	b := &Bus{cfg: cfg, log: log.With("bus", "nats", "stream", cfg.Stream), missing: map[string]error{}}
 	options := []nats.Option{
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
@@ -146,13 +136,26 @@ func (b *Bus) Unsafe() []string {
 	return nil
 }
 
-// Ready returns nil once the broker has been reached. Losing it later does not make the process
-// unready, or a broker's restart would stop all service: meanwhile events wait in the outbox.
+// Ready returns nil once the broker has been reached and has each durable that is subscribed to.
+// Losing them later does not make the process unready, or a broker's restart would stop all service:
+// meanwhile events wait in the outbox. Of a durable that was lost it returns a process.Note.
 func (b *Bus) Ready(context.Context) error {
-	if b.reached.Load() {
-		return b.room()
+	if !b.reached.Load() {
+		return errUnreachable
 	}
-	return errUnreachable
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.room(); err != nil {
+		return err
+	}
+	var note error
+	for _, err := range b.missing {
+		if _, lost := errors.AsType[process.Note](err); !lost {
+			return err
+		}
+		note = err
+	}
+	return note
 }
 
 // minPayload is the least max_payload of a broker: an event's 512 KiB, longer as JSON, and headers.

@@ -91,9 +91,10 @@ func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
 	if !small.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the broker does not start")
 	}
-	bus := open(t, newConfig(t, small.ClientURL()))
+	cfg := newConfig(t, small.ClientURL())
+	bus := open(t, cfg)
 	for what, err := range map[string]error{
-		"provision": bus.Provision(t.Context(), nil),
+		"provision": bus.Provision(t.Context(), cfg.Keeping, nil),
 		"publish":   bus.Publish(topic, newMessages(1)...),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "max_payload") {

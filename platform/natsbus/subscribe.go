@@ -10,6 +10,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"example.com/shop/platform/process"
 )
 
 // subscriber subscribes for one module. Each message goes to one of the module's processes.
@@ -29,7 +31,8 @@ func (b *Bus) Subscriber(module string) message.Subscriber {
 }
 
 // Subscribe returns the module's messages of a topic, until ctx ends or the subscriber closes. Many
-// come before the first is acknowledged. If the broker is down, it subscribes when it is back.
+// come before the first is acknowledged. If the broker is down, or is not provisioned, it subscribes
+// when that is mended.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,6 +85,7 @@ func (l *listener) run(ctx context.Context, stop context.CancelFunc) {
 	defer close(l.out) // when nothing sends to it any more
 	defer l.holding.Wait()
 	defer stop()
+	defer l.bus.lacks(durableName(l.module, l.topic), nil)
 	for ctx.Err() == nil && !l.bus.conn.IsClosed() {
 		if err := l.receive(ctx); err != nil && ctx.Err() == nil {
 			l.log.WarnContext(ctx, "subscription interrupted", "error", err, "again_in", pause.String())
@@ -99,7 +103,8 @@ func (l *listener) receive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	messages, err := durable.Messages(jetstream.PullMaxMessages(l.bus.cfg.MaxAckPending),
+	settings := durable.CachedInfo().Config
+	messages, err := durable.Messages(jetstream.PullMaxMessages(settings.MaxAckPending),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("pull: %w", err)
@@ -126,45 +131,43 @@ func (l *listener) receive(ctx context.Context) error {
 			_ = m.TermWithReason(err.Error())
 			continue
 		}
-		l.holding.Go(func() { l.hold(ctx, m, decoded) })
+		l.holding.Go(func() { l.hold(ctx, m, decoded, settings.AckWait) })
 	}
 }
 
-// durable returns the module's durable, with this process's settings, on which hold relies. A
-// broker that does not know it is new, or has lost everything.
+// durable returns the module's durable, which Provision has made. A broker that does not know it is
+// new, or has lost everything; once it is provisioned, the listener goes on.
 func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	if err := l.bus.Check(ctx); err != nil {
 		return nil, err
 	}
-	name, want := durableName(l.module, l.topic), l.bus.durable(l.module, l.topic)
+	name := durableName(l.module, l.topic)
 	durable, err := l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
-	switch {
-	case errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound):
-		level := slog.LevelInfo
-		if l.known || l.bus.hasHeld(ctx) {
-			level = slog.LevelWarn
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = fmt.Errorf("the broker has no durable %s: run seam events provision", name)
+		if l.known {
+			err = process.Note(fmt.Sprintf("the broker has lost the durable %s: run seam events provision, and replay the outboxes", name))
 		}
-		l.log.Log(ctx, level, "the broker has no such durable: if it had, replay the outboxes", "durable", name)
-		if err = l.bus.Provision(ctx, map[string][]string{l.module: {l.topic}}); err == nil {
-			durable, err = l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
-		}
-	case err == nil && (durable.CachedInfo().Config.AckWait != want.AckWait ||
-		durable.CachedInfo().Config.MaxAckPending != want.MaxAckPending):
-		l.log.InfoContext(ctx, "updating the durable's settings",
-			"ack_wait", want.AckWait.String(), "max_ack_pending", want.MaxAckPending)
-		durable, err = l.bus.js.UpdateConsumer(ctx, l.bus.cfg.Stream, want)
+		l.bus.lacks(name, err)
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find durable %s: %w", name, err)
 	}
+	l.bus.lacks(name, nil)
 	l.known = true
 	return durable, nil
 }
 
-// hasHeld reports whether the stream ever had a message. One that had none is most likely new.
-func (b *Bus) hasHeld(ctx context.Context) bool {
-	stream, err := b.js.Stream(ctx, b.cfg.Stream)
-	return err == nil && stream.CachedInfo().State.LastSeq > 0
+// lacks records why a durable is missing, or that it is not.
+func (b *Bus) lacks(durable string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil {
+		delete(b.missing, durable)
+	} else {
+		b.missing[durable] = err
+	}
 }
 
 // hold delivers a message, extends its AckWait meanwhile, and sends the broker its Ack or Nack.
@@ -173,7 +176,7 @@ func (b *Bus) hasHeld(ctx context.Context) bool {
 //	 └── InProgress, three times  │  └──▶ Nack, the database is down ──▶ again after NakDelay
 //	     in each AckWait          ├────── the subscription ends: Nak ──▶ again at once
 //	                              └────── the process dies ────────────▶ again after AckWait
-func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.Message) {
+func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.Message, ackWait time.Duration) {
 	id := decoded.UUID // which the consumer overwrites
 	messageCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -187,7 +190,7 @@ func (l *listener) hold(ctx context.Context, m jetstream.Msg, decoded *message.M
 		}
 		return m.Ack()
 	}
-	working := time.NewTicker(l.bus.cfg.AckWait / 3)
+	working := time.NewTicker(ackWait / 3)
 	defer working.Stop()
 	out := l.out // nil once the message is delivered
 	for {

@@ -33,18 +33,17 @@ func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	}
 }
 
-// The durable is older, with settings by which a running process would lose the messages that it
-// holds. A process that leaves gives them back at once. None is dropped however often it is nacked,
+// The durable was provisioned with settings by which a process would lose the messages that it
+// holds, and is provisioned again. A process that leaves gives them back at once. None is dropped however often it is nacked,
 // as it would be by JetStream's own limit of deliveries.
-func TestADurableTakesTheSettingsOfItsProcesses(t *testing.T) {
+func TestADurableTakesOtherSettings(t *testing.T) {
 	t.Parallel()
 	older := newConfig(t, "")
 	older.AckWait, older.MaxAckPending = 500*time.Millisecond, 2
-	listeners := map[string][]string{"subscriber": {topic}}
-	must(t, provisioned(t, older).Provision(t.Context(), listeners))
+	provisioned(t, older)
 	cfg := older
 	cfg.AckWait, cfg.MaxAckPending = time.Minute, 3
-	one, two := open(t, cfg), open(t, cfg)
+	one, two := provisioned(t, cfg), open(t, cfg)
 	m := newMessages(1)[0]
 	publish(t, one, m)
 	first, leave := subscribe(t, one)
@@ -73,7 +72,7 @@ func TestProvisioningMovesNoPosition(t *testing.T) {
 	cfg.AckWait, cfg.MaxAge = time.Second, 2*time.Hour
 	again := open(t, cfg)
 	for range 2 {
-		must(t, again.Provision(t.Context(), map[string][]string{"subscriber": {topic}, "another": {topic}}))
+		must(t, again.Provision(t.Context(), cfg.Keeping, map[string][]string{"subscriber": {topic}, "another": {topic}}))
 	}
 	silence(t, 2*cfg.AckWait, messages)
 	if info := durableOf(t, cfg); info.AckFloor.Stream != 3 || info.NumPending != 0 ||
@@ -148,7 +147,8 @@ func TestABrokerThatIsDown(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	b.kill()
-	bus := open(t, newConfig(t, b.URL()))
+	cfg := newConfig(t, b.URL())
+	bus := open(t, cfg)
 	messages, leave := subscribe(t, bus)
 	m := newMessages(2)
 	quick := func(end func() error) {
@@ -172,7 +172,7 @@ func TestABrokerThatIsDown(t *testing.T) {
 	quick(leaveAnother)
 
 	b.restart()
-	publishEventually(t, bus, m[1]) // the subscription creates the stream
+	publishEventually(t, provisioned(t, cfg), m[1])
 	receive(t, messages, m[1]).Ack()
 	b.kill()
 	for _, end := range []func() error{leave, bus.Close} { // neither waits for the broker to come back

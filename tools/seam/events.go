@@ -26,14 +26,16 @@ seam events dead                   the dead letters, and their reasons
 seam events redrive ID… | --all    retry dead letters
 seam events replay --since 2h      replay the events that were written since then
 seam events bus [memory|nats]      which bus the events travel on; with a name, record another one
+seam events provision              make the stream and the durables on the broker
 It asks the modules whose <MODULE>_DATABASE_URL is set, on their runtime roles. Each verb has a --help.`
 
 // runEvents shows and changes the state of delivery, all of which is in the schemas.
 func runEvents(ctx context.Context, args []string) error {
 	verbs := map[string]func(context.Context, []string) error{
 		"lag": eventsLag, "dead": eventsDead, "redrive": eventsRedrive, "replay": eventsReplay, "bus": eventsBus,
+		"provision": eventsProvision,
 	}
-	return runVerb(ctx, "events", "lag, dead, redrive, replay or bus", aboutEvents, verbs, args)
+	return runVerb(ctx, "events", "lag, dead, redrive, replay, bus or provision", aboutEvents, verbs, args)
 }
 
 // runVerb runs the verb of a command that args begin with.

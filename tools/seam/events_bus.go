@@ -125,8 +125,9 @@ func nextSteps(bus string, buses []recordedBus, now time.Time, kept time.Duratio
 	if bus == natsbus.Name {
 		text.WriteString(`
 Next, with the same version of everything:
-  1. Restart the processes one by one with BUS=nats, first one of all modules. None starts with BUS=memory from now on.
-  2. A durable exists once its module has subscribed; until then the stream keeps the events. Wait for each /readyz.
+  1. Have the durables made, unless you have: seam events provision
+  2. Restart the processes one by one with BUS=nats, first one of all modules. None starts with BUS=memory from now on.
+     Wait for each /readyz.
   3. Only when none is left on memory, run modules as processes of their own.
 `)
 		return text.String()

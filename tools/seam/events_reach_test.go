@@ -53,7 +53,7 @@ func TestNoModuleIsLeftOnTheBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	if err := bus.Provision(t.Context(), map[string][]string{"tolls": {"parcels.sent.v1"}, one: {"parcels.sent.v1"}}); err != nil {
+	if err := bus.Provision(t.Context(), process.Defaults[natsbus.Keeping](), map[string][]string{"tolls": {"parcels.sent.v1"}, one: {"parcels.sent.v1"}}); err != nil {
 		t.Fatal(err)
 	}
 	refused("do not reach tolls (the broker has its durable tolls-parcels-sent-v1), which")

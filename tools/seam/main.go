@@ -19,7 +19,7 @@ func main() {
 		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running system", Run: token},
 		{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
 		{Name: "route", Args: "show|set|rollback|apply|check [--help]", Help: "read and change which process serves how much of which module", Run: route},
-		{Name: "events", Args: "lag|dead|redrive|replay|bus [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
+		{Name: "events", Args: "lag|dead|redrive|replay|bus|provision [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
 		{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show what is unfinished outside of transactions, and retry what is dead", Run: runJobs},
 		{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
 		{Name: "map", Args: "[--format mermaid|svg|json]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},

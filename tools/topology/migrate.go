@@ -37,7 +37,7 @@ func (s *System) runEach(ctx context.Context, verb string, alone []string) error
 
 func (s *System) run(ctx context.Context, command, verb string, modules []string, env ...string) error {
 	p, err := child.Start(child.Options{
-		Name: verb, Path: filepath.Join(s.options.Bin, command), Args: []string{verb},
+		Name: verb, Path: filepath.Join(s.options.Bin, command), Args: strings.Fields(verb),
 		Env: s.env(verb, modules, env...), Out: s.options.Out,
 	})
 	if err != nil {

@@ -54,7 +54,7 @@ func (s *System) startSplit(ctx context.Context, port int) error {
 	return gateway.waitReady(ctx)
 }
 
-// StartBroker starts the broker. Processes that start from now on get its URL.
+// StartBroker starts the broker and provisions it. Processes that start from now on get its URL.
 func (s *System) StartBroker(ctx context.Context) (err error) {
 	s.say("Starting the broker …")
 	s.Broker, err = broker.Start(ctx, broker.Options{
@@ -65,7 +65,12 @@ func (s *System) StartBroker(ctx context.Context) (err error) {
 		return fmt.Errorf("start the broker: %w", err)
 	}
 	s.closers = append(s.closers, s.Broker.Stop)
-	return nil
+	return s.ProvisionBroker(ctx)
+}
+
+// ProvisionBroker makes the stream and the durables, as a broker without its store needs them.
+func (s *System) ProvisionBroker(ctx context.Context) error {
+	return s.run(ctx, "seam", "events provision", nil)
 }
 
 // writeRoutes routes each module's paths to its first process; a canary gets weight 0.
