@@ -39,6 +39,7 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 	return func(hc huma.Context, next func(huma.Context)) {
 		ctx, actor := hc.Context(), "anonymous"
 		if declared := hc.Operation().Security; len(declared) > 0 {
+			hc.SetHeader("Cache-Control", "no-store") // also of a refusal
 			who, err := s.verifier.verify(ctx, hc.Header("Authorization"))
 			if err != nil {
 				requestFrom(ctx).cause = err // only logged: a caller could probe with it
@@ -46,6 +47,7 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 				_ = huma.WriteErr(api, hc, http.StatusUnauthorized, "")
 				return
 			}
+			requestFrom(ctx).who = who
 			if !slices.Contains(roles(declared), who.Role) {
 				_ = huma.WriteErr(api, hc, http.StatusForbidden, "")
 				return

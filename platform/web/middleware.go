@@ -3,9 +3,13 @@ package web
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -24,6 +28,8 @@ import (
 // problemOf can leave an error's cause for the access line, which is the only place that logs it.
 type request struct {
 	id        string
+	who       Principal // zero on a public route, and for a token that was refused
+	address   string    // of the client
 	cause     error
 	transient func(error) bool
 }
@@ -48,11 +54,12 @@ func requestID(incoming string) string {
 }
 
 // observe gives the request an id and logs it when it is over. The line has the route's pattern and
-// never the path or the query, which may hold personal data.
+// never the path or the query, which may hold personal data; and the caller's role, but a hash of the
+// subject, by which one caller's requests are found together.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		req := &request{id: requestID(r.Header.Get("X-Request-Id")), transient: s.transient}
+		req := &request{id: requestID(r.Header.Get("X-Request-Id")), transient: s.transient, address: clientAddress(r)}
 		ctx := context.WithValue(r.Context(), requestKey{}, req)
 		w.Header().Set("X-Request-Id", req.id)
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
@@ -69,7 +76,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				slog.String("method", r.Method), slog.String("route", cmp.Or(r.Pattern, "none")),
 				slog.Int("status", status), slog.Int64("duration_ms", time.Since(start).Milliseconds()),
 				slog.Int("bytes", answer.BytesWritten()),
-				slog.String("request_id", req.id),
+				slog.String("request_id", req.id), slog.String("client", req.address),
+			}
+			if req.who.Role != "" {
+				attrs = append(attrs, slog.String("role", req.who.Role), slog.String("subject_hash", s.pseudonym(req.who.Subject)))
 			}
 			if req.cause != nil {
 				attrs = append(attrs, slog.String("error", req.cause.Error()))
@@ -77,6 +87,31 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			s.log.LogAttrs(ctx, level, "http request", attrs...)
 		}()
 		next.ServeHTTP(answer, r.WithContext(ctx))
+	})
+}
+
+// clientAddress is that of the connection: what a header says, anybody can write.
+func clientAddress(r *http.Request) string {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return host
+}
+
+// pseudonym is the same for the same subject as long as the key is.
+func (s *Server) pseudonym(subject string) string {
+	hash := hmac.New(sha256.New, []byte(s.cfg.LogKey))
+	hash.Write([]byte(subject))
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+}
+
+// guard has browsers take each answer for what its Content-Type says, and come back over TLS alone
+// once they have.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.TLS != nil {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 )
 
-// Mount adds a module's routes, its OpenAPI at /v1/<module>/openapi.json and a page to read and try
+// Mount adds a module's routes and, if Config.Docs says so, its OpenAPI at /v1/<module>/openapi.json and a page to read and try
 // it at /v1/<module>/docs/. It fails when a route does not declare who may call it, or is outside
 // the module's prefix, where the façade would never route it.
 func (s *Server) Mount(module string, routes func(huma.API)) error {
@@ -35,6 +35,9 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 		return fmt.Errorf("mount %s: write openapi: %w", module, err)
 	}
 	s.openAPI[module] = spec
+	if !s.cfg.Docs {
+		return nil
+	}
 	s.router.Get(prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(spec)

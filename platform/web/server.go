@@ -6,6 +6,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -48,6 +49,11 @@ type Config struct {
 	CallerRate int `env:"HTTP_CALLER_RATE" envDefault:"100"`
 	// CallerBurst is how many of them may come at once.
 	CallerBurst int `env:"HTTP_CALLER_BURST" envDefault:"200"`
+	// Docs serves each module's OpenAPI document and the page to try it. Anybody may read them.
+	Docs bool `env:"HTTP_DOCS" envDefault:"true"`
+	// LogKey keys the hashes of subjects in the access log. Without one they are of this process and
+	// its life: nobody else, and no later one, has the same.
+	LogKey string `env:"LOG_KEY"`
 
 	Handover process.Handover // of the listening socket
 	Auth     Auth
@@ -78,6 +84,7 @@ type Server struct {
 func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error) bool) *Server {
 	configureHuma()
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 20*time.Second)
+	cfg.LogKey = cmp.Or(cfg.LogKey, rand.Text())
 	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 16<<10)
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
@@ -85,7 +92,7 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 		openAPI: map[string][]byte{}}
 	// The order matters: nothing sees a forged header; inside of the span there is a trace id; observe sees what rescue answers;
 	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
-	s.router.Use(cfg.Proxies.Handler, otelhttp.NewMiddleware("http"), s.observe, s.rescue, s.limit, decided, middleware.GetHead)
+	s.router.Use(cfg.Proxies.Handler, otelhttp.NewMiddleware("http"), guard, s.observe, s.rescue, s.limit, decided, middleware.GetHead)
 	s.router.NotFound(notFound)
 	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		methods := s.allowed(r.URL)

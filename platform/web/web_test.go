@@ -67,6 +67,7 @@ func newBench(t testing.TB, cfg Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Docs = true
 	b := &bench{log: &bytes.Buffer{}, key: private}
 	b.Server = New(cfg, verifier, slog.New(slog.NewJSONHandler(b.log, nil)), func(err error) bool { return errors.Is(err, errPassing) })
 	if err := b.Mount("things", things); err != nil {
