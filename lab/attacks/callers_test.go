@@ -2,19 +2,174 @@ package attacks
 
 import (
 	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"example.com/shop/platform/devkit/child"
-	"example.com/shop/platform/devkit/freeport"
-	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/tools/topology"
 )
+
+// signed makes a token by hand, as no library would. Its claims are those of a good one, and more.
+func signed(key ed25519.PrivateKey, id, issuer, more string) string {
+	now := time.Now().Unix()
+	claims := fmt.Sprintf(`{"iss":%q,"aud":"shop","iat":%d,"exp":%d,%s}`, issuer, now, now+3600, more)
+	text := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"EdDSA","kid":%q}`, id)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(claims))
+	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(text)))
+}
+
+// A claim that is nearly the role's is no role.
+func TestARoleIsWrittenExactly(t *testing.T) {
+	s := theShop(t)
+	text, err := os.ReadFile(s.KeyFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, want := range map[string]int{
+		`"sub":"grace","role":"staff"`:                   http.StatusOK,
+		`"sub":"grace","Role":"staff"`:                   http.StatusUnauthorized,
+		`"sub":"grace","role":"customer","ROLE":"staff"`: http.StatusUnauthorized,
+		`"sub":"grace","role":"customer","role":"staff"`: http.StatusUnauthorized,
+	} {
+		token := signed(parsed.(ed25519.PrivateKey), "", "https://dev.shop.example", more)
+		if status, answer := send(t, http.MethodGet, s.URL+"/v1/payments", token, ""); status != want {
+			t.Errorf("%s gets %d, want %d: %s", more, status, want, answer)
+		}
+	}
+}
+
+// trusting starts a process that trusts an issuer with this key, whose id is known.
+func trusting(t *testing.T, s *topology.System, public any) (p *topology.Process, issuer string, asked *atomic.Int64, revoke func()) {
+	t.Helper()
+	var keys atomic.Value
+	der, _ := json.Marshal(map[string]any{"keys": []any{map[string]string{
+		"kty": "OKP", "crv": "Ed25519", "kid": "known", "x": base64.RawURLEncoding.EncodeToString(public.(ed25519.PublicKey)),
+	}}})
+	keys.Store(string(der))
+	asked = &atomic.Int64{}
+	provider := httptest.NewServer(nil)
+	t.Cleanup(provider.Close)
+	provider.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keys" {
+			asked.Add(1)
+			fmt.Fprint(w, keys.Load())
+			return
+		}
+		fmt.Fprintf(w, `{"issuer":"%[1]s","jwks_uri":"%[1]s/keys"}`, provider.URL)
+	})
+	p, err := s.StartService(t.Context(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.Env = append(p.Env, "AUTH_PUBLIC_KEY=", "AUTH_ISSUER="+provider.URL, "AUTH_REFRESH=2s")
+	if err := s.Restart(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop() })
+	return p, provider.URL, asked, func() { keys.Store(`{"keys":[]}`) }
+}
+
+// Tokens with made-up key ids do not have the issuer asked for each, and a key that it revokes is
+// dead when the process has read its keys again.
+func TestMadeUpAndRevokedKeys(t *testing.T) {
+	s := theShop(t)
+	public, key, _ := ed25519.GenerateKey(nil)
+	_, foreign, _ := ed25519.GenerateKey(nil)
+	p, issuer, asked, revoke := trusting(t, s, public)
+	status := func(key ed25519.PrivateKey, id string) int {
+		t.Helper()
+		status, _ := send(t, http.MethodGet, p.URL+"/v1/orders", signed(key, id, issuer, `"sub":"ada","role":"customer"`), "")
+		return status
+	}
+	if got := status(key, "known"); got != http.StatusOK {
+		t.Fatalf("the issuer's own token gets %d", got)
+	}
+	began, before := time.Now(), asked.Load()
+	for i := range 200 {
+		if got := status(foreign, fmt.Sprint("made-up-", i)); got != http.StatusUnauthorized {
+			t.Fatalf("a made-up key gets %d", got)
+		}
+	}
+	if n, most := asked.Load()-before, 2+int64(time.Since(began)/time.Second); n > most {
+		t.Errorf("200 tokens with made-up keys had the issuer asked %d times, want %d at most", n, most)
+	}
+	if got := status(key, "known"); got != http.StatusOK {
+		t.Errorf("the issuer's own token gets %d", got)
+	}
+	revoke()
+	time.Sleep(5 * time.Second) // two refreshes
+	if got := status(key, "known"); got != http.StatusUnauthorized {
+		t.Errorf("a revoked key gets %d", got)
+	}
+}
+
+// A customer who sends more than 300 requests a second is told to wait; another, at another address,
+// orders all the while.
+func TestOneCustomersFlood(t *testing.T) {
+	s := theShop(t)
+	const body = `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`
+	eve, ada := token(s, "customer", "eve"), token(s, "customer", "ada")
+	var refused, unexplained atomic.Int64
+	var flood sync.WaitGroup
+	for range 20 {
+		flood.Go(func() {
+			for range 60 {
+				r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders", strings.NewReader("{}"))
+				r.Header.Set("Authorization", "Bearer "+eve)
+				r.Header.Set("Content-Type", "application/json")
+				response, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = response.Body.Close()
+				if response.StatusCode == http.StatusTooManyRequests {
+					refused.Add(1)
+					if response.Header.Get("Retry-After") == "" {
+						unexplained.Add(1)
+					}
+				}
+			}
+		})
+	}
+	elsewhere := &http.Client{Transport: &http.Transport{
+		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 77)}}).DialContext,
+	}}
+	for i := range 10 {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+ada)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", fmt.Sprint("flood-", i))
+		response, err := elsewhere.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusCreated {
+			t.Errorf("another customer's order gets %d", response.StatusCode)
+		}
+	}
+	flood.Wait()
+	if refused.Load() < 100 || unexplained.Load() > 0 {
+		t.Errorf("of 1200 requests %d were refused, %d of them without Retry-After", refused.Load(), unexplained.Load())
+	}
+}
