@@ -157,3 +157,31 @@ func TestALiftedLimitStopsNoOtherModule(t *testing.T) {
 		t.Error("after a setup:", err)
 	}
 }
+
+// A role that opens as many connections as it can keeps no other from connecting.
+func TestAFloodOfConnectionsStopsNoOtherModule(t *testing.T) {
+	s := theShop(t)
+	var flood []*pgx.Conn
+	defer func() {
+		for _, conn := range flood {
+			_ = conn.Close(context.WithoutCancel(t.Context()))
+		}
+	}()
+	for {
+		conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, "notifications"))
+		if err != nil {
+			t.Logf("after %d connections: %v", len(flood), err)
+			break
+		}
+		flood = append(flood, conn)
+	}
+	for _, module := range []string{"orders", "inventory", "payments"} {
+		conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, module))
+		if err != nil {
+			t.Errorf("%s cannot connect: %v", module, err)
+			continue
+		}
+		_ = conn.Close(t.Context())
+	}
+	confirms(t, s, "flood")
+}

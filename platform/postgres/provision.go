@@ -29,6 +29,9 @@ type Plan struct {
 	Modules []string
 	Prefix  string
 	Secret  string // which the roles' passwords are derived from
+	// How many connections each role may have, so that one leaves some for the others: half of the
+	// server's if 0, and any number if negative.
+	Connections int
 }
 
 func (p Plan) owner(module string) string   { return p.Prefix + module + "_owner" }
@@ -182,9 +185,15 @@ func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string)
 			return err
 		}
 	}
+	limit := strconv.Itoa(plan.Connections)
+	if plan.Connections == 0 {
+		if err := tx.QueryRow(ctx, "SELECT (current_setting('max_connections')::int / 2)::text").Scan(&limit); err != nil {
+			return err
+		}
+	}
 	// A role may set most settings for itself. Earlier releases set some that no longer are.
 	for _, role := range []string{plan.migrate(module), plan.runtime(module)} {
-		err := execAll(ctx, tx, "ALTER ROLE "+quote(role)+" RESET ALL",
+		err := execAll(ctx, tx, "ALTER ROLE "+quote(role)+" CONNECTION LIMIT "+limit, "ALTER ROLE "+quote(role)+" RESET ALL",
 			"ALTER ROLE "+quote(role)+" IN DATABASE "+currentDatabase(tx)+" RESET ALL")
 		if err != nil {
 			return err

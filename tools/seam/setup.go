@@ -16,8 +16,9 @@ import (
 
 const aboutSetup = `seam setup creates what DATABASE_URL (an admin connection) lacks: the database, and for each module a schema
 and its roles. The password of each role is derived from SEAM_ROLE_SECRET; SEAM_ROLE_PREFIX is the roles' prefix. When it runs
-again it only updates the roles' passwords and settings, so with another secret they have other passwords. With --write FILE, which only its owner can read, it also writes each module's
-<MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.`
+again it only updates the roles' passwords and settings, so with another secret they have other passwords. Each role may
+have half of the server's connections, or SEAM_ROLE_CONNECTIONS. With --write FILE, which only its owner can read, it also
+writes each module's <MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.`
 
 // setup is the only step of a deployment that needs an admin connection.
 func setup(ctx context.Context, args []string) error {
@@ -33,7 +34,7 @@ func setup(ctx context.Context, args []string) error {
 	if s.DatabaseURL == "" || s.RoleSecret == "" {
 		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_SECRET; see its --help"))
 	}
-	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Secret: s.RoleSecret}
+	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Secret: s.RoleSecret, Connections: s.RoleConnections}
 	if err := postgres.Provision(ctx, s.DatabaseURL, plan); err != nil || *path == "" {
 		return err
 	}

@@ -34,6 +34,8 @@ type settings struct {
 	RolePrefix string `env:"SEAM_ROLE_PREFIX"`
 	// What the roles' passwords are derived from in seam setup; seam up and seam env create their own.
 	RoleSecret string `env:"SEAM_ROLE_SECRET"`
+	// How many connections each of the modules' roles may have; 0 is half of the server's.
+	RoleConnections int `env:"SEAM_ROLE_CONNECTIONS" envDefault:"0" min:"0"`
 	// A PgBouncer before PostgreSQL: a program, or an image.
 	Pooler string `env:"SEAM_POOLER"`
 	// The folder of PostgreSQL's data and the signing key.

@@ -35,7 +35,7 @@ func newTemplate(server string, schemas []Schema) (*template, error) {
 	}
 	id := fmt.Sprintf("%x", sum[:5])
 	// Every process on the server must derive the same passwords, and only with the server's.
-	plan := postgres.Plan{Prefix: "t" + id + "_", Secret: cfg.Password + id}
+	plan := postgres.Plan{Prefix: "t" + id + "_", Secret: cfg.Password + id, Connections: -1} // any number: tests share the roles
 	for _, s := range schemas {
 		plan.Modules = append(plan.Modules, s.Module)
 	}
