@@ -164,11 +164,19 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 	return asAdminTx(ctx, cfg, func(tx pgx.Tx) error { return lockDownTx(ctx, tx) })
 }
 
-// lockDownTx revokes all of PUBLIC's rights on the current database and the schema public.
+// lockDownTx revokes all of PUBLIC's rights on the current database and the schema public, and the
+// functions of large objects, through which one role could hand data to another. Only a superuser
+// can revoke those; for another admin they stay.
 func lockDownTx(ctx context.Context, tx pgx.Tx) error {
 	return execAll(ctx, tx,
 		"REVOKE ALL ON DATABASE "+currentDatabase(tx)+" FROM PUBLIC",
-		"REVOKE ALL ON SCHEMA public FROM PUBLIC")
+		"REVOKE ALL ON SCHEMA public FROM PUBLIC", `
+		DO $$ DECLARE f regprocedure; BEGIN
+			FOR f IN SELECT p.oid FROM pg_proc AS p JOIN pg_roles AS r ON r.rolname = current_user AND r.rolsuper
+				WHERE p.pronamespace = 'pg_catalog'::regnamespace
+				AND (starts_with(p.proname, 'lo_') OR p.proname IN ('loread', 'lowrite'))
+			LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP;
+		END $$`)
 }
 
 func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string) error {
