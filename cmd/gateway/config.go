@@ -44,6 +44,10 @@ type config struct {
 	// 429. It bounds what is kept of them, too: each has at most its route's max_body.
 	MaxBodies int `env:"GATEWAY_MAX_BODIES" envDefault:"256"`
 
+	// The most requests a second of one client address; more get 429. It may save up those of two
+	// seconds. It is counted in each process, so two façades admit twice as many.
+	AddressRate int `env:"GATEWAY_ADDRESS_RATE" envDefault:"500"`
+
 	// How often the upstreams are probed.
 	Interval time.Duration `env:"GATEWAY_INTERVAL" envDefault:"1s" min:"1ms"`
 	// After this many failures in a row an upstream is ejected …

@@ -96,7 +96,7 @@ func start(t *testing.T, file string, change ...func(*config)) *facade {
 	t.Helper()
 	cfg, err := env.ParseAsWithOptions[config](env.Options{Environment: map[string]string{}})
 	must(t, err)
-	cfg.Interval, cfg.Secret = 10*time.Millisecond, "the secret"
+	cfg.Interval, cfg.Secret, cfg.AddressRate = 10*time.Millisecond, "the secret", 1_000_000
 	cfg.Routes = filepath.Join(t.TempDir(), "routes.yaml")
 	for _, c := range change {
 		c(&cfg)

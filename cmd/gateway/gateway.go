@@ -32,6 +32,7 @@ type gateway struct {
 	current atomic.Pointer[table]
 	change  sync.Mutex   // one change of the table at a time
 	bodies  remote.Slots // for bodies that are still arriving
+	rate    remote.Rate
 	buffers buffers
 	direct  http.RoundTripper // to one upstream, once
 	shadows http.RoundTripper // of its own: a slow shadow must not take connections from clients
@@ -46,7 +47,7 @@ func newGateway(ctx context.Context, cfg config, log *slog.Logger) (*gateway, er
 		return nil, fmt.Errorf("read GATEWAY_ROUTES: %w", err)
 	}
 	g := &gateway{
-		cfg: cfg, log: log, bodies: remote.Slots{Most: cfg.MaxBodies}, slots: make(chan struct{}, shadowSlots),
+		cfg: cfg, log: log, bodies: remote.Slots{Most: cfg.MaxBodies}, rate: remote.Rate{PerSecond: cfg.AddressRate}, slots: make(chan struct{}, shadowSlots),
 		direct: newTransport(cfg.AnswerTimeout), shadows: newTransport(cfg.ShadowTimeout),
 	}
 	first, err := newTable(cfg, data, &table{})

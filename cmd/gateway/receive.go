@@ -4,15 +4,20 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"example.com/shop/platform/remote"
 )
 
 // receive reads the body of a request before the request counts as under way: one that hangs
-// occupies only a place of its own client's. If it cannot, it answers the request.
+// occupies only a place of its own client's. If it cannot, or if the client sends too many requests,
+// it answers the request.
 func (g *gateway) receive(w http.ResponseWriter, r *http.Request) (body []byte, whole bool) {
-	route := g.current.Load().match(r.URL.Path)
+	route, client := g.current.Load().match(r.URL.Path), remote.Address(r)
 	switch {
+	case !g.rate.Admits(client, time.Now()):
+		writeProblem(w, r, http.StatusTooManyRequests, "too-many-requests", "Your address sends too many requests. Send fewer a second.")
+		return nil, false
 	case route == nil:
 		return nil, true // ServeHTTP says so
 	case r.Method == http.MethodConnect: // which httputil does not send
@@ -24,7 +29,6 @@ func (g *gateway) receive(w http.ResponseWriter, r *http.Request) (body []byte, 
 	case r.ContentLength == 0:
 		return nil, true
 	}
-	client := remote.Address(r)
 	if !g.bodies.Take(client) {
 		writeProblem(w, r, http.StatusTooManyRequests, "too-many-bodies",
 			"Too many requests from your address are still arriving. Send fewer at a time.")

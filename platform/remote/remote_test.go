@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // seen returns the request as a handler behind the proxies sees it.
@@ -105,5 +106,33 @@ func TestEachClientHasItsOwnSlots(t *testing.T) {
 	s.Leave(six)
 	if _, there := s.taken[network(six)]; there {
 		t.Error("a client without anything is kept")
+	}
+}
+
+func TestEachClientHasItsOwnRate(t *testing.T) {
+	t.Parallel()
+	r, now := Rate{PerSecond: 10}, time.Now()
+	admitted := func(client string, tries int) (n int) {
+		for range tries {
+			if r.Admits(netip.MustParseAddr(client), now) {
+				n++
+			}
+		}
+		return n
+	}
+	if first, other, six := admitted("6.6.6.6", 100), admitted("6.6.6.7", 1), admitted("2001:db8::1", 15)+admitted("2001:db8::2", 15); first != 20 || other != 1 || six != 20 {
+		t.Errorf("%d, %d and %d are admitted at once", first, other, six)
+	}
+	if now = now.Add(time.Second); admitted("6.6.6.6", 100) != 10 {
+		t.Error("not those of a second are admitted a second later")
+	}
+	if now = now.Add(time.Minute); admitted("6.6.6.8", 1) != 1 || len(r.full) != 1 {
+		t.Errorf("%d clients are kept that send nothing", len(r.full)-1)
+	}
+	for i := range 2 * mostClients {
+		r.Admits(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+	}
+	if len(r.full) > mostClients || admitted("6.6.6.8", 100) != 19 {
+		t.Errorf("%d clients are kept, and one of them has its rate no more", len(r.full))
 	}
 }

@@ -12,7 +12,8 @@ import (
 // the defaults, our own environment, the system's addresses, and the caller's settings. It has no
 // setting of another module, and of its own modules the connections that the verb uses.
 func (s *System) env(verb string, modules []string, more ...string) []string {
-	env := append([]string{"LOG_FORMAT=text", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM()}, s.Outside.Settings...)
+	// All clients of one machine have one address, also those of a load test.
+	env := append([]string{"LOG_FORMAT=text", "GATEWAY_ADDRESS_RATE=1000000", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM()}, s.Outside.Settings...)
 	elsewhere := called(modules)
 	for _, m := range elsewhere {
 		env = append(env, strings.ToUpper(m)+"_URL="+s.URL)
