@@ -57,7 +57,7 @@ test: build ## run every test on a real PostgreSQL
 	$(call accept,all split off,SPLIT=all)
 
 .PHONY: images
-images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev
+images: build ## build the images of every command; SEAM_IMAGES=registry/prefix-, SEAM_TAG=dev, SEAM_SBOM=FOLDER
 	@deploy/build-images.sh
 
 .PHONY: check

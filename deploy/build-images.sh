@@ -5,15 +5,32 @@
 #
 #   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example/app/
 #   SEAM_TAG     their tag (dev)
+#   SEAM_SBOM    a folder for each image's bill of materials (CycloneDX); unset, none is made
+#
+# The same commit gives the same binaries and the same files in whatever folder: so anybody can check what an image is made
+# of. The image's label says which commit, not the binary, which would then differ in a copy without Git.
 set -eu
 cd "$(dirname "$0")/.."
 
-images=${SEAM_IMAGES:-seam-} tag=${SEAM_TAG:-dev}
+images=${SEAM_IMAGES:-seam-} tag=${SEAM_TAG:-dev} sbom=${SEAM_SBOM:-}
 all="$(ls cmd) seam"
 if [ -d test/sandbox ]; then
 	all="$all sandbox"
 fi
 targets=${*:-$all}
+
+# bill lists the release of Go and the modules that a binary says it is made of.
+bill() {
+	go version -m "$1" | awk '
+		function component(name, version) {
+			printf "%s{\"type\":\"library\",\"name\":\"%s\",\"version\":\"%s\",\"purl\":\"pkg:golang/%s@%s\"}", more, name, version, name, version
+			more = ","
+		}
+		BEGIN { printf "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.5\",\"version\":1,\"components\":[" }
+		NR == 1 { component("std", substr($2, 3)) }
+		$1 == "dep" && $3 != "(devel)" { component($2, $3) } # the others are this repository
+		END { print "]}" }'
+}
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
@@ -36,17 +53,25 @@ for target in $targets; do
 	esac
 done
 # shellcheck disable=SC2086 # one word for each package
-CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -ldflags='-s -w' -o "$context/" $packages
+CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/" $packages
 cp deploy/Dockerfile "$context/"
+# A layer has the times and modes of the files, so they must not be those of this run.
+TZ=UTC find "$context" -exec touch -t 200001010000 {} +
+chmod -R u=rwX,go=rX "$context"
+commit=$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
 for target in $targets; do
 	echo "Building $images$target:$tag …"
 	# Send only what this image needs, not the whole context.
 	tar -C "$context" -c Dockerfile "$target" healthcheck etc state |
-		docker build --quiet --build-arg "TARGET=$target" --tag "$images$target:$tag" - >"$context/log" 2>&1 || {
+		docker build --quiet --build-arg "TARGET=$target" --label "org.opencontainers.image.revision=$commit" --tag "$images$target:$tag" - >"$context/log" 2>&1 || {
 		cat "$context/log" # only on an error: an engine without BuildKit warns for each image
 		exit 1
 	}
+	if [ -n "$sbom" ]; then
+		mkdir -p "$sbom"
+		bill "$context/$target" >"$sbom/$target.cdx.json"
+	fi
 done
 for target in $targets; do
 	docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' "$images$target:$tag"
