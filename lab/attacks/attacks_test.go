@@ -33,11 +33,14 @@ func TestMain(m *testing.M) {
 
 var stop = func() error { return nil }
 
+// bin is the folder of the commands of the shop, once it runs.
+var bin string
+
 // started starts the shop once, as make run SPLIT=all does.
 var started = sync.OnceValues(func() (*topology.System, error) {
 	ctx := context.Background()
-	bin, err := topology.Build(ctx)
-	if err != nil {
+	var err error
+	if bin, err = topology.Build(ctx); err != nil {
 		return nil, err
 	}
 	stop = func() error { return os.RemoveAll(bin) }
