@@ -22,7 +22,9 @@ type config struct {
 func main() {
 	os.Exit(service.Program[config]{
 		Name: "inventory", Migrations: map[string]fs.FS{"inventory": inventorymigrations.FS},
-		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
+		Bus: func(cfg config, module, seed string, log *slog.Logger) (service.Bus, error) {
+			return natsbus.Open(cfg.NATS, module, seed, log)
+		},
 		Wire: func(cfg config, add service.Add) {
 			add("inventory", func(p *service.Parts) service.Module {
 				return inventory.New(cfg.Module, p.DB, p.Outbox(), p.Log, time.Now)

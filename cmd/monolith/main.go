@@ -50,16 +50,19 @@ type config struct {
 }
 
 func main() {
-	program := service.Program[config]{Name: "monolith", Migrations: schemas, Serves: served, Bus: openBus, Wire: wire}
+	program := service.Program[config]{Name: "monolith", Migrations: schemas, Serves: served, Bus: openBus(events.NewMemoryBus()), Wire: wire}
 	os.Exit(program.Main())
 }
 
-// openBus opens the bus in memory, or the broker where other processes serve some of the modules.
-func openBus(cfg config, log *slog.Logger) (service.Bus, error) {
-	if cfg.Bus == natsbus.Name {
-		return natsbus.Open(cfg.NATS, log)
+// openBus returns the bus in memory, which is one for all modules, or opens a module's connection to
+// the broker, where other processes serve some of the modules.
+func openBus(memory *events.MemoryBus) func(config, string, string, *slog.Logger) (service.Bus, error) {
+	return func(cfg config, module, seed string, log *slog.Logger) (service.Bus, error) {
+		if cfg.Bus == natsbus.Name {
+			return natsbus.Open(cfg.NATS, module, seed, log)
+		}
+		return memory, nil
 	}
-	return events.NewMemoryBus(), nil
 }
 
 // wire is the composition root: it makes the modules, and connects those that call each other.

@@ -22,7 +22,9 @@ type config struct {
 func main() {
 	os.Exit(service.Program[config]{
 		Name: "notifications", Migrations: map[string]fs.FS{"notifications": notificationsmigrations.FS},
-		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
+		Bus: func(cfg config, module, seed string, log *slog.Logger) (service.Bus, error) {
+			return natsbus.Open(cfg.NATS, module, seed, log)
+		},
 		Wire: func(cfg config, add service.Add) {
 			add("notifications", func(p *service.Parts) service.Module {
 				return notifications.New(cfg.Module, p.DB, p.Log, time.Now)

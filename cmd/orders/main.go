@@ -18,7 +18,9 @@ import (
 func main() {
 	os.Exit(service.Program[config]{
 		Name: "orders", Migrations: map[string]fs.FS{"orders": ordersmigrations.FS},
-		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
+		Bus: func(cfg config, module, seed string, log *slog.Logger) (service.Bus, error) {
+			return natsbus.Open(cfg.NATS, module, seed, log)
+		},
 		Wire: func(cfg config, add service.Add) {
 			add("orders", func(p *service.Parts) service.Module {
 				stock := inventoryapi.NewClient(string(cfg.InventoryURL), web.NewTransport(cfg.Client))

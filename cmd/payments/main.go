@@ -22,7 +22,9 @@ type config struct {
 func main() {
 	os.Exit(service.Program[config]{
 		Name: "payments", Migrations: map[string]fs.FS{"payments": paymentsmigrations.FS},
-		Bus: func(cfg config, log *slog.Logger) (service.Bus, error) { return natsbus.Open(cfg.NATS, log) },
+		Bus: func(cfg config, module, seed string, log *slog.Logger) (service.Bus, error) {
+			return natsbus.Open(cfg.NATS, module, seed, log)
+		},
 		Wire: func(cfg config, add service.Add) {
 			add("payments", func(p *service.Parts) service.Module {
 				return payments.New(cfg.Module, p.DB, p.Outbox(), p.Log, time.Now)

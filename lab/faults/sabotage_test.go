@@ -179,7 +179,7 @@ func acknowledgeEarly(t *testing.T, s *shop) {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	_, err = conn.Subscribe("_INBOX.>", func(m *nats.Msg) {
+	_, err = conn.Subscribe(">", func(m *nats.Msg) {
 		if strings.HasPrefix(m.Reply, "$JS.ACK.") {
 			_ = conn.Publish(m.Reply, []byte("+ACK"))
 		}

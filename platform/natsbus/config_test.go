@@ -42,7 +42,7 @@ func TestNoPasswordIsPrinted(t *testing.T) {
 		"nats://app:s3cret@127.0.0.1:port", "nats://app:s3/cret@127.0.0.1:4222", "nats://app:s3cret@[::1",
 		"app:s3cr%zzet@127.0.0.1:4222", "nats://127.0.0.1:4222,nats://app:s3\x00cret@h",
 	} {
-		bus, err := natsbus.Open(natsbus.Config{URL: url, Stream: "events"}, slog.New(slog.DiscardHandler))
+		bus, err := natsbus.Open(natsbus.Config{URL: url, Stream: "events"}, "parcels", "", slog.New(slog.DiscardHandler))
 		if err == nil {
 			_ = bus.Close()
 		}
@@ -60,7 +60,7 @@ func TestProductionNeedsAUserOnTheBroker(t *testing.T) {
 		"nats://127.0.0.1:4222": false, "nats://app:secret@127.0.0.1:4222": true, "127.0.0.1:4222": false,
 		"nats://app:secret@127.0.0.1:4222,nats://127.0.0.1:4223": false,
 	} {
-		bus, err := natsbus.Open(natsbus.Config{URL: url, Stream: "events"}, slog.New(slog.DiscardHandler))
+		bus, err := natsbus.Open(natsbus.Config{URL: url, Stream: "events"}, "parcels", "", slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

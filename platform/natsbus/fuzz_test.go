@@ -46,7 +46,7 @@ func FuzzEnvelope(f *testing.F) {
 	cfg.AckWait = time.Minute
 	var dropped droppings
 	s.Log = slog.New(slog.NewTextHandler(&dropped, nil))
-	bus, err := natsbus.Open(cfg.Config, s.Log)
+	bus, err := natsbus.Open(cfg.Config, "subscriber", "", s.Log)
 	must(f, err)
 	f.Cleanup(func() { bus.Close() })
 	must(f, bus.Provision(f.Context(), cfg.Keeping, listeners))

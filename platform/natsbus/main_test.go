@@ -112,7 +112,7 @@ func newConfig(t testing.TB, url string) settings {
 // open returns a connection of its own, like another process's, which closes with the test.
 func open(t testing.TB, cfg settings) *natsbus.Bus {
 	t.Helper()
-	bus, err := natsbus.Open(cfg.Config, slog.New(slog.DiscardHandler))
+	bus, err := natsbus.Open(cfg.Config, "subscriber", "", slog.New(slog.DiscardHandler))
 	must(t, err)
 	t.Cleanup(func() { bus.Close() })
 	return bus

@@ -24,6 +24,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"example.com/shop/platform/process"
 )
@@ -32,7 +33,7 @@ import (
 type Config struct {
 	// Where the brokers are, separated by commas. A URL may hold user and password.
 	URL string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
-	// A file with the process's credentials, for a broker that asks for one.
+	// A file with the process's credentials, for a broker that asks for one; a seed goes before it.
 	Credentials string `env:"NATS_CREDENTIALS"`
 	// The name of the stream and the first word of its subjects, for several systems on one broker.
 	Stream string `env:"NATS_STREAM" envDefault:"events"`
@@ -59,9 +60,11 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Bus is one process's connection to the broker.
+// Bus is a module's connection to the broker.
 type Bus struct {
 	cfg     Config
+	module  string
+	keyed   bool // it has a key
 	log     *slog.Logger
 	conn    *nats.Conn
 	js      jetstream.JetStream
@@ -82,13 +85,17 @@ const Name = "nats"
 // Name returns Name.
 func (*Bus) Name() string { return Name }
 
-// Open connects, and reconnects forever when the connection is lost. A broker that is down is no
+// Open connects a module by the key whose seed it has, and reconnects forever when the connection is lost. A broker that is down is no
 // error, or its restart would keep processes from starting: events wait in the outbox.
-func Open(cfg Config, log *slog.Logger) (*Bus, error) {
-	b := &Bus{cfg: cfg, log: log.With("bus", "nats", "stream", cfg.Stream), missing: map[string]error{}}
+func Open(cfg Config, module, seed string, log *slog.Logger) (*Bus, error) {
+	b := &Bus{
+		cfg: cfg, module: module, keyed: seed != "", missing: map[string]error{},
+		log: log.With("bus", "nats", "stream", cfg.Stream, "user", module),
+	}
 	options := []nats.Option{
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
+		nats.CustomInboxPrefix(inbox(module)),
 		nats.IgnoreAuthErrorAbort(), // a password may change on the broker first
 		nats.ReconnectWait(250 * time.Millisecond),
 		// A network that is cut is noticed by the third ping, while two are unanswered.
@@ -109,7 +116,17 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 			b.log.Warn("broker", "error", err)
 		}),
 	}
-	if cfg.Credentials != "" {
+	if seed != "" {
+		key, err := nkeys.FromSeed([]byte(seed))
+		if err != nil {
+			return nil, process.Usage(fmt.Errorf("%s is not the seed of a key, as seam broker users makes one", b.setting()))
+		}
+		public, err := key.PublicKey()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, nats.Nkey(public, key.Sign))
+	} else if cfg.Credentials != "" {
 		options = append(options, nats.UserCredentials(cfg.Credentials))
 	}
 	var err error
@@ -125,12 +142,15 @@ func Open(cfg Config, log *slog.Logger) (*Bus, error) {
 	return b, nil
 }
 
+// setting is the name of the setting with the module's seed.
+func (b *Bus) setting() string { return strings.ToUpper(b.module) + "_NATS_SEED" }
+
 // Unsafe refuses a connection that says nothing about who it is, in production: a broker that takes
 // it takes everybody's, and with it forged events.
 func (b *Bus) Unsafe() []string {
 	for address := range strings.SplitSeq(b.cfg.URL, ",") {
-		if u, err := url.Parse(address); b.cfg.Credentials == "" && (err != nil || u.User == nil) {
-			return []string{"NATS_CREDENTIALS is not set, and NATS_URL has no user: give the process a user of its own on the broker"}
+		if u, err := url.Parse(address); !b.keyed && b.cfg.Credentials == "" && (err != nil || u.User == nil) {
+			return []string{b.setting() + " is not set: give the module a key of its own on the broker, as seam broker users makes it"}
 		}
 	}
 	return nil

@@ -30,10 +30,10 @@ func (h *host) noteBus(db *postgres.DB, ready func(context.Context) error) func(
 			name, err := events.RecordedBus(ctx, db.Pool)
 			switch had := other.Load(); {
 			case err != nil: // it is as it was
-			case name == h.bus.Name():
+			case name == h.buses[db.Module].Name():
 				other.Store(nil)
 			case had == nil:
-				note := process.Note("its schema is on the bus " + name + " by now, and this process on " + h.bus.Name() + ": restart it")
+				note := process.Note("its schema is on the bus " + name + " by now, and this process on " + h.buses[db.Module].Name() + ": restart it")
 				other.Store(&note)
 				h.log.WarnContext(ctx, "the schema is on another bus by now: restart this process", "module", db.Module, "bus", name)
 			}

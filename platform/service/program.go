@@ -22,15 +22,15 @@ import (
 )
 
 // Program is a command that serves modules, with the settings C beside those of every process. Of
-// each module, <MODULE>_DATABASE_URL is the connection on its runtime role, and <MODULE>_MIGRATE_URL
-// that on its migration role.
+// each module, <MODULE>_DATABASE_URL is the connection on its runtime role, <MODULE>_MIGRATE_URL
+// that on its migration role, and <MODULE>_NATS_SEED the secret of its key at the broker.
 type Program[C any] struct {
 	Name       string
 	Migrations map[string]fs.FS // of each module that the program can serve
 	// Serves returns which of them it serves; without it, all.
 	Serves func() ([]string, error)
-	// Bus opens what connects the modules.
-	Bus func(cfg C, log *slog.Logger) (Bus, error)
+	// Bus opens a module's connection to the others, with the secret of its key, if it has one.
+	Bus func(cfg C, module, seed string, log *slog.Logger) (Bus, error)
 	// Wire adds the modules, and passes each what it needs of the others. It is the composition root.
 	Wire func(cfg C, add Add)
 }
@@ -73,18 +73,22 @@ func (p Program[C]) serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	log := cfg.Service.Log.Install(p.Name)
-	bus, err := p.Bus(cfg.Program, log)
+	buses, err := p.buses(cfg.Program, log, slices.Sorted(maps.Keys(urls)))
 	if err != nil {
-		return err
+		return errors.Join(err, closeAll(buses))
 	}
-	unsafe, err := process.Guard(cfg, bus, addresses{"DATABASE_URL", urls})
+	guarded := []any{cfg, addresses{"DATABASE_URL", urls}}
+	for _, module := range slices.Sorted(maps.Keys(buses)) {
+		guarded = append(guarded, buses[module])
+	}
+	unsafe, err := process.Guard(guarded...)
 	if err != nil {
-		return errors.Join(err, bus.Close())
+		return errors.Join(err, closeAll(buses))
 	}
 	if len(unsafe) > 0 {
 		log.InfoContext(ctx, "ENVIRONMENT is development, which accepts what production refuses", "unsafe", unsafe)
 	}
-	h, err := openHost(ctx, p.Name, bus, log, cfg.Service)
+	h, err := openHost(ctx, p.Name, buses, log, cfg.Service)
 	if err != nil {
 		return err
 	}
@@ -96,6 +100,32 @@ func (p Program[C]) serve(ctx context.Context, _ []string) error {
 		return err
 	}
 	return h.run(ctx)
+}
+
+// buses opens the bus of each module. After an error it returns those that are open.
+func (p Program[C]) buses(cfg C, log *slog.Logger, modules []string) (map[string]Bus, error) {
+	buses := map[string]Bus{}
+	for _, module := range modules {
+		seed, err := process.Value(strings.ToUpper(module) + "_NATS_SEED")
+		if err != nil {
+			return buses, err
+		}
+		bus, err := p.Bus(cfg, module, seed, log)
+		if err != nil {
+			return buses, err
+		}
+		buses[module] = bus
+	}
+	return buses, nil
+}
+
+// closeAll closes the buses at the same time.
+func closeAll(buses map[string]Bus) error {
+	var closing errgroup.Group
+	for _, bus := range buses {
+		closing.Go(bus.Close)
+	}
+	return closing.Wait()
 }
 
 // wire calls add for the modules in serves, until one fails. Each must be there, and none that the

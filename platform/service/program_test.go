@@ -97,7 +97,7 @@ func TestProductionRefusesADatabaseInTheClear(t *testing.T) {
 	t.Setenv("AUTH_ISSUER", "https://id.example")
 	p := Program[struct{}]{
 		Name: "lamps", Migrations: map[string]fs.FS{"lamps": fstest.MapFS{}},
-		Bus: func(struct{}, *slog.Logger) (Bus, error) { return events.NewMemoryBus(), nil },
+		Bus: func(struct{}, string, string, *slog.Logger) (Bus, error) { return events.NewMemoryBus(), nil },
 	}
 	for what, verb := range map[string]func(context.Context, []string) error{
 		"DATABASE": p.serve, "MIGRATE": p.migrate, "MIGRATE ": p.seed,

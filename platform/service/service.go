@@ -76,8 +76,8 @@ const closeLimit = 2 * time.Second
 type host struct {
 	cfg        Config
 	log        *slog.Logger
-	bus        Bus
-	serves     []string // the modules
+	buses      map[string]Bus // of each module; one in memory is all of them
+	serves     []string       // the modules
 	verifier   *web.Verifier
 	server     *web.Server
 	operations *process.Operations
@@ -89,15 +89,14 @@ type host struct {
 	flush      func()
 }
 
-// openHost returns a process without modules. Close it, also without run: that closes the bus, too.
-// After an error the bus is closed already.
-func openHost(ctx context.Context, name string, bus Bus, log *slog.Logger, cfg Config) (_ *host, err error) {
+// openHost returns a process without modules. Close it, also without run: that closes the buses, too.
+// After an error they are closed already.
+func openHost(ctx context.Context, name string, buses map[string]Bus, log *slog.Logger, cfg Config) (_ *host, err error) {
 	h := &host{
-		cfg: cfg, log: log, bus: bus, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},
+		cfg: cfg, log: log, buses: buses, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},
 		side: cmp.Or(cfg.Side, name), probes: map[string]*postgres.Probe{},
 	}
 	h.operations.Handover = cfg.Web.Handover
-	h.operations.Check("bus", bus.Ready)
 	defer func() {
 		if err != nil {
 			h.close()
@@ -127,8 +126,10 @@ func (h *host) database(ctx context.Context, module, url string, migrations fs.F
 	h.databases = append(h.databases, db)
 	probe := postgres.NewProbe(db.Pool)
 	h.probes[module] = probe
-	h.operations.Module(module, h.noteBus(db, probe.Check))
-	if err := events.RecordBus(ctx, db.Pool, h.bus.Name(), h.serves); err != nil {
+	h.operations.Module(module, h.noteBus(db, func(ctx context.Context) error {
+		return cmp.Or(probe.Check(ctx), h.buses[module].Ready(ctx))
+	}))
+	if err := events.RecordBus(ctx, db.Pool, h.buses[module].Name(), h.serves); err != nil {
 		return nil, err
 	}
 	db.Side, err = share.Join(ctx, db.Pool, module, h.side)
@@ -137,7 +138,7 @@ func (h *host) database(ctx context.Context, module, url string, migrations fs.F
 
 // outbox returns the module's outbox, whose relay runs with the process.
 func (h *host) outbox(db *postgres.DB) *events.Outbox {
-	outbox := events.NewOutbox(db, h.bus, h.cfg.Events, h.log.With("module", db.Module))
+	outbox := events.NewOutbox(db, h.buses[db.Module], h.cfg.Events, h.log.With("module", db.Module))
 	h.relaying = append(h.relaying, outbox.Run)
 	return outbox
 }
@@ -151,7 +152,7 @@ func (h *host) serve(ctx context.Context, db *postgres.DB, m Module) error {
 	if err := h.server.Mount(db.Module, routes); err != nil {
 		return err
 	}
-	consumer := events.NewConsumer(db, h.bus.Subscriber(db.Module), m.Handlers(), h.cfg.Events, h.log.With("module", db.Module))
+	consumer := events.NewConsumer(db, h.buses[db.Module].Subscriber(db.Module), m.Handlers(), h.cfg.Events, h.log.With("module", db.Module))
 	if err := errors.Join(db.Side.Announce(ctx), consumer.Subscribe(ctx)); err != nil {
 		return err
 	}
@@ -178,9 +179,9 @@ func (h *host) run(ctx context.Context) error {
 		process.Stage{h.operations.Linger(h.cfg.DrainAfter)})
 }
 
-// close closes the bus, which still acknowledges, then the pools, and sends the last spans.
+// close closes the buses, which still acknowledge, then the pools, and sends the last spans.
 func (h *host) close() {
-	_ = h.bus.Close() // what it had not sent waits in the outboxes
+	_ = closeAll(h.buses) // what they had not sent waits in the outboxes
 	var closing sync.WaitGroup
 	for _, db := range h.databases {
 		closing.Go(func() {

@@ -34,7 +34,8 @@ func open(ctx context.Context, t *testing.T, change func(*Config)) *host {
 		Web: web.Config{Addr: freeAddr(t), Auth: web.Auth{Issuer: tokens.Issuer, Audience: tokens.Audience, PublicKey: key.PublicPEM()}},
 	}
 	change(&cfg)
-	s, err := openHost(ctx, "test", events.NewMemoryBus(), cfg.Log.Install("test"), cfg)
+	bus := events.NewMemoryBus()
+	s, err := openHost(ctx, "test", map[string]Bus{"teller": bus, "parcels": bus}, cfg.Log.Install("test"), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestCloseEndsBusThenPools(t *testing.T) {
 	defer kept.Release()
 	var order []string
 	flush := s.flush
-	s.bus = closing{s.bus, func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Ping(t.Context()))) }}
+	s.buses["teller"] = closing{s.buses["teller"], func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Ping(t.Context()))) }}
 	s.flush = func() { order = append(order, fmt.Sprintf("spans, pool %v", pool.Ping(t.Context()))); flush() }
 	began := time.Now()
 	s.close()

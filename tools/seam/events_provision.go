@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"example.com/shop/architecture"
@@ -18,7 +17,7 @@ architecture/contextmap.yaml says it listens to. No process makes them: one whos
 before the first process starts on the broker, before a release in which a module listens to more, after a change of the
 settings below, and on a broker that lost its store, before seam events replay. It may run at any time and moves no
 position. It waits for the broker, 30s at most.
-Settings: NATS_URL, NATS_STREAM, NATS_REPLICAS, NATS_MAX_AGE, and NATS_ACK_WAIT and NATS_MAX_ACK_PENDING, which a process
+Settings: SEAM_NATS_SEED, the key of the user seam, NATS_URL, NATS_STREAM, NATS_REPLICAS, NATS_MAX_AGE, and NATS_ACK_WAIT and NATS_MAX_ACK_PENDING, which a process
 takes over when it restarts.`
 
 // brokerLimit is how long eventsProvision waits for the broker.
@@ -35,7 +34,7 @@ func eventsProvision(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	bus, err := natsbus.Open(cfg.Bus, slog.New(slog.DiscardHandler))
+	bus, err := openBroker(cfg.Bus)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -68,7 +67,7 @@ func durables(ctx context.Context) (map[string][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	bus, err := natsbus.Open(cfg, slog.New(slog.DiscardHandler))
+	bus, err := openBroker(cfg)
 	if err != nil {
 		return nil, err
 	}

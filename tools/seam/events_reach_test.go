@@ -48,7 +48,7 @@ func TestNoModuleIsLeftOnTheBroker(t *testing.T) {
 	t.Cleanup(func() { _ = b.Stop() })
 	o.env = append(o.env, "NATS_URL="+b.URL())
 	refused("do not reach tolls, which") // there is no stream
-	bus, err := natsbus.Open(natsbusConfig(t, b.URL()), slog.New(slog.DiscardHandler))
+	bus, err := natsbus.Open(natsbusConfig(t, b.URL()), natsbus.Provisioner, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func main() {
 	os.Exit(process.Main(append([]process.Verb{
 		{Name: "up", Args: "[-- COMMAND [ARG…]]", Help: "start the system and everything it needs; Ctrl-C stops it", Run: up},
 		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running system", Run: token},
-		{Name: "broker", Args: "[--host ADDRESS] [--port N] [--store DIR]", Help: "run a NATS broker until a signal comes", Run: runBroker},
+		{Name: "broker", Args: "[users --write DIR] [--help]", Help: "run a NATS broker until a signal comes, or make its users", Run: runBroker},
 		{Name: "route", Args: "show|set|rollback|apply|check [--help]", Help: "read and change which process serves how much of which module", Run: route},
 		{Name: "events", Args: "lag|dead|redrive|replay|bus|provision [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
 		{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show what is unfinished outside of transactions, and retry what is dead", Run: runJobs},

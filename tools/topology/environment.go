@@ -71,12 +71,12 @@ func ambient() []string {
 		name, _, _ := strings.Cut(setting, "=")
 		name = strings.TrimSuffix(name, "_FILE") // that it can be read from
 		switch name {
-		case "DATABASE_URL", "SEAM_DATABASE_URL", "TEST_DATABASE_URL", "POSTGRES_PASSWORD", "SEAM_ROLE_SECRET",
+		case "DATABASE_URL", "SEAM_NATS_SEED", "SEAM_DATABASE_URL", "TEST_DATABASE_URL", "POSTGRES_PASSWORD", "SEAM_ROLE_SECRET",
 			"GATEWAY_SECRET", "SERVICE_TOKEN":
 			return true
 		}
 		return owner(name) != "" && slices.ContainsFunc(
-			[]string{"_DATABASE_URL", "_MIGRATE_URL", "_RT_PASSWORD", "_MIGRATE_PASSWORD"},
+			[]string{"_DATABASE_URL", "_MIGRATE_URL", "_RT_PASSWORD", "_MIGRATE_PASSWORD", "_NATS_SEED"},
 			func(kind string) bool { return strings.HasSuffix(name, kind) })
 	})
 }

@@ -68,6 +68,9 @@ func (b *Broker) Done() <-chan struct{} { return b.process().Done() }
 // Err waits for the end and returns its cause.
 func (b *Broker) Err() error { return b.process().Err() }
 
+// Reload has the broker read its users again.
+func (b *Broker) Reload() error { return b.process().Signal(syscall.SIGHUP) }
+
 // Kill ends the broker by SIGKILL and returns when it has ended.
 func (b *Broker) Kill() error {
 	p := b.process()
@@ -93,6 +96,9 @@ func (b *Broker) Restart(ctx context.Context) error {
 	args := append(append([]string{}, o.Command[1:]...), "--port", strconv.Itoa(o.Port), "--store", o.StoreDir)
 	if o.Host != "" {
 		args = append(args, "--host", o.Host)
+	}
+	if o.Users != "" {
+		args = append(args, "--users", o.Users)
 	}
 	p, err := child.Start(child.Options{Name: "broker", Path: o.Command[0], Args: args, Out: o.Log})
 	if err != nil {

@@ -19,10 +19,10 @@ func Play() {
 		return
 	}
 	set := flag.NewFlagSet("broker", flag.ExitOnError)
-	port, store := set.Int("port", 0, ""), set.String("store", "", "")
+	port, store, users := set.Int("port", 0, ""), set.String("store", "", ""), set.String("users", "", "")
 	_ = set.Parse(os.Args[2:]) // or it exits
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	if err := Run(ctx, Options{Port: *port, StoreDir: *store, Log: os.Stderr}); err != nil {
+	if err := Run(ctx, Options{Port: *port, StoreDir: *store, Users: *users, Log: os.Stderr}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

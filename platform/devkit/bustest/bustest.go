@@ -24,7 +24,8 @@ type Bus struct {
 // patience is how long the tests wait for what must happen.
 const patience = 20 * time.Second
 
-const topic = "bustest.happened.v1"
+// Topic is that of all messages.
+const Topic = "bustest.happened.v1"
 
 // Run checks the promises against a fresh bus each.
 func Run(t *testing.T, open func(t *testing.T) Bus) {
@@ -88,9 +89,9 @@ func nacked(t *testing.T, bus Bus) {
 	sent := newMessage()
 	published := make(chan error, 1)
 	go func() {
-		err := bus.Publisher.Publish(topic, sent.Copy())
+		err := bus.Publisher.Publish(Topic, sent.Copy())
 		if err != nil {
-			err = bus.Publisher.Publish(topic, sent.Copy())
+			err = bus.Publisher.Publish(Topic, sent.Copy())
 		}
 		published <- err
 	}()
@@ -121,7 +122,7 @@ func waits(t *testing.T, bus Bus) {
 
 func closing(t *testing.T, bus Bus) {
 	subscriber := bus.Subscriber(t, "one")
-	messages, err := subscriber.Subscribe(t.Context(), topic)
+	messages, err := subscriber.Subscribe(t.Context(), Topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func concurrent(t *testing.T, bus Bus) {
 	for range publishers {
 		done.Go(func() {
 			for range each {
-				if err := bus.Publisher.Publish(topic, newMessage()); err != nil {
+				if err := bus.Publisher.Publish(Topic, newMessage()); err != nil {
 					t.Errorf("publish: %v", err)
 				}
 			}
@@ -194,10 +195,10 @@ func closed(t *testing.T, bus Bus) {
 	if err := bus.Publisher.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := subscriber.Subscribe(t.Context(), topic); err == nil {
+	if _, err := subscriber.Subscribe(t.Context(), Topic); err == nil {
 		t.Error("subscribe after close succeeded")
 	}
-	if err := bus.Publisher.Publish(topic, newMessage()); err == nil {
+	if err := bus.Publisher.Publish(Topic, newMessage()); err == nil {
 		t.Error("publish after close succeeded")
 	}
 }
@@ -222,7 +223,7 @@ func subscribe(t *testing.T, bus Bus, module string) <-chan *message.Message {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	messages, err := bus.Subscriber(t, module).Subscribe(ctx, topic)
+	messages, err := bus.Subscriber(t, module).Subscribe(ctx, Topic)
 	if err != nil {
 		t.Fatalf("subscribe %s: %v", module, err)
 	}
@@ -231,7 +232,7 @@ func subscribe(t *testing.T, bus Bus, module string) <-chan *message.Message {
 
 func publish(bus Bus, messages ...*message.Message) <-chan error {
 	published := make(chan error, 1)
-	go func() { published <- bus.Publisher.Publish(topic, messages...) }()
+	go func() { published <- bus.Publisher.Publish(Topic, messages...) }()
 	return published
 }
 
