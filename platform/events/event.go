@@ -78,7 +78,7 @@ func insert(published []*message.Message) (sql string, args []any) {
 	payloads, headers := make([]string, n), make([]message.Metadata, n)
 	expires := make([]*string, n)
 	for i, m := range published {
-		if at, perishable := m.Metadata[headerExpires]; perishable {
+		if at, perishable := m.Metadata[MetadataExpires]; perishable {
 			expires[i] = &at
 		}
 		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]

@@ -19,10 +19,11 @@ import (
 const (
 	headerTopic = "type"
 	headerKey   = "subject" // the aggregate's id
-	// When the event expires, if it does (CloudEvents' extension expirytime), in UTC and to the second,
-	// so that two of them compare as texts.
-	headerExpires = "expirytime"
 )
+
+// MetadataExpires is the metadata that says when the event expires, if it does (CloudEvents' extension
+// expirytime): in UTC and to the second, so that two of them compare as texts.
+const MetadataExpires = "expirytime"
 
 // messageOf returns the message that is published for the event, with the cause of ctx.
 func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
@@ -64,7 +65,7 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 		"aggregateversion": strconv.FormatInt(version, 10),
 	})
 	if expires {
-		m.Metadata[headerExpires] = perishes.expires.UTC().Format(time.RFC3339)
+		m.Metadata[MetadataExpires] = perishes.expires.UTC().Format(time.RFC3339)
 	}
 	return m, nil
 }

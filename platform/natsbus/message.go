@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -45,6 +46,9 @@ func (b *Bus) encode(topic string, m *message.Message) *nats.Msg {
 	}
 	encoded.Header.Set(attributePrefix+attributeID, m.UUID)
 	encoded.Header.Set(jetstream.MsgIDHeader, messageID(topic, m))
+	if at, err := time.Parse(time.RFC3339, m.Metadata.Get(events.MetadataExpires)); err == nil && !b.keepsAll.Load() {
+		encoded.Header.Set(jetstream.MsgTTLHeader, max(time.Until(at).Round(time.Second), time.Second).String())
+	}
 	return encoded
 }
 

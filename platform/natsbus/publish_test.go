@@ -1,6 +1,7 @@
 package natsbus_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"example.com/shop/platform/events"
 )
 
 // A batch must not be refused forever, or it would hold up its topic.
@@ -99,6 +102,38 @@ func TestABrokerThatTakesLessThanAnEvent(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), "max_payload") {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A message that expires is kept by the broker until then, if the stream allows it. A stream that does
+// not takes it as any other.
+func TestAMessageThatExpires(t *testing.T) {
+	t.Parallel()
+	for name, allowed := range map[string]bool{"and may": true, "and may not": false} {
+		for _, n := range []int{1, 50} { // a batch, too
+			t.Run(fmt.Sprint(name, ", ", n), func(t *testing.T) {
+				t.Parallel()
+				cfg := newConfig(t, "")
+				bus := provisioned(t, cfg)
+				stream := streamOf(t, cfg)
+				config := stream.CachedInfo().Config
+				config.AllowMsgTTL = allowed
+				_, err := connect(t, cfg).UpdateStream(t.Context(), config)
+				must(t, err)
+				messages := newMessages(n)
+				expires := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+				for _, m := range messages {
+					m.Metadata.Set(events.MetadataExpires, expires)
+				}
+				publish(t, bus, messages...)
+				stored, err := stream.GetMsg(t.Context(), uint64(n))
+				must(t, err)
+				ttl, _ := time.ParseDuration(stored.Header.Get(jetstream.MsgTTLHeader))
+				if kept := ttl > 55*time.Minute && ttl <= time.Hour; kept != allowed {
+					t.Errorf("it is kept for %q", stored.Header.Get(jetstream.MsgTTLHeader))
+				}
+			})
 		}
 	}
 }
