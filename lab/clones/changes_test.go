@@ -191,6 +191,13 @@ func TestUpdateWithoutHistory(t *testing.T) {
 	if !strings.Contains(p.read("cmd/gateway/table.go"), "// newer") || !strings.Contains(p.read("README.md"), "# Our loans") {
 		t.Error("it has not both sides")
 	}
+	if out, err := p.try(p.seam(), "update", "--to", was); err == nil || !strings.Contains(out, "is older than") {
+		t.Errorf("to an older version: %v: %s", err, out)
+	}
+	p.run(p.seam(), "update", "--to", was, "--anyway")
+	if strings.Contains(p.read("cmd/gateway/table.go"), "// newer") || !strings.Contains(p.read("README.md"), "# Our loans") {
+		t.Error("it is not back, or has lost its own side")
+	}
 }
 
 // seam builds the product's own command, and returns it.
