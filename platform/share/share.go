@@ -35,18 +35,13 @@ const Buckets = 10_000
 // TakeTurn is the statement that takes a lock, until the transaction ends, so that one batch of the
 // module's events is handled at a time over all its processes, and none while the shares change.
 //
-// The lock is a row of the module's schema. Processes of earlier releases take an advisory lock
-// instead, so TakeTurn takes that, too, and waits for it while a role of the module holds it. It
-// ignores any other holder: every role of the database can hold an advisory lock.
+// The lock is a row of the module's schema: an advisory lock could be held by every role of the
+// database. A process of v0.1.0 knows no other, so TakeTurn also takes that one if it is free. Such
+// a process then waits for today's, and not the other way round: two batches at once may end in a
+// deadlock, and are tried again.
 const TakeTurn = `-- name: TakeTurn
-	WITH mine AS MATERIALIZED (
-		SELECT hashtextextended('seam.consumer.' || current_schema(), 0) AS key FROM turn WHERE one FOR UPDATE)
-	SELECT CASE WHEN NOT pg_try_advisory_xact_lock(key) AND EXISTS (
-		SELECT FROM pg_lock_status() AS held, pg_stat_get_activity(held.pid) AS holder
-		WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
-		AND held.classid::bigint = (key >> 32) & 4294967295 AND held.objid::bigint = key & 4294967295
-		AND holder.usesysid = quote_ident(session_user)::regrole AND held.database = holder.datid
-	) THEN pg_advisory_xact_lock(key) END FROM mine`
+	WITH mine AS MATERIALIZED (SELECT FROM turn WHERE one FOR UPDATE)
+	SELECT pg_try_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0)) FROM mine`
 
 // Weight is a side's share, in percent.
 type Weight struct {
