@@ -91,13 +91,13 @@ const comparing = "cmd/gateway/compare.go"
 
 // bodyOf are the functions that use a body, and why. None of them reads its contents.
 var bodyOf = map[string]string{
-	"cmd/gateway/gateway.go ServeHTTP": "a body may have no more than 1 MiB",
-	"cmd/gateway/replace.go replace":   "it is the façade's own routes file, from an operator",
-	"cmd/gateway/resend.go RoundTrip":  "a small one is kept for a retry",
-	"cmd/gateway/resend.go send":       "it is sent, or sent again",
-	"cmd/gateway/shadow.go follow":     "the answer is copied on its way to the client",
-	"cmd/gateway/shadow.go ask":        "the shadow's own answer, which the client never sees",
-	"cmd/gateway/upstream.go ask":      "a probe's answer is discarded, so that its connection is reused",
+	"cmd/gateway/receive.go receive":  "it is read whole before a request counts, and may not be too large",
+	"cmd/gateway/replace.go replace":  "it is the façade's own routes file, from an operator",
+	"cmd/gateway/resend.go RoundTrip": "a small one is kept for a retry",
+	"cmd/gateway/resend.go send":      "it is sent, or sent again",
+	"cmd/gateway/shadow.go follow":    "the answer is copied on its way to the client",
+	"cmd/gateway/shadow.go ask":       "the shadow's own answer, which the client never sees",
+	"cmd/gateway/upstream.go ask":     "a probe's answer is discarded, so that its connection is reused",
 }
 
 // deciding are the functions that use headers or the query, and why. None of them chooses a module
@@ -109,6 +109,7 @@ var deciding = map[string]string{
 	"cmd/gateway/problem.go writeProblem": "an answer of its own",
 	"cmd/gateway/resend.go RoundTrip":     "a request with an Idempotency-Key may be sent again",
 	"cmd/gateway/table.go choose":         "a retry with the same Idempotency-Key goes to the same side",
+	"cmd/gateway/receive.go receive":      "what comes after a body is dropped",
 	"cmd/gateway/replace.go replace":      "an operator's secret, on the listener for operators",
 	"cmd/gateway/replace.go status":       "an answer of its own",
 }

@@ -43,7 +43,7 @@ func TestACallerWhoSendsTooMuchWaits(t *testing.T) {
 		}
 	})
 	for range 100 {
-		if wait := b.callers.wait(Principal{"orders", "service"}); wait > 0 {
+		if wait := b.callers.wait(Principal{"lamps", "service"}); wait > 0 {
 			t.Fatalf("a service waits %s", wait)
 		}
 	}
