@@ -58,10 +58,11 @@ var thinFacade = rule{
 }
 
 // The façade's budget, in lines that are neither empty nor comments. ReverseProxy with canary,
-// health, resend and probes takes about two thirds of it, shadowing the rest. The package routes,
+// health, resend and probes takes about two thirds of it, shadowing a quarter, and the listener for the
+// shop's own calls, which a flood from outside must not reach, the rest. The package routes,
 // which seam and rule homes use too, parses and checks a routes file.
 const (
-	facadeLines  = 900
+	facadeLines  = 940
 	routesLines  = 350
 	facadeReason = "a router that cannot be read in one sitting is no longer trusted to change nothing"
 )
@@ -91,7 +92,7 @@ const comparing = "cmd/gateway/compare.go"
 
 // bodyOf are the functions that use a body, and why. None of them reads its contents.
 var bodyOf = map[string]string{
-	"cmd/gateway/receive.go receive":  "it is read whole before a request counts, and may not be too large",
+	"cmd/gateway/receive.go receive":  "it is kept until it is whole, and may have no more than its route says",
 	"cmd/gateway/replace.go replace":  "it is the façade's own routes file, from an operator",
 	"cmd/gateway/resend.go RoundTrip": "a small one is kept for a retry",
 	"cmd/gateway/resend.go send":      "it is sent, or sent again",
@@ -107,9 +108,9 @@ var deciding = map[string]string{
 	"cmd/gateway/gateway.go rewrite":      "headers that only the façade sets are removed, and the query is passed on as it came",
 	"cmd/gateway/gateway.go answered":     "the answer says which side gave it",
 	"cmd/gateway/problem.go writeProblem": "an answer of its own",
+	"cmd/gateway/receive.go receive":      "a body that has arrived has no trailer to pass on",
 	"cmd/gateway/resend.go RoundTrip":     "a request with an Idempotency-Key may be sent again",
 	"cmd/gateway/table.go choose":         "a retry with the same Idempotency-Key goes to the same side",
-	"cmd/gateway/receive.go receive":      "what comes after a body is dropped",
 	"cmd/gateway/replace.go replace":      "an operator's secret, on the listener for operators",
 	"cmd/gateway/replace.go status":       "an answer of its own",
 }

@@ -13,6 +13,9 @@ import (
 type config struct {
 	// The address for clients.
 	Addr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080"`
+	// The address for the shop's own processes, which alone serves what the routes call internal; unset,
+	// nobody gets that. Nothing from outside may reach it.
+	InternalAddr string `env:"GATEWAY_INTERNAL_ADDR"`
 	// The routes file, with which the gateway starts. PUT /routes replaces its routes while it runs.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
 	// The address of /livez, /readyz and /routes.
@@ -36,8 +39,8 @@ type config struct {
 	Timeout time.Duration `env:"GATEWAY_TIMEOUT" envDefault:"30s"`
 	// How long a client's connection may be idle.
 	IdleTimeout time.Duration `env:"GATEWAY_IDLE_TIMEOUT" envDefault:"2m"`
-	// The most requests under way on one route; more get 503. There is no limit for all routes:
-	// a module that calls another through the façade could exhaust it.
+	// The most requests under way on one route, and on each internal part of it; more get 503. There is
+	// no limit for all routes: a module that calls another through the façade could exhaust it.
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
 	// The most requests of one client address (a /64 of IPv6) whose bodies are still arriving; more get

@@ -88,6 +88,7 @@ type facade struct {
 	*gateway
 	old, new *fake
 	addr     string
+	inside   string // the address for the shop's own processes
 	stop     context.CancelFunc
 }
 
@@ -107,12 +108,15 @@ func start(t *testing.T, file string, change ...func(*config)) *facade {
 	must(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	f.addr = listener.Addr().String()
+	internal, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	f.addr, f.inside = listener.Addr().String(), internal.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	parts, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		f.probe, f.drainShadows, func(ctx context.Context) error { return f.run(ctx, ctx, listener) },
+		f.probe, f.drainShadows, func(ctx context.Context) error { return f.run(ctx, ctx, listener, false) },
+		func(ctx context.Context) error { return f.run(ctx, ctx, internal, true) },
 	} {
 		parts.Go(func() error { return part(ctx) })
 	}

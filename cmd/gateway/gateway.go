@@ -87,7 +87,13 @@ type exchange struct {
 	operator bool
 }
 
-func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// door is one of the gateway's two listeners. Each serves the routes that the other one does not.
+type door struct {
+	*gateway
+	internal bool
+}
+
+func (g door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, whole := g.receive(w, r)
 	if !whole {
 		return
@@ -100,7 +106,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.home != "" {
 		defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
 	}
-	x := &exchange{gateway: g, route: route, body: body, operator: g.isSecret(r.Header.Get(secretHeader))}
+	x := &exchange{gateway: g.gateway, route: route, body: body, operator: g.isSecret(r.Header.Get(secretHeader))}
 	if name := r.Header.Get(sideHeader); name != "" && x.operator {
 		x.side, x.forced = route.side(name), true
 	} else if route.home != "" {
@@ -132,13 +138,16 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter returns the route of a path, nil for none, and counts the request as under way unless the
+// enter returns the route of a path, nil for none at this door, and counts the request as under way unless the
 // route is paused. It checks the table again after counting, so that a request admitted by a table
 // that is just being replaced is either counted or uses the new table.
-func (g *gateway) enter(path string) (r *route, underWay int64) {
+func (g door) enter(path string) (r *route, underWay int64) {
 	for {
 		t := g.current.Load()
-		if r = t.match(path); r == nil || r.home == "" {
+		switch r = t.match(path); {
+		case r == nil || r.internal != g.internal:
+			return nil, 0
+		case r.home == "":
 			return r, 0
 		}
 		underWay = r.underWay.Add(1)

@@ -11,14 +11,14 @@ import (
 
 // receive reads the body of a request before the request counts as under way: one that hangs
 // occupies only a place of its own client's. If it cannot, or if the client sends too many requests,
-// it answers the request.
-func (g *gateway) receive(w http.ResponseWriter, r *http.Request) (body []byte, whole bool) {
+// it answers the request. Clients are counted outside alone: inside they are the shop itself.
+func (g door) receive(w http.ResponseWriter, r *http.Request) (body []byte, whole bool) {
 	route, client := g.current.Load().match(r.URL.Path), remote.Address(r)
 	switch {
-	case !g.rate.Admits(client, time.Now()):
+	case !g.internal && !g.rate.Admits(client, time.Now()):
 		writeProblem(w, r, http.StatusTooManyRequests, "too-many-requests", "Your address sends too many requests. Send fewer a second.")
 		return nil, false
-	case route == nil:
+	case route == nil || route.internal != g.internal:
 		return nil, true // ServeHTTP says so
 	case r.Method == http.MethodConnect: // which httputil does not send
 		writeProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "Use another method.")
@@ -29,12 +29,15 @@ func (g *gateway) receive(w http.ResponseWriter, r *http.Request) (body []byte, 
 	case r.ContentLength == 0:
 		return nil, true
 	}
-	if !g.bodies.Take(client) {
+	switch {
+	case g.internal:
+	case !g.bodies.Take(client):
 		writeProblem(w, r, http.StatusTooManyRequests, "too-many-bodies",
 			"Too many requests from your address are still arriving. Send fewer at a time.")
 		return nil, false
+	default:
+		defer g.bodies.Leave(client)
 	}
-	defer g.bodies.Leave(client)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, route.maxBody))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):

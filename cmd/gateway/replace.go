@@ -78,12 +78,16 @@ func (g *gateway) status(w http.ResponseWriter, _ *http.Request) {
 	t := g.current.Load()
 	page := routes.Page{Since: t.since, Routes: map[string]routes.PageRoute{}}
 	for _, r := range t.routes {
-		s := routes.PageRoute{Prefix: r.prefix, UnderWay: r.underWay.Load()}
-		for _, side := range r.sides {
-			s.Sides = append(s.Sides, side.status())
-		}
-		if r.shadow != nil {
-			r.shadowed.locked(func(t *routes.Tally) { s.Shadow = new(*t) })
+		s, spec := page.Routes[r.name], t.file.Routes[r.name]
+		s.UnderWay += r.underWay.Load()
+		if !r.internal { // what else a part has is its route's
+			s.Prefix, s.Internal, s.Resend, s.MaxBody = spec.Prefix, spec.Internal, spec.Resend, spec.MaxBody
+			for _, side := range r.sides {
+				s.Sides = append(s.Sides, side.status())
+			}
+			if r.shadow != nil {
+				r.shadowed.locked(func(t *routes.Tally) { s.Shadow = new(*t) })
+			}
 		}
 		page.Routes[r.name] = s
 	}

@@ -90,7 +90,7 @@ func TestThePageOfRoutes(t *testing.T) {
 	eventually(t, "they are compared", func() bool { return len(f.slots) == 0 })
 	shown := regexp.MustCompile(`"(since|at)":"[^"]+"`).ReplaceAllString(f.page(), `"$1":""`)
 	want := fmt.Sprintf(`{"since":"",`+
-		`"routes":{"things":{"prefix":"/v1/things","under_way":0,"sides":[`+
+		`"routes":{"things":{"prefix":"/v1/things","resend":true,"max_body":1048576,"under_way":0,"sides":[`+
 		`{"upstream":"old","weight":100,"home":"app","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":0},`+
 		`{"upstream":"new","weight":0,"home":"app","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":1}],`+
 		`"shadow":{"compared":1,"mismatched":1,"failed":0,"dropped":0,"mismatches":[{"at":"","status":204,"shadow_status":503}]}}}}`,
@@ -148,7 +148,7 @@ func TestEveryAdmittedRequestIsCounted(t *testing.T) {
 	open.routes[len(open.routes)-1] = &route{prefix: "/things", home: "app", underWay: counter}
 	paused.routes = []*route{{prefix: "/things", underWay: counter}}
 	for range 20 {
-		g, entered := &gateway{}, make(chan *route)
+		g, entered := door{gateway: &gateway{}}, make(chan *route)
 		g.current.Store(open)
 		go func() {
 			entered <- nil

@@ -31,22 +31,30 @@ func serve(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	inside := func(context.Context) error { return nil }
+	if cfg.InternalAddr != "" {
+		internal, err := cfg.Handover.Beside("internal").Listen(ctx, "GATEWAY_INTERNAL_ADDR", cfg.InternalAddr)
+		if err != nil {
+			return err
+		}
+		inside = func(running context.Context) error { return g.run(running, ctx, internal, true) }
+	}
 	operations := process.NewOperations(ctx, cfg.OpsAddr)
 	operations.Handover = cfg.Handover
 	operations.Handle("GET /routes", http.HandlerFunc(g.status))
 	operations.Handle("PUT /routes", http.HandlerFunc(g.replace))
-	// Requests drain first, while the probes and the operator's pages still run.
+	// Requests drain first, while the probes and the operator's pages still run, and what they call inside.
 	return process.Run(ctx, log, cfg.StopGrace,
 		process.Stage{operations.Run},
-		process.Stage{g.probe, g.drainShadows},
-		process.Stage{func(running context.Context) error { return g.run(running, ctx, listener) }},
+		process.Stage{g.probe, g.drainShadows, inside},
+		process.Stage{func(running context.Context) error { return g.run(running, ctx, listener, false) }},
 		process.Stage{operations.Linger(cfg.DrainAfter)})
 }
 
-// run serves until ctx is done and then finishes the requests under way.
-func (g *gateway) run(ctx, stopping context.Context, listener net.Listener) error {
+// run serves one of the listeners until ctx is done and then finishes the requests under way.
+func (g *gateway) run(ctx, stopping context.Context, listener net.Listener, internal bool) error {
 	return process.ServeHTTP(ctx, stopping, g.log, &http.Server{
-		Handler:        g.cfg.Proxies.Handler(otelhttp.NewHandler(g, "façade")),
+		Handler:        g.cfg.Proxies.Handler(otelhttp.NewHandler(door{g, internal}, "façade")),
 		ReadTimeout:    g.cfg.ReadTimeout,
 		WriteTimeout:   g.cfg.Timeout + time.Second, // time to write the timeout problem
 		IdleTimeout:    g.cfg.IdleTimeout,

@@ -33,6 +33,8 @@ type route struct {
 	shadow  *shadow // nil for none
 	resend  bool
 	maxBody int64
+	// internal is whether it is for the shop's own processes, as a part of the route of this name.
+	internal bool
 	// underWay counts requests over all tables. It must be 0 before a paused route changes home.
 	underWay *atomic.Int64
 	shadowed *counted // over all tables, too
@@ -78,9 +80,23 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 			next.shadow = &shadow{*r.Shadow, file.Upstreams[r.Shadow.Upstream].Target()}
 		}
 		t.routes = append(t.routes, next)
+		for _, prefix := range r.Internal {
+			t.routes = append(t.routes, next.inside(prefix, before))
+		}
 	}
 	slices.SortFunc(t.routes, func(a, b *route) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
 	return t, t.follows(before)
+}
+
+// inside returns the internal part of the route at a prefix. It has the route's sides, but its requests
+// are counted apart: those from outside must not take their places.
+func (r *route) inside(prefix string, before *table) *route {
+	part := *r
+	part.prefix, part.internal, part.underWay = prefix, true, new(atomic.Int64)
+	if known := before.match(prefix); known != nil && known.prefix == prefix {
+		part.underWay = known.underWay
+	}
+	return &part
 }
 
 // follows returns an error if t gives a path a new home while requests may write to the old one.

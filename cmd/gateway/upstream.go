@@ -89,7 +89,7 @@ func (g *gateway) probe(ctx context.Context) error {
 		var all sync.WaitGroup
 		for _, r := range g.current.Load().routes {
 			for _, s := range r.sides {
-				if s.spec.Probe != "" {
+				if s.spec.Probe != "" && !r.internal { // it has its route's sides
 					all.Go(func() { s.check(ctx, g.direct, g.log.With("route", r.name, "upstream", s.Upstream)) })
 				}
 			}

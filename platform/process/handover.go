@@ -27,6 +27,14 @@ type Handover struct {
 	optional bool // a process at another address hands nothing over, instead of being an error
 }
 
+// Beside returns how another socket of the same process is handed over: at a path of its own.
+func (h Handover) Beside(name string) Handover {
+	if h.Path != "" {
+		h.Path, h.optional = h.Path+"."+name, true
+	}
+	return h
+}
+
 const (
 	// longestPath leaves room for the temporary name: macOS allows 103 bytes, and Linux 107.
 	longestPath = 90

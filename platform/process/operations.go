@@ -133,11 +133,7 @@ func (o *Operations) Linger(d time.Duration) func(ctx context.Context) error {
 
 // Run serves until ctx ends.
 func (o *Operations) Run(ctx context.Context) error {
-	handover := o.Handover
-	if handover.Path != "" {
-		handover.Path, handover.optional = handover.Path+".ops", true
-	}
-	listener, err := handover.Listen(ctx, "OPS_ADDR", o.addr)
+	listener, err := o.Handover.Beside("ops").Listen(ctx, "OPS_ADDR", o.addr)
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,11 @@ type Page struct {
 
 // PageRoute is a route with what was counted since the gateway started.
 type PageRoute struct {
-	Prefix string `json:"prefix"`
-	// UnderWay has to be 0 before a paused route's data is moved.
+	Prefix   string   `json:"prefix"`
+	Internal []string `json:"internal,omitempty"`
+	Resend   bool     `json:"resend,omitempty"`
+	MaxBody  int64    `json:"max_body,omitempty"`
+	// UnderWay has to be 0 before a paused route's data is moved. It counts the internal parts, too.
 	UnderWay int64      `json:"under_way"`
 	Sides    []PageSide `json:"sides"`
 	Shadow   *Tally     `json:"shadow,omitempty"`
@@ -31,7 +34,7 @@ type PageSide struct {
 func (p Page) File() File {
 	file := File{Upstreams: map[string]Upstream{}, Routes: map[string]Route{}}
 	for name, r := range p.Routes {
-		route := Route{Prefix: r.Prefix}
+		route := Route{Prefix: r.Prefix, Internal: r.Internal, Resend: r.Resend, MaxBody: r.MaxBody}
 		for _, s := range r.Sides {
 			file.Upstreams[s.Upstream] = Upstream{URL: s.URL}
 			route.Sides = append(route.Sides, s.Side)

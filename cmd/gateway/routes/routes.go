@@ -44,6 +44,9 @@ type Route struct {
 	// Resend says that a request with an Idempotency-Key may be sent twice, because its module keeps the
 	// keys. Reads may be anyway, and nothing else.
 	Resend bool `yaml:"resend,omitempty" json:"resend,omitempty"`
+	// Internal are the parts of the route, as prefixes below its own, that the façade serves to the shop's
+	// own processes alone, at GATEWAY_INTERNAL_ADDR.
+	Internal []string `yaml:"internal,omitempty" json:"internal,omitempty"`
 	// MaxBody is the largest body in bytes; 16 KiB, if it is 0.
 	MaxBody int64 `yaml:"max_body,omitempty" json:"max_body,omitempty"`
 }
@@ -161,10 +164,12 @@ func (f File) check() error {
 		if err := f.checkRoute(route); err != nil {
 			return fmt.Errorf("route %s: %w", name, err)
 		}
-		if other, taken := prefixes[route.Prefix]; taken {
-			return fmt.Errorf("routes %s and %s have the same prefix", other, name)
+		for _, prefix := range append([]string{route.Prefix}, route.Internal...) {
+			if other, taken := prefixes[prefix]; taken {
+				return fmt.Errorf("routes %s and %s have the same prefix", other, name)
+			}
+			prefixes[prefix] = name
 		}
-		prefixes[route.Prefix] = name
 	}
 	return nil
 }
@@ -191,6 +196,11 @@ func (u Upstream) Target() *url.URL {
 func (f File) checkRoute(r Route) error {
 	if !strings.HasPrefix(r.Prefix, "/") || path.Clean(r.Prefix) != r.Prefix {
 		return errors.New("prefix must be like /v1/MODULE, without a slash at the end")
+	}
+	for _, prefix := range r.Internal {
+		if !strings.HasPrefix(prefix, r.Prefix+"/") || path.Clean(prefix) != prefix {
+			return fmt.Errorf("internal must be below its prefix, as in %s/PART, without a slash at the end", r.Prefix)
+		}
 	}
 	if len(r.Sides) == 0 {
 		return errors.New("it has no sides")
