@@ -16,6 +16,7 @@ import (
 	"example.com/shop/architecture"
 	ordersmigrations "example.com/shop/migrations/orders"
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/topology"
@@ -57,12 +58,15 @@ func TestAProcessHasNoSecretOfAnother(t *testing.T) {
 			if has(s.Plan.RuntimePassword(m)) != serves {
 				t.Errorf("%s has the password of %s_rt: %v, want %v", p.Name, m, !serves, serves)
 			}
+			if has(s.Seeds[m]) != serves {
+				t.Errorf("%s has the key of %s at the broker: %v, want %v", p.Name, m, !serves, serves)
+			}
 			if has(s.Plan.MigratePassword(m)) {
 				t.Errorf("%s has the password of %s_migrate, and only its verb migrate needs it", p.Name, m)
 			}
 		}
-		if has(s.Plan.Secret) || has(s.AdminURL) {
-			t.Errorf("%s has the secret of the roles' passwords, or the admin's connection", p.Name)
+		if has(s.Plan.Secret) || has(s.AdminURL) || has(s.Seeds[natsbus.Provisioner]) {
+			t.Errorf("%s has the secret of the roles' passwords, the admin's connection or the key of who provisions", p.Name)
 		}
 		if has("SERVICE_TOKEN=") != mayCall {
 			t.Errorf("%s has a service token: %v, want %v", p.Name, !mayCall, mayCall)

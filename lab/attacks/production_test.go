@@ -39,7 +39,7 @@ func TestAProcessThatIsToldNothingIsInProduction(t *testing.T) {
 		t.Errorf("it ended with %v, want exit code 2", err)
 	}
 	for _, setting := range []string{
-		"AUTH_ISSUER", "NATS_", "PAYMENTS_DATABASE_URL", "PAYMENTS_PROVIDER_URL", "PAYMENTS_PROVIDER_SECRET", "NOTIFICATIONS_SMTP_TLS",
+		"AUTH_ISSUER", "PAYMENTS_NATS_SEED", "PAYMENTS_DATABASE_URL", "PAYMENTS_PROVIDER_URL", "PAYMENTS_PROVIDER_SECRET", "NOTIFICATIONS_SMTP_TLS",
 	} {
 		if !strings.Contains(said.String(), "\n  "+setting) {
 			t.Errorf("it says nothing of %s:\n%s", setting, said.String())
@@ -49,7 +49,7 @@ func TestAProcessThatIsToldNothingIsInProduction(t *testing.T) {
 		t.Errorf("it prints a secret, or refuses the loopback:\n%s", said.String())
 	}
 
-	twin := serve("orders", "ENVIRONMENT=development")
+	twin := serve("orders", "ENVIRONMENT=development", "ORDERS_NATS_SEED="+s.Seeds["orders"])
 	log, err := twin.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

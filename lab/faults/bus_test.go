@@ -70,7 +70,7 @@ func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
 	command.Env = append(os.Environ(), "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
 	if s.Broker != nil {
-		command.Env = append(command.Env, "NATS_URL="+s.Broker.URL())
+		command.Env = append(command.Env, "NATS_URL="+s.Broker.URL(), "SEAM_NATS_SEED="+s.Seeds[natsbus.Provisioner])
 	}
 	for _, p := range s.Processes() {
 		if p.Name == "gateway" {
@@ -92,10 +92,7 @@ func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 // stream returns how many events the broker has.
 func (s *shop) stream(t *testing.T) uint64 {
 	t.Helper()
-	conn, err := nats.Connect(s.Broker.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := s.connect(t, natsbus.Provisioner)
 	defer conn.Close()
 	js, err := jetstream.New(conn)
 	if err != nil {
@@ -106,4 +103,22 @@ func (s *shop) stream(t *testing.T) uint64 {
 		t.Fatal(err)
 	}
 	return stream.CachedInfo().State.Msgs
+}
+
+// connect connects to the broker as one of its users.
+func (s *shop) connect(t *testing.T, user string) *nats.Conn {
+	t.Helper()
+	options := []nats.Option{nats.CustomInboxPrefix("_INBOX_" + user)}
+	if len(s.Seeds) > 0 {
+		key, err := nats.NkeyOptionFromSeed(filepath.Join(s.State(), topology.BrokerKeys, user+".nk"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, key)
+	}
+	conn, err := nats.Connect(s.Broker.URL(), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }

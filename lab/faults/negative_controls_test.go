@@ -123,7 +123,9 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 		where = split
 	}
 	logs := &journal{}
-	s, err := openForCell(t.Context(), where, topology.Options{Bin: failpointBin(t), Out: logs, Env: c.env})
+	s, err := openForCell(t.Context(), where, topology.Options{
+		Bin: failpointBin(t), Out: logs, Env: c.env, OpenBroker: true, // for acknowledgeEarly
+	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, logs.end())
 	}

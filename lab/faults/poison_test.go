@@ -81,10 +81,8 @@ func (s *shop) publish(t *testing.T, id string, p poison) {
 // publishToBroker publishes what no outbox could hold, as a faulty external service might.
 func (s *shop) publishToBroker(t *testing.T, topic, payload string) (id string) {
 	t.Helper()
-	conn, err := nats.Connect(s.Broker.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	publisher, _, _ := strings.Cut(topic, ".")
+	conn := s.connect(t, publisher)
 	defer conn.Close()
 	js, err := jetstream.New(conn)
 	if err != nil {

@@ -153,6 +153,9 @@ func twoVersions(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.restart(t, old, old.Stop)
 }
 
+// onOpenBroker is for the last release, whose processes have no key at the broker.
+func onOpenBroker(*testing.T) topology.Options { return topology.Options{OpenBroker: true} }
+
 // The table adopted has the attempts of v0.1.0 that today's processes turned into jobs: their ids
 // are keys at the provider, and nothing else keeps them when the jobs are done.
 const (

@@ -56,10 +56,6 @@ func brokerUsers(args []string) error {
 	if err := flags.ParseOnly(set, aboutUsers, args); err != nil {
 		return err
 	}
-	cfg, err := process.Config[natsbus.Config]()
-	if err != nil {
-		return err
-	}
 	if *dir == "" {
 		return process.Usage(errors.New("seam broker users needs --write and a folder; see its --help"))
 	}
@@ -76,7 +72,8 @@ func brokerUsers(args []string) error {
 			}
 		}
 	}
-	return topology.WriteBrokerUsers(*dir, cfg.Stream)
+	_, err := topology.WriteBrokerUsers(*dir)
+	return err
 }
 
 // openBroker connects as the user who provisions.

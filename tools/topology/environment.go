@@ -30,7 +30,7 @@ func (s *System) env(verb string, modules []string, more ...string) []string {
 	}
 	for _, m := range modules {
 		if verb == "serve" {
-			env = append(env, s.address(m))
+			env = append(env, s.address(m), s.seed(m))
 		} else {
 			env = append(env, strings.ToUpper(m)+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
 		}

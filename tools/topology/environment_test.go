@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/postgres"
 )
 
@@ -21,10 +22,11 @@ func TestAProcessKnowsOnlyItsOwnSecrets(t *testing.T) {
 	}
 	s := &System{
 		AdminURL: "postgres://admin:secret@127.0.0.1/db", Key: key, Plan: postgres.Plan{Modules: Modules, Secret: "x"},
+		Seeds:   map[string]string{own: "own-seed", other: "secret", natsbus.Provisioner: "secret"},
 		options: Options{Env: []string{strings.ToUpper(own) + "_LAMP=own", strings.ToUpper(other) + "_LAMP=other"}},
 	}
-	for _, name := range []string{"DATABASE_URL", "SEAM_ROLE_SECRET", "GATEWAY_SECRET", "SERVICE_TOKEN",
-		strings.ToUpper(own) + "_MIGRATE_PASSWORD", strings.ToUpper(other) + "_DATABASE_URL"} {
+	for _, name := range []string{"DATABASE_URL", "SEAM_ROLE_SECRET", "GATEWAY_SECRET", "SERVICE_TOKEN", "SEAM_NATS_SEED",
+		strings.ToUpper(own) + "_MIGRATE_PASSWORD", strings.ToUpper(other) + "_DATABASE_URL", strings.ToUpper(own) + "_NATS_SEED"} {
 		t.Setenv(name, "of-the-shell")
 	}
 	for verb, connection := range map[string][2]string{
@@ -50,6 +52,9 @@ func TestAProcessKnowsOnlyItsOwnSecrets(t *testing.T) {
 		if len(connections) != 1 || !strings.HasPrefix(connections[0], strings.ToUpper(own)+connection[0]) ||
 			!strings.Contains(connections[0], connection[1]) {
 			t.Errorf("%s of %s gets the connections %q", verb, own, connections)
+		}
+		if slices.Contains(env, SeedSetting(own)+"=own-seed") != (verb == "serve") {
+			t.Errorf("%s of %s: it has the module's key at the broker: %v", verb, own, verb != "serve")
 		}
 		if !slices.Contains(env, strings.ToUpper(own)+"_LAMP=own") || !slices.Contains(env, "MORE=1") {
 			t.Errorf("%s of %s lacks its settings: %q", verb, own, env)

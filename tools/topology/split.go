@@ -54,13 +54,22 @@ func (s *System) startSplit(ctx context.Context, port int) error {
 	return gateway.waitReady(ctx)
 }
 
-// StartBroker starts the broker and provisions it. Processes that start from now on get its URL.
+// StartBroker starts the broker and provisions it. Processes that start from now on get its URL and
+// their modules' keys.
 func (s *System) StartBroker(ctx context.Context) (err error) {
 	s.say("Starting the broker …")
-	s.Broker, err = broker.Start(ctx, broker.Options{
+	o := broker.Options{
 		Host: s.options.Host, Command: []string{filepath.Join(s.options.Bin, "seam"), "broker"},
 		StoreDir: filepath.Join(s.options.State, "broker"), Log: s.options.Out,
-	})
+	}
+	if !s.options.OpenBroker {
+		keys := filepath.Join(s.options.State, BrokerKeys)
+		if s.Seeds, err = WriteBrokerUsers(keys); err != nil {
+			return fmt.Errorf("write the broker's users: %w", err)
+		}
+		o.Users = filepath.Join(keys, broker.UsersFile)
+	}
+	s.Broker, err = broker.Start(ctx, o)
 	if err != nil {
 		return fmt.Errorf("start the broker: %w", err)
 	}
@@ -70,7 +79,7 @@ func (s *System) StartBroker(ctx context.Context) (err error) {
 
 // ProvisionBroker makes the stream and the durables, as a broker without its store needs them.
 func (s *System) ProvisionBroker(ctx context.Context) error {
-	return s.run(ctx, "seam", "events provision", nil)
+	return s.run(ctx, "seam", "events provision", nil, s.seed(natsbus.Provisioner))
 }
 
 // writeRoutes routes each module's paths to its first process; a canary gets weight 0.

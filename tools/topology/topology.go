@@ -24,6 +24,7 @@ import (
 	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 )
@@ -43,6 +44,7 @@ type Options struct {
 	RolePrefix  string    // of the roles' names: roles belong to the whole server
 	Pooler      string    // a PgBouncer, program or image, before PostgreSQL; none when empty
 	Host        string    // where PostgreSQL and the broker listen; the loopback when empty
+	OpenBroker  bool      // the broker lets anybody in, as processes of a release without keys need it
 	Env         []string  // settings of all processes, the simulated outside too, as NAME=value
 	Out         io.Writer // progress and the processes' logs
 }
@@ -54,10 +56,11 @@ type System struct {
 	Plan     postgres.Plan
 	Key      *tokens.Key
 	Outside  Outside
-	Server   *pgserver.Server // nil for an existing database
-	Broker   *broker.Broker   // nil while the bus is memory
-	Routes   string           // the façade's file; "" without a façade
-	Secret   string           // the façade's
+	Server   *pgserver.Server  // nil for an existing database
+	Broker   *broker.Broker    // nil while the bus is memory
+	Seeds    map[string]string // of the broker's users; empty without them
+	Routes   string            // the façade's file; "" without a façade
+	Secret   string            // the façade's
 
 	options   Options
 	gone      []string       // the modules that the monolith does not link
@@ -220,10 +223,10 @@ func (s *System) startDatabase(ctx context.Context) error {
 	return nil
 }
 
-// Addresses returns the settings that lead to the system's broker and schemas.
+// Addresses returns the settings with which an operator reaches the system's broker and schemas.
 func (s *System) Addresses() (env []string) {
 	if s.Broker != nil {
-		env = append(env, "NATS_URL="+s.Broker.URL())
+		env = append(env, "NATS_URL="+s.Broker.URL(), s.seed(natsbus.Provisioner))
 	}
 	for _, m := range Modules {
 		env = append(env, s.address(m))
