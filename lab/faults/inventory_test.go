@@ -27,7 +27,7 @@ const someTea = `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{
 // earlier ones wait, and both go on when it is back.
 func TestInventoryIsAway(t *testing.T) {
 	// A long deadline, because an order that expires would hide one that is stuck.
-	s := startWith(t, topology.Options{Split: topology.Modules, Env: []string{"ORDERS_DEADLINE=2m"}})
+	s := startWith(t, topology.Options{Split: topology.Modules, Env: []string{"ORDERS_DEADLINE=2m", "NOTIFICATIONS_MAX_PER_HOUR=1000"}})
 	l := &load{}
 	stopSampling := s.sample(t)
 	inventory, token := s.process(t, "inventory"), s.token("customer", "ada")

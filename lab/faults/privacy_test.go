@@ -37,6 +37,8 @@ func checkPrivacy(t *testing.T, split []string) {
 		"LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "EVENTS_MAX_ATTEMPTS=2",
 		// A mail that is under way when PostgreSQL stops waits for its lease.
 		"NOTIFICATIONS_SEND_TIMEOUT=3s", "NOTIFICATIONS_LEASE=5s",
+		// One customer, with one mailbox, orders all.
+		"ORDERS_MAX_OPEN=1000000", "ORDERS_MAX_PIECES=1000000", "NOTIFICATIONS_MAX_PER_HOUR=1000000",
 	}})
 	l, token := &load{}, s.token("customer", marker)
 	var clients sync.WaitGroup

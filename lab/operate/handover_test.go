@@ -90,7 +90,7 @@ func startGateway(t *testing.T, bin, address string, to *topology.Process, socke
 	gateway, err := child.Start(child.Options{
 		Path: filepath.Join(bin, "gateway"), Args: []string{"serve"}, Out: t.Output(),
 		Env: append(os.Environ(), "LOG_LEVEL=warn", "GATEWAY_ROUTES="+file, "OPS_ADDR="+addr, "LISTEN_HANDOVER="+socket,
-			"GATEWAY_ADDR="+strings.TrimPrefix(address, "http://"), "DRAIN_AFTER=0s"),
+			"GATEWAY_ADDR="+strings.TrimPrefix(address, "http://"), "DRAIN_AFTER=0s", "GATEWAY_ADDRESS_RATE=1000000"),
 	})
 	if err != nil {
 		t.Fatal(err)

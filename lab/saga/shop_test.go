@@ -90,13 +90,13 @@ func open(t *testing.T) *shop {
 		s.dbs["inventory"], outboxes["inventory"], log, s.now)
 	for name, m := range map[string]service.Module{
 		"inventory": stock,
-		"orders": orders.New(orders.Config{Deadline: deadline, ExpiryPoll: time.Hour, KeyRetention: time.Hour},
+		"orders": orders.New(orders.Config{Deadline: deadline, ExpiryPoll: time.Hour, KeyRetention: time.Hour, MaxOpen: 1000, MaxPieces: 10_000},
 			s.dbs["orders"], outboxes["orders"], log, s.now, stock),
 		"payments": payments.New(payments.Config{ProviderURL: provider.URL, CallTimeout: 2 * time.Second, Concurrency: 1, Lease: 10 * time.Second,
 			BackoffFirst: 100 * time.Millisecond, BackoffMost: time.Second, Quiet: 13 * time.Second, Poll: delivery.Poll},
 			s.dbs["payments"], outboxes["payments"], log, s.now),
 		"notifications": notifications.New(notifications.Config{SMTPAddr: s.mail.Addr(), From: "orders@shop.example", Concurrency: 1,
-			SendTimeout: 10 * time.Second, Lease: time.Minute, Poll: delivery.Poll, Retention: 30 * 24 * time.Hour},
+			SendTimeout: 10 * time.Second, Lease: time.Minute, Poll: delivery.Poll, Retention: 30 * 24 * time.Hour, MaxPerHour: 1000},
 			s.dbs["notifications"], log, s.now),
 	} {
 		if err := doors.Mount(name, m.Routes); err != nil {

@@ -70,7 +70,7 @@ var errNotInFull = errors.New("the captured amount is not what was due")
 // inFull refuses a capture of another amount or currency than was due, whoever claims it. The order
 // waits for the right one, and expires without it: then payments refunds what it has captured.
 func inFull(o db.Order, e paymentsapi.Captured) error {
-	if e.Amount != (paymentsapi.Money{Amount: o.Total, Currency: o.Currency}) {
+	if e.Amount.Amount != o.Total || e.Amount.Currency != o.Currency {
 		return events.Final(errNotInFull)
 	}
 	return nil
