@@ -68,7 +68,8 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 }
 
 // The bus reads an event as it was published, by this release, the last one, or another client. A
-// message with an attribute that occurs twice or cannot be decoded is dropped and holds up no other.
+// message of another topic, or with an attribute that occurs twice or cannot be decoded, is dropped and
+// holds up no other.
 func TestHowAnEventIsRead(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
@@ -100,6 +101,7 @@ func TestHowAnEventIsRead(t *testing.T) {
 		put(nats.Header{"ce-id": {id, uuid.NewString()}})
 		put(nats.Header{"ce-id": {id}, "ce-actor": {"customer:ada"}, "CE-Actor": {"staff:eve"}})
 		put(nats.Header{"ce-id": {"%FF"}})
+		put(nats.Header{"ce-id": {id}, "ce-type": {"other.happened.v1"}})
 		put(headers)
 		m := receive(t, messages, message.NewMessage(id, nil))
 		m.Ack()
@@ -110,5 +112,31 @@ func TestHowAnEventIsRead(t *testing.T) {
 			t.Errorf("by %s: %s", what, diff)
 		}
 	}
-	pgtest.Until(t, "all are acknowledged or terminated", func() bool { return durableOf(t, cfg).AckFloor.Stream == 20 })
+	pgtest.Until(t, "all are acknowledged or terminated", func() bool { return durableOf(t, cfg).AckFloor.Stream == 24 })
+}
+
+// The broker delivers what a module listens to wherever that module says, also as an event of a topic
+// to which it may not publish. Such an event is dropped, and holds up no other.
+func TestAnEventIsDeliveredAsAnother(t *testing.T) {
+	t.Parallel()
+	const other = "other.happened.v1"
+	cfg := newConfig(t, "")
+	bus := open(t, cfg)
+	must(t, bus.Provision(t.Context(), cfg.Keeping, map[string][]string{"subscriber": {topic}, "forger": {other}}))
+	messages, _ := subscribe(t, bus)
+	js := connect(t, cfg)
+	_, err := js.PublishMsg(t.Context(), &nats.Msg{
+		Subject: cfg.Stream + "." + other, Data: []byte("{}"),
+		Header: nats.Header{"ce-id": {uuid.NewString()}, "ce-type": {other}}, // the broker knows no id to drop it by
+	})
+	must(t, err)
+	must(t, js.Conn().PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+cfg.Stream+".forger-other-happened-v1", cfg.Stream+"."+topic, nil))
+	pgtest.Until(t, "it is in the stream twice", func() bool {
+		info, err := streamOf(t, cfg).Info(t.Context())
+		must(t, err)
+		return info.State.Msgs == 2
+	})
+	sent := newMessages(1)[0]
+	publish(t, bus, sent)
+	receive(t, messages, sent).Ack()
 }

@@ -21,6 +21,7 @@ import (
 const (
 	attributePrefix = "ce-"
 	attributeID     = "id"
+	attributeType   = "type"
 	brokersPrefix   = "Nats-"
 )
 
@@ -29,6 +30,7 @@ var (
 	quotedPair    = regexp.MustCompile(`\\(.)`)
 	errNotUTF8    = errors.New("not UTF-8")
 	errTwice      = errors.New("set more than once")
+	errOtherTopic = errors.New("not that of its topic")
 )
 
 // encode returns the message for the broker, a new one each time, because a batch adds headers.
@@ -60,8 +62,10 @@ func messageID(topic string, m *message.Message) string {
 }
 
 // decode reads what encode writes, what release v0.1.0 writes, and what others write by the
-// binding. It refuses an attribute that occurs twice, because nothing says which one counts.
-func decode(m jetstream.Msg) (*message.Message, error) {
+// binding. It refuses an attribute that occurs twice, because nothing says which one counts, and an
+// event of another topic: a module can have the broker deliver what it listens to, with all headers,
+// to any subject, also one to which it may not publish.
+func decode(m jetstream.Msg, topic string) (*message.Message, error) {
 	plain, attributes := message.Metadata{}, message.Metadata{}
 	for name, values := range m.Headers() {
 		value := m.Headers().Get(name)
@@ -88,6 +92,9 @@ func decode(m jetstream.Msg) (*message.Message, error) {
 	decoded.Metadata = plain
 	for name, value := range attributes { // which are exact, unlike the plain ones
 		decoded.Metadata.Set(name, value)
+	}
+	if is := decoded.Metadata.Get(attributeType); is != "" && is != topic {
+		return nil, fmt.Errorf("type %q: %w", is, errOtherTopic)
 	}
 	return decoded, nil
 }

@@ -125,7 +125,7 @@ func (l *listener) receive(ctx context.Context) error {
 			messages.Stop() // what is discarded is redelivered after AckWait
 			return fmt.Errorf("pull: %w", err)
 		}
-		decoded, err := decode(m)
+		decoded, err := decode(m, l.topic)
 		if err != nil {
 			l.log.ErrorContext(ctx, "dropped a message with invalid headers", "subject", m.Subject(), "error", err)
 			_ = m.TermWithReason(err.Error())
