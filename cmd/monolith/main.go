@@ -37,8 +37,8 @@ type config struct {
 	Selection
 	// memory when this process serves every module, nats in any other mix.
 	Bus string `env:"BUS" envDefault:"memory"`
-	// The façade, to call inventory when this process does not serve it.
-	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
+	// The façade's GATEWAY_INTERNAL_ADDR, to call inventory when this process does not serve it.
+	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8082"`
 
 	NATS   natsbus.Config
 	Client web.ClientConfig

@@ -10,8 +10,8 @@ import (
 
 // config is the settings of the verb serve, beside those of every process.
 type config struct {
-	// The façade, to get quotes from inventory.
-	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8080"`
+	// The façade's GATEWAY_INTERNAL_ADDR, to get quotes from inventory.
+	InventoryURL web.BaseURL `env:"INVENTORY_URL" envDefault:"http://127.0.0.1:8082"`
 
 	NATS   natsbus.Config
 	Client web.ClientConfig

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,7 +31,7 @@ func TestAFacadeGoesBeforeARunningMonolith(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(bin) })
 	socket := filepath.Join(t.TempDir(), "s")
-	s, err := topology.Start(t.Context(), topology.Options{Bin: bin, Out: t.Output(), Env: []string{"LOG_LEVEL=warn"}})
+	s, err := topology.Start(t.Context(), topology.Options{Bin: bin, Out: t.Output(), Env: []string{"LOG_LEVEL=warn", "HTTP_CALLER_RATE=1000000"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestAFacadeGoesBeforeARunningMonolith(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	load := begin(s.URL, s.Key.Mint(tokens.Claims{Role: "service", Subject: "orders"}))
+	load := begin(s.URL, s.Key.Mint(tokens.Claims{Role: "staff", Subject: "grace"}))
 	load.more(t)
 	ops := startGateway(t, bin, s.URL, second, socket)
 	load.more(t)
@@ -126,7 +127,7 @@ func begin(url, token string) *clients {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: i%2 == 0}, Timeout: 30 * time.Second}
 		c.all.Go(func() {
 			for ; running.Err() == nil; c.sent.Add(1) {
-				if err := quote(client, url, token); err != nil {
+				if err := restock(client, url, token); err != nil {
 					c.mu.Lock()
 					c.failed = append(c.failed, err.Error())
 					c.mu.Unlock()
@@ -137,12 +138,13 @@ func begin(url, token string) *clients {
 	return c
 }
 
-func quote(client *http.Client, url, token string) error {
-	request, err := http.NewRequest(http.MethodPost, url+"/v1/inventory/quotes", strings.NewReader(`{"skus":["tea-assam"]}`))
+func restock(client *http.Client, url, token string) error {
+	request, err := http.NewRequest(http.MethodPost, url+"/v1/inventory/products/tea-assam/restock", strings.NewReader(`{"quantity":1}`))
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Idempotency-Key", rand.Text())
 	request.Header.Set("Content-Type", "application/json")
 	response, err := client.Do(request)
 	if err != nil {
@@ -150,7 +152,7 @@ func quote(client *http.Client, url, token string) error {
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
+	if err == nil && response.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s: %s", response.Status, text)
 	}
 	return err

@@ -38,7 +38,7 @@ type walker struct {
 }
 
 // ports of the page. Those of operators' pages are 100 above.
-var onPage = []string{"8080", "8090", "8094"}
+var onPage = []string{"8080", "8082", "8090", "8094"}
 
 func begin(t *testing.T, module string) *walker {
 	t.Helper()
@@ -84,7 +84,7 @@ func begin(t *testing.T, module string) *walker {
 	}
 	t.Cleanup(w.db.Close)
 	w.shell("MODULE="+module, "DATABASE_URL="+database, "SEAM_STATE="+filepath.Join(w.dir, ".road/state"),
-		fmt.Sprintf("NATS_URL=nats://127.0.0.1:%d", w.ports["4222"]), fmt.Sprintf("INVENTORY_URL=http://127.0.0.1:%d", w.ports["8080"]),
+		fmt.Sprintf("NATS_URL=nats://127.0.0.1:%d", w.ports["4222"]), fmt.Sprintf("INVENTORY_URL=http://127.0.0.1:%d", w.ports["8082"]),
 		"LOG_FORMAT=text",
 		"GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@mail.example", "GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@mail.example")
 	return w

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 // the module's prefix, where the façade would never route it.
 func (s *Server) Mount(module string, routes func(huma.API)) error {
 	prefix := "/v1/" + module
-	gate := &gate{Adapter: humachi.NewAdapter(s.router), prefix: prefix, bodyTimeout: s.cfg.ReadTimeout}
+	gate := &gate{Adapter: humachi.NewAdapter(s.router), internal: humachi.NewAdapter(s.internal), prefix: prefix, bodyTimeout: s.cfg.ReadTimeout}
 	api := alwaysJSON{huma.NewAPI(humaConfig(module), gate)}
 	// Before the routes: huma binds the middleware to an operation when it is registered.
 	api.UseMiddleware(s.authorize(api))
@@ -81,6 +82,7 @@ func (alwaysJSON) Negotiate(string) (string, error) { return "application/json",
 // gate checks every operation that huma adds to the router, hidden ones too.
 type gate struct {
 	huma.Adapter
+	internal    huma.Adapter // for what services alone may call
 	prefix      string
 	bodyTimeout time.Duration
 	faults      []error
@@ -101,5 +103,9 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 	op.Tags = []string{strings.TrimPrefix(g.prefix, "/v1/")}
 	op.MaxBodyBytes = -1 // the server's limit applies; huma's comes first, and is no setting
 	op.BodyReadTimeout = g.bodyTimeout
+	if slices.Equal(roles(op.Security), []string{"service"}) {
+		g.internal.Handle(op, handler)
+		return
+	}
 	g.Adapter.Handle(op, handler)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"golang.org/x/sync/errgroup"
 
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/remote"
@@ -26,6 +27,10 @@ import (
 type Config struct {
 	// Addr is where the server listens.
 	Addr string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080"`
+	// InternalAddr is where routes for services alone are served, which HTTP_ADDR does not have; unset,
+	// nobody gets them. It is the same as HTTP_ADDR where only a façade reaches the process, which keeps
+	// them apart itself.
+	InternalAddr string `env:"HTTP_INTERNAL_ADDR"`
 	// Proxies are what stands before the process, such as the façade: their X-Forwarded-For names the
 	// client, as in 10.0.0.0/8,192.0.2.7. Unset, a client is who connects.
 	Proxies remote.Proxies `env:"TRUSTED_PROXIES"`
@@ -75,7 +80,9 @@ type Server struct {
 	log       *slog.Logger
 	transient func(error) bool
 	router    *chi.Mux
+	internal  *chi.Mux // for services alone; the same as router if the address is
 	listener  net.Listener
+	inside    net.Listener      // of internal, nil for none of its own
 	openAPI   map[string][]byte // of each module that was mounted
 }
 
@@ -88,14 +95,24 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 16<<10)
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
-	s := &Server{cfg: cfg, verifier: verifier, callers: newCallers(cfg.CallerRate, cfg.CallerBurst), log: log, transient: transient, router: chi.NewMux(),
+	s := &Server{cfg: cfg, verifier: verifier, callers: newCallers(cfg.CallerRate, cfg.CallerBurst), log: log, transient: transient,
 		openAPI: map[string][]byte{}}
+	s.router = s.newRouter()
+	s.internal = s.router
+	if cfg.InternalAddr != cfg.Addr {
+		s.internal = s.newRouter()
+	}
+	return s
+}
+
+func (s *Server) newRouter() *chi.Mux {
+	router := chi.NewMux()
 	// The order matters: nothing sees a forged header; inside of the span there is a trace id; observe sees what rescue answers;
 	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
-	s.router.Use(cfg.Proxies.Handler, otelhttp.NewMiddleware("http"), guard, s.observe, s.rescue, s.limit, decided, middleware.GetHead)
-	s.router.NotFound(notFound)
-	s.router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		methods := s.allowed(r.URL)
+	router.Use(s.cfg.Proxies.Handler, otelhttp.NewMiddleware("http"), guard, s.observe, s.rescue, s.limit, decided, middleware.GetHead)
+	router.NotFound(notFound)
+	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		methods := allowed(router, r.URL)
 		if len(methods) == 0 { // chi looks at the method first, and does not know this one
 			notFound(w, r)
 			return
@@ -104,16 +121,22 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 		writeProblem(w, newProblem(r.Context(), http.StatusMethodNotAllowed, "method-not-allowed",
 			"Use one of the methods in the Allow header."))
 	})
-	return s
+	return router
 }
 
-// Handler returns the server without a listener.
+// Handler returns the server without a listener, and without an internal address that is another one.
 func (s *Server) Handler() http.Handler { return s.router }
 
-// Listen binds the address, or takes over the socket of another process, and returns the address,
+// Listen binds the addresses, or takes over the sockets of another process, and returns HTTP_ADDR,
 // with the port that was chosen for port 0.
 func (s *Server) Listen() (addr string, err error) {
 	s.listener, err = s.cfg.Handover.Listen(context.Background(), "HTTP_ADDR", s.cfg.Addr)
+	if err == nil && s.internal != s.router && s.cfg.InternalAddr != "" {
+		s.inside, err = s.cfg.Handover.Beside("internal").Listen(context.Background(), "HTTP_INTERNAL_ADDR", s.cfg.InternalAddr)
+		if err != nil {
+			_ = s.listener.Close()
+		}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -128,20 +151,29 @@ func (s *Server) Run(ctx, stopping context.Context) error {
 			return err
 		}
 	}
+	serving, ctx := errgroup.WithContext(ctx) // if one fails, both end
+	serving.Go(func() error { return s.serve(ctx, stopping, s.router, s.listener) })
+	if s.inside != nil {
+		serving.Go(func() error { return s.serve(ctx, stopping, s.internal, s.inside) })
+	}
+	return serving.Wait()
+}
+
+func (s *Server) serve(ctx, stopping context.Context, router http.Handler, listener net.Listener) error {
 	return process.ServeHTTP(ctx, stopping, s.log, &http.Server{
-		Handler:        s.router,
+		Handler:        router,
 		ReadTimeout:    s.cfg.ReadTimeout,
 		WriteTimeout:   s.cfg.WriteTimeout,
 		IdleTimeout:    s.cfg.IdleTimeout,
 		MaxHeaderBytes: s.cfg.MaxHeaderBytes,
-	}, s.listener, s.cfg.DrainTimeout)
+	}, listener, s.cfg.DrainTimeout)
 }
 
 // allowed returns the methods that the path has, which chi passes to its own handler only.
-func (s *Server) allowed(u *url.URL) (methods []string) {
+func allowed(router *chi.Mux, u *url.URL) (methods []string) {
 	path := cmp.Or(u.RawPath, u.Path) // as chi chooses
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		if !s.router.Match(chi.NewRouteContext(), method, path) {
+		if !router.Match(chi.NewRouteContext(), method, path) {
 			continue
 		}
 		if methods = append(methods, method); method == http.MethodGet {

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -39,6 +40,7 @@ type answer struct {
 // request is an HTTP request. The zero value of a field sends nothing.
 type request struct {
 	method, path string
+	base         string // instead of the system's URL
 	token        string
 	key          string // Idempotency-Key
 	body         any    // a string is sent unchanged
@@ -59,7 +61,7 @@ func (r request) send(t *testing.T) answer {
 		}
 		body = strings.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), r.method, system.url+r.path, body)
+	req, err := http.NewRequestWithContext(t.Context(), r.method, cmp.Or(r.base, system.url)+r.path, body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,11 +51,27 @@ func TestProductsThatAreNotThere(t *testing.T) {
 	})
 }
 
+// Quotes are for the shop's own processes: outside there is no such route, whoever asks.
+func TestQuotesAreInternal(t *testing.T) {
+	t.Parallel()
+	quotes := request{method: http.MethodPost, path: "/v1/inventory/quotes", token: token{subject: "orders", role: "service"}.mint(), body: "{}"}
+	checkProblem(t, quotes.send(t), http.StatusNotFound, "no-such-route")
+	if quotes.base = system.internal; quotes.base == "" {
+		t.Skip("SEAM_INTERNAL_URL names no address")
+	}
+	checkRoles(t, map[string]allowed{"quotes": {quotes, "service"}})
+	quotes.body = `{"skus":["tea-assam"]}`
+	if answer := quotes.send(t); answer.status != http.StatusOK {
+		t.Errorf("a service gets %d: %s", answer.status, answer.body)
+	}
+	quotes.path, quotes.method = "/v1/inventory/products", http.MethodGet
+	checkProblem(t, quotes.send(t), http.StatusNotFound, "no-such-route")
+}
+
 func TestWhoMayCallInventory(t *testing.T) {
 	t.Parallel()
 	checkRoles(t, map[string]allowed{
 		"restock": {request{method: http.MethodPost, path: "/v1/inventory/products/x/restock", key: uuid.NewString(), body: "{}"}, "staff"},
-		"quotes":  {request{method: http.MethodPost, path: "/v1/inventory/quotes", body: "{}"}, "service"},
 	})
 	t.Run("products are public", func(t *testing.T) {
 		t.Parallel()

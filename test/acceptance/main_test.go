@@ -14,14 +14,15 @@ import (
 
 // system is the system under test.
 var system struct {
-	url string
-	key *tokens.Key
+	url      string
+	internal string // where services call; empty if it cannot be reached from here
+	key      *tokens.Key
 }
 
-// TestMain uses the system of SEAM_URL and SEAM_KEY (the file of the signing key), as
+// TestMain uses the system of SEAM_URL, SEAM_INTERNAL_URL and SEAM_KEY (the file of the signing key), as
 // seam up -- COMMAND starts one. Without them no test runs.
 func TestMain(m *testing.M) {
-	system.url = os.Getenv("SEAM_URL")
+	system.url, system.internal = os.Getenv("SEAM_URL"), os.Getenv("SEAM_INTERNAL_URL")
 	if system.url == "" {
 		fmt.Println("no test runs, because SEAM_URL names no system: test/accept.sh starts one")
 		return

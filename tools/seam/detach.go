@@ -27,7 +27,7 @@ func detachModule(ctx context.Context, root string, files template.Files, name s
 	}
 	var also string
 	if callers := files.Callers(name); len(callers) > 0 {
-		also = fmt.Sprintf("%s of the monolith calls it over HTTP: it needs SERVICE_TOKEN and, for the façade's address, %s_URL.\n",
+		also = fmt.Sprintf("%s of the monolith calls it over HTTP: it needs SERVICE_TOKEN and, for the façade's GATEWAY_INTERNAL_ADDR, %s_URL.\n",
 			strings.Join(callers, " and "), strings.ToUpper(name))
 	}
 	return change(ctx, root, files, left, nil, fmt.Sprintf(`

@@ -148,7 +148,7 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 	defer end(nil)
 	go func() { end(system.Wait(running)) }()
 	err = runCommand(running, command, append(system.Outside.Settings,
-		"SEAM_URL="+system.URL, "SEAM_KEY="+system.KeyFile(), "SEAM_DATABASE_URL="+system.AdminURL)...)
+		"SEAM_URL="+system.URL, "SEAM_INTERNAL_URL="+system.InternalURL, "SEAM_KEY="+system.KeyFile(), "SEAM_DATABASE_URL="+system.AdminURL)...)
 	if died := context.Cause(running); died != nil && ctx.Err() == nil {
 		err = died
 	}

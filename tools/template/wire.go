@@ -40,7 +40,7 @@ func (f Files) wire(p page) (by []string) {
 	fields := []string{fmt.Sprintf("%s %s.Config", camel(p.Name), p.Name)}
 	for _, c := range p.Calls {
 		if !strings.Contains(in.text, `env:"`+strings.ToUpper(c.Module)+`_URL"`) {
-			fields = append(fields, fmt.Sprintf("// The façade, to call %s when this process does not serve it.\n\t%sURL web.BaseURL `env:%q envDefault:\"http://127.0.0.1:8080\"`",
+			fields = append(fields, fmt.Sprintf("// The façade's GATEWAY_INTERNAL_ADDR, to call %s when this process does not serve it.\n\t%sURL web.BaseURL `env:%q envDefault:\"http://127.0.0.1:8082\"`",
 				c.Module, c.Type, strings.ToUpper(c.Module)+"_URL"))
 		}
 	}

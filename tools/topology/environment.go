@@ -16,7 +16,7 @@ func (s *System) env(verb string, modules []string, more ...string) []string {
 	env := append([]string{"LOG_FORMAT=text", "GATEWAY_ADDRESS_RATE=1000000", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM()}, s.Outside.Settings...)
 	elsewhere := called(modules)
 	for _, m := range elsewhere {
-		env = append(env, strings.ToUpper(m)+"_URL="+s.URL)
+		env = append(env, strings.ToUpper(m)+"_URL="+s.InternalURL)
 	}
 	if !s.options.Facade {
 		env = append(env, "DRAIN_AFTER=0s") // all stop together: nothing to route requests to

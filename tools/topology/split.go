@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -41,7 +42,7 @@ func (s *System) startSplit(ctx context.Context, port int) error {
 	if s.Routes, err = filepath.Abs(filepath.Join(s.options.State, "routes.yaml")); err != nil {
 		return err
 	}
-	if err := s.writeRoutes(); err != nil {
+	if err := s.writeRoutes(ctx); err != nil {
 		return err
 	}
 	if s.Secret, err = Password(s.options.State, GatewaySecret); err != nil {
@@ -83,17 +84,25 @@ func (s *System) ProvisionBroker(ctx context.Context) error {
 }
 
 // writeRoutes routes each module's paths to its first process; a canary gets weight 0.
-func (s *System) writeRoutes() error {
+func (s *System) writeRoutes(ctx context.Context) error {
 	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
 	for _, p := range s.processes {
 		file.Upstreams[p.Name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
+		linked, err := describe(ctx, s.options.Bin, p.Name)
+		if err != nil {
+			return err
+		}
 		for _, m := range p.Serves {
 			side := routes.Side{Upstream: p.Name, Weight: 100, Home: "shop"}
 			if len(file.Routes[m].Sides) > 0 {
 				side.Weight = 0
 			}
-			// Each module keeps the Idempotency-Keys that it takes (platform/idempotency).
-			file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Resend: true, Sides: append(file.Routes[m].Sides, side)}
+			route := routes.Route{Prefix: "/v1/" + m, Resend: true, Sides: append(file.Routes[m].Sides, side)}
+			// Resend, because each module keeps the Idempotency-Keys that it takes (platform/idempotency).
+			if i := slices.IndexFunc(linked, func(d described) bool { return d.Module == m }); i >= 0 {
+				route.Internal = linked[i].internal()
+			}
+			file.Routes[m] = route
 		}
 	}
 	return routing.Create(s.Routes, file)

@@ -8,12 +8,10 @@ package topology
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,16 +49,18 @@ type Options struct {
 
 // System is a running system.
 type System struct {
-	URL      string // of its routes
-	AdminURL string // of its database
-	Plan     postgres.Plan
-	Key      *tokens.Key
-	Outside  Outside
-	Server   *pgserver.Server  // nil for an existing database
-	Broker   *broker.Broker    // nil while the bus is memory
-	Seeds    map[string]string // of the broker's users; empty without them
-	Routes   string            // the façade's file; "" without a façade
-	Secret   string            // the façade's
+	URL string // of its routes
+	// InternalURL is where what services alone may call is served.
+	InternalURL string
+	AdminURL    string // of its database
+	Plan        postgres.Plan
+	Key         *tokens.Key
+	Outside     Outside
+	Server      *pgserver.Server  // nil for an existing database
+	Broker      *broker.Broker    // nil while the bus is memory
+	Seeds       map[string]string // of the broker's users; empty without them
+	Routes      string            // the façade's file; "" without a façade
+	Secret      string            // the façade's
 
 	options   Options
 	gone      []string       // the modules that the monolith does not link
@@ -127,7 +127,11 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	if err := s.migrate(ctx); err != nil {
 		return nil, err
 	}
-	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
+	internalPort, err := freePort(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.URL, s.InternalURL = fmt.Sprintf("http://127.0.0.1:%d", port), fmt.Sprintf("http://127.0.0.1:%d", internalPort)
 	if len(o.Split) == 0 && o.Canary == "" && !o.Facade {
 		if err := s.prepareSchemas(ctx, events.Memory); err != nil {
 			return nil, err
@@ -140,18 +144,11 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 
 // Linked returns the modules that the monolith in the folder links.
 func Linked(ctx context.Context, bin string) (modules []string, err error) {
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "monolith"), "describe").Output() //nolint:gosec // ours
-	var linked []struct{ Module string }
-	if err == nil {
-		err = json.Unmarshal(out, &linked)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ask the monolith which modules it links: %w", err)
-	}
+	linked, err := describe(ctx, bin, "monolith")
 	for _, of := range linked {
 		modules = append(modules, of.Module)
 	}
-	return modules, nil
+	return modules, err
 }
 
 // Stop stops everything in the reverse order of its start.
