@@ -54,9 +54,9 @@ echo "Building seam …"
 go build -o "$state/seam" ./tools/seam
 SEAM_STATE=$state "$state/seam" env --write "$state/env"
 
-POSTGRES_IMAGE=$postgres
+POSTGRES_IMAGE=$postgres NATS_USERS=$state/nats.users.conf
 HTTP_PORT=${TEST_HTTP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
-export POSTGRES_IMAGE HTTP_PORT MAIL_PORT PROVIDER_PORT
+export POSTGRES_IMAGE NATS_USERS HTTP_PORT MAIL_PORT PROVIDER_PORT
 set -a
 for settings in test/env/*.env; do # as the suite expects
 	if [ -r "$settings" ]; then

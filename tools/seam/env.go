@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -25,7 +26,11 @@ go to that file, which only its owner can read; its other lines stay. Compose re
   set -a; . deploy/.env; set +a
 They are made once and kept in SEAM_STATE, so that a database made with them still opens; only the token is new each
 time, and good for 30 days. Each role's password is derived from SEAM_ROLE_SECRET, which only seam setup needs. seam token
-prints tokens for a system that runs with them. The signing key itself stays here.`
+prints tokens for a system that runs with them. The signing key itself stays here.
+
+<MODULE>_NATS_SEED is the module's key at the broker, SEAM_NATS_SEED that of seam events provision. With --write the file
+nats.users.conf beside the other says who may do what there, for the broker to read: it has no secret. A key is changed by
+seam broker users --write SEAM_STATE/broker-keys --rotate MODULE, and then seam env --write again.`
 
 func makeEnv(_ context.Context, args []string) error {
 	set := flag.NewFlagSet("env", flag.ContinueOnError)
@@ -60,6 +65,14 @@ func makeEnv(_ context.Context, args []string) error {
 		text += fmt.Sprintf("%[1]s_RT_PASSWORD=%s\n%[1]s_MIGRATE_PASSWORD=%s\n",
 			strings.ToUpper(m), plan.RuntimePassword(m), plan.MigratePassword(m))
 	}
+	keys := filepath.Join(s.State, topology.BrokerKeys)
+	seeds, err := topology.WriteBrokerUsers(keys)
+	if err != nil {
+		return err
+	}
+	for _, user := range topology.BrokerUsers() {
+		text += topology.SeedSetting(user) + "=" + seeds[user] + "\n"
+	}
 	switch {
 	case set.NFlag() == 0:
 		_, err = fmt.Print(text)
@@ -67,7 +80,15 @@ func makeEnv(_ context.Context, args []string) error {
 	case *path == "":
 		return process.Usage(errors.New("--write needs the path of a file"))
 	}
-	return writeEnv(*path, text)
+	if err := writeEnv(*path, text); err != nil {
+		return err
+	}
+	users, err := os.ReadFile(filepath.Join(keys, broker.UsersFile)) //nolint:gosec // our own folder
+	if err != nil {
+		return err
+	}
+	// In place: a container that has the file would not see another one of its name.
+	return os.WriteFile(filepath.Join(filepath.Dir(*path), "nats.users.conf"), users, 0o644) //nolint:gosec // no secret
 }
 
 // plain matches text that needs no quoting in a URL, in a shell and in Compose.
@@ -87,7 +108,7 @@ var (
 	// replaced matches a line that sets what seam env sets, or what it set before each role had a
 	// password of its own (SEAM_ROLE_PASSWORD), with the value.
 	replaced = regexp.MustCompile(`^\s*(?:export\s+)?(AUTH_PUBLIC_KEY|SERVICE_TOKEN|POSTGRES_PASSWORD|` +
-		`SEAM_ROLE_SECRET|SEAM_ROLE_PASSWORD|\w+_(?:RT|MIGRATE)_PASSWORD|GATEWAY_SECRET)\s*=(.*)`)
+		`SEAM_ROLE_SECRET|SEAM_ROLE_PASSWORD|\w+_(?:RT|MIGRATE)_PASSWORD|\w+_NATS_SEED|GATEWAY_SECRET)\s*=(.*)`)
 	// whole matches a value that ends on its line.
 	whole = regexp.MustCompile(`^([^'"\\]|\\.|'[^']*'|"([^"\\]|\\.)*")*$`)
 )

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/tools/topology"
 )
@@ -23,6 +24,9 @@ var names = func() []string {
 	all := []string{"AUTH_PUBLIC_KEY", "SERVICE_TOKEN", "POSTGRES_PASSWORD", "SEAM_ROLE_SECRET", "GATEWAY_SECRET"}
 	for _, m := range topology.Modules {
 		all = append(all, strings.ToUpper(m)+"_RT_PASSWORD", strings.ToUpper(m)+"_MIGRATE_PASSWORD")
+	}
+	for _, user := range topology.BrokerUsers() {
+		all = append(all, topology.SeedSetting(user))
 	}
 	return all
 }()
@@ -50,6 +54,30 @@ func writeEnvFile(t *testing.T, state string) (path string) {
 		t.Errorf("it has (%v):\n%s", err, text)
 	}
 	return path
+}
+
+// The users who have the seeds are in a file beside them, for a broker to read, without a secret.
+func TestEnvWritesTheBrokersUsers(t *testing.T) {
+	t.Parallel()
+	dir := state(t)
+	path := writeEnvFile(t, dir)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := os.ReadFile(filepath.Join(filepath.Dir(path), "nats.users.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(users), "nkey: U"); n != len(topology.BrokerUsers()) {
+		t.Errorf("it has %d users:\n%s", n, users)
+	}
+	for _, user := range topology.BrokerUsers() {
+		seed, err := broker.Seed(filepath.Join(dir, topology.BrokerKeys), user)
+		if err != nil || !strings.Contains(string(text), topology.SeedSetting(user)+"="+seed+"\n") || strings.Contains(string(users), seed) {
+			t.Errorf("the seed of %s (%v) is not where it should be:\n%s\n%s", user, err, text, users)
+		}
+	}
 }
 
 // A shell and Compose read the same from the file, also with a password that a person has chosen.
@@ -140,11 +168,11 @@ func TestEnvReplacesItsOwnLines(t *testing.T) {
 	dir, path := state(t), filepath.Join(t.TempDir(), ".env")
 	for before, kept := range map[string]string{
 		"export SERVICE_TOKEN=old\n  POSTGRES_PASSWORD='old'\n\texport  AUTH_PUBLIC_KEY=\"a \\\" b\" # c\n#SERVICE_TOKEN=old\nMY_SERVICE_TOKEN=x": "#SERVICE_TOKEN=old\nMY_SERVICE_TOKEN=x\n",
-		"SEAM_ROLE_PASSWORD=old\nA=b\nX_RT_PASSWORD=old\n":      "A=b\n",
-		"A='two\nlines'\r\nSERVICE_TOKEN=old\r\n":               "A='two\nlines'\r\n",
-		"AUTH_PUBLIC_KEY=\"-----BEGIN\nMCow\n-----END\"\nA=b\n": "",
-		"A=b\nSERVICE_TOKEN='old\n'\n":                          "",
-		"SERVICE_TOKEN=old\\\nmore\n":                           "",
+		"SEAM_ROLE_PASSWORD=old\nA=b\nX_RT_PASSWORD=old\nX_NATS_SEED=old\n":                                                                       "A=b\n",
+		"A='two\nlines'\r\nSERVICE_TOKEN=old\r\n":                                                                                                 "A='two\nlines'\r\n",
+		"AUTH_PUBLIC_KEY=\"-----BEGIN\nMCow\n-----END\"\nA=b\n":                                                                                   "",
+		"A=b\nSERVICE_TOKEN='old\n'\n":                                                                                                            "",
+		"SERVICE_TOKEN=old\\\nmore\n":                                                                                                             "",
 	} {
 		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
 			t.Fatal(err)
