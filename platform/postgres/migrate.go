@@ -114,8 +114,8 @@ func tryTurn(ctx context.Context, conn *pgx.Conn) (mine bool, err error) {
 	if mine {
 		return true, nil
 	}
-	// 23505 and 42P07: another replica creates the table.
-	if HasCode(err, "23505", "42P07", LockTimeout) {
+	// 23505, 42P07 and 42710: another replica creates the table.
+	if HasCode(err, "23505", "42P07", "42710", LockTimeout) {
 		err = nil
 	}
 	_, failed := conn.Exec(ctx, "ROLLBACK")
