@@ -35,8 +35,8 @@ func (t Tree) routeTables() []string {
 
 // complete adds the routes that a façade's table lacks, one for each module, and leaves the rest as
 // it is. A route leads to the monolith if that is an upstream and the module has not left it, and
-// else to an upstream of the module's name.
-func complete(table string, modules, left []string) (string, error) {
+// else to an upstream of the module's name. What internal returns of a module is internal.
+func complete(table string, modules, left []string, internal func(module string) []string) (string, error) {
 	var file routes.File // it may have no routes yet
 	var document yaml.Node
 	if err := errors.Join(yaml.Unmarshal([]byte(table), &file), yaml.Unmarshal([]byte(table), &document)); err != nil {
@@ -64,7 +64,11 @@ func complete(table string, modules, left []string) (string, error) {
 		if _, ok := file.Upstreams[upstream]; !ok {
 			add("upstreams", "  %[1]s: { url: \"http://%[1]s:8080\", probe: \"http://%[1]s:8081/readyz\" }\n", m)
 		}
-		add("routes", "  %[1]s:\n    prefix: /v1/%[1]s\n    sides: [{ upstream: %[2]s, weight: 100, home: shop }]\n", m, upstream)
+		inside := ""
+		if prefixes := internal(m); len(prefixes) > 0 {
+			inside = "    internal: [" + strings.Join(prefixes, ", ") + "]\n"
+		}
+		add("routes", "  %[1]s:\n    prefix: /v1/%[1]s\n%[3]s    sides: [{ upstream: %[2]s, weight: 100, home: shop }]\n", m, upstream, inside)
 	}
 	completed := strings.Join(lines, "")
 	if _, err := routes.Parse([]byte(completed)); err != nil {

@@ -28,7 +28,8 @@ routes:
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			completed, err := complete(test.table, []string{"parcels", "tolls"}, nil)
+			internal := func(module string) []string { return []string{"/v1/" + module + "/quotes"} }
+			completed, err := complete(test.table, []string{"parcels", "tolls"}, nil, internal)
 			if test.refusal != "" {
 				if err == nil || !strings.Contains(err.Error(), test.refusal) {
 					t.Errorf("got %v in\n%s", err, completed)
@@ -39,10 +40,10 @@ routes:
 				t.Fatal(err)
 			}
 			file, err := routes.Parse([]byte(completed))
-			if err != nil || file.Routes["tolls"].Prefix != "/v1/tolls" || !strings.Contains(completed, "# the first") {
+			if err != nil || file.Routes["tolls"].Prefix != "/v1/tolls" || len(file.Routes["tolls"].Internal) != 1 || !strings.Contains(completed, "# the first") {
 				t.Errorf("%v in\n%s", err, completed)
 			}
-			if again, err := complete(completed, []string{"parcels", "tolls"}, nil); err != nil || again != completed {
+			if again, err := complete(completed, []string{"parcels", "tolls"}, nil, internal); err != nil || again != completed {
 				t.Errorf("the second time: %v,\n%s", err, again)
 			}
 		})

@@ -47,7 +47,7 @@ func (t Tree) Derived() (map[string]string, error) {
 		if !there {
 			text = mixedBegins
 		}
-		text, err := complete(text, t.Modules(), ledger.Left())
+		text, err := complete(text, t.Modules(), ledger.Left(), t.internal)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -29,6 +29,12 @@ func (t Tree) Contracts() map[string]string {
 	return files
 }
 
+// internal returns what Internal does of the module's contract; nothing before it has one.
+func (t Tree) internal(module string) []string {
+	prefixes, _ := Internal([]byte(t[contractsFolder+"/"+module+openapiSuffix]))
+	return prefixes
+}
+
 // Schema returns the event's JSON Schema, with the comments of its contract.
 func (e Event) Schema() string {
 	s := schema(e.types, e.Payload, e.Doc)

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"example.com/shop/architecture"
 	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/natsbus"
@@ -89,6 +90,9 @@ func (s *System) writeRoutes(ctx context.Context) error {
 	for _, p := range s.processes {
 		file.Upstreams[p.Name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
 		linked, err := describe(ctx, s.options.Bin, p.Name)
+		if err != nil { // v0.1.0 has no such verb
+			linked, err = describe(ctx, s.options.Bin, "monolith")
+		}
 		if err != nil {
 			return err
 		}
@@ -97,10 +101,12 @@ func (s *System) writeRoutes(ctx context.Context) error {
 			if len(file.Routes[m].Sides) > 0 {
 				side.Weight = 0
 			}
-			route := routes.Route{Prefix: "/v1/" + m, Resend: true, Sides: append(file.Routes[m].Sides, side)}
 			// Resend, because each module keeps the Idempotency-Keys that it takes (platform/idempotency).
+			route := routes.Route{Prefix: "/v1/" + m, Resend: true, Sides: append(file.Routes[m].Sides, side)}
 			if i := slices.IndexFunc(linked, func(d described) bool { return d.Module == m }); i >= 0 {
-				route.Internal = linked[i].internal()
+				if route.Internal, err = architecture.Internal(linked[i].OpenAPI); err != nil {
+					return err
+				}
 			}
 			file.Routes[m] = route
 		}
