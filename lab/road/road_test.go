@@ -160,7 +160,7 @@ func (w *walker) refusals() {
 	} {
 		command := exec.CommandContext(w.t.Context(), "bash", "-c", "set -a; . .road/secrets; . .road/connections; . .road/outside; set +a\n"+test.command)
 		command.Dir = w.dir
-		command.Env = append(os.Environ(), "MODULE="+w.module, "HTTP_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "GATEWAY_ADDR=127.0.0.1:0",
+		command.Env = append(os.Environ(), "ENVIRONMENT=development", "MODULE="+w.module, "HTTP_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "GATEWAY_ADDR=127.0.0.1:0",
 			"BUS=nats", fmt.Sprintf("NATS_URL=nats://127.0.0.1:%d", w.ports["4222"]))
 		out, err := command.CombinedOutput()
 		code := command.ProcessState.ExitCode()
