@@ -162,7 +162,7 @@ const (
 	// sideHeader forces a side in a request, and names it in an answer: both for operators alone, whose
 	// requests have the gateway's secret in secretHeader.
 	sideHeader   = "X-Seam-Upstream"
-	secretHeader = "X-Seam-Secret"
+	secretHeader = "X-Seam-Secret" //nolint:gosec // a name
 )
 
 // safe reports whether a request changes nothing, so that it may go to any side, and twice.

@@ -13,19 +13,17 @@ import (
 // oldTurn takes the turn as v0.1.0 does.
 const oldTurn = "SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.subscriber', 0))"
 
-// hold runs the statement in a transaction of another process, until release is called.
-func (s *system) hold(db *postgres.DB, statement string) (release func()) {
+// hold runs the statement in a transaction of another process, until the test ends.
+func (s *system) hold(db *postgres.DB, statement string) {
 	s.t.Helper()
-	tx, err := db.Pool.Begin(s.t.Context())
+	tx, err := db.Begin(s.t.Context())
 	if err == nil {
 		_, err = tx.Exec(s.t.Context(), statement)
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	release = func() { _ = tx.Rollback(context.WithoutCancel(s.t.Context())) }
-	s.t.Cleanup(release)
-	return release
+	s.t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 }
 
 // Another module's role cannot keep a module from handling its events.
