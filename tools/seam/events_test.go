@@ -146,8 +146,8 @@ func TestEventsBadUse(t *testing.T) {
 		args     string
 		says     string
 	}{
-		"no verb":               {o, "", "say lag, dead, redrive, replay or bus"},
-		"unknown verb":          {o, "purge", "say lag, dead, redrive, replay or bus"},
+		"no verb":               {o, "", "say lag, dead, redrive, replay, bus or provision"},
+		"unknown verb":          {o, "purge", "say lag, dead, redrive, replay, bus or provision"},
 		"unknown flag":          {o, "lag --fast", "flag provided but not defined"},
 		"a word too many":       {o, "lag now", `"now" is more than seam events lag takes`},
 		"nothing set":           {operator{}, "lag", "not set: " + connections("")},

@@ -195,7 +195,7 @@ func TestEventsBus(t *testing.T) {
 		o.expect(t, "bus", m+" memory")
 	}
 	o.expect(t, "bus nats", one+" nats (was memory)", "one by one with BUS=nats",
-		"durable exists once its module has subscribed")
+		"seam events provision")
 	if err := events.RecordBus(t.Context(), o.db.Module(t, one).Pool, "memory", topology.Modules); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("a process in memory starts all the same: %v", err)
 	}

@@ -62,7 +62,7 @@ func run(t *testing.T, env []string, name string, args ...string) (said string, 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it might serve
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
-	command.Env = append(os.Environ(), env...)
+	command.Env = append(append(os.Environ(), "LOG_LEVEL=warn"), env...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	err := command.Run()
