@@ -118,13 +118,13 @@ func TestTheCustomerCancels(t *testing.T) {
 	})
 	t.Run("at any moment", func(t *testing.T) {
 		t.Parallel()
-		c := newCustomer(t)
 		before := stockOf(t, "cup-celadon")
 		var mu sync.Mutex
 		confirmed := int64(0)
 		var all sync.WaitGroup
 		for i := range 40 {
 			all.Go(func() {
+				c := newCustomer(t) // of their own: one who asks all this would be throttled
 				o := c.place(t, "tok_ok", line{"cup-celadon", 1})
 				// From at once to after the confirmation.
 				for range i {
