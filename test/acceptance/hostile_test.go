@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -161,16 +162,16 @@ func TestTokens(t *testing.T) {
 // A client that announces too large a body with Expect is answered before it sends the body.
 func TestABodyThatSaysItIsTooLarge(t *testing.T) {
 	t.Parallel()
-	address, err := url.Parse(system.url)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, o := range operations(t) {
 		if o.method != http.MethodPost {
 			continue
 		}
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
+			address, err := url.Parse(cmp.Or(o.base, system.url))
+			if err != nil {
+				t.Fatal(err)
+			}
 			conn, err := net.Dial("tcp", address.Host)
 			if err != nil {
 				t.Fatal(err)
