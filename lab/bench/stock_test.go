@@ -92,9 +92,11 @@ func serveComposed(ctx context.Context, path string) error {
 			return err
 		}
 		if path == fairerPath {
-			if dbs[module].Pool, err = publishByWatermill(ctx, dbs[module].Pool, module); err != nil {
+			pool, err := publishByWatermill(ctx, dbs[module].Pool(), module)
+			if err != nil {
 				return err
 			}
+			dbs[module] = postgres.NewDB(module, pool)
 		}
 	}
 	// The modules' outboxes do not run: what is published goes the path's way, or none.

@@ -205,7 +205,7 @@ func (m *model) wait(rt *rapid.T) {
 // left.
 func (m *model) heal(rt *rapid.T) {
 	for _, module := range modules {
-		if _, err := events.Replay(rt.Context(), m.dbs[module].Pool, time.Time{}, func(int64) {}); err != nil {
+		if _, err := events.Replay(rt.Context(), m.dbs[module].Pool(), time.Time{}, func(int64) {}); err != nil {
 			rt.Fatal(err)
 		}
 	}

@@ -20,7 +20,7 @@ func TestBatchCostsWhatOneOrderCosts(t *testing.T) {
 	t.Parallel()
 	s := atRest(t)
 	counted := map[string]int{}
-	cfg := s.DB.Config()
+	cfg := s.DB.Pool().Config()
 	cfg.ConnConfig.Tracer = &tracelog.TraceLog{LogLevel: tracelog.LogLevelInfo, Logger: tracelog.LoggerFunc(
 		func(_ context.Context, _ tracelog.LogLevel, what string, _ map[string]any) { counted[what]++ })}
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -28,7 +28,7 @@ func TestBatchCostsWhatOneOrderCosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	s.DB = &postgres.DB{Pool: pool, Module: "inventory"}
+	s.DB = postgres.NewDB("inventory", pool)
 	s.module = New(Config{KeyRetention: time.Hour}, s.DB, events.NewOutbox(s.DB, nil, events.Config{}, s.Log), s.Log, s.Now)
 	for _, size := range []int{1, 50} {
 		var batch []ordersapi.Placed

@@ -34,11 +34,11 @@ func TestTheBusOfASchema(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	recorded := make(chan error, 1)
-	err := pgx.BeginFunc(t.Context(), s.Publisher, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(t.Context(), s.Publisher.Pool(), func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), "INSERT INTO bus (name) VALUES ('memory')"); err != nil {
 			return err
 		}
-		go func() { recorded <- events.RecordBus(t.Context(), s.Publisher.Pool, "memory", both) }()
+		go func() { recorded <- events.RecordBus(t.Context(), s.Publisher.Pool(), "memory", both) }()
 		s.Eventually(s.Publisher, 1, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO bus%'`)
 		return nil
@@ -46,10 +46,10 @@ func TestTheBusOfASchema(t *testing.T) {
 	if err := errors.Join(err, <-recorded); err != nil {
 		t.Error(err)
 	}
-	if err := events.RecordBus(t.Context(), s.Publisher.Pool, "nats", both); !errors.Is(err, events.ErrOtherBus) {
+	if err := events.RecordBus(t.Context(), s.Publisher.Pool(), "nats", both); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("another bus: %v", err)
 	}
-	for _, pool := range []*pgxpool.Pool{s.Publisher.Pool, s.Subscriber.Pool} { // the subscriber's has recorded none
+	for _, pool := range []*pgxpool.Pool{s.Publisher.Pool(), s.Subscriber.Pool()} { // the subscriber's has recorded none
 		err := errors.Join(events.SwitchBus(t.Context(), pool, "nats"), events.RecordBus(t.Context(), pool, "nats", both))
 		if err != nil {
 			t.Error(err)
@@ -65,7 +65,7 @@ func TestTheBusOfASchema(t *testing.T) {
 func TestNoModuleIsOutOfMemory(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	pool := s.Publisher.Pool
+	pool := s.Publisher.Pool()
 	expect := func(when, bus string, serves []string, lacks string) {
 		t.Helper()
 		err := events.RecordBus(t.Context(), pool, bus, serves)

@@ -39,10 +39,19 @@ func newOwnConn(db *postgres.DB) *ownConn { return &ownConn{db: db, limit: txLim
 
 // inTx runs f in a transaction, and rolls it back when f fails. It connects first unless a
 // connection is open. The time limit begins when the connection is free. When ctx ends, connecting
-// is interrupted, and a transaction is not.
+// is interrupted, and a transaction is not. When the module's data has moved, it connects to its
+// new home and runs f again.
 func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for {
+		if err := c.tryTx(ctx, f); !errors.Is(err, postgres.ErrMoved) {
+			return err
+		}
+	}
+}
+
+func (c *ownConn) tryTx(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) error {
 	if err := c.connect(ctx); err != nil {
 		return err
 	}
@@ -50,7 +59,9 @@ func (c *ownConn) inTx(ctx context.Context, f func(ctx context.Context, tx pgx.T
 	defer cancel()
 	err := c.db.InTxOn(ctx, c.conn, func(tx pgx.Tx) error { return f(ctx, tx) })
 	switch {
-	case err == nil || !c.conn.IsClosed():
+	case errors.Is(err, postgres.ErrMoving):
+		return fmt.Errorf("%w: %w", errUnreachable, err)
+	case err == nil || errors.Is(err, postgres.ErrMoved) || !c.conn.IsClosed():
 		return err
 	case ctx.Err() == nil: // the error of a lost connection varies, and f may have hidden it
 		return fmt.Errorf("%w: %w", errNoConnection, err)

@@ -101,8 +101,8 @@ func TestAnExhaustedPoolHoldsUpNoDelivery(t *testing.T) {
 		return eventtest.Count(ctx, tx, h)
 	})
 	s.runOutbox()
-	for range s.Subscriber.Config().MaxConns {
-		conn, err := s.Subscriber.Acquire(t.Context())
+	for range s.Subscriber.Pool().Config().MaxConns {
+		conn, err := s.Subscriber.Pool().Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func TestAFailingEventHoldsUpNoOther(t *testing.T) {
 			s.Applied(3)
 
 			close(healed)
-			if n, err := events.Redrive(t.Context(), s.Subscriber.Pool); err != nil || n != 1 {
+			if n, err := events.Redrive(t.Context(), s.Subscriber.Pool()); err != nil || n != 1 {
 				t.Fatalf("redrive: %d, %v", n, err)
 			}
 			s.Applied(4)

@@ -32,7 +32,7 @@ func newCanary(t *testing.T, percent int) *canary {
 // weigh gives the new side so many percent.
 func (c *canary) weigh(percent int) {
 	c.t.Helper()
-	err := share.Set(c.t.Context(), c.Subscriber.Pool,
+	err := share.Set(c.t.Context(), c.Subscriber.Pool(),
 		share.Weight{Side: "old", Weight: 100 - percent}, share.Weight{Side: "new", Weight: percent})
 	if err != nil {
 		c.t.Fatal(err)
@@ -54,7 +54,7 @@ func (c *canary) sideOf(name string, deaf bool, handler events.Handler) {
 	c.t.Helper()
 	db := c.Database.Module(c.t, c.Subscriber.Module)
 	var err error
-	if db.Side, err = share.Join(c.t.Context(), db.Pool, db.Module, name); err != nil {
+	if db.Side, err = share.Join(c.t.Context(), db, db.Module, name); err != nil {
 		c.t.Fatal(err)
 	}
 	var bus message.Subscriber = c.bus
@@ -67,7 +67,7 @@ func (c *canary) sideOf(name string, deaf bool, handler events.Handler) {
 	if err := db.Side.Announce(c.t.Context()); err != nil {
 		c.t.Fatal(err)
 	}
-	probe := postgres.NewProbe(db.Pool)
+	probe := postgres.NewProbe(db)
 	c.t.Cleanup(probe.Close)
 	pgtest.Run(c.t, func(ctx context.Context) error { return db.Side.Run(ctx, probe.Ask, c.Log) })
 	c.Consume(consumer)
@@ -134,7 +134,7 @@ func TestATopicThatOneSideKnowsIsItsOwn(t *testing.T) {
 func TestAPausedModuleLosesNoEventInMemory(t *testing.T) {
 	t.Parallel()
 	c := newCanary(t, 0)
-	if err := share.Set(t.Context(), c.Subscriber.Pool, share.Weight{Side: "old", Weight: 0}); err != nil {
+	if err := share.Set(t.Context(), c.Subscriber.Pool(), share.Weight{Side: "old", Weight: 0}); err != nil {
 		t.Fatal(err)
 	}
 	c.side("old", false)
@@ -142,7 +142,7 @@ func TestAPausedModuleLosesNoEventInMemory(t *testing.T) {
 	c.publish("1", "2")
 	c.Eventually(c.Subscriber, 2, "SELECT count(*) FROM parked")
 	c.Drained()
-	if err := share.Set(t.Context(), c.Subscriber.Pool, share.Weight{Side: "old", Weight: 100}); err != nil {
+	if err := share.Set(t.Context(), c.Subscriber.Pool(), share.Weight{Side: "old", Weight: 100}); err != nil {
 		t.Fatal(err)
 	}
 	c.Applied(2)
@@ -154,7 +154,7 @@ func TestAParkedEventStaysUntilItIsHandled(t *testing.T) {
 	c := newCanary(t, 100)
 	c.side("new", true)
 	admin := c.Database.Admin(t)
-	err := pgx.BeginFunc(t.Context(), c.Subscriber.Pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(t.Context(), c.Subscriber.Pool(), func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), share.TakeTurn); err != nil {
 			return err
 		}

@@ -127,7 +127,7 @@ func TestAReplayOfWhatIsBeingPublishedIsNotLost(t *testing.T) {
 	time.Sleep(200 * time.Millisecond) // longer than published events wait for their mark
 	s.Expect(s.Publisher, 2, "SELECT count(*) FROM outbox_pending")
 	s.replay(2)
-	locking, err := s.Publisher.Begin(t.Context())
+	locking, err := s.Publisher.Pool().Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

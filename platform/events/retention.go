@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/worker"
 )
 
@@ -39,7 +40,7 @@ func oldest(retention time.Duration) uuid.UUID { return idAt(time.Now().Add(skew
 // and never unpublished ones. A replay does not renew the age: an event that was replayed again and
 // again would otherwise outlive its inbox rows.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
-	moreExpired, err := prune(ctx, o.db.Pool, "expired events", `
+	moreExpired, err := prune(ctx, o.db, "expired events", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
 			SELECT id FROM outbox WHERE expires_at < now()
 			AND (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NULL
@@ -47,7 +48,7 @@ func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	moreOld, err := prune(ctx, o.db.Pool, "outbox", `
+	moreOld, err := prune(ctx, o.db, "outbox", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
 			SELECT id FROM outbox WHERE id < $3 AND created_at < now() - $2::interval
 			AND (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NULL
@@ -58,14 +59,14 @@ func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 // prune deletes inbox rows older than InboxRetention, and dead letters that have expired or are older
 // than DeadRetention. It never deletes failed events that are still retried.
 func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
-	moreHandled, err := prune(ctx, c.db.Pool, "inbox", `
+	moreHandled, err := prune(ctx, c.db, "inbox", `
 		DELETE FROM inbox WHERE event_id = ANY (ARRAY (
 			SELECT event_id FROM inbox WHERE event_id < $3 AND handled_at < now() - $2::interval
 			ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED))`, c.cfg.InboxRetention, oldest(c.cfg.InboxRetention))
 	if err != nil {
 		return false, err
 	}
-	moreDead, err := prune(ctx, c.db.Pool, "dead letters", `
+	moreDead, err := prune(ctx, c.db, "dead letters", `
 		DELETE FROM failed WHERE event_id = ANY (ARRAY (
 			SELECT event_id FROM failed WHERE dead_at < now() - $2::interval
 				OR dead_at IS NOT NULL AND headers ->> 'expirytime' COLLATE "C" < $3
@@ -74,10 +75,10 @@ func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 	return moreHandled || moreDead, err
 }
 
-func prune(ctx context.Context, pool *pgxpool.Pool, what, statement string, args ...any) (more bool, err error) {
+func prune(ctx context.Context, db *postgres.DB, what, statement string, args ...any) (more bool, err error) {
 	ctx, cancel := worker.UntilStop(ctx)
 	defer cancel()
-	tag, err := pool.Exec(ctx, statement, append([]any{pruneBatch}, args...)...)
+	tag, err := db.Exec(ctx, statement, append([]any{pruneBatch}, args...)...)
 	if err != nil {
 		return false, fmt.Errorf("prune %s: %w", what, err)
 	}

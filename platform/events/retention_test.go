@@ -53,7 +53,7 @@ CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXEC
 		SELECT `+idMade(`now()`)+`, 'not.subscribed.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	n, err := events.Replay(ctx, s.Publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
+	n, err := events.Replay(ctx, s.Publisher.Pool(), time.Now().Add(-time.Minute), func(int64) {})
 	if err != nil || n != 2500 {
 		t.Fatalf("replay: %d, %v", n, err)
 	}
@@ -111,7 +111,7 @@ func TestWhatHasExpiredIsNotKept(t *testing.T) {
 	s.Drained()
 	stop()
 	s.Applied(3)
-	if n, err := events.Replayable(t.Context(), s.Publisher.Pool, time.Now().Add(-time.Minute)); err != nil || n != 2 {
+	if n, err := events.Replayable(t.Context(), s.Publisher.Pool(), time.Now().Add(-time.Minute)); err != nil || n != 2 {
 		t.Errorf("%d can be replayed: %v", n, err)
 	}
 	s.runOutbox() // which prunes when it starts

@@ -14,6 +14,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/goleak"
@@ -101,14 +102,10 @@ func (s *system) subscribe(handle func(context.Context, pgx.Tx, happened) error)
 
 // exec changes rows by hand.
 func (s *system) exec(db interface {
-	Begin(ctx context.Context) (pgx.Tx, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }, sql string, args ...any) {
 	s.t.Helper()
-	err := pgx.BeginFunc(s.t.Context(), db, func(tx pgx.Tx) error {
-		_, err := tx.Exec(s.t.Context(), sql, args...)
-		return err
-	})
-	if err != nil {
+	if _, err := db.Exec(s.t.Context(), sql, args...); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -257,7 +254,7 @@ func (l *logged) count(text string) int {
 // replay replays all events, and checks how many they are.
 func (s *system) replay(want int64) {
 	s.t.Helper()
-	n, err := events.Replay(s.t.Context(), s.Publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
+	n, err := events.Replay(s.t.Context(), s.Publisher.Pool(), time.Now().Add(-time.Minute), func(int64) {})
 	if err != nil || n != want {
 		s.t.Fatalf("replay: %d, %v, want %d", n, err, want)
 	}

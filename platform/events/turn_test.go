@@ -16,7 +16,7 @@ const oldTurn = "SELECT pg_advisory_xact_lock(hashtextextended('seam.consumer.su
 // hold runs the statement in a transaction of another process, until the test ends.
 func (s *system) hold(db *postgres.DB, statement string) {
 	s.t.Helper()
-	tx, err := db.Begin(s.t.Context())
+	tx, err := db.Pool().Begin(s.t.Context())
 	if err == nil {
 		_, err = tx.Exec(s.t.Context(), statement)
 	}

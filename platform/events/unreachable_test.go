@@ -54,7 +54,7 @@ func (s *system) behindAPooler() (db *postgres.DB, heal func()) {
 // until heal is called.
 func (s *system) lockModule() (db *postgres.DB, heal func()) {
 	frozen := s.Database.Module(s.t, "subscriber")
-	conn, err := frozen.Acquire(s.t.Context())
+	conn, err := frozen.Pool().Acquire(s.t.Context())
 	if err == nil {
 		_, err = conn.Exec(s.t.Context(), "BEGIN; "+share.TakeTurn)
 	}

@@ -139,14 +139,14 @@ func TestRedrive(t *testing.T) {
 		t.Fatal(err)
 	}
 	mended.Store(true)
-	if n, err := jobs.Redrive(t.Context(), o.db.Pool, ids[0], uuid.New()); n != 1 || err != nil {
+	if n, err := jobs.Redrive(t.Context(), o.db.Pool(), ids[0], uuid.New()); n != 1 || err != nil {
 		t.Errorf("redrove %d: %v", n, err)
 	}
 	o.sent(1)
 	if dead() != 2 {
 		t.Errorf("%d are still dead", dead())
 	}
-	if n, err := jobs.Redrive(t.Context(), o.db.Pool); n != 2 || err != nil {
+	if n, err := jobs.Redrive(t.Context(), o.db.Pool()); n != 2 || err != nil {
 		t.Errorf("redrove %d: %v", n, err)
 	}
 	o.sent(3)

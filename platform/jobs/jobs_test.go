@@ -184,7 +184,7 @@ func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "EnqueueJobs: ERROR: duplicate key") {
 		t.Errorf("the commit is refused: %v", err)
 	}
-	err = pgx.BeginFunc(t.Context(), o.db, func(tx pgx.Tx) error { return q.EnqueueTx(t.Context(), tx, twice) })
+	err = pgx.BeginFunc(t.Context(), o.db.Pool(), func(tx pgx.Tx) error { return q.EnqueueTx(t.Context(), tx, twice) })
 	if err == nil || !strings.Contains(err.Error(), "not begun by the database of office") {
 		t.Errorf("a transaction that db did not begin: %v", err)
 	}

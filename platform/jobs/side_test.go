@@ -46,7 +46,7 @@ func TestASideDoesItsShareOfJobs(t *testing.T) {
 // weigh gives the side its weight, and old the rest.
 func (o *office) weigh(side string, weight int) {
 	o.t.Helper()
-	err := share.Set(o.t.Context(), o.db.Pool, share.Weight{Side: "old", Weight: 100 - weight}, share.Weight{Side: side, Weight: weight})
+	err := share.Set(o.t.Context(), o.db.Pool(), share.Weight{Side: "old", Weight: 100 - weight}, share.Weight{Side: side, Weight: weight})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func (o *office) side(name string) side {
 	o.t.Helper()
 	db := o.pg.Module(o.t, "office")
 	var err error
-	if db.Side, err = share.Join(o.t.Context(), db.Pool, "office", name); err != nil {
+	if db.Side, err = share.Join(o.t.Context(), db, "office", name); err != nil {
 		o.t.Fatal(err)
 	}
 	q := o.queueOn(db, kind{Do: func(context.Context, job) (string, error) { return name, nil }}, o.now)

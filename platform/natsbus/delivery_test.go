@@ -96,7 +96,7 @@ func TestTheBrokerLosesItsStore(t *testing.T) {
 			s.subscribe()
 			s.Applied(100) // the bus works again, without 50 events
 			s.Drained()
-			n, err := events.Replay(t.Context(), s.Publisher.Pool, time.Now().Add(-time.Minute), func(int64) {})
+			n, err := events.Replay(t.Context(), s.Publisher.Pool(), time.Now().Add(-time.Minute), func(int64) {})
 			if err != nil || n != 150 {
 				t.Fatalf("replay: %d, %v", n, err)
 			}

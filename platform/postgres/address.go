@@ -109,13 +109,18 @@ func prepare(_ context.Context, conn *pgx.Conn) error {
 
 // Connect opens a connection like those of the pool, outside of the pool.
 func (db *DB) Connect(ctx context.Context) (*pgx.Conn, error) {
-	cfg := db.Config()
+	at := db.home.Load()
+	cfg := at.pool.Config()
 	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
 	if err != nil {
 		return nil, err
 	}
+	conn.PgConn().CustomData()[homeKey] = at
 	return conn, cfg.AfterConnect(ctx, conn)
 }
+
+// homeKey is where a connection keeps which home it leads to.
+const homeKey = "home"
 
 // Connect opens one connection outside of any pool.
 func Connect(ctx context.Context, address string) (*pgx.Conn, error) {

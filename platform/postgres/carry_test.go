@@ -213,7 +213,7 @@ func TestOnlyItsOwnTransactionsCarry(t *testing.T) {
 		return nil
 	}
 	for name, err := range map[string]error{
-		"pgx's own":        pgx.BeginFunc(t.Context(), marks, refused),
+		"pgx's own":        pgx.BeginFunc(t.Context(), marks.Pool(), refused),
 		"another module's": other.InTx(t.Context(), refused),
 		"a savepoint": marks.InTx(t.Context(), func(tx pgx.Tx) error {
 			return pgx.BeginFunc(t.Context(), tx, refused)

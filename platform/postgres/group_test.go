@@ -196,8 +196,8 @@ func TestACallerLeavesTheQueue(t *testing.T) {
 func TestCallsThatGetNoConnectionWaitOnce(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
-	for range m.db.Config().MaxConns {
-		conn, err := m.db.Acquire(t.Context())
+	for range m.db.Pool().Config().MaxConns {
+		conn, err := m.db.Pool().Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

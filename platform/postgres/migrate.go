@@ -69,8 +69,8 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 		if err := up(ctx, db, h); err != nil {
 			return fmt.Errorf("migrate %s tables: %w", h.name, err)
 		}
-		// A serving process may write all tables but this one, and that of the lock.
-		if _, err := db.ExecContext(ctx, "REVOKE INSERT, UPDATE, DELETE ON "+h.versions+", migrating FROM "+runtime); err != nil { //nolint:gosec // our own names
+		// A serving process may write all tables but these.
+		if _, err := db.ExecContext(ctx, "REVOKE INSERT, UPDATE, DELETE ON home, marker, migrating, "+h.versions+" FROM "+runtime); err != nil { //nolint:gosec // our own names
 			return fmt.Errorf("protect the versions: %w", err)
 		}
 	}

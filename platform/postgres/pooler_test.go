@@ -111,7 +111,7 @@ func TestAProbeAsksTheServerBehindAPooler(t *testing.T) {
 			}
 			w := wire.To(t, login.Host)
 			login.Host = w.Address()
-			probe := postgres.NewProbe(pooled(t, login.String(), 1).Pool)
+			probe := postgres.NewProbe(pooled(t, login.String(), 1))
 			t.Cleanup(probe.Close)
 			if err := probe.Check(t.Context()); err != nil {
 				t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Probe checks whether a pool's server answers, on a connection of its own, which also carries what
@@ -13,14 +12,15 @@ import (
 // and sixteen requests to it, would make a module unready that answers all others. An idle pool's
 // last use, on the other hand, is too old.
 type Probe struct {
-	cfg *pgconn.Config // that of the pool's connections
+	db *DB
 
 	mu   sync.Mutex
+	at   *here
 	conn *pgconn.PgConn // nil before the first check, and after it was lost
 }
 
 // NewProbe returns a probe that has not connected yet.
-func NewProbe(pool *pgxpool.Pool) *Probe { return &Probe{cfg: &pool.Config().ConnConfig.Config} }
+func NewProbe(db *DB) *Probe { return &Probe{db: db} }
 
 // Check pings the server, on a new connection if there is none or it has died, as after a restart
 // of the server. To connect proves nothing: a pooler accepts clients without a server. It may take
@@ -28,24 +28,31 @@ func NewProbe(pool *pgxpool.Pool) *Probe { return &Probe{cfg: &pool.Config().Con
 func (p *Probe) Check(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.conn != nil && p.ask(ctx) == nil {
+	if p.conn != nil && p.at == p.db.home.Load() && p.ask(ctx) == nil {
 		return nil
 	}
-	conn, err := pgconn.ConnectConfig(ctx, p.cfg)
-	if err != nil {
+	if err := p.connect(ctx); err != nil {
 		return err
 	}
-	p.conn = conn
 	return p.ask(ctx)
+}
+
+// connect opens a new connection to the home, in place of the one that there is.
+func (p *Probe) connect(ctx context.Context) (err error) {
+	p.drop(ctx)
+	p.at = p.db.home.Load()
+	if p.conn, err = pgconn.ConnectConfig(ctx, &p.at.pool.Config().ConnConfig.Config); err != nil {
+		p.conn = nil
+	}
+	return err
 }
 
 // Ask sends a statement with text parameters on the probe's connection, and returns its first row.
 func (p *Probe) Ask(ctx context.Context, sql string, args ...string) (row []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.conn == nil || p.conn.IsClosed() {
-		if p.conn, err = pgconn.ConnectConfig(ctx, p.cfg); err != nil {
-			p.conn = nil
+	if p.conn == nil || p.conn.IsClosed() || p.at != p.db.home.Load() {
+		if err := p.connect(ctx); err != nil {
 			return nil, err
 		}
 	}

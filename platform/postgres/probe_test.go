@@ -10,9 +10,9 @@ import (
 func TestAProbeNeedsNoConnectionOfThePool(t *testing.T) {
 	t.Parallel()
 	marks := open(t, newMarks(t).URL("marks"), 1)
-	probe := postgres.NewProbe(marks.Pool)
+	probe := postgres.NewProbe(marks)
 	defer probe.Close()
-	held, err := marks.Acquire(t.Context()) // the only one
+	held, err := marks.Pool().Acquire(t.Context()) // the only one
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -181,7 +181,7 @@ func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 			try("a foreign transaction's statement", func() { queueMark(tx, "foreign") }),
 			try("a foreign transaction's statement of the platform", func() { postgres.QueueSQL(tx, insertMark, "foreign") }))
 	}
-	err = errors.Join(err, pgx.BeginFunc(t.Context(), marks, foreign),
+	err = errors.Join(err, pgx.BeginFunc(t.Context(), marks.Pool(), foreign),
 		marks.InTx(t.Context(), func(tx pgx.Tx) error { return pgx.BeginFunc(t.Context(), tx, foreign) }))
 	if err != nil {
 		t.Error(err)

@@ -33,7 +33,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	marks := open(t, runtime, 1)
-	probe := postgres.NewProbe(marks.Pool)
+	probe := postgres.NewProbe(marks)
 	t.Cleanup(probe.Close)
 	ask := func(statement string) (answer string) {
 		conn, err := pgx.Connect(ctx, server.URL())
@@ -61,7 +61,7 @@ func TestAStandbyIsNoServer(t *testing.T) {
 		}
 		return err
 	}
-	marks.Reset()
+	marks.Pool().Reset()
 	for name, err := range map[string]error{
 		"serve": try(runtime), "migrate": postgres.Migrate(ctx, migrate, schema),
 		"setup": postgres.Provision(ctx, admin, plan), "readiness": probe.Check(ctx),

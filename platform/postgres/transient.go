@@ -26,6 +26,9 @@ func HasCode(err error, codes ...string) bool {
 // of resources, shuts down, or ended the statement for the sake of others. Whether a statement
 // under way took effect is then unknown. A *url.Error is another service's failure.
 func Transient(err error) bool {
+	if errors.Is(err, ErrMoving) || errors.Is(err, ErrMoved) {
+		return true
+	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code[:min(2, len(pgErr.Code))] {
 		case "08", "40", "53", "57": // connection; serialization or deadlock; out of resources; cancelled or shut down

@@ -83,7 +83,7 @@ func dialing(t *testing.T, dial func(ctx context.Context, network, server string
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return &postgres.DB{Pool: pool, Module: "marks"}
+	return postgres.NewDB("marks", pool)
 }
 
 // line counts the round trips of a connection, and can lose the answers.

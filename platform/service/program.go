@@ -242,7 +242,7 @@ func inert(module string, newModule func(*Parts) Module) (d Description, err err
 			panic(r)
 		}
 	}()
-	db, log := &postgres.DB{Module: module}, slog.New(slog.DiscardHandler)
+	db, log := postgres.NewDB(module, nil), slog.New(slog.DiscardHandler)
 	before := runtime.NumGoroutine()
 	m := newModule(&Parts{db, log, func() *events.Outbox {
 		return events.NewOutbox(db, events.NewMemoryBus(), events.Config{}, log)

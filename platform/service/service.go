@@ -124,15 +124,16 @@ func (h *host) database(ctx context.Context, module, url string, migrations fs.F
 		return nil, err
 	}
 	h.databases = append(h.databases, db)
-	probe := postgres.NewProbe(db.Pool)
+	h.consuming = append(h.consuming, db.Follow)
+	probe := postgres.NewProbe(db)
 	h.probes[module] = probe
 	h.operations.Module(module, h.noteBus(db, func(ctx context.Context) error {
 		return cmp.Or(probe.Check(ctx), h.buses[module].Ready(ctx))
 	}))
-	if err := events.RecordBus(ctx, db.Pool, h.buses[module].Name(), h.serves); err != nil {
+	if err := events.RecordBus(ctx, db.Pool(), h.buses[module].Name(), h.serves); err != nil {
 		return nil, err
 	}
-	db.Side, err = share.Join(ctx, db.Pool, module, h.side)
+	db.Side, err = share.Join(ctx, db, module, h.side)
 	return db, err
 }
 

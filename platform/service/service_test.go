@@ -122,15 +122,15 @@ func TestCloseEndsBusThenPools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := pool.Acquire(t.Context())
+	kept, err := pool.Pool().Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer kept.Release()
 	var order []string
 	flush := s.flush
-	s.buses["teller"] = closing{s.buses["teller"], func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Ping(t.Context()))) }}
-	s.flush = func() { order = append(order, fmt.Sprintf("spans, pool %v", pool.Ping(t.Context()))); flush() }
+	s.buses["teller"] = closing{s.buses["teller"], func() { order = append(order, fmt.Sprintf("bus, pool %v", pool.Pool().Ping(t.Context()))) }}
+	s.flush = func() { order = append(order, fmt.Sprintf("spans, pool %v", pool.Pool().Ping(t.Context()))); flush() }
 	began := time.Now()
 	s.close()
 	if took := time.Since(began); took > 3*closeLimit {
@@ -167,7 +167,7 @@ func TestASchemaLeavesTheBus(t *testing.T) {
 		{"nats", "200 ok, but teller: its schema is on the bus nats by now, and this process on memory: restart it\n"},
 		{"memory", "200 ok\n"},
 	} {
-		if err := events.SwitchBus(t.Context(), pool.Pool, step.bus); err != nil {
+		if err := events.SwitchBus(t.Context(), pool.Pool(), step.bus); err != nil {
 			t.Fatal(err)
 		}
 		pgtest.Until(t, "it says "+step.page, func() bool { return page() == step.page })

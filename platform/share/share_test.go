@@ -33,7 +33,7 @@ func open(t *testing.T) *postgres.DB {
 
 func set(t *testing.T, db *postgres.DB, weights ...share.Weight) {
 	t.Helper()
-	if err := share.Set(t.Context(), db.Pool, weights...); err != nil {
+	if err := share.Set(t.Context(), db.Pool(), weights...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -41,14 +41,14 @@ func set(t *testing.T, db *postgres.DB, weights ...share.Weight) {
 // run has the side beat.
 func run(t *testing.T, db *postgres.DB, side *share.Side) {
 	t.Helper()
-	probe := postgres.NewProbe(db.Pool)
+	probe := postgres.NewProbe(db)
 	t.Cleanup(probe.Close)
 	pgtest.Run(t, func(ctx context.Context) error { return side.Run(ctx, probe.Ask, slog.New(slog.DiscardHandler)) })
 }
 
 func join(t *testing.T, db *postgres.DB, name string) *share.Side {
 	t.Helper()
-	side, err := share.Join(t.Context(), db.Pool, "parcels", name)
+	side, err := share.Join(t.Context(), db, "parcels", name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestWhoMayServe(t *testing.T) {
 	db := open(t)
 	refused := func(side, want string) {
 		t.Helper()
-		_, err := share.Join(t.Context(), db.Pool, "parcels", side)
+		_, err := share.Join(t.Context(), db, "parcels", side)
 		if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want a usage error with %q", side, err, want)
 		}
@@ -163,10 +163,10 @@ func TestWhoMayServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Until(t, "the other side is silent", func() bool {
-		_, err := share.Join(t.Context(), db.Pool, "parcels", "new")
+		_, err := share.Join(t.Context(), db, "parcels", "new")
 		return err == nil
 	})
-	if err := share.Set(t.Context(), db.Pool, share.Weight{Side: "new", Weight: 90}); !errors.Is(err, process.ErrUsage) {
+	if err := share.Set(t.Context(), db.Pool(), share.Weight{Side: "new", Weight: 90}); !errors.Is(err, process.ErrUsage) {
 		t.Errorf("weights of 90: %v, want a usage error", err)
 	}
 }
@@ -183,7 +183,7 @@ func TestASideCounts(t *testing.T) {
 	run(t, db, side)
 	want := share.State{Side: "old", Weight: new(100), Alive: true, Requests: 1, Events: 20, Jobs: 3}
 	read := func() share.State {
-		states, err := share.Read(t.Context(), db.Pool)
+		states, err := share.Read(t.Context(), db.Pool())
 		if err != nil || len(states) != 1 {
 			t.Fatal(states, err)
 		}
@@ -195,7 +195,7 @@ func TestASideCounts(t *testing.T) {
 	})
 	set(t, db, share.Weight{Side: "old", Weight: 0}, share.Weight{Side: "new", Weight: 100})
 	pgtest.Until(t, "it is idle", side.Idle)
-	states, err := share.Read(t.Context(), db.Pool)
+	states, err := share.Read(t.Context(), db.Pool())
 	if err != nil || len(states) != 2 || states[1].Events != 0 {
 		t.Errorf("got %+v, %v, want counts that begin anew", states, err)
 	}
@@ -207,9 +207,9 @@ func TestABusySideIsNotSilent(t *testing.T) {
 	db := open(t)
 	side := join(t, db, "old")
 	var last *pgxpool.Conn // which the test asks on
-	for range db.Config().MaxConns {
+	for range db.Pool().Config().MaxConns {
 		var err error
-		if last, err = db.Acquire(t.Context()); err != nil {
+		if last, err = db.Pool().Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(last.Release)

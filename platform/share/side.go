@@ -20,7 +20,7 @@ const every = time.Second
 // Side is one process's part in the work of a module. That of a nil Side has no name.
 type Side struct {
 	name   string
-	pool   *pgxpool.Pool
+	db     pooled
 	shared atomic.Bool  // another side has a weight, or this one's is less than 100
 	idle   atomic.Bool  // and it is 0
 	weight atomic.Value // a string, "" for none
@@ -36,12 +36,15 @@ type Side struct {
 // returns its first row.
 type Ask func(ctx context.Context, sql string, args ...string) (row []string, err error)
 
+// pooled is a module's database, whose pool is another one after the data has moved.
+type pooled interface{ Pool() *pgxpool.Pool }
+
 // Join returns the side of this name after its first beat, or a usage error if it must not serve
-// the pool's module.
-func Join(ctx context.Context, pool *pgxpool.Pool, module, name string) (*Side, error) {
-	s := &Side{name: name, pool: pool}
+// the database's module.
+func Join(ctx context.Context, db pooled, module, name string) (*Side, error) {
+	s := &Side{name: name, db: db}
 	s.weight.Store("")
-	return s, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	return s, pgx.BeginFunc(ctx, db.Pool(), func(tx pgx.Tx) error {
 		// Two sides that start at once are admitted one after the other.
 		if _, err := tx.Exec(ctx, "LOCK TABLE sides IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return fmt.Errorf("join: %w", err)
@@ -74,7 +77,7 @@ func (s *Side) Knows(name string) {
 func (s *Side) Announce(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.pool.Exec(ctx, "UPDATE sides SET knows = $2 WHERE side = $1", s.name, s.knows); err != nil {
+	if _, err := s.db.Pool().Exec(ctx, "UPDATE sides SET knows = $2 WHERE side = $1", s.name, s.knows); err != nil {
 		return fmt.Errorf("announce what this side handles: %w", err)
 	}
 	return nil
@@ -134,7 +137,7 @@ func (s *Side) Leave(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), every)
 	defer cancel()
-	_, err := s.pool.Exec(ctx, "UPDATE sides SET beat_at = now() - interval '8 seconds' WHERE side = $1", s.name)
+	_, err := s.db.Pool().Exec(ctx, "UPDATE sides SET beat_at = now() - interval '8 seconds' WHERE side = $1", s.name)
 	return err
 }
 

@@ -80,7 +80,7 @@ func newTown(t *testing.T) *town {
 		Schemas: map[string]string{"parcels": db.URL("parcels"), "tolls": db.URL("tolls"), "lamps": ""},
 	}
 	for _, m := range []string{"parcels", "tolls"} {
-		to.pools[m] = db.Module(t, m).Pool
+		to.pools[m] = db.Module(t, m).Pool()
 		to.must(events.RecordBus(t.Context(), to.pools[m], natsbus.Name, nil))
 	}
 	to.facade.observe = func() string { return to.weights("tolls") + ", file " + to.inFile() }

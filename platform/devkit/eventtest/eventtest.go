@@ -153,7 +153,7 @@ func (s *System) Expect(db *postgres.DB, want int, query string) {
 // Through opens the database through a wire to its server.
 func Through(t testing.TB, db *postgres.DB, connectTimeout time.Duration) (*postgres.DB, *wire.Wire) {
 	t.Helper()
-	server := db.Config().ConnConfig
+	server := db.Pool().Config().ConnConfig
 	w := wire.To(t, net.JoinHostPort(server.Host, fmt.Sprint(server.Port)))
 	return pgtest.Again(t, db, func(cfg *pgxpool.Config) {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout

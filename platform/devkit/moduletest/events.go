@@ -22,7 +22,7 @@ func (s *Stage) Neighbour(module string) Neighbour {
 	defer s.mu.Unlock()
 	n, known := s.neighbours[module]
 	if !known {
-		n.DB = &postgres.DB{Pool: s.DB.Pool, Module: module}
+		n.DB = postgres.NewDB(module, s.DB.Pool())
 		n.Outbox = s.RunOutbox(n.DB)
 		s.neighbours[module] = n
 	}

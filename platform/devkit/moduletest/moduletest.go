@@ -214,7 +214,7 @@ func (s *Stage) Texts(query string, args ...any) (texts []string) {
 // Hold runs the statement in a transaction that keeps its locks until release or the test's end.
 func (s *Stage) Hold(statement string, args ...any) (release func()) {
 	s.t.Helper()
-	tx, err := s.DB.Begin(s.t.Context())
+	tx, err := s.DB.Pool().Begin(s.t.Context())
 	s.must(err)
 	release = sync.OnceFunc(func() { _ = tx.Rollback(context.WithoutCancel(s.t.Context())) })
 	s.t.Cleanup(release)

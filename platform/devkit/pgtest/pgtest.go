@@ -87,7 +87,7 @@ func (db *DB) Module(t testing.TB, module string) *postgres.DB {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	closeWith(t, module, opened.Pool)
+	closeWith(t, module, opened.Pool())
 	return opened
 }
 

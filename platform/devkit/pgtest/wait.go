@@ -53,12 +53,12 @@ func Count(t testing.TB, db interface {
 // Again opens the database again, like another process, with a changed configuration.
 func Again(t testing.TB, db *postgres.DB, change func(*pgxpool.Config)) *postgres.DB {
 	t.Helper()
-	cfg := db.Config()
+	cfg := db.Pool().Config()
 	change(cfg)
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return &postgres.DB{Pool: pool, Module: db.Module}
+	return postgres.NewDB(db.Module, pool)
 }
