@@ -127,8 +127,15 @@ func (s sqlText) found(at int, what, fix string) {
 	}
 }
 
+// homeSQL lifts a fence by the statements that the fence has kept, with rights that its caller has
+// not: so it executes text, and no table of the caller's may come before its own.
+const homeSQL = "platform/postgres/schema/0008_home.sql"
+
 // words refuses what no module's SQL may do, whatever it names.
 func (s sqlText) words() {
+	if s.file == homeSQL {
+		return
+	}
 	for _, w := range sqlWords {
 		for _, at := range w.match.FindAllStringSubmatchIndex(s.text, -1) {
 			from, to := max(at[2], at[len(at)-2]), max(at[3], at[len(at)-1]) // of the group that matched

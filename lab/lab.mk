@@ -7,7 +7,7 @@ test: export EDGE_BIN := $(CURDIR)/bin
 
 # What is set on the command line is in the environment, where no shell reads what it is made of.
 .PHONY: long
-long: build ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers, clones, attacks or fuzz (FUZZTIME=1m)
+long: build ## run a long suite: SUITE=topologies, faults (SEED=7 repeats a run), mutants, servers, clones, move, attacks or fuzz (FUZZTIME=1m)
 	@lab/long.sh "$$SUITE"
 
 .PHONY: bench

@@ -19,6 +19,7 @@ func main() {
 		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running system", Run: token},
 		{Name: "broker", Args: "[users --write DIR] [--help]", Help: "run a NATS broker until a signal comes, or make its users", Run: runBroker},
 		{Name: "route", Args: "show|set|rollback|apply|check [--help]", Help: "read and change which process serves how much of which module", Run: route},
+		{Name: "move", Args: "NAME --to ADMIN-URL|VERB NAME [--help]", Help: "move a module's data to another database under load, and back", Run: runMove},
 		{Name: "events", Args: "lag|dead|redrive|replay|bus|provision [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
 		{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show what is unfinished outside of transactions, and retry what is dead", Run: runJobs},
 		{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},

@@ -155,9 +155,9 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 	return errors.Join(err, system.Stop())
 }
 
-// writeOperate writes the settings of seam route and seam events, with passwords, to a shell file.
+// writeOperate writes the settings of seam route, events and move, with passwords, to a shell file.
 func writeOperate(system *topology.System) (path string, err error) {
-	env := system.Addresses()
+	env := append(system.Addresses(), "DATABASE_URL="+system.AdminURL, "SEAM_ROLE_PREFIX="+system.Plan.Prefix)
 	for _, p := range system.Processes() {
 		if p.Name == "gateway" {
 			env = append(env, "GATEWAY_ROUTES="+system.Routes, "GATEWAY_OPS_URL="+p.OpsURL, "GATEWAY_SECRET="+system.Secret)

@@ -1,0 +1,139 @@
+package move_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/tools/move"
+)
+
+// A step that is left out must be noticed, or the tests of the whole would show nothing.
+
+func TestControl_WithoutTheDrain(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	load := write(t, m, 2)
+	ok(t, m.Seed(t.Context()))
+	m.Leave("drain")
+	m.After = freeze(t, m, load)
+	if _, err := m.Switch(t.Context()); !errors.As(err, new(*move.DifferentError)) {
+		t.Errorf("the comparison says: %v", err)
+	}
+}
+
+// freeze returns a hook that stops the replication when the gate was passed, and lets it go on when
+// the target is open.
+func freeze(t *testing.T, m move.Move, load *load) func(string) error {
+	var tx pgx.Tx
+	return func(step string) error {
+		switch step {
+		case "gate":
+			conn, err := pgx.Connect(t.Context(), m.Target)
+			ok(t, err)
+			t.Cleanup(func() { _ = conn.Close(t.Context()) })
+			tx, err = conn.Begin(t.Context())
+			ok(t, err)
+			_, err = tx.Exec(t.Context(), "LOCK TABLE parcels.parcels IN EXCLUSIVE MODE")
+			ok(t, err)
+			load.await(t, 20)
+		case "standby":
+			ok(t, tx.Rollback(t.Context()))
+		}
+		return nil
+	}
+}
+
+// And with it such a switch is given up, and nothing is lost.
+func TestAStreamThatHangsEndsTheSwitch(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	load := write(t, m, 2)
+	ok(t, m.Seed(t.Context()))
+	m.After = freeze(t, m, load)
+	if _, err := m.Switch(t.Context()); err == nil {
+		t.Error("it goes on")
+	}
+	load.await(t, 20)
+	load.check(t)
+}
+
+func TestControl_WithoutTheSequences(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	load := write(t, m, 2)
+	load.await(t, 20)
+	ok(t, m.Seed(t.Context()))
+	m.Leave("sequences")
+	_, err := m.Switch(t.Context())
+	ok(t, err)
+	load.awaitFailure(t) // two rows with one id
+}
+
+// A transaction that has checked its rights before the fence commits after it.
+func TestControl_WithoutTheWaitForThoseInFlight(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	ok(t, m.Seed(t.Context()))
+	m.Leave("in flight")
+	ok(t, inFlight(t, m))
+	if ask(t, m.Target, "SELECT count(*)::text FROM parcels.parcels WHERE cents = 7") != "0" {
+		t.Error("what was committed in the pause is not lost: the test shows nothing")
+	}
+}
+
+// And with it the transaction is terminated, so that it can run again at the new home.
+func TestThoseInFlightAreTerminated(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	ok(t, m.Seed(t.Context()))
+	if err := inFlight(t, m); err == nil {
+		t.Error("it commits on a side that has been left")
+	}
+}
+
+// inFlight returns the error of a commit of what was written before a switch.
+func inFlight(t *testing.T, m move.Move) error {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), m.Roles.RuntimeURL(m.Source, m.Module))
+	ok(t, err)
+	defer conn.Close(t.Context())
+	tx, err := conn.Begin(t.Context())
+	ok(t, err)
+	_, err = tx.Exec(t.Context(), "INSERT INTO parcels (id, cents) VALUES (gen_random_uuid(), 7)")
+	ok(t, err)
+	_, err = m.Switch(t.Context())
+	ok(t, err)
+	return tx.Commit(t.Context())
+}
+
+// What is written on the new home before its slot is made never gets back.
+func TestControl_WithALateWayBack(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	load := write(t, m, 2)
+	ok(t, m.Seed(t.Context()))
+	m.Leave("way-back slot")
+	m.After = func(step string) error {
+		if step == "open" {
+			load.await(t, 20)
+			ask(t, m.Target, `SELECT pg_create_logical_replication_slot('move_parcels_' || oid, 'pgoutput')::text
+				FROM pg_database WHERE datname = current_database()`)
+		}
+		return nil
+	}
+	_, err := m.Switch(t.Context())
+	ok(t, err)
+	back := m.Back()
+	back.After = nil
+	back.Leave("")
+	if _, err := back.Switch(t.Context()); !errors.As(err, new(*move.DifferentError)) {
+		t.Errorf("the comparison says: %v", err)
+	}
+}

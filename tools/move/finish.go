@@ -1,0 +1,125 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+// Ending says what Finish will drop.
+type Ending struct {
+	Home     string  `json:"home"`
+	Left     string  `json:"left"` // where the schema, and the roles unless both sides share them, are dropped
+	Tables   []Table `json:"tables"`
+	Sessions int64   `json:"sessions"` // of the runtime role there
+	Back     bool    `json:"back"`     // whether it has ever been the home, and so is the way back
+}
+
+// Ending looks at what Finish would drop, and refuses what it would refuse.
+func (m Move) Ending(ctx context.Context) (e Ending, err error) {
+	source, target, err := m.open(ctx)
+	if err != nil {
+		return e, err
+	}
+	defer source.close()
+	defer target.close()
+	home, left, there, err := m.leaving(ctx, source, target)
+	if err != nil {
+		return e, err
+	}
+	e.Home, e.Left, e.Back = home.address, left.address, there.epoch > 0
+	if e.Tables, err = left.tables(ctx); err != nil {
+		return e, err
+	}
+	err = left.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()",
+		m.runtime()).Scan(&e.Sessions)
+	return e, err
+}
+
+// leaving returns which side is the home, and which has been left, or has never been opened.
+func (m Move) leaving(ctx context.Context, source, target *side) (home, left *side, there record, err error) {
+	here, err := source.record(ctx)
+	other, err2 := target.record(ctx)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, nil, there, err
+	}
+	switch {
+	case here.state == atHome && (other.state == standby || other.state == ""):
+		return source, target, other, nil
+	case other.state == atHome && (here.state == standby || here.state == ""):
+		return target, source, here, nil
+	}
+	return nil, nil, there, process.Usage(fmt.Errorf("%s %s, and %s %s: seam move recover settles that first, if it has ever moved",
+		source.address, here, target.address, other))
+}
+
+// Finish ends the move for good: it drops everything of the module on the side that is not the home,
+// and all that led from one to the other. It may be repeated.
+func (m Move) Finish(ctx context.Context) error {
+	source, target, err := m.openAlone(ctx)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	defer target.close()
+	home, left, _, err := m.leaving(ctx, source, target)
+	if err != nil {
+		return err
+	}
+	if err := m.stepTo(ctx, "streams", func(ctx context.Context) error {
+		return errors.Join(m.unsubscribe(ctx, home, left), m.unsubscribe(ctx, left, home),
+			home.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()), left.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()))
+	}); err != nil {
+		return err
+	}
+	left.unlock() // which the schema is dropped with
+	if err := m.stepTo(ctx, "schema", func(ctx context.Context) error {
+		return left.exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{m.Module}.Sanitize()+" CASCADE")
+	}); err != nil {
+		return err
+	}
+	if err := m.step(ctx, "roles", func(ctx context.Context) (string, error) {
+		return m.dropRoles(ctx, left, home.system == left.system)
+	}); err != nil {
+		return err
+	}
+	// Last: without the row, nobody could say which side is the home.
+	return m.stepTo(ctx, "record", func(ctx context.Context) error { return home.exec(ctx, "DELETE FROM marker; DELETE FROM home") })
+}
+
+// dropRoles drops the module's roles on the server, or, if the home is on the same one, takes their
+// right to connect. There is no DROP OWNED BY: it would also take that right in every other database.
+func (m Move) dropRoles(ctx context.Context, left *side, shared bool) (note string, err error) {
+	database := pgx.Identifier{left.Config().Database}.Sanitize()
+	for _, role := range []string{m.runtime(), m.migrate(), m.owner()} {
+		there, err := left.exists(ctx, "SELECT FROM pg_roles WHERE rolname = $1", role)
+		if err != nil {
+			return note, err
+		}
+		if !there {
+			continue
+		}
+		name := pgx.Identifier{role}.Sanitize()
+		if err := left.exec(ctx, "REVOKE ALL ON DATABASE "+database+" FROM "+name); err != nil {
+			return note, err
+		}
+		if shared {
+			continue
+		}
+		err = left.exec(ctx, "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = "+literal(role)+
+			" AND datname = current_database(); DROP ROLE "+name)
+		if postgres.HasCode(err, "2BP01") { // dependent_objects_still_exist: in other databases
+			note += role + " stays, because another database needs it; "
+			continue
+		}
+		if err != nil {
+			return note, err
+		}
+	}
+	return note, nil
+}

@@ -1,0 +1,151 @@
+package move_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/platform/postgres"
+	"example.com/shop/tools/move"
+)
+
+// stranger is a schema with what a module of somebody else's may have.
+const stranger = `-- +goose Up
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TABLE parcels (
+    id      uuid PRIMARY KEY,
+    mood    mood NOT NULL DEFAULT 'good',
+    cents   bigint NOT NULL,
+    euros   numeric GENERATED ALWAYS AS (cents / 100.0) STORED,
+    changes integer NOT NULL DEFAULT 0
+);
+CREATE TABLE steps (
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parcel uuid NOT NULL REFERENCES parcels (id),
+    writer text NOT NULL,
+    n      integer NOT NULL
+);
+CREATE TABLE days (at date NOT NULL, parcel uuid NOT NULL, PRIMARY KEY (at, parcel)) PARTITION BY RANGE (at);
+CREATE TABLE days_2025 PARTITION OF days FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE days_later PARTITION OF days DEFAULT;
+-- +goose StatementBegin
+CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    NEW.changes := OLD.changes + 1;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER counted BEFORE UPDATE ON parcels FOR EACH ROW EXECUTE FUNCTION count_change();
+INSERT INTO parcels (id, cents) VALUES ('00000000-0000-7000-8000-000000000001', 1);
+`
+
+var migrations = fstest.MapFS{"0001_parcels.sql": {Data: []byte(stranger)}}
+
+func migrate(ctx context.Context, url string) error { return postgres.Migrate(ctx, url, migrations) }
+
+// servers are two PostgreSQL servers for all tests of this package.
+var servers = sync.OnceValues(func() (urls [2]string, err error) {
+	var group sync.WaitGroup
+	var errs [2]error
+	for i := range urls {
+		group.Go(func() {
+			server, err := pgserver.Start(context.Background(), pgserver.Options{Out: os.Stderr})
+			if errs[i] = err; err == nil {
+				urls[i] = server.URL()
+			}
+		})
+	}
+	group.Wait()
+	return urls, errors.Join(errs[:]...)
+})
+
+var number atomic.Int64
+
+// newMove returns a move of a module with a database of its own.
+func newMove(t *testing.T, from, to int) move.Move {
+	t.Helper()
+	urls, err := servers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := number.Add(1)
+	m := move.Move{
+		Module: "parcels", Migrate: migrate,
+		Source: postgres.WithDatabase(urls[from], fmt.Sprintf("shop_%d", n)),
+		Target: postgres.WithDatabase(urls[to], fmt.Sprintf("parcels_%d", n)),
+		Roles:  postgres.Plan{Prefix: fmt.Sprintf("t%d_", n), Secret: "secret"},
+		Report: func(s move.Step) { t.Logf("  %-14s %8.2f ms  %s", s.Name, float64(s.Took.Microseconds())/1000, s.Note) },
+	}
+	roles := m.Roles
+	roles.Modules = []string{"parcels"}
+	if err := postgres.Provision(t.Context(), m.Source, roles); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate(t.Context(), roles.MigrateURL(m.Source, "parcels")); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// long skips a test that make test has no time for.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SEAM_LONG") == "" {
+		t.Skip("make long SUITE=move runs it")
+	}
+}
+
+// A parcel's data goes to another server and comes back, twice, while writers write all the time.
+func TestOutAndBackUnderLoad(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	load := write(t, m, 4)
+	load.await(t, 100)
+	ok(t, m.Seed(t.Context()))
+	for range 2 {
+		for _, m := range []move.Move{m, m.Back()} {
+			load.await(t, 200)
+			done, err := m.Switch(t.Context())
+			ok(t, err)
+			if len(done.Verified) == 0 {
+				t.Error("nothing was compared")
+			}
+			t.Logf("pause %v", done.Pause)
+		}
+	}
+	load.await(t, 200)
+	load.check(t)
+}
+
+// On one server, where the roles are shared and a subscription may wait for itself.
+func TestOutAndBackOnOneServer(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 0)
+	load := write(t, m, 2)
+	ok(t, m.Seed(t.Context()))
+	_, err := m.Switch(t.Context())
+	ok(t, err)
+	load.await(t, 50)
+	_, err = m.Back().Switch(t.Context())
+	ok(t, err)
+	load.check(t)
+}
+
+func contextWithin(t *testing.T, seconds int) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second)
+}

@@ -1,0 +1,183 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+// Plan says what a move would do, and why it cannot.
+type Plan struct {
+	Module     string    `json:"module"`
+	Source     string    `json:"source"`
+	Target     string    `json:"target"`
+	SameServer bool      `json:"same_server"`
+	Exists     bool      `json:"target_exists"` // the target's database; it is created otherwise
+	Seeded     bool      `json:"seeded"`        // it has the copy already
+	Tables     []Table   `json:"tables"`
+	Bytes      int64     `json:"bytes"`
+	Refusals   []Refusal `json:"refusals"`
+}
+
+// Table is one whose rows move.
+type Table struct {
+	Name  string `json:"name"`
+	Rows  int64  `json:"rows"` // an estimate
+	Bytes int64  `json:"bytes"`
+}
+
+// Refusal is a reason against a move, with the way out.
+type Refusal struct {
+	Where string `json:"where"` // a database
+	What  string `json:"what"`
+	Fix   string `json:"fix"`
+}
+
+func (r Refusal) String() string { return r.Where + ": " + r.What + ": " + r.Fix }
+
+// Err is a usage error that names the refusals; nil without any.
+func (p Plan) Err() error { return refused(p.Refusals) }
+
+func refused(all []Refusal) error {
+	if len(all) == 0 {
+		return nil
+	}
+	var text []string
+	for _, r := range all {
+		text = append(text, r.String())
+	}
+	return process.Usage(errors.New(strings.Join(text, "; ")))
+}
+
+// Plan looks at both sides, and changes nothing.
+func (m Move) Plan(ctx context.Context) (p Plan, err error) {
+	source, err := m.connect(ctx, m.Source)
+	if err != nil {
+		return p, fmt.Errorf("source: %w", err)
+	}
+	defer source.close()
+	target, err := m.connect(ctx, m.Target)
+	if p.Exists = !postgres.HasCode(err, "3D000"); !p.Exists { // invalid_catalog_name
+		target, err = m.connect(ctx, postgres.WithDatabase(m.Target, "postgres"))
+	}
+	if err != nil {
+		return p, fmt.Errorf("target: %w", err)
+	}
+	defer target.close()
+	p.Module, p.Source, p.Target, p.SameServer = m.Module, source.address, target.address, source.system == target.system
+	if p.Tables, err = source.tables(ctx); err != nil {
+		return p, err
+	}
+	for _, t := range p.Tables {
+		p.Bytes += t.Bytes
+	}
+	if p.Exists {
+		if err := m.judgeTarget(ctx, &p, source, target); err != nil {
+			return p, err
+		}
+	} else if cfg := target.Config().Database; cfg == "postgres" {
+		p.Target = strings.TrimSuffix(p.Target, cfg) + databaseOf(m.Target)
+	}
+	found, err := m.refusals(ctx, source, target)
+	p.Refusals = append(p.Refusals, found...)
+	return p, err
+}
+
+func databaseOf(address string) string {
+	path, _, _ := strings.Cut(address, "?")
+	return path[strings.LastIndex(path, "/")+1:]
+}
+
+func (s *side) tables(ctx context.Context) (all []Table, err error) {
+	rows, err := s.Query(ctx, `SELECT t.relname, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid)
+		FROM (`+dataTables+`) AS t JOIN pg_class AS c USING (oid) ORDER BY 3 DESC, 1`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t Table
+		if err := rows.Scan(&t.Name, &t.Rows, &t.Bytes); err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, rows.Err()
+}
+
+// judgeTarget refuses a target that has something of the module which no seed has put there.
+func (m Move) judgeTarget(ctx context.Context, p *Plan, source, target *side) error {
+	here, err := source.record(ctx)
+	there, err2 := target.record(ctx)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	refuse := func(s *side, what, fix string) { p.Refusals = append(p.Refusals, Refusal{s.address, what, fix}) }
+	p.Seeded = there.state == standby && there.elsewhere == source.address && here.elsewhere == target.address
+	switch {
+	case target.stream == source.stream && p.SameServer:
+		refuse(target, "it is the same database", "name another one")
+		return nil
+	case here.state != "" && here.state != atHome:
+		refuse(source, m.Module+" is not at home here", "seam move status says where it is, and what to do")
+	case here.elsewhere != "" && here.elsewhere != target.address:
+		refuse(source, m.Module+" moves between this database and "+here.elsewhere+" already", "seam move finish ends that")
+	}
+	if p.Seeded || there.state == standby && there.elsewhere == source.address {
+		return nil
+	}
+	full, err := target.hasRows(ctx)
+	if full {
+		refuse(target, "it has a schema "+m.Module+" with rows", "name another database, or drop that schema")
+	}
+	if p.SameServer && !m.samePasswords(ctx) {
+		refuse(target, "it is on the server of the source, so the two share the role "+m.runtime()+
+			", which has another password than the one that was given", "set what seam setup had")
+	}
+	return err
+}
+
+// hasRows reports whether one of the tables that are copied has a row.
+func (s *side) hasRows(ctx context.Context) (some bool, err error) {
+	var query string
+	err = s.QueryRow(ctx, `SELECT coalesce(string_agg(format('EXISTS (SELECT FROM %I.%I)', current_schema(), relname), ' OR '), 'false')
+		FROM (`+dataTables+") AS tables").Scan(&query)
+	if err == nil {
+		err = s.QueryRow(ctx, "SELECT "+query).Scan(&some)
+	}
+	return some, err
+}
+
+// sameTables refuses tables and columns that are not the same on both sides. A table that only one
+// of them has would stop the replication; of one that was made on both and not added to it, rows
+// would be missing without an error.
+func sameTables(ctx context.Context, source, target *side) error {
+	var columns [2][]string
+	err := onBoth([2]*side{source, target}, func(i int, s *side) error {
+		return s.QueryRow(ctx, `SELECT coalesce(array_agg(t.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+				|| CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END || CASE WHEN a.attgenerated <> '' THEN ' GENERATED' ELSE '' END
+				ORDER BY t.relname, a.attname), '{}')
+			FROM (`+dataTables+`) AS t JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped`).Scan(&columns[i])
+	})
+	if err != nil {
+		return err
+	}
+	var differ []string
+	for i, s := range []*side{source, target} {
+		for _, c := range columns[i] {
+			if !slices.Contains(columns[1-i], c) {
+				differ = append(differ, c+" is only in "+s.address)
+			}
+		}
+	}
+	if len(differ) > 0 {
+		return process.Usage(fmt.Errorf("the two sides have not the same tables: %s: migrate both, the target first, "+
+			"or drop what no migration makes", list(differ)))
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/postgres"
+)
+
+// kept are the platform's tables that are not copied: each side has its own.
+const kept = "('home', 'migrating', 'platform_version', 'module_version')"
+
+// dataTables are the tables whose rows move. Of a partitioned table those are its partitions.
+const dataTables = "SELECT oid, relname FROM pg_class " +
+	"WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname NOT IN " + kept
+
+// Seed makes the module's roles, schema and tables on the target, copies the rows and keeps the copy
+// up to date from then on. It may be repeated, and goes on where an earlier one ended; so it also
+// adds tables that migrations have made on both sides meanwhile.
+func (m Move) Seed(ctx context.Context) error {
+	plan, err := m.Plan(ctx)
+	if err == nil {
+		err = plan.Err()
+	}
+	if err != nil {
+		return err
+	}
+	if !plan.Seeded {
+		if err := m.provision(ctx); err != nil {
+			return err
+		}
+	}
+	source, target, err := m.openAlone(ctx)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	defer target.close()
+	follows, err := target.hasSubscription(ctx, source.stream)
+	if err != nil {
+		return err
+	}
+	subscribe := func(ctx context.Context) error { return m.subscribe(ctx, source, target, true) }
+	if follows {
+		subscribe = func(ctx context.Context) error {
+			return target.exec(ctx, "ALTER SUBSCRIPTION "+source.stream+" REFRESH PUBLICATION")
+		}
+	} else if err := m.stepTo(ctx, "begin", func(ctx context.Context) error { return m.begin(ctx, source, target) }); err != nil {
+		return err
+	}
+	if err := m.stepTo(ctx, "publish", func(ctx context.Context) error { return m.publish(ctx, source, target) }); err != nil {
+		return err
+	}
+	if err := m.stepTo(ctx, "subscribe", subscribe); err != nil {
+		return err
+	}
+	return m.stepTo(ctx, "copy", func(ctx context.Context) error { return m.awaitCopy(ctx, source, target) })
+}
+
+func (m Move) stepTo(ctx context.Context, name string, do func(context.Context) error) error {
+	return m.step(ctx, name, func(ctx context.Context) (string, error) { return "", do(ctx) })
+}
+
+// provision makes the roles and tables on the target.
+func (m Move) provision(ctx context.Context) error {
+	roles := m.Roles
+	roles.Modules = []string{m.Module}
+	if err := m.stepTo(ctx, "provision", func(ctx context.Context) error {
+		return postgres.Provision(ctx, m.Target, roles)
+	}); err != nil {
+		return err
+	}
+	if err := m.stepTo(ctx, "migrate", func(ctx context.Context) error {
+		return m.Migrate(ctx, roles.MigrateURL(m.Target, m.Module))
+	}); err != nil {
+		return err
+	}
+	source, target, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	defer target.close()
+	if source.system == target.system {
+		return nil
+	}
+	return m.stepTo(ctx, "passwords", func(ctx context.Context) error { return m.copyPasswords(ctx, source, target) })
+}
+
+// samePasswords reports whether the source's roles have the password that the move was given.
+func (m Move) samePasswords(ctx context.Context) bool {
+	conn, err := postgres.Connect(ctx, m.Roles.RuntimeURL(m.Source, m.Module))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close(ctx)
+	return true
+}
+
+// copyPasswords gives the roles on the target those that they have on the source, without knowing them.
+func (m Move) copyPasswords(ctx context.Context, source, target *side) error {
+	for _, role := range []string{m.migrate(), m.runtime()} {
+		var verifier string
+		err := source.QueryRow(ctx, "SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = $1", role).Scan(&verifier)
+		if postgres.HasCode(err, "42501") || err == nil && verifier == "" { // it is no superuser's; or there is none
+			continue // the plan's is
+		}
+		if err == nil {
+			err = target.exec(ctx, "ALTER ROLE "+pgx.Identifier{role}.Sanitize()+" PASSWORD "+literal(verifier))
+		}
+		if err != nil {
+			return fmt.Errorf("copy the password of %s: %w", role, err)
+		}
+	}
+	return nil
+}
+
+// begin makes the target a standby and gives both sides their rows, so that processes know of the
+// target and connect to it in time.
+func (m Move) begin(ctx context.Context, source, target *side) error {
+	if err := target.withdraw(ctx); err != nil {
+		return err
+	}
+	if err := sameTables(ctx, source, target); err != nil {
+		return err
+	}
+	move := literal(uuid.NewString())
+	row := func(state, epoch, elsewhere string) string {
+		return "INSERT INTO home (state, epoch, move, elsewhere) VALUES (" + literal(state) + ", " + epoch + ", " + move +
+			", " + literal(elsewhere) + ") ON CONFLICT (singleton) DO NOTHING"
+	}
+	if err := target.exec(ctx, row(standby, "0", source.address)); err != nil {
+		return err
+	}
+	// What the migrations have inserted comes with the copy.
+	var tables string
+	err := target.QueryRow(ctx, "SELECT string_agg(quote_ident(relname), ', ') FROM ("+dataTables+") AS tables").Scan(&tables)
+	if err != nil {
+		return err
+	}
+	if err := target.exec(ctx, "TRUNCATE "+tables); err != nil {
+		return err
+	}
+	return source.exec(ctx, row(atHome, "1", target.address))
+}
+
+// publish names the tables on both sides, because the way back needs them, too.
+func (m Move) publish(ctx context.Context, sides ...*side) error {
+	for _, s := range sides {
+		var tables string
+		err := s.QueryRow(ctx, "SELECT string_agg(quote_ident(current_schema()) || '.' || quote_ident(relname), ', ') FROM ("+
+			dataTables+") AS tables").Scan(&tables)
+		if err != nil {
+			return err
+		}
+		verb, set := "CREATE", " FOR TABLE "
+		if there, err := s.exists(ctx, "SELECT FROM pg_publication WHERE pubname = $1", m.publication()); err != nil {
+			return err
+		} else if there {
+			verb, set = "ALTER", " SET TABLE "
+		}
+		if err := s.exec(ctx, verb+" PUBLICATION "+m.publication()+set+tables); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m Move) publication() string { return "move_" + m.Module }
+
+// subscribe makes to follow from. The slot is made first, since CREATE SUBSCRIPTION would wait for
+// its own transaction if both are on one server; and when nothing is to be copied, it is there
+// already, from before the first write.
+func (m Move) subscribe(ctx context.Context, from, to *side, copyRows bool) error {
+	if copyRows {
+		if err := from.dropSlot(ctx, from.stream); err != nil {
+			return err
+		}
+		if err := from.makeSlot(ctx); err != nil {
+			return err
+		}
+	}
+	return to.exec(ctx, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, "+
+		"copy_data = %t, synchronous_commit = off, disable_on_error = true)",
+		from.stream, literal(from.conninfo), m.publication(), literal(from.stream), copyRows))
+}
+
+func (s *side) makeSlot(ctx context.Context) error {
+	return s.exec(ctx, "SELECT pg_create_logical_replication_slot("+literal(s.stream)+", 'pgoutput')")
+}
+
+// dropSlot drops a slot, if there is one, as soon as nobody reads it.
+func (s *side) dropSlot(ctx context.Context, name string) error {
+	for try := 0; ; try++ {
+		_, err := s.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM (
+			SELECT slot_name, pg_terminate_backend(active_pid) FROM pg_replication_slots
+			WHERE slot_name = $1 AND database = current_database()) AS s`, name)
+		if !postgres.HasCode(err, "55006") || try == 100 { // object_in_use
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// awaitCopy returns when every table is copied and the target follows.
+func (m Move) awaitCopy(ctx context.Context, source, target *side) error {
+	for began := time.Now(); ; {
+		f, err := m.followed(ctx, source, target)
+		if err != nil {
+			return err
+		}
+		if f.waits == "" {
+			return nil
+		}
+		m.report("copying", time.Since(began), f.String())
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits, unless the context ends.
+func pause(ctx context.Context, wait time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait):
+		return nil
+	}
+}

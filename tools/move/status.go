@@ -1,0 +1,155 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/postgres"
+)
+
+// Status says where a module's data is, how the other side follows, and what to do.
+type Status struct {
+	Module string   `json:"module"`
+	Home   string   `json:"home"` // the database; "" if neither can be written
+	Sides  [2]Side  `json:"sides"`
+	Copy   *follows `json:"copy,omitempty"` // how the other side follows the home
+	Says   string   `json:"says"`
+	Do     string   `json:"do"`    // the next step; "" for none
+	Wrong  []string `json:"wrong"` // what an operator must mend
+}
+
+// Side is one of the two databases.
+type Side struct {
+	Address  string `json:"address"`
+	Error    string `json:"error,omitempty"` // why it cannot be reached
+	State    string `json:"state"`           // home, fencing, opening, standby; "" if it has never moved
+	Epoch    int64  `json:"epoch"`
+	Writable bool   `json:"writable"`
+	Kept     int64  `json:"kept_bytes"`             // of its log, for the other side
+	Limit    string `json:"max_slot_wal_keep_size"` // which bounds that; -1 does not
+}
+
+// Status reads both sides, and changes nothing.
+func (m Move) Status(ctx context.Context) (s Status, err error) {
+	sides, unreachable := m.reachable(ctx)
+	defer func() {
+		for _, side := range sides {
+			if side != nil {
+				side.close()
+			}
+		}
+	}()
+	s.Module = m.Module
+	var records [2]record
+	for i, side := range sides {
+		if side == nil {
+			s.Sides[i] = Side{Address: withoutLogin([2]string{m.Source, m.Target}[i]), Error: "it cannot be reached"}
+			continue
+		}
+		if records[i], err = side.record(ctx); err != nil {
+			return s, err
+		}
+		if s.Sides[i], err = side.describe(ctx, records[i]); err != nil {
+			return s, err
+		}
+		if s.Sides[i].Writable && (records[i].state == standby || records[i].state == opening) {
+			s.Wrong = append(s.Wrong, side.address+" can be written, and is not the home: seam move recover, or REVOKE what somebody granted")
+		}
+	}
+	if unreachable != nil {
+		s.Wrong = append(s.Wrong, unreachable.Error())
+	}
+	for i, r := range records {
+		if r.state == atHome {
+			s.Home = s.Sides[i].Address
+			if sides[1-i] != nil && records[1-i].state == standby {
+				f, err := m.followed(ctx, sides[i], sides[1-i])
+				if s.Copy = &f; err != nil {
+					s.Wrong = append(s.Wrong, err.Error())
+				}
+			}
+		}
+	}
+	s.explain(records, sides)
+	return s, nil
+}
+
+// explain says in words what the records mean.
+func (s *Status) explain(records [2]record, sides [2]*side) {
+	for i, r := range records {
+		other := records[1-i]
+		at, there := s.Sides[i].Address, s.Sides[1-i].Address
+		switch {
+		case r.state == fencing && other.state != atHome:
+			s.Says = "A switch is under way, or its coordinator died: nothing can be written until its deadline, when a writer lifts the fence."
+			if r.expired {
+				s.Says = "A switch was begun, and its deadline is over: the next writer lifts the fence."
+			}
+			s.Do = "recover"
+		case r.state == opening && other.state != atHome:
+			s.Says = "A switch is at its last step, or its coordinator died there: nothing can be written until it is settled."
+			s.Do = "recover"
+		case r.state == atHome && (other.state == fencing || other.state == opening):
+			s.Says, s.Do = "The data is in "+at+" now; the side that was left does not know it yet.", "recover"
+		case r.state == atHome && other.state == standby && other.epoch == 0 && s.Copy != nil && s.Copy.waits == "":
+			s.Says, s.Do = "The data is in "+at+", and the copy in "+there+" follows.", "switch"
+		case r.state == atHome && other.state == standby && other.epoch == 0:
+			s.Says, s.Do = "The data is in "+at+", and the copy in "+there+" is not complete yet.", "seed"
+		case r.state == atHome && other.state == standby:
+			s.Says = "The data is in " + at + "; " + there + " follows it, and is the way back."
+			s.Do = [2]string{"switch or finish", "back or finish"}[i]
+		case r.state == atHome && other.state == "" && sides[1-i] != nil:
+			s.Says, s.Do = "The data is in "+at+", and "+there+" has no copy.", "seed or finish"
+		case r.state == atHome && sides[1-i] == nil:
+			s.Says = "The data is in " + at + "; the other side cannot be reached."
+		}
+	}
+	if s.Says == "" {
+		s.Says, s.Do = "The data has never moved.", "seed"
+	}
+	if records[0].state == atHome && records[1].state == atHome {
+		s.Wrong = append(s.Wrong, "both sides say that they are the home, which no step of a move does: stop the module, and keep both")
+	}
+}
+
+func (s *side) describe(ctx context.Context, r record) (d Side, err error) {
+	d = Side{Address: s.address, State: r.state, Epoch: r.epoch}
+	if d.Writable, err = s.writable(ctx); err != nil {
+		return d, err
+	}
+	err = s.QueryRow(ctx, `SELECT current_setting('max_slot_wal_keep_size'), coalesce((
+		SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE slot_name = $1), 0)`,
+		s.stream).Scan(&d.Limit, &d.Kept)
+	return d, err
+}
+
+// Other returns the admin connection to the database that this one's module follows, which it knows
+// since the switch; "" without one.
+func Other(ctx context.Context, admin, module string) (address string, err error) {
+	conn, err := postgres.Connect(ctx, admin)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	err = conn.QueryRow(ctx, `SELECT subconninfo FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid
+		WHERE datname = current_database() AND subname ~ ('^move_' || $1 || '_[0-9]+$')`, module).Scan(&address)
+	if errors.Is(err, pgx.ErrNoRows) || postgres.HasCode(err, refusedCode) {
+		return "", nil
+	}
+	return address, err
+}
+
+// refusedCode is the SQLSTATE insufficient_privilege: connections are a superuser's to read.
+const refusedCode = "42501"
+
+func withoutLogin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "?"
+	}
+	u.User, u.RawQuery = nil, ""
+	return u.String()
+}

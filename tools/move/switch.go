@@ -1,0 +1,261 @@
+package move
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+)
+
+const (
+	fenceLimit    = 3 * time.Second        // after it anyone may lift the fence
+	patience      = 300 * time.Millisecond // with transactions in flight, before they are terminated
+	inFlightLimit = 1500 * time.Millisecond
+	// slowLimit ends a statement within the pause, such as the one that makes the slot, which waits
+	// for every transaction of the server.
+	slowLimit = time.Second
+)
+
+// Switched says what a switch has done.
+type Switched struct {
+	Pause    time.Duration `json:"pause"` // as the coordinator saw it
+	Epoch    int64         `json:"epoch"`
+	Verified []Compared    `json:"verified"`
+}
+
+// attempt is one switch.
+type attempt struct {
+	Move
+	source, target *side
+	pins           [2]*side // with the snapshots that are compared
+	id             uuid.UUID
+	epoch, seen    int64 // of the source, and of the target, when it began
+	grants         string
+	began          time.Time
+	done           Switched
+}
+
+// Switch makes the target the home. If it fails, or ctx ends, before the target was opened, the
+// source is the home again when it returns.
+func (m Move) Switch(ctx context.Context) (Switched, error) {
+	a, err := m.newAttempt(ctx)
+	if err != nil {
+		return Switched{}, err
+	}
+	defer a.close()
+	if err := m.step(ctx, "gate", func(ctx context.Context) (string, error) { return m.gate(ctx, a.source, a.target) }); err != nil {
+		return a.done, err
+	}
+	if err := a.prepare(ctx); err != nil {
+		return a.done, err
+	}
+	if err := a.pause(ctx); err != nil {
+		if errors.As(err, new(died)) {
+			return a.done, err
+		}
+		a.close()
+		// Whether the target was opened is unknown when its answer was lost. Its row says it.
+		outcome, again := m.Recover(context.WithoutCancel(ctx))
+		if again != nil {
+			return a.done, fmt.Errorf("%w; and it cannot be undone yet: %w", err, again)
+		}
+		return a.done, fmt.Errorf("%w; %s", err, outcome)
+	}
+	// The data has moved. What remains is done even when nobody wants to wait any more.
+	return a.done, a.settle(context.WithoutCancel(ctx))
+}
+
+func (m Move) newAttempt(ctx context.Context) (_ *attempt, err error) {
+	a := &attempt{Move: m, id: uuid.New()}
+	if a.source, a.target, err = m.openAlone(ctx); err != nil {
+		return nil, err
+	}
+	here, err := a.source.record(ctx)
+	there, err2 := a.target.record(ctx)
+	err = errors.Join(err, err2)
+	if err == nil && (here.state != atHome || there.state != standby || there.epoch >= here.epoch) {
+		err = process.Usage(fmt.Errorf("%s cannot go from %s, which %s, to %s, which %s: seam move recover settles that, or seed begins",
+			m.Module, a.source.address, here, a.target.address, there))
+	}
+	if err == nil {
+		a.pins[0], a.pins[1], err = m.open(ctx)
+	}
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	a.epoch, a.seen = here.epoch, there.epoch
+	return a, nil
+}
+
+func (a *attempt) close() {
+	for _, s := range []*side{a.source, a.target, a.pins[0], a.pins[1]} {
+		if s != nil {
+			s.close()
+		}
+	}
+}
+
+// prepare does what would make the pause longer: it bounds every statement of it, and lets the
+// server read the catalogue that the fence needs.
+func (a *attempt) prepare(ctx context.Context) error {
+	limit := fmt.Sprintf("SET statement_timeout = %d", slowLimit.Milliseconds())
+	if err := a.target.exec(ctx, limit); err != nil {
+		return err
+	}
+	return a.source.exec(ctx, limit+"; "+grants+"; "+revokes(true)+"; "+fmt.Sprintf(inFlight, false))
+}
+
+// pause is all that is done while the module cannot write: about ten round trips.
+func (a *attempt) pause(ctx context.Context) error {
+	a.began = time.Now()
+	for _, s := range []struct {
+		name string
+		do   func(context.Context) (string, error)
+	}{
+		{"fence", a.fence}, {"in flight", a.awaitInFlight}, {"drain", a.drainAll}, {"sequences", a.setSequences},
+		{"pin", a.pin}, {"way-back slot", a.makeWayBack}, {"intent", a.declare}, {"open", a.openTarget},
+	} {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("before %s: %w", s.name, err)
+		}
+		if err := a.step(ctx, s.name, s.do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fence takes the right to write away from everyone, and keeps the statements that give it back
+// where a writer can execute them if nobody else does.
+func (a *attempt) fence(ctx context.Context) (_ string, err error) {
+	a.grants, err = a.source.ask(ctx, change(
+		fmt.Sprintf("state = 'fencing', move = '%s', deadline = clock_timestamp() + interval '%d ms', grants = (%s)",
+			a.id, fenceLimit.Milliseconds(), grants),
+		"state = 'home' AND epoch = "+strconv.FormatInt(a.epoch, 10), revokes(true))+"; SELECT grants FROM home")
+	return "", lost(err)
+}
+
+// inFlight are the sessions that may have checked their rights before the fence: a statement locks
+// its table first. The query returns how many there are, and how many it has terminated.
+const inFlight = `SELECT count(*) || ' ' || count(*) FILTER (WHERE %t AND pg_terminate_backend(pid)) FROM (
+	SELECT DISTINCT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_stat_activity AS a ON a.pid = l.pid
+	WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted
+		AND c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'home'
+		AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+		AND a.backend_type = 'client backend' AND l.pid <> pg_backend_pid()) AS s`
+
+func (a *attempt) awaitInFlight(ctx context.Context) (note string, err error) {
+	for began := time.Now(); ; {
+		var open, ended int
+		impatient := note == "" && time.Since(began) > patience
+		answer, err := a.source.ask(ctx, fmt.Sprintf(inFlight, impatient))
+		if err == nil {
+			_, err = fmt.Sscan(answer, &open, &ended)
+		}
+		if err != nil || open == 0 {
+			return note, err
+		}
+		if impatient {
+			note = fmt.Sprintf("%d terminated after %v", ended, patience)
+		}
+		if time.Since(began) > inFlightLimit {
+			return "", fmt.Errorf("%d transactions that write did not end within %v", open, inFlightLimit)
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (a *attempt) drainAll(ctx context.Context) (string, error) {
+	return "", a.drain(ctx, a.source, a.target, drainLimit)
+}
+
+// setSequences sets those of the target behind the last value that either side has given.
+func (a *attempt) setSequences(ctx context.Context) (string, error) {
+	statements, err := a.source.ask(ctx, `SELECT coalesce(string_agg(format('SELECT setval(%L, %s(%s, (SELECT last_value FROM %s)))',
+			name, CASE WHEN increment_by > 0 THEN 'greatest' ELSE 'least' END, last_value, name), '; '), '')
+		FROM (SELECT format('%I.%I', schemaname, sequencename) AS name, increment_by, last_value
+			FROM pg_sequences WHERE schemaname = current_schema() AND last_value IS NOT NULL) AS s`)
+	if err == nil {
+		err = a.target.exec(ctx, statements)
+	}
+	return "", err
+}
+
+// pin keeps a snapshot of what both sides have now, to compare it when the pause is over: how long
+// it lasts must not depend on how much there is.
+func (a *attempt) pin(ctx context.Context) (string, error) {
+	return "", onBoth(a.pins, func(_ int, s *side) error {
+		return s.exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM home")
+	})
+}
+
+// onBoth runs do for two sides at the same time.
+func onBoth(sides [2]*side, do func(i int, s *side) error) error {
+	var errs [2]error
+	var group sync.WaitGroup
+	for i, s := range sides {
+		group.Go(func() { errs[i] = do(i, s) })
+	}
+	group.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// makeWayBack keeps, from before the first one, all writes on the target for the source. None that
+// came from the source is among them, because all of these have arrived.
+func (a *attempt) makeWayBack(ctx context.Context) (string, error) { return "", a.target.makeSlot(ctx) }
+
+// declare ends reads on the source, and the time in which a writer may lift the fence. From here on
+// only the target knows who is the home.
+func (a *attempt) declare(ctx context.Context) (string, error) {
+	return "", lost(a.source.exec(ctx, change("state = 'opening', deadline = NULL",
+		"state = 'fencing' AND deadline > clock_timestamp() AND "+owned(a.epoch, a.id), revokes(false))))
+}
+
+// openTarget is the moment at which the data moves.
+func (a *attempt) openTarget(ctx context.Context) (string, error) {
+	err := lost(a.target.exec(ctx, change(
+		fmt.Sprintf("state = 'home', epoch = %d, move = '%s', deadline = NULL", a.epoch+1, a.id),
+		"state = 'standby' AND epoch = "+strconv.FormatInt(a.seen, 10), "SELECT "+literal(a.grants))))
+	a.done.Pause, a.done.Epoch = time.Since(a.began), a.epoch+1
+	return "pause " + a.done.Pause.Round(100*time.Microsecond).String(), err
+}
+
+// settle is what is done after the pause.
+func (a *attempt) settle(ctx context.Context) error {
+	for _, s := range []*side{a.source, a.target} {
+		if err := s.exec(ctx, "SET statement_timeout = 0"); err != nil {
+			return err
+		}
+	}
+	if err := a.stepTo(ctx, "standby", func(ctx context.Context) error { return a.source.retire(ctx) }); err != nil {
+		return err
+	}
+	different := a.stepTo(ctx, "verify", a.verify)
+	if different != nil && !errors.As(different, new(*DifferentError)) {
+		return different
+	}
+	return errors.Join(different, a.reverse(ctx, a.target, a.source))
+}
+
+// retire makes a side that has been left a standby.
+func (s *side) retire(ctx context.Context) error {
+	return lost(s.exec(ctx, change("state = 'standby', deadline = NULL", "state = 'opening'", revokes(false))))
+}
+
+// lost says what the SQLSTATE of change means.
+func lost(err error) error {
+	if postgres.HasCode(err, lostCode) {
+		return errLost
+	}
+	return err
+}

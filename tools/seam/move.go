@@ -1,0 +1,262 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/flags"
+	"example.com/shop/tools/move"
+	"example.com/shop/tools/topology"
+)
+
+const aboutMove = `seam move NAME --to ADMIN-URL      do plan, seed and switch: the data moves while the module serves
+seam move plan NAME --to …         what it would do, and what is in the way; changes nothing
+seam move seed NAME --to …         copy the data, and keep the copy up to date; again after a migration of both sides
+seam move rehearse NAME --to …     what the switch waits for, without it
+seam move switch NAME --to …       make the copy the home: a pause of some milliseconds for writers
+seam move back NAME                the same in the other direction, with all that was written meanwhile
+seam move status NAME              where the data is, how the other side follows, and what to do
+seam move recover NAME             settle a switch whose coordinator died; harmless at any time
+seam move finish NAME --yes        drop the side that is not the home; without --yes say what that is
+DATABASE_URL is an admin connection to the database that the data was in first, and --to one to the other, which the
+first knows by itself once the data has moved. Each server must reach the other under these addresses. Both need wal_level =
+logical, and a superuser. SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters only on one server. The tables
+on the target are made by the command NAME, or by the monolith, beside seam. Processes follow by themselves; set
+<MODULE>_DATABASE_URL to the new home before finish. Ctrl-C in the pause undoes it.`
+
+// runMove moves a module's data to another database and back.
+func runMove(ctx context.Context, args []string) error {
+	c := moveCall{FlagSet: flag.NewFlagSet("move", flag.ContinueOnError)}
+	c.StringVar(&c.to, "to", "", "an admin connection to the other database, which need not exist yet")
+	c.BoolVar(&c.json, "json", false, "print JSON (plan and status)")
+	c.BoolVar(&c.yes, "yes", false, "drop it (finish)")
+	words, err := flags.ParseAnywhere(c.FlagSet, aboutMove, args)
+	if err != nil {
+		return err
+	}
+	verbs := map[string]func(context.Context, move.Move) error{
+		"plan": c.plan, "seed": c.seed, "rehearse": c.rehearse, "switch": c.change, "back": c.back,
+		"status": c.status, "recover": c.settle, "finish": c.finish,
+	}
+	do := c.all
+	if len(words) == 2 {
+		do = verbs[words[0]]
+	}
+	if do == nil || len(words) != 1 && len(words) != 2 {
+		return process.Usage(errors.New("say seam move NAME --to ADMIN-URL, or seam move VERB NAME; its --help lists the verbs"))
+	}
+	m, err := c.move(ctx, words[len(words)-1])
+	if err != nil {
+		return err
+	}
+	return do(ctx, m)
+}
+
+// moveCall has the flags of seam move.
+type moveCall struct {
+	*flag.FlagSet
+	to        string
+	json, yes bool
+	last      string // what was printed of a step under way
+}
+
+func (c *moveCall) move(ctx context.Context, module string) (m move.Move, err error) {
+	if !slices.Contains(topology.Modules, module) {
+		return m, process.Usage(fmt.Errorf("there is no module %q; there are %s", module, strings.Join(topology.Modules, ", ")))
+	}
+	s, err := readSettings()
+	if err != nil {
+		return m, err
+	}
+	if s.DatabaseURL == "" {
+		return m, process.Usage(errors.New("seam move needs DATABASE_URL, an admin connection to the database that the data was in first"))
+	}
+	to := c.to
+	if to == "" {
+		if to, err = move.Other(ctx, s.DatabaseURL, module); err != nil {
+			return m, err
+		}
+	}
+	if to == "" {
+		return m, process.Usage(errors.New("name the other database: --to ADMIN-URL"))
+	}
+	return move.Move{
+		Module: module, Source: s.DatabaseURL, Target: to, Migrate: migrateWith(module), Report: c.print,
+		Roles: postgres.Plan{Prefix: s.RolePrefix, Secret: roleSecret(s)},
+	}, nil
+}
+
+// roleSecret returns that of seam setup, or of the system of seam up, or else any: another server's
+// roles get the passwords that they have on the first one.
+func roleSecret(s settings) string {
+	kept, _ := os.ReadFile(filepath.Join(s.State, topology.RoleSecret)) //nolint:gosec // our own; there may be none
+	return cmp.Or(s.RoleSecret, strings.TrimSpace(string(kept)), rand.Text())
+}
+
+// migrateWith returns a function that makes the module's tables with the command that serves it.
+func migrateWith(module string) func(context.Context, string) error {
+	return func(ctx context.Context, url string) error {
+		me, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		program := filepath.Join(filepath.Dir(me), module)
+		if _, err := os.Stat(program); err != nil {
+			program = filepath.Join(filepath.Dir(me), "monolith")
+		}
+		command := exec.CommandContext(ctx, program, "migrate") //nolint:gosec // built with seam
+		command.Env = append(os.Environ(), "MODULES="+module, strings.ToUpper(module)+"_MIGRATE_URL="+url)
+		if said, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s migrate: %w: %s", filepath.Base(program), err, said)
+		}
+		return nil
+	}
+}
+
+// print prints a step that has ended, or how far a long one is.
+func (c *moveCall) print(s move.Step) {
+	if s.Name+s.Note == c.last {
+		return
+	}
+	c.last = s.Name + s.Note
+	fmt.Printf("  %-14s %10s  %s\n", s.Name, fmt.Sprintf("%.1f ms", float64(s.Took.Microseconds())/1000), s.Note)
+}
+
+func (c *moveCall) all(ctx context.Context, m move.Move) error {
+	if err := c.plan(ctx, m); err != nil {
+		return err
+	}
+	if err := m.Seed(ctx); err != nil {
+		return err
+	}
+	return c.change(ctx, m)
+}
+
+func (c *moveCall) plan(ctx context.Context, m move.Move) error {
+	p, err := m.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return errors.Join(json.NewEncoder(os.Stdout).Encode(p), p.Err())
+	}
+	fmt.Printf("%s: %d tables with %s, from %s to %s\n", p.Module, len(p.Tables), move.Size(p.Bytes), p.Source, p.Target)
+	for _, t := range p.Tables {
+		fmt.Printf("  %-24s %12d rows, about  %10s\n", t.Name, t.Rows, move.Size(t.Bytes))
+	}
+	switch {
+	case p.Seeded:
+		fmt.Println("The target has the copy already.")
+	case !p.Exists:
+		fmt.Println("The target's database will be created.")
+	}
+	if p.SameServer {
+		fmt.Println("Both are on one server, and share the roles.")
+	}
+	for _, r := range p.Refusals {
+		fmt.Println("In the way:", r)
+	}
+	if len(p.Refusals) > 0 {
+		return process.Usage(fmt.Errorf("%d things are in the way; each line says what to do", len(p.Refusals)))
+	}
+	return nil
+}
+
+func (c *moveCall) seed(ctx context.Context, m move.Move) error { return m.Seed(ctx) }
+
+func (c *moveCall) rehearse(ctx context.Context, m move.Move) error { return m.Rehearse(ctx) }
+
+func (c *moveCall) change(ctx context.Context, m move.Move) error {
+	done, err := m.Switch(ctx)
+	if err != nil {
+		return err
+	}
+	var rows int64
+	for _, t := range done.Verified {
+		rows += t.Rows
+	}
+	fmt.Printf("%s has moved, with a pause of %v; %d rows in %d tables were the same on both sides.\n"+
+		"The side that was left follows. The way back is the same move: seam move back, or switch.\n",
+		m.Module, done.Pause.Round(100*time.Microsecond), rows, len(done.Verified))
+	return nil
+}
+
+func (c *moveCall) back(ctx context.Context, m move.Move) error { return c.change(ctx, m.Back()) }
+
+func (c *moveCall) status(ctx context.Context, m move.Move) error {
+	s, err := m.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var wrong error
+	if len(s.Wrong) > 0 {
+		wrong = errors.New(strings.Join(s.Wrong, "; "))
+	}
+	if c.json {
+		return errors.Join(json.NewEncoder(os.Stdout).Encode(s), wrong)
+	}
+	fmt.Printf("%s: %s\n", s.Module, s.Says)
+	for _, side := range s.Sides {
+		if side.Error != "" {
+			fmt.Printf("  %s: %s\n", side.Address, side.Error)
+			continue
+		}
+		kept := ""
+		if side.Kept > 0 {
+			kept = fmt.Sprintf(", keeps %s of its log for the other side (max_slot_wal_keep_size %s)", move.Size(side.Kept), side.Limit)
+		}
+		fmt.Printf("  %s: %s, epoch %d, writable: %v%s\n", side.Address, cmp.Or(side.State, "no record"), side.Epoch, side.Writable, kept)
+	}
+	if s.Copy != nil {
+		fmt.Printf("  the copy: %s\n", s.Copy)
+	}
+	if s.Do != "" {
+		fmt.Printf("Next: seam move %s\n", s.Do)
+	}
+	return wrong
+}
+
+func (c *moveCall) settle(ctx context.Context, m move.Move) error {
+	outcome, err := m.Recover(ctx)
+	if outcome != "" {
+		fmt.Println(outcome)
+	}
+	return err
+}
+
+func (c *moveCall) finish(ctx context.Context, m move.Move) error {
+	e, err := m.Ending(ctx)
+	if err != nil {
+		return err
+	}
+	var rows int64
+	for _, t := range e.Tables {
+		rows += t.Rows
+	}
+	fmt.Printf("%s is at home in %s. Finish drops its schema, with about %d rows, and its roles in\n  %s\n",
+		m.Module, e.Home, rows, e.Left)
+	if e.Back {
+		fmt.Println("After it there is no way back.")
+	}
+	if e.Sessions > 0 {
+		fmt.Printf("%d sessions of the module are open there: a process whose %s names it goes on, and does not start again.\n",
+			e.Sessions, setting(m.Module))
+	}
+	if !c.yes {
+		return process.Usage(errors.New("nothing was dropped: say --yes"))
+	}
+	return m.Finish(ctx)
+}
