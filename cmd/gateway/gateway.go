@@ -138,9 +138,9 @@ func (g door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter returns the route of a path, nil for none at this door, and counts the request as under way unless the
-// route is paused. It checks the table again after counting, so that a request admitted by a table
-// that is just being replaced is either counted or uses the new table.
+// enter returns the route of a path, nil for none at this door, and counts the request as under way
+// unless the route is paused. It checks the table again after counting, so that a request admitted by
+// a table that is just being replaced is either counted or uses the new table.
 func (g door) enter(path string) (r *route, underWay int64) {
 	for {
 		t := g.current.Load()

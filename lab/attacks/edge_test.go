@@ -73,13 +73,13 @@ func TestARequestWithTwoEndsIsRefused(t *testing.T) {
 	}
 }
 
-// Bodies that never arrive, from one address, leave another customer's requests as they were.
-func TestHangingBodiesHarmNobody(t *testing.T) {
-	s := theShop(t)
-	attacker := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 6, 6, 6)}}
+// hang sends that many requests whose bodies never arrive, each from the address that from returns.
+func hang(t *testing.T, s *topology.System, requests int, from func(i int) net.IP) {
+	t.Helper()
 	var hanging sync.WaitGroup
-	for i := range 2100 {
+	for i := range requests {
 		hanging.Go(func() {
+			attacker := net.Dialer{LocalAddr: &net.TCPAddr{IP: from(i)}}
 			conn, err := attacker.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
 			if err != nil {
 				t.Error(err)
@@ -91,6 +91,12 @@ func TestHangingBodiesHarmNobody(t *testing.T) {
 		})
 	}
 	hanging.Wait()
+}
+
+// Bodies that never arrive, from one address, leave another customer's requests as they were.
+func TestHangingBodiesHarmNobody(t *testing.T) {
+	s := theShop(t)
+	hang(t, s, 2100, func(int) net.IP { return net.IPv4(127, 6, 6, 6) })
 	for range 20 {
 		if status, answer := send(t, http.MethodGet, s.URL+products, "", ""); status != http.StatusOK {
 			t.Fatalf("a customer's read: %d %s", status, answer)

@@ -1,11 +1,8 @@
 package attacks
 
 import (
-	"fmt"
 	"net"
 	"net/http"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,21 +35,7 @@ func TestInternalRoutesAreNotOutside(t *testing.T) {
 func TestAFloodOutsideStarvesNoQuote(t *testing.T) {
 	s := theShop(t)
 	before := placing(t, s, "calm")
-	var hanging sync.WaitGroup
-	for i := range 2048 {
-		hanging.Go(func() {
-			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 7, byte(i/200), 7)}}
-			conn, err := from.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			t.Cleanup(func() { conn.Close() })
-			fmt.Fprintf(conn, "POST /v1/inventory/products/tea-assam/restock HTTP/1.1\r\nHost: shop\r\n"+
-				"Idempotency-Key: %d\r\nContent-Length: 100\r\n\r\n{", i)
-		})
-	}
-	hanging.Wait()
+	hang(t, s, 2048, func(i int) net.IP { return net.IPv4(127, 7, byte(i/200), 7) })
 	if under := placing(t, s, "flood"); under > before+2*time.Second {
 		t.Errorf("an order took %s, and %s before", under, before)
 	}

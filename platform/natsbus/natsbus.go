@@ -86,8 +86,9 @@ const Name = "nats"
 // Name returns Name.
 func (*Bus) Name() string { return Name }
 
-// Open connects a module by the key whose seed it has, and reconnects forever when the connection is lost. A broker that is down is no
-// error, or its restart would keep processes from starting: events wait in the outbox.
+// Open connects a module by the key whose seed it has, and reconnects forever when the connection is
+// lost. A broker that is down is no error, or its restart would keep processes from starting: events
+// wait in the outbox.
 func Open(cfg Config, module, seed string, log *slog.Logger) (*Bus, error) {
 	b := &Bus{
 		cfg: cfg, module: module, keyed: seed != "", missing: map[string]error{},

@@ -34,8 +34,8 @@ func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 }
 
 // The durable was provisioned with settings by which a process would lose the messages that it
-// holds, and is provisioned again. A process that leaves gives them back at once. None is dropped however often it is nacked,
-// as it would be by JetStream's own limit of deliveries.
+// holds, and is provisioned again. A process that leaves gives them back at once. None is dropped
+// however often it is nacked, as it would be by JetStream's own limit of deliveries.
 func TestADurableTakesOtherSettings(t *testing.T) {
 	t.Parallel()
 	older := newConfig(t, "")

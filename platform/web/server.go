@@ -107,8 +107,9 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 
 func (s *Server) newRouter() *chi.Mux {
 	router := chi.NewMux()
-	// The order matters: nothing sees a forged header; inside of the span there is a trace id; observe sees what rescue answers;
-	// and only what is inside of rescue may panic. net/http leaves out the body for HEAD.
+	// The order matters: nothing sees a forged header; inside of the span there is a trace id; observe
+	// sees what rescue answers; and only what is inside of rescue may panic. net/http leaves out the
+	// body for HEAD.
 	router.Use(s.cfg.Proxies.Handler, otelhttp.NewMiddleware("http"), guard, s.observe, s.rescue, s.limit, decided, middleware.GetHead)
 	router.NotFound(notFound)
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {

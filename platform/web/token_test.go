@@ -130,7 +130,8 @@ func FuzzClaims(f *testing.F) {
 		strings.Replace(of("ann", "service"), `"app"`, `["app","app-internal"]`, 1),
 		strings.Replace(issuedAt(claim("iat", -20*24*time.Hour), `"sub":"ann","role":"service"`, exp), `"app"`, `"app-internal"`, 1),
 	}, []string{
-		// Issued in the future, at no time, or for too long; a service's for a customer's audience, and the other way round.
+		// Issued in the future, at no time, or for too long; a service's for a customer's audience, and
+		// the other way round.
 		issuedAt(claim("iat", time.Hour), who, claim("exp", 2*time.Hour)), issuedAt("", who, exp), claimsOf(who, exp, `"IAT":0`),
 		issuedAt(`"iat":0`, who, exp), issuedAt(`"iat":null`, who, exp), issuedAt(claim("iat", -48*time.Hour), who, exp),
 		claimsOf(who, `"exp":9999999999`), of("ann", "service"), strings.Replace(good, `"app"`, `"app-internal"`, 1),
