@@ -2,6 +2,7 @@ package faults
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestThroughAPooler(t *testing.T) {
 	var all sync.WaitGroup
 	for c := range clients {
 		all.Go(func() {
-			token := s.token("customer", "ada")
+			token := s.token("customer", fmt.Sprint("ada-", c)) // one alone would have too much open
 			for i := c; i < orders; i += clients {
 				paid := i*len(mix) + len(mix) - 1 // an order whose payment is no trouble
 				if _, err := placeReporting(t.Context(), s.URL, token, paid, func(why string) { t.Error(why) }); err != nil {

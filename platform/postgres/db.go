@@ -38,9 +38,9 @@ func (db *DB) Pool() *pgxpool.Pool { return db.home.Load().pool }
 
 // Close closes all connections.
 func (db *DB) Close() {
-	db.home.Load().close()
+	db.home.Load().pool.Close()
 	if other := db.other.Load(); other != nil {
-		other.close()
+		other.pool.Close()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,9 +49,6 @@ var ErrMoved = errors.New("the module's data has moved")
 type place struct {
 	address string // as the other one names it; "" for the process's own URL
 	pool    *pgxpool.Pool
-
-	mu   sync.Mutex
-	conn *pgx.Conn // to ask on, so that the answer waits for no statement of the module's
 }
 
 // record is what a database says of itself.
@@ -75,39 +71,20 @@ type here struct {
 	epoch int64
 }
 
-// ask reads the record of the place.
+// ask reads the record of the place, and lifts a fence that has expired.
 func (p *place) ask(ctx context.Context) (r record, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	if p.conn == nil || p.conn.IsClosed() {
-		if p.conn, err = pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig); err != nil {
-			p.conn = nil
-			return r, err
-		}
-	}
-	err = p.conn.QueryRow(ctx, `-- name: AskHome
+	err = p.pool.QueryRow(ctx, `-- name: AskHome
 		SELECT state, epoch, elsewhere, state = 'fencing' AND deadline < clock_timestamp() FROM home`).
 		Scan(&r.state, &r.epoch, &r.elsewhere, &r.expired)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), HasCode(err, "42P01"): // undefined_table: of an earlier release
 		return neverMoved, nil
 	case err == nil && r.expired:
-		_, err = p.conn.Exec(ctx, "SELECT lift_fence()")
+		_, err = p.pool.Exec(ctx, "SELECT lift_fence()")
 	}
 	return r, err
-}
-
-func (p *place) close() {
-	p.pool.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
-		defer cancel()
-		_ = p.conn.Close(ctx) // it is gone either way
-	}
 }
 
 // again reports whether a statement that failed at the place may succeed when it is run again: it
@@ -247,7 +224,7 @@ func (db *DB) openOther(ctx context.Context, elsewhere string) {
 	}
 	db.other.Store(&place{address: elsewhere, pool: pool})
 	if before != nil {
-		go before.close() //nolint:gosec // when what uses it has ended, which is after the context
+		go before.pool.Close() //nolint:gosec // when what uses it has ended, which is after the context
 	}
 }
 

@@ -47,7 +47,7 @@ func OpenAnyVersion(ctx context.Context, name, module, url string, maxConns int3
 		return nil, err
 	}
 	if other := db.other.Load(); other != nil {
-		other.close()
+		other.pool.Close()
 	}
 	return db.Pool(), nil
 }
