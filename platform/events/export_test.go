@@ -2,6 +2,9 @@ package events
 
 import "time"
 
+// Publishers is publishers.
+const Publishers = publishers
+
 // SetTxLimit sets the time limit of transactions. Call it before Run.
 func (c *Consumer) SetTxLimit(limit time.Duration) { c.conn.limit = limit }
 

@@ -86,12 +86,15 @@ func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	s.Config.RelayBatch, s.Config.Poll = 5, time.Hour
+	s.Config.Poll = time.Hour
 	s.subscribe(eventtest.Count)
 	release := s.bus.hold(t, eventtest.Topic)
 	stop := s.runOutbox()
-	s.publish("0", "1", "2", "3", "4", "waits")
-	<-s.bus.asked
+	for i := range events.Publishers {
+		s.publish(fmt.Sprint(i))
+		<-s.bus.asked
+	}
+	s.publish("waits")
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); stop() }()
 	pgtest.Until(t, "it stops", func() bool { return !s.outbox.Running() })
@@ -102,14 +105,14 @@ func TestStoppingFinishesWhatIsBeingPublished(t *testing.T) {
 	}
 	release()
 	<-stopped
-	s.Applied(5)
+	s.Applied(events.Publishers)
 	s.Expect(s.Publisher, 1, "SELECT count(*) FROM outbox_pending")
 	s.Expect(s.Publisher, 1, "SELECT count(*) FROM outbox JOIN outbox_pending ON id = event_id WHERE key = 'waits'")
 	s.Config.Poll = 20 * time.Millisecond
 	s.runOutbox()
-	s.Applied(6)
+	s.Applied(events.Publishers + 1)
 	s.Drained()
-	if all := s.bus.all(); len(all) != 6 {
+	if all := s.bus.all(); len(all) != events.Publishers+1 {
 		t.Errorf("published %v", all)
 	}
 }
