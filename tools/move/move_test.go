@@ -118,6 +118,13 @@ func TestOutAndBackUnderLoad(t *testing.T) {
 	for range 2 {
 		for _, m := range []move.Move{m, m.Back()} {
 			load.await(t, 200)
+			m.After = func(step string) error {
+				if step == "open" && ask(t, m.Source, `SELECT count(*)::text FROM pg_locks
+					WHERE relation = 'parcels.migrating'::regclass AND mode = 'ExclusiveLock' AND granted`) != "1" {
+					t.Error("nothing keeps migrations out any more")
+				}
+				return nil
+			}
 			done, err := m.Switch(t.Context())
 			ok(t, err)
 			if len(done.Verified) == 0 {

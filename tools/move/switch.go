@@ -103,14 +103,17 @@ func (a *attempt) close() {
 	}
 }
 
-// prepare does what would make the pause longer: it bounds every statement of it, and lets the
-// server read the catalogue that the fence needs.
+// prepare does what would make the pause longer: it bounds every statement of it, and does on each
+// side once, to no effect, what is new to a connection the first time.
 func (a *attempt) prepare(ctx context.Context) error {
-	limit := fmt.Sprintf("SET statement_timeout = %d", slowLimit.Milliseconds())
-	if err := a.target.exec(ctx, limit); err != nil {
+	limit := fmt.Sprintf("SET statement_timeout = %d; ", slowLimit.Milliseconds())
+	if err := a.source.exec(ctx, limit+grants+"; "+revokes(true)+"; "+fmt.Sprintf(inFlight, false)); err != nil {
 		return err
 	}
-	return a.source.exec(ctx, limit+"; "+grants+"; "+revokes(true)+"; "+fmt.Sprintf(inFlight, false))
+	trial := literal(a.target.stream + "_trial")
+	// A slot waits for every transaction of its server. One that lasts ends the switch here.
+	return a.target.exec(ctx, limit+grants+"; SELECT pg_create_logical_replication_slot("+trial+", 'pgoutput', true); "+
+		"SELECT pg_drop_replication_slot("+trial+")")
 }
 
 // pause is all that is done while the module cannot write: about ten round trips.
@@ -148,7 +151,7 @@ func (a *attempt) fence(ctx context.Context) (_ string, err error) {
 const inFlight = `SELECT count(*) || ' ' || count(*) FILTER (WHERE %t AND pg_terminate_backend(pid)) FROM (
 	SELECT DISTINCT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_stat_activity AS a ON a.pid = l.pid
 	WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted
-		AND c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'home'
+		AND c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname NOT IN ('home', 'migrating')
 		AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 		AND a.backend_type = 'client backend' AND l.pid <> pg_backend_pid()) AS s`
 
