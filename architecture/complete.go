@@ -68,7 +68,7 @@ func complete(table string, modules, left []string, internal func(module string)
 		if prefixes := internal(m); len(prefixes) > 0 {
 			inside = "    internal: [" + strings.Join(prefixes, ", ") + "]\n"
 		}
-		add("routes", "  %[1]s:\n    prefix: /v1/%[1]s\n%[3]s    sides: [{ upstream: %[2]s, weight: 100, home: shop }]\n", m, upstream, inside)
+		add("routes", "  %[1]s:\n    prefix: /v1/%[1]s\n%[3]s    sides: [{ upstream: %[2]s, weight: 100 }]\n", m, upstream, inside)
 	}
 	completed := strings.Join(lines, "")
 	if _, err := routes.Parse([]byte(completed)); err != nil {

@@ -16,15 +16,15 @@ func TestComplete(t *testing.T) {
 routes:
   parcels: # the first
     prefix: /v1/parcels
-    sides: [{ upstream: parcels, weight: 100, home: app }]
+    sides: [{ upstream: parcels, weight: 100 }]
 `
 	for name, test := range map[string]struct{ table, refusal string }{
 		"a table":               {one, ""},
 		"no last end of line":   {strings.TrimSuffix(one, "\n"), ""},
 		"the monolith":          {strings.NewReplacer("parcels: {", "monolith: {", "upstream: parcels", "upstream: monolith").Replace(one), ""},
-		"the name is taken":     {one + "  tolls:\n    prefix: /v2/tolls\n    sides: [{ upstream: parcels, weight: 100, home: app }]\n", "by hand"},
+		"the name is taken":     {one + "  tolls:\n    prefix: /v2/tolls\n    sides: [{ upstream: parcels, weight: 100 }]\n", "by hand"},
 		"another indent":        {strings.ReplaceAll(one, "  ", "    "), "by hand"},
-		"a list over two lines": {strings.Replace(one, "weight: 100, home: app }]", "weight: 100, home: app\n      }]", 1), "by hand"},
+		"a list over two lines": {strings.Replace(one, "weight: 100 }]", "weight: 100 \n      }]", 1), "by hand"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -54,7 +54,7 @@ func (f *findings) add(at, what, fix string) {
 // all are the rules, in the order in which to read them.
 var all = []rule{
 	imports, requires, layout, modules, contextmap, conduct, migrated, sql, sqlInGo, settings, binaries, thinFacade,
-	contracts, homes, ledger, firstService, infrastructure, derived,
+	contracts, routing, ledger, firstService, infrastructure, derived,
 }
 
 // readOnce reads the repository, and asks its modules.

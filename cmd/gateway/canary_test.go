@@ -69,7 +69,7 @@ func TestAClientStaysAsTheNewSideGrows(t *testing.T) {
 
 func TestTheLongestPrefixWins(t *testing.T) {
 	t.Parallel()
-	const sides = "sides: [{ upstream: old, weight: 100, home: app }] }"
+	const sides = "sides: [{ upstream: old, weight: 100 }] }"
 	some := split(1, 99) + "  new: { prefix: /v1/things/new, " + sides + "\n"
 	all := some + "  root: { prefix: /, " + sides + "\n"
 	for _, c := range []struct{ file, path, want string }{

@@ -76,7 +76,7 @@ routes:
     prefix: /v1/things
     resend: true
     max_body: 65536
-    sides: [{ upstream: old, weight: %d, home: app }, { upstream: new, weight: %d, home: app }]
+    sides: [{ upstream: old, weight: %d }, { upstream: new, weight: %d }]
 `, oldWeight, newWeight))
 }
 

@@ -24,8 +24,8 @@ import (
 //
 //	client ──▶ receive ──▶ match route ──▶ choose side ──▶ rewrite headers ──▶ send ──▶ upstream
 //	           the body    404 none        by cookie,      drop forged ones    (resend.go)
-//	(receive.go)           503 paused,     key or chance,                       └─ copies of reads ──▶ shadow
-//	                       or full         not ejected                             (shadow.go)
+//	(receive.go)           503 full        key or chance,                       └─ copies of reads ──▶ shadow
+//	                                       not ejected                             (shadow.go)
 type gateway struct {
 	cfg     config
 	log     *slog.Logger
@@ -98,18 +98,17 @@ func (g door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !whole {
 		return
 	}
-	route, underWay := g.enter(r.URL.Path)
-	if route == nil {
+	route := g.current.Load().match(r.URL.Path)
+	if route == nil || route.internal != g.internal {
 		writeProblem(w, r, http.StatusNotFound, "no-such-route", "Nothing is served at this path.")
 		return
 	}
-	if route.home != "" {
-		defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
-	}
+	underWay := route.underWay.Add(1)
+	defer route.underWay.Add(-1) // deferred, because a cut connection unwinds as a panic
 	x := &exchange{gateway: g.gateway, route: route, body: body, operator: g.isSecret(r.Header.Get(secretHeader))}
 	if name := r.Header.Get(sideHeader); name != "" && x.operator {
 		x.side, x.forced = route.side(name), true
-	} else if route.home != "" {
+	} else {
 		x.side, x.cookie = route.choose(r)
 	}
 	// A request refused here has reached no upstream, so the client may safely retry.
@@ -117,13 +116,8 @@ func (g door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case underWay > int64(g.cfg.MaxRequests):
 		// Not queued: in a queue all requests would wait until their clients give up.
 		writeProblem(w, r, http.StatusServiceUnavailable, "overloaded", "Too many requests are under way. Try again in a moment.")
-	case x.forced && x.side == nil:
-		writeProblem(w, r, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
-	case x.forced && !safe(r) && x.side.Home != route.home:
-		writeProblem(w, r, http.StatusConflict, "not-the-home", "Send writes without "+sideHeader+": this side would write to another database.")
 	case x.side == nil:
-		writeProblem(w, r, http.StatusServiceUnavailable, "paused",
-			"This part of the system is paused for a moment. Try again.")
+		writeProblem(w, r, http.StatusBadRequest, "no-such-side", "Name a side of this route in "+sideHeader+", or leave it out.")
 	default:
 		ctx, cancel := context.WithTimeout(r.Context(), g.cfg.Timeout)
 		defer cancel()
@@ -135,26 +129,6 @@ func (g door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 		}
 		proxy.ServeHTTP(w, r.WithContext(ctx))
-	}
-}
-
-// enter returns the route of a path, nil for none at this door, and counts the request as under way
-// unless the route is paused. It checks the table again after counting, so that a request admitted by
-// a table that is just being replaced is either counted or uses the new table.
-func (g door) enter(path string) (r *route, underWay int64) {
-	for {
-		t := g.current.Load()
-		switch r = t.match(path); {
-		case r == nil || r.internal != g.internal:
-			return nil, 0
-		case r.home == "":
-			return r, 0
-		}
-		underWay = r.underWay.Add(1)
-		if g.current.Load() == t {
-			return r, underWay
-		}
-		r.underWay.Add(-1)
 	}
 }
 

@@ -74,8 +74,8 @@ func TestAFloodOutsideTakesNoPlaceInside(t *testing.T) {
 	}
 }
 
-// What has its own count inside is paused, and waited for, with its route.
-func TestAnInternalPartIsPausedWithItsRoute(t *testing.T) {
+// What has its own count inside is counted with its route, and follows its weights.
+func TestAnInternalPartIsShownWithItsRoute(t *testing.T) {
 	t.Parallel()
 	f := start(t, withRates())
 	inside, entered, release := f.from(f.inside), make(chan bool), make(chan bool)
@@ -88,19 +88,14 @@ func TestAnInternalPartIsPausedWithItsRoute(t *testing.T) {
 	done := make(chan reply)
 	go func() { done <- inside.ask(t, ask) }()
 	<-entered
-	paused, moved := withRates("weight: 100", "weight: 0"), withRates("old, weight: 100, home: app", "old, weight: 0, home: app",
-		"new, weight: 0, home: app", "new, weight: 100, home: elsewhere")
-	f.apply(t, paused)
-	inside.expect(t, ask, "503 paused 0+0")
+	f.apply(t, withRates("old, weight: 100", "old, weight: 0", "new, weight: 0", "new, weight: 100"))
+	inside.expect(t, ask, "200 new 0+1")
 	if page := f.applied(t).Routes["things"]; page.UnderWay != 1 || !cmp.Equal(page.Internal, []string{"/v1/things/rates"}) {
 		t.Errorf("the page has %+v", page)
 	}
-	f.refuses(t, moved, "its home would change while it is open")
 	close(release)
 	<-done
 	eventually(t, "nothing is under way", func() bool { return f.applied(t).Routes["things"].UnderWay == 0 })
-	f.apply(t, moved)
-	inside.expect(t, ask, "200 new 0+1")
 }
 
 // The page has all that the file says of a route, but its shadow.

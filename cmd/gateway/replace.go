@@ -55,9 +55,6 @@ func (g *gateway) apply(ctx context.Context, file []byte) error {
 	if err == nil {
 		err = g.probeNew(ctx, next, current).Unserved(false)
 	}
-	if err == nil {
-		err = next.follows(current) // anew, for requests have arrived meanwhile
-	}
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -91,8 +90,8 @@ func TestThePageOfRoutes(t *testing.T) {
 	shown := regexp.MustCompile(`"(since|at)":"[^"]+"`).ReplaceAllString(f.page(), `"$1":""`)
 	want := fmt.Sprintf(`{"since":"",`+
 		`"routes":{"things":{"prefix":"/v1/things","resend":true,"max_body":1048576,"under_way":0,"sides":[`+
-		`{"upstream":"old","weight":100,"home":"app","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":0},`+
-		`{"upstream":"new","weight":0,"home":"app","url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":1}],`+
+		`{"upstream":"old","weight":100,"url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":0},`+
+		`{"upstream":"new","weight":0,"url":%q,"served":1,"ready":true,"ejected":false,"failures_in_a_row":1}],`+
 		`"shadow":{"compared":1,"mismatched":1,"failed":0,"dropped":0,"mismatches":[{"at":"","status":204,"shadow_status":503}]}}}}`,
 		f.old.URL, f.new.URL)
 	if diff := cmp.Diff(want, strings.TrimSpace(shown)); diff != "" {
@@ -104,65 +103,6 @@ func TestThePageOfRoutes(t *testing.T) {
 	must(t, g.apply(t.Context(), f.fill(shadowed)))
 	if says := `msg="the routes have changed" weights="things: old=100 new=0"`; !strings.Contains(lines.String(), says) {
 		t.Errorf("the log has %s", &lines)
-	}
-}
-
-// Data may be moved once the route is paused and no request is under way.
-func TestARouteMovesWhenNothingIsUnderWay(t *testing.T) {
-	t.Parallel()
-	elsewhere := []string{"home: app }]", "home: things }]"}
-	renamed := append(elsewhere, "things:", "renamed:")
-	f := start(t, split(100, 0, elsewhere...))
-	f.refuses(t, split(0, 100, elsewhere...), "pause it first")
-	entered, release, answered := make(chan bool), make(chan bool), make(chan reply)
-	f.old.answers(func(http.ResponseWriter, *http.Request) { entered <- true; <-release })
-	go func() { answered <- f.ask(t, post) }()
-	<-entered
-	f.refuses(t, split(0, 100, renamed...), "route renamed: its home would change")
-	f.apply(t, split(0, 0, renamed...))
-	f.expect(t, get, "503 paused 0+0")
-	f.apply(t, split(100, 0, renamed...)) // it may be opened again with the same home
-	f.apply(t, split(0, 0, renamed...))
-	f.refuses(t, split(0, 100, renamed...), "pause it first") // the request under way may still write to the old home
-	if page := f.page(); !strings.Contains(page, `"under_way":1`) {
-		t.Error(page)
-	}
-	close(release)
-	if answer := <-answered; answer.String() != "200 old" {
-		t.Errorf("the request under way got %s", answer)
-	}
-	eventually(t, "it is not under way", func() bool { return f.things().underWay.Load() == 0 })
-	f.apply(t, split(0, 100, renamed...))
-	f.expect(t, get, "200 new 0+1")
-}
-
-// A request that has read the old table is counted before under_way can be seen as 0.
-func TestEveryAdmittedRequestIsCounted(t *testing.T) {
-	t.Parallel()
-	// So many routes that the table can change between a request's match and its count.
-	open, paused := &table{routes: make([]*route, 1_000_000)}, &table{}
-	for i := range open.routes {
-		open.routes[i] = &route{prefix: "/other"}
-	}
-	counter := new(atomic.Int64)
-	open.routes[len(open.routes)-1] = &route{prefix: "/things", home: "app", underWay: counter}
-	paused.routes = []*route{{prefix: "/things", underWay: counter}}
-	for range 20 {
-		g, entered := door{gateway: &gateway{}}, make(chan *route)
-		g.current.Store(open)
-		go func() {
-			entered <- nil
-			r, _ := g.enter("/things")
-			entered <- r
-		}()
-		<-entered
-		time.Sleep(time.Millisecond)
-		g.current.Store(paused)
-		underWay := counter.Load()
-		if r := <-entered; underWay == 0 && r.home != "" {
-			t.Error("it was admitted, and nothing was under way")
-		}
-		counter.Store(0)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 //
 //	no connection                     any request: nothing was sent
 //	another error, 502, 503 or 504    GET, HEAD, and with resend: true in the routes also requests
-//	                                  with an Idempotency-Key, which all sides with a weight keep
-//	                                  in their one home
+//	                                  with an Idempotency-Key, which all sides keep in the module's
+//	                                  one database
 //
 // Nothing else is sent twice: after a lost answer it is unknown whether the request was executed.
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {

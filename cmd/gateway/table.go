@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"crypto/rand"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"net/http"
@@ -27,17 +26,14 @@ type table struct {
 type route struct {
 	name    string
 	prefix  string
-	home    string // "" while it is paused
-	written string // the home; while it is paused, the last one
 	sides   []*side
 	shadow  *shadow // nil for none
 	resend  bool
 	maxBody int64
 	// internal is whether it is for the shop's own processes, as a part of the route of this name.
 	internal bool
-	// underWay counts requests over all tables. It must be 0 before a paused route changes home.
-	underWay *atomic.Int64
-	shadowed *counted // over all tables, too
+	underWay *atomic.Int64 // requests, over all tables
+	shadowed *counted      // over all tables, too
 }
 
 // defaultBody is the largest body of a route that does not say more.
@@ -49,8 +45,8 @@ type side struct {
 	served *atomic.Int64
 }
 
-// newTable builds the table of a valid file that may follow the table before. It keeps counters and
-// the health of upstreams with the same address and probe.
+// newTable builds the table of a valid file. It keeps the counters of the table before, and the health
+// of upstreams with the same address and probe.
 func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
 	if err != nil {
@@ -63,8 +59,8 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 			known = &route{underWay: new(atomic.Int64), shadowed: &counted{}}
 		}
 		next := &route{
-			name: name, prefix: r.Prefix, home: r.Home(), written: cmp.Or(r.Home(), known.written),
-			underWay: known.underWay, shadowed: known.shadowed, resend: r.Resend, maxBody: cmp.Or(r.MaxBody, defaultBody),
+			name: name, prefix: r.Prefix, underWay: known.underWay, shadowed: known.shadowed,
+			resend: r.Resend, maxBody: cmp.Or(r.MaxBody, defaultBody),
 		}
 		for _, s := range r.Sides {
 			fresh := &side{s, newUpstream(cfg, r.Module(), file.Upstreams[s.Upstream]), new(atomic.Int64)}
@@ -85,7 +81,7 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 		}
 	}
 	slices.SortFunc(t.routes, func(a, b *route) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })
-	return t, t.follows(before)
+	return t, nil
 }
 
 // inside returns the internal part of the route at a prefix. It has the route's sides, but its requests
@@ -97,18 +93,6 @@ func (r *route) inside(prefix string, before *table) *route {
 		part.underWay = known.underWay
 	}
 	return &part
-}
-
-// follows returns an error if t gives a path a new home while requests may write to the old one.
-func (t *table) follows(before *table) error {
-	// The prefixes of both: an added or removed route can change a path's home, too.
-	for _, r := range slices.Concat(before.routes, t.routes) {
-		was, is := before.match(r.prefix), t.match(r.prefix)
-		if was != nil && is != nil && is.home != "" && is.home != was.written && (was.home != "" || was.underWay.Load() > 0) {
-			return fmt.Errorf("route %s: %w", is.name, routes.ErrMove)
-		}
-	}
-	return nil
 }
 
 func (r *route) side(upstream string) *side {
@@ -136,7 +120,7 @@ const canaryCookie = "seam_canary"
 const buckets = 10_000
 
 // choose picks the side for a request, and a cookie if the client has none. Clients stay on their
-// side for convenience only: all sides with a weight write to one home.
+// side for convenience only: all sides write to the database where the module's data is.
 func (r *route) choose(request *http.Request) (wanted *side, fresh *http.Cookie) {
 	if wanted = r.choice(0); wanted.Weight < 100 { // or no cookie is needed
 		known, err := request.Cookie(canaryCookie) // before the key, which is new with every request

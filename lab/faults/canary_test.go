@@ -200,11 +200,11 @@ func (c *canary) route(t *testing.T, weight int) {
 		if m == c.module {
 			rest -= weight
 		}
-		sides := []routes.Side{{Upstream: "monolith", Weight: rest - rest/2, Home: "shop"},
-			{Upstream: "monolith-2", Weight: rest / 2, Home: "shop"}}
+		sides := []routes.Side{{Upstream: "monolith", Weight: rest - rest/2},
+			{Upstream: "monolith-2", Weight: rest / 2}}
 		if m == c.module && c.service != nil {
 			upstream(m, c.service)
-			sides = append(sides, routes.Side{Upstream: m, Weight: weight, Home: "shop"})
+			sides = append(sides, routes.Side{Upstream: m, Weight: weight})
 		}
 		file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: sides}
 	}

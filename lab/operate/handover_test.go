@@ -82,7 +82,7 @@ func startGateway(t *testing.T, bin, address string, to *topology.Process, socke
 	table := routes.File{
 		Upstreams: map[string]routes.Upstream{"monolith": {URL: to.URL, Probe: to.OpsURL + "/readyz"}},
 		Routes: map[string]routes.Route{"inventory": {Prefix: "/v1/inventory",
-			Sides: []routes.Side{{Upstream: "monolith", Weight: 100, Home: "shop"}}}},
+			Sides: []routes.Side{{Upstream: "monolith", Weight: 100}}}},
 	}
 	file, addr := filepath.Join(t.TempDir(), "routes.yaml"), fmt.Sprintf("127.0.0.1:%d", port)
 	if err := routing.Create(file, table); err != nil {

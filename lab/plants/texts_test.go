@@ -34,15 +34,13 @@ var measurement = regexp.MustCompile(`measurement:.*`)
 // decommissioned is the example in its last state.
 var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)
 
-func canary(home string) string {
-	return `upstreams:
+const canary = `upstreams:
   monolith: {url: "http://127.0.0.1:8090"}
   notifications: {url: "http://127.0.0.1:8092"}
 routes:
   notifications:
     prefix: /v1/notifications
     sides:
-      - {upstream: monolith, weight: 90, home: shop}
-      - {upstream: notifications, weight: 10, home: ` + home + `}
+      - {upstream: monolith, weight: 90}
+      - {upstream: notifications, weight: 10}
 `
-}

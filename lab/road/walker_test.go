@@ -33,6 +33,7 @@ type walker struct {
 	in      io.Writer
 	out     *bufio.Reader
 	db      *pgxpool.Pool
+	target  *pgxpool.Pool // where the module's data goes
 	placed  atomic.Int64
 	refused atomic.Int64
 }
@@ -73,21 +74,31 @@ func begin(t *testing.T, module string) *walker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := pgserver.Start(t.Context(), pgserver.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
-	database := postgres.WithDatabase(server.URL(), "shop")
-	if w.db, err = pgxpool.New(t.Context(), database); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.db.Close)
-	w.shell("MODULE="+module, "DATABASE_URL="+database, "SEAM_STATE="+filepath.Join(w.dir, ".road/state"),
+	var database, target string
+	database, w.db = w.server("shop")
+	target, w.target = w.server(module)
+	w.shell("MODULE="+module, "DATABASE_URL="+database, "TARGET_URL="+target, "SEAM_STATE="+filepath.Join(w.dir, ".road/state"),
 		fmt.Sprintf("NATS_URL=nats://127.0.0.1:%d", w.ports["4222"]), fmt.Sprintf("INVENTORY_URL=http://127.0.0.1:%d", w.ports["8082"]),
 		"LOG_FORMAT=text",
 		"GIT_AUTHOR_NAME=ada", "GIT_AUTHOR_EMAIL=ada@mail.example", "GIT_COMMITTER_NAME=ada", "GIT_COMMITTER_EMAIL=ada@mail.example")
 	return w
+}
+
+// server starts a PostgreSQL server and returns the URL of a database, which need not be there, and its pool.
+func (w *walker) server(database string) (string, *pgxpool.Pool) {
+	w.t.Helper()
+	server, err := pgserver.Start(w.t.Context(), pgserver.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(w.t.Context())) })
+	url := postgres.WithDatabase(server.URL(), database)
+	pool, err := pgxpool.New(w.t.Context(), url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(pool.Close)
+	return url, pool
 }
 
 // blocks returns the shell commands of the page by heading, those of steps with the step's number.

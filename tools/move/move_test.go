@@ -74,22 +74,24 @@ func newMove(t *testing.T, from, to int) move.Move {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newMoveBetween(t, urls[from], urls[to])
+}
+
+// newMoveBetween returns a move of a module with a database of its own between two servers.
+func newMoveBetween(t *testing.T, from, to string) move.Move {
+	t.Helper()
 	n := number.Add(1)
 	m := move.Move{
 		Module: "parcels", Migrate: migrate,
-		Source: postgres.WithDatabase(urls[from], fmt.Sprintf("shop_%d", n)),
-		Target: postgres.WithDatabase(urls[to], fmt.Sprintf("parcels_%d", n)),
+		Source: postgres.WithDatabase(from, fmt.Sprintf("shop_%d", n)),
+		Target: postgres.WithDatabase(to, fmt.Sprintf("parcels_%d", n)),
 		Roles:  postgres.Plan{Prefix: fmt.Sprintf("t%d_", n), Secret: "secret"},
 		Report: func(s move.Step) { t.Logf("  %-14s %8.2f ms  %s", s.Name, float64(s.Took.Microseconds())/1000, s.Note) },
 	}
 	roles := m.Roles
 	roles.Modules = []string{"parcels"}
-	if err := postgres.Provision(t.Context(), m.Source, roles); err != nil {
-		t.Fatal(err)
-	}
-	if err := migrate(t.Context(), roles.MigrateURL(m.Source, "parcels")); err != nil {
-		t.Fatal(err)
-	}
+	ok(t, postgres.Provision(t.Context(), m.Source, roles))
+	ok(t, migrate(t.Context(), roles.MigrateURL(m.Source, "parcels")))
 	return m
 }
 

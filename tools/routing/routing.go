@@ -82,9 +82,6 @@ func (c *checkedChange) check(ctx context.Context, s System) error {
 			continue // the schemas and the file can follow without it
 		}
 		before = page.File()
-		if err := c.to.Follows(before); err != nil {
-			return fmt.Errorf("%s: %w", facade, err)
-		}
 	}
 	if err := Probe(ctx, c.to, before).Unserved(false); err != nil {
 		return err

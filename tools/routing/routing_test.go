@@ -159,9 +159,6 @@ func TestAChangeIsEverywhereWhenItEnds(t *testing.T) {
 	}
 	to.must(to.Change(t.Context(), Rollback))
 	to.expect("a rollback", before, before, put100)
-	to.must(to.Change(t.Context(), Weights("tolls", map[string]int{"monolith": 0})))
-	to.expect("a pause", "monolith=0 tolls=0", "monolith=0 tolls=0",
-		"PUT /routes Bearer the secret after monolith=0 tolls=0, file monolith=0 tolls=0")
 }
 
 func TestWhatIsRefusedChangesNothing(t *testing.T) {
@@ -176,9 +173,6 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		"TOLLS_DATABASE_URL: ":                            func() { to.Schemas = map[string]string{"tolls": "postgres://tolls_rt@127.0.0.1:1/none"} },
 		"a canary needs nats: seam events bus nats first": func() { to.must(events.SwitchBus(t.Context(), to.pools["tolls"], events.Memory)) },
 		"route tolls leads to nobody":                     func() { to.tolls = http.StatusNotImplemented },
-		"its home would change": func() {
-			to.facade.file = []byte(strings.NewReplacer("home: app }, {", "home: other }, {", "weight: 0, home: app", "weight: 0, home: other").Replace(good))
-		},
 	} {
 		to.facade.file = nil
 		prepare()

@@ -28,13 +28,10 @@ func Of(file routes.File, module string) (of routes.Route) {
 	return of
 }
 
-// Shares returns the weights of a route as a schema has them: of the sides that write to its home, or
-// of all sides while the route is paused.
+// Shares returns the weights of a route as a schema has them.
 func Shares(r routes.Route) (weights []share.Weight) {
 	for _, s := range r.Sides {
-		if r.Home() == "" || s.Home == r.Home() {
-			weights = append(weights, share.Weight{Side: s.Upstream, Weight: s.Weight})
-		}
+		weights = append(weights, share.Weight{Side: s.Upstream, Weight: s.Weight})
 	}
 	return weights
 }

@@ -13,7 +13,7 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 )
 
-// AddSide adds an upstream to a route as its last side, with weight 0 and the home of the others.
+// AddSide adds an upstream to a route as its last side, with weight 0.
 // Like each edit of the text it only adds lines, so that comments and layout stay.
 func AddSide(route, name string, upstream routes.Upstream) Edit {
 	return func(_ string, present []byte) ([]byte, error) {
@@ -22,11 +22,11 @@ func AddSide(route, name string, upstream routes.Upstream) Edit {
 			if slices.ContainsFunc(r.Sides, func(s routes.Side) bool { return s.Upstream == name }) {
 				return fmt.Errorf("%s is a side of %s already", name, route)
 			}
-			side := routes.Side{Upstream: name, Home: r.Sides[0].Home}
+			side := routes.Side{Upstream: name}
 			r.Sides = append(r.Sides, side)
 			file.Routes[route] = r
 			last := sides.Content[len(sides.Content)-1]
-			l.insert(architecture.LastLine(last), last.Column-len("- "), "- { upstream: %q, weight: 0, home: %q }", name, side.Home)
+			l.insert(architecture.LastLine(last), last.Column-len("- "), "- { upstream: %q, weight: 0 }", name)
 			if known, ok := file.Upstreams[name]; ok && known != upstream {
 				return fmt.Errorf("%s is an upstream already, at %s", name, known.URL)
 			} else if !ok {

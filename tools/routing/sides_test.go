@@ -14,10 +14,10 @@ routes:
   tolls: # keep this
     prefix: /v1/tolls
     sides:
-      - { upstream: monolith, weight: 100, home: app } # and this
+      - { upstream: monolith, weight: 100 } # and this
   parcels:
     prefix: /v1/parcels
-    sides: [{ upstream: monolith, weight: 100, home: app }]
+    sides: [{ upstream: monolith, weight: 100 }]
 `
 
 // A side is added and removed by whole lines: comments and layout stay, to the byte.
@@ -25,7 +25,7 @@ func TestSidesComeAndGo(t *testing.T) {
 	t.Parallel()
 	two := strings.NewReplacer(
 		"# the first\n", "# the first\n  tolls: { url: \"http://127.0.0.1:8094\", probe: \"http://127.0.0.1:8194/readyz\" }\n",
-		"# and this\n", "# and this\n      - { upstream: \"tolls\", weight: 0, home: \"app\" }\n").Replace(oneSide)
+		"# and this\n", "# and this\n      - { upstream: \"tolls\", weight: 0 }\n").Replace(oneSide)
 	upstream := routes.Upstream{URL: "http://127.0.0.1:8094", Probe: "http://127.0.0.1:8194/readyz"}
 	for name, test := range map[string]struct {
 		edit          Edit

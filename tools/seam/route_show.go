@@ -133,11 +133,6 @@ func (f *shownFile) print(out io.Writer) {
 		for _, side := range r.Sides {
 			fmt.Fprintf(out, "  %s %d%%", side.Upstream, side.Weight)
 		}
-		if r.Home() == "" {
-			fmt.Fprint(out, "  paused")
-		} else {
-			fmt.Fprintf(out, "  writes to %s", r.Home())
-		}
 		if r.Shadow != nil {
 			fmt.Fprintf(out, "  shadow %s %d%%", r.Shadow.Upstream, r.Shadow.Percent)
 		}

@@ -38,7 +38,7 @@ func TestDetached(t *testing.T) {
 		f = with
 	}
 	const table = "deploy/routes.yaml"
-	f.set(table, strings.TrimRight(f[table].Text, "\n")+"\n  ferries: # its own\n    prefix: /v1/ferries\n    sides: [{ upstream: monolith, weight: 100, home: app }]\n")
+	f.set(table, strings.TrimRight(f[table].Text, "\n")+"\n  ferries: # its own\n    prefix: /v1/ferries\n    sides: [{ upstream: monolith, weight: 100 }]\n")
 	f.set(ledgerFile, "extractions:"+leaving("ferries", "cut over")+leaving("harbour", "canary"))
 
 	left, done, held, err := f.Detached("ferries", firstOfDecember)
@@ -49,7 +49,7 @@ func TestDetached(t *testing.T) {
 		t.Errorf("the monolith:\n%s", text)
 	}
 	read, err := routes.Parse([]byte(left[table].Text))
-	if side := read.Routes["ferries"].Sides[0]; err != nil || side.Upstream != "ferries" || side.Home != "app" || read.Upstreams["ferries"].Probe == "" {
+	if side := read.Routes["ferries"].Sides[0]; err != nil || side.Upstream != "ferries" || read.Upstreams["ferries"].Probe == "" {
 		t.Errorf("%v: the routes:\n%s", err, left[table].Text)
 	}
 	ledger, err := architecture.ParseLedger(left[ledgerFile].Text)
@@ -101,39 +101,39 @@ routes:
   parcels:
     prefix: /v1/parcels
     sides:
-      - { upstream: monolith, weight: 100, home: app } # for now
+      - { upstream: monolith, weight: 100 } # for now
   tolls:
     prefix: /v1/tolls
     sides:
-      - { upstream: monolith, weight: 10, home: app }
-      - { upstream: tolls, weight: 90, home: app } # the new one
+      - { upstream: monolith, weight: 10 }
+      - { upstream: tolls, weight: 90 } # the new one
   toll-roads:
     prefix: /v1/tolls/roads
-    sides: [{ upstream: monolith, weight: 0, home: app }, { upstream: tolls, weight: 100, home: app }]
+    sides: [{ upstream: monolith, weight: 0 }, { upstream: tolls, weight: 100 }]
   lamps:
     prefix: /v1/lamps
-    sides: [{ upstream: tolls, weight: 100, home: app }, { upstream: monolith, weight: 0, home: app }]
+    sides: [{ upstream: tolls, weight: 100 }, { upstream: monolith, weight: 0 }]
 `
 	for name, test := range map[string]struct{ m, old, text, want string }{
 		"its only side": {"parcels", "", "", strings.NewReplacer(
 			"  tolls: { url: \"http://127.0.0.1:8094\" }\n", "  tolls: { url: \"http://127.0.0.1:8094\" }\n"+
 				"  # HTTP_ADDR=127.0.0.1:8092 OPS_ADDR=127.0.0.1:8093 bin/parcels serve\n"+
 				"  parcels: { url: \"http://127.0.0.1:8092\", probe: \"http://127.0.0.1:8093/readyz\" }\n",
-			"monolith, weight: 100, home: app } # for now", "parcels, weight: 100, home: app } # for now").Replace(table)},
+			"monolith, weight: 100 } # for now", "parcels, weight: 100 } # for now").Replace(table)},
 		"one of two sides, in each of its routes": {"tolls", "", "", strings.NewReplacer(
-			"      - { upstream: monolith, weight: 10, home: app }\n", "", "weight: 90", "weight: 100",
-			"{ upstream: monolith, weight: 0, home: app }, { upstream: tolls", "{ upstream: tolls").Replace(table)},
-		"the last side on its line": {"lamps", "", "", strings.Replace(table, ", { upstream: monolith, weight: 0, home: app }]", "]", 1)},
+			"      - { upstream: monolith, weight: 10 }\n", "", "weight: 90", "weight: 100",
+			"{ upstream: monolith, weight: 0 }, { upstream: tolls", "{ upstream: tolls").Replace(table)},
+		"the last side on its line": {"lamps", "", "", strings.Replace(table, ", { upstream: monolith, weight: 0 }]", "]", 1)},
 		"no side":                   {"bridges", "", "", table},
 		"at a name of its own": {"parcels", "http://127.0.0.1:809", "http://monolith:809", strings.NewReplacer(
 			"http://127.0.0.1:809", "http://monolith:809",
 			"\n\nroutes:", "\n  parcels: { url: \"http://parcels:8090\", probe: \"http://parcels:8091/readyz\" }\n\nroutes:",
-			"monolith, weight: 100, home: app } # for now", "parcels, weight: 100, home: app } # for now").Replace(table)},
+			"monolith, weight: 100 } # for now", "parcels, weight: 100 } # for now").Replace(table)},
 		"a shadow":          {"parcels", "  tolls:\n    prefix", "    shadow: { upstream: monolith, percent: 5 }\n  tolls:\n    prefix", ""},
 		"a quoted upstream": {"parcels", "monolith, weight: 100", `"monolith", weight: 100`, ""},
 		"upstreams in one line": {"parcels", table[:strings.Index(table, "routes:")],
 			`upstreams: { monolith: { url: "http://127.0.0.1:8090" }, tolls: { url: "http://127.0.0.1:8094" } }` + "\n", ""},
-		"three sides": {"tolls", "  toll-roads:", "      - { upstream: other, weight: 0, home: app }\n  toll-roads:", ""},
+		"three sides": {"tolls", "  toll-roads:", "      - { upstream: other, weight: 0 }\n  toll-roads:", ""},
 		"no table":    {"tolls", "routes:", "roads:", ""},
 	} {
 		changed := strings.ReplaceAll(table, test.old, test.text)

@@ -97,7 +97,7 @@ func (s *System) writeRoutes(ctx context.Context) error {
 			return err
 		}
 		for _, m := range p.Serves {
-			side := routes.Side{Upstream: p.Name, Weight: 100, Home: "shop"}
+			side := routes.Side{Upstream: p.Name, Weight: 100}
 			if len(file.Routes[m].Sides) > 0 {
 				side.Weight = 0
 			}

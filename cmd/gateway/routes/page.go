@@ -10,12 +10,11 @@ type Page struct {
 
 // PageRoute is a route with what was counted since the gateway started.
 type PageRoute struct {
-	Prefix   string   `json:"prefix"`
-	Internal []string `json:"internal,omitempty"`
-	Resend   bool     `json:"resend,omitempty"`
-	MaxBody  int64    `json:"max_body,omitempty"`
-	// UnderWay has to be 0 before a paused route's data is moved. It counts the internal parts, too.
-	UnderWay int64      `json:"under_way"`
+	Prefix   string     `json:"prefix"`
+	Internal []string   `json:"internal,omitempty"`
+	Resend   bool       `json:"resend,omitempty"`
+	MaxBody  int64      `json:"max_body,omitempty"`
+	UnderWay int64      `json:"under_way"` // requests, those to the internal parts, too
 	Sides    []PageSide `json:"sides"`
 	Shadow   *Tally     `json:"shadow,omitempty"`
 }

@@ -1,6 +1,5 @@
 // Package routes reads and checks the façade's table: which process serves which share of which path.
-// The gateway and seam route both use it, so they refuse the same mistakes, above all a route that
-// writes to two databases at once.
+// The gateway and seam route both use it, so they refuse the same mistakes.
 package routes
 
 import (
@@ -38,7 +37,7 @@ type Upstream struct {
 // Route says how requests under a prefix are shared.
 type Route struct {
 	Prefix string `yaml:"prefix" json:"prefix"`
-	// Sides share the requests; the last one is the new one. If all weights are 0, it is paused.
+	// Sides share the requests; the last one is the new one.
 	Sides  []Side  `yaml:"sides" json:"sides"`
 	Shadow *Shadow `yaml:"shadow,omitempty" json:"shadow,omitempty"`
 	// Resend says that a request with an Idempotency-Key may be sent twice, because its module keeps the
@@ -58,8 +57,6 @@ const MaxBody = 1 << 20
 type Side struct {
 	Upstream string `yaml:"upstream" json:"upstream"`
 	Weight   int    `yaml:"weight" json:"weight"` // percent
-	// Home names the database that the upstream writes this route's data to.
-	Home string `yaml:"home" json:"home"`
 }
 
 // Shadow sends copies of answered reads to an upstream and compares the answers.
@@ -74,16 +71,6 @@ type Shadow struct {
 func (r Route) Module() string {
 	if parts := strings.Split(r.Prefix, "/"); len(parts) > 2 && url.PathEscape(parts[2]) == parts[2] {
 		return parts[2]
-	}
-	return ""
-}
-
-// Home returns the database that the route writes to, "" while it is paused.
-func (r Route) Home() string {
-	for _, s := range r.Sides {
-		if s.Weight > 0 {
-			return s.Home
-		}
 	}
 	return ""
 }
@@ -105,10 +92,6 @@ func (f File) Weights() string {
 	}
 	return strings.Join(all, ", ")
 }
-
-// ErrMove refuses an open route another home: requests under way still write to the old one.
-var ErrMove = errors.New("its home would change while it is open: pause it first (all weights 0), " +
-	"wait until GET /routes has 0 under_way, then open it with the new home")
 
 // Load reads and checks the routes file at a path.
 func Load(path string) (File, error) {
@@ -135,17 +118,6 @@ func Parse(data []byte) (File, error) {
 		return file, errors.New("there is more than one document: what follows a second --- would not be read")
 	}
 	return file, file.check()
-}
-
-// Follows returns an error if an open route would get another home than it has in the file before.
-func (f File) Follows(before File) error {
-	for _, name := range slices.Sorted(maps.Keys(f.Routes)) {
-		was, is := before.Routes[name].Home(), f.Routes[name].Home()
-		if was != "" && is != "" && was != is {
-			return fmt.Errorf("route %s: %w", name, ErrMove)
-		}
-	}
-	return nil
 }
 
 // check checks the file in the order of names, so that a file always has the same first error.
@@ -191,8 +163,6 @@ func (u Upstream) Target() *url.URL {
 	return target
 }
 
-// checkRoute refuses a canary across two homes: an aggregate's writes could go to both databases,
-// and no rollback of the routes would merge them. Sides of another home wait at weight 0.
 func (f File) checkRoute(r Route) error {
 	if !strings.HasPrefix(r.Prefix, "/") || path.Clean(r.Prefix) != r.Prefix {
 		return errors.New("prefix must be like /v1/MODULE, without a slash at the end")
@@ -215,18 +185,14 @@ func (f File) checkRoute(r Route) error {
 			return fmt.Errorf("%q is not among the upstreams", s.Upstream)
 		case seen[s.Upstream]:
 			return fmt.Errorf("%s is there twice", s.Upstream)
-		case s.Home == "":
-			return fmt.Errorf("%s needs a home: the name of the database that it writes to", s.Upstream)
 		case s.Weight < 0:
 			return fmt.Errorf("%s has a negative weight", s.Upstream)
-		case s.Weight > 0 && s.Home != r.Home():
-			return fmt.Errorf("%s and %s are both written to: give weight to one home alone", r.Home(), s.Home)
 		}
 		seen[s.Upstream] = true
 		total += s.Weight
 	}
-	if total != 100 && total != 0 {
-		return fmt.Errorf("the weights add up to %d, not to 100 (or to 0, which pauses the route)", total)
+	if total != 100 {
+		return fmt.Errorf("the weights add up to %d, not to 100", total)
 	}
 	return f.checkShadow(r.Shadow)
 }
@@ -235,7 +201,6 @@ func (f File) checkShadow(s *Shadow) error {
 	if s == nil {
 		return nil
 	}
-	// A shadow may have any home: it only reads.
 	if _, known := f.Upstreams[s.Upstream]; !known {
 		return fmt.Errorf("shadow: %q is not among the upstreams", s.Upstream)
 	}

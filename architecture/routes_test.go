@@ -7,12 +7,12 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 )
 
-// homes checks every committed routes file as the façade does, so that one which writes to two
-// databases is refused before a façade reads it. No route leads to a monolith without the module.
-var homes = rule{
-	name: "homes",
-	why: "two databases that are both written to drift apart, and no rollback of a route brings them together; " +
-		`see "Dual writes that never end" in architecture/README.md`,
+// routing checks every committed routes file as the façade does, so that a mistake is refused before a
+// façade reads it. No route leads to a monolith without the module.
+var routing = rule{
+	name: "routing",
+	why: "a façade does not start with a table that it cannot read, and a route to a process without the module fails each request; " +
+		`see "Monolith code that is never deleted" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
 		for _, file := range t.routeTables() {
