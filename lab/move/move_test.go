@@ -45,9 +45,6 @@ func rate() int {
 // Each module's data goes to another server and comes back, five times, and no request fails. The
 // test says how long each pause was and does not judge it, because that depends on the machine.
 func TestModulesMoveWhileCustomersOrder(t *testing.T) {
-	if os.Getenv("SEAM_LONG") == "" {
-		t.Skip("make long SUITE=move runs it")
-	}
 	s := begin(t)
 	for _, module := range topology.Modules {
 		t.Run(module, func(t *testing.T) {
@@ -86,6 +83,9 @@ type shop struct {
 
 func begin(t *testing.T) *shop {
 	t.Helper()
+	if os.Getenv("SEAM_LONG") == "" {
+		t.Skip("make long SUITE=move runs it")
+	}
 	bin, err := topology.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -133,13 +133,18 @@ func (s *shop) token(role, subject string) string {
 // seam runs the command, which must succeed, and returns what it prints.
 func (s *shop) seam(t *testing.T, args ...string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(s.bin, "seam"), args...)
-	command.Env = append(os.Environ(), "DATABASE_URL="+s.AdminURL, "SEAM_ROLE_PREFIX="+s.Plan.Prefix, "SEAM_ROLE_SECRET="+s.Plan.Secret)
-	said, err := command.CombinedOutput()
+	said, err := s.command(t, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("seam %s: %v\n%s", strings.Join(args, " "), err, said)
 	}
 	return string(said)
+}
+
+func (s *shop) command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(s.bin, "seam"), args...)
+	command.Env = append(os.Environ(), "DATABASE_URL="+s.AdminURL, "SEAM_ROLE_PREFIX="+s.Plan.Prefix, "SEAM_ROLE_SECRET="+s.Plan.Secret)
+	return command
 }
 
 // customers place orders until stop is called, which returns them. None may be refused.
