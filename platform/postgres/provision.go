@@ -38,6 +38,13 @@ func (p Plan) owner(module string) string   { return p.Prefix + module + "_owner
 func (p Plan) migrate(module string) string { return p.Prefix + module + "_migrate" }
 func (p Plan) runtime(module string) string { return p.Prefix + module + "_rt" }
 
+func (p Plan) logins() (roles []string) {
+	for _, module := range p.Modules {
+		roles = append(roles, p.migrate(module), p.runtime(module))
+	}
+	return roles
+}
+
 // RuntimePassword returns the password of the role that serves the module. It is derived, so that
 // there is one secret to keep, and it says nothing of that secret nor of another role's password.
 func (p Plan) RuntimePassword(module string) string { return p.password(p.runtime(module)) }
@@ -61,9 +68,9 @@ func (p Plan) MigrateURL(adminURL, module string) string {
 	return roleURL(adminURL, p.migrate(module), p.MigratePassword(module))
 }
 
-// Provision creates the database, roles and schemas that are missing. A database that it creates
-// grants PUBLIC nothing, not even CONNECT; an existing one keeps its grants. It may be repeated:
-// the roles get this version's settings and no others, and nothing else changes.
+// Provision creates the database, roles and schemas that are missing, and revokes what PUBLIC may do
+// there, even CONNECT; what the admin may not do, LeftToOwner returns. It may be repeated: the
+// roles get this version's settings and no others, and nothing else changes.
 func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	cfg, err := parse(adminURL)
 	if err != nil {
@@ -85,6 +92,9 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 				if err := provisionModuleTx(ctx, tx, plan, module); err != nil {
 					return fmt.Errorf("module %s: %w", module, err)
 				}
+			}
+			if err := lockDownTx(ctx, tx); err != nil {
+				return err
 			}
 			return grantTx(ctx, tx, plan)
 		})
@@ -158,25 +168,10 @@ func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
 		create += " LC_COLLATE 'C' LC_CTYPE 'C'"
 	}
 	// 42P04 and 23505: another process has created it.
-	if _, err = conn.Exec(ctx, create); err != nil && !HasCode(err, "42P04", "23505") {
-		return err
+	if _, err = conn.Exec(ctx, create); HasCode(err, "42P04", "23505") {
+		return nil
 	}
-	return asAdminTx(ctx, cfg, func(tx pgx.Tx) error { return lockDownTx(ctx, tx) })
-}
-
-// lockDownTx revokes all of PUBLIC's rights on the current database and the schema public, and the
-// functions of large objects, through which one role could hand data to another. Only a superuser
-// can revoke those; for another admin they stay.
-func lockDownTx(ctx context.Context, tx pgx.Tx) error {
-	return execAll(ctx, tx,
-		"REVOKE ALL ON DATABASE "+currentDatabase(tx)+" FROM PUBLIC",
-		"REVOKE ALL ON SCHEMA public FROM PUBLIC", `
-		DO $$ DECLARE f regprocedure; BEGIN
-			FOR f IN SELECT p.oid FROM pg_proc AS p JOIN pg_roles AS r ON r.rolname = current_user AND r.rolsuper
-				WHERE p.pronamespace = 'pg_catalog'::regnamespace
-				AND (starts_with(p.proname, 'lo_') OR p.proname IN ('loread', 'lowrite'))
-			LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP;
-		END $$`)
+	return err
 }
 
 func provisionModuleTx(ctx context.Context, tx pgx.Tx, plan Plan, module string) error {
@@ -278,9 +273,8 @@ func Fingerprint() string {
 
 func grantTx(ctx context.Context, tx pgx.Tx, plan Plan) error {
 	var grants []string
-	for _, module := range plan.Modules {
-		grants = append(grants, "GRANT CONNECT ON DATABASE "+currentDatabase(tx)+
-			" TO "+quote(plan.migrate(module))+", "+quote(plan.runtime(module)))
+	for _, role := range plan.logins() {
+		grants = append(grants, "GRANT CONNECT ON DATABASE "+currentDatabase(tx)+" TO "+quote(role))
 	}
 	return execAll(ctx, tx, grants...)
 }

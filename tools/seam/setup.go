@@ -17,7 +17,9 @@ import (
 const aboutSetup = `seam setup creates what DATABASE_URL (an admin connection) lacks: the database, and for each module a schema
 and its roles. The password of each role is derived from SEAM_ROLE_SECRET; SEAM_ROLE_PREFIX is the roles' prefix. When it runs
 again it only updates the roles' passwords and settings, so with another secret they have other passwords. Each role may
-have half of the server's connections, or SEAM_ROLE_CONNECTIONS. With --write FILE, which only its owner can read, it also
+have half of the server's connections, or SEAM_ROLE_CONNECTIONS. It revokes what PUBLIC, which is every role of the server, may
+do in the database, even CONNECT, which others who use it need to be granted; what DATABASE_URL's role may not do it prints, as
+statements for one that may. With --write FILE, which only its owner can read, it also
 writes each module's <MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.`
 
 // setup is the only step of a deployment that needs an admin connection.
@@ -35,7 +37,14 @@ func setup(ctx context.Context, args []string) error {
 		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_SECRET; see its --help"))
 	}
 	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Secret: s.RoleSecret, Connections: s.RoleConnections}
-	if err := postgres.Provision(ctx, s.DatabaseURL, plan); err != nil || *path == "" {
+	if err := postgres.Provision(ctx, s.DatabaseURL, plan); err != nil {
+		return err
+	}
+	left, err := postgres.LeftToOwner(ctx, s.DatabaseURL, plan)
+	for _, statement := range left {
+		fmt.Fprintf(os.Stderr, "Not allowed to DATABASE_URL's role; run it as the database's owner or a superuser: %s;\n", statement)
+	}
+	if err != nil || *path == "" {
 		return err
 	}
 	var text strings.Builder
