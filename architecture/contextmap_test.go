@@ -32,6 +32,7 @@ var contextmap = rule{
 		s.checkPage()
 		s.checkSubscriptions()
 		s.checkCalls()
+		s.checkRoutes()
 		s.checkEvents()
 		s.checkStrings()
 		s.checkCanvases()

@@ -134,7 +134,7 @@ func selected(n ast.Node, contracts map[string]string) (owner, name string) {
 
 var (
 	// theirPath matches a module's route, or an address with one, and no sentence.
-	theirPath = regexp.MustCompile(`^\S*(/v1/([a-z0-9_]+))(?:[/?]\S*)?$`)
+	theirPath = regexp.MustCompile(`^\S*(/v1/([a-z0-9_]+)(?:/[^\s?]*)?)(?:\?\S*)?$`)
 	tagged    = regexp.MustCompile(`\w:"([^"]*)"`)
 )
 

@@ -1,6 +1,7 @@
 package plants
 
 import (
+	"bytes"
 	"slices"
 
 	"example.com/shop/platform/service"
@@ -53,7 +54,7 @@ var mapViolations = []plant{
 		want: "payments calls inventory (Quote)"},
 	{name: "a call past the contract", file: "modules/payments/price.go", text: `package payments
 
-const address = "http://inventory:8080/v1/inventory/quotes"`, want: "payments calls inventory (/v1/inventory)"},
+const address = "http://inventory:8080/v1/inventory/quotes"`, want: "payments calls inventory (/v1/inventory/quotes)"},
 	{name: "a client in the process of a module whose code names no contract", file: "cmd/payments/stock.go",
 		text: "package main\n\n" + importInventory + "var stock = inventoryapi.NewClient(\"http://127.0.0.1\", nil)",
 		want: "cmd/payments/stock.go:5: payments calls inventory (NewClient)"},
@@ -63,10 +64,19 @@ const address = "http://inventory:8080/v1/inventory/quotes"`, want: "payments ca
 import "net/http"
 
 func customer(base, id string) (*http.Response, error) { return http.Get(base + "/v1/orders/" + id) }`,
-		want: "cmd/payments/customer.go:5: payments calls orders (/v1/orders)"},
+		want: "cmd/payments/customer.go:5: payments calls orders (/v1/orders/)"},
 	{name: "a call past the contract, by a setting", file: "modules/payments/near.go",
 		text: "package payments\n\ntype near struct {\n\tURL string `env:\"STOCK_URL\" envDefault:\"http://127.0.0.1:8080/v1/inventory/products\"`\n}",
-		want: "modules/payments/near.go:4: payments calls inventory (/v1/inventory)"},
+		want: "modules/payments/near.go:4: payments calls inventory (/v1/inventory/products)"},
+	{name: "a client of a public route", file: "modules/inventory/inventoryapi/client.go", old: `"/v1/inventory/quotes"`, text: `"/v1/inventory/products"`,
+		want: "services call /v1/inventory/products, which is not for services alone"},
+	{name: "a call past the contract, of a public route", file: "modules/orders/near.go",
+		text: "package orders\n\nconst near = \"http://127.0.0.1:8080/v1/inventory/products?limit=1\"",
+		want: "modules/orders/near.go:3: services call /v1/inventory/products, which is not for services alone"},
+	saying("customers get what a service calls", "services call /v1/inventory/quotes, which is not for services alone",
+		func(all map[string]*service.Description) {
+			all["inventory"].OpenAPI = bytes.ReplaceAll(all["inventory"].OpenAPI, []byte(`"service"`), []byte(`"customer"`))
+		}),
 	reaching("a program passes a module another's method", "payments", "inventory",
 		"payments calls inventory (through what it is given)"),
 	reaching("a program closes a cycle", "inventory", "orders",
@@ -159,6 +169,10 @@ var mapNearMisses = []plant{
 
 // near gets orders.placed.v1 from its caller.
 const near = "orders are taken at orders.example.com, payments. Nothing else"`},
+	{name: "a client of a part of an internal route", file: "modules/inventory/inventoryapi/client.go",
+		old: `"/v1/inventory/quotes"`, text: `"/v1/inventory/quotes/latest?currency=EUR"`},
+	{name: "a contract that nobody calls names a public route", file: "modules/payments/paymentsapi/client.go",
+		text: "package paymentsapi\n\nconst list = \"/v1/payments\""},
 	{name: "a sentence names another's route", file: "modules/payments/near.go",
 		text: "package payments\n\nconst near = \"The order is at GET /v1/orders/{id} of the shop.\""},
 	{name: "a migration that explains itself", file: "migrations/payments/0001_payments.sql",

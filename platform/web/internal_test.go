@@ -2,11 +2,15 @@ package web
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/go-cmp/cmp"
 )
 
 // What services alone may call is not at HTTP_ADDR, whoever asks; unset, it is nowhere.
@@ -65,5 +69,54 @@ func TestAnInternalRouteIsNotAtThePublicAddress(t *testing.T) {
 				t.Error("the contract lacks what is internal")
 			}
 		})
+	}
+}
+
+// The document that anybody may read has no operation that services alone may call, nor a schema that
+// only those have.
+func TestTheServedDocumentLacksWhatIsInternal(t *testing.T) {
+	t.Parallel()
+	type Coin struct {
+		Number int64 `json:"number"`
+	}
+	type Rate struct {
+		Coins []Coin `json:"coins"`
+	}
+	type Toll struct {
+		Coin Coin `json:"coin"`
+	}
+	type Axle struct {
+		Next []*Rate `json:"next"`
+	}
+	s := New(Config{Addr: "localhost:0", Docs: true}, nil, silent, nil)
+	err := s.Mount("tolls", func(api huma.API) {
+		huma.Register(api, huma.Operation{OperationID: "toll", Method: http.MethodGet, Path: "/v1/tolls", Security: Public},
+			func(context.Context, *struct{}) (*struct{ Body Toll }, error) { return nil, nil })
+		huma.Register(api, huma.Operation{OperationID: "count", Method: http.MethodPost, Path: "/v1/tolls", Security: Service},
+			func(context.Context, *struct{ Body Axle }) (*struct{}, error) { return nil, nil })
+		huma.Register(api, huma.Operation{OperationID: "rates", Method: http.MethodPost, Path: "/v1/tolls/rates", Security: Service},
+			func(context.Context, *struct{}) (*struct{ Body Rate }, error) { return nil, nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{Server: s}
+	text := b.send(t, http.MethodGet, "/v1/tolls/openapi.json", "").text
+	var served struct {
+		OpenAPI    string
+		Paths      map[string]map[string]any
+		Components struct{ Schemas map[string]any }
+	}
+	if err := json.Unmarshal([]byte(text), &served); err != nil || served.OpenAPI == "" {
+		t.Fatalf("it is no document: %v: %s", err, text)
+	}
+	found := slices.Sorted(maps.Keys(served.Components.Schemas))
+	for path, methods := range served.Paths {
+		for method := range methods {
+			found = append(found, method+" "+path)
+		}
+	}
+	if diff := cmp.Diff([]string{"Coin", "Fault", "Problem", "Toll", "get /v1/tolls"}, found); diff != "" {
+		t.Errorf("it has: %s", diff)
 	}
 }

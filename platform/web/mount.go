@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,8 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 )
 
-// Mount adds a module's routes and, if Config.Docs says so, its OpenAPI at /v1/<module>/openapi.json
-// and a page to read and try it at /v1/<module>/docs/. It fails when a route does not declare who may
+// Mount adds a module's routes and, if Config.Docs says so, its OpenAPI at /v1/<module>/openapi.json,
+// without what services alone may call, and a page to read and try it at /v1/<module>/docs/. It fails when a route does not declare who may
 // call it, or is outside the module's prefix, where the façade would never route it.
 func (s *Server) Mount(module string, routes func(huma.API)) error {
 	prefix := "/v1/" + module
@@ -39,6 +40,9 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 	if !s.cfg.Docs {
 		return nil
 	}
+	if spec, err = withoutInternal(spec, gate.insideOnly); err != nil {
+		return fmt.Errorf("mount %s: read openapi: %w", module, err)
+	}
 	s.router.Get(prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(spec)
@@ -54,6 +58,41 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 		docs.ServeHTTP(w, r)
 	})
 	return nil
+}
+
+// withoutInternal returns a document without these operations, and without the schemas that only they
+// have.
+func withoutInternal(spec []byte, internal []*huma.Operation) ([]byte, error) {
+	if len(internal) == 0 {
+		return spec, nil
+	}
+	var document map[string]any
+	if err := json.Unmarshal(spec, &document); err != nil {
+		return nil, err
+	}
+	paths, _ := document["paths"].(map[string]any)
+	for _, op := range internal {
+		methods, _ := paths[op.Path].(map[string]any)
+		if delete(methods, strings.ToLower(op.Method)); len(methods) == 0 {
+			delete(paths, op.Path)
+		}
+	}
+	components, _ := document["components"].(map[string]any)
+	schemas, _ := components["schemas"].(map[string]any)
+	for before := -1; before != len(schemas); { // one may have been needed by another alone
+		before = len(schemas)
+		for name, schema := range schemas {
+			delete(schemas, name)
+			rest, err := json.Marshal(document)
+			if err != nil {
+				return nil, err
+			}
+			if bytes.Contains(rest, []byte(`"#/components/schemas/`+name+`"`)) {
+				schemas[name] = schema
+			}
+		}
+	}
+	return json.Marshal(document)
 }
 
 // OpenAPI returns the document of a module that was mounted.
@@ -83,6 +122,7 @@ func (alwaysJSON) Negotiate(string) (string, error) { return "application/json",
 type gate struct {
 	huma.Adapter
 	internal    huma.Adapter // for what services alone may call
+	insideOnly  []*huma.Operation
 	prefix      string
 	bodyTimeout time.Duration
 	faults      []error
@@ -104,6 +144,7 @@ func (g *gate) Handle(op *huma.Operation, handler func(huma.Context)) {
 	op.MaxBodyBytes = -1 // the server's limit applies; huma's comes first, and is no setting
 	op.BodyReadTimeout = g.bodyTimeout
 	if slices.Equal(roles(op.Security), []string{"service"}) {
+		g.insideOnly = append(g.insideOnly, op)
 		g.internal.Handle(op, handler)
 		return
 	}

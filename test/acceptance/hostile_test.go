@@ -58,11 +58,6 @@ func operations(t *testing.T) (all []operation) {
 				for _, alternative := range described.Security {
 					o.roles = append(o.roles, alternative["bearer"]...)
 				}
-				if slices.Equal(o.roles, []string{"service"}) {
-					if o.base = system.internal; o.base == "" {
-						continue // it cannot be reached from here
-					}
-				}
 				all = append(all, o)
 			}
 		}
