@@ -212,6 +212,7 @@ func greet(system *topology.System, operate string) {
 	fmt.Printf(`
 The system is ready.
   system    %[1]s
+  internal  %[8]s for services alone, which the address above does not serve
   docs      %[2]s
 %[3]s  database  psql %[4]s
   data      %[5]s
@@ -223,5 +224,5 @@ Operate it, in another shell (seam route needs a façade, as with SPLIT or CANAR
 
 Ctrl-C stops everything; data is kept.
 
-`, system.URL, docs(system.URL), pages(system.Outside), quoted(system.AdminURL), system.State(), try, quoted(operate))
+`, system.URL, docs(system.URL), pages(system.Outside), quoted(system.AdminURL), system.State(), try, quoted(operate), system.InternalURL)
 }
