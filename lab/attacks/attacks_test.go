@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,8 +34,11 @@ func TestMain(m *testing.M) {
 
 var stop = func() error { return nil }
 
-// bin is the folder of the commands of the shop, once it runs.
-var bin string
+// bin is the folder of the commands of the shop, once it runs, and said is what its processes print.
+var (
+	bin  string
+	said = &output{}
+)
 
 // started starts the shop once, as make run SPLIT=all does.
 var started = sync.OnceValues(func() (*topology.System, error) {
@@ -44,10 +48,9 @@ var started = sync.OnceValues(func() (*topology.System, error) {
 		return nil, err
 	}
 	stop = func() error { return os.RemoveAll(bin) }
-	log := &output{}
-	running, err := topology.Start(ctx, topology.Options{Bin: bin, Split: topology.Modules, Out: log})
+	running, err := topology.Start(ctx, topology.Options{Bin: bin, Split: topology.Modules, Out: said})
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, log.text.Bytes())
+		return nil, fmt.Errorf("%w\n%s", err, said.text.Bytes())
 	}
 	stop = func() error { return errors.Join(running.Stop(), os.RemoveAll(bin)) }
 	return running, nil
@@ -76,6 +79,18 @@ func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.Write(p)
+}
+
+// line returns the first line that has all these parts.
+func (o *output) line(parts ...string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for line := range strings.Lines(o.text.String()) {
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+			return line
+		}
+	}
+	return ""
 }
 
 // token returns a token for the role and subject, good for an hour.

@@ -51,6 +51,11 @@ func TestRestock(t *testing.T) {
 	if first.Status != http.StatusOK || !bytes.Equal(first.Body, again.Body) {
 		t.Errorf("status %d: %s, and again %s", first.Status, first.Body, again.Body)
 	}
+	audited := s.Texts("SELECT concat_ws(' ', who, what, client, request_id) FROM audit")
+	line := "staff:ada POST /v1/inventory/products/tea-gyokuro/restock 127.0.0.1 " + first.Header.Get("X-Request-Id")
+	if diff := cmp.Diff([]string{line}, audited); diff != "" { // the repetition has changed nothing
+		t.Error(diff)
+	}
 	var got productJSON
 	s.call("", "GET", "/products/tea-gyokuro", "", "").JSON(&got)
 	want := productJSON{

@@ -9,6 +9,8 @@ type Request struct {
 	CorrelationID string // the request's id
 	Actor         string // who asked: role:subject, or system
 	Topic         string // of the event that is being handled, or that a job follows from; "" for none
+	Action        string // of staff or a service: the method and path of a change, which is audited; "" for others
+	Client        string // the address that an action came from
 }
 
 type key struct{}

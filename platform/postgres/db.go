@@ -48,7 +48,7 @@ func (db *DB) Close() {
 func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	for {
 		at := db.home.Load()
-		tag, err := at.pool.Exec(ctx, sql, args...)
+		tag, err := at.exec(ctx, sql, args)
 		if again, err := db.again(ctx, at, err); !again {
 			return tag, err
 		}
@@ -59,7 +59,7 @@ func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	for {
 		at := db.home.Load()
-		rows, err := at.pool.Query(ctx, sql, args...)
+		rows, err := at.query(ctx, sql, args)
 		if err != nil {
 			return rows, err
 		}

@@ -126,6 +126,13 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 		if err == nil && len(results) != len(in) {
 			panic("postgres: a call of a group has no result")
 		}
+		actions := []action{} // of the calls that have an effect, and not of the first's context
+		for i, r := range results {
+			if r.Err == nil {
+				actions = append(actions, actionsOf(calls[i].ctx)...)
+			}
+		}
+		of(tx).actions = actions
 		return err
 	})
 	if !begun {

@@ -61,9 +61,19 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 			actor = who.Role + ":" + who.Subject
 		}
 		// Events that are published because of this request carry its origin through all modules.
-		ctx = origin.With(ctx, origin.Request{CorrelationID: requestFrom(ctx).id, Actor: actor})
+		request := origin.Request{CorrelationID: requestFrom(ctx).id, Actor: actor}
+		if role := requestFrom(ctx).who.Role; (role == "staff" || role == "service") && !safe(hc.Method()) {
+			path := hc.URL().Path // without the query
+			request.Action, request.Client = hc.Method()+" "+path, requestFrom(ctx).address
+		}
+		ctx = origin.With(ctx, request)
 		next(huma.WithContext(hc, ctx))
 	}
+}
+
+// safe reports whether a request by the method only reads (RFC 9110, 9.2.1).
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // roles returns the roles that may call.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 )
 
 func TestAccess(t *testing.T) {
@@ -68,6 +70,43 @@ func TestEventsKnowTheirOrigin(t *testing.T) {
 		}
 		if got["correlationid"] != "req-7" || got["actor"] != actor || !strings.Contains(got["traceparent"], trace) {
 			t.Errorf("%s: the event's cause is %v", path, got)
+		}
+	}
+}
+
+// A request that may change something has an action, by which it is audited, if staff or a service
+// sends it. It has the path and not the query.
+func TestActionsOfStaffAndServices(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Config{})
+	var got origin.Request
+	err := b.Mount("audited", func(api huma.API) {
+		for path, access := range map[string][]map[string][]string{
+			"/v1/audited/{id}": slices.Concat(Customer, Staff), "/v1/audited/{id}/open": Public} {
+			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+				op := huma.Operation{OperationID: method + path, Method: method, Path: path, Security: access}
+				huma.Register(api, op, func(ctx context.Context, _ *nothing) (*nothing, error) {
+					got = origin.From(ctx)
+					return &nothing{}, nil
+				})
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for request, want := range map[[3]string]string{
+		{http.MethodPost, "staff", "/v1/audited/7?a=b"}:  "POST /v1/audited/7",
+		{http.MethodDelete, "staff", "/v1/audited/7"}:    "DELETE /v1/audited/7",
+		{http.MethodGet, "staff", "/v1/audited/7"}:       "",
+		{http.MethodHead, "staff", "/v1/audited/7"}:      "",
+		{http.MethodPost, "customer", "/v1/audited/7"}:   "",
+		{http.MethodPost, "staff", "/v1/audited/7/open"}: "", // where nobody is asked for a token
+	} {
+		got = origin.Request{}
+		b.send(t, request[0], request[2], "", "Authorization", b.bearer(request[1]))
+		if got.Action != want || (want != "" && (got.Actor == "" || got.Client == "")) || got.CorrelationID == "" {
+			t.Errorf("%v: %+v, want %q", request, got, want)
 		}
 	}
 }

@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.opentelemetry.io/otel/trace"
+
+	"example.com/shop/platform/origin"
+)
+
+// action is a change that staff or a service asks for. Its row in the table audit is written in the
+// transaction of the change, whatever the module does in it, and costs no round trip.
+type action struct {
+	origin.Request
+	trace string
+}
+
+// actionsOf returns the action of a request, if it is one. What handlers of events and jobs do later
+// because of it is none: their contexts have the request's cause and not its action.
+func actionsOf(ctx context.Context) []action {
+	request := origin.From(ctx)
+	if request.Action == "" {
+		return nil
+	}
+	a := action{Request: request}
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		a.trace = span.TraceID().String()
+	}
+	return []action{a}
+}
+
+// queue adds the statement that writes the row. A transaction that has changed nothing has no id yet,
+// and gets no row.
+func (a action) queue(b *pgx.Batch) {
+	b.Queue(`-- name: Audit
+		INSERT INTO audit (id, who, what, client, request_id, trace_id)
+		SELECT $1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text WHERE pg_current_xact_id_if_assigned() IS NOT NULL`,
+		uuid.Must(uuid.NewV7()), a.Actor, a.Action, a.Client, a.CorrelationID, a.trace)
+}
+
+// changing matches every statement that may change a row, and some that do not.
+var changing = regexp.MustCompile(`(?i)\b(insert|update|delete|merge)\b`)
+
+// send sends a statement outside of InTx together with the actions' rows: PostgreSQL runs what it is
+// sent at once in one transaction.
+func (p *place) send(ctx context.Context, actions []action, sql string, args []any) pgx.BatchResults {
+	b := &pgx.Batch{}
+	b.Queue(sql, args...)
+	for _, a := range actions {
+		a.queue(b)
+	}
+	return p.pool.SendBatch(ctx, b)
+}
+
+func (p *place) exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
+	actions := actionsOf(ctx)
+	if len(actions) == 0 {
+		return p.pool.Exec(ctx, sql, args...)
+	}
+	results := p.send(ctx, actions, sql, args)
+	tag, err := results.Exec()
+	return tag, end(results, err)
+}
+
+func (p *place) query(ctx context.Context, sql string, args []any) (pgx.Rows, error) {
+	actions := actionsOf(ctx)
+	if len(actions) == 0 || !changing.MatchString(sql) {
+		return p.pool.Query(ctx, sql, args...)
+	}
+	results := p.send(ctx, actions, sql, args)
+	answer, err := results.Query()
+	if err != nil {
+		return answer, end(results, err)
+	}
+	return &auditedRows{Rows: answer, results: results}, nil
+}
+
+// auditedRows end when the row of audit is written, or return its error.
+type auditedRows struct {
+	pgx.Rows
+	results pgx.BatchResults
+	err     error
+}
+
+func (r *auditedRows) Next() bool {
+	if r.Rows.Next() {
+		return true
+	}
+	r.Close()
+	return false
+}
+
+func (r *auditedRows) Close() {
+	r.Rows.Close()
+	if err := r.results.Close(); r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *auditedRows) Err() error {
+	if err := r.Rows.Err(); err != nil {
+		return err
+	}
+	return r.err
+}
