@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
 	ok(t, m.Seed(t.Context()))
-	steps := []string{"fence", "intent", "open"}
+	steps := []string{"fence", "intent", "open", "standby"}
 	if os.Getenv("SEAM_LONG") != "" {
 		steps = append(append([]string{"gate"}, pauseSteps...), afterSteps...)
 	}
@@ -67,7 +68,7 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 		m = atHome(t, m)
 		t.Logf("dies after %s", step)
 		crash(t, m, step)
-		if step == "intent" || step == "open" {
+		if slices.Contains([]string{"intent", "open", "standby", "verify", "forward off"}, step) {
 			if s, err := m.Status(t.Context()); err != nil || s.Do != "recover" || len(s.Wrong) > 0 {
 				t.Errorf("after %s the status is %+v, %v", step, s, err)
 			}

@@ -26,6 +26,7 @@ type follows struct {
 	CopyBytes int64  `json:"copy_bytes"` // copied of the tables that are under way now
 	CopyRows  int64  `json:"copy_rows"`
 	Lag       int64  `json:"lag_bytes"` // of the log that the target has not confirmed yet
+	begun     bool   // the target has a subscription
 	waits     string // for what; "" when the target follows closely
 }
 
@@ -63,11 +64,11 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 	if err != nil {
 		return f, err
 	}
-	err = target.QueryRow(ctx, `SELECT coalesce(bool_and(s.subenabled), false),
+	err = target.QueryRow(ctx, `SELECT count(s.oid) > 0, coalesce(bool_and(s.subenabled), false),
 			coalesce(array_agg(c.relname::text ORDER BY c.relname::text) FILTER (WHERE r.srsubstate = 'r'), '{}')
 		FROM pg_subscription AS s LEFT JOIN pg_subscription_rel AS r ON r.srsubid = s.oid LEFT JOIN pg_class AS c ON c.oid = r.srrelid
 		WHERE s.subname = $1 AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-		source.stream).Scan(&enabled, &there)
+		source.stream).Scan(&f.begun, &enabled, &there)
 	if err != nil {
 		return f, err
 	}
@@ -79,6 +80,8 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 		return f, err
 	case !slot:
 		return f, errors.New("the slot that kept what the target has not got is gone: seam move finish drops the copy, and seed makes another")
+	case !f.begun:
+		f.waits = "it has no subscription"
 	case !enabled:
 		return f, fmt.Errorf("the subscription %s on the target is disabled, because a row could not be applied: "+
 			"its server's log says which; correct it and ALTER SUBSCRIPTION %s ENABLE, or finish and seed again", source.stream, source.stream)
@@ -112,6 +115,9 @@ func (m Move) gate(ctx context.Context, source, target *side) (note string, err 
 		f, err := m.followed(ctx, source, target)
 		if err != nil {
 			return "", err
+		}
+		if !f.begun {
+			return "", errors.New("the target does not follow: seam move status says what to do")
 		}
 		var took time.Duration
 		if f.waits == "" {

@@ -98,6 +98,8 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 			s.Says, s.Do = "The data is in "+at+", and the copy in "+there+" follows.", "switch"
 		case r.state == atHome && other.state == standby && other.epoch == 0:
 			s.Says, s.Do = "The data is in "+at+", and the copy in "+there+" is not complete yet.", "seed"
+		case r.state == atHome && other.state == standby && s.Copy != nil && !s.Copy.begun:
+			s.Says, s.Do = "The data is in "+at+"; "+there+" does not follow it yet.", "recover"
 		case r.state == atHome && other.state == standby:
 			s.Says = "The data is in " + at + "; " + there + " follows it, and is the way back."
 			s.Do = [2]string{"switch or finish", "back or finish"}[i]
