@@ -19,7 +19,7 @@ ONE     := $(lastword $(sort $(notdir $(MODULES))))
 COMMANDS := $(wildcard cmd/*) tools/seam $(wildcard test/sandbox lab/seam-*)
 
 # Settings of a system of its own, whatever the environment says.
-own = SEAM_DATABASE_URL= SPLIT= CANARY=
+own = SEAM_DATABASE_URL= SPLIT= CANARY= DATABASES=
 
 # The acceptance suite on one topology: what to call it, and the settings that choose it.
 accept = @echo "Acceptance: $(1) …"; $(own) $(2) test/accept.sh
@@ -36,7 +36,7 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: build ## start the system; PORT=8080, SPLIT=MODULE or all, CANARY=MODULE, Ctrl-C stops it
+run: build ## start the system; PORT=8080, SPLIT=MODULE or all, CANARY=MODULE, DATABASES=own, Ctrl-C stops it
 	@exec bin/seam up
 
 .PHONY: build

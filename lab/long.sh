@@ -21,7 +21,7 @@ usage() {
 accept() {
 	echo "Acceptance: $1 …"
 	shift
-	env SEAM_DATABASE_URL= CANARY= "$@" test/accept.sh
+	env SEAM_DATABASE_URL= CANARY= DATABASES= "$@" test/accept.sh
 }
 
 # The tests of the suite faults.
@@ -36,6 +36,7 @@ topologies)
 		accept "$module alone split off" "SPLIT=$module"
 	done
 	accept "all split off" SPLIT=all
+	accept "all split off, each with a database of its own" SPLIT=all DATABASES=own
 	released=$(mktemp -d)
 	trap 'rm -rf "$released"' EXIT
 	cp bin/* "$released/"

@@ -143,7 +143,7 @@ func (w *walker) twoPorts() int {
 func (w *walker) shell(env ...string) {
 	w.t.Helper()
 	command := exec.Command("bash") //nolint:noctx // it is killed with all that it has started
-	command.Dir, command.Env = w.dir, append(os.Environ(), append(env, "SPLIT=", "CANARY=", "PORT=0")...)
+	command.Dir, command.Env = w.dir, append(os.Environ(), append(env, "SPLIT=", "CANARY=", "DATABASES=", "PORT=0")...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := command.StdinPipe()
 	if err != nil {

@@ -26,6 +26,8 @@ type settings struct {
 	Split []string `env:"SPLIT"`
 	// The module that also runs as a process of its own, with weight 0, for a canary by hand.
 	Canary string `env:"CANARY"`
+	// own gives each module that is split off a database of its own, on a second server.
+	Databases string `env:"DATABASES"`
 	// An admin connection, as in postgres://user:password@host/shop; seam up can do without.
 	DatabaseURL string `env:"DATABASE_URL"`
 	// The same for the system of seam up -- COMMAND, which leaves DATABASE_URL alone.
@@ -55,6 +57,9 @@ func readSettings() (settings, error) {
 	}
 	if s.State == "" {
 		s.State = topology.DefaultState()
+		if s.Databases == "own" { // its data is in other databases than that of the system without
+			s.State = filepath.Join(s.State, "own")
+		}
 	}
 	if strings.ContainsAny(s.State, "\r\n") {
 		return s, process.Usage(fmt.Errorf("%q has an end of line in it, which PostgreSQL refuses: "+
@@ -75,8 +80,9 @@ func (s settings) split() []string {
 
 const aboutUp = `seam up starts PostgreSQL (unless DATABASE_URL names one), the program sandbox with the external systems, simulated,
 and the system. SPLIT=MODULE runs the module as a process of its own behind a façade, SPLIT=all each one. CANARY=MODULE
-runs it beside a monolith that still serves it, as for seam route set MODULE monolith=90 MODULE=10. Data is kept between
-runs. Settings: PORT (8080), SPLIT, CANARY, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
+runs it beside a monolith that still serves it, as for seam route set MODULE monolith=90 MODULE=10. DATABASES=own gives
+each module that is split off a database of its own, on a second server. Data is kept between runs. Settings: PORT (8080),
+SPLIT, CANARY, DATABASES, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
 SEAM_STATE, and those in the modules' READMEs.
 
 seam up -- COMMAND [ARG…] runs the command beside a system on a free port that ends with it, with data of its own, on the
@@ -99,8 +105,11 @@ func up(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if s.Databases != "" && s.Databases != "own" {
+		return process.Usage(fmt.Errorf("DATABASES is %q: it is own, or empty", s.Databases))
+	}
 	o := topology.Options{
-		Bin: filepath.Dir(bin), Split: s.split(), Canary: s.Canary,
+		Bin: filepath.Dir(bin), Split: s.split(), Canary: s.Canary, Apart: s.Databases == "own",
 		RolePrefix: s.RolePrefix, Pooler: s.Pooler,
 	}
 	if around {

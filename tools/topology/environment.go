@@ -32,7 +32,7 @@ func (s *System) env(verb string, modules []string, more ...string) []string {
 		if verb == "serve" {
 			env = append(env, s.address(m), s.seed(m))
 		} else {
-			env = append(env, strings.ToUpper(m)+"_MIGRATE_URL="+s.Plan.MigrateURL(s.AdminURL, m))
+			env = append(env, strings.ToUpper(m)+"_MIGRATE_URL="+s.Plan.MigrateURL(s.Admin(m), m))
 		}
 	}
 	env = slices.DeleteFunc(append(env, s.options.Env...), func(setting string) bool {

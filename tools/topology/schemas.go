@@ -21,7 +21,7 @@ func (s *System) Share(ctx context.Context, module string, weights ...share.Weig
 }
 
 func (s *System) inSchema(ctx context.Context, module string, do func(*pgxpool.Pool) error) error {
-	pool, err := postgres.OpenAnyVersion(ctx, "seam", module, s.Plan.RuntimeURL(s.AdminURL, module), 2)
+	pool, err := postgres.OpenAnyVersion(ctx, "seam", module, s.Plan.RuntimeURL(s.Admin(module), module), 2)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (s *System) Route(ctx context.Context, file routes.File) error {
 	}
 	system := routing.System{File: s.Routes, Secret: s.Secret, Schemas: map[string]string{}}
 	for _, m := range Modules {
-		system.Schemas[m] = s.Plan.RuntimeURL(s.AdminURL, m)
+		system.Schemas[m] = s.Plan.RuntimeURL(s.Admin(m), m)
 	}
 	for _, p := range s.processes {
 		if p.Name == "gateway" {

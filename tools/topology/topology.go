@@ -40,6 +40,7 @@ type Options struct {
 	Facade      bool      // a façade and a broker even when nothing is split off
 	DatabaseURL string    // an admin connection; a PostgreSQL is started when empty
 	RolePrefix  string    // of the roles' names: roles belong to the whole server
+	Apart       bool      // each module that is split off has a database of its own, on a second server
 	Pooler      string    // a PgBouncer, program or image, before PostgreSQL; none when empty
 	Host        string    // where PostgreSQL and the broker listen; the loopback when empty
 	OpenBroker  bool      // the broker lets anybody in, as processes of a release without keys need it
@@ -52,11 +53,12 @@ type System struct {
 	URL string // of its routes
 	// InternalURL is where what services alone may call is served.
 	InternalURL string
-	AdminURL    string // of its database
+	AdminURL    string // of its database; Admin has that of a module
 	Plan        postgres.Plan
 	Key         *tokens.Key
 	Outside     Outside
 	Server      *pgserver.Server  // nil for an existing database
+	Second      *pgserver.Server  // has the databases of single modules; nil without any
 	Broker      *broker.Broker    // nil while the bus is memory
 	Seeds       map[string]string // of the broker's users; empty without them
 	Routes      string            // the façade's file; "" without a façade
@@ -64,6 +66,7 @@ type System struct {
 
 	options   Options
 	gone      []string       // the modules that the monolith does not link
+	apart     []string       // the modules with a database of their own
 	pooler    *pooler.Pooler // nil when there is none
 	processes []*Process
 	closers   []func() error
@@ -115,7 +118,7 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.startDatabase(ctx); err != nil {
+	if err := s.startDatabases(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.startOutside(ctx); err != nil {
@@ -185,41 +188,6 @@ func (s *System) prepareState() error {
 	return os.Chmod(dir, 0o755) //nolint:gosec // PostgreSQL's user enters it
 }
 
-// startDatabase finds or starts PostgreSQL and creates the system's database, roles and schemas.
-func (s *System) startDatabase(ctx context.Context) error {
-	secret, err := Password(s.options.State, RoleSecret)
-	if err != nil {
-		return err
-	}
-	s.Plan = postgres.Plan{Modules: Modules, Prefix: s.options.RolePrefix, Secret: secret}
-	s.AdminURL = s.options.DatabaseURL
-	if s.AdminURL == "" {
-		s.say("Starting PostgreSQL …")
-		server, err := pgserver.Start(ctx, pgserver.Options{
-			DataDir: filepath.Join(s.options.State, "postgres"), Host: s.options.Host, Durable: true, Out: s.options.Out,
-		})
-		if err != nil {
-			return err
-		}
-		s.Server = server
-		s.closers = append(s.closers, func() error { return server.Stop(context.WithoutCancel(ctx)) })
-		s.AdminURL = postgres.WithDatabase(server.URL(), "shop")
-	}
-	s.say("Preparing the database …")
-	if err := postgres.Provision(ctx, s.AdminURL, s.Plan); err != nil || s.options.Pooler == "" {
-		return err
-	}
-	var logins []string
-	for _, m := range Modules {
-		logins = append(logins, s.Plan.RuntimeURL(s.AdminURL, m))
-	}
-	if s.pooler, err = pooler.Start(ctx, s.options.Pooler, logins...); err != nil {
-		return err
-	}
-	s.closers = append(s.closers, s.pooler.Stop)
-	return nil
-}
-
 // Addresses returns the settings with which an operator reaches the system's broker and schemas.
 func (s *System) Addresses() (env []string) {
 	if s.Broker != nil {
@@ -232,7 +200,7 @@ func (s *System) Addresses() (env []string) {
 }
 
 func (s *System) address(module string) string {
-	address := s.Plan.RuntimeURL(s.AdminURL, module)
+	address := s.Plan.RuntimeURL(s.Admin(module), module)
 	if s.pooler != nil {
 		address = s.pooler.Through(address)
 	}
@@ -271,8 +239,10 @@ func (s *System) Wait(ctx context.Context) error {
 	if s.Broker != nil {
 		watch("the broker", s.Broker)
 	}
-	if s.Server != nil {
-		watch("PostgreSQL", s.Server)
+	for _, server := range []*pgserver.Server{s.Server, s.Second} {
+		if server != nil {
+			watch("PostgreSQL", server)
+		}
 	}
 	if s.Outside.Process != nil {
 		watch("the sandbox", s.Outside)
