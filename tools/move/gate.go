@@ -53,6 +53,7 @@ func Size(bytes int64) string {
 func (m Move) followed(ctx context.Context, source, target *side) (f follows, err error) {
 	var here, there []string
 	var slot, active, enabled bool
+	var failures int64
 	err = source.QueryRow(ctx, `SELECT coalesce(array_agg(relname::text ORDER BY relname::text), '{}'),
 			coalesce(sum(pg_table_size(oid)), 0)::bigint FROM (`+dataTables+`) AS tables`).Scan(&here, &f.Bytes)
 	if err != nil {
@@ -65,10 +66,12 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 		return f, err
 	}
 	err = target.QueryRow(ctx, `SELECT count(s.oid) > 0, coalesce(bool_and(s.subenabled), false),
-			coalesce(array_agg(c.relname::text ORDER BY c.relname::text) FILTER (WHERE r.srsubstate = 'r'), '{}')
-		FROM pg_subscription AS s LEFT JOIN pg_subscription_rel AS r ON r.srsubid = s.oid LEFT JOIN pg_class AS c ON c.oid = r.srrelid
+			coalesce(array_agg(c.relname::text ORDER BY c.relname::text) FILTER (WHERE r.srsubstate = 'r'), '{}'),
+			coalesce(max(e.apply_error_count + e.sync_error_count), 0)
+		FROM pg_subscription AS s LEFT JOIN pg_stat_subscription_stats AS e ON e.subid = s.oid
+		LEFT JOIN pg_subscription_rel AS r ON r.srsubid = s.oid LEFT JOIN pg_class AS c ON c.oid = r.srrelid
 		WHERE s.subname = $1 AND s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-		source.stream).Scan(&f.begun, &enabled, &there)
+		source.stream).Scan(&f.begun, &enabled, &there, &failures)
 	if err != nil {
 		return f, err
 	}
@@ -83,12 +86,11 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 	case !f.begun:
 		f.waits = "it has no subscription"
 	case !enabled:
-		return f, fmt.Errorf("the subscription %s on the target is disabled, because a row could not be applied: "+
-			"its server's log says which; correct it and ALTER SUBSCRIPTION %s ENABLE, or finish and seed again", source.stream, source.stream)
+		return f, fmt.Errorf("somebody has disabled the subscription %[1]s on the target: ALTER SUBSCRIPTION %[1]s ENABLE", source.stream)
 	case strings.Join(here, ", ") != strings.Join(there, ", "):
 		f.waits = fmt.Sprintf("the tables [%s] are followed, of [%s]", strings.Join(there, ", "), strings.Join(here, ", "))
 	case !active:
-		f.waits = "nobody reads the slot"
+		f.waits = fmt.Sprintf("the subscription does not run and has failed %d times, which the log of the target's server explains", failures)
 	case f.Lag > lagLimit:
 		f.waits = Size(f.Lag) + " behind"
 	}

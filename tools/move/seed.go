@@ -174,7 +174,8 @@ func (m Move) publication() string { return "move_" + m.Module }
 
 // subscribe makes to follow from. The slot is made first, since CREATE SUBSCRIPTION would wait for
 // its own transaction if both are on one server; and when nothing is to be copied, it is there
-// already, from before the first write.
+// already, from before the first write. There is no disable_on_error: it would also end a
+// subscription whose connection was lost.
 func (m Move) subscribe(ctx context.Context, from, to *side, copyRows bool) error {
 	if copyRows {
 		if err := from.dropSlot(ctx, from.stream); err != nil {
@@ -185,7 +186,7 @@ func (m Move) subscribe(ctx context.Context, from, to *side, copyRows bool) erro
 		}
 	}
 	return to.exec(ctx, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, "+
-		"copy_data = %t, synchronous_commit = off, disable_on_error = true)",
+		"copy_data = %t, synchronous_commit = off)",
 		from.stream, literal(from.conninfo), m.publication(), literal(from.stream), copyRows))
 }
 

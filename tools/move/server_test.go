@@ -2,9 +2,13 @@ package move_test
 
 import (
 	"context"
+	"net/url"
 	"testing"
+	"time"
 
 	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/platform/devkit/wire"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/tools/move"
 )
 
@@ -82,6 +86,60 @@ func TestAServerDies(t *testing.T) {
 			load.await(t, 100)
 			load.check(t)
 		})
+	}
+}
+
+// The network to a side is cut in a switch for a second: for the coordinator, the writers and the
+// replication alike. Then the move can be settled, and goes on.
+func TestTheNetworkIsCut(t *testing.T) {
+	long(t)
+	t.Parallel()
+	for _, step := range []string{"fence", "drain", "way-back slot", "intent", "open"} {
+		for side, name := range []string{"source", "target"} {
+			t.Run(name+" after "+step, func(t *testing.T) {
+				t.Parallel()
+				urls, err := servers()
+				ok(t, err)
+				var wires [2]*wire.Wire
+				for i := range urls {
+					u, err := url.Parse(urls[i])
+					ok(t, err)
+					wires[i] = wire.To(t, u.Host)
+					u.Host = wires[i].Address()
+					urls[i] = u.String()
+				}
+				m := newMoveBetween(t, urls[0], urls[1])
+				load := write(t, m, 2)
+				ok(t, m.Seed(t.Context()))
+				load.await(t, 50)
+				m.After = func(done string) error {
+					if done == step {
+						wires[side].Cut()
+					}
+					return nil
+				}
+				_, err = m.Switch(t.Context())
+				t.Log("cut:", err)
+				if err == nil {
+					t.Error("it goes on without one of the sides")
+				}
+				time.Sleep(time.Second)
+				wires[side].Mend()
+				outcome, err := m.Recover(t.Context())
+				ok(t, err)
+				t.Log(outcome)
+				load.await(t, 50)
+				next := atHome(t, m)
+				next.After = nil
+				_, err = next.Switch(t.Context())
+				for postgres.HasCode(err, "57014") { // query_canceled: other tests have long transactions on the server
+					_, err = next.Switch(t.Context())
+				}
+				ok(t, err)
+				load.await(t, 50)
+				load.check(t)
+			})
+		}
 	}
 }
 

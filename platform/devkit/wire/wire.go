@@ -62,7 +62,7 @@ func (w *Wire) Freeze() (thaw func()) {
 	return sync.OnceFunc(w.pass.Unlock)
 }
 
-// Cut closes every connection, and each later one at once.
+// Cut closes every connection, and each later one at once, until Mend.
 func (w *Wire) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,6 +70,13 @@ func (w *Wire) Cut() {
 	for _, c := range w.conns {
 		c.Close()
 	}
+}
+
+// Mend lets connections through again.
+func (w *Wire) Mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone, w.conns = false, nil
 }
 
 // keep registers the connection, or closes it after Cut.
