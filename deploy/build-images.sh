@@ -5,7 +5,7 @@
 #
 #   SEAM_IMAGES  the prefix of the images' names (seam-), as in registry.example/app/
 #   SEAM_TAG     their tag (dev)
-#   SEAM_SBOM    a folder for each image's bill of materials (CycloneDX); unset, none is made
+#   SEAM_SBOM    a folder for each image's bill of materials (CycloneDX), with licences; unset, none is made
 #
 # The same commit gives the same binaries and the same files in whatever folder: so anybody can check what an image is made
 # of. The image's label says which commit, not the binary, which would then differ in a copy without Git.
@@ -18,19 +18,6 @@ if [ -d test/sandbox ]; then
 	all="$all sandbox"
 fi
 targets=${*:-$all}
-
-# bill lists the release of Go and the modules that a binary says it is made of.
-bill() {
-	go version -m "$1" | awk '
-		function component(name, version) {
-			printf "%s{\"type\":\"library\",\"name\":\"%s\",\"version\":\"%s\",\"purl\":\"pkg:golang/%s@%s\"}", more, name, version, name, version
-			more = ","
-		}
-		BEGIN { printf "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.5\",\"version\":1,\"components\":[" }
-		NR == 1 { component("std", substr($2, 3)) }
-		$1 == "dep" && $3 != "(devel)" { component($2, $3) } # the others are this repository
-		END { print "]}" }'
-}
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
@@ -70,7 +57,7 @@ for target in $targets; do
 	}
 	if [ -n "$sbom" ]; then
 		mkdir -p "$sbom"
-		bill "$context/$target" >"$sbom/$target.cdx.json"
+		go run ./deploy/sbom "$context/$target" >"$sbom/$target.cdx.json"
 	fi
 done
 for target in $targets; do
