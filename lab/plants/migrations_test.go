@@ -16,7 +16,7 @@ func init() {
 				want: "migrations/orders/0001_parcels.sql: has the number of 0001_orders.sql"},
 		},
 		accepts: []plant{
-			{name: "the next migration", file: "migrations/orders/0003_parcels.sql", text: "-- +goose Up\nSELECT 1;"},
+			{name: "the next migration", file: "migrations/orders/0004_parcels.sql", text: "-- +goose Up\nSELECT 1;"},
 			{name: "sample data", file: "migrations/inventory/seed/products.sql", text: "-- more"},
 		},
 	}

@@ -61,7 +61,7 @@ func withTwin(t *testing.T, tree architecture.Tree) architecture.Tree {
 		{file: "cmd/monolith/main.go", old: "import (", text: "import (\n\t\"example.com/shop/modules/twin\""},
 		{file: "go.mod", text: "require example.com/shop/modules/twin v0.0.0\n\nreplace (\n\texample.com/shop/modules/twin => ./modules/twin\n\texample.com/shop/modules/twin/twinapi => ./modules/twin/twinapi\n)\n"},
 		{file: "architecture/contextmap.yaml", text: `twin:
-  listens_to: [orders.payment_due.v1, orders.cancelled.v1]
+  listens_to: [orders.payment_due.v1, orders.cancelled.v1, orders.erased.v1]
   public: {twin.captured.v1: external, twin.declined.v1: external, twin.refunded.v1: external}
 `},
 	} {

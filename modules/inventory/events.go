@@ -21,6 +21,7 @@ func (m *Module) Handlers() []events.Handler {
 		events.OnBatch(m.onOrderPlaced),
 		events.OnBatch(m.onOrderConfirmed).Linger(),
 		events.On(m.onOrderCancelled).Linger(),
+		events.OnBatch(m.onOrderErased).Linger(),
 	}
 }
 
@@ -117,6 +118,18 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 		postgres.Queue(tx, db.New(tx).Release, db.ReleaseParams{OrderID: orderID, Now: m.now()})
 	}
 	return nil
+}
+
+// onOrderErased deletes the orders' events, which name the customer. No table of inventory does.
+//
+//	BEGIN; INSERT inbox; read what is unfinished
+//	DELETE outbox, failed, jobs; COMMIT
+func (m *Module) onOrderErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
+	keys := make([]string, len(batch))
+	for i, d := range batch {
+		keys[i] = d.Event.OrderID
+	}
+	return events.EraseTx(ctx, tx, keys)
 }
 
 // read returns the order's id and its merged lines. After its error the event is a dead letter.

@@ -24,6 +24,7 @@ func (m *Module) Handlers() []events.Handler {
 		events.OnBatch(m.onOrdersPlaced).Linger(),
 		events.OnBatch(m.onOrdersConfirmed).Linger(),
 		events.OnBatch(m.onOrdersCancelled).Linger(),
+		events.OnBatch(m.onOrdersErased).Linger(),
 	}
 }
 
@@ -61,6 +62,25 @@ func (m *Module) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []event
 	return writeTx(ctx, m, tx, kindCancelled, batch, func(e ordersapi.Cancelled) content {
 		return content{OrderID: e.OrderID, Why: why(e.Reason)}
 	})
+}
+
+// onOrdersErased deletes the orders' addresses, messages and unsent mails.
+//
+//	BEGIN; INSERT inbox; UPDATE recipients; DELETE messages, jobs; read what is unfinished
+//	DELETE outbox, failed, jobs; COMMIT
+func (m *Module) onOrdersErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
+	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
+	for i, d := range batch {
+		var err error
+		if ids[i], err = uuid.Parse(d.Event.OrderID); err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
+		keys[i] = d.Event.OrderID
+	}
+	q := db.New(tx)
+	postgres.Queue(tx, q.EraseRecipients, db.EraseRecipientsParams{OrderIds: ids, Now: m.now()})
+	postgres.Queue(tx, q.EraseMessages, ids)
+	return events.EraseTx(ctx, tx, keys)
 }
 
 // writeTx inserts messages, one per order and kind, and enqueues the mails of those whose address

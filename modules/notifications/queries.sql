@@ -75,7 +75,7 @@ RETURNING j.id, j.order_id, j.email, j.subject, j.body, j.message_id, j.withheld
 SELECT m.order_id
 FROM messages AS m
 WHERE m.status = 'pending' AND m.next_at < @before AND (m.lease_until IS NULL OR m.lease_until < @before)
-    AND (SELECT r.order_id FROM recipients AS r WHERE r.order_id = m.order_id) IS NOT NULL
+    AND (SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id) <> ''
 ORDER BY m.next_at
 LIMIT @batch
 FOR UPDATE SKIP LOCKED;
@@ -85,6 +85,24 @@ FOR UPDATE SKIP LOCKED;
 UPDATE messages
 SET status = 'sent', sent_at = @now::timestamptz
 WHERE id = ANY(@ids::uuid[]);
+
+-- An order without an address is erased: one that comes later is not stored.
+-- name: EraseRecipients :exec
+INSERT INTO recipients (order_id, email, created_at)
+SELECT unnest(@order_ids::uuid[]), '', @now
+ON CONFLICT (order_id) DO UPDATE SET email = '';
+
+-- Deletes the messages of orders, and the jobs of unsent mails ahead of them, as DeleteMessages.
+-- name: EraseMessages :exec
+WITH erased AS (
+    SELECT m.id
+    FROM messages AS m
+    WHERE m.order_id = ANY (@order_ids::uuid[])
+), unsent AS (
+    DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT erased.id FROM erased)) RETURNING jobs.id
+)
+DELETE FROM messages
+WHERE messages.id = ANY (ARRAY (SELECT erased.id FROM erased)) AND (SELECT count(*) FROM unsent) >= 0;
 
 -- Takes no lock. Oldest first, sorted apart: the index of created_at would be read instead, with
 -- all messages. A mail that was refused for good has left a dead job.

@@ -15,11 +15,12 @@ import (
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
 	"example.com/shop/platform/web"
 )
 
-// Routes registers the operations of customers on their orders.
+// Routes registers the operations of customers on their orders, and the erasure of a customer.
 func (m *Module) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "place-order", Method: http.MethodPost, Path: "/v1/orders", DefaultStatus: http.StatusCreated,
@@ -37,7 +38,14 @@ func (m *Module) Routes(api huma.API) {
 		OperationID: "cancel-order", Method: http.MethodPost, Path: "/v1/orders/{id}/cancel",
 		Summary: "Cancel one of my orders that is not confirmed yet", Security: web.Customer,
 	}, m.handleCancel)
+	huma.Register(api, huma.Operation{
+		OperationID: "erase-customer", Method: http.MethodPost, Path: "/v1/orders/erasures",
+		Summary: "Erase a customer from all their orders", Security: web.Staff,
+	}, m.handleErase)
 }
+
+// placeRoute is a part of what a placement's Idempotency-Key is stored under.
+const placeRoute = "POST /v1/orders"
 
 // orderJSON is an order as its customer sees it, without payment token and mail address.
 type orderJSON struct {
@@ -99,7 +107,7 @@ func (m *Module) handlePlace(ctx context.Context, in *placeInput) (*orderOutput,
 	for _, l := range in.Body.Lines {
 		p.lines = append(p.lines, ordersapi.Line{SKU: l.SKU, Quantity: l.Quantity})
 	}
-	out, err := m.place(ctx, idempotency.NewKey(customer, "POST /v1/orders", in.IdempotencyKey, in.Body), p)
+	out, err := m.place(ctx, idempotency.NewKey(customer, placeRoute, in.IdempotencyKey, in.Body), p)
 	if err != nil {
 		switch { // the response does not say why, so the log does
 		case errors.Is(err, inventoryapi.ErrDenied):
@@ -131,6 +139,28 @@ func (m *Module) handleCancel(ctx context.Context, in *orderInput) (*orderOutput
 		return nil, problem(ctx, err)
 	}
 	return m.output(ctx, order)
+}
+
+type eraseInput struct {
+	Body struct {
+		CustomerID string `json:"customer_id" minLength:"1" maxLength:"255" doc:"The subject of the customer's tokens"`
+	}
+}
+
+type eraseOutput struct {
+	Body struct {
+		Erased int `json:"erased" doc:"How many orders named the customer"`
+	}
+}
+
+func (m *Module) handleErase(ctx context.Context, in *eraseInput) (*eraseOutput, error) {
+	erased, err := m.eraseCustomer(ctx, in.Body.CustomerID)
+	if err != nil {
+		return nil, problem(ctx, err)
+	}
+	out := &eraseOutput{}
+	out.Body.Erased = erased
+	return out, nil
 }
 
 type listOutput struct {
@@ -216,6 +246,13 @@ func problem(ctx context.Context, err error) error {
 	case errors.Is(err, errConfirmed):
 		return web.Problem(ctx, http.StatusConflict, "order-confirmed",
 			"The order is confirmed and can no longer be cancelled.")
+	case errors.Is(err, errOpenOrders):
+		return web.Problem(ctx, http.StatusConflict, "open-orders",
+			"The customer has open orders. Wait until they are confirmed or cancelled, or have the customer cancel them, and send it again.")
+	case errors.Is(err, events.ErrUnfinished):
+		return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusConflict, "orders-unfinished",
+			"Events of the customer's orders are not published or not handled yet. Send it again in a moment; seam events lag shows them."),
+			http.Header{"Retry-After": {"1"}}) // seconds
 	case errors.Is(err, errUnknownSKU):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "unknown-sku",
 			"A line names a product that does not exist. See GET /v1/inventory/products.")

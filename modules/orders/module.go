@@ -29,6 +29,8 @@ type Config struct {
 	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
 	// How long the answer to a placement is kept for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
+	// How long after an order is confirmed or cancelled its customer is erased from it; 0 for never.
+	Retention time.Duration `env:"ORDERS_RETENTION" envDefault:"26280h" min:"0"`
 }
 
 // Stock is what orders needs of inventory: the module in the same process, or its client over HTTP.
@@ -48,6 +50,7 @@ type Module struct {
 	placing *postgres.Group[newOrder, *orderOutput]
 	expirer *worker.Worker
 	pruner  *worker.Worker
+	eraser  *worker.Worker
 }
 
 // New returns the module. It starts nothing.
@@ -58,15 +61,16 @@ func New(
 	m.placing = postgres.NewGroup(db, m.placeTx)
 	m.expirer = worker.New("expire orders", cfg.ExpiryPoll, m.expireOverdue, log)
 	m.pruner = idempotency.NewPruner(db, cfg.KeyRetention, log)
+	m.eraser = worker.New("erase orders", eraseEvery, m.eraseOld, log).Throttled()
 	return m
 }
 
 // Publishes returns the events that it publishes, each without a value.
 func (m *Module) Publishes() []events.Event {
-	return []events.Event{ordersapi.Placed{}, ordersapi.PaymentDue{}, ordersapi.Confirmed{}, ordersapi.Cancelled{}}
+	return []events.Event{ordersapi.Placed{}, ordersapi.PaymentDue{}, ordersapi.Confirmed{}, ordersapi.Cancelled{}, ordersapi.Erased{}}
 }
 
 // Workers returns the background loops to run.
 func (m *Module) Workers() []func(context.Context) error {
-	return []func(context.Context) error{m.expirer.Run, m.pruner.Run}
+	return []func(context.Context) error{m.expirer.Run, m.pruner.Run, m.eraser.Run}
 }

@@ -54,6 +54,7 @@ var (
 	errNoQuote         = errors.New("inventory gives no quote")
 	errNotFound        = errors.New("the order does not exist")
 	errConfirmed       = errors.New("the order is confirmed")
+	errOpenOrders      = errors.New("the customer has open orders")
 )
 
 // pricedLine is a line with the name and the price, in minor units, that inventory quoted.

@@ -30,6 +30,32 @@ SET status = @to_status, reason = @reason, version = version + 1, updated_at = @
 WHERE id = ANY (@ids::uuid[]) AND status = ANY (@from_statuses::text[])
 RETURNING id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces;
 
+-- Locks the orders that name the customer, in the order of their ids, so that two erasures do not
+-- deadlock. An order that is placed meanwhile is a new one, and stays.
+-- name: LockOrdersOf :many
+SELECT id, (deadline IS NOT NULL)::boolean AS open
+FROM orders
+WHERE customer_id = @customer_id
+ORDER BY id
+FOR UPDATE;
+
+-- Reads final orders that still name a customer, the longest final first. Several processes poll.
+-- name: LockOldOrders :many
+SELECT id
+FROM orders
+WHERE deadline IS NULL AND customer_id <> '' AND updated_at < @before
+ORDER BY updated_at
+LIMIT @most
+FOR UPDATE SKIP LOCKED;
+
+-- Its callers have locked the orders, which are final. No token has an empty subject, so nobody is
+-- the customer of such an order. Amounts and times stay.
+-- name: EraseOrders :many
+UPDATE orders
+SET customer_id = '', email = '', version = version + 1, updated_at = @now
+WHERE id = ANY (@ids::uuid[])
+RETURNING id, version;
+
 -- Skips rows that another transaction is moving. The next poll finds those still overdue.
 -- name: LockOverdueOrders :many
 SELECT id

@@ -24,6 +24,7 @@ func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onPaymentDue),
 		events.OnBatch(m.onOrderCancelled),
+		events.OnBatch(m.onOrderErased).Linger(),
 	}
 }
 
@@ -63,6 +64,24 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 		}
 	}
 	return nil
+}
+
+// onOrderErased deletes what names the customer, and keeps the payments. It fails, and is retried,
+// while a refund is not done: that is owed, and its job is needed.
+//
+//	BEGIN; INSERT inbox; UPDATE attempts; read what is unfinished
+//	DELETE outbox, failed, jobs; COMMIT
+func (m *Module) onOrderErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
+	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
+	for i, d := range batch {
+		var err error
+		if ids[i], err = uuid.Parse(d.Event.OrderID); err != nil {
+			return fmt.Errorf("read order id: %w", err)
+		}
+		keys[i] = d.Event.OrderID
+	}
+	postgres.Queue(tx, db.New(tx).EraseAttempts, ids)
+	return events.EraseTx(ctx, tx, keys)
 }
 
 // learned is what a payment is moved by, with its data.

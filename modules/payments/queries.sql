@@ -53,6 +53,12 @@ SELECT id, order_id, status, amount, currency, created_at
 FROM payments
 WHERE order_id = @order_id AND status <> 'tombstone';
 
+-- What v0.1.0 has written names the customer.
+-- name: EraseAttempts :exec
+UPDATE attempts
+SET cause = '{}'
+WHERE order_id = ANY (@order_ids::uuid[]);
+
 -- Takes over what v0.1.0 has abandoned. SKIP LOCKED leaves what it is claiming. An attempt that was
 -- never tried counts as tried, and so is looked up first: its order may have been cancelled since.
 -- name: TakeAttempts :many

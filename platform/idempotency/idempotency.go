@@ -63,7 +63,14 @@ func NewKey(subject, route, key string, request any) Key {
 		return Key{err: fmt.Errorf("hash request: %w", err)}
 	}
 	hash := sha256.Sum256(text)
-	return Key{scope: route + "\n" + subject, key: key, hash: hash[:]}
+	return Key{scope: scopeOf(subject, route), key: key, hash: hash[:]}
+}
+
+func scopeOf(subject, route string) string { return route + "\n" + subject }
+
+// ForgetTx deletes the answers to the caller's requests to a route.
+func ForgetTx(tx pgx.Tx, subject, route string) {
+	postgres.QueueSQL(tx, "DELETE FROM idempotency_keys WHERE scope = $1", scopeOf(subject, route))
 }
 
 // Stored returns the answer that was already given, if any. Call it when work before DoTx fails, so

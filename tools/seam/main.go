@@ -23,6 +23,7 @@ func main() {
 		{Name: "events", Args: "lag|dead|redrive|replay|bus|provision [--help]", Help: "show waiting events and dead letters, and retry or replay them", Run: runEvents},
 		{Name: "jobs", Args: "unfinished|dead|redrive [--help]", Help: "show what is unfinished outside of transactions, and retry what is dead", Run: runJobs},
 		{Name: "audit", Args: "[--module NAME,…] [--help]", Help: "show what staff and services have changed", Run: runAudit},
+		{Name: "erase", Args: "--customer SUB [--help]", Help: "have every module erase what names a customer", Run: runErase},
 		{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
 		{Name: "map", Args: "[--format mermaid|svg|json]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
 		{Name: "new", Args: "DIR --module PATH [--keep MODULE,…|--empty] [--help]", Help: "make a product of this repository in a new folder", Run: runNew},

@@ -14,6 +14,7 @@ import (
 	"example.com/shop/architecture"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/process"
+	"example.com/shop/platform/web"
 	"example.com/shop/tools/flags"
 	"example.com/shop/tools/topology"
 )
@@ -46,6 +47,10 @@ type settings struct {
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
 	// The OPS_ADDR of each running façade, as URLs separated by commas.
 	GatewayOps []string `env:"GATEWAY_OPS_URL" envDefault:"http://127.0.0.1:8081"`
+	// The address of the system's routes, for seam erase.
+	URL web.BaseURL `env:"SEAM_URL" envDefault:"http://127.0.0.1:8080"`
+	// A token of the staff, for seam erase.
+	Token string `env:"SEAM_TOKEN"`
 	// The façades' secret, with which they take other routes.
 	GatewaySecret string `env:"GATEWAY_SECRET"`
 }
@@ -164,9 +169,9 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 	return errors.Join(err, system.Stop())
 }
 
-// writeOperate writes the settings of seam route, events and move, with passwords, to a shell file.
+// writeOperate writes the settings of seam route, events, move and erase, with passwords, to a shell file.
 func writeOperate(system *topology.System) (path string, err error) {
-	env := append(system.Addresses(), "DATABASE_URL="+system.AdminURL, "SEAM_ROLE_PREFIX="+system.Plan.Prefix)
+	env := append(system.Addresses(), "DATABASE_URL="+system.AdminURL, "SEAM_ROLE_PREFIX="+system.Plan.Prefix, "SEAM_URL="+system.URL)
 	for _, p := range system.Processes() {
 		if p.Name == "gateway" {
 			env = append(env, "GATEWAY_ROUTES="+system.Routes, "GATEWAY_OPS_URL="+p.OpsURL, "GATEWAY_SECRET="+system.Secret)

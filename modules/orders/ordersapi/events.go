@@ -74,3 +74,17 @@ func (Cancelled) Topic() string { return "orders.cancelled.v1" }
 
 // Aggregate names the order and its version when the fact became true.
 func (e Cancelled) Aggregate() (id string, version int64) { return e.OrderID, e.Version }
+
+// Erased is true once the order no longer names its customer: staff asked for that, or the order is
+// older than orders are kept. It comes after Confirmed or Cancelled. Each module erases what it has
+// of the order's customer.
+type Erased struct {
+	OrderID string `json:"order_id"`
+	Version int64  `json:"version"`
+}
+
+// Topic is the event's wire name.
+func (Erased) Topic() string { return "orders.erased.v1" }
+
+// Aggregate names the order and its version when the fact became true.
+func (e Erased) Aggregate() (id string, version int64) { return e.OrderID, e.Version }

@@ -67,6 +67,41 @@ func (q *Queries) DeleteRecipients(ctx context.Context, arg DeleteRecipientsPara
 	return result.RowsAffected(), nil
 }
 
+const eraseMessages = `-- name: EraseMessages :exec
+WITH erased AS (
+    SELECT m.id
+    FROM messages AS m
+    WHERE m.order_id = ANY ($1::uuid[])
+), unsent AS (
+    DELETE FROM jobs WHERE jobs.id = ANY (ARRAY (SELECT erased.id FROM erased)) RETURNING jobs.id
+)
+DELETE FROM messages
+WHERE messages.id = ANY (ARRAY (SELECT erased.id FROM erased)) AND (SELECT count(*) FROM unsent) >= 0
+`
+
+// Deletes the messages of orders, and the jobs of unsent mails ahead of them, as DeleteMessages.
+func (q *Queries) EraseMessages(ctx context.Context, orderIds []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, eraseMessages, orderIds)
+	return err
+}
+
+const eraseRecipients = `-- name: EraseRecipients :exec
+INSERT INTO recipients (order_id, email, created_at)
+SELECT unnest($1::uuid[]), '', $2
+ON CONFLICT (order_id) DO UPDATE SET email = ''
+`
+
+type EraseRecipientsParams struct {
+	OrderIds []uuid.UUID
+	Now      time.Time
+}
+
+// An order without an address is erased: one that comes later is not stored.
+func (q *Queries) EraseRecipients(ctx context.Context, arg EraseRecipientsParams) error {
+	_, err := q.db.Exec(ctx, eraseRecipients, arg.OrderIds, arg.Now)
+	return err
+}
+
 const insertMessages = `-- name: InsertMessages :many
 WITH given AS (
     SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS order_id, unnest($3::text[]) AS subject,
@@ -174,7 +209,7 @@ const listAbandoned = `-- name: ListAbandoned :many
 SELECT m.order_id
 FROM messages AS m
 WHERE m.status = 'pending' AND m.next_at < $1 AND (m.lease_until IS NULL OR m.lease_until < $1)
-    AND (SELECT r.order_id FROM recipients AS r WHERE r.order_id = m.order_id) IS NOT NULL
+    AND (SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id) <> ''
 ORDER BY m.next_at
 LIMIT $2
 FOR UPDATE SKIP LOCKED

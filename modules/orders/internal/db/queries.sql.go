@@ -49,6 +49,45 @@ func (q *Queries) CountOpen(ctx context.Context, customerIds []string) ([]CountO
 	return items, nil
 }
 
+const eraseOrders = `-- name: EraseOrders :many
+UPDATE orders
+SET customer_id = '', email = '', version = version + 1, updated_at = $1
+WHERE id = ANY ($2::uuid[])
+RETURNING id, version
+`
+
+type EraseOrdersParams struct {
+	Now time.Time
+	Ids []uuid.UUID
+}
+
+type EraseOrdersRow struct {
+	ID      uuid.UUID
+	Version int64
+}
+
+// Its callers have locked the orders, which are final. No token has an empty subject, so nobody is
+// the customer of such an order. Amounts and times stay.
+func (q *Queries) EraseOrders(ctx context.Context, arg EraseOrdersParams) ([]EraseOrdersRow, error) {
+	rows, err := q.db.Query(ctx, eraseOrders, arg.Now, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EraseOrdersRow
+	for rows.Next() {
+		var i EraseOrdersRow
+		if err := rows.Scan(&i.ID, &i.Version); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getOrder = `-- name: GetOrder :one
 SELECT id, customer_id, email, payment_token, status, reason, total, currency, version, deadline, created_at, updated_at, pieces
 FROM orders
@@ -219,6 +258,76 @@ func (q *Queries) ListOrders(ctx context.Context, arg ListOrdersParams) ([]Order
 			&i.UpdatedAt,
 			&i.Pieces,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockOldOrders = `-- name: LockOldOrders :many
+SELECT id
+FROM orders
+WHERE deadline IS NULL AND customer_id <> '' AND updated_at < $1
+ORDER BY updated_at
+LIMIT $2
+FOR UPDATE SKIP LOCKED
+`
+
+type LockOldOrdersParams struct {
+	Before time.Time
+	Most   int32
+}
+
+// Reads final orders that still name a customer, the longest final first. Several processes poll.
+func (q *Queries) LockOldOrders(ctx context.Context, arg LockOldOrdersParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, lockOldOrders, arg.Before, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockOrdersOf = `-- name: LockOrdersOf :many
+SELECT id, (deadline IS NOT NULL)::boolean AS open
+FROM orders
+WHERE customer_id = $1
+ORDER BY id
+FOR UPDATE
+`
+
+type LockOrdersOfRow struct {
+	ID   uuid.UUID
+	Open bool
+}
+
+// Locks the orders that name the customer, in the order of their ids, so that two erasures do not
+// deadlock. An order that is placed meanwhile is a new one, and stays.
+func (q *Queries) LockOrdersOf(ctx context.Context, customerID string) ([]LockOrdersOfRow, error) {
+	rows, err := q.db.Query(ctx, lockOrdersOf, customerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LockOrdersOfRow
+	for rows.Next() {
+		var i LockOrdersOfRow
+		if err := rows.Scan(&i.ID, &i.Open); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -27,6 +27,18 @@ func (q *Queries) CancelledAt(ctx context.Context, orderID uuid.UUID) (*time.Tim
 	return cancelled_at, err
 }
 
+const eraseAttempts = `-- name: EraseAttempts :exec
+UPDATE attempts
+SET cause = '{}'
+WHERE order_id = ANY ($1::uuid[])
+`
+
+// What v0.1.0 has written names the customer.
+func (q *Queries) EraseAttempts(ctx context.Context, orderIds []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, eraseAttempts, orderIds)
+	return err
+}
+
 const insertPayments = `-- name: InsertPayments :many
 INSERT INTO payments (order_id, id, status, amount, currency, token, created_at, updated_at)
 SELECT due.order_id, due.id, 'pending', due.amount, due.currency, '', $1::timestamptz, $1::timestamptz

@@ -1,0 +1,44 @@
+package notifications
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/events"
+)
+
+// An erased order leaves no address, no message and no unsent mail, whatever comes late. Another's stay.
+func TestAnErasedOrderIsForgotten(t *testing.T) {
+	t.Parallel()
+	mails := newTray()
+	o := setup(t, mails)
+	o.Given(placed, confirmed, ordersapi.Placed{OrderID: other, Email: "eve@mail.example", Version: 1})
+	if o.Count("SELECT count(*) FROM jobs WHERE args::text ~ 'ada'") != 1 {
+		t.Fatal("there is no mail to forget")
+	}
+	o.Eventually("all is published", "SELECT NOT EXISTS (SELECT FROM outbox_pending)")
+	err := o.DB.InTx(t.Context(), func(tx pgx.Tx) error {
+		return o.module.onOrdersErased(t.Context(), tx, []events.Delivery[ordersapi.Erased]{{Event: ordersapi.Erased{OrderID: order}}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Given(placed, cancelled) // too late
+	if found := o.Texts(`SELECT t::text FROM (SELECT recipients::text FROM recipients UNION ALL SELECT messages::text FROM messages
+		UNION ALL SELECT jobs::text FROM jobs) AS t (t) WHERE t ~ 'ada'`); len(found) > 0 {
+		t.Errorf("there still is %q", found)
+	}
+	if emails := o.Texts("SELECT email FROM recipients WHERE order_id = $1", other); len(emails) != 1 || emails[0] != "eve@mail.example" {
+		t.Errorf("the other order's address is %q", emails)
+	}
+	o.Work(o.module)
+	if more, err := o.module.adopt(t.Context()); more || err != nil {
+		t.Error(more, err)
+	}
+	o.rest()
+	if ids := mails.take(t); len(ids) > 0 {
+		t.Errorf("it was mailed: %q", ids)
+	}
+}
