@@ -12,9 +12,12 @@ package natsbus
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"regexp"
 	"strings"
@@ -31,7 +34,8 @@ import (
 
 // Config says where the broker is, and how a process publishes and subscribes.
 type Config struct {
-	// Where the brokers are, separated by commas. A URL may hold user and password.
+	// Where the brokers are, separated by commas: tls://host:4222, or nats://host:4222, which only uses TLS
+	// if the broker demands it. A URL may hold user and password.
 	URL string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
 	// A file with the process's credentials, for a broker that asks for one; a seed goes before it.
 	Credentials string `env:"NATS_CREDENTIALS"`
@@ -41,6 +45,8 @@ type Config struct {
 	NakDelay time.Duration `env:"NATS_NAK_DELAY" envDefault:"1s"`
 	// How long the relay waits for the broker.
 	PublishTimeout time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"`
+
+	Certificate process.Certificate
 }
 
 // publishLimit bounds PublishTimeout, because a relay that stops waits for it.
@@ -117,6 +123,7 @@ func Open(cfg Config, module, seed string, log *slog.Logger) (*Bus, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Warn("broker", "error", err)
 		}),
+		secured(cfg.Certificate),
 	}
 	if seed != "" {
 		key, err := nkeys.FromSeed([]byte(seed))
@@ -144,18 +151,44 @@ func Open(cfg Config, module, seed string, log *slog.Logger) (*Bus, error) {
 	return b, nil
 }
 
+// secured has a connection with TLS show the certificate, and trust the authorities, that there are
+// when it connects. Unlike the library's own options, it leaves it to the URL whether there is TLS.
+func secured(by process.Certificate) nats.Option {
+	current := by.Client()
+	return func(o *nats.Options) error {
+		o.TLSCertCB = func() (shown tls.Certificate, err error) {
+			if has := current().Certificates; len(has) > 0 {
+				shown = has[0]
+			}
+			return shown, nil // none, if it is empty
+		}
+		o.RootCAsCB = func() (*x509.CertPool, error) { return current().RootCAs, nil }
+		return nil
+	}
+}
+
 // setting is the name of the setting with the module's seed.
 func (b *Bus) setting() string { return strings.ToUpper(b.module) + "_NATS_SEED" }
 
 // Unsafe refuses a connection that says nothing about who it is, in production: a broker that takes
-// it takes everybody's, and with it forged events.
-func (b *Bus) Unsafe() []string {
+// it takes everybody's, and with it forged events. And one to another host on which they can be read.
+func (b *Bus) Unsafe() (found []string) {
+	keyless, plain := false, false
 	for address := range strings.SplitSeq(b.cfg.URL, ",") {
-		if u, err := url.Parse(address); !b.keyed && b.cfg.Credentials == "" && (err != nil || u.User == nil) {
-			return []string{b.setting() + " is not set: give the module a key of its own on the broker, as seam broker users makes it"}
+		if !strings.Contains(address, "://") {
+			address = "nats://" + address
 		}
+		u, err := url.Parse(strings.TrimSpace(address))
+		keyless = keyless || !b.keyed && b.cfg.Credentials == "" && (err != nil || u.User == nil)
+		plain = plain || err != nil || u.Scheme != "tls" && u.Scheme != "wss" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback()
 	}
-	return nil
+	if keyless {
+		found = append(found, b.setting()+" is not set: give the module a key of its own on the broker, as seam broker users makes it")
+	}
+	if plain {
+		found = append(found, "NATS_URL may reach another host without TLS: begin each of its URLs with tls://")
+	}
+	return found
 }
 
 // Ready returns nil once the broker has been reached and has each durable that is subscribed to.

@@ -180,7 +180,9 @@ func settings(of reflect.Type, field string) (names []string) {
 			names = append(names, name)
 		}
 		if f.Type.Kind() == reflect.Struct {
-			names = append(names, settings(f.Type, field)...)
+			for _, name := range settings(f.Type, field) {
+				names = append(names, f.Tag.Get("envPrefix")+name)
+			}
 		}
 	}
 	return names

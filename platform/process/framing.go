@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"regexp"
@@ -12,7 +13,8 @@ import (
 // A request with Content-Length and Transfer-Encoding ends at two places. A proxy that saw the other
 // one takes the rest of its body for the next request, perhaps another client's (RFC 9112, 6.1 and
 // 11.2). net/http drops the Content-Length before any handler sees it, and so does it with the
-// Transfer-Encoding of HTTP/1.0; so the connection keeps the head as it came.
+// Transfer-Encoding of HTTP/1.0; so the connection keeps the head as it came. It is around the one of
+// TLS, if there is one, which net/http therefore does not see.
 
 // framed is a connection that keeps what was read since the last request.
 type framed struct {
@@ -91,8 +93,13 @@ func withFramed(ctx context.Context, conn net.Conn) context.Context {
 // in chunks is the last of its connection, whatever stood before the server.
 func unambiguous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _ := r.Context().Value(framedKey{}).(*framed)
-		ambiguous := conn != nil && conn.begin(r)
+		ambiguous := false
+		if conn, ok := r.Context().Value(framedKey{}).(*framed); ok {
+			ambiguous = conn.begin(r)
+			if secure, ok := conn.Conn.(*tls.Conn); ok {
+				r.TLS = new(secure.ConnectionState())
+			}
+		}
 		if ambiguous || r.ContentLength < 0 {
 			w.Header().Set("Connection", "close")
 		}

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,7 +33,7 @@ func (inUseError) Is(target error) bool { return target == syscall.EADDRINUSE }
 
 // ServeHTTP serves until ctx is done and then lets the requests under way finish, for at most
 // drain. Once stopping is done, clients are asked to close their connections. A request with
-// Content-Length and Transfer-Encoding is refused.
+// Content-Length and Transfer-Encoding is refused. With a TLSConfig it serves over TLS.
 func ServeHTTP(
 	ctx, stopping context.Context, log *slog.Logger, server *http.Server, listener net.Listener, drain time.Duration,
 ) error {
@@ -41,6 +42,9 @@ func ServeHTTP(
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	if o, ok := listener.(*offered); ok {
 		defer context.AfterFunc(stopping, o.yield)()
+	}
+	if server.TLSConfig != nil {
+		listener = tls.NewListener(listener, server.TLSConfig)
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(framedListener{listener}) }()
