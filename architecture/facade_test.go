@@ -71,13 +71,13 @@ const (
 // excepted.
 var (
 	facadeMay = []string{
-		Path + "/cmd/gateway/routes", Path + "/platform/process", Path + "/platform/remote", Path + "/platform/telemetry", Path + "/platform/traceparent",
+		Path + "/cmd/gateway/routes", Path + "/platform/edge", Path + "/platform/process", Path + "/platform/remote", Path + "/platform/telemetry", Path + "/platform/traceparent",
 		"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/otel/trace",
 		"go.opentelemetry.io/otel/propagation", "golang.org/x/sync/errgroup",
 	}
 	// facadeLinks is what our own packages in facadeMay may import.
 	facadeLinks = []string{
-		"github.com/caarlos0/env/v11", "github.com/go-logr/logr", "go.yaml.in/yaml/v3", "golang.org/x/sync/errgroup",
+		"github.com/caarlos0/env/v11", "github.com/go-logr/logr", "github.com/rs/cors", "go.yaml.in/yaml/v3", "golang.org/x/sync/errgroup",
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/propagation",
 		"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp",
 		"go.opentelemetry.io/otel/sdk/resource", "go.opentelemetry.io/otel/sdk/trace",

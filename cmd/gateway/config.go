@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"example.com/shop/cmd/gateway/routes"
+	"example.com/shop/platform/edge"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/remote"
 	"example.com/shop/platform/telemetry"
@@ -60,9 +61,11 @@ type config struct {
 	// How long a shadow may take to answer.
 	ShadowTimeout time.Duration `env:"GATEWAY_SHADOW_TIMEOUT" envDefault:"2s"`
 
-	Handover  process.Handover // of the listening sockets
-	Log       process.Log
-	Telemetry telemetry.Config
+	Edge        edge.Config      // of the address for clients
+	Handover    process.Handover // of the listening sockets
+	Certificate process.Certificate
+	Log         process.Log
+	Telemetry   telemetry.Config
 }
 
 // Limits that are not settings. They are the same as those of a process's own server.

@@ -48,7 +48,7 @@ func newGateway(ctx context.Context, cfg config, log *slog.Logger) (*gateway, er
 	}
 	g := &gateway{
 		cfg: cfg, log: log, bodies: remote.Slots{Most: cfg.MaxBodies}, rate: remote.Rate{PerSecond: cfg.AddressRate}, slots: make(chan struct{}, shadowSlots),
-		direct: newTransport(cfg.AnswerTimeout), shadows: newTransport(cfg.ShadowTimeout),
+		direct: newTransport(cfg, cfg.AnswerTimeout), shadows: newTransport(cfg, cfg.ShadowTimeout),
 	}
 	first, err := newTable(cfg, data, &table{})
 	if err == nil {
@@ -62,10 +62,10 @@ func newGateway(ctx context.Context, cfg config, log *slog.Logger) (*gateway, er
 }
 
 // newTransport returns a transport without a proxy: the environment's is for external hosts.
-func newTransport(answer time.Duration) *http.Transport {
+func newTransport(cfg config, answer time.Duration) *http.Transport {
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    2 * time.Second,
+		DialTLSContext:         cfg.Certificate.Dial(2 * time.Second),
 		ResponseHeaderTimeout:  answer,
 		MaxResponseHeaderBytes: 4 * maxHeader,
 		MaxIdleConnsPerHost:    256,

@@ -53,11 +53,16 @@ func serve(ctx context.Context, _ []string) error {
 
 // run serves one of the listeners until ctx is done and then finishes the requests under way.
 func (g *gateway) run(ctx, stopping context.Context, listener net.Listener, internal bool) error {
-	return process.ServeHTTP(ctx, stopping, g.log, &http.Server{
+	server := &http.Server{
 		Handler:        g.cfg.Proxies.Handler(otelhttp.NewHandler(door{g, internal}, "façade")),
 		ReadTimeout:    g.cfg.ReadTimeout,
 		WriteTimeout:   g.cfg.Timeout + time.Second, // time to write the timeout problem
 		IdleTimeout:    g.cfg.IdleTimeout,
 		MaxHeaderBytes: maxHeader,
-	}, listener, g.cfg.Timeout+time.Second)
+		TLSConfig:      g.cfg.Certificate.Server(internal),
+	}
+	if !internal {
+		g.cfg.Edge.Protect(server, g.cfg.Proxies)
+	}
+	return process.ServeHTTP(ctx, stopping, g.log, server, listener, g.cfg.Timeout+time.Second)
 }

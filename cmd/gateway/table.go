@@ -127,7 +127,7 @@ func (r *route) choose(request *http.Request) (wanted *side, fresh *http.Cookie)
 		if err != nil {
 			// Of the key, so that its retries stay on one side with or without the cookie.
 			client := hash(cmp.Or(request.Header.Get("Idempotency-Key"), rand.Text()))
-			//nolint:gosec // not Secure: TLS ends before the façade, and the value is no secret
+			//nolint:gosec // not Secure: TLS may end before the façade, and the value is no secret
 			fresh = &http.Cookie{
 				Name: canaryCookie, Value: strconv.FormatUint(client, 36), Path: "/",
 				MaxAge: 30 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode,

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/edge"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/remote"
 )
@@ -29,7 +30,7 @@ type Config struct {
 	Addr string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080"`
 	// InternalAddr is where routes for services alone are served, which HTTP_ADDR does not have; unset,
 	// nobody gets them. It is the same as HTTP_ADDR where only a façade reaches the process, which keeps
-	// them apart itself.
+	// them apart itself; then with TLS_CA nobody is served without a certificate.
 	InternalAddr string `env:"HTTP_INTERNAL_ADDR"`
 	// Proxies are what stands before the process, such as the façade: their X-Forwarded-For names the
 	// client, as in 10.0.0.0/8,192.0.2.7. Unset, a client is who connects.
@@ -60,8 +61,10 @@ type Config struct {
 	// its life: nobody else, and no later one, has the same.
 	LogKey string `env:"LOG_KEY"`
 
-	Handover process.Handover // of the listening socket
-	Auth     Auth
+	Edge        edge.Config      // of HTTP_ADDR, unless only a façade reaches it
+	Handover    process.Handover // of the listening socket
+	Certificate process.Certificate
+	Auth        Auth
 }
 
 // Validate refuses a time for the response that ends before the handler's.
@@ -161,13 +164,19 @@ func (s *Server) Run(ctx, stopping context.Context) error {
 }
 
 func (s *Server) serve(ctx, stopping context.Context, router http.Handler, listener net.Listener) error {
-	return process.ServeHTTP(ctx, stopping, s.log, &http.Server{
+	internal := router == s.internal
+	server := &http.Server{
 		Handler:        router,
 		ReadTimeout:    s.cfg.ReadTimeout,
 		WriteTimeout:   s.cfg.WriteTimeout,
 		IdleTimeout:    s.cfg.IdleTimeout,
 		MaxHeaderBytes: s.cfg.MaxHeaderBytes,
-	}, listener, s.cfg.DrainTimeout)
+		TLSConfig:      s.cfg.Certificate.Server(internal),
+	}
+	if !internal {
+		s.cfg.Edge.Protect(server, s.cfg.Proxies)
+	}
+	return process.ServeHTTP(ctx, stopping, s.log, server, listener, s.cfg.DrainTimeout)
 }
 
 // allowed returns the methods that the path has, which chi passes to its own handler only.

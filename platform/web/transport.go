@@ -18,6 +18,8 @@ import (
 	"github.com/failsafe-go/failsafe-go/failsafehttp"
 	"github.com/failsafe-go/failsafe-go/timeout"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+
+	"example.com/shop/platform/process"
 )
 
 // ClientConfig bounds calls to another process.
@@ -34,6 +36,8 @@ type ClientConfig struct {
 	Token string `env:"SERVICE_TOKEN"`
 	// A file with the token, read for each call: so that the next token needs no restart.
 	TokenFile string `env:"SERVICE_TOKEN_FILE"`
+
+	Certificate process.Certificate
 }
 
 // NewTransport returns a RoundTripper for idempotent calls. From the outside in: the whole call is
@@ -55,7 +59,7 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 		Build()
 	return &transport{
 		token: cfg.token,
-		next:  otelhttp.NewTransport(newConnections()),
+		next:  otelhttp.NewTransport(newConnections(cfg.Certificate)),
 		policies: []failsafe.Policy[*http.Response]{
 			timeout.New[*http.Response](cfg.Timeout), retry, breaker, timeout.New[*http.Response](cfg.TryTimeout),
 		},
@@ -84,10 +88,10 @@ func retryAfter(r *http.Response) time.Duration {
 }
 
 // newConnections ignores HTTP_PROXY: the processes are on one network.
-func newConnections() *http.Transport {
+func newConnections(by process.Certificate) *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 2 * time.Second,
+		DialTLSContext:      by.Dial(2 * time.Second),
 		MaxIdleConnsPerHost: 256, // with net/http's 2, most concurrent calls would connect anew
 		// Well below the servers' own, or a request would meet a connection that is being closed.
 		IdleConnTimeout: 30 * time.Second,

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"example.com/shop/platform/process"
 )
 
 // upstream answers each try by the function, which gets the number of the try.
@@ -183,7 +185,7 @@ func TestTransportKeepsItsConnections(t *testing.T) {
 	if n := opened.Load(); n > 3*callers {
 		t.Errorf("%d connections were opened for %d callers", n, callers)
 	}
-	if newConnections().Proxy != nil {
+	if newConnections(process.Certificate{}).Proxy != nil {
 		t.Error("it uses a proxy")
 	}
 }

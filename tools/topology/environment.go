@@ -13,7 +13,7 @@ import (
 // setting of another module, and of its own modules the connections that the verb uses.
 func (s *System) env(verb string, modules []string, more ...string) []string {
 	// All clients of one machine have one address, also those of a load test.
-	env := append([]string{"LOG_FORMAT=text", "GATEWAY_ADDRESS_RATE=1000000", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM()}, s.Outside.Settings...)
+	env := append([]string{"LOG_FORMAT=text", "GATEWAY_ADDRESS_RATE=1000000", "ADDRESS_CONNECTIONS=0", "AUTH_PUBLIC_KEY=" + s.Key.PublicPEM()}, s.Outside.Settings...)
 	elsewhere := called(modules)
 	for _, m := range elsewhere {
 		env = append(env, strings.ToUpper(m)+"_URL="+s.InternalURL)
@@ -26,7 +26,10 @@ func (s *System) env(verb string, modules []string, more ...string) []string {
 		env = append(env, "SERVICE_TOKEN="+ServiceToken(s.Key))
 	}
 	if s.Broker != nil {
-		env = append(env, "NATS_URL="+s.Broker.URL())
+		env = append(env, "NATS_URL="+s.natsURL())
+	}
+	if s.options.TLS != "" {
+		env = append(env, "TLS_CERT_FILE="+s.pem("cert"), "TLS_KEY_FILE="+s.pem("key"), "TLS_CA_FILE="+s.pem("ca"))
 	}
 	for _, m := range modules {
 		if verb == "serve" {

@@ -66,13 +66,13 @@ func (s *System) start(ctx context.Context, name string, modules []string, port 
 	if s.Broker != nil && name != "gateway" {
 		env = append(env, "TRUSTED_PROXIES=127.0.0.1") // the façade
 	}
-	internal := fmt.Sprintf("http://127.0.0.1:%d", port) // the same, where the façade keeps them apart
+	internal := s.at(port) // the same, where the façade keeps them apart
 	if internal == s.URL {
 		internal = s.InternalURL
 	}
-	internal = strings.TrimPrefix(internal, "http://")
+	_, internal, _ = strings.Cut(internal, "://")
 	p := &Process{
-		Name: name, Serves: modules, URL: fmt.Sprintf("http://127.0.0.1:%d", port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
+		Name: name, Serves: modules, URL: s.at(port), OpsURL: fmt.Sprintf("http://127.0.0.1:%d", opsPort),
 		Env: append(env,
 			fmt.Sprintf("HTTP_ADDR=127.0.0.1:%d", port), fmt.Sprintf("GATEWAY_ADDR=127.0.0.1:%d", port),
 			"HTTP_INTERNAL_ADDR="+internal, "GATEWAY_INTERNAL_ADDR="+internal,

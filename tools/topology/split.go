@@ -70,6 +70,11 @@ func (s *System) StartBroker(ctx context.Context) (err error) {
 			return fmt.Errorf("write the broker's users: %w", err)
 		}
 		o.Users = filepath.Join(keys, broker.UsersFile)
+		if s.options.TLS != "" {
+			if o.Users, err = s.secureBroker(o.Users); err != nil {
+				return err
+			}
+		}
 	}
 	s.Broker, err = broker.Start(ctx, o)
 	if err != nil {

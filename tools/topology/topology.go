@@ -44,6 +44,7 @@ type Options struct {
 	Pooler      string    // a PgBouncer, program or image, before PostgreSQL; none when empty
 	Host        string    // where PostgreSQL and the broker listen; the loopback when empty
 	OpenBroker  bool      // the broker lets anybody in, as processes of a release without keys need it
+	TLS         string    // the folder with cert.pem, key.pem and ca.pem of all processes and the broker; no TLS when empty
 	Env         []string  // settings of all processes, the simulated outside too, as NAME=value
 	Out         io.Writer // progress and the processes' logs
 }
@@ -134,7 +135,7 @@ func Start(ctx context.Context, o Options) (_ *System, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.URL, s.InternalURL = fmt.Sprintf("http://127.0.0.1:%d", port), fmt.Sprintf("http://127.0.0.1:%d", internalPort)
+	s.URL, s.InternalURL = s.at(port), s.at(internalPort)
 	if len(o.Split) == 0 && o.Canary == "" && !o.Facade {
 		if err := s.prepareSchemas(ctx, events.Memory); err != nil {
 			return nil, err
@@ -191,7 +192,7 @@ func (s *System) prepareState() error {
 // Addresses returns the settings with which an operator reaches the system's broker and schemas.
 func (s *System) Addresses() (env []string) {
 	if s.Broker != nil {
-		env = append(env, "NATS_URL="+s.Broker.URL(), s.seed(natsbus.Provisioner))
+		env = append(env, "NATS_URL="+s.natsURL(), s.seed(natsbus.Provisioner))
 	}
 	for _, m := range Modules {
 		env = append(env, s.address(m))
