@@ -72,7 +72,7 @@ var broken = []plant{
 	saying("a module's routes are removed", "releases the routes of payments",
 		func(all map[string]*service.Description) { all["payments"].Module = "billing" }),
 	routed("a route is removed", `"/v1/orders/{id}/cancel"`,
-		`"/v1/orders/{id}/withdraw"`, "breaks the released orders: POST /v1/orders/{id}/cancel: api path removed"),
+		`"/v1/orders/{id}/withdraw"`, "breaks the released orders: POST /v1/orders/{id}/cancel: API path removed"),
 	routed("a field of an answer is removed", `"created_at": {`,
 		`"placed_at": {`, "`created_at`"),
 	routed("an optional field of an answer is removed", `"reason": {`,
