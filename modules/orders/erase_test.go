@@ -30,10 +30,10 @@ func (s *shop) published() {
 	s.Eventually("all is published", "SELECT NOT EXISTS (SELECT FROM outbox_pending)")
 }
 
-// erase has staff erase the customer.
-func (s *shop) erase(customer string) (status int, header http.Header, answer map[string]any) {
+// erase has staff erase ada.
+func (s *shop) erase() (status int, header http.Header, answer map[string]any) {
 	s.t.Helper()
-	response := s.Call(moduletest.Request{Method: "POST", Path: "/erasures", Role: "staff", Subject: "grace", Body: `{"customer_id":"` + customer + `"}`})
+	response := s.Call(moduletest.Request{Method: "POST", Path: "/erasures", Role: "staff", Subject: "grace", Body: `{"customer_id":"ada"}`})
 	response.JSON(&answer)
 	return response.Status, response.Header, answer
 }
@@ -51,7 +51,7 @@ func TestErase(t *testing.T) {
 	ofEve := s.Count(naming, "eve")
 
 	open := s.order()
-	if status, _, answer := s.erase("ada"); status != http.StatusConflict || answer["type"] != "urn:shop:problem:open-orders" {
+	if status, _, answer := s.erase(); status != http.StatusConflict || answer["type"] != "urn:shop:problem:open-orders" {
 		t.Errorf("with an open order: status %d, %v", status, answer)
 	}
 	s.Given(inventoryapi.Rejected{OrderID: open.String()})
@@ -61,7 +61,7 @@ func TestErase(t *testing.T) {
 		t.Fatalf("only %d rows name ada before", n)
 	}
 	for _, want := range []float64{3, 0} {
-		if status, _, answer := s.erase("ada"); status != http.StatusOK || answer["erased"] != want {
+		if status, _, answer := s.erase(); status != http.StatusOK || answer["erased"] != want {
 			t.Errorf("status %d, %v, want %v erased", status, answer, want)
 		}
 		s.published()
@@ -91,7 +91,7 @@ func TestNothingUnpublishedIsErased(t *testing.T) {
 	s := setup(t)
 	id := s.confirmed()
 	s.Exec("INSERT INTO outbox_pending (event_id, topic, created_at) SELECT id, topic, now() + interval '1 hour' FROM outbox WHERE topic = 'orders.confirmed.v1'")
-	status, header, answer := s.erase("ada")
+	status, header, answer := s.erase()
 	if status != http.StatusConflict || answer["type"] != "urn:shop:problem:orders-unfinished" || header.Get("Retry-After") == "" {
 		t.Errorf("status %d, %v, %v", status, header, answer)
 	}
@@ -99,7 +99,7 @@ func TestNothingUnpublishedIsErased(t *testing.T) {
 		t.Errorf("it is erased: %+v", got)
 	}
 	s.Exec("DELETE FROM outbox_pending")
-	if status, _, answer := s.erase("ada"); status != http.StatusOK {
+	if status, _, answer := s.erase(); status != http.StatusOK {
 		t.Errorf("status %d, %v", status, answer)
 	}
 }

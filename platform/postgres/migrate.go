@@ -73,7 +73,7 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 		if _, err := db.ExecContext(ctx, "REVOKE INSERT, UPDATE, DELETE ON home, marker, migrating, "+h.versions+" FROM "+runtime); err != nil { //nolint:gosec // our own names
 			return fmt.Errorf("protect the versions: %w", err)
 		}
-		if _, err := db.ExecContext(ctx, "REVOKE UPDATE, DELETE ON audit FROM "+runtime); err != nil {
+		if _, err := db.ExecContext(ctx, "REVOKE UPDATE, DELETE ON audit FROM "+runtime); err != nil { //nolint:gosec // our own names
 			return fmt.Errorf("protect the audit: %w", err)
 		}
 	}
