@@ -171,7 +171,10 @@ func (db *DB) look(ctx context.Context, at *here, p *place) error {
 	if p == at.place && r.elsewhere != "" {
 		db.openOther(ctx, r.elsewhere)
 	}
-	if r == neverMoved && p == at.place { // or the move is finished
+	if r == neverMoved && p == at.place {
+		if at.epoch != 0 { // the move is finished, and the next one counts anew
+			db.moveTo(at, &here{p, 0})
+		}
 		return nil
 	}
 	if r.state != atHome || r.epoch < at.epoch {

@@ -43,19 +43,26 @@ func (m Move) Ending(ctx context.Context) (e Ending, err error) {
 
 // leaving returns which side is the home, and which has been left, or has never been opened.
 func (m Move) leaving(ctx context.Context, source, target *side) (home, left *side, there record, err error) {
-	here, err := source.record(ctx)
-	other, err2 := target.record(ctx)
-	if err := errors.Join(err, err2); err != nil {
+	here, other, err := records(ctx, source, target)
+	if err != nil {
 		return nil, nil, there, err
 	}
-	switch {
-	case here.state == atHome && (other.state == standby || other.state == ""):
-		return source, target, other, nil
-	case other.state == atHome && (here.state == standby || here.state == ""):
-		return target, source, here, nil
+	home, left, there = source, target, other
+	if here.state != atHome {
+		home, left, here, there = target, source, other, here
+	}
+	// An earlier finish may have dropped the schema. One without a row that is still there is no copy.
+	gone := false
+	if there.state == "" {
+		if gone, err = left.exists(ctx, "SELECT WHERE to_regnamespace($1) IS NULL", pgx.Identifier{m.Module}.Sanitize()); err != nil {
+			return nil, nil, there, err
+		}
+	}
+	if here.state == atHome && (there.state == standby || gone) {
+		return home, left, there, nil
 	}
 	return nil, nil, there, process.Usage(fmt.Errorf("%s %s, and %s %s: seam move recover settles that first, if it has ever moved",
-		source.address, here, target.address, other))
+		home.address, here, left.address, there))
 }
 
 // Finish ends the move for good: it drops everything of the module on the side that is not the home,

@@ -108,6 +108,14 @@ func (m Move) gate(ctx context.Context, source, target *side) (note string, err 
 	if err := target.withdraw(ctx); err != nil { // what was granted there meanwhile, by whoever it was
 		return "", err
 	}
+	if source.system != target.system { // which may have changed since the seed
+		if err := m.copyPasswords(ctx, source, target); err != nil {
+			return "", err
+		}
+	}
+	if err := m.tryWayBack(ctx, source, target); err != nil {
+		return "", fmt.Errorf("there would be no way back from %s, as %s cannot follow it: %w", target.address, source.address, err)
+	}
 	// Left by an attempt that has failed, it would send what the source knows already.
 	if err := target.dropSlot(ctx, target.stream); err != nil {
 		return "", err
@@ -146,6 +154,13 @@ func (m Move) gate(ctx context.Context, source, target *side) (note string, err 
 			return "", err
 		}
 	}
+}
+
+// tryWayBack lets the source connect to the target as it will have to, and leaves nothing of it.
+func (m Move) tryWayBack(ctx context.Context, source, target *side) error {
+	return source.exec(ctx, fmt.Sprintf("BEGIN; CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s "+
+		"WITH (create_slot = false, slot_name = NONE, enabled = false, copy_data = false); ROLLBACK",
+		source.stream+"_trial", literal(target.conninfo), m.publication()))
 }
 
 // Rehearse does all that comes before a pause.

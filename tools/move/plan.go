@@ -157,26 +157,29 @@ func (s *side) hasRows(ctx context.Context) (some bool, err error) {
 // of them has would stop the replication; of one that was made on both and not added to it, rows
 // would be missing without an error.
 func sameTables(ctx context.Context, source, target *side) error {
-	var columns [2][]string
+	var parts [2][]string
 	err := onBoth([2]*side{source, target}, func(i int, s *side) error {
-		return s.QueryRow(ctx, `SELECT coalesce(array_agg(t.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+		return s.QueryRow(ctx, `SELECT coalesce(array_agg(part ORDER BY part), '{}') FROM (
+			SELECT t.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
 				|| CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END || CASE WHEN a.attgenerated <> '' THEN ' GENERATED' ELSE '' END
-				ORDER BY t.relname, a.attname), '{}')
-			FROM (`+dataTables+`) AS t JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped`).Scan(&columns[i])
+			FROM (`+dataTables+`) AS t JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+			UNION ALL SELECT 'the sequence ' || sequencename FROM pg_sequences WHERE schemaname = current_schema()
+			UNION ALL SELECT 'migration ' || version_id || ' of the platform' FROM platform_version WHERE is_applied
+			UNION ALL SELECT 'migration ' || version_id || ' of the module' FROM module_version WHERE is_applied) AS parts (part)`).Scan(&parts[i])
 	})
 	if err != nil {
 		return err
 	}
 	var differ []string
 	for i, s := range []*side{source, target} {
-		for _, c := range columns[i] {
-			if !slices.Contains(columns[1-i], c) {
+		for _, c := range parts[i] {
+			if !slices.Contains(parts[1-i], c) {
 				differ = append(differ, c+" is only in "+s.address)
 			}
 		}
 	}
 	if len(differ) > 0 {
-		return process.Usage(fmt.Errorf("the two sides have not the same tables: %s: migrate both, the target first, "+
+		return process.Usage(fmt.Errorf("the two sides have not the same schema: %s: migrate both, the target first, "+
 			"or drop what no migration makes", list(differ)))
 	}
 	return nil

@@ -52,6 +52,11 @@ func (m Move) recoverOnce(ctx context.Context) (outcome string, err error) {
 			return "", err
 		}
 	}
+	if sides[0] != nil && sides[1] != nil {
+		if err := errors.Join(sides[0].names(records[0], sides[1]), sides[1].names(records[1], sides[0])); err != nil {
+			return "", err
+		}
+	}
 	for i, r := range records {
 		other := 1 - i
 		switch {
@@ -67,7 +72,7 @@ func (m Move) recoverOnce(ctx context.Context) (outcome string, err error) {
 	}
 	for i, r := range records {
 		if r.state == fencing || r.state == opening {
-			return m.undo(ctx, sides[i], sides[1-i], r, unreachable)
+			return m.undo(ctx, sides[i], sides[1-i], r, records[1-i], unreachable)
 		}
 	}
 	if unreachable != nil {
@@ -103,6 +108,9 @@ func (m Move) forward(ctx context.Context, home, other *side, at, there record) 
 			return "", err
 		}
 	}
+	if err := other.withdraw(ctx); err != nil { // what somebody has granted
+		return "", err
+	}
 	if there.epoch == 0 { // it has never been the home, and follows since the seed, if that has ended
 		return outcome, m.unsubscribe(ctx, other, home)
 	}
@@ -110,12 +118,16 @@ func (m Move) forward(ctx context.Context, home, other *side, at, there record) 
 }
 
 // undo makes the side that was fenced the home again.
-func (m Move) undo(ctx context.Context, fenced, other *side, at record, unreachable error) (string, error) {
+func (m Move) undo(ctx context.Context, fenced, other *side, at, there record, unreachable error) (string, error) {
 	condition := "state = " + literal(at.state) + " AND " + owned(at.epoch, at.move)
 	if at.state == opening {
 		if other == nil {
 			return "", fmt.Errorf("%s stays fenced: whether the other side was opened can only be read there, "+
 				"and it cannot be reached; recover again when it can: %w", fenced.address, unreachable)
+		}
+		if there.state != standby {
+			return "", fmt.Errorf("%s %s, and %s %s, which no step of a move leads to: stop the module, and keep both",
+				fenced.address, at, other.address, there)
 		}
 		if err := lost(other.exec(ctx, change("epoch = "+next(at.epoch, 1), "state = 'standby'"))); err != nil {
 			return "", err

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 )
 
 // kept are the platform's tables that are not copied: each side has its own.
@@ -40,13 +41,24 @@ func (m Move) Seed(ctx context.Context) error {
 	}
 	defer source.close()
 	defer target.close()
+	// Again, because another move may have ended since the plan.
+	here, there, err := records(ctx, source, target)
+	if err != nil {
+		return err
+	}
 	follows, err := target.hasSubscription(ctx, source.stream)
 	if err != nil {
 		return err
 	}
+	if (here.state != "" && here.state != atHome) || (there.state != "" && there.state != standby) || there.epoch > 0 && !follows {
+		return process.Usage(fmt.Errorf("%s %s, and %s %s: seam move status says what to do", source.address, here, target.address, there))
+	}
 	subscribe := func(ctx context.Context) error { return m.subscribe(ctx, source, target, true) }
 	if follows {
 		subscribe = func(ctx context.Context) error {
+			if err := target.withdraw(ctx); err != nil { // what migrations have granted since
+				return err
+			}
 			return target.exec(ctx, "ALTER SUBSCRIPTION "+source.stream+" REFRESH PUBLICATION")
 		}
 	} else if err := m.stepTo(ctx, "begin", func(ctx context.Context) error { return m.begin(ctx, source, target) }); err != nil {

@@ -105,6 +105,24 @@ func (s *side) record(ctx context.Context) (r record, err error) {
 	return r, err
 }
 
+// records reads the rows of both sides, and refuses those of which one names a third database.
+func records(ctx context.Context, source, target *side) (here, there record, err error) {
+	here, err = source.record(ctx)
+	there, err2 := target.record(ctx)
+	if err := errors.Join(err, err2); err != nil {
+		return here, there, err
+	}
+	return here, there, errors.Join(source.names(here, target), target.names(there, source))
+}
+
+// names refuses the row of a side that names another database than the other side's.
+func (s *side) names(r record, other *side) error {
+	if r.state == "" || r.elsewhere == other.address {
+		return nil
+	}
+	return process.Usage(fmt.Errorf("in %s the module moves between that database and %s, not %s: name these two", s.address, r.elsewhere, other.address))
+}
+
 // lock keeps migrations and other moves out until close. It is the lock of postgres.Migrate, on a
 // connection of its own, whose transaction has no effect and no snapshot.
 func (s *side) lock(ctx context.Context, m Move) error {
@@ -114,8 +132,11 @@ func (s *side) lock(ctx context.Context, m Move) error {
 	}
 	s.guard = guard
 	err = guard.exec(ctx, "BEGIN; LOCK TABLE migrating IN EXCLUSIVE MODE NOWAIT")
-	if postgres.HasCode(err, postgres.LockTimeout) {
+	switch {
+	case postgres.HasCode(err, postgres.LockTimeout):
 		return errBusy
+	case postgres.HasCode(err, "42P01"): // undefined_table: finish has dropped the schema
+		return nil
 	}
 	return err
 }

@@ -55,6 +55,9 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 		if s.Sides[i], err = side.describe(ctx, records[i]); err != nil {
 			return s, err
 		}
+		if !s.Sides[i].Writable && records[i].state == atHome {
+			s.Wrong = append(s.Wrong, side.address+" is the home, and the module may not write there: GRANT its role what seam setup does")
+		}
 		if s.Sides[i].Writable && (records[i].state == standby || records[i].state == opening) {
 			s.Wrong = append(s.Wrong, side.address+" can be written, and is not the home: seam move recover, or REVOKE what somebody granted")
 		}

@@ -68,8 +68,11 @@ func (m Move) Switch(ctx context.Context) (Switched, error) {
 		}
 		return a.done, fmt.Errorf("%w; %s", err, outcome)
 	}
-	// The data has moved. What remains is done even when nobody wants to wait any more.
-	return a.done, a.settle(context.WithoutCancel(ctx))
+	// What remains is done even when nobody wants to wait any more.
+	if err := a.settle(context.WithoutCancel(ctx)); err != nil {
+		return a.done, fmt.Errorf("the data has moved to %s, and seam move recover does what is left: %w", a.target.address, err)
+	}
+	return a.done, nil
 }
 
 func (m Move) newAttempt(ctx context.Context) (_ *attempt, err error) {
@@ -77,9 +80,7 @@ func (m Move) newAttempt(ctx context.Context) (_ *attempt, err error) {
 	if a.source, a.target, err = m.openAlone(ctx); err != nil {
 		return nil, err
 	}
-	here, err := a.source.record(ctx)
-	there, err2 := a.target.record(ctx)
-	err = errors.Join(err, err2)
+	here, there, err := records(ctx, a.source, a.target)
 	if err == nil && (here.state != atHome || there.state != standby || there.epoch >= here.epoch) {
 		err = process.Usage(fmt.Errorf("%s cannot go from %s, which %s, to %s, which %s: seam move recover settles that, or seed begins",
 			m.Module, a.source.address, here, a.target.address, there))

@@ -1,0 +1,115 @@
+package move_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"example.com/shop/platform/process"
+	"example.com/shop/tools/move"
+)
+
+// refuses checks that an error is one of use, with a text in it.
+func refuses(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	if !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: %v, want a usage error with %q", what, err, want)
+	}
+}
+
+// Somebody else seeds and switches between the plan of a seed and its first change.
+func TestASeedAfterAnothersSwitchChangesNothing(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	late := m
+	late.Migrate = func(ctx context.Context, url string) error {
+		ok(t, m.Seed(ctx))
+		_, err := m.Switch(ctx)
+		ok(t, err)
+		return migrate(ctx, url)
+	}
+	refuses(t, "the late seed", late.Seed(t.Context()), "seam move status says what to do")
+	for _, url := range []string{m.Source, m.Target} {
+		if ask(t, url, "SELECT count(*)::text FROM parcels.parcels") != "1" {
+			t.Errorf("the row is gone from %s", url)
+		}
+	}
+	s, err := m.Status(t.Context())
+	if err != nil || s.Home != s.Sides[1].Address || !s.Sides[1].Writable {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
+}
+
+// A third database that is named by mistake is neither opened nor dropped.
+func TestAThirdDatabaseIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	ok(t, m.Seed(t.Context()))
+	crash(t, m, "open") // the source is at opening, and only the target knows that it is the home
+	third := newMove(t, 0, 1)
+	wrong := m
+	wrong.After, wrong.Target = nil, third.Source
+	for name, do := range map[string]func(move.Move) error{
+		"recover": func(m move.Move) error { _, err := m.Recover(t.Context()); return err },
+		"switch":  func(m move.Move) error { _, err := m.Switch(t.Context()); return err },
+		"finish":  func(m move.Move) error { return m.Finish(t.Context()) },
+		"seed":    func(m move.Move) error { return m.Seed(t.Context()) },
+	} {
+		if err := do(wrong); err == nil {
+			t.Errorf("%s does something to a third database", name)
+		} else {
+			t.Log(name, err)
+		}
+	}
+	m.After = nil
+	_, err := m.Recover(t.Context())
+	ok(t, err)
+	refuses(t, "finish", wrong.Finish(t.Context()), "not "+"postgres://")
+	if ask(t, third.Source, "SELECT count(*)::text FROM parcels.parcels") != "1" {
+		t.Error("the third database has lost its row")
+	}
+	s, err := m.Status(t.Context())
+	if err != nil || s.Home != s.Sides[1].Address || s.Sides[0].Writable {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
+}
+
+// Finish dies after each of its steps, and is repeated. Then the module moves again.
+func TestFinishIsRepeated(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"streams", "schema", "roles"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			m := newMove(t, 0, 1)
+			ok(t, m.Seed(t.Context()))
+			_, err := m.Switch(t.Context())
+			ok(t, err)
+			dying := m
+			dying.After = func(done string) error {
+				if done == step {
+					return errCrash
+				}
+				return nil
+			}
+			if err := dying.Finish(t.Context()); !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			ok(t, m.Finish(t.Context()))
+			again := m.Back() // to the database that was left
+			ok(t, again.Seed(t.Context()))
+			_, err = again.Switch(t.Context())
+			ok(t, err)
+		})
+	}
+}
+
+// A migration that only one side has is in the way.
+func TestAMigrationOfOneSideIsInTheWay(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	ok(t, m.Seed(t.Context()))
+	ask(t, m.Source, "WITH m AS (INSERT INTO parcels.module_version (version_id, is_applied) VALUES (7, true) RETURNING 1) SELECT count(*)::text FROM m")
+	_, err := m.Switch(t.Context())
+	refuses(t, "the switch", err, "migration 7 of the module is only in")
+}
