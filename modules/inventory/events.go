@@ -123,7 +123,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 // onOrderErased deletes the orders' events, which name the customer. No table of inventory does.
 //
 //	BEGIN; INSERT inbox; read what is unfinished
-//	DELETE outbox, failed, jobs; COMMIT
+//	DELETE outbox; COMMIT
 func (m *Module) onOrderErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
 	keys := make([]string, len(batch))
 	for i, d := range batch {

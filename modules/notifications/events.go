@@ -67,7 +67,7 @@ func (m *Module) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []event
 // onOrdersErased deletes the orders' addresses, messages and unsent mails.
 //
 //	BEGIN; INSERT inbox; UPDATE recipients; DELETE messages, jobs; read what is unfinished
-//	DELETE outbox, failed, jobs; COMMIT
+//	DELETE outbox; COMMIT
 func (m *Module) onOrdersErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
 	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
 	for i, d := range batch {

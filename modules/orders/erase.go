@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,16 +49,24 @@ func (m *Module) eraseOld(ctx context.Context) (more bool, err error) {
 	if m.cfg.Retention == 0 {
 		return false, nil
 	}
-	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
+	var ids []uuid.UUID
+	err = m.db.InTx(ctx, func(tx pgx.Tx) (err error) {
 		before := m.now().Add(-m.cfg.Retention)
-		ids, err := db.New(tx).LockOldOrders(ctx, db.LockOldOrdersParams{Before: before, Most: eraseBatch})
-		if err != nil {
+		if ids, err = db.New(tx).LockOldOrders(ctx, db.LockOldOrdersParams{Before: before, Most: eraseBatch}); err != nil {
 			return fmt.Errorf("lock old orders: %w", err)
 		}
-		more = len(ids) == eraseBatch
 		return m.eraseTx(ctx, tx, ids)
 	})
-	return more, err
+	if !errors.Is(err, events.ErrUnfinished) {
+		return len(ids) == eraseBatch && err == nil, err
+	}
+	for _, id := range ids { // one that is unfinished holds up no other
+		err := m.db.InTx(ctx, func(tx pgx.Tx) error { return m.eraseTx(ctx, tx, []uuid.UUID{id}) })
+		if err != nil && !errors.Is(err, events.ErrUnfinished) {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // eraseTx erases the customers from orders that are final and locked, with the events that name

@@ -104,6 +104,23 @@ func TestNothingUnpublishedIsErased(t *testing.T) {
 	}
 }
 
+// An old order that is unfinished holds up no other.
+func TestAnUnfinishedOrderHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	stuck := s.confirmed()
+	s.confirmed()
+	s.Exec("INSERT INTO outbox_pending (event_id, topic, created_at) SELECT id, topic, now() + interval '1 hour' FROM outbox WHERE key = $1 LIMIT 1", stuck)
+	s.module.cfg.Retention = time.Hour
+	s.Advance(2 * time.Hour)
+	if more, err := s.module.eraseOld(t.Context()); more || err != nil {
+		t.Error(more, err)
+	}
+	if n := s.Count("SELECT count(*) FROM orders WHERE customer_id = ''"); n != 1 || s.find(stuck).CustomerID != "ada" {
+		t.Errorf("%d orders are erased, want the other one", n)
+	}
+}
+
 // Orders are erased when they have been final for as long as is set; 0 keeps them.
 func TestOldOrdersAreErased(t *testing.T) {
 	t.Parallel()

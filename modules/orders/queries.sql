@@ -53,7 +53,7 @@ FOR UPDATE SKIP LOCKED;
 -- name: EraseOrders :many
 UPDATE orders
 SET customer_id = '', email = '', version = version + 1, updated_at = @now
-WHERE id = ANY (@ids::uuid[])
+WHERE id = ANY (@ids::uuid[]) AND customer_id <> ''
 RETURNING id, version;
 
 -- Skips rows that another transaction is moving. The next poll finds those still overdue.

@@ -70,7 +70,7 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 // while a refund is not done: that is owed, and its job is needed.
 //
 //	BEGIN; INSERT inbox; UPDATE attempts; read what is unfinished
-//	DELETE outbox, failed, jobs; COMMIT
+//	DELETE outbox; COMMIT
 func (m *Module) onOrderErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
 	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
 	for i, d := range batch {

@@ -14,21 +14,23 @@ import (
 // jobs are needed.
 var ErrUnfinished = errors.New("not all of its events are published and handled, or not all of its jobs are done")
 
-// EraseTx deletes the module's published events, dead letters and dead jobs of the aggregates with
-// these ids, which name who caused them. They can neither be replayed nor redriven after that. It fails with
-// ErrUnfinished while an event of theirs is not published yet or is retried, or a job of theirs is
-// not done: so nothing is lost, and a handler that returns the error is retried, at last as a dead
-// letter. A copy on the bus stays there until the bus drops it.
+// EraseTx deletes the module's published events of the aggregates with these ids, which name who
+// caused them, and cannot be replayed after that. It fails with ErrUnfinished while an event of theirs
+// is not published or not handled yet, or a job of theirs is not done, dead ones included: money may
+// hang on them. So nothing is lost, and a handler that returns the error is retried, at last as a
+// dead letter. A copy on the bus stays there until the bus drops it.
 func EraseTx(ctx context.Context, tx pgx.Tx, keys []string) error {
 	// A replay of them waits, and then finds them deleted; or it has them pending again, as the next
 	// statement sees.
 	postgres.QueueSQL(tx, "SELECT id FROM outbox WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE key = ANY ($1))) ORDER BY id FOR UPDATE", keys)
 	var unfinished bool
-	// The conditions that are always true are for the indexes: what is retried and not done are few.
+	// The conditions that are always true are for the indexes: what is not handled and not done are few.
 	err := tx.QueryRow(ctx, `-- name: ReadUnfinished
 		SELECT EXISTS (SELECT FROM outbox_pending WHERE event_id = ANY (ARRAY (SELECT id FROM outbox WHERE key = ANY ($1))))
 			OR EXISTS (SELECT FROM failed WHERE dead_at IS NULL AND next_at < 'infinity' AND key = ANY ($1))
-			OR EXISTS (SELECT FROM jobs WHERE dead_at IS NULL AND kind > '' AND key = ANY ($1))`, keys).Scan(&unfinished)
+			OR EXISTS (SELECT FROM failed WHERE dead_at < 'infinity' AND key = ANY ($1))
+			OR EXISTS (SELECT FROM jobs WHERE dead_at IS NULL AND kind > '' AND key = ANY ($1))
+			OR EXISTS (SELECT FROM jobs WHERE dead_at < 'infinity' AND key = ANY ($1))`, keys).Scan(&unfinished)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read what is unfinished: %w", err)
@@ -36,7 +38,5 @@ func EraseTx(ctx context.Context, tx pgx.Tx, keys []string) error {
 		return ErrUnfinished
 	}
 	postgres.QueueSQL(tx, "DELETE FROM outbox WHERE key = ANY ($1)", keys)
-	postgres.QueueSQL(tx, "DELETE FROM failed WHERE dead_at < 'infinity' AND key = ANY ($1)", keys)
-	postgres.QueueSQL(tx, "DELETE FROM jobs WHERE dead_at < 'infinity' AND key = ANY ($1)", keys)
 	return nil
 }

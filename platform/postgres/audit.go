@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"regexp"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -42,9 +41,6 @@ func (a action) queue(b *pgx.Batch) {
 		uuid.Must(uuid.NewV7()), a.Actor, a.Action, a.Client, a.CorrelationID, a.trace)
 }
 
-// changing matches every statement that may change a row, and some that do not.
-var changing = regexp.MustCompile(`(?i)\b(insert|update|delete|merge)\b`)
-
 // send sends a statement outside of InTx together with the actions' rows: PostgreSQL runs what it is
 // sent at once in one transaction.
 func (p *place) send(ctx context.Context, actions []action, sql string, args []any) pgx.BatchResults {
@@ -68,7 +64,7 @@ func (p *place) exec(ctx context.Context, sql string, args []any) (pgconn.Comman
 
 func (p *place) query(ctx context.Context, sql string, args []any) (pgx.Rows, error) {
 	actions := actionsOf(ctx)
-	if len(actions) == 0 || !changing.MatchString(sql) {
+	if len(actions) == 0 {
 		return p.pool.Query(ctx, sql, args...)
 	}
 	results := p.send(ctx, actions, sql, args)

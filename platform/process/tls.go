@@ -24,7 +24,8 @@ type Certificate struct {
 	// Its private key, in PEM.
 	Key string `env:"TLS_KEY"`
 	// The authorities of the system's own processes and of its broker, in PEM. No others are trusted
-	// there, and addresses for the system's own processes serve only who shows a certificate of them.
+	// there, and with TLS_CERT addresses for the system's own processes serve only who shows a certificate
+	// of them. Alone it is for a process that only calls the broker over TLS.
 	CA string `env:"TLS_CA"`
 	// Files with these three. A certificate that is renewed in them is used without a restart.
 	CertFile string `env:"TLS_CERT_FILE"`
@@ -84,7 +85,7 @@ const rereadEvery = time.Second
 func (c Certificate) Client() func() *tls.Config {
 	var mu sync.Mutex
 	var at time.Time
-	last, failure := &tls.Config{MinVersion: tls.VersionTLS12}, ""
+	last, failure := c.atStart(), ""
 	return func() *tls.Config {
 		mu.Lock()
 		defer mu.Unlock()
@@ -102,6 +103,16 @@ func (c Certificate) Client() func() *tls.Config {
 		}
 		return last
 	}
+}
+
+// atStart returns the configuration that Validate has accepted. A file that is gone since then leaves
+// one that trusts nothing.
+func (c Certificate) atStart() *tls.Config {
+	cfg, err := c.read()
+	if err != nil {
+		return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	}
+	return cfg
 }
 
 // Server returns the configuration for an HTTP server, nil to serve without TLS. One for the system's

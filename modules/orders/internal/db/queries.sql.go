@@ -52,7 +52,7 @@ func (q *Queries) CountOpen(ctx context.Context, customerIds []string) ([]CountO
 const eraseOrders = `-- name: EraseOrders :many
 UPDATE orders
 SET customer_id = '', email = '', version = version + 1, updated_at = $1
-WHERE id = ANY ($2::uuid[])
+WHERE id = ANY ($2::uuid[]) AND customer_id <> ''
 RETURNING id, version
 `
 
