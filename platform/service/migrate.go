@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,6 +35,14 @@ func (p Program[C]) seed(ctx context.Context, _ []string) error {
 			return fmt.Errorf("seed %s: %w", module, err)
 		}
 		defer conn.Close(context.WithoutCancel(ctx))
+		var elsewhere string // the owner passes the fence of a move
+		err = conn.QueryRow(ctx, "SELECT coalesce((SELECT elsewhere FROM home WHERE state <> 'home'), '')").Scan(&elsewhere)
+		if err != nil {
+			return fmt.Errorf("seed %s: %w", module, err)
+		}
+		if elsewhere != "" {
+			return process.Usage(fmt.Errorf("seed %[1]s: its data is in %[2]s: set %[3]s_MIGRATE_URL to that", module, elsewhere, strings.ToUpper(module)))
+		}
 		for _, script := range scripts {
 			text, err := fs.ReadFile(p.Migrations[module], script)
 			if err != nil {

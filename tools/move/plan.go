@@ -94,7 +94,8 @@ func databaseOf(address string) string {
 }
 
 func (s *side) tables(ctx context.Context) (all []Table, err error) {
-	rows, err := s.Query(ctx, `SELECT t.relname, greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid)
+	rows, err := s.Query(ctx, `SELECT t.relname, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint ELSE -- never analysed
+			(xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', c.oid::regclass), false, true, '')))[1]::text::bigint END, pg_total_relation_size(c.oid)
 		FROM (`+dataTables+`) AS t JOIN pg_class AS c USING (oid) ORDER BY 3 DESC, 1`)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func (m Move) judgeTarget(ctx context.Context, p *Plan, source, target *side) er
 	}
 	full, err := target.hasRows(ctx)
 	if full {
-		refuse(target, "it has a schema "+m.Module+" with rows", "name another database, or drop that schema")
+		refuse(target, "it has a schema "+m.Module+" with rows", "name another database; if the module is at home there, seam move status says so")
 	}
 	if p.SameServer && !m.samePasswords(ctx) {
 		refuse(target, "it is on the server of the source, so the two share the role "+m.runtime()+

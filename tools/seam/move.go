@@ -31,8 +31,8 @@ seam move back NAME                the same in the other direction, with all tha
 seam move status NAME              where the data is, how the other side follows, and what to do
 seam move recover NAME             settle a switch whose coordinator died; harmless at any time
 seam move finish NAME --yes        drop the side that is not the home; without --yes say what that is
-DATABASE_URL is an admin connection to the database that the data was in first, and --to one to the other, which the
-first knows by itself once the data has moved. Each server must reach the other under these addresses. Both need wal_level =
+DATABASE_URL is an admin connection to the database that the data was in first, and --to one to the other, which need not
+be named while the data is there. Each server must reach the other under these addresses. Both need wal_level =
 logical, and a superuser. SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters only on one server. The tables
 on the target are made by the command NAME, or by the monolith, beside seam. Processes follow by themselves; set
 <MODULE>_DATABASE_URL to the new home before finish. Ctrl-C in the pause undoes it.`
@@ -91,7 +91,7 @@ func (c *moveCall) move(ctx context.Context, module string) (m move.Move, err er
 		}
 	}
 	if to == "" {
-		return m, process.Usage(errors.New("name the other database: --to ADMIN-URL"))
+		return m, process.Usage(errors.New("the data is where DATABASE_URL leads, if it has ever moved; name the other database: --to ADMIN-URL"))
 	}
 	return move.Move{
 		Module: module, Source: s.DatabaseURL, Target: to, Migrate: migrateWith(module), Report: c.print,
@@ -189,7 +189,7 @@ func (c *moveCall) change(ctx context.Context, m move.Move) error {
 		rows += t.Rows
 	}
 	fmt.Printf("%s has moved, with a pause of %v; %d rows in %d tables were the same on both sides.\n"+
-		"The side that was left follows. The way back is the same move: seam move back, or switch.\n",
+		"The side that was left follows, and is the way back. Next: seam move status %[1]s --to ADMIN-URL\n",
 		m.Module, done.Pause.Round(100*time.Microsecond), rows, len(done.Verified))
 	return nil
 }
@@ -255,8 +255,29 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 		fmt.Printf("%d sessions of the module are open there: a process whose %s names it goes on, and does not start again.\n",
 			e.Sessions, setting(m.Module))
 	}
+	if err := keptByUp(m); err != nil {
+		return err
+	}
 	if !c.yes {
 		return process.Usage(errors.New("nothing was dropped: say --yes"))
 	}
-	return m.Finish(ctx)
+	if err := m.Finish(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("From now on %s names %s, with the login that it had.\n", setting(m.Module), e.Home)
+	return nil
+}
+
+// keptByUp refuses to drop what seam up would look for in its next run: it knows no other place.
+func keptByUp(m move.Move) error {
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	operate, _ := os.ReadFile(filepath.Join(s.State, "operate.env")) //nolint:gosec // our own; there may be none
+	if strings.Contains(string(operate), quoted(m.Source)) {
+		return process.Usage(fmt.Errorf("the system of seam up looks for its data where it was: bring it back by seam move back %s. "+
+			"finish is for processes whose settings are your own (deploy/EXTRACT.md)", m.Module))
+	}
+	return nil
 }

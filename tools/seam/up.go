@@ -171,7 +171,11 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 
 // writeOperate writes the settings of seam route, events, move and erase, with passwords, to a shell file.
 func writeOperate(system *topology.System) (path string, err error) {
-	env := append(system.Addresses(), "DATABASE_URL="+system.AdminURL, "SEAM_ROLE_PREFIX="+system.Plan.Prefix, "SEAM_URL="+system.URL)
+	state, err := filepath.Abs(system.State())
+	if err != nil {
+		return "", err
+	}
+	env := append(system.Addresses(), "SEAM_STATE="+state, "DATABASE_URL="+system.AdminURL, "SEAM_ROLE_PREFIX="+system.Plan.Prefix, "SEAM_URL="+system.URL)
 	for _, p := range system.Processes() {
 		if p.Name == "gateway" {
 			env = append(env, "GATEWAY_ROUTES="+system.Routes, "GATEWAY_OPS_URL="+p.OpsURL, "GATEWAY_SECRET="+system.Secret)
@@ -182,9 +186,7 @@ func writeOperate(system *topology.System) (path string, err error) {
 		name, value, _ := strings.Cut(setting, "=")
 		fmt.Fprintf(&text, "export %s=%s\n", name, quoted(value))
 	}
-	if path, err = filepath.Abs(filepath.Join(system.State(), "operate.env")); err != nil {
-		return "", err
-	}
+	path = filepath.Join(state, "operate.env")
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
 }
 
@@ -219,7 +221,7 @@ func greet(system *topology.System, operate string) {
 	}
 	customer := system.Key.Mint(tokens.Claims{Role: "customer", Subject: "ada", TTL: tokenLife})
 	where := ""
-	if os.Getenv("SEAM_STATE") != "" { // another shell may not have it
+	if usual, err := filepath.Abs(topology.DefaultState()); err != nil || filepath.Dir(operate) != usual { // another shell may not have it
 		where = "SEAM_STATE=" + quoted(filepath.Dir(operate)) + " "
 	}
 	try := strings.NewReplacer("URL", system.URL, "TOKEN", customer, "SEAM", where+"bin/seam").Replace(architecture.Try)
