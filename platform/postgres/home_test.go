@@ -246,3 +246,23 @@ func TestTheOldDatabaseIsGone(t *testing.T) {
 		}
 	}
 }
+
+// After the end of a move the next one begins with the first epoch, and a process that knew of higher
+// ones follows it.
+func TestTheNextMoveIsFollowed(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	db := open(t, p.from.URL("marks"), 5)
+	p.exec(p.old, "UPDATE marks.home SET epoch = 7")
+	p.follow(db)
+	seen := time.Second + 500*time.Millisecond // Follow looks once a second
+	time.Sleep(seen)
+	p.exec(p.old, "DELETE FROM marks.home")
+	time.Sleep(seen)
+	p.exec(p.old, "INSERT INTO marks.home VALUES (true, 'home', 1, gen_random_uuid(), $1)", p.address(p.to))
+	p.fence(time.Minute)
+	p.open()
+	if _, err := db.Exec(t.Context(), insertMark, "a"); err != nil {
+		t.Error(err)
+	}
+}
