@@ -21,9 +21,10 @@ import (
 )
 
 const aboutErase = `seam erase --customer SUB erases the customer whose tokens have this subject. It sends {"customer_id": SUB} to each route that
-ends in /erasures; these modules tell the others by events. A customer who has something open is refused, and nothing changes.
+ends in /erasures; these modules tell the others by events. A module refuses a customer who has something open there.
 Settings: SEAM_URL, the address of the system's routes (http://127.0.0.1:8080), and SEAM_TOKEN, a token of the staff, as of
-seam token --role staff --sub NAME for a system of seam up. Repeating it does no harm.`
+seam token --role staff --sub NAME for a system of seam up. It asks the commands beside it for the routes: bin/monolith, and
+those of modules that have left. Repeating it does no harm.`
 
 // eraseFor is how long a module may ask to try again, because events are under way.
 const eraseFor = 30 * time.Second

@@ -44,7 +44,7 @@ func eventsProvision(ctx context.Context, args []string) error {
 	for err = bus.Check(ctx); err != nil; err = bus.Check(ctx) {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("NATS_URL: %w", err)
+			return fmt.Errorf("NATS_URL: %w: start it, or set its address", err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
