@@ -67,12 +67,12 @@ func TestTheLimitHoldsWithinAGroup(t *testing.T) {
 	s.module.cfg.MaxOpen = 3
 	release := s.Hold("LOCK TABLE orders IN SHARE MODE")
 	defer release()
-	for waiting := range 2 { // the transactions that run at once
-		go func() { _, _, _ = s.call("ada", "POST", "", twoTeasAndACup, uuid.NewString()) }()
-		s.Waiting(waiting + 1)
-	}
 	var all sync.WaitGroup
 	var mu sync.Mutex
+	for waiting := range 2 { // the transactions that run at once
+		all.Go(func() { s.call("ada", "POST", "", twoTeasAndACup, uuid.NewString()) })
+		s.Waiting(waiting + 1)
+	}
 	statuses := map[int]int{}
 	for range 20 {
 		all.Go(func() {

@@ -62,7 +62,7 @@ func RecordModules(ctx context.Context, migrateURL string) error {
 		UPDATE bus SET modules = ARRAY (SELECT unnest(modules || ARRAY (
 			SELECT nspname::text FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
 			WHERE relname = 'platform_version')) GROUP BY 1 ORDER BY 1)
-		WHERE singleton AND NOT EXISTS (SELECT FROM home WHERE state <> 'home') -- the owner passes the fence of a move`)
+		WHERE singleton AND NOT EXISTS (SELECT FROM home WHERE singleton AND state <> 'home') -- the owner passes the fence of a move`)
 	if err != nil {
 		return fmt.Errorf("record the modules: %w", err)
 	}

@@ -36,7 +36,7 @@ func (p Program[C]) seed(ctx context.Context, _ []string) error {
 		}
 		defer conn.Close(context.WithoutCancel(ctx))
 		var elsewhere string // the owner passes the fence of a move
-		err = conn.QueryRow(ctx, "SELECT coalesce((SELECT elsewhere FROM home WHERE state <> 'home'), '')").Scan(&elsewhere)
+		err = conn.QueryRow(ctx, "SELECT coalesce((SELECT elsewhere FROM home WHERE singleton AND state <> 'home'), '')").Scan(&elsewhere)
 		if err != nil {
 			return fmt.Errorf("seed %s: %w", module, err)
 		}
