@@ -7,8 +7,8 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 )
 
-// routing checks every committed routes file as the façade does, so that a mistake is refused before a
-// façade reads it. No route leads to a monolith without the module.
+// routing checks every committed routes file as the façade does, so that a mistake is refused
+// before a façade reads it. No route leads to a monolith without the module.
 var routing = rule{
 	name: "routing",
 	why: "a façade does not start with a table that it cannot read, and a route to a process without the module fails each request; " +

@@ -45,8 +45,8 @@ type side struct {
 	served *atomic.Int64
 }
 
-// newTable builds the table of a valid file. It keeps the counters of the table before, and the health
-// of upstreams with the same address and probe.
+// newTable builds the table of a valid file. It keeps the counters of the table before, and the
+// health of upstreams with the same address and probe.
 func newTable(cfg config, source []byte, before *table) (*table, error) {
 	file, err := routes.Parse(source)
 	if err != nil {

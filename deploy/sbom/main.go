@@ -1,5 +1,5 @@
-// Command sbom prints what commands are made of, as CycloneDX: the release of Go and each module that is
-// linked, with its licences.
+// Command sbom prints what commands are made of, as CycloneDX: the release of Go and each module
+// that is linked, with its licences.
 //
 //	sbom bin/monolith bin/gateway
 //
@@ -103,8 +103,8 @@ func of(module string, licences ...licence) component {
 	return c
 }
 
-// linked returns the release of Go and the modules, as path@version, that the files say they are made
-// of, without this repository's.
+// linked returns the release of Go and the modules, as path@version, that the files say they are
+// made of, without this repository's.
 func linked(files []string) (release string, modules []string, err error) {
 	for _, file := range files {
 		info, err := buildinfo.ReadFile(file)
@@ -147,7 +147,8 @@ func download(modules []string) (folders map[string]string, err error) {
 
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying)([-.].*)?$`)
 
-// licences returns the licences in a module's folder, and an error unless all are known and allowed.
+// licences returns the licences in a module's folder, and an error unless all are known and
+// allowed.
 func licences(folder string) (found []licence, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 
 var stop = func() error { return nil }
 
-// bin is the folder of the commands of the shop, once it runs, and said is what its processes print.
+// bin is the folder of the commands of the shop, once it runs, and said is what its processes
+// print.
 var (
 	bin  string
 	said = &output{}

@@ -53,8 +53,8 @@ func audited(t *testing.T, s *topology.System, module, action string) (found []e
 	return found
 }
 
-// What staff changes is in the audit of its module, with the client's address, which the façade passes
-// on, and the ids of its line in the log. A module that was taken over cannot take it out.
+// What staff changes is in the audit of its module, with the client's address, which the façade
+// passes on, and the ids of its line in the log. A module that was taken over cannot take it out.
 func TestStaffIsAudited(t *testing.T) {
 	s := theShop(t)
 	who := "mallory" + uuid.NewString()[:8]

@@ -39,8 +39,8 @@ func naming(t *testing.T, conn *pgx.Conn, text string) (tables []string) {
 	return tables
 }
 
-// Staff erases a customer with seam erase: no table of any module names them afterwards, whatever was
-// replayed. Another customer's orders are as they were. Who erased is in the audit.
+// Staff erases a customer with seam erase: no table of any module names them afterwards, whatever
+// was replayed. Another customer's orders are as they were. Who erased is in the audit.
 func TestACustomerIsErased(t *testing.T) {
 	s := theShop(t)
 	conn := database(t, s)

@@ -12,9 +12,9 @@ import (
 	"example.com/shop/tools/topology"
 )
 
-// With certificates for all, an order is confirmed: its customer, the façade, the services, their quotes
-// and the broker speak TLS. Who listens on the network reads nothing, and who has no certificate, or
-// another authority's, is served at the public address alone.
+// With certificates for all, an order is confirmed: its customer, the façade, the services, their
+// quotes and the broker speak TLS. Who listens on the network reads nothing, and who has no
+// certificate, or another authority's, is served at the public address alone.
 func TestAShopWithTLS(t *testing.T) {
 	theShop(t) // whose commands it has
 	dir, ours, another := t.TempDir(), certs.New(t), certs.New(t)

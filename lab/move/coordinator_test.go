@@ -13,8 +13,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// The coordinator is killed after each step, or frozen and woken up once another one has settled the
-// move. Whatever has been reached, no order is refused, and one of the two sides is the home.
+// The coordinator is killed after each step, or frozen and woken up once another one has settled
+// the move. Whatever has been reached, no order is refused, and one of the two sides is the home.
 func TestACoordinatorThatDies(t *testing.T) {
 	s := begin(t)
 	const module = "orders"
@@ -44,7 +44,8 @@ func TestACoordinatorThatDies(t *testing.T) {
 	s.check(t, len(orders))
 }
 
-// next returns the verb that moves the data from where it is. There must be one home, and nothing wrong.
+// next returns the verb that moves the data from where it is. There must be one home, and nothing
+// wrong.
 func (s *shop) next(t *testing.T, status []string) (verb string) {
 	t.Helper()
 	var is struct {

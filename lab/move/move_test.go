@@ -3,7 +3,6 @@
 package move
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -93,17 +91,23 @@ func begin(t *testing.T) *shop {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(bin) })
 	s := &shop{bin: bin}
-	log := &output{}
+	log, err := os.CreateTemp("", "shop-*.log")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if s.System, err = topology.Start(t.Context(), topology.Options{Bin: bin, Out: log}); err != nil {
-		t.Fatalf("%v\n%s", err, log.text.Bytes())
+		t.Fatalf("%v; the shop's log is %s", err, log.Name())
 	}
 	t.Cleanup(func() {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
+		_ = log.Close()
 		if t.Failed() {
-			t.Logf("the shop says\n%s", log.text.Bytes())
+			t.Logf("the shop's log is %s", log.Name())
+			return
 		}
+		_ = os.Remove(log.Name())
 	})
 	if s.target, err = pgserver.Start(t.Context(), pgserver.Options{}); err != nil {
 		t.Fatal(err)
@@ -178,7 +182,8 @@ type pauses struct {
 
 var saidPause = regexp.MustCompile(`with a pause of ([0-9.a-zµ]+)`)
 
-// add notes a switch. What the databases show is the longest time in which the module handled no event.
+// add notes a switch. What the databases show is the longest time in which the module handled no
+// event.
 func (p *pauses) add(t *testing.T, module string, home *pgxpool.Pool, said string, began, ended time.Time) {
 	t.Helper()
 	found := saidPause.FindStringSubmatch(said)
@@ -262,16 +267,4 @@ func (s *shop) check(t *testing.T, placed int) {
 			t.Errorf("%d events have failed in %s", n, module)
 		}
 	}
-}
-
-// output is what the shop's processes print.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
 }

@@ -84,7 +84,8 @@ func begin(t *testing.T, module string) *walker {
 	return w
 }
 
-// server starts a PostgreSQL server and returns the URL of a database, which need not be there, and its pool.
+// server starts a PostgreSQL server and returns the URL of a database, which need not be there, and
+// its pool.
 func (w *walker) server(database string) (string, *pgxpool.Pool) {
 	w.t.Helper()
 	server, err := pgserver.Start(w.t.Context(), pgserver.Options{})

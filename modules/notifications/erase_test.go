@@ -9,7 +9,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// An erased order leaves no address, no message and no unsent mail, whatever comes late. Another's stay.
+// An erased order leaves no address, no message and no unsent mail, whatever comes late. Another's
+// stay.
 func TestAnErasedOrderIsForgotten(t *testing.T) {
 	t.Parallel()
 	mails := newTray()

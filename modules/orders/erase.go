@@ -21,8 +21,8 @@ const (
 	eraseBatch = 100
 )
 
-// eraseCustomer erases the customer from all their orders, and returns of how many; errOpenOrders if
-// one is open, whose mail and payment still need its customer. A second time it finds none.
+// eraseCustomer erases the customer from all their orders, and returns of how many; errOpenOrders
+// if one is open, whose mail and payment still need its customer. A second time it finds none.
 func (m *Module) eraseCustomer(ctx context.Context, customerID string) (erased int, err error) {
 	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
 		orders, err := db.New(tx).LockOrdersOf(ctx, customerID)

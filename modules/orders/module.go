@@ -29,7 +29,8 @@ type Config struct {
 	ExpiryPoll time.Duration `env:"ORDERS_EXPIRY_POLL" envDefault:"1s"`
 	// How long the answer to a placement is kept for the same Idempotency-Key.
 	KeyRetention time.Duration `env:"ORDERS_KEY_RETENTION" envDefault:"24h"`
-	// How long after an order is confirmed or cancelled its customer is erased from it; 0 for never.
+	// How long after an order is confirmed or cancelled its customer is erased from it; 0 for
+	// never.
 	Retention time.Duration `env:"ORDERS_RETENTION" envDefault:"26280h" min:"0"`
 }
 

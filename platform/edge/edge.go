@@ -16,14 +16,14 @@ import (
 
 // Config says what strangers may do. The zero value has no limit, and allows no other origins.
 type Config struct {
-	// The origins whose pages may call the system from a browser, as in https://app.example,https://b.example;
-	// unset, none but its own.
+	// The origins whose pages may call the system from a browser, as in
+	// https://app.example,https://b.example; unset, none but its own.
 	Origins Origins `env:"CORS_ORIGINS"`
-	// The most connections that one client address (a /64 of IPv6) may have open; more are closed at once,
-	// and 0 is no limit. Those of TRUSTED_PROXIES are not counted.
+	// The most connections that one client address (a /64 of IPv6) may have open; more are closed
+	// at once, and 0 is no limit. Those of TRUSTED_PROXIES are not counted.
 	Connections int `env:"ADDRESS_CONNECTIONS" envDefault:"1024" min:"0"`
-	// PUBLIC_TLS_CERT and PUBLIC_TLS_KEY are a certificate for this address that is not TLS_CERT: browsers
-	// trust other authorities than the system's own processes do.
+	// PUBLIC_TLS_CERT and PUBLIC_TLS_KEY are a certificate for this address that is not TLS_CERT:
+	// browsers trust other authorities than the system's own processes do.
 	Certificate process.Certificate `envPrefix:"PUBLIC_"`
 }
 

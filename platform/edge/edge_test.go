@@ -26,7 +26,8 @@ func ask(t *testing.T, cfg Config, secure *tls.Config, method, origin string) (h
 	return recorder.Header(), arrived
 }
 
-// Pages of the listed origins may call, of others not, and by default of none. No preflight arrives.
+// Pages of the listed origins may call, of others not, and by default of none. No preflight
+// arrives.
 func TestPagesOfOtherOrigins(t *testing.T) {
 	t.Parallel()
 	var listed Config
@@ -62,7 +63,8 @@ func TestOriginsAreExact(t *testing.T) {
 	}
 }
 
-// Browsers are told to stay with TLS where they have it, also by a certificate of the public address.
+// Browsers are told to stay with TLS where they have it, also by a certificate of the public
+// address.
 func TestHSTSIsForTLSAlone(t *testing.T) {
 	dir := t.TempDir()
 	certs.New(t).Write(t, dir)

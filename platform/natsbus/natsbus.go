@@ -34,8 +34,8 @@ import (
 
 // Config says where the broker is, and how a process publishes and subscribes.
 type Config struct {
-	// Where the brokers are, separated by commas: tls://host:4222, or nats://host:4222, which only uses TLS
-	// if the broker demands it. A URL may hold user and password.
+	// Where the brokers are, separated by commas: tls://host:4222, or nats://host:4222, which only
+	// uses TLS if the broker demands it. A URL may hold user and password.
 	URL string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
 	// A file with the process's credentials, for a broker that asks for one; a seed goes before it.
 	Credentials string `env:"NATS_CREDENTIALS"`
@@ -171,7 +171,8 @@ func secured(by process.Certificate) nats.Option {
 func (b *Bus) setting() string { return strings.ToUpper(b.module) + "_NATS_SEED" }
 
 // Unsafe refuses a connection that says nothing about who it is, in production: a broker that takes
-// it takes everybody's, and with it forged events. And one to another host on which they can be read.
+// it takes everybody's, and with it forged events. And one to another host on which they can be
+// read.
 func (b *Bus) Unsafe() (found []string) {
 	keyless, plain := false, false
 	for address := range strings.SplitSeq(b.cfg.URL, ",") {

@@ -17,8 +17,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// The broker serves who has a certificate of its authority, and is used if it has one of ours. Which
-// scheme the URL has is all the same, as it demands TLS.
+// The broker serves who has a certificate of its authority, and is used if it has one of ours.
+// Which scheme the URL has is all the same, as it demands TLS.
 func TestTheBrokerWantsACertificate(t *testing.T) {
 	t.Parallel()
 	dir, ours, another := t.TempDir(), certs.New(t), certs.New(t)

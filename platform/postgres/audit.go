@@ -18,8 +18,8 @@ type action struct {
 	trace string
 }
 
-// actionsOf returns the action of a request, if it is one. What handlers of events and jobs do later
-// because of it is none: their contexts have the request's cause and not its action.
+// actionsOf returns the action of a request, if it is one. What handlers of events and jobs do
+// later because of it is none: their contexts have the request's cause and not its action.
 func actionsOf(ctx context.Context) []action {
 	request := origin.From(ctx)
 	if request.Action == "" {
@@ -32,8 +32,8 @@ func actionsOf(ctx context.Context) []action {
 	return []action{a}
 }
 
-// queue adds the statement that writes the row. A transaction that has changed nothing has no id yet,
-// and gets no row.
+// queue adds the statement that writes the row. A transaction that has changed nothing has no id
+// yet, and gets no row.
 func (a action) queue(b *pgx.Batch) {
 	b.Queue(`-- name: Audit
 		INSERT INTO audit (id, who, what, client, request_id, trace_id)
@@ -41,8 +41,8 @@ func (a action) queue(b *pgx.Batch) {
 		uuid.Must(uuid.NewV7()), a.Actor, a.Action, a.Client, a.CorrelationID, a.trace)
 }
 
-// send sends a statement outside of InTx together with the actions' rows: PostgreSQL runs what it is
-// sent at once in one transaction.
+// send sends a statement outside of InTx together with the actions' rows: PostgreSQL runs what it
+// is sent at once in one transaction.
 func (p *place) send(ctx context.Context, actions []action, sql string, args []any) pgx.BatchResults {
 	b := &pgx.Batch{}
 	b.Queue(sql, args...)

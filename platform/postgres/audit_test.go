@@ -41,8 +41,8 @@ func audited(t *testing.T, db *postgres.DB) (all []string) {
 	return all
 }
 
-// What staff changes has its row, however it is changed. What changes nothing has none, nor has what
-// was rolled back, nor what nobody of the staff has asked for.
+// What staff changes has its row, however it is changed. What changes nothing has none, nor has
+// what was rolled back, nor what others than staff have asked for.
 func TestAChangeIsAudited(t *testing.T) {
 	t.Parallel()
 	db := newMarks(t).Module(t, "marks")

@@ -247,8 +247,8 @@ func TestTheOldDatabaseIsGone(t *testing.T) {
 	}
 }
 
-// After the end of a move the next one begins with the first epoch, and a process that knew of higher
-// ones follows it.
+// After the end of a move the next one begins with the first epoch, and a process that knew of
+// higher ones follows it.
 func TestTheNextMoveIsFollowed(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

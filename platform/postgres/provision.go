@@ -68,8 +68,8 @@ func (p Plan) MigrateURL(adminURL, module string) string {
 	return roleURL(adminURL, p.migrate(module), p.MigratePassword(module))
 }
 
-// Provision creates the database, roles and schemas that are missing, and revokes what PUBLIC may do
-// there, even CONNECT; what the admin may not do, LeftToOwner returns. It may be repeated: the
+// Provision creates the database, roles and schemas that are missing, and revokes what PUBLIC may
+// do there, even CONNECT; what the admin may not do, LeftToOwner returns. It may be repeated: the
 // roles get this version's settings and no others, and nothing else changes.
 func Provision(ctx context.Context, adminURL string, plan Plan) error {
 	cfg, err := parse(adminURL)

@@ -6,9 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// publicRights selects the statements that revoke what PUBLIC, which is every role of the server, may
-// do in the current database and in its schema public. So may it by large objects, which belong to no
-// schema: through them one role could hand data to another.
+// publicRights selects the statements that revoke what PUBLIC, which is every role of the server,
+// may do in the current database and in its schema public. So may it by large objects, which belong
+// to no schema: through them one role could hand data to another.
 const publicRights = `
 	WITH rights (kind, name, acl) AS (
 		SELECT 'DATABASE', quote_ident(datname), coalesce(datacl, acldefault('d', datdba))

@@ -10,11 +10,11 @@ import (
 	"sync"
 )
 
-// A request with Content-Length and Transfer-Encoding ends at two places. A proxy that saw the other
-// one takes the rest of its body for the next request, perhaps another client's (RFC 9112, 6.1 and
-// 11.2). net/http drops the Content-Length before any handler sees it, and so does it with the
-// Transfer-Encoding of HTTP/1.0; so the connection keeps the head as it came. It is around the one of
-// TLS, if there is one, which net/http therefore does not see.
+// A request with Content-Length and Transfer-Encoding ends at two places. A proxy that saw the
+// other one takes the rest of its body for the next request, perhaps another client's (RFC 9112,
+// 6.1 and 11.2). net/http drops the Content-Length before any handler sees it, and so does it with
+// the Transfer-Encoding of HTTP/1.0; so the connection keeps the head as it came. It is around the
+// one of TLS, if there is one, which net/http therefore does not see.
 
 // framed is a connection that keeps what was read since the last request.
 type framed struct {

@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// Certificate is the certificate of a process, and the authority that it trusts. The zero value serves
-// without TLS, and trusts those of the operating system.
+// Certificate is the certificate of a process, and the authority that it trusts. The zero value
+// serves without TLS, and trusts those of the operating system.
 type Certificate struct {
-	// The certificate, followed by those of intermediate authorities, in PEM: with it HTTP is served over
-	// TLS, OPS_ADDR excepted, and it is what the process shows other processes and the broker. So it is
-	// for servers and for clients.
+	// The certificate, followed by those of intermediate authorities, in PEM: with it HTTP is
+	// served over TLS, OPS_ADDR excepted, and it is what the process shows other processes and the
+	// broker. So it is for servers and for clients.
 	Cert string `env:"TLS_CERT"`
 	// Its private key, in PEM.
 	Key string `env:"TLS_KEY"`
-	// The authorities of the system's own processes and of its broker, in PEM. No others are trusted
-	// there, and with TLS_CERT addresses for the system's own processes serve only who shows a certificate
-	// of them. Alone it is for a process that only calls the broker over TLS.
+	// The authorities of the system's own processes and of its broker, in PEM. No others are
+	// trusted there, and with TLS_CERT addresses for the system's own processes serve only who
+	// shows a certificate of them. Alone it is for a process that only calls the broker over TLS.
 	CA string `env:"TLS_CA"`
 	// Files with these three. A certificate that is renewed in them is used without a restart.
 	CertFile string `env:"TLS_CERT_FILE"`
@@ -105,8 +105,8 @@ func (c Certificate) Client() func() *tls.Config {
 	}
 }
 
-// atStart returns the configuration that Validate has accepted. A file that is gone since then leaves
-// one that trusts nothing.
+// atStart returns the configuration that Validate has accepted. A file that is gone since then
+// leaves one that trusts nothing.
 func (c Certificate) atStart() *tls.Config {
 	cfg, err := c.read()
 	if err != nil {
@@ -115,9 +115,9 @@ func (c Certificate) atStart() *tls.Config {
 	return cfg
 }
 
-// Server returns the configuration for an HTTP server, nil to serve without TLS. One for the system's
-// own processes refuses clients without a certificate of TLS_CA, if that is set. It speaks HTTP/1.1
-// alone, whose requests ServeHTTP can check.
+// Server returns the configuration for an HTTP server, nil to serve without TLS. One for the
+// system's own processes refuses clients without a certificate of TLS_CA, if that is set. It speaks
+// HTTP/1.1 alone, whose requests ServeHTTP can check.
 func (c Certificate) Server(internal bool) *tls.Config {
 	if c.Cert == "" {
 		return nil

@@ -121,8 +121,8 @@ func TestACertificateOfAnotherAuthority(t *testing.T) {
 	}
 }
 
-// A certificate and its authority are renewed in their files. While one file is not like the others,
-// the certificate before is used.
+// A certificate and its authority are renewed in their files. While one file is not like the
+// others, the certificate before is used.
 func TestARenewedCertificate(t *testing.T) {
 	t.Parallel()
 	dir, ours, next := t.TempDir(), certs.New(t), certs.New(t)

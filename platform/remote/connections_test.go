@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A client has a connection open and gets no other; another gets its own, and a proxy what it needs.
+// A client has a connection open and gets no other; another gets its own, and a proxy what it
+// needs.
 func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 	t.Parallel()
 	var p Proxies

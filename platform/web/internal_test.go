@@ -72,8 +72,8 @@ func TestAnInternalRouteIsNotAtThePublicAddress(t *testing.T) {
 	}
 }
 
-// The document that anybody may read has no operation that services alone may call, nor a schema that
-// only those have.
+// The document that anybody may read has no operation that services alone may call, nor a schema
+// that only those have.
 func TestTheServedDocumentLacksWhatIsInternal(t *testing.T) {
 	t.Parallel()
 	type Coin struct {

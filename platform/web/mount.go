@@ -17,9 +17,10 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 )
 
-// Mount adds a module's routes and, if Config.Docs says so, its OpenAPI at /v1/<module>/openapi.json,
-// without what services alone may call, and a page to read and try it at /v1/<module>/docs/. It fails when a route does not declare who may
-// call it, or is outside the module's prefix, where the façade would never route it.
+// Mount adds a module's routes and, if Config.Docs says so, its OpenAPI at
+// /v1/<module>/openapi.json, without what services alone may call, and a page to read and try it at
+// /v1/<module>/docs/. It fails when a route does not declare who may call it, or is outside the
+// module's prefix, where the façade would never route it.
 func (s *Server) Mount(module string, routes func(huma.API)) error {
 	prefix := "/v1/" + module
 	gate := &gate{Adapter: humachi.NewAdapter(s.router), internal: humachi.NewAdapter(s.internal), prefix: prefix, bodyTimeout: s.cfg.ReadTimeout}
@@ -60,8 +61,8 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 	return nil
 }
 
-// withoutInternal returns a document without these operations, and without the schemas that only they
-// have.
+// withoutInternal returns a document without these operations, and without the schemas that only
+// they have.
 func withoutInternal(spec []byte, internal []*huma.Operation) ([]byte, error) {
 	if len(internal) == 0 {
 		return spec, nil

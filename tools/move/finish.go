@@ -51,7 +51,8 @@ func (m Move) leaving(ctx context.Context, source, target *side) (home, left *si
 	if here.state != atHome {
 		home, left, here, there = target, source, other, here
 	}
-	// An earlier finish may have dropped the schema. One without a row that is still there is no copy.
+	// An earlier finish may have dropped the schema. One without a row that is still there is no
+	// copy.
 	gone := false
 	if there.state == "" {
 		if gone, err = left.exists(ctx, "SELECT WHERE to_regnamespace($1) IS NULL", pgx.Identifier{m.Module}.Sanitize()); err != nil {

@@ -86,7 +86,7 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 	case !f.begun:
 		f.waits = "it has no subscription"
 	case !enabled:
-		return f, fmt.Errorf("somebody has disabled the subscription %[1]s on the target: ALTER SUBSCRIPTION %[1]s ENABLE", source.stream)
+		return f, fmt.Errorf("the subscription %[1]s on the target was disabled: ALTER SUBSCRIPTION %[1]s ENABLE", source.stream)
 	case strings.Join(here, ", ") != strings.Join(there, ", "):
 		f.waits = fmt.Sprintf("the tables [%s] are followed, of [%s]", strings.Join(there, ", "), strings.Join(here, ", "))
 	case !active:

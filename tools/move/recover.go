@@ -108,7 +108,7 @@ func (m Move) forward(ctx context.Context, home, other *side, at, there record) 
 			return "", err
 		}
 	}
-	if err := other.withdraw(ctx); err != nil { // what somebody has granted
+	if err := other.withdraw(ctx); err != nil { // what was granted since
 		return "", err
 	}
 	if there.epoch == 0 { // it has never been the home, and follows since the seed, if that has ended

@@ -124,7 +124,7 @@ func TestTheNetworkIsCut(t *testing.T) {
 					t.Error("it goes on without one of the sides")
 				}
 				time.Sleep(time.Second)
-				wires[side].Mend()
+				wires[side].Restore()
 				outcome, err := m.Recover(t.Context())
 				ok(t, err)
 				t.Log(outcome)

@@ -68,7 +68,7 @@ func (m Move) Switch(ctx context.Context) (Switched, error) {
 		}
 		return a.done, fmt.Errorf("%w; %s", err, outcome)
 	}
-	// What remains is done even when nobody wants to wait any more.
+	// What remains is done also after Ctrl-C.
 	if err := a.settle(context.WithoutCancel(ctx)); err != nil {
 		return a.done, fmt.Errorf("the data has moved to %s, and seam move recover does what is left: %w", a.target.address, err)
 	}

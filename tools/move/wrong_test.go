@@ -18,7 +18,7 @@ func refuses(t *testing.T, what string, err error, want string) {
 	}
 }
 
-// Somebody else seeds and switches between the plan of a seed and its first change.
+// Another operator seeds and switches between the plan of a seed and its first change.
 func TestASeedAfterAnothersSwitchChangesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)

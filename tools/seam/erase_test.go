@@ -12,8 +12,8 @@ import (
 	"example.com/shop/tools/topology"
 )
 
-// seam erase asks each module with a route for it, again while it is told to, and says in one line why
-// it was not done.
+// seam erase asks each module with a route for it, again while it is told to, and says in one line
+// why it was not done.
 func TestErase(t *testing.T) {
 	t.Parallel()
 	paths, err := topology.Erasures(t.Context(), bin)

@@ -169,7 +169,8 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 	return errors.Join(err, system.Stop())
 }
 
-// writeOperate writes the settings of seam route, events, move and erase, with passwords, to a shell file.
+// writeOperate writes the settings of seam route, events, move and erase, with passwords, to a
+// shell file.
 func writeOperate(system *topology.System) (path string, err error) {
 	state, err := filepath.Abs(system.State())
 	if err != nil {

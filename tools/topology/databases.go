@@ -82,8 +82,8 @@ func (s *System) startServer(ctx context.Context, folder string) (*pgserver.Serv
 	return server, err
 }
 
-// chooseDatabases decides which modules have a database of their own, and refuses another choice than
-// that of the run before, whose data would be left where it is.
+// chooseDatabases decides which modules have a database of their own, and refuses another choice
+// than that of the run before, whose data would be left where it is.
 func (s *System) chooseDatabases() error {
 	if s.options.Apart {
 		s.apart = slices.Sorted(slices.Values(s.options.Split))

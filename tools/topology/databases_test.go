@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A state folder keeps to the databases that its first run has chosen: the data of a module would be
-// in the other one.
+// A state folder keeps to the databases that its first run has chosen: the data of a module would
+// be in the other one.
 func TestDatabasesStayWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()

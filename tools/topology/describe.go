@@ -29,8 +29,9 @@ func describe(ctx context.Context, bin, program string) (modules []described, er
 	return modules, nil
 }
 
-// Erasures returns the paths of the routes that end in /erasures, by their modules: what the commands
-// in the folder say of themselves, the monolith and that of each module that it does not link.
+// Erasures returns the paths of the routes that end in /erasures, by their modules: what the
+// commands in the folder say of themselves, the monolith and that of each module that it does not
+// link.
 func Erasures(ctx context.Context, bin string) (paths map[string]string, err error) {
 	all, err := describe(ctx, bin, "monolith")
 	for _, m := range Modules {

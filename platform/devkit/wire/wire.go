@@ -62,7 +62,7 @@ func (w *Wire) Freeze() (thaw func()) {
 	return sync.OnceFunc(w.pass.Unlock)
 }
 
-// Cut closes every connection, and each later one at once, until Mend.
+// Cut closes every connection, and each later one at once, until Restore.
 func (w *Wire) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,8 +72,8 @@ func (w *Wire) Cut() {
 	}
 }
 
-// Mend lets connections through again.
-func (w *Wire) Mend() {
+// Restore lets connections through again.
+func (w *Wire) Restore() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gone, w.conns = false, nil
