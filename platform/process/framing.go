@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"log"
 	"net"
 	"net/http"
 	"regexp"
@@ -19,6 +20,9 @@ import (
 // framed is a connection that keeps what was read since the last request.
 type framed struct {
 	net.Conn
+	log   *log.Logger
+	shake sync.Once
+
 	mu   sync.Mutex
 	read []byte
 	skip int64 // bytes of a body that are still to come
@@ -26,6 +30,13 @@ type framed struct {
 }
 
 func (c *framed) Read(p []byte) (int, error) {
+	c.shake.Do(func() {
+		if secure, ok := c.Conn.(*tls.Conn); ok {
+			if err := secure.Handshake(); err != nil { // which Read returns again
+				c.log.Printf("http: TLS handshake error from %s: %v", c.RemoteAddr(), err)
+			}
+		}
+	})
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,14 +84,17 @@ func (c *framed) begin(r *http.Request) (ambiguous bool) {
 	return ambiguous
 }
 
-type framedListener struct{ net.Listener }
+type framedListener struct {
+	net.Listener
+	log *log.Logger
+}
 
 func (l framedListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &framed{Conn: conn}, nil
+	return &framed{Conn: conn, log: l.log}, nil
 }
 
 type framedKey struct{}

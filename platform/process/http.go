@@ -47,7 +47,7 @@ func ServeHTTP(
 		listener = tls.NewListener(listener, server.TLSConfig)
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(framedListener{listener}) }()
+	go func() { failed <- server.Serve(framedListener{listener, server.ErrorLog}) }()
 	log.InfoContext(ctx, "http listening", "addr", listener.Addr().String())
 	select {
 	case err := <-failed:

@@ -48,8 +48,8 @@ func TestHalfACertificateIsRefused(t *testing.T) {
 	}
 }
 
-// serveTLS serves at the address that it returns, until the test ends.
-func serveTLS(t *testing.T, as Certificate, internal bool) (addr string) {
+// serveTLS serves at the address that it returns, until the test ends, and logs to w.
+func serveTLS(t *testing.T, as Certificate, internal bool, w io.Writer) (addr string) {
 	t.Helper()
 	listener, err := Listen(t.Context(), "HTTP_ADDR", "127.0.0.1:0")
 	if err != nil {
@@ -59,7 +59,7 @@ func serveTLS(t *testing.T, as Certificate, internal bool) (addr string) {
 	done := make(chan error, 1)
 	server := &http.Server{ReadTimeout: time.Minute, TLSConfig: as.Server(internal),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS != nil) })}
-	go func() { done <- ServeHTTP(ctx, ctx, slog.New(slog.DiscardHandler), server, listener, time.Minute) }()
+	go func() { done <- ServeHTTP(ctx, ctx, slog.New(slog.NewTextHandler(w, nil)), server, listener, time.Minute) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -83,7 +83,16 @@ func get(t *testing.T, as Certificate, addr string) error {
 	return nil
 }
 
-// Both ends trust certificates of their authority alone, and the public address asks for none.
+// lines is a log whose lines are sent.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// Both ends trust certificates of their authority alone, and the public address asks for none. Who
+// is refused is logged.
 func TestACertificateOfAnotherAuthority(t *testing.T) {
 	t.Parallel()
 	ours, another := certs.New(t), certs.New(t)
@@ -94,7 +103,9 @@ func TestACertificateOfAnotherAuthority(t *testing.T) {
 		}
 		return s
 	}
-	public, internal := serveTLS(t, issued(ours, ours), false), serveTLS(t, issued(ours, ours), true)
+	logged := make(lines, 100)
+	public, internal := serveTLS(t, issued(ours, ours), false, io.Discard), serveTLS(t, issued(ours, ours), true, logged)
+	<-logged // that it listens
 	for name, c := range map[string]struct {
 		client           Certificate
 		public, internal bool
@@ -110,6 +121,12 @@ func TestACertificateOfAnotherAuthority(t *testing.T) {
 		}
 		if err := get(t, c.client, internal); (err == nil) != c.internal {
 			t.Errorf("a client %s, inside: %v", name, err)
+		}
+		if c.internal {
+			continue
+		}
+		if line := <-logged; !strings.Contains(line, "TLS handshake error from 127.0.0.1") {
+			t.Errorf("of a client %s it says %q", name, line)
 		}
 	}
 	var op *net.OpError
@@ -129,7 +146,7 @@ func TestARenewedCertificate(t *testing.T) {
 	ours.Write(t, dir)
 	as := Certificate{Cert: "read", Key: "from", CA: "files"}
 	as.CertFile, as.KeyFile, as.CAFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
-	addr := serveTLS(t, as, true)
+	addr := serveTLS(t, as, true, io.Discard)
 	if err := get(t, as, addr); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +178,7 @@ func TestARequestWithTwoEndsIsRefusedOverTLS(t *testing.T) {
 	ours := certs.New(t)
 	as := Certificate{CA: ours.PEM}
 	as.Cert, as.Key = ours.Issue(t)
-	conn, err := tls.Dial("tcp", serveTLS(t, as, true), as.Client()())
+	conn, err := tls.Dial("tcp", serveTLS(t, as, true, io.Discard), as.Client()())
 	if err != nil {
 		t.Fatal(err)
 	}
