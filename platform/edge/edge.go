@@ -37,8 +37,8 @@ func (o *Origins) UnmarshalText(text []byte) error {
 		origin = strings.TrimSpace(origin)
 		u, err := url.Parse(origin)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Contains(u.Host, "*") ||
-			origin != u.Scheme+"://"+strings.ToLower(u.Host) {
-			return errors.New("not a list of origins like https://app.example, without a path, a slash at the end or *")
+			origin != u.Scheme+"://"+strings.ToLower(u.Host) || u.Scheme+":"+u.Port() == "https:443" || u.Scheme+":"+u.Port() == "http:80" {
+			return errors.New("not a list of origins like https://app.example, without a path, a slash at the end, a scheme's own port or *")
 		}
 		o.list = append(o.list, origin)
 	}

@@ -55,7 +55,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 // What would be every origin, or match none, is refused.
 func TestOriginsAreExact(t *testing.T) {
 	for _, text := range []string{"*", "https://*.example", "null", "app.example", "https://app.example/", "https://app.example/x",
-		"https://App.example", "https://u@app.example", "https://app.example,"} {
+		"https://App.example", "https://u@app.example", "https://app.example,", "https://app.example:443", "http://app.example:80"} {
 		t.Setenv("CORS_ORIGINS", text)
 		if _, err := process.Config[Config](); err == nil || !strings.HasPrefix(err.Error(), "CORS_ORIGINS: ") {
 			t.Errorf("%q: %v", text, err)

@@ -54,8 +54,9 @@ func (s *Server) Mount(module string, routes func(huma.API)) error {
 	s.router.Get(prefix+"/docs", http.RedirectHandler(prefix+"/docs/", http.StatusMovedPermanently).ServeHTTP)
 	s.router.Get(prefix+"/docs/*", func(w http.ResponseWriter, r *http.Request) {
 		// The page loads nothing from other hosts.
-		w.Header().Set("Content-Security-Policy",
-			"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; "+
+			"style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		w.Header().Set("Referrer-Policy", "no-referrer")
 		docs.ServeHTTP(w, r)
 	})
 	return nil

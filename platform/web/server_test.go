@@ -63,8 +63,9 @@ func TestDocsAreOffline(t *testing.T) {
 	if !strings.Contains(page.text, "/v1/things/openapi.json") || external.MatchString(page.text) {
 		t.Errorf("docs page: %s", page.text)
 	}
-	if got := page.Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self';") {
-		t.Errorf("policy is %q", got)
+	if got := page.Header.Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self';") || !strings.Contains(got, "frame-ancestors 'none'") ||
+		page.Header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("policy is %q, and for referrers %q", got, page.Header.Get("Referrer-Policy"))
 	}
 	assets := regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(page.text, -1)
 	if len(assets) < 3 {
