@@ -1,15 +1,20 @@
 package architecture
 
 import (
-	_ "embed"
+	"embed"
+	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
 //go:embed contextmap.yaml
 var contextMap []byte
+
+//go:embed contracts/*.openapi.json
+var documents embed.FS
 
 // Try is what seam up shows a person first, with URL, TOKEN (a customer's) and SEAM (the command) to
 // be replaced.
@@ -31,6 +36,25 @@ func Modules() (names []string) {
 		}
 	}
 	return names
+}
+
+// Erasures returns the paths of the routes that end in /erasures, by their modules, according to the
+// contracts.
+func Erasures() map[string]string {
+	paths := map[string]string{}
+	for _, module := range Modules() {
+		var document struct{ Paths map[string]json.RawMessage }
+		text, err := documents.ReadFile("contracts/" + module + ".openapi.json")
+		if err != nil || json.Unmarshal(text, &document) != nil { // as the rule contracts reports
+			continue
+		}
+		for path := range document.Paths {
+			if strings.HasSuffix(path, "/erasures") {
+				paths[module] = path
+			}
+		}
+	}
+	return paths
 }
 
 // Listens returns the topics of other modules that each module listens to, according to the context

@@ -120,16 +120,16 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	return nil
 }
 
-// onOrderErased deletes the orders' events, which name the customer. No table of inventory does.
+// onOrderErased erases the customer from the orders' events. No table of inventory names one.
 //
-//	BEGIN; INSERT inbox; read what is unfinished
-//	DELETE outbox; COMMIT
-func (m *Module) onOrderErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
+//	BEGIN; INSERT inbox, erased; COMMIT
+func (m *Module) onOrderErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
 	keys := make([]string, len(batch))
 	for i, d := range batch {
 		keys[i] = d.Event.OrderID
 	}
-	return events.EraseTx(ctx, tx, keys)
+	events.EraseTx(tx, keys)
+	return nil
 }
 
 // read returns the order's id and its merged lines. After its error the event is a dead letter.

@@ -66,9 +66,8 @@ func (m *Module) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []event
 
 // onOrdersErased deletes the orders' addresses, messages and unsent mails.
 //
-//	BEGIN; INSERT inbox; UPDATE recipients; DELETE messages, jobs; read what is unfinished
-//	DELETE outbox; COMMIT
-func (m *Module) onOrdersErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
+//	BEGIN; INSERT inbox; UPDATE recipients; DELETE messages, jobs; INSERT erased; COMMIT
+func (m *Module) onOrdersErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
 	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
 		var err error
@@ -80,7 +79,8 @@ func (m *Module) onOrdersErased(ctx context.Context, tx pgx.Tx, batch []events.D
 	q := db.New(tx)
 	postgres.Queue(tx, q.EraseRecipients, db.EraseRecipientsParams{OrderIds: ids, Now: m.now()})
 	postgres.Queue(tx, q.EraseMessages, ids)
-	return events.EraseTx(ctx, tx, keys)
+	events.EraseTx(tx, keys)
+	return nil
 }
 
 // writeTx inserts messages, one per order and kind, and enqueues the mails of those whose address

@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -49,29 +48,20 @@ func (m *Module) eraseOld(ctx context.Context) (more bool, err error) {
 	if m.cfg.Retention == 0 {
 		return false, nil
 	}
-	var ids []uuid.UUID
-	err = m.db.InTx(ctx, func(tx pgx.Tx) (err error) {
+	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
 		before := m.now().Add(-m.cfg.Retention)
-		if ids, err = db.New(tx).LockOldOrders(ctx, db.LockOldOrdersParams{Before: before, Most: eraseBatch}); err != nil {
+		ids, err := db.New(tx).LockOldOrders(ctx, db.LockOldOrdersParams{Before: before, Most: eraseBatch})
+		if err != nil {
 			return fmt.Errorf("lock old orders: %w", err)
 		}
+		more = len(ids) == eraseBatch
 		return m.eraseTx(ctx, tx, ids)
 	})
-	if !errors.Is(err, events.ErrUnfinished) {
-		return len(ids) == eraseBatch && err == nil, err
-	}
-	for _, id := range ids { // one that is unfinished holds up no other
-		err := m.db.InTx(ctx, func(tx pgx.Tx) error { return m.eraseTx(ctx, tx, []uuid.UUID{id}) })
-		if err != nil && !errors.Is(err, events.ErrUnfinished) {
-			return false, err
-		}
-	}
-	return false, nil
+	return more && err == nil, err
 }
 
 // eraseTx erases the customers from orders that are final and locked, with the events that name
-// them, and publishes that for the other modules to do the same. It fails with events.ErrUnfinished
-// while such an event is still needed.
+// them, and publishes that for the other modules to do the same.
 func (m *Module) eraseTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
@@ -80,9 +70,7 @@ func (m *Module) eraseTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error 
 	for i, id := range ids {
 		keys[i] = id.String()
 	}
-	if err := events.EraseTx(ctx, tx, keys); err != nil {
-		return err
-	}
+	events.EraseTx(tx, keys)
 	orders, err := db.New(tx).EraseOrders(ctx, db.EraseOrdersParams{Ids: ids, Now: m.now()})
 	if err != nil {
 		return fmt.Errorf("erase orders: %w", err)

@@ -15,7 +15,6 @@ import (
 	"example.com/shop/modules/inventory/inventoryapi"
 	"example.com/shop/modules/orders/internal/db"
 	"example.com/shop/modules/orders/ordersapi"
-	"example.com/shop/platform/events"
 	"example.com/shop/platform/idempotency"
 	"example.com/shop/platform/web"
 )
@@ -249,10 +248,6 @@ func problem(ctx context.Context, err error) error {
 	case errors.Is(err, errOpenOrders):
 		return web.Problem(ctx, http.StatusConflict, "open-orders",
 			"The customer has open orders. Wait until they are confirmed or cancelled, or have the customer cancel them, and send it again.")
-	case errors.Is(err, events.ErrUnfinished):
-		return huma.ErrorWithHeaders(web.Problem(ctx, http.StatusConflict, "orders-unfinished",
-			"Events of the customer's orders are not published or not handled yet. Send it again in a moment; seam events lag shows them."),
-			http.Header{"Retry-After": {"1"}}) // seconds
 	case errors.Is(err, errUnknownSKU):
 		return web.Problem(ctx, http.StatusUnprocessableEntity, "unknown-sku",
 			"A line names a product that does not exist. See GET /v1/inventory/products.")

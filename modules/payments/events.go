@@ -66,12 +66,11 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 	return nil
 }
 
-// onOrderErased deletes what names the customer, and keeps the payments. It fails, and is retried,
-// while a refund is not done: that is owed, and its job is needed.
+// onOrderErased deletes what names the customer, and keeps the payments. A job that is not done is
+// needed, such as a refund, which is owed.
 //
-//	BEGIN; INSERT inbox; UPDATE attempts; read what is unfinished
-//	DELETE outbox; COMMIT
-func (m *Module) onOrderErased(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
+//	BEGIN; INSERT inbox; UPDATE attempts; INSERT erased; COMMIT
+func (m *Module) onOrderErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
 	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
 	for i, d := range batch {
 		var err error
@@ -81,7 +80,8 @@ func (m *Module) onOrderErased(ctx context.Context, tx pgx.Tx, batch []events.De
 		keys[i] = d.Event.OrderID
 	}
 	postgres.Queue(tx, db.New(tx).EraseAttempts, ids)
-	return events.EraseTx(ctx, tx, keys)
+	events.EraseTx(tx, keys)
+	return nil
 }
 
 // learned is what a payment is moved by, with its data.

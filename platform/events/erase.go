@@ -2,42 +2,41 @@ package events
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
 )
 
-// ErrUnfinished means that something of an aggregate is still to be done, for which its events or
-// jobs are needed.
-var ErrUnfinished = errors.New("not all of its events are published and handled, or not all of its jobs are done")
+// EraseTx erases who caused the module's events of the aggregates with these ids: the relay deletes
+// those from before tx, within two minutes after they are published, and those from after it, such as
+// the answer to an event that comes late, do not say it. So nothing that others need is lost, and
+// what is deleted cannot be replayed. A copy on the bus stays there until the bus drops it, and a
+// dead letter or a dead job until it is redriven.
+func EraseTx(tx pgx.Tx, keys []string) {
+	postgres.QueueSQL(tx, "INSERT INTO erased (key) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", keys)
+}
 
-// EraseTx deletes the module's published events of the aggregates with these ids, which name who
-// caused them, and cannot be replayed after that. It fails with ErrUnfinished while an event of
-// theirs is not published or not handled yet, or a job of theirs is not done, dead ones included:
-// money may hang on them. So nothing is lost, and a handler that returns the error is retried, at
-// last as a dead letter. A copy on the bus stays there until the bus drops it.
-func EraseTx(ctx context.Context, tx pgx.Tx, keys []string) error {
-	// A replay of them waits, and then finds them deleted; or it has them pending again, as the
-	// next statement sees.
-	postgres.QueueSQL(tx, "SELECT id FROM outbox WHERE id = ANY (ARRAY (SELECT id FROM outbox WHERE key = ANY ($1))) ORDER BY id FOR UPDATE", keys)
-	var unfinished bool
-	// The conditions that are always true are for the indexes: what is not handled and not done are
-	// few.
-	err := tx.QueryRow(ctx, `-- name: ReadUnfinished
-		SELECT EXISTS (SELECT FROM outbox_pending WHERE event_id = ANY (ARRAY (SELECT id FROM outbox WHERE key = ANY ($1))))
-			OR EXISTS (SELECT FROM failed WHERE dead_at IS NULL AND next_at < 'infinity' AND key = ANY ($1))
-			OR EXISTS (SELECT FROM failed WHERE dead_at < 'infinity' AND key = ANY ($1))
-			OR EXISTS (SELECT FROM jobs WHERE dead_at IS NULL AND kind > '' AND key = ANY ($1))
-			OR EXISTS (SELECT FROM jobs WHERE dead_at < 'infinity' AND key = ANY ($1))`, keys).Scan(&unfinished)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read what is unfinished: %w", err)
-	case unfinished:
-		return ErrUnfinished
+// erase deletes published events of erased aggregates that say who caused them. It looks at each
+// aggregate again until none of its events is pending, and no transaction is left that began before
+// the aggregate was erased. It forgets an aggregate when no event of it can be delivered any more.
+func (o *Outbox) erase(ctx context.Context) (more bool, err error) {
+	more, err = prune(ctx, o.db, "events of erased aggregates", `
+		WITH due AS (
+			SELECT key FROM erased WHERE check_at < now() ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+		named AS (
+			SELECT id, key, (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NOT NULL AS pending
+			FROM outbox WHERE key = ANY (ARRAY (SELECT key FROM due)) AND headers ? 'actor'),
+		gone AS (DELETE FROM outbox WHERE id = ANY (ARRAY (SELECT id FROM named WHERE NOT pending)))
+		UPDATE erased SET check_at = CASE
+			WHEN at > now() - interval '1 minute' OR key IN (SELECT key FROM named WHERE pending) THEN now() + interval '1 minute'
+			ELSE 'infinity' END
+		WHERE key = ANY (ARRAY (SELECT key FROM due))`)
+	if err != nil || more {
+		return more, err
 	}
-	postgres.QueueSQL(tx, "DELETE FROM outbox WHERE key = ANY ($1)", keys)
-	return nil
+	return prune(ctx, o.db, "erased aggregates", `
+		DELETE FROM erased WHERE key = ANY (ARRAY (
+			SELECT key FROM erased WHERE at < now() - $2::interval AND check_at = 'infinity'
+			ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED))`, o.cfg.InboxRetention)
 }

@@ -1,97 +1,96 @@
 package events_test
 
 import (
-	"context"
-	"errors"
 	"testing"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/devkit/eventtest"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/origin"
 )
 
 const (
-	putFailed = `INSERT INTO failed (event_id, topic, key, payload, headers, attempts, reason, next_at, dead_at)
-		VALUES ($1, 'other.happened.v1', $2, '', '{"actor": "customer:ada"}', 1, '', now() + interval '1 hour', CASE WHEN $3 THEN now() END)`
-	putJob = `INSERT INTO jobs (id, kind, key, args, cause, tries, due_at, dead_at)
-		VALUES ($1, 'mail', $2, '{}', '{"actor": "customer:ada"}', 1, now(), CASE WHEN $3 THEN now() END)`
-	ofOne = "SELECT count(*) FROM outbox WHERE key = 'one'"
+	ofOne     = "SELECT count(*) FROM outbox WHERE key = 'one'"
+	saying    = "SELECT count(*) FROM outbox WHERE headers ->> 'actor' = 'customer:ada'"
+	ended     = "SELECT count(*) FROM erased WHERE check_at = 'infinity'"
+	laterThan = "UPDATE erased SET check_at = now() - interval '1 second', at = now() - interval "
 )
 
-// erase erases the aggregate one.
-func (s *system) erase() error {
-	return s.Publisher.InTx(s.t.Context(), func(tx pgx.Tx) error {
-		return events.EraseTx(s.t.Context(), tx, []string{"one"})
-	})
+// publishBy commits an event for each thing that ada has caused.
+func (s *system) publishBy(things ...string) {
+	s.t.Helper()
+	s.Commit(origin.With(s.t.Context(), origin.Request{Actor: "customer:ada"}), s.outbox, things...)
 }
 
-// What is left of an aggregate is deleted once nothing of it is unfinished. Another's stays.
+// eraseOne erases the aggregate one, twice.
+func (s *system) eraseOne() {
+	s.t.Helper()
+	for range 2 {
+		err := s.Publisher.InTx(s.t.Context(), func(tx pgx.Tx) error {
+			events.EraseTx(tx, []string{"one"})
+			return nil
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// The events of an erased aggregate are deleted when they are published, and not before; later ones
+// do not say who caused them. Another aggregate's stay.
 func TestAnAggregateIsErased(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	stop := s.runOutbox()
-	s.publish("one", "two")
-	s.Drained()
+	s.publishBy("one", "two") // and nothing publishes them yet
+	s.eraseOne()
+	s.exec(s.Publisher, laterThan+"'2 minutes'")
+	s.bus.refuse(eventtest.Topic)
+	stop := s.runOutbox() // which prunes when it starts
+	s.Eventually(s.Publisher, 1, "SELECT count(*) FROM erased WHERE check_at > now()")
 	stop()
-	for what, unfinished := range map[string]struct {
-		put, end string
-		dead     bool
-	}{
-		"an event that is retried": {putFailed, "DELETE FROM failed", false},
-		"a dead letter":            {putFailed, "DELETE FROM failed", true},
-		"a job that is not done":   {putJob, "DELETE FROM jobs", false},
-		"a dead job":               {putJob, "DELETE FROM jobs", true},
-	} {
-		s.exec(s.Publisher, unfinished.put, uuid.New(), "one", unfinished.dead)
-		if err := s.erase(); !errors.Is(err, events.ErrUnfinished) {
-			t.Errorf("with %s: %v", what, err)
-		}
-		s.Expect(s.Publisher, 1, ofOne)
-		s.exec(s.Publisher, unfinished.end)
-	}
-	for range 2 {
-		if err := s.erase(); err != nil {
-			t.Error(err)
-		}
-	}
+	s.Expect(s.Publisher, 1, ofOne)
+	s.Expect(s.Publisher, 0, ended)
+
+	s.bus.refuse("")
+	s.runOutbox()
+	s.Drained()
+	s.exec(s.Publisher, laterThan+"'2 minutes'")
+	s.runOutbox()
+	s.Eventually(s.Publisher, 1, ended)
 	s.Expect(s.Publisher, 0, ofOne)
-	s.Expect(s.Publisher, 1, "SELECT count(*) FROM outbox WHERE key = 'two'")
-	if n, err := events.Replayable(t.Context(), s.Publisher.Pool(), time.Now().Add(-time.Hour)); n != 1 || err != nil {
-		t.Errorf("%d events can be replayed (%v), want that of two", n, err)
-	}
+	s.publishBy("one", "two")
+	s.Expect(s.Publisher, 1, ofOne+" AND headers ? 'correlationid' AND NOT headers ? 'actor'")
+	s.Expect(s.Publisher, 2, saying+" AND key = 'two'")
+	s.Expect(s.Publisher, 2, saying)
 }
 
-// An event that is not published yet is never erased, also if it is replayed at the same moment.
-func TestAPendingEventIsNotErased(t *testing.T) {
+// An event whose transaction began before the erasure may commit after it, and not know of it. The
+// aggregate is looked at again when no such transaction can be left.
+func TestAnErasureLooksAgain(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	s.publish("one")
-	if err := s.erase(); !errors.Is(err, events.ErrUnfinished) {
-		t.Errorf("before it is published: %v", err)
-	}
-	s.exec(s.Publisher, "DELETE FROM outbox_pending") // it is published
+	s.eraseOne()
+	s.runOutbox()
+	s.Eventually(s.Publisher, 1, "SELECT count(*) FROM erased WHERE check_at > now()")
+	s.Expect(s.Publisher, 0, ended)
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers) VALUES (gen_random_uuid(), 'a.b.v1', 'one', '{}', '{"actor": "customer:ada"}')`)
+	s.exec(s.Publisher, "DELETE FROM outbox_pending")
+	s.exec(s.Publisher, laterThan+"'2 minutes'")
+	s.runOutbox()
+	s.Eventually(s.Publisher, 1, ended)
+	s.Expect(s.Publisher, 0, ofOne)
+}
 
-	replay, err := s.Publisher.Pool().Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer replay.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // it does nothing after the commit
-	s.exec(replay, "UPDATE outbox SET replays = replays + 1")
-	s.exec(replay, "INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM outbox")
-	erased := make(chan error, 1)
-	go func() { erased <- s.erase() }()
-	pgtest.Until(t, "it waits for the replay", func() bool {
-		return pgtest.Count(t, s.Publisher, `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
-	})
-	if err := replay.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-erased; !errors.Is(err, events.ErrUnfinished) {
-		t.Errorf("while it is replayed: %v", err)
-	}
-	s.Expect(s.Publisher, 1, "SELECT count(*) FROM outbox JOIN outbox_pending ON event_id = id")
+// Once no event can be delivered that is as old as the erasure, nothing is kept of the aggregate.
+func TestAnErasedAggregateIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	s.eraseOne()
+	s.exec(s.Publisher, laterThan+"'119 minutes'") // InboxRetention is two hours
+	s.runOutbox()
+	s.Eventually(s.Publisher, 1, ended)
+	s.exec(s.Publisher, "UPDATE erased SET at = now() - interval '121 minutes'")
+	s.runOutbox()
+	s.Eventually(s.Publisher, 0, "SELECT count(*) FROM erased")
 }

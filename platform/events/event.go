@@ -87,7 +87,8 @@ func insert(published []*message.Message) (sql string, args []any) {
 	return `-- name: Publish
 		WITH published AS (
 			INSERT INTO outbox (id, topic, key, payload, headers, expires_at, published_at)
-			SELECT id, topic, key, payload, headers, expires_at, now()
+			SELECT id, topic, key, payload, CASE WHEN (SELECT x.key FROM erased AS x WHERE x.key = e.key) IS NULL
+				THEN headers ELSE headers - 'actor' END, expires_at, now()
 			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::timestamptz[])
 				AS e (id, topic, key, payload, headers, expires_at)
 			RETURNING id, topic)

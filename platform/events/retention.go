@@ -36,8 +36,8 @@ const skew = time.Hour
 // oldest returns an id greater than those of all rows older than the retention.
 func oldest(retention time.Duration) uuid.UUID { return idAt(time.Now().Add(skew - retention)) }
 
-// prune deletes published events that have expired, or were written longer than OutboxRetention ago,
-// and never unpublished ones. A replay does not renew the age: an event that was replayed again and
+// prune deletes published events that have expired, are erased, or were written longer than
+// OutboxRetention ago, and never unpublished ones. A replay does not renew the age: an event that was replayed again and
 // again would otherwise outlive its inbox rows.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	moreExpired, err := prune(ctx, o.db, "expired events", `
@@ -48,12 +48,16 @@ func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	moreErased, err := o.erase(ctx)
+	if err != nil {
+		return false, err
+	}
 	moreOld, err := prune(ctx, o.db, "outbox", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
 			SELECT id FROM outbox WHERE id < $3 AND created_at < now() - $2::interval
 			AND (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NULL
 			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))`, o.cfg.OutboxRetention, oldest(o.cfg.OutboxRetention))
-	return moreExpired || moreOld, err
+	return moreExpired || moreErased || moreOld, err
 }
 
 // prune deletes inbox rows older than InboxRetention, and dead letters that have expired or are older

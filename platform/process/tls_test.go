@@ -59,7 +59,9 @@ func serveTLS(t *testing.T, as Certificate, internal bool, w io.Writer) (addr st
 	done := make(chan error, 1)
 	server := &http.Server{ReadTimeout: time.Minute, TLSConfig: as.Server(internal),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS != nil) })}
-	go func() { done <- ServeHTTP(ctx, ctx, slog.New(slog.NewTextHandler(w, nil)), server, listener, time.Minute) }()
+	go func() {
+		done <- ServeHTTP(ctx, ctx, slog.New(slog.NewTextHandler(w, nil)), server, listener, time.Minute)
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

@@ -9,24 +9,21 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
+	"example.com/shop/architecture"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
-	"example.com/shop/tools/topology"
 )
 
 const aboutErase = `seam erase --customer SUB erases the customer whose tokens have this subject. It sends {"customer_id": SUB} to each route that
 ends in /erasures; these modules tell the others by events. A module refuses a customer who has something open there.
 Settings: SEAM_URL, the address of the system's routes (http://127.0.0.1:8080), and SEAM_TOKEN, a token of the staff, as of
-seam token --role staff --sub NAME for a system of seam up. It asks the commands beside it for the routes: bin/monolith, and
-those of modules that have left. Repeating it does no harm.`
+seam token --role staff --sub NAME for a system of seam up. An authority of your own is named by SSL_CERT_FILE. Repeating it
+does no harm.`
 
-// eraseFor is how long a module may ask to try again, because events are under way.
+// eraseFor bounds each request.
 const eraseFor = 30 * time.Second
 
 func runErase(ctx context.Context, args []string) error {
@@ -44,19 +41,10 @@ func runErase(ctx context.Context, args []string) error {
 	case s.Token == "":
 		return process.Usage(errors.New("SEAM_TOKEN is not set: set it to a token of the staff; seam erase --help says how to get one"))
 	}
-	seam, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	paths, err := topology.Erasures(ctx, filepath.Dir(seam))
-	if err != nil {
-		return err
-	}
+	paths := architecture.Erasures()
 	if len(paths) == 0 {
 		return process.Usage(errors.New("no module has a route that ends in /erasures: add one to each module that knows customers"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, eraseFor)
-	defer cancel()
 	for _, module := range slices.Sorted(maps.Keys(paths)) {
 		erased, err := s.erase(ctx, paths[module], *customer)
 		if err != nil {
@@ -67,43 +55,35 @@ func runErase(ctx context.Context, args []string) error {
 	return nil
 }
 
-// erase sends the request, and again as long as the answer says that it may help.
 func (s settings) erase(ctx context.Context, path, customer string) (erased int64, err error) {
 	body, err := json.Marshal(map[string]string{"customer_id": customer})
 	if err != nil {
 		return 0, err
 	}
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, string(s.URL)+path, bytes.NewReader(body))
-		if err != nil {
-			return 0, err
-		}
-		request.Header.Set("Authorization", "Bearer "+s.Token)
-		request.Header.Set("Content-Type", "application/json")
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return 0, fmt.Errorf("%w: does SEAM_URL lead to the system, and is it running?", err)
-		}
-		var answer struct {
-			Erased int64  `json:"erased"`
-			Detail string `json:"detail"` // of a problem
-		}
-		err = json.NewDecoder(response.Body).Decode(&answer)
-		_ = response.Body.Close()
-		if response.StatusCode == http.StatusOK {
-			return answer.Erased, err
-		}
-		if wait, _ := strconv.Atoi(response.Header.Get("Retry-After")); wait > 0 {
-			select {
-			case <-time.After(time.Duration(wait) * time.Second):
-				continue
-			case <-ctx.Done():
-			}
-		}
-		err = fmt.Errorf("%s: %s", response.Status, answer.Detail)
-		if response.StatusCode < http.StatusInternalServerError {
-			err = process.Usage(err)
-		}
+	ctx, cancel := context.WithTimeout(ctx, eraseFor)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, string(s.URL)+path, bytes.NewReader(body))
+	if err != nil {
 		return 0, err
 	}
+	request.Header.Set("Authorization", "Bearer "+s.Token)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("%w: does SEAM_URL lead to the system, and is it running?", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it is read
+	var answer struct {
+		Erased int64  `json:"erased"`
+		Detail string `json:"detail"` // of a problem
+	}
+	err = json.NewDecoder(response.Body).Decode(&answer)
+	if response.StatusCode == http.StatusOK {
+		return answer.Erased, err
+	}
+	err = fmt.Errorf("%s: %s", response.Status, answer.Detail)
+	if response.StatusCode < http.StatusInternalServerError {
+		err = process.Usage(err)
+	}
+	return 0, err
 }
