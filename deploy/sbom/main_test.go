@@ -40,6 +40,7 @@ func TestALicenceThatIsNotAllowedIsRefused(t *testing.T) {
 		"not allowed":  {"COPYING", gpl, nil, "the licence GPL-3.0-or-later is not allowed"},
 		"one of two":   {"LICENCE.txt", isc + gpl, nil, "the licence GPL-3.0-or-later is not allowed"},
 		"of our own":   {"license.md", "You may look at it on Tuesdays, and on no other day of the week.", nil, "no licence that is known"},
+		"added terms":  {"LICENSE", isc + "\nYou may look at it on Tuesdays, and on no other day.\n", nil, "no licence that is known"},
 		"no such file": {"README.md", isc, nil, "it has no licence"},
 	} {
 		t.Run(name, func(t *testing.T) {
