@@ -15,7 +15,7 @@ var faults = append([]fault{
 	{name: "replicas start at once", smoke: []string{monolith}, replicas: 3, do: startTogether},
 	{name: "each process is restarted", do: stopEach},
 	{name: "processes are frozen", do: freeze},
-	{name: "two versions side by side", replicas: 1, alone: onOpenBroker, needs: buildReleased, do: twoVersions},
+	{name: "two versions side by side", replicas: 1, needs: buildReleased, do: twoVersions},
 	{name: "overload, few connections", clients: 5 * cellClients, do: overload},
 	{name: "PostgreSQL is killed", do: killPostgres},
 	{name: "its connections are ended", do: terminateBackends},

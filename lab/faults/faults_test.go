@@ -103,9 +103,6 @@ func open(ctx context.Context, mix topology.Options) (*shop, error) {
 	if err != nil {
 		return nil, errors.Join(err, running.Stop())
 	}
-	if _, err := admin.Exec(ctx, makeAdopted); err != nil {
-		return nil, errors.Join(err, running.Stop())
-	}
 	return &shop{System: running, admin: admin, clients: clients, quiet: time.Minute, temp: temp}, nil
 }
 

@@ -103,9 +103,7 @@ func (s *shop) effects(t *testing.T) (effects map[string]effect, broken []string
 	}
 	getJSON(t, s.Outside.Setting("PAYMENTS_PROVIDER_URL")+"/ledger", &ledger)
 	orderOf := map[string]string{}
-	// v0.1.0 used the ids of its attempts as keys; some attempts were adopted.
-	rows, err := s.admin.Query(t.Context(), `SELECT id, order_id::text FROM payments.payments
-		UNION ALL SELECT id, order_id::text FROM payments.attempts UNION ALL SELECT id, order_id::text FROM public.adopted`)
+	rows, err := s.admin.Query(t.Context(), "SELECT id, order_id::text FROM payments.payments")
 	if err != nil {
 		t.Fatal(err)
 	}

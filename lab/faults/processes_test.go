@@ -141,9 +141,6 @@ func twoVersions(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	replicas := s.alive()
 	old := replicas[len(replicas)-1]
 	today := old.Name
-	if _, err := s.admin.Exec(t.Context(), rememberAdopted); err != nil {
-		t.Fatal(err)
-	}
 	old.Name = filepath.Join(released, today)
 	s.restart(t, old, old.Stop)
 	progress(0.2 + 0.6*r.Float64())
@@ -152,23 +149,6 @@ func twoVersions(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	old.Name = today
 	s.restart(t, old, old.Stop)
 }
-
-// onOpenBroker is for the last release, whose processes have no key at the broker.
-func onOpenBroker(*testing.T) topology.Options { return topology.Options{OpenBroker: true} }
-
-// The table adopted has the attempts of v0.1.0 that today's processes turned into jobs: their ids
-// are keys at the provider, and nothing else keeps them when the jobs are done.
-const (
-	makeAdopted     = "CREATE TABLE IF NOT EXISTS public.adopted (id uuid, order_id uuid)"
-	rememberAdopted = `
-		CREATE OR REPLACE FUNCTION public.remember_adopted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-		BEGIN
-			INSERT INTO public.adopted VALUES (OLD.id, OLD.order_id);
-			RETURN NULL;
-		END $$;
-		CREATE OR REPLACE TRIGGER remember_adopted AFTER DELETE ON payments.attempts
-			FOR EACH ROW EXECUTE FUNCTION public.remember_adopted();`
-)
 
 // released is the folder, in bin, of the last release's binaries.
 const released = "released"

@@ -34,9 +34,6 @@ func TestAnErasedOrderIsForgotten(t *testing.T) {
 		t.Errorf("the other order's address is %q", emails)
 	}
 	o.Work(o.module)
-	if more, err := o.module.adopt(t.Context()); more || err != nil {
-		t.Error(more, err)
-	}
 	o.rest()
 	if ids := mails.take(t); len(ids) > 0 {
 		t.Errorf("it was mailed: %q", ids)

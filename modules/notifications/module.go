@@ -111,7 +111,6 @@ type Module struct {
 	mailer  mailer
 	now     func() time.Time
 	mails   *jobs.Queue[mail, struct{}]
-	adopter *worker.Worker
 	pruner  *worker.Worker
 }
 
@@ -127,7 +126,6 @@ func newModule(cfg Config, db *postgres.DB, log *slog.Logger, now func() time.Ti
 		Concurrency: cfg.Concurrency, Lease: cfg.Lease, Poll: cfg.Poll,
 		BackoffFirst: backoffFirst, BackoffMost: backoffMost,
 	}, log, now)
-	m.adopter = worker.New("adopt mails", abandonedAfter, m.adopt, log)
 	m.pruner = worker.New("prune mails", pruneEvery, m.prune, log).Throttled()
 	return m
 }
@@ -139,5 +137,5 @@ func (m *Module) Publishes() []events.Event {
 
 // Workers returns the background loops to run.
 func (m *Module) Workers() []func(context.Context) error {
-	return []func(context.Context) error{m.sendMails, m.adopter.Run, m.pruner.Run}
+	return []func(context.Context) error{m.sendMails, m.pruner.Run}
 }

@@ -5,9 +5,9 @@ SELECT unnest(@order_ids::uuid[]), unnest(@emails::text[]), @now
 ON CONFLICT (order_id) DO NOTHING;
 
 -- One message per order and kind, however often the event is delivered. Returns those whose address
--- is known: their text goes into jobs; the others keep theirs here. With next_at infinity, no
--- process of v0.1.0 finds a message due. A mail is withheld if its order follows so many others of
--- the hour with the same mailbox, which their ids tell, whatever comes first.
+-- is known: their text goes into jobs; the others keep theirs here. A mail is withheld if its order
+-- follows so many others of the hour with the same mailbox, which their ids tell, whatever comes
+-- first.
 -- name: InsertMessages :many
 WITH given AS (
     SELECT unnest(@ids::uuid[]) AS id, unnest(@order_ids::uuid[]) AS order_id, unnest(@subjects::text[]) AS subject,
@@ -24,13 +24,12 @@ WITH given AS (
         ) AS earlier) = @most::bigint AS withheld
     FROM addressed AS a
 ), written AS (
-    INSERT INTO messages (id, order_id, kind, subject, body, message_id, status, next_at, created_at)
+    INSERT INTO messages (id, order_id, kind, subject, body, message_id, status, created_at)
     SELECT a.id, a.order_id, @kind,
         CASE WHEN a.email = '' THEN a.subject ELSE '' END,
         CASE WHEN a.email = '' THEN a.body ELSE '' END,
         a.message_id,
         CASE WHEN a.withheld THEN 'withheld' ELSE 'pending' END,
-        CASE WHEN a.email = '' THEN @now::timestamptz ELSE 'infinity' END,
         @now
     FROM judged AS a
     ON CONFLICT (order_id, kind) DO NOTHING
@@ -42,16 +41,12 @@ JOIN judged AS a ON a.id = w.id
 WHERE a.email <> '' AND NOT a.withheld;
 
 -- Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages.
--- Leaves what a process of v0.1.0 is sending. One that is too late finds other attempts than it
--- claimed, and changes nothing. Not status = 'pending', with which PostgreSQL may scan all that is
--- due.
 -- name: TakeTexts :many
 WITH waiting AS (
     SELECT m.id, m.order_id, m.subject, m.body, m.message_id,
         coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id), '')::text AS email
     FROM messages AS m
-    WHERE m.order_id = ANY(@order_ids::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
-        AND (m.lease_until IS NULL OR m.lease_until <= @now::timestamptz)
+    WHERE m.order_id = ANY(@order_ids::uuid[]) AND m.status = 'pending' AND m.body <> ''
     FOR UPDATE
 ), judged AS (
     SELECT w.*, (SELECT count(*) FROM (
@@ -64,21 +59,11 @@ WITH waiting AS (
     WHERE w.email <> ''
 )
 UPDATE messages AS m
-SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1,
+SET subject = '', body = '',
     status = CASE WHEN j.withheld THEN 'withheld' ELSE m.status END
 FROM judged AS j
 WHERE m.id = ANY (ARRAY (SELECT judged.id FROM judged)) AND m.id = j.id
 RETURNING j.id, j.order_id, j.email, j.subject, j.body, j.message_id, j.withheld::boolean AS withheld;
-
--- Finds what is overdue, and what v0.1.0 was sending when it died. Several processes poll.
--- name: ListAbandoned :many
-SELECT m.order_id
-FROM messages AS m
-WHERE m.status = 'pending' AND m.next_at < @before AND (m.lease_until IS NULL OR m.lease_until < @before)
-    AND (SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id) <> ''
-ORDER BY m.next_at
-LIMIT @batch
-FOR UPDATE SKIP LOCKED;
 
 -- Marks the messages of sent mails.
 -- name: MarkSent :exec

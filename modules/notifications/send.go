@@ -42,9 +42,8 @@ func (m *Module) enqueueTx(ctx context.Context, tx pgx.Tx, cause events.Cause, i
 func (m *Module) enqueueWaitingTx(
 	ctx context.Context, tx pgx.Tx, orders []uuid.UUID, causes map[uuid.UUID]events.Cause,
 ) error {
-	now := m.now()
 	taken, err := db.New(tx).TakeTexts(ctx, db.TakeTextsParams{
-		OrderIds: orders, Since: now.Add(-time.Hour), Most: int64(m.cfg.MaxPerHour), Now: now,
+		OrderIds: orders, Since: m.now().Add(-time.Hour), Most: int64(m.cfg.MaxPerHour),
 	})
 	if err != nil {
 		return fmt.Errorf("take texts: %w", err)
@@ -59,24 +58,6 @@ func (m *Module) enqueueWaitingTx(
 		}
 	}
 	return nil
-}
-
-// abandonedAfter is how long a message is overdue, or its lease is over, before it counts as
-// abandoned by v0.1.0, which polls every second.
-const abandonedAfter = 10 * time.Second
-
-// adopt enqueues what v0.1.0 has left in the table messages. Remove it in the next release.
-func (m *Module) adopt(ctx context.Context) (more bool, err error) {
-	err = m.db.InTx(ctx, func(tx pgx.Tx) error {
-		before := m.now().Add(-abandonedAfter)
-		orders, err := db.New(tx).ListAbandoned(ctx, db.ListAbandonedParams{Before: before, Batch: batch})
-		if err != nil || len(orders) == 0 {
-			return err
-		}
-		more = len(orders) == batch
-		return m.enqueueWaitingTx(ctx, tx, orders, nil)
-	})
-	return more, err
 }
 
 // send sends one mail. SMTP has no look-up of earlier tries, so a crash between the server's reply

@@ -66,20 +66,15 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 	return nil
 }
 
-// onOrderErased deletes what names the customer, and keeps the payments. A job that is not done is
-// needed, such as a refund, which is owed.
+// onOrderErased erases the customer from the orders' events. A payment names none, and its job, such
+// as a refund, is still needed.
 //
-//	BEGIN; INSERT inbox; UPDATE attempts; INSERT erased; COMMIT
+//	BEGIN; INSERT inbox, erased; COMMIT
 func (m *Module) onOrderErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
-	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
+	keys := make([]string, len(batch))
 	for i, d := range batch {
-		var err error
-		if ids[i], err = uuid.Parse(d.Event.OrderID); err != nil {
-			return fmt.Errorf("read order id: %w", err)
-		}
 		keys[i] = d.Event.OrderID
 	}
-	postgres.Queue(tx, db.New(tx).EraseAttempts, ids)
 	events.EraseTx(tx, keys)
 	return nil
 }

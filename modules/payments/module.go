@@ -17,7 +17,6 @@ import (
 	"example.com/shop/platform/jobs"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
-	"example.com/shop/platform/worker"
 )
 
 // Config holds the module's settings.
@@ -79,7 +78,6 @@ type Module struct {
 	provider provider
 	captures *jobs.Queue[call, learned]
 	refunds  *jobs.Queue[call, learned]
-	adopter  *worker.Worker
 }
 
 // New returns the module. It starts nothing.
@@ -101,7 +99,6 @@ func newModule(
 	m.refunds = jobs.NewQueue(db, jobs.Kind[call, learned]{
 		Name: "refund", Do: m.refund, Check: m.checkRefund, FinishTx: m.settleTx,
 	}, limits, log, now)
-	m.adopter = worker.New("adopt attempts", cfg.Poll, m.adopt, log)
 	return m
 }
 
@@ -112,5 +109,5 @@ func (m *Module) Publishes() []events.Event {
 
 // Workers returns the background loops to run.
 func (m *Module) Workers() []func(context.Context) error {
-	return []func(context.Context) error{m.captures.Run, m.refunds.Run, m.adopter.Run}
+	return []func(context.Context) error{m.captures.Run, m.refunds.Run}
 }

@@ -32,10 +32,10 @@ WHERE order_id = ANY (@order_ids::uuid[])
 ORDER BY order_id
 FOR NO KEY UPDATE;
 
--- LockPayments has locked the rows. Empties the token that v0.1.0 has written.
+-- LockPayments has locked the rows.
 -- name: MovePayments :exec
 UPDATE payments
-SET status = moved.status, reference = moved.reference, version = moved.version, token = '', updated_at = @now,
+SET status = moved.status, reference = moved.reference, version = moved.version, updated_at = @now,
     cancelled_at = coalesce(payments.cancelled_at, sqlc.narg('cancelled_at'))
 FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@statuses::text[]) AS status, unnest(@refs::text[]) AS reference,
         unnest(@versions::bigint[]) AS version) AS moved
@@ -52,30 +52,3 @@ WHERE order_id = @order_id;
 SELECT id, order_id, status, amount, currency, created_at
 FROM payments
 WHERE order_id = @order_id AND status <> 'tombstone';
-
--- What v0.1.0 has written names the customer.
--- name: EraseAttempts :exec
-UPDATE attempts
-SET cause = '{}'
-WHERE order_id = ANY (@order_ids::uuid[]);
-
--- Takes over what v0.1.0 has abandoned. SKIP LOCKED leaves what it is claiming. An attempt that was
--- never tried counts as tried, and so is looked up first: its order may have been cancelled since.
--- name: TakeAttempts :many
-WITH taken AS (
-    DELETE FROM attempts
-    WHERE attempts.id = ANY (ARRAY (
-        SELECT pending.id
-        FROM attempts AS pending
-        WHERE pending.state = 'pending' AND pending.next_at < @before AND coalesce(pending.lease_until < @before, true)
-        ORDER BY pending.next_at
-        LIMIT 100
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempts.cause
-)
-SELECT taken.id, taken.order_id, taken.kind, greatest(taken.tries, 1)::integer AS tries, taken.cause,
-    payments.amount, payments.currency, payments.token, payments.reference
-FROM taken
-JOIN payments ON payments.order_id = taken.order_id
-WHERE payments.order_id = ANY (ARRAY (SELECT taken.order_id FROM taken));

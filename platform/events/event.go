@@ -70,8 +70,7 @@ func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	return nil
 }
 
-// insert returns the statement that writes the events of one transaction. Only v0.1.0 reads
-// published_at.
+// insert returns the statement that writes the events of one transaction.
 func insert(published []*message.Message) (sql string, args []any) {
 	n := len(published)
 	ids, topics, keys := make([]string, n), make([]string, n), make([]string, n)
@@ -86,9 +85,9 @@ func insert(published []*message.Message) (sql string, args []any) {
 	}
 	return `-- name: Publish
 		WITH published AS (
-			INSERT INTO outbox (id, topic, key, payload, headers, expires_at, published_at)
+			INSERT INTO outbox (id, topic, key, payload, headers, expires_at)
 			SELECT id, topic, key, payload, CASE WHEN (SELECT x.key FROM erased AS x WHERE x.key = e.key) IS NULL
-				THEN headers ELSE headers - 'actor' END, expires_at, now()
+				THEN headers ELSE headers - 'actor' END, expires_at
 			FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::timestamptz[])
 				AS e (id, topic, key, payload, headers, expires_at)
 			RETURNING id, topic)

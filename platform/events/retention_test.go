@@ -65,13 +65,13 @@ func TestOnlyWhatIsOldAndDoneIsPruned(t *testing.T) {
 	s := newSystem(t)
 	s.bus.refuse(other{}.Topic())
 	// A replay does not renew the age, and what is not published yet stays at any age.
-	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
-		SELECT `+idMade(`now() - age`)+`, topic, key, '{}', '{}', now() - age, now() - published FROM (VALUES
-			('not.subscribed.v1', 'old', interval '2h', interval '2h'),
-			('not.subscribed.v1', 'old, replayed', '2h', '0s'),
-			('not.subscribed.v1', 'old, of v0.1.0', '2h', NULL), -- which sets no published_at
-			('not.subscribed.v1', 'young', '1min', '1min'),
-			('publisher.other.v1', 'old, unpublished', '2h', NULL)) AS v (topic, key, age, published)`)
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers, created_at, replays)
+		SELECT `+idMade(`now() - age`)+`, topic, key, '{}', '{}', now() - age, replays FROM (VALUES
+			('not.subscribed.v1', 'old', interval '2h', 0),
+			('not.subscribed.v1', 'old, replayed', '2h', 1),
+			('not.subscribed.v1', 'young', '1min', 0),
+			('publisher.other.v1', 'old, unpublished', '2h', 0)) AS v (topic, key, age, replays)`)
+	s.exec(s.Publisher, "INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM outbox WHERE key = 'old, unpublished'")
 	s.exec(s.Subscriber, `INSERT INTO inbox (event_id, topic, handled_at)
 		SELECT `+idMade(`now() - age`)+`, 't', now() - age FROM unnest(ARRAY[interval '3h', '90min']) AS age`)
 	s.exec(s.Subscriber, `

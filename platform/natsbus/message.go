@@ -34,21 +34,18 @@ var (
 )
 
 // encode returns the message for the broker, a new one each time, because a batch adds headers.
-//
-// Each attribute is also written without the prefix, for processes of release v0.1.0, which know no
-// other headers. The release after the next may leave that out.
 func (b *Bus) encode(topic string, m *message.Message) *nats.Msg {
 	encoded := nats.NewMsg(b.subject(topic))
 	encoded.Data = m.Payload
 	for name, value := range m.Metadata {
-		encoded.Header.Set(name, value)
 		if name != events.MetadataReplays && attributeName.MatchString(name) { // replays is no attribute
-			encoded.Header.Set(attributePrefix+name, percentEncode(value))
+			name, value = attributePrefix+name, percentEncode(value)
 		}
+		encoded.Header.Set(name, value)
 	}
 	encoded.Header.Set(attributePrefix+attributeID, m.UUID)
 	encoded.Header.Set(jetstream.MsgIDHeader, messageID(topic, m))
-	if at, err := time.Parse(time.RFC3339, m.Metadata.Get(events.MetadataExpires)); err == nil && !b.keepsAll.Load() {
+	if at, err := time.Parse(time.RFC3339, m.Metadata.Get(events.MetadataExpires)); err == nil {
 		encoded.Header.Set(jetstream.MsgTTLHeader, max(time.Until(at).Round(time.Second), time.Second).String())
 	}
 	return encoded
@@ -61,8 +58,7 @@ func messageID(topic string, m *message.Message) string {
 	return topic + "/" + m.Metadata.Get(events.MetadataReplays) + "/" + m.UUID
 }
 
-// decode reads what encode writes, what release v0.1.0 writes, and what others write by the
-// binding. It refuses an attribute that occurs twice, because nothing says which one counts, and an
+// decode reads what encode writes, and what others write by the binding. It refuses an attribute that occurs twice, because nothing says which one counts, and an
 // event of another topic: a module can have the broker deliver what it listens to, with all headers,
 // to any subject, also one to which it may not publish.
 func decode(m jetstream.Msg, topic string) (*message.Message, error) {
@@ -83,12 +79,7 @@ func decode(m jetstream.Msg, topic string) (*message.Message, error) {
 			plain.Set(name, value)
 		}
 	}
-	id := attributes.Get(attributeID)
-	if id == "" {
-		messageID := m.Headers().Get(jetstream.MsgIDHeader)
-		id = messageID[strings.LastIndex(messageID, "/")+1:]
-	}
-	decoded := message.NewMessage(id, m.Data()) // the consumer drops an invalid id
+	decoded := message.NewMessage(attributes.Get(attributeID), m.Data()) // the consumer drops an invalid id
 	decoded.Metadata = plain
 	for name, value := range attributes { // which are exact, unlike the plain ones
 		decoded.Metadata.Set(name, value)

@@ -75,7 +75,6 @@ type Bus struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	reached  atomic.Bool // the broker, at least once
-	keepsAll atomic.Bool // the stream takes no message that expires
 
 	mu      sync.Mutex
 	missing map[string]error // the durables that the broker does not have

@@ -98,23 +98,13 @@ func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// tryTurn begins a transaction with the lock if it is free. It also takes the advisory lock of earlier
-// releases, unless a role of another module holds that, as every role of the database can.
+// tryTurn begins a transaction with the lock if it is free.
 func tryTurn(ctx context.Context, conn *pgx.Conn) (mine bool, err error) {
 	_, err = conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS migrating ()")
 	if err == nil {
 		_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE migrating IN EXCLUSIVE MODE NOWAIT")
 	}
 	if err == nil {
-		err = conn.QueryRow(ctx, `
-			WITH old AS MATERIALIZED (SELECT hashtextextended('seam.migrate.' || current_schema(), 0) AS key)
-			SELECT pg_try_advisory_lock(key) OR NOT EXISTS (
-				SELECT FROM pg_lock_status() AS held, pg_stat_get_activity(held.pid) AS holder
-				WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
-				AND held.classid::bigint = (key >> 32) & 4294967295 AND held.objid::bigint = key & 4294967295
-				AND holder.usesysid = quote_ident(session_user)::regrole AND held.database = holder.datid) FROM old`).Scan(&mine)
-	}
-	if mine {
 		return true, nil
 	}
 	// 23505, 42P07 and 42710: another replica creates the table.

@@ -36,12 +36,9 @@ const Buckets = 10_000
 // module's events is handled at a time over all its processes, and none while the shares change.
 //
 // The lock is a row of the module's schema: an advisory lock could be held by every role of the
-// database. A process of v0.1.0 knows no other, so TakeTurn also takes that one if it is free. Such
-// a process then waits for today's, and not the other way round: two batches at once may end in a
-// deadlock, and are tried again.
+// database.
 const TakeTurn = `-- name: TakeTurn
-	WITH mine AS MATERIALIZED (SELECT FROM turn WHERE one FOR UPDATE)
-	SELECT pg_try_advisory_xact_lock(hashtextextended('seam.consumer.' || current_schema(), 0)) FROM mine`
+	SELECT FROM turn WHERE one FOR UPDATE`
 
 // Weight is a side's share, in percent.
 type Weight struct {

@@ -95,9 +95,6 @@ func (s *System) writeRoutes(ctx context.Context) error {
 	for _, p := range s.processes {
 		file.Upstreams[p.Name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
 		linked, err := describe(ctx, s.options.Bin, p.Name)
-		if err != nil { // v0.1.0 has no such verb
-			linked, err = describe(ctx, s.options.Bin, "monolith")
-		}
 		if err != nil {
 			return err
 		}

@@ -112,9 +112,6 @@ func Parse(data []byte) (File, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		if strings.Contains(err.Error(), "field home not found") { // of v0.1.0
-			return file, errors.New("home is there no more: take it out of every side, as all of them follow the module's data")
-		}
 		return file, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // on one line
 	}
 	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {

@@ -33,7 +33,6 @@ func TestMistakesAreRefused(t *testing.T) {
 		{"weight: 100 }", "weight: 90 }", "add up to 90"},
 		{"weight: 0 }", "weight: -1 }", "negative"},
 		{"weight: 100 }", "weight: 0 }", "add up to 0"},
-		{"weight: 100 }", "weight: 100, home: app }", "take it out"},
 		{"{ upstream: tolls, weight", "{ upstream: ledger, weight", `"ledger" is not among`},
 		{"{ upstream: tolls, weight", "{ upstream: monolith, weight", "twice"},
 		{"/v1/tolls\n", "/v1/tolls/\n", "prefix must be like"},

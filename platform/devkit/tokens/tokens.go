@@ -120,7 +120,7 @@ func (k *Key) Mint(c Claims) string {
 	}
 	audience := jwt.Audience{cmp.Or(c.Audience, Audience)}
 	if c.Audience == "" && c.Role == "service" {
-		audience = jwt.Audience{ServiceAudience, Audience} // v0.1.0 knows the second alone
+		audience = jwt.Audience{ServiceAudience}
 	}
 	if c.TTL == 0 {
 		c.TTL = time.Hour

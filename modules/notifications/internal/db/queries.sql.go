@@ -118,13 +118,12 @@ WITH given AS (
         ) AS earlier) = $7::bigint AS withheld
     FROM addressed AS a
 ), written AS (
-    INSERT INTO messages (id, order_id, kind, subject, body, message_id, status, next_at, created_at)
+    INSERT INTO messages (id, order_id, kind, subject, body, message_id, status, created_at)
     SELECT a.id, a.order_id, $8,
         CASE WHEN a.email = '' THEN a.subject ELSE '' END,
         CASE WHEN a.email = '' THEN a.body ELSE '' END,
         a.message_id,
         CASE WHEN a.withheld THEN 'withheld' ELSE 'pending' END,
-        CASE WHEN a.email = '' THEN $9::timestamptz ELSE 'infinity' END,
         $9
     FROM judged AS a
     ON CONFLICT (order_id, kind) DO NOTHING
@@ -154,9 +153,9 @@ type InsertMessagesRow struct {
 }
 
 // One message per order and kind, however often the event is delivered. Returns those whose address
-// is known: their text goes into jobs; the others keep theirs here. With next_at infinity, no
-// process of v0.1.0 finds a message due. A mail is withheld if its order follows so many others of
-// the hour with the same mailbox, which their ids tell, whatever comes first.
+// is known: their text goes into jobs; the others keep theirs here. A mail is withheld if its order
+// follows so many others of the hour with the same mailbox, which their ids tell, whatever comes
+// first.
 func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
 	rows, err := q.db.Query(ctx, insertMessages,
 		arg.Ids,
@@ -203,42 +202,6 @@ type InsertRecipientsParams struct {
 func (q *Queries) InsertRecipients(ctx context.Context, arg InsertRecipientsParams) error {
 	_, err := q.db.Exec(ctx, insertRecipients, arg.OrderIds, arg.Emails, arg.Now)
 	return err
-}
-
-const listAbandoned = `-- name: ListAbandoned :many
-SELECT m.order_id
-FROM messages AS m
-WHERE m.status = 'pending' AND m.next_at < $1 AND (m.lease_until IS NULL OR m.lease_until < $1)
-    AND (SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id) <> ''
-ORDER BY m.next_at
-LIMIT $2
-FOR UPDATE SKIP LOCKED
-`
-
-type ListAbandonedParams struct {
-	Before time.Time
-	Batch  int32
-}
-
-// Finds what is overdue, and what v0.1.0 was sending when it died. Several processes poll.
-func (q *Queries) ListAbandoned(ctx context.Context, arg ListAbandonedParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, listAbandoned, arg.Before, arg.Batch)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []uuid.UUID
-	for rows.Next() {
-		var order_id uuid.UUID
-		if err := rows.Scan(&order_id); err != nil {
-			return nil, err
-		}
-		items = append(items, order_id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const listMessages = `-- name: ListMessages :many
@@ -309,21 +272,20 @@ WITH waiting AS (
     SELECT m.id, m.order_id, m.subject, m.body, m.message_id,
         coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id), '')::text AS email
     FROM messages AS m
-    WHERE m.order_id = ANY($1::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
-        AND (m.lease_until IS NULL OR m.lease_until <= $2::timestamptz)
+    WHERE m.order_id = ANY($1::uuid[]) AND m.status = 'pending' AND m.body <> ''
     FOR UPDATE
 ), judged AS (
     SELECT w.id, w.order_id, w.subject, w.body, w.message_id, w.email, (SELECT count(*) FROM (
             SELECT 1
             FROM recipients AS r
-            WHERE mailbox_of(r.email) = mailbox_of(w.email) AND r.created_at > $3 AND r.order_id < w.order_id
-            LIMIT $4::bigint
-        ) AS earlier) = $4::bigint AS withheld
+            WHERE mailbox_of(r.email) = mailbox_of(w.email) AND r.created_at > $2 AND r.order_id < w.order_id
+            LIMIT $3::bigint
+        ) AS earlier) = $3::bigint AS withheld
     FROM waiting AS w
     WHERE w.email <> ''
 )
 UPDATE messages AS m
-SET subject = '', body = '', next_at = 'infinity', attempts = m.attempts + 1,
+SET subject = '', body = '',
     status = CASE WHEN j.withheld THEN 'withheld' ELSE m.status END
 FROM judged AS j
 WHERE m.id = ANY (ARRAY (SELECT judged.id FROM judged)) AND m.id = j.id
@@ -332,7 +294,6 @@ RETURNING j.id, j.order_id, j.email, j.subject, j.body, j.message_id, j.withheld
 
 type TakeTextsParams struct {
 	OrderIds []uuid.UUID
-	Now      time.Time
 	Since    time.Time
 	Most     int64
 }
@@ -348,16 +309,8 @@ type TakeTextsRow struct {
 }
 
 // Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages.
-// Leaves what a process of v0.1.0 is sending. One that is too late finds other attempts than it
-// claimed, and changes nothing. Not status = 'pending', with which PostgreSQL may scan all that is
-// due.
 func (q *Queries) TakeTexts(ctx context.Context, arg TakeTextsParams) ([]TakeTextsRow, error) {
-	rows, err := q.db.Query(ctx, takeTexts,
-		arg.OrderIds,
-		arg.Now,
-		arg.Since,
-		arg.Most,
-	)
+	rows, err := q.db.Query(ctx, takeTexts, arg.OrderIds, arg.Since, arg.Most)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"context"
 	"time"
 
-	"example.com/shop/platform/events"
 	"github.com/google/uuid"
 )
 
@@ -25,18 +24,6 @@ func (q *Queries) CancelledAt(ctx context.Context, orderID uuid.UUID) (*time.Tim
 	var cancelled_at *time.Time
 	err := row.Scan(&cancelled_at)
 	return cancelled_at, err
-}
-
-const eraseAttempts = `-- name: EraseAttempts :exec
-UPDATE attempts
-SET cause = '{}'
-WHERE order_id = ANY ($1::uuid[])
-`
-
-// What v0.1.0 has written names the customer.
-func (q *Queries) EraseAttempts(ctx context.Context, orderIds []uuid.UUID) error {
-	_, err := q.db.Exec(ctx, eraseAttempts, orderIds)
-	return err
 }
 
 const insertPayments = `-- name: InsertPayments :many
@@ -230,7 +217,7 @@ func (q *Queries) LockPayments(ctx context.Context, orderIds []uuid.UUID) ([]Loc
 
 const movePayments = `-- name: MovePayments :exec
 UPDATE payments
-SET status = moved.status, reference = moved.reference, version = moved.version, token = '', updated_at = $1,
+SET status = moved.status, reference = moved.reference, version = moved.version, updated_at = $1,
     cancelled_at = coalesce(payments.cancelled_at, $2)
 FROM (SELECT unnest($3::uuid[]) AS order_id, unnest($4::text[]) AS status, unnest($5::text[]) AS reference,
         unnest($6::bigint[]) AS version) AS moved
@@ -246,7 +233,7 @@ type MovePaymentsParams struct {
 	Versions    []int64
 }
 
-// LockPayments has locked the rows. Empties the token that v0.1.0 has written.
+// LockPayments has locked the rows.
 func (q *Queries) MovePayments(ctx context.Context, arg MovePaymentsParams) error {
 	_, err := q.db.Exec(ctx, movePayments,
 		arg.Now,
@@ -257,68 +244,4 @@ func (q *Queries) MovePayments(ctx context.Context, arg MovePaymentsParams) erro
 		arg.Versions,
 	)
 	return err
-}
-
-const takeAttempts = `-- name: TakeAttempts :many
-WITH taken AS (
-    DELETE FROM attempts
-    WHERE attempts.id = ANY (ARRAY (
-        SELECT pending.id
-        FROM attempts AS pending
-        WHERE pending.state = 'pending' AND pending.next_at < $1 AND coalesce(pending.lease_until < $1, true)
-        ORDER BY pending.next_at
-        LIMIT 100
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING attempts.id, attempts.order_id, attempts.kind, attempts.tries, attempts.cause
-)
-SELECT taken.id, taken.order_id, taken.kind, greatest(taken.tries, 1)::integer AS tries, taken.cause,
-    payments.amount, payments.currency, payments.token, payments.reference
-FROM taken
-JOIN payments ON payments.order_id = taken.order_id
-WHERE payments.order_id = ANY (ARRAY (SELECT taken.order_id FROM taken))
-`
-
-type TakeAttemptsRow struct {
-	ID        uuid.UUID
-	OrderID   uuid.UUID
-	Kind      string
-	Tries     int32
-	Cause     events.Cause
-	Amount    int64
-	Currency  string
-	Token     string
-	Reference string
-}
-
-// Takes over what v0.1.0 has abandoned. SKIP LOCKED leaves what it is claiming. An attempt that was
-// never tried counts as tried, and so is looked up first: its order may have been cancelled since.
-func (q *Queries) TakeAttempts(ctx context.Context, before time.Time) ([]TakeAttemptsRow, error) {
-	rows, err := q.db.Query(ctx, takeAttempts, before)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []TakeAttemptsRow
-	for rows.Next() {
-		var i TakeAttemptsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrderID,
-			&i.Kind,
-			&i.Tries,
-			&i.Cause,
-			&i.Amount,
-			&i.Currency,
-			&i.Token,
-			&i.Reference,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
