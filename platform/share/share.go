@@ -46,10 +46,10 @@ type Weight struct {
 	Weight int
 }
 
-// Set gives the sides of the pool's module these weights, which must add up to 100, or to 0, which
-// pauses the module's events and jobs. The last side is the new one: while its weight grows it
-// keeps the aggregates that it has. A process of a side that is not named handles nothing from now
-// on, and does not start again. Without weights there are no shares: each side may handle all.
+// Set gives the sides of the pool's module these weights, which must add up to 100. The last side is
+// the new one: while its weight grows it keeps the aggregates that it has. A process of a side that
+// is not named handles nothing from now on, and does not start again. Without weights there are no
+// shares: each side may handle all.
 //
 // When Set returns, no batch of events is being handled by the shares before, but for one that has
 // taken longer than a lock may be waited for.
@@ -58,7 +58,7 @@ func Set(ctx context.Context, pool *pgxpool.Pool, weights ...Weight) error {
 	for _, w := range weights {
 		total += w.Weight
 	}
-	if total != 100 && total != 0 {
+	if len(weights) > 0 && total != 100 {
 		return process.Usage(fmt.Errorf("the weights add up to %d, not to 100", total))
 	}
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {

@@ -166,8 +166,10 @@ func TestWhoMayServe(t *testing.T) {
 		_, err := share.Join(t.Context(), db, "parcels", "new")
 		return err == nil
 	})
-	if err := share.Set(t.Context(), db.Pool(), share.Weight{Side: "new", Weight: 90}); !errors.Is(err, process.ErrUsage) {
-		t.Errorf("weights of 90: %v, want a usage error", err)
+	for _, weight := range []int{0, 90} {
+		if err := share.Set(t.Context(), db.Pool(), share.Weight{Side: "new", Weight: weight}); !errors.Is(err, process.ErrUsage) {
+			t.Errorf("weights of %d: %v, want a usage error", weight, err)
+		}
 	}
 }
 
