@@ -15,7 +15,7 @@ type config struct {
 	// The address for clients.
 	Addr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080"`
 	// The address for the shop's own processes, which alone serves what the routes call internal; unset,
-	// nobody gets that. Nothing from outside may reach it.
+	// that is not served. Nothing from outside may reach it.
 	InternalAddr string `env:"GATEWAY_INTERNAL_ADDR"`
 	// The routes file, with which the gateway starts. PUT /routes replaces its routes while it runs.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`

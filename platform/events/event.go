@@ -35,9 +35,9 @@ type Event interface {
 	Aggregate() (id string, version int64)
 }
 
-// Until returns the event with the time after which nobody needs it and nothing may keep it, such as
-// one with a secret that is good for a while. It is published as any, late too. After that time it is
-// deleted from the outbox and, if it is a dead letter, there, and it is not replayed.
+// Until returns the event with the time after which no subscriber needs it and nothing may keep it,
+// such as one with a secret that is good for a while. It is published as any, late too. After that
+// time it is deleted from the outbox and, if it is a dead letter, there, and it is not replayed.
 func Until(ev Event, expires time.Time) Event { return perishable{ev, expires} }
 
 type perishable struct {

@@ -86,7 +86,7 @@ var sharedBroker = sync.OnceValues(func() (*broker.Broker, error) {
 	return broker.Start(context.Background(), broker.Options{Command: broker.ThisTest})
 })
 
-// settings are a process's, and those of whoever provisions.
+// settings are a process's, and those of the command that provisions.
 type settings struct {
 	natsbus.Config
 	natsbus.Keeping

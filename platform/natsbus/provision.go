@@ -14,8 +14,8 @@ import (
 // died between publishing and marking; nothing depends on it.
 const dedupeWindow = 2 * time.Minute
 
-// Keeping says how the broker keeps messages and delivers them. It concerns whoever provisions, and
-// no process.
+// Keeping says how the broker keeps messages and delivers them. It concerns the command that
+// provisions the broker, and no process.
 type Keeping struct {
 	// How many brokers of a cluster keep each message.
 	Replicas int `env:"NATS_REPLICAS" envDefault:"1"`

@@ -29,8 +29,8 @@ type Config struct {
 	// Addr is where the server listens.
 	Addr string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080"`
 	// InternalAddr is where routes for services alone are served, which HTTP_ADDR does not have; unset,
-	// nobody gets them. It is the same as HTTP_ADDR where only a façade reaches the process, which keeps
-	// them apart itself; then with TLS_CA nobody is served without a certificate.
+	// they are not served. It is the same as HTTP_ADDR where only a façade reaches the process, which
+	// keeps them apart itself; then with TLS_CA each client needs a certificate.
 	InternalAddr string `env:"HTTP_INTERNAL_ADDR"`
 	// Proxies are what stands before the process, such as the façade: their X-Forwarded-For names the
 	// client, as in 10.0.0.0/8,192.0.2.7. Unset, a client is who connects.
@@ -58,7 +58,7 @@ type Config struct {
 	// Docs serves each module's OpenAPI document and the page to try it. Anybody may read them.
 	Docs bool `env:"HTTP_DOCS" envDefault:"true"`
 	// LogKey keys the hashes of subjects in the access log. Without one they are of this process and
-	// its life: nobody else, and no later one, has the same.
+	// its life: no other process, and no later one, has the same.
 	LogKey string `env:"LOG_KEY"`
 
 	Edge        edge.Config      // of HTTP_ADDR, unless only a façade reaches it

@@ -13,7 +13,7 @@ import (
 const BrokerKeys = "broker-keys"
 
 // WriteBrokerUsers makes the keys at the broker that are missing in the folder, for each module and
-// for whoever provisions, and writes the users' file there. It returns the seed of each user.
+// for the user that provisions, and writes the users' file there. It returns the seed of each user.
 func WriteBrokerUsers(dir string) (seeds map[string]string, err error) {
 	cfg, err := process.Config[natsbus.Config]()
 	if err != nil {
