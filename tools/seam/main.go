@@ -25,7 +25,7 @@ func main() {
 		{Name: "audit", Args: "[--module NAME,…] [--help]", Help: "show what staff and services have changed", Run: runAudit},
 		{Name: "erase", Args: "--customer SUB [--help]", Help: "have every module erase what names a customer", Run: runErase},
 		{Name: "ledger", Args: "[--help] [FILE]", Help: "show the extractions under way, and fail when one is late", Run: runLedger},
-		{Name: "map", Args: "[--format mermaid|svg|json]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
+		{Name: "map", Args: "[--format mermaid|json]", Help: "draw the modules, their events and calls, and the processes", Run: drawMap},
 		{Name: "new", Args: "DIR --module PATH [--keep MODULE,…|--empty] [--help]", Help: "make a product of this repository in a new folder", Run: runNew},
 		{Name: "update", Args: "[--dry-run] [--to VERSION] [--help]", Help: "merge the template's changes into this product", Run: update},
 		{Name: "module", Args: "add|remove|rename NAME … [--help]", Help: "add a module with everything it needs, remove or rename one", Run: runModule},

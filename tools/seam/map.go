@@ -16,22 +16,20 @@ import (
 
 const aboutMap = `seam map draws the system from the code of the repository: modules, tables, events, calls, and which
 processes run. It needs no running system.
-  seam map | pbcopy                  Mermaid, for https://mermaid.live or any page on GitHub
-  seam map --format svg >map.svg     a picture of its own
+  seam map | pbcopy          Mermaid, for any page on GitHub, or https://mermaid.live, which makes a picture of it
+  seam map --format json     for programs
 seam generate brings the one in architecture/README.md up to date.`
 
 // drawMap draws what the code does; architecture/contextmap.yaml says what it may do.
 func drawMap(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("map", flag.ContinueOnError)
-	format := set.String("format", "mermaid", "mermaid, svg or json")
+	format := set.String("format", "mermaid", "mermaid or json")
 	if err := flags.ParseOnly(set, aboutMap, args); err != nil {
 		return err
 	}
-	formats := map[string]func(architecture.Model) string{
-		"mermaid": architecture.Model.Mermaid, "svg": mapSVG, "json": mapJSON}
-	draw := formats[*format]
+	draw := map[string]func(architecture.Model) string{"mermaid": architecture.Model.Mermaid, "json": mapJSON}[*format]
 	if draw == nil {
-		return process.Usage(fmt.Errorf("there is no format %q; there are mermaid, svg and json", *format))
+		return process.Usage(fmt.Errorf("there is no format %q; there are mermaid and json", *format))
 	}
 	root, err := repository()
 	if err != nil {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,18 +84,9 @@ func TestMap(t *testing.T) {
 	if got := strings.Join(back.Modules[0].Tables, " "); got != "masts" {
 		t.Errorf("tables %q", got)
 	}
-	for name, drawn := range map[string]string{"svg": mapSVG(model), "mermaid": model.Mermaid()} {
-		for _, want := range []string{"lamps", "tolls", "masts", "lit.v1", "external", "monolith: lamps, tolls", "make run"} {
-			if !strings.Contains(drawn, want) {
-				t.Errorf("%s shows no %q:\n%s", name, want, drawn)
-			}
-		}
-	}
-	for decoder := xml.NewDecoder(strings.NewReader(mapSVG(model))); ; {
-		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
+	for _, want := range []string{"lamps", "tolls", "masts", "lit.v1", "external", "monolith: lamps, tolls", "make run"} {
+		if drawn := model.Mermaid(); !strings.Contains(drawn, want) {
+			t.Errorf("it shows no %q:\n%s", want, drawn)
 		}
 	}
 
@@ -117,7 +106,7 @@ func TestMap(t *testing.T) {
 		}
 	}
 
-	for _, args := range []string{"--format png", "svg", "--wirte"} {
+	for _, args := range []string{"--format svg", "json", "--wirte"} {
 		if err := drawMap(t.Context(), strings.Fields(args)); !errors.Is(err, process.ErrUsage) {
 			t.Errorf("%q: %v, want a usage error", args, err)
 		}
