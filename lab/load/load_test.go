@@ -3,9 +3,7 @@ package load_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -173,110 +171,5 @@ func TestTimes(t *testing.T) {
 	}
 	if (load.Times{}).At(50) != 0 {
 		t.Error("there is none")
-	}
-}
-
-// Check distinguishes a shop that accepts the token from everything else.
-func TestCheck(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		code int
-		body string
-		want error // io.EOF stands for another one
-	}{
-		"a shop":            {http.StatusOK, `{"items":[],"next":null}`, nil},
-		"a token too old":   {http.StatusUnauthorized, `{"title":"Unauthorized"}`, load.ErrToken},
-		"a token of staff":  {http.StatusForbidden, `{"title":"Forbidden"}`, load.ErrToken},
-		"another API":       {http.StatusNotFound, `{}`, load.ErrNoShop},
-		"a page":            {http.StatusOK, `<html>Welcome</html>`, load.ErrNoShop},
-		"nothing":           {http.StatusOK, ``, load.ErrNoShop},
-		"JSON of all sorts": {http.StatusOK, `{"status":"ok"}`, load.ErrNoShop},
-		"a list of all":     {http.StatusOK, `["ok"]`, load.ErrNoShop},
-		"a failing shop":    {http.StatusServiceUnavailable, `{}`, io.EOF},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.String() != "/v1/orders?limit=1" || r.Header.Get("Authorization") != "Bearer ada" {
-					t.Errorf("it asked for %s as %s", r.URL, r.Header.Get("Authorization"))
-				}
-				w.WriteHeader(test.code)
-				fmt.Fprint(w, test.body)
-			}))
-			t.Cleanup(server.Close)
-			err := load.Shop{URL: server.URL, Token: "ada"}.Check(t.Context())
-			known := errors.Is(err, load.ErrToken) || errors.Is(err, load.ErrNoShop)
-			if test.want == io.EOF && (err == nil || known) || test.want != io.EOF && !errors.Is(err, test.want) {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-}
-
-// Each product is restocked once, under a key of its own, whatever its SKU is.
-func TestRestock(t *testing.T) {
-	t.Parallel()
-	keys := map[string]bool{}
-	onHand := map[string]int{"tea": 3, "green/tea": 99}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet {
-			fmt.Fprintf(w, `{"items":[{"sku":"tea","on_hand":%d},{"sku":"green/tea","on_hand":%d}]}`, onHand["tea"],
-				onHand["green/tea"])
-			return
-		}
-		var body struct{ Quantity int }
-		sku := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v1/inventory/products/"), "/restock")
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.Header.Get("Authorization") != "Bearer bob" {
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		keys[r.Header.Get("Idempotency-Key")] = true
-		onHand[sku] += body.Quantity
-		fmt.Fprint(w, `{}`)
-	}))
-	t.Cleanup(server.Close)
-	s := load.Shop{URL: server.URL, Token: "bob"}
-	if _, err := s.SKUs(t.Context()); !errors.Is(err, load.ErrSoldOut) {
-		t.Errorf("with 99 pieces: %v", err)
-	}
-	if n, err := s.Restock(t.Context(), 1000); n != 2 || err != nil || len(keys) != 2 || onHand["tea"] != 1003 || onHand["green/tea"] != 1099 {
-		t.Errorf("%d products, %v, keys %v, then %v", n, err, keys, onHand)
-	}
-	if skus, err := s.SKUs(t.Context()); len(skus) != 2 || err != nil {
-		t.Errorf("after that %v, %v", skus, err)
-	}
-	s.Token = "ada"
-	if _, err := s.Restock(t.Context(), 1); err == nil {
-		t.Error("a customer restocks")
-	}
-}
-
-func TestShop(t *testing.T) {
-	t.Parallel()
-	asked := 0
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/v1/inventory/products":
-			fmt.Fprint(w, `{"items":[{"sku":"tea","on_hand":1000},{"sku":"gyokuro","on_hand":3}],"next":null}`)
-		case r.URL.Path != "/v1/orders/one" || r.Header.Get("Authorization") != "Bearer ada":
-			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{}`)
-		case asked < 2:
-			asked++
-			fmt.Fprint(w, `{"status":"placed"}`)
-		default:
-			fmt.Fprint(w, `{"status":"confirmed"}`)
-		}
-	}))
-	t.Cleanup(server.Close)
-	s := load.Shop{URL: server.URL, Token: "ada"}
-	if skus, err := s.SKUs(t.Context()); err != nil || len(skus) != 1 || skus[0] != "tea" {
-		t.Errorf("%v, %v", skus, err)
-	}
-	if status, err := s.Follow(t.Context(), "one", time.Millisecond); err != nil || status != "confirmed" || asked != 2 {
-		t.Errorf("%s after %d, %v", status, asked, err)
-	}
-	if _, err := s.Follow(t.Context(), "other", time.Millisecond); err == nil {
-		t.Error("another's order was found")
 	}
 }

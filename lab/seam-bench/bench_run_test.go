@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,7 +47,16 @@ func always(code int, body string) func(*http.Request) (int, string) {
 	return func(*http.Request) (int, string) { return code, body }
 }
 
-const aPage = `{"items":[{"sku":"tea","on_hand":1000}],"next":null}`
+// aPage has a product of which there is too little to be ordered.
+const aPage = `{"items":[{"sku":"tea","on_hand":1000},{"sku":"rare","on_hand":3}],"next":null}`
+
+// placed answers an order, unless it is one of the rare product.
+func placed(r *http.Request) (code int, body string) {
+	if order, err := io.ReadAll(r.Body); err != nil || bytes.Contains(order, []byte("rare")) {
+		return http.StatusForbidden, `{}`
+	}
+	return http.StatusCreated, `{}`
+}
 
 // An error before the run is one line, and no order is sent.
 func TestBenchAsksFirst(t *testing.T) {
@@ -68,6 +79,8 @@ func TestBenchAsksFirst(t *testing.T) {
 		"another server":      {http.StatusNotFound, `{}`, aPage, 2, "this is no shop (GET /v1/orders?limit=1: 404 Not Found): name the URL of one"},
 		"a page":              {http.StatusOK, `<html>`, aPage, 2, "this is no shop"},
 		"another API":         {http.StatusOK, `{"orders":[]}`, aPage, 2, "this is no shop"},
+		"a list of all":       {http.StatusOK, `["ok"]`, aPage, 2, "this is no shop"},
+		"nothing":             {http.StatusOK, ``, aPage, 2, "this is no shop"},
 		"a failing shop":      {http.StatusServiceUnavailable, `{}`, aPage, 1, "ask the shop for orders: GET /v1/orders?limit=1: 503"},
 		"nothing to order": {http.StatusOK, aPage, `{"items":[{"sku":"tea","on_hand":99}]}`, 2,
 			"no product of the shop has 100 pieces on hand: restock some, as staff, with POST /v1/inventory/products/{sku}/restock"},
@@ -90,7 +103,8 @@ func TestBenchAsksFirst(t *testing.T) {
 	}
 }
 
-// With the key seam bench is staff, too. The fake shop sells nothing before it was restocked.
+// With the key seam bench is staff, too. The fake shop sells nothing before each product was
+// restocked, under a key of its own, whatever its SKU is.
 func TestBenchRestocks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -99,29 +113,32 @@ func TestBenchRestocks(t *testing.T) {
 	}
 	var onHand atomic.Int64
 	var refuse atomic.Bool
+	var keys sync.Map
 	role := func(r *http.Request) string {
 		_, rest, _ := strings.Cut(r.Header.Get("Authorization"), ".")
 		claims, _, _ := strings.Cut(rest, ".")
 		text, _ := base64.RawURLEncoding.DecodeString(claims)
 		return string(regexp.MustCompile(`"role":"\w+"`).Find(text))
 	}
+	restock := func(r *http.Request) (int, string) {
+		if _, used := keys.LoadOrStore(r.Header.Get("Idempotency-Key"), true); used || role(r) != `"role":"staff"` {
+			return http.StatusForbidden, `{}`
+		}
+		onHand.Add(1_000_000)
+		return http.StatusOK, `{}`
+	}
 	url := playShop(t, map[string]func(*http.Request) (int, string){
-		"GET /v1/orders": func(*http.Request) (int, string) {
-			if refuse.Load() {
+		"GET /v1/orders": func(r *http.Request) (int, string) {
+			if refuse.Load() || role(r) != `"role":"customer"` {
 				return http.StatusUnauthorized, `{}`
 			}
 			return http.StatusOK, aPage
 		},
 		"GET /v1/inventory/products": func(*http.Request) (int, string) {
-			return http.StatusOK, fmt.Sprintf(`{"items":[{"sku":"tea","on_hand":%d}]}`, onHand.Load())
+			return http.StatusOK, fmt.Sprintf(`{"items":[{"sku":"tea","on_hand":%[1]d},{"sku":"green/tea","on_hand":%[1]d}]}`, onHand.Load())
 		},
-		"POST /v1/inventory/products/tea/restock": func(r *http.Request) (int, string) {
-			if role(r) != `"role":"staff"` || r.Header.Get("Idempotency-Key") == "" {
-				return http.StatusForbidden, `{}`
-			}
-			onHand.Add(1_000_000)
-			return http.StatusOK, `{}`
-		},
+		"POST /v1/inventory/products/tea/restock":       restock,
+		"POST /v1/inventory/products/green/tea/restock": restock,
 		"POST /v1/orders": func(r *http.Request) (int, string) {
 			if role(r) != `"role":"customer"` || onHand.Load() == 0 {
 				return http.StatusForbidden, `{}`
@@ -134,10 +151,10 @@ func TestBenchRestocks(t *testing.T) {
 		return run(t, []string{"SEAM_STATE=" + dir}, "--for", "100ms", url)
 	}
 	said, code := bench()
-	if code != 0 || said != "no product of the shop has 100 pieces on hand: restocked 1 products with 1000000 pieces each\n" {
+	if code != 0 || said != "no product of the shop has 100 pieces on hand: restocked 2 products with 1000000 pieces each\n" {
 		t.Errorf("exit code %d, said %q", code, said)
 	}
-	if said, code := bench(); code != 0 || said != "" || onHand.Load() != 1_000_000 {
+	if said, code := bench(); code != 0 || said != "" || onHand.Load() != 2_000_000 {
 		t.Errorf("with stock: exit code %d, said %q, %d on hand", code, said, onHand.Load())
 	}
 	refuse.Store(true) // another shop's key

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,22 +61,12 @@ func TestBenchWithoutAShop(t *testing.T) {
 // fakeShop accepts every order. It answers reads of one with this code and body.
 func fakeShop(t *testing.T, code int, body string) (url string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/v1/orders" && r.Method == http.MethodGet:
-			_, _ = w.Write([]byte(`{"items":[],"next":null}`))
-		case r.URL.Path == "/v1/inventory/products":
-			_, _ = w.Write([]byte(`{"items":[{"sku":"tea","on_hand":1000}],"next":null}`))
-		case r.Method == http.MethodPost:
-			w.Header().Set("Location", "/v1/orders/one")
-			w.WriteHeader(http.StatusCreated)
-		default:
-			w.WriteHeader(code)
-			_, _ = w.Write([]byte(body))
-		}
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
+	return playShop(t, map[string]func(*http.Request) (int, string){
+		"GET /v1/orders":             always(http.StatusOK, aPage),
+		"GET /v1/inventory/products": always(http.StatusOK, aPage),
+		"POST /v1/orders":            placed,
+		"GET /v1/orders/one":         always(code, body),
+	})
 }
 
 // An order that cannot be followed is shown and fails the run, which ends.
