@@ -89,6 +89,7 @@ func TestRefusals(t *testing.T) {
 		"restock too much":        {"staff", "POST", restock, `{"quantity":1000001}`, "k5", 422},
 		"restock unknown product": {"staff", "POST", "/products/no-such-tea/restock", one, "k6", 404},
 		"quote for a customer":    {"customer", "POST", "/quotes", `{"skus":["tea-assam"]}`, "", 403},
+		"quote for staff":         {"staff", "POST", "/quotes", `{"skus":["tea-assam"]}`, "", 403},
 		"quote of nothing":        {"service", "POST", "/quotes", `{"skus":[]}`, "", 422},
 		"quote of too many":       {"service", "POST", "/quotes", `{"skus":[""` + strings.Repeat(`,""`, 100) + `]}`, "", 422},
 	} {

@@ -123,10 +123,19 @@ func TestRefusals(t *testing.T) {
 		"place on a key":     {"ada", "POST", "", other, "used", 422, "idempotency-key-reused"},
 		"place without line": {"ada", "POST", "", `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[]}`, "k", 422, "validation-failed"},
 		"list with a lie":    {"ada", "GET", "?cursor=tomorrow", "", "", 400, "invalid-cursor"},
+		"list too much":      {"ada", "GET", "?limit=101", "", "", 422, "validation-failed"},
 	} {
 		status, _, answer := s.call(test.customer, test.method, test.path, test.body, test.key)
 		if status != test.status || answer["type"] != "urn:shop:problem:"+test.kind {
 			t.Errorf("%s: status %d, %v; want %d %s", name, status, answer, test.status, test.kind)
+		}
+	}
+	for _, role := range []string{"staff", "service"} {
+		for path, method := range map[string]string{"": "GET", adas: "GET", adas + "/cancel": "POST", "?": "POST"} {
+			r := moduletest.Request{Method: method, Path: path, Role: role, Body: twoTeasAndACup, Key: "k"}
+			if answer := s.Call(r); answer.Status != http.StatusForbidden {
+				t.Errorf("%s %s as %s: status %d", method, path, role, answer.Status)
+			}
 		}
 	}
 	if got := s.status(uuid.MustParse(adas[1:])); got != "placed" {

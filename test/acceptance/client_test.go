@@ -164,27 +164,3 @@ func checkProblems(t *testing.T, tests map[string]refused) {
 		})
 	}
 }
-
-// allowed is a request that only one role may make.
-type allowed struct {
-	request
-	role string
-}
-
-// checkRoles makes each request with each role but the one that may make it.
-func checkRoles(t *testing.T, routes map[string]allowed) {
-	t.Helper()
-	for name, route := range routes {
-		for _, role := range []string{"customer", "staff", "service"} {
-			if role == route.role {
-				continue
-			}
-			t.Run(name+"/as "+role, func(t *testing.T) {
-				t.Parallel()
-				r := route.request
-				r.token = token{subject: "ada", role: role}.mint()
-				checkProblem(t, r.send(t), http.StatusForbidden, "forbidden")
-			})
-		}
-	}
-}

@@ -7,8 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/google/uuid"
 )
 
 // These types repeat the wire format on purpose, so that a change of it fails here.
@@ -77,11 +75,4 @@ func (c customer) mailbox(t *testing.T) []mail {
 		t.Fatal(err)
 	}
 	return box.Items
-}
-
-func TestWhoMayCallNotifications(t *testing.T) {
-	t.Parallel()
-	checkRoles(t, map[string]allowed{
-		"notifications": {request{method: http.MethodGet, path: "/v1/notifications?order_id=" + uuid.NewString()}, "staff"},
-	})
 }

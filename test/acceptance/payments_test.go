@@ -1,10 +1,7 @@
 package acceptance
 
 import (
-	"net/http"
 	"testing"
-
-	"github.com/google/uuid"
 )
 
 // It repeats the wire format on purpose, so that a change of it fails here.
@@ -36,18 +33,4 @@ func moneyKept(t *testing.T, orderID string) (string, bool) {
 	}
 	s := items[0].Status
 	return s, s == "cancelled" || s == "refunded" || s == "declined"
-}
-
-func TestPaymentsThatAreNotThere(t *testing.T) {
-	t.Parallel()
-	checkProblems(t, map[string]refused{
-		"no order named": {request{method: http.MethodGet, path: "/v1/payments", token: staff()}, http.StatusUnprocessableEntity, "validation-failed"},
-	})
-}
-
-func TestWhoMayCallPayments(t *testing.T) {
-	t.Parallel()
-	checkRoles(t, map[string]allowed{
-		"payments": {request{method: http.MethodGet, path: "/v1/payments?order_id=" + uuid.NewString()}, "staff"},
-	})
 }

@@ -10,9 +10,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"example.com/shop/platform/devkit/pgtest"
 )
 
@@ -44,46 +41,6 @@ func TestEachTestHasItsOwnDatabase(t *testing.T) {
 				t.Errorf("%d books", books)
 			}
 		})
-	}
-}
-
-// A clone has the rights of production.
-func TestRolesOfAClone(t *testing.T) {
-	t.Parallel()
-	db := pgtest.New(t, schemas()...)
-	pool := db.Module(t, "library")
-	for sql, code := range map[string]string{
-		"SELECT title FROM books":            "",
-		"SELECT count(*) FROM outbox":        "",      // the platform's tables
-		"SELECT size FROM pots":              "42P01", // undefined_table: not in the search path
-		"SELECT size FROM kitchen.pots":      "42501", // insufficient_privilege
-		"CREATE TABLE mine (id int)":         "42501",
-		"CREATE TEMPORARY TABLE t (id int)":  "42501",
-		"CREATE TABLE public.ours (id int)":  "42501",
-		"DROP TABLE books":                   "42501",
-		"SELECT title FROM library.books":    "",
-		"DELETE FROM books WHERE title = ''": "",
-	} {
-		_, err := pool.Exec(t.Context(), sql)
-		if got := sqlState(err); got != code {
-			t.Errorf("%s: state %q, want %q (%v)", sql, got, code, err)
-		}
-	}
-	migrate, err := pgx.Connect(t.Context(), db.MigrateURL("library"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer migrate.Close(t.Context())
-	if _, err := migrate.Exec(t.Context(), "ALTER TABLE books ADD COLUMN pages int"); err != nil {
-		t.Error(err)
-	}
-	// No other role, even of another template, may connect.
-	admin := db.Admin(t)
-	var strangers int
-	err = admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_roles WHERE rolcanlogin AND NOT rolsuper
-		AND has_database_privilege(oid, current_database(), 'CONNECT')`).Scan(&strangers)
-	if err != nil || strangers != 4 {
-		t.Errorf("%d roles may connect, want rt and migrate of two modules; error %v", strangers, err)
 	}
 }
 
@@ -148,15 +105,4 @@ func TestProcess(t *testing.T) {
 	if _, err := db.Module(t, "shared").Exec(t.Context(), "INSERT INTO books VALUES ('one')"); err != nil {
 		t.Error(err)
 	}
-}
-
-func sqlState(err error) string {
-	if err == nil {
-		return ""
-	}
-	pgErr, ok := err.(*pgconn.PgError)
-	if !ok {
-		return strings.ToUpper(err.Error())
-	}
-	return pgErr.Code
 }
