@@ -4,7 +4,6 @@
 package attacks
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/shop/platform/devkit/output"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/tools/topology"
 )
@@ -38,7 +38,7 @@ var stop = func() error { return nil }
 // print.
 var (
 	bin  string
-	said = &output{}
+	said = &output.Text{}
 )
 
 // started starts the shop once, as make run SPLIT=all does.
@@ -51,7 +51,7 @@ var started = sync.OnceValues(func() (*topology.System, error) {
 	stop = func() error { return os.RemoveAll(bin) }
 	running, err := topology.Start(ctx, topology.Options{Bin: bin, Split: topology.Modules, Out: said})
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, said.text.Bytes())
+		return nil, fmt.Errorf("%w\n%s", err, said)
 	}
 	stop = func() error { return errors.Join(running.Stop(), os.RemoveAll(bin)) }
 	return running, nil
@@ -70,23 +70,9 @@ func theShop(t *testing.T) *topology.System {
 	return s
 }
 
-// output is what the shop's processes print.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-// line returns the first line that has all these parts.
-func (o *output) line(parts ...string) string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for line := range strings.Lines(o.text.String()) {
+// line returns the first line of what was said that has all these parts.
+func line(parts ...string) string {
+	for line := range strings.Lines(said.String()) {
 		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
 			return line
 		}

@@ -67,7 +67,7 @@ func TestStaffIsAudited(t *testing.T) {
 	if len(actions) != 1 || actions[0].Client != "127.0.0.1" || actions[0].RequestID != "audit-"+who || len(actions[0].TraceID) != 32 {
 		t.Fatalf("the audit has %+v, want the restock", actions)
 	}
-	if line := said.line("route", "/restock", "audit-"+who); !strings.Contains(line, actions[0].TraceID) {
+	if line := line("route", "/restock", "audit-"+who); !strings.Contains(line, actions[0].TraceID) {
 		t.Errorf("the log has another trace than %s: %s", actions[0].TraceID, line)
 	}
 	conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, "inventory"))

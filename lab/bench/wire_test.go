@@ -17,6 +17,7 @@ import (
 	notificationsmigrations "example.com/shop/migrations/notifications"
 	ordersmigrations "example.com/shop/migrations/orders"
 	"example.com/shop/modules/orders/ordersapi"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -119,7 +120,7 @@ func (w *wire) ours() way {
 				stops = append(stops, w.consume(t, subscriber, bus, w.cfg.ConsumerBatch, handler(i)))
 			}
 			outbox = events.NewOutbox(w.orders, bus, w.cfg, w.log)
-			stopRelay := runs(t, outbox.Run)
+			stopRelay := pgtest.Run(t, outbox.Run)
 			return func() {
 				stopRelay()
 				for _, stop := range stops {
@@ -174,7 +175,7 @@ func (w *wire) consume(
 	if err := consumer.Subscribe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return runs(t, consumer.Run)
+	return pgtest.Run(t, consumer.Run)
 }
 
 // effect is what notifications' own handler does.
@@ -182,18 +183,4 @@ func effect(_ context.Context, tx pgx.Tx, e ordersapi.Placed) error {
 	postgres.QueueSQL(tx, `INSERT INTO recipients (order_id, email, created_at) VALUES ($1, $2, now())
 		ON CONFLICT (order_id) DO NOTHING`, e.OrderID, e.Email)
 	return nil
-}
-
-// runs starts a loop, which stop ends.
-func runs(t *testing.T, loop func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- loop(ctx) }()
-	return func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("a loop ended: %v", err)
-		}
-	}
 }

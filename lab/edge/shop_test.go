@@ -3,7 +3,6 @@
 package edge
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/output"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/tools/topology"
 )
@@ -89,7 +89,7 @@ var started = sync.OnceValues(func() (*shop, error) {
 		Env: []string{"ORDERS_DEADLINE=24h", "PAYMENTS_SIM_SLOW=1h", "PAYMENTS_LEASE=24h", "PAYMENTS_QUIET=25h", "DRAIN_AFTER=0s"},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, log.text.Bytes())
+		return nil, fmt.Errorf("%w\n%s", err, log)
 	}
 	stop = running.Stop
 	s := &shop{log: log}
@@ -185,29 +185,21 @@ func (s *shop) effects(t *testing.T) (e effect) {
 	return e
 }
 
-// journal is the log of all processes, which is searched for panics.
+// journal is the log of all processes, which is searched for panics by one test at a time.
 type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	output.Text
 	seen int
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
 }
 
 // fault returns the first new line about a panic, "" if there is none.
 func (j *journal) fault() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	whole := bytes.LastIndexByte(j.text.Bytes(), '\n') + 1
-	fresh := j.text.Bytes()[j.seen:max(whole, j.seen)]
-	j.seen = max(whole, j.seen)
-	for line := range bytes.Lines(fresh) {
-		if bytes.Contains(line, []byte("panic")) || bytes.Contains(line, []byte("goroutine ")) {
-			return string(line[:min(len(line), 500)])
+	text := j.String()
+	whole := max(strings.LastIndexByte(text, '\n')+1, j.seen)
+	fresh := text[j.seen:whole]
+	j.seen = whole
+	for line := range strings.Lines(fresh) {
+		if strings.Contains(line, "panic") || strings.Contains(line, "goroutine ") {
+			return line[:min(len(line), 500)]
 		}
 	}
 	return ""

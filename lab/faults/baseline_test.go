@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -146,21 +145,11 @@ func (s *shop) footprint(ctx context.Context) (footprint, error) {
 
 // goroutines counts the goroutines of a process, without those of idle connections.
 func goroutines(ctx context.Context, opsURL string) (count int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL+"/debug/pprof/goroutine?debug=1",
-		http.NoBody)
+	profile, err := send(ctx, http.MethodGet, opsURL+"/debug/pprof/goroutine?debug=1", "", "", nil)
 	if err != nil {
 		return 0, err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	profile, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err
-	}
-	return busy(string(profile))
+	return busy(string(profile.body))
 }
 
 // busy parses a profile: "goroutine profile: total 42", then each stack with its number of

@@ -48,15 +48,17 @@ func freezeBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 
 // slowBroker has the connection slow, then silent, then cut.
 func slowBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	p := startProxy(t, hostOf(t, s.Broker.URL()))
-	undo := s.set(t, []string{"NATS_URL=" + p.instead(t, s.Broker.URL())}, s.modules()...)
+	w, through := behind(t, s.Broker.URL())
+	undo := s.set(t, []string{"NATS_URL=" + through}, s.modules()...)
 	progress(0.2)
-	p.set(false, time.Duration(20+r.IntN(100))*time.Millisecond)
+	w.Delay(time.Duration(20+r.IntN(100)) * time.Millisecond)
 	time.Sleep(outlasts / 2)
-	p.set(true, 0)
+	w.Delay(0)
+	thaw := w.Freeze()
 	time.Sleep(outlasts)
-	p.cut()
-	p.set(false, 0)
+	w.Cut()
+	w.Restore()
+	thaw()
 	undo()
 }
 

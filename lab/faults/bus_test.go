@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/natsbus"
 	"example.com/shop/tools/topology"
 )
@@ -51,12 +52,8 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 		}
 		progress(0.9)
 	})
-	var published uint64
-	err = s.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM orders.outbox WHERE created_at > $1) +
-		(SELECT count(*) FROM inventory.outbox WHERE created_at > $1) + (SELECT count(*) FROM payments.outbox WHERE created_at > $1)`, changed).Scan(&published)
-	if err != nil {
-		t.Fatal(err)
-	}
+	published := pgtest.Count(t, s.admin, `SELECT (SELECT count(*) FROM orders.outbox WHERE created_at > $1) +
+		(SELECT count(*) FROM inventory.outbox WHERE created_at > $1) + (SELECT count(*) FROM payments.outbox WHERE created_at > $1)`, changed)
 	stream := s.stream(t)
 	t.Logf("%d events are in the stream, %d were published after both processes had changed", stream, published)
 	if published == 0 || stream < published {
@@ -90,7 +87,7 @@ func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 }
 
 // stream returns how many events the broker has.
-func (s *shop) stream(t *testing.T) uint64 {
+func (s *shop) stream(t *testing.T) int {
 	t.Helper()
 	conn := s.connect(t, natsbus.Provisioner)
 	defer conn.Close()
@@ -102,7 +99,7 @@ func (s *shop) stream(t *testing.T) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream.CachedInfo().State.Msgs
+	return int(stream.CachedInfo().State.Msgs)
 }
 
 // connect connects to the broker as one of its users.

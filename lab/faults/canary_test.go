@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/shop/cmd/gateway/routes"
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/share"
 	"example.com/shop/tools/topology"
 )
@@ -35,11 +36,7 @@ func TestInventoryGoesOutAndComesBack(t *testing.T) {
 func TestACanaryByHand(t *testing.T) {
 	s := startWith(t, topology.Options{Canary: "payments"})
 	handled := func(side string) (events int) {
-		err := s.admin.QueryRow(t.Context(), "SELECT events FROM payments.sides WHERE side = $1", side).Scan(&events)
-		if err != nil {
-			t.Error(err)
-		}
-		return events
+		return pgtest.Count(t, s.admin, "SELECT events FROM payments.sides WHERE side = $1", side)
 	}
 	token := s.token("customer", "ada")
 	some := func() {

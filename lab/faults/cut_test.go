@@ -169,16 +169,8 @@ func (s *shop) undelivered(t *testing.T, before uuid.UUID) (count int) {
 // isReady probes a process of one module as the façade does.
 func isReady(t *testing.T, p *topology.Process) bool {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.OpsURL+"/readyz/"+p.Serves[0], nil)
-	if err != nil {
-		t.Error(err)
-		return false
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return false
-	}
-	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	a, err := send(t.Context(), http.MethodGet, p.OpsURL+"/readyz/"+p.Serves[0], "", "", nil)
+	return err == nil && a.status == http.StatusOK
 }
 
 // until polls until done, and returns how long that took.

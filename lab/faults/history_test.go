@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -225,32 +224,17 @@ func (h *history) restock(t *testing.T, sku string, quantity int64) {
 
 // send sends a request to the processes in turn. After a 5xx its effect is unknown.
 func (h *history) send(t *testing.T, method, path, token, key, body string, into any) (status int, known bool) {
-	request, err := http.NewRequestWithContext(t.Context(), method, h.url()+path, bytes.NewReader([]byte(body)))
-	if err != nil {
-		t.Error(err)
-		return 0, false
+	a, err := send(t.Context(), method, h.url()+path, token, key, []byte(body))
+	if err == nil && a.status == http.StatusOK {
+		err = json.Unmarshal(a.body, into)
 	}
-	request.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	if key != "" {
-		request.Header.Set("Idempotency-Key", key)
-	}
-	response, err := client.Do(request)
-	if err == nil {
-		defer response.Body.Close()
-		if status = response.StatusCode; status == http.StatusOK {
-			err = json.NewDecoder(response.Body).Decode(into)
-		}
-	}
-	if err != nil || status >= 500 {
+	if err != nil || a.status >= 500 {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.unanswered++
-		return status, false
+		return a.status, false
 	}
-	return status, true
+	return a.status, true
 }
 
 func (h *history) url() string { return h.urls[int(h.sent.Add(1))%len(h.urls)] }

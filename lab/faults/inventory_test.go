@@ -1,9 +1,7 @@
 package faults
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/tools/topology"
 )
 
@@ -39,7 +38,7 @@ func TestInventoryIsAway(t *testing.T) {
 		l.acknowledged(placed{id: id, customer: "ada", paymentToken: "tok_ok"})
 	}
 
-	release := s.holdConsumer(t, "inventory") // it quotes, but reserves nothing
+	release := s.hold(t, "SELECT FROM inventory.turn FOR UPDATE") // it quotes, but reserves nothing
 	for range 20 {
 		insisting(uuid.NewString())
 	}
@@ -77,12 +76,11 @@ func TestInventoryIsAway(t *testing.T) {
 		}
 	}
 	// What needs no quote goes on.
-	if status := s.get(t, "/v1/orders", token); status != http.StatusOK {
-		t.Errorf("listing orders: status %d", status)
+	if a := get(t, s.URL+"/v1/orders", token); a.status != http.StatusOK {
+		t.Errorf("listing orders: status %d", a.status)
 	}
-	var waiting int
-	if err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM orders.orders WHERE status = 'placed'").Scan(&waiting); err != nil || waiting != 20 {
-		t.Errorf("%d orders wait for inventory, want 20 (%v)", waiting, err)
+	if n := pgtest.Count(t, s.admin, "SELECT count(*) FROM orders.orders WHERE status = 'placed'"); n != 20 {
+		t.Errorf("%d orders wait for inventory, want 20", n)
 	}
 
 	release()
@@ -94,9 +92,8 @@ func TestInventoryIsAway(t *testing.T) {
 	t.Logf("an order was accepted again %s after inventory's return began", time.Since(began).Round(time.Millisecond))
 	report(t, s.settle(t, l))
 	report(t, stopSampling())
-	var confirmed int
-	if err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'").Scan(&confirmed); err != nil || confirmed != 21 {
-		t.Errorf("%d orders are confirmed, want all 21 (%v)", confirmed, err)
+	if n := pgtest.Count(t, s.admin, "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'"); n != 21 {
+		t.Errorf("%d orders are confirmed, want all 21", n)
 	}
 	s.summarize(t)
 }
@@ -111,14 +108,14 @@ func (s *shop) process(t *testing.T, name string) *topology.Process {
 	return s.Processes()[i]
 }
 
-// holdConsumer takes the lock of the module's consumers until release is called.
-func (s *shop) holdConsumer(t *testing.T, module string) (release func()) {
+// hold keeps the locks that a statement takes until release is called.
+func (s *shop) hold(t *testing.T, statement string) (release func()) {
 	t.Helper()
 	tx, err := s.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "SELECT FROM "+module+".turn FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(t.Context(), statement); err != nil {
 		t.Fatal(err)
 	}
 	release = sync.OnceFunc(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
@@ -129,49 +126,12 @@ func (s *shop) holdConsumer(t *testing.T, module string) (release func()) {
 // isRefused places an order that cannot be priced, checks the problem, and returns its time.
 func (s *shop) isRefused(t *testing.T, token, key string) time.Duration {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders",
-		bytes.NewReader([]byte(someTea)))
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Idempotency-Key", key)
 	began := time.Now()
-	response, err := client.Do(request)
-	if err != nil {
-		t.Errorf("no answer: %v", err)
-		return 0
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	a, err := send(t.Context(), http.MethodPost, s.URL+"/v1/orders", token, key, []byte(someTea))
 	took := time.Since(began)
-	if h := response.Header; err != nil || response.StatusCode != http.StatusServiceUnavailable ||
-		h.Get("Content-Type") != "application/problem+json" || h.Get("Retry-After") == "" ||
-		!strings.Contains(string(body), "inventory-unavailable") {
-		t.Errorf("status %d, headers %v, body %s (%v)", response.StatusCode, h, body, err)
+	if err != nil || a.status != http.StatusServiceUnavailable || a.header.Get("Content-Type") != "application/problem+json" ||
+		a.header.Get("Retry-After") == "" || !strings.Contains(string(a.body), "inventory-unavailable") {
+		t.Errorf("status %d, headers %v, body %s (%v)", a.status, a.header, a.body, err)
 	}
 	return took
-}
-
-// get reads the answer to its end and returns the status.
-func (s *shop) get(t *testing.T, path, token string) int {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode
 }

@@ -140,21 +140,21 @@ func insist(ctx context.Context, url, token, key string, body []byte, repeated f
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	for {
-		status, answer, err := post(ctx, url+"/v1/orders", token, key, body)
+		a, err := send(ctx, http.MethodPost, url+"/v1/orders", token, key, body)
 		switch {
-		case err == nil && status == http.StatusCreated:
+		case err == nil && a.status == http.StatusCreated:
 			var o struct{ ID string }
-			if err := json.Unmarshal(answer, &o); err != nil {
+			if err := json.Unmarshal(a.body, &o); err != nil {
 				return "", err
 			}
 			return o.ID, nil
-		case err == nil && status < 500 && status != http.StatusConflict:
-			return "", fmt.Errorf("status %d: %s", status, answer)
+		case err == nil && a.status < 500 && a.status != http.StatusConflict:
+			return "", fmt.Errorf("status %d: %s", a.status, a.body)
 		}
-		repeated(fmt.Sprintf("%d %s %v", status, answer, err))
+		repeated(fmt.Sprintf("%d %s %v", a.status, a.body, err))
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, status, answer, err)
+			return "", fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, a.status, a.body, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -162,26 +162,53 @@ func insist(ctx context.Context, url, token, key string, body []byte, repeated f
 
 // cancel cancels an order once, in time or too late.
 func cancel(ctx context.Context, url, token, id string) {
-	_, _, _ = post(ctx, url+"/v1/orders/"+id+"/cancel", token, "", nil)
+	_, _ = send(ctx, http.MethodPost, url+"/v1/orders/"+id+"/cancel", token, "", nil)
 }
 
 var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
-func post(ctx context.Context, url, token, key string, body []byte) (int, []byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+// answer is a response with its whole body.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send sends a request, with a token and an Idempotency-Key unless they are empty.
+func send(ctx context.Context, method, url, token, key string, body []byte) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return answer{}, err
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	if key != "" {
 		request.Header.Set("Idempotency-Key", key)
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, nil, err
+		return answer{}, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	return response.StatusCode, answer, err
+	text, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, text}, err
+}
+
+// get reads a page.
+func get(t *testing.T, url, token string) answer {
+	t.Helper()
+	a, err := send(t.Context(), http.MethodGet, url, token, "", nil)
+	if err != nil {
+		t.Error(err)
+	}
+	return a
+}
+
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	if err := json.Unmarshal(get(t, url, "").body, into); err != nil {
+		t.Fatal(err)
+	}
 }

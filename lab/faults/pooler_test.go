@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/tools/topology"
 )
@@ -42,16 +43,11 @@ func TestThroughAPooler(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		var confirmed int
-		err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'").Scan(&confirmed)
-		if err == nil && confirmed == orders {
-			break
-		}
-		if time.Now().After(deadline) {
-			s.summarize(t)
-			t.Fatalf("%d of %d orders were confirmed (error %v)", confirmed, orders, err)
-		}
+	until(t, "all orders are confirmed", 20*time.Second, func() bool {
+		return pgtest.Count(t, s.admin, "SELECT count(*) FROM orders.orders WHERE status = 'confirmed'") == orders
+	})
+	if t.Failed() {
+		s.summarize(t)
 	}
 	for range 2 { // the second would find the first one's prepared statements
 		command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "events", "dead")

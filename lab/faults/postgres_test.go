@@ -55,11 +55,11 @@ func terminateBackends(t *testing.T, s *shop, r *rand.Rand, progress func(float6
 
 // slowPostgres delays all traffic with PostgreSQL.
 func slowPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	p, undo := s.behindDatabaseProxy(t, s.modules()...)
+	w, undo := s.behindWire(t, s.modules()...)
 	progress(0.3)
-	p.set(false, time.Duration(5+r.IntN(20))*time.Millisecond)
+	w.Delay(time.Duration(5+r.IntN(20)) * time.Millisecond)
 	time.Sleep(outlasts)
-	p.set(false, 0)
+	w.Delay(0)
 	undo()
 }
 
@@ -67,15 +67,16 @@ func slowPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 // time everything arrives late, and half of the time the connections are cut.
 func blackHolePostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	victims := s.modules()
-	p, undo := s.behindDatabaseProxy(t, victims[r.IntN(len(victims))])
+	w, undo := s.behindWire(t, victims[r.IntN(len(victims))])
 	for _, moment := range moments(r, 2) {
 		progress(moment)
-		p.set(true, 0)
+		thaw := w.Freeze()
 		time.Sleep(outlasts)
 		if r.IntN(2) == 0 {
-			p.cut()
+			w.Cut()
+			w.Restore()
 		}
-		p.set(false, 0)
+		thaw()
 	}
 	undo()
 }

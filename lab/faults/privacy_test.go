@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/platform/devkit/output"
 	"example.com/shop/tools/topology"
 )
 
@@ -133,17 +134,16 @@ func (s *shop) plantRefused(t *testing.T, token string) {
 		"unknown field":    `{"email":"%[1]s@mail.example","name":"%[1]s","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`,
 		"no JSON":          `{"email":"%[1]s@mail.example", %[1]s}`,
 	} {
-		status, answer, err := post(t.Context(), s.URL+"/v1/orders", token, uuid.NewString(),
-			[]byte(fmt.Sprintf(body, marker)))
-		if err != nil || status < 400 || status >= 500 {
-			t.Errorf("%s: status %d (%v), want a refusal", name, status, err)
+		a, err := send(t.Context(), http.MethodPost, s.URL+"/v1/orders", token, uuid.NewString(), fmt.Appendf(nil, body, marker))
+		if err != nil || a.status < 400 || a.status >= 500 {
+			t.Errorf("%s: status %d (%v), want a refusal", name, a.status, err)
 		}
-		if bytes.Contains(answer, []byte(marker)) {
-			t.Errorf("%s: the answer repeats it: %s", name, answer)
+		if bytes.Contains(a.body, []byte(marker)) {
+			t.Errorf("%s: the answer repeats it: %s", name, a.body)
 		}
 	}
 	for _, path := range []string{"/v1/orders/" + marker, "/v1/orders?cursor=" + marker, "/v1/orders?email=" + marker, "/v1/" + marker} {
-		s.get(t, path, token)
+		get(t, s.URL+path, token)
 	}
 }
 
@@ -153,20 +153,11 @@ func (s *shop) checkOperations(t *testing.T) {
 	pages := 0
 	for _, p := range s.Processes() {
 		for _, page := range []string{"/livez", "/readyz", "/routes", "/debug/pprof/", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/cmdline"} {
-			response, err := client.Get(p.OpsURL + page)
-			if err != nil {
-				t.Errorf("%s %s: %v", p.Name, page, err)
-				continue
-			}
-			text, err := io.ReadAll(response.Body)
-			response.Body.Close()
-			if err != nil {
-				t.Errorf("%s %s: %v", p.Name, page, err)
-			}
-			if response.StatusCode == http.StatusOK {
+			a := get(t, p.OpsURL+page, "")
+			if a.status == http.StatusOK {
 				pages++
 			}
-			if found := leaks(text); found != "" {
+			if found := leaks(string(a.body)); found != "" {
 				t.Errorf("%s shows it at %s: %s", p.Name, page, found)
 			}
 		}
@@ -177,16 +168,7 @@ func (s *shop) checkOperations(t *testing.T) {
 }
 
 // record stores a log, or spans as an OTLP/HTTP collector, whose protobuf has strings as they are.
-type record struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
+type record struct{ output.Text }
 
 func (r *record) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if request.Method != http.MethodPost || request.URL.Path != "/v1/traces" || request.Header.Get("Content-Encoding") != "" {
@@ -199,21 +181,20 @@ func (r *record) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 // check fails if the marker is in the record, or if one of the parts is not.
 func (r *record) check(t *testing.T, name string, has ...string) {
 	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	text := r.String()
 	for _, part := range has {
-		if !bytes.Contains(r.text.Bytes(), []byte(part)) {
-			t.Errorf("the %s of %d bytes has no %q", name, r.text.Len(), part)
+		if !strings.Contains(text, part) {
+			t.Errorf("the %s of %d bytes has no %q", name, len(text), part)
 		}
 	}
-	if found := leaks(r.text.Bytes()); found != "" {
-		t.Errorf("the %s has it %d times, first in %s", name, bytes.Count(r.text.Bytes(), []byte(marker)), found)
+	if found := leaks(text); found != "" {
+		t.Errorf("the %s has it %d times, first in %s", name, strings.Count(text, marker), found)
 	}
 }
 
 // leaks returns the text around the first marker, if there is one.
-func leaks(text []byte) string {
-	at := bytes.Index(text, []byte(marker))
+func leaks(text string) string {
+	at := strings.Index(text, marker)
 	if at < 0 {
 		return ""
 	}
@@ -224,12 +205,12 @@ func leaks(text []byte) string {
 func TestALeakOfPersonalDataIsFound(t *testing.T) {
 	r := &record{}
 	fmt.Fprintf(r, "level=INFO msg=\"http request\" status=201\n")
-	if found := leaks(r.text.Bytes()); found != "" {
+	if found := leaks(r.String()); found != "" {
 		t.Errorf("it found %s", found)
 	}
 	fmt.Fprintf(r, "level=WARN msg=\"mail not taken\" error=\"550 <%s", marker[:4])
 	fmt.Fprintf(r, "%s@mail.example> is unknown\"\n", marker[4:])
-	if !strings.Contains(leaks(r.text.Bytes()), "mail not taken") {
+	if !strings.Contains(leaks(r.String()), "mail not taken") {
 		t.Error("it did not find the address")
 	}
 }

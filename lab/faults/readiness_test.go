@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/tools/topology"
 )
 
@@ -15,25 +16,26 @@ import (
 func TestReadinessIsEachModules(t *testing.T) {
 	s := startWith(t, topology.Options{Facade: true, Env: []string{"DRAIN_AFTER=0s"}})
 	monolith, gateway := s.process(t, "monolith"), s.process(t, "gateway")
-	database := startProxy(t, hostOf(t, s.AdminURL))
-	through := database.instead(t, s.Plan.RuntimeURL(s.AdminURL, "inventory"))
+	database, through := behind(t, s.Plan.RuntimeURL(s.AdminURL, "inventory"))
 	s.set(t, []string{"INVENTORY_DATABASE_URL=" + through}, monolith)
-	ready := func(of string) int { return s.status(t, monolith.OpsURL+"/readyz"+of) }
+	ready := func(of string) int { return get(t, monolith.OpsURL+"/readyz"+of, "").status }
 
-	release := s.lockProducts(t)
+	release := s.hold(t, "LOCK TABLE inventory.products") // also against readers
 	const pool = 16
 	var waiting sync.WaitGroup
 	for range pool + 1 {
-		waiting.Go(func() { s.get(t, "/v1/inventory/products", "") })
+		waiting.Go(func() { get(t, s.URL+"/v1/inventory/products", "") })
 	}
-	until(t, "every connection of inventory waits", time.Minute, func() bool { return s.waitingForLocks(t) == pool })
+	until(t, "every connection of inventory waits", time.Minute, func() bool {
+		return pgtest.Count(t, s.admin, "SELECT count(*) FROM pg_locks WHERE relation = 'inventory.products'::regclass AND NOT granted") == pool
+	})
 	for _, of := range []string{"", "/inventory", "/orders"} {
 		if status := ready(of); status != http.StatusOK {
 			t.Errorf("/readyz%s is %d while a table is locked", of, status)
 		}
 	}
-	if status := s.get(t, "/v1/orders", s.token("customer", "ada")); status != http.StatusOK {
-		t.Errorf("orders answers %d while a table of inventory is locked", status)
+	if a := get(t, s.URL+"/v1/orders", s.token("customer", "ada")); a.status != http.StatusOK {
+		t.Errorf("orders answers %d while a table of inventory is locked", a.status)
 	}
 	release()
 	waiting.Wait()
@@ -42,7 +44,8 @@ func TestReadinessIsEachModules(t *testing.T) {
 		r := s.routeReady(t, gateway)
 		return r["orders"] && r["inventory"] && r["payments"] && r["notifications"]
 	})
-	database.set(true, 0) // on open and on new connections
+	thaw := database.Freeze() // open connections and new ones
+	t.Cleanup(thaw)
 	noticed := until(t, "inventory is not ready", time.Minute, func() bool {
 		return ready("/inventory") == http.StatusServiceUnavailable
 	})
@@ -59,50 +62,8 @@ func TestReadinessIsEachModules(t *testing.T) {
 	if status := ready("/billing"); status != http.StatusNotImplemented {
 		t.Errorf("a module that the process does not serve: %d", status)
 	}
-	database.set(false, 0)
+	thaw()
 	until(t, "inventory is ready again", time.Minute, func() bool { return s.routeReady(t, gateway)["inventory"] })
-}
-
-// lockProducts locks inventory's products against every reader until release is called.
-func (s *shop) lockProducts(t *testing.T) (release func()) {
-	t.Helper()
-	tx, err := s.admin.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE inventory.products"); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := tx.Rollback(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func (s *shop) waitingForLocks(t *testing.T) (count int) {
-	t.Helper()
-	const sql = "SELECT count(*) FROM pg_locks WHERE relation = 'inventory.products'::regclass AND NOT granted"
-	err := s.admin.QueryRow(t.Context(), sql).Scan(&count)
-	if err != nil {
-		t.Error(err)
-	}
-	return count
-}
-
-func (s *shop) status(t *testing.T, url string) int {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	response.Body.Close()
-	return response.StatusCode
 }
 
 // routeReady returns the routes with a side that is ready for the façade.

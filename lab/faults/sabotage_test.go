@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 
+	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/tools/topology"
 )
 
@@ -223,13 +224,14 @@ func markUnsent(t *testing.T, s *shop) {
 	t.Helper()
 	s.trigger(t, "BEFORE INSERT", "notifications.jobs",
 		"UPDATE notifications.messages SET status = 'sent', sent_at = now() WHERE id = NEW.id; RETURN NULL;")
-	s.beforeMail(t).set(false, 20*time.Millisecond)
+	s.beforeMail(t, nil).Delay(20 * time.Millisecond)
 }
 
-// beforeMail puts a proxy before the mail server.
-func (s *shop) beforeMail(t *testing.T, changes ...func(passing []byte) []byte) *proxy {
+// beforeMail puts a wire before the mail server, which changes what passes unless change is nil.
+func (s *shop) beforeMail(t *testing.T, change func(passing []byte) []byte) *wire.Wire {
 	t.Helper()
-	p := startProxy(t, s.Outside.Setting("NOTIFICATIONS_SMTP_ADDR"), changes...)
-	s.set(t, []string{"NOTIFICATIONS_SMTP_ADDR=" + p.listener.Addr().String()}, s.serving(t, "notifications"))
-	return p
+	w := wire.To(t, s.Outside.Setting("NOTIFICATIONS_SMTP_ADDR"))
+	w.Change = change
+	s.set(t, []string{"NOTIFICATIONS_SMTP_ADDR=" + w.Address()}, s.serving(t, "notifications"))
+	return w
 }

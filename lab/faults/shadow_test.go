@@ -144,8 +144,8 @@ func (s *shop) ask(t *testing.T, times int) (median, longest time.Duration) {
 	var took []time.Duration
 	for range times {
 		began := time.Now()
-		if status := s.get(t, "/v1/inventory/products", ""); status != http.StatusOK {
-			t.Fatalf("status %d", status)
+		if a := get(t, s.URL+"/v1/inventory/products", ""); a.status != http.StatusOK {
+			t.Fatalf("status %d", a.status)
 		}
 		took = append(took, time.Since(began))
 	}
@@ -156,9 +156,7 @@ func (s *shop) ask(t *testing.T, times int) (median, longest time.Duration) {
 // routesPage returns the façade's GET /routes.
 func (s *shop) routesPage(t *testing.T, gateway *topology.Process) string {
 	t.Helper()
-	var page json.RawMessage
-	getJSON(t, gateway.OpsURL+"/routes", &page)
-	return string(page)
+	return string(get(t, gateway.OpsURL+"/routes", "").body)
 }
 
 // tallyIn returns the tally of inventory's shadow, which has this key on the page.

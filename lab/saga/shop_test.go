@@ -106,8 +106,8 @@ func open(t *testing.T) *shop {
 		if err := consumer.Subscribe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		run(t, consumer.Run)
-		run(t, outboxes[name].Run)
+		pgtest.Run(t, consumer.Run)
+		pgtest.Run(t, outboxes[name].Run)
 		s.workers[name] = m.Workers()
 	}
 	s.doors = doors.Handler()
@@ -129,20 +129,6 @@ func (s *shop) newDoors(t *testing.T, log *slog.Logger) *web.Server {
 		s.tokens[role] = key.Mint(tokens.Claims{Role: role, Subject: "ada"})
 	}
 	return web.New(web.Config{}, verifier, log, postgres.Transient)
-}
-
-// run runs a loop until the test ends. What was started last stops first.
-func run(t *testing.T, loop func(context.Context) error) {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- loop(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("loop ended: %v", err)
-		}
-	})
 }
 
 func (s *shop) now() time.Time { return *s.clock.Load() }

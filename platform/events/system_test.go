@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -230,25 +229,6 @@ func (s *system) gated(handlers ...events.Handler) (deliver func(messages ...*me
 			s.t.Error(err)
 		}
 	}, stop
-}
-
-// logged keeps log lines.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-// count returns how often the log has the text.
-func (l *logged) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
 }
 
 // replay replays all events, and checks how many they are.

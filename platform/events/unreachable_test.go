@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/devkit/eventtest"
+	"example.com/shop/platform/devkit/output"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/devkit/wire"
@@ -104,7 +106,7 @@ func TestABatchThatCannotBeHandledIsNackedAtOnce(t *testing.T) {
 			db, heal := test.obstruct(s)
 			heal = sync.OnceFunc(heal)
 			t.Cleanup(heal)
-			log := &logged{}
+			log := &output.Text{}
 			consumer := events.NewConsumer(db, s.bus, []events.Handler{
 				events.On(func(ctx context.Context, tx pgx.Tx, h happened) error {
 					err := eventtest.Count(ctx, tx, h)
@@ -123,7 +125,7 @@ func TestABatchThatCannotBeHandledIsNackedAtOnce(t *testing.T) {
 			if refused := s.publishEach(batch); refused != all {
 				t.Errorf("%d are acknowledged", all-refused)
 			}
-			if waits := log.count("event nacked"); waits > 2 { // the first may have been alone
+			if waits := strings.Count(log.String(), "event nacked"); waits > 2 { // the first may have been alone
 				t.Errorf("it waited %d times until it had nacked %d events", waits, all)
 			}
 			heal()

@@ -186,7 +186,7 @@ func TestWhatIsNotCommitted(t *testing.T) {
 			if name == "the answer is lost" { // and PostgreSQL has committed
 				want += 2
 			}
-			await(t, func() bool { return marksOf(t, db) == want }) // the server may not have noticed yet
+			pgtest.Until(t, "the server has noticed", func() bool { return marksOf(t, db) == want })
 			if _, err := db.Exec(t.Context(), "DELETE FROM marks"); err != nil {
 				t.Error(err)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
 )
 
@@ -173,7 +174,7 @@ func TestACallerLeaves(t *testing.T) {
 		t.Errorf("it returned %v", err)
 	}
 	open()
-	await(t, func() bool { return marksOf(t, m.db) == 1 })
+	pgtest.Until(t, "it is committed", func() bool { return marksOf(t, m.db) == 1 })
 }
 
 // Calls whose callers have left are not begun: after a stall that would be all that had waited.
@@ -256,5 +257,5 @@ func TestAnIdleGroupIsNoGoroutine(t *testing.T) {
 	}
 	open()
 	filled.Wait()
-	await(t, func() bool { return working() == 0 })
+	pgtest.Until(t, "none works", func() bool { return working() == 0 })
 }

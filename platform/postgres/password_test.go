@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/output"
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
@@ -59,7 +60,7 @@ func TestEachRoleHasItsOwnPassword(t *testing.T) {
 // Setup sends what the server stores, so a server that logs statements logs no password.
 func TestTheLogOfTheServerHasNoPassword(t *testing.T) {
 	t.Parallel()
-	log := &said{}
+	log := &output.Text{}
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -98,22 +99,4 @@ func TestTheLogOfTheServerHasNoPassword(t *testing.T) {
 			t.Errorf("the log has a password:\n%s", log)
 		}
 	}
-}
-
-// said is what a server logs.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }

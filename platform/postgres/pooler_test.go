@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/postgres"
@@ -71,13 +72,9 @@ func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 	marks := pooled(t, db.URL("marks"), 2)
 	admin := db.Admin(t)
 	running := func() (n int) {
-		err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+		return pgtest.Count(t, admin, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep(%'
-			AND pid <> pg_backend_pid()`).Scan(&n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
+			AND pid <> pg_backend_pid()`)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -88,12 +85,12 @@ func TestAStatementIsCancelledThroughAPooler(t *testing.T) {
 			return err
 		})
 	}()
-	await(t, func() bool { return running() == 1 })
+	pgtest.Until(t, "it runs", func() bool { return running() == 1 })
 	stop()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the statement ended with %v", err)
 	}
-	await(t, func() bool { return running() == 0 })
+	pgtest.Until(t, "it has ended", func() bool { return running() == 0 })
 }
 
 // PgBouncer accepts clients although it cannot reach the server.

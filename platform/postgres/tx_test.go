@@ -56,10 +56,7 @@ func open(t *testing.T, address string, conns int32) *postgres.DB {
 
 func marksOf(t *testing.T, db *postgres.DB) (n int) {
 	t.Helper()
-	if err := db.QueryRow(t.Context(), countMarks).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return pgtest.Count(t, db, countMarks)
 }
 
 func nothingStays(t *testing.T, db *postgres.DB) {
@@ -180,14 +177,5 @@ func TestARollbackEnds(t *testing.T) {
 	thaw()
 	if took := time.Since(began); !errors.Is(err, refused) || took > 20*time.Second {
 		t.Errorf("after %s: %v", took, err)
-	}
-}
-
-func await(t *testing.T, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("timed out")
-		}
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +25,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
+	"example.com/shop/platform/devkit/output"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/platform/events"
@@ -54,7 +55,7 @@ type Stage struct {
 	Server   *httptest.Server // nil before Start
 
 	t       *testing.T
-	logged  record
+	logged  output.Text
 	began   time.Time
 	ahead   atomic.Int64 // by how much the clock has been moved
 	handled []string     // the topics that the module handles
@@ -125,18 +126,13 @@ func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messag
 // Run runs loops until the test ends or stop is called, which waits for their end. What was started
 // last stops first.
 func (s *Stage) Run(loops ...func(context.Context) error) (stop func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
-	var running sync.WaitGroup
-	for _, loop := range loops {
-		running.Go(func() {
-			if err := loop(ctx); err != nil {
-				s.t.Errorf("loop ended: %v", err)
-			}
-		})
-	}
-	stop = func() { cancel(); running.Wait() }
-	s.t.Cleanup(stop)
-	return stop
+	return pgtest.Run(s.t, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		for _, loop := range loops {
+			g.Go(func() error { return loop(ctx) })
+		}
+		return g.Wait()
+	})
 }
 
 // Work runs the workers of the module, or of another process of it.
@@ -156,22 +152,7 @@ func (s *Stage) Now() time.Time { return s.began.Add(time.Duration(s.ahead.Load(
 func (s *Stage) Advance(d time.Duration) { s.ahead.Add(int64(d)) }
 
 // Logged returns what was logged so far. A test that fails prints it.
-func (s *Stage) Logged() string {
-	s.logged.mu.Lock()
-	defer s.logged.mu.Unlock()
-	return s.logged.text.String()
-}
-
-type record struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (r *record) Write(line []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(line)
-}
+func (s *Stage) Logged() string { return s.logged.String() }
 
 // Exec runs the statement in the module's database.
 func (s *Stage) Exec(statement string, args ...any) {
@@ -234,15 +215,7 @@ func (s *Stage) Waiting(transactions int) {
 // has waited for.
 func (s *Stage) Eventually(what, query string, args ...any) {
 	s.t.Helper()
-	again := time.NewTicker(2 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.After(20 * time.Second); !s.Is(query, args...); {
-		select {
-		case <-again.C:
-		case <-deadline:
-			s.t.Fatalf("waited too long until %s", what)
-		}
-	}
+	pgtest.Until(s.t, what, func() bool { return s.Is(query, args...) })
 }
 
 func (s *Stage) must(err error) {

@@ -1,4 +1,6 @@
-// Package wire is a proxy before a server that a test can freeze or cut off from its clients.
+// Package wire is a proxy before a server, with which a test can delay, change, freeze or cut what
+// passes. Unlike a firewall it needs no root. TCP keepalives do not notice that it is frozen, because
+// the kernel answers them.
 package wire
 
 import (
@@ -7,13 +9,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Wire forwards connections to a server.
 type Wire struct {
+	Change func(passing []byte) []byte // of what passes; nil for none. Set it before clients connect.
+
 	listener net.Listener
 	server   string
 	dials    atomic.Int64
+	delay    atomic.Int64 // in each direction
 	pass     sync.RWMutex // held for writing while the server is frozen
 
 	mu    sync.Mutex
@@ -55,6 +61,9 @@ func (w *Wire) Address() string { return w.listener.Addr().String() }
 
 // Dials returns how many connections there were.
 func (w *Wire) Dials() int64 { return w.dials.Load() }
+
+// Delay delays what passes from now on, in each direction.
+func (w *Wire) Delay(d time.Duration) { w.delay.Store(int64(d)) }
 
 // Freeze stops all forwarding, so that the server accepts requests and never answers, until thaw.
 func (w *Wire) Freeze() (thaw func()) {
@@ -108,14 +117,19 @@ func (w *Wire) copy(to, from net.Conn) {
 	_, _ = io.Copy(passing{w, to}, from)
 }
 
-// passing blocks writes while the server is frozen.
+// passing delays writes, and blocks them while the server is frozen.
 type passing struct {
 	*Wire
 	to net.Conn
 }
 
 func (p passing) Write(data []byte) (int, error) {
+	time.Sleep(time.Duration(p.delay.Load()))
 	p.pass.RLock()
 	defer p.pass.RUnlock()
-	return p.to.Write(data)
+	if p.Change == nil {
+		return p.to.Write(data)
+	}
+	_, err := p.to.Write(p.Change(data))
+	return len(data), err
 }
