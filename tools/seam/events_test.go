@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,18 +52,7 @@ func (o operator) run(t *testing.T, args string) (printed, said string, code int
 // call returns what a call of seam printed, what it said on standard error, and its exit code.
 func (o operator) call(t *testing.T, args string) (printed, said string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	command := o.command(ctx, args)
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	err := command.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		code = exit.ExitCode()
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	return stdout.String(), stderr.String(), code
+	return call(t, o.env, "seam", strings.Fields(args)...)
 }
 
 // expect fails unless the call ends well and its table, without its spaces, has each of these.

@@ -11,12 +11,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// jobs calls seam jobs.
-func (o operator) jobs(t *testing.T, args string) (printed, said string, code int) {
-	t.Helper()
-	return o.call(t, "jobs "+args)
-}
-
 // job puts a job into a module's schema.
 func (o operator) job(t *testing.T, module, kind, reason string, dead bool) (id uuid.UUID) {
 	t.Helper()
@@ -38,7 +32,7 @@ func TestJobsListAndRedrive(t *testing.T) {
 
 	list := func(verb string) (all []moduleJobs) {
 		t.Helper()
-		printed, said, code := o.jobs(t, verb+" --json")
+		printed, said, code := o.call(t, "jobs "+verb+" --json")
 		if err := json.Unmarshal([]byte(printed), &all); err != nil || code != 0 || len(all) != 2 || strings.Contains(printed, "private") {
 			t.Fatalf("exit code %d, printed %q, said %q: %v", code, printed, said, err)
 		}
@@ -59,7 +53,7 @@ func TestJobsListAndRedrive(t *testing.T) {
 		"dead":           {"SINCE DEAD SINCE REASON", one + " " + toll.String() + " toll the-key 7 20", unknown},
 		"dead --limit 1": {first.String(), other + " has 1 more; --limit lists them"},
 	} {
-		printed, said, code := o.jobs(t, verb)
+		printed, said, code := o.call(t, "jobs "+verb)
 		got := strings.Join(strings.Fields(printed), " ")
 		for _, part := range want {
 			if code != 0 || !strings.Contains(got, part) || strings.Contains(printed, "private") || strings.Contains(printed, "goroutine") {
@@ -68,7 +62,7 @@ func TestJobsListAndRedrive(t *testing.T) {
 		}
 	}
 
-	if printed, said, code := o.jobs(t, "redrive "+first.String()); code != 0 || !strings.Contains(printed, "1 redriven") {
+	if printed, said, code := o.call(t, "jobs redrive "+first.String()); code != 0 || !strings.Contains(printed, "1 redriven") {
 		t.Errorf("exit code %d, printed %q, said %q", code, printed, said)
 	}
 	if got := list("unfinished")[1]; got.Count != 2 || got.Jobs[0].ID != first || got.Jobs[0].Due.After(time.Now()) || got.Jobs[0].Tries != 7 {
@@ -76,12 +70,12 @@ func TestJobsListAndRedrive(t *testing.T) {
 	}
 	// Ids that are not dead are named, and the others redriven; flags may follow ids.
 	ids := []string{first.String(), second.String(), uuid.NewString(), second.String()}
-	printed, said, code := o.jobs(t, "redrive "+strings.Join(ids, " ")+" --json")
+	printed, said, code := o.call(t, "jobs redrive "+strings.Join(ids, " ")+" --json")
 	if code != 2 || !strings.Contains(printed, `"redriven":1`) || !strings.Contains(said, ids[0]+", "+ids[2]+";") || strings.Contains(said, ids[1]) {
 		t.Errorf("of several: exit code %d, printed %q, said %q", code, printed, said)
 	}
 	for _, want := range []string{one + " 1 redriven " + other + " 0 redriven", one + " 0 redriven " + other + " 0 redriven"} {
-		if printed, _, code := o.jobs(t, "redrive --all"); code != 0 || strings.Join(strings.Fields(printed), " ") != want {
+		if printed, _, code := o.call(t, "jobs redrive --all"); code != 0 || strings.Join(strings.Fields(printed), " ") != want {
 			t.Errorf("exit code %d, printed %q, want %s", code, printed, want)
 		}
 	}
@@ -104,28 +98,28 @@ func TestJobsBadUse(t *testing.T) {
 		"redrive the-first":                  "is no id; seam jobs dead lists them",
 		"redrive --module " + one + " --all": "not set: " + setting(one),
 	} {
-		printed, said, code := o.jobs(t, args)
+		printed, said, code := o.call(t, "jobs "+args)
 		if code != 2 || !strings.Contains(said, says) || printed != "" || strings.Count(strings.TrimSpace(said), "\n") != 0 {
 			t.Errorf("seam jobs %s: exit code %d, said %q, printed %q; want 2 and %q", args, code, said, printed, says)
 		}
 	}
-	if _, said, code := (operator{}).jobs(t, "unfinished"); code != 2 || !strings.Contains(said, setting(other)) {
+	if _, said, code := (operator{}).call(t, "jobs unfinished"); code != 2 || !strings.Contains(said, setting(other)) {
 		t.Errorf("without its settings: exit code %d, said %q", code, said)
 	}
 	// Lists show what can be reached. A redrive needs all.
 	down := operator{env: append([]string{setting(one) + "=postgres://u:p@127.0.0.1:1/x"}, o.env...)}
 	for _, verb := range []string{"unfinished", "dead", "redrive --all"} {
-		printed, said, code := down.jobs(t, verb)
+		printed, said, code := down.call(t, "jobs "+verb)
 		if code != 1 || !strings.Contains(said, "connection refused; ") || (printed == "") != (verb == "redrive --all") {
 			t.Errorf("%s with one database down: exit code %d, said %q, printed %q", verb, code, said, printed)
 		}
 	}
 	stranger := operator{env: []string{setting(other) + "=" + o.db.URL(one)}}
-	if _, said, code := stranger.jobs(t, "redrive --all"); code != 2 || !strings.Contains(said, `it leads to the schema "`+one+`"`) {
+	if _, said, code := stranger.call(t, "jobs redrive --all"); code != 2 || !strings.Contains(said, `it leads to the schema "`+one+`"`) {
 		t.Errorf("with another's connection: exit code %d, said %q", code, said)
 	}
 	for _, args := range []string{"", "unfinished", "dead", "redrive"} {
-		if printed, _, code := o.jobs(t, args+" --help"); code != 0 || !strings.Contains(printed, "seam jobs "+args) {
+		if printed, _, code := o.call(t, "jobs "+args+" --help"); code != 0 || !strings.Contains(printed, "seam jobs "+args) {
 			t.Errorf("help of %q: exit code %d, printed %q", args, code, printed)
 		}
 	}

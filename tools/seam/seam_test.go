@@ -59,19 +59,26 @@ func state(t *testing.T) string {
 // run runs a command to its end and returns what it said on standard error and its exit code.
 func run(t *testing.T, env []string, name string, args ...string) (said string, code int) {
 	t.Helper()
+	_, said, code = call(t, env, name, args...)
+	return said, code
+}
+
+// call is run, and returns what the command printed, too.
+func call(t *testing.T, env []string, name string, args ...string) (printed, said string, code int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it might serve
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 	command.Env = append(append(os.Environ(), "LOG_LEVEL=warn"), env...)
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
 	err := command.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	return stderr.String(), code
+	return stdout.String(), stderr.String(), code
 }
 
 func TestBadUse(t *testing.T) {
