@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -71,6 +72,25 @@ func TestAnOrderIsCancelled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A customer whom staff has erased has no order any more. The payment stays, for the books.
+func TestACustomerIsErased(t *testing.T) {
+	t.Parallel()
+	c := newCustomer(t)
+	subject, _, _ := strings.Cut(c.email, "@")
+	o := c.settled(t, c.place(t, "tok_ok", line{"tea-genmaicha", 1}).ID)
+	erase := request{method: http.MethodPost, path: "/v1/orders/erasures", token: staff(), body: map[string]string{"customer_id": subject}}
+	for _, want := range []int{1, 0} {
+		erased := decode[struct {
+			Erased int `json:"erased"`
+		}](t, erase.send(t), http.StatusOK)
+		if erased.Erased != want {
+			t.Errorf("%d orders are erased, want %d", erased.Erased, want)
+		}
+	}
+	checkProblem(t, request{method: http.MethodGet, path: "/v1/orders/" + o.ID, token: c.token}.send(t), http.StatusNotFound, "order-not-found")
+	paid(t, o.ID, "captured")
 }
 
 // The provider captures the money and loses the answer, or fails first; payments finds out.
