@@ -12,15 +12,8 @@ func TestTheDatabaseIsAway(t *testing.T) {
 	s := setup(t)
 	path := "/" + s.order().String()
 	s.Eventually("the order is published", "SELECT NOT EXISTS (SELECT FROM outbox_pending)")
-	admin := s.Database.Admin(t)
-	exec := func(sql string) {
-		t.Helper()
-		if _, err := admin.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec("ALTER DATABASE " + s.Database.Name + " CONNECTION LIMIT 0") // which a superuser may exceed
-	exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename <> current_user")
+	s.Plant("ALTER DATABASE " + s.Database.Name + " CONNECTION LIMIT 0") // which a superuser may exceed
+	s.Plant("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename <> current_user")
 	for range 2 { // on a connection that has just ended, and without one
 		for _, request := range [][]string{
 			{"GET", "", "", ""}, {"GET", path, "", ""}, {"POST", "", twoTeasAndACup, "monday"}, {"POST", path + "/cancel", "", ""},
@@ -32,7 +25,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 			}
 		}
 	}
-	exec("ALTER DATABASE " + s.Database.Name + " CONNECTION LIMIT -1")
+	s.Plant("ALTER DATABASE " + s.Database.Name + " CONNECTION LIMIT -1")
 	if status, _, answer := s.call("ada", "POST", "", twoTeasAndACup, "monday"); status != http.StatusCreated {
 		t.Errorf("the same again, once it is back: status %d, %v", status, answer)
 	}

@@ -21,8 +21,7 @@ const keep = 100_000
 
 // Options of a sink; the zero value works.
 type Options struct {
-	Addr      string // of the SMTP listener; a free port on loopback if empty
-	FailFirst int    // how many deliveries to refuse with 451
+	Addr string // of the SMTP listener; a free port on loopback if empty
 
 	TLS      *tls.Config // to offer STARTTLS with
 	Implicit bool        // TLS from the first byte instead
@@ -51,7 +50,6 @@ type Sink struct {
 
 	mu       sync.Mutex
 	messages []Message
-	failures int
 	refused  string // a command
 	answer   string // to it
 }
@@ -65,7 +63,7 @@ func Start(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for mail: %w", err)
 	}
-	s := &Sink{addr: l.Addr().String(), o: o, failures: o.FailFirst, done: make(chan error, 1), in: l}
+	s := &Sink{addr: l.Addr().String(), o: o, done: make(chan error, 1), in: l}
 	connect := func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, s.refusal("EHLO") }
 	s.smtp = smtp.NewServer(smtp.BackendFunc(connect))
 	s.smtp.Domain = "localhost"
@@ -90,13 +88,6 @@ func (s *Sink) Close() error {
 	}
 	s.in.Close() // the server closes only a listener that it serves already
 	return <-s.done
-}
-
-// Fail refuses the next n deliveries.
-func (s *Sink) Fail(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.failures = n
 }
 
 // Messages returns the messages of one mailbox, or all, oldest first.
@@ -130,10 +121,6 @@ func (s *Sink) accept(from string, to []string, data io.Reader) error {
 	m.From, m.ReceivedAt = from, time.Now().UTC()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failures > 0 {
-		s.failures--
-		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try again later"}
-	}
 	for _, m.To = range to {
 		s.messages = append(s.messages, m)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/smtp"
-	"net/textproto"
 	"slices"
 	"strings"
 	"testing"
@@ -79,19 +78,5 @@ func TestMessagesByMailbox(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, want %q", query, got, want)
 		}
-	}
-}
-
-func TestFailFirst(t *testing.T) {
-	t.Parallel()
-	s := start(t, notificationssim.Options{FailFirst: 2})
-	for i := range 3 {
-		err := send(s, "Subject: x\n\nhello\n", "ada@mail.example")
-		if refused, ok := err.(*textproto.Error); i < 2 && (!ok || refused.Code != 451) || i == 2 && err != nil {
-			t.Errorf("delivery %d: %v", i, err)
-		}
-	}
-	if got := s.Messages(""); len(got) != 1 {
-		t.Errorf("%d messages", len(got))
 	}
 }

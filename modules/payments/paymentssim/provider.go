@@ -35,13 +35,12 @@ type Provider struct {
 	routes  *http.ServeMux
 	closing chan struct{} // closed by Close, to abort the waiting requests
 
-	mu       sync.Mutex
-	ops      map[string]*operation // by idempotency key
-	flaky    map[string]int        // how often each tok_flaky key has failed
-	ledger   []Entry
-	journal  *os.File
-	failures int           // how many requests will fail
-	held     chan struct{} // closed by release; nil while nothing is held
+	mu      sync.Mutex
+	ops     map[string]*operation // by idempotency key
+	flaky   map[string]int        // how often each tok_flaky key has failed
+	ledger  []Entry
+	journal *os.File
+	held    chan struct{} // closed by release; nil while nothing is held
 }
 
 // request is a merchant's request: a capture has a source, a refund the reference of its capture.
@@ -122,13 +121,6 @@ func (p *Provider) Close() error {
 	return p.journal.Close()
 }
 
-// Fail makes the next n captures and refunds answer 503 without an effect.
-func (p *Provider) Fail(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.failures = n
-}
-
 // Hold blocks captures and refunds, before their effect, until release; look-ups are answered.
 func (p *Provider) Hold() (release func()) {
 	p.mu.Lock()
@@ -168,10 +160,6 @@ func (p *Provider) begin(r request) (op *operation, first bool, err error) {
 			return nil, false, errMismatch
 		}
 		return op, false, nil
-	}
-	if p.failures > 0 {
-		p.failures--
-		return nil, false, errTrouble
 	}
 	if r.Source == "tok_flaky" && p.flaky[r.Key] < 2 {
 		p.flaky[r.Key]++
