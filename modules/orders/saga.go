@@ -67,8 +67,8 @@ func follow[E events.Event](
 
 var errNotInFull = errors.New("the captured amount is not what was due")
 
-// inFull refuses a capture of another amount or currency than was due. The order waits for the right
-// one, and expires without it: then payments refunds what it has captured.
+// inFull refuses a capture of another amount or currency than was due. The order waits for the
+// right one, and expires without it: then payments refunds what it has captured.
 func inFull(o db.Order, e paymentsapi.Captured) error {
 	if e.Amount.Amount != o.Total || e.Amount.Currency != o.Currency {
 		return events.Final(errNotInFull)

@@ -46,10 +46,10 @@ type Weight struct {
 	Weight int
 }
 
-// Set gives the sides of the pool's module these weights, which must add up to 100. The last side is
-// the new one: while its weight grows it keeps the aggregates that it has. A process of a side that
-// is not named handles nothing from now on, and does not start again. Without weights there are no
-// shares: each side may handle all.
+// Set gives the sides of the pool's module these weights, which must add up to 100. The last side
+// is the new one: while its weight grows it keeps the aggregates that it has. A process of a side
+// that is not named handles nothing from now on, and does not start again. Without weights there
+// are no shares: each side may handle all.
 //
 // When Set returns, no batch of events is being handled by the shares before, but for one that has
 // taken longer than a lock may be waited for.

@@ -1,6 +1,6 @@
 // Package wire is a proxy before a server, with which a test can delay, change, freeze or cut what
-// passes. Unlike a firewall it needs no root. TCP keepalives do not notice that it is frozen, because
-// the kernel answers them.
+// passes. Unlike a firewall it needs no root. TCP keepalives do not notice that it is frozen,
+// because the kernel answers them.
 package wire
 
 import (
