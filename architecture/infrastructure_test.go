@@ -23,9 +23,7 @@ var infrastructure = rule{
 	check: func(t Tree) findings {
 		var f findings
 		ledger, _ := ParseLedger(t[ledgerFile])
-		moved := slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool {
-			return slices.Index(States, e.State) >= slices.Index(States, Canary)
-		})
+		moved := slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool { return e.Reached(Canary) })
 		for _, file := range slices.Sorted(maps.Keys(t)) {
 			if !infrastructural(file) {
 				continue
@@ -35,6 +33,9 @@ var infrastructure = rule{
 			}
 			for _, page := range pages(t, file, &f) {
 				f.page(file, page, moved)
+				if t[file+".tmpl"] == "" { // rule derived keeps what is generated as it should be
+					f.left(file, page, ledger.Left())
+				}
 			}
 			for _, given := range roleGiven.FindAllStringSubmatch(t[file], -1) {
 				module, role := strings.ToLower(given[1]), map[string]string{"DATABASE": "rt", "MIGRATE": "migrate"}[given[2]]
@@ -55,8 +56,10 @@ var infrastructure = rule{
 // page is a document of YAML, as far as it starts processes.
 type page struct {
 	Services map[string]struct {
-		Image   string `yaml:"image"`
-		Extends any    `yaml:"extends"`
+		Image       string    `yaml:"image"`
+		Extends     any       `yaml:"extends"`
+		Environment yaml.Node `yaml:"environment"`
+		EnvFile     yaml.Node `yaml:"env_file"`
 	} `yaml:"services"`
 	Include    any    `yaml:"include"`
 	APIVersion string `yaml:"apiVersion"`
@@ -99,6 +102,48 @@ func (f *findings) page(file string, page page, moved bool) {
 					"split is "+theSplit)
 		}
 	}
+}
+
+// left refuses the settings of a decommissioned module in the monolith: it would have the login to
+// data that are no longer its own. The address of the module's process is for those who call it.
+func (f *findings) left(file string, page page, left []string) {
+	for _, service := range slices.Sorted(maps.Keys(page.Services)) {
+		of := page.Services[service]
+		if !monolithImage.MatchString(of.Image) {
+			continue
+		}
+		for _, word := range append(words(&of.Environment), words(&of.EnvFile)...) {
+			setting := settingOf.FindStringSubmatch(word)
+			if setting == nil || setting[2] == "URL" {
+				continue
+			}
+			if module := strings.ToLower(setting[1] + setting[3]); slices.Contains(left, module) {
+				f.add(file, "gives "+service+" "+strings.TrimSuffix(setting[0], "=")+", and "+module+" is decommissioned",
+					"give it to the process of "+module+" alone")
+			}
+		}
+	}
+}
+
+// monolithImage matches the image of the monolith, and settingOf a setting of a module, or a file of
+// them.
+var (
+	monolithImage = regexp.MustCompile(`\bmonolith(?:[:@]|$)`)
+	settingOf     = regexp.MustCompile(`^([A-Z0-9]+)_(\w+)(?:=|$)|^(?:\S*/)?([a-z0-9]+)(?:\.\w+)*\.env$`)
+)
+
+// words returns the plain values at and below a node of YAML.
+func words(node *yaml.Node) (found []string) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind == yaml.ScalarNode {
+		return []string{node.Value}
+	}
+	for _, below := range node.Content {
+		found = append(found, words(below)...)
+	}
+	return found
 }
 
 // theSplit is an example of the whole split.

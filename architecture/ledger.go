@@ -19,8 +19,8 @@ const (
 	Assessed       = "assessed"       // the reason is measured; nothing has moved
 	Canary         = "canary"         // two processes serve requests and consume events for one schema
 	CutOver        = "cut over"       // the new process serves alone, on the old database
-	DataMoved      = "data moved"     // on a database of its own
-	Decommissioned = "decommissioned" // the monolith does not link the module any more
+	DataMoved      = "data moved"     // on a database of its own, with the record of how they got there
+	Decommissioned = "decommissioned" // the monolith has neither its code nor its settings, the old database neither schema nor roles
 )
 
 // States are all states, in order.
@@ -51,6 +51,12 @@ type Extraction struct {
 	// When two processes stop serving the same module; without an end a dual run is two systems.
 	DualRunEnds Date   `yaml:"dual_run_ends"`
 	Despite     string `yaml:"despite"` // why it is the first although others wait for it, measured as well; empty if none does
+	Moved       string `yaml:"moved"`   // what seam move prints, as soon as the data has moved
+}
+
+// Reached reports whether an extraction has come to a state, or past it.
+func (e Extraction) Reached(state string) bool {
+	return slices.Index(States, e.State) >= slices.Index(States, state)
 }
 
 // Left returns the decommissioned modules, which the monolith does not link any more.
@@ -129,6 +135,30 @@ func (e Extraction) Validate() error {
 	}
 	if cut := e.Dates[CutOver]; e.DualRunEnds.After(cut.Time) {
 		return fmt.Errorf("dual_run_ends is after %q, where one process serves alone", CutOver)
+	}
+	return e.validateMoved()
+}
+
+// movedRecord matches the record of a move: its day, the server's system identifier and the database that
+// the data is in, the epoch of its home there, and what was the same on both sides.
+var movedRecord = regexp.MustCompile(`^(20[0-9]{2}-[0-9]{2}-[0-9]{2}) [0-9]+/\S+ epoch [0-9]+, [0-9]+ rows in [1-9][0-9]* tables, checksum [0-9a-f]{16}$`)
+
+// validateMoved returns an error if the data is said to have moved without a record of that, or the
+// other way round.
+func (e Extraction) validateMoved() error {
+	record := movedRecord.FindStringSubmatch(e.Moved)
+	switch {
+	case !e.Reached(DataMoved) && e.Moved != "":
+		return fmt.Errorf("moved says that the data has moved, and the state is %q", e.State)
+	case !e.Reached(DataMoved):
+		return nil
+	case e.Moved == "":
+		return fmt.Errorf("moved is missing, and it is %q: nothing shows that the data has moved, and that all of it has; "+
+			"bin/seam move status %s prints the line", e.State, e.Module)
+	case record == nil:
+		return fmt.Errorf("moved is no record of a move: copy the line that bin/seam move status %s prints", e.Module)
+	case record[1] != e.Dates[DataMoved].Format(time.DateOnly):
+		return fmt.Errorf("dates: %q is not on %s, the day in moved", DataMoved, record[1])
 	}
 	return nil
 }

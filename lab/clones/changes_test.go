@@ -60,8 +60,9 @@ func TestAModuleLeavesForGood(t *testing.T) {
     trigger: isolation
     measurement: 3 faults a month reach the rest; 0 once it stands alone (incidents of 2026-02)
     owner: grace
-    state: cut over
-    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2126-05-15, decommissioned: 2126-06-30}
+    state: data moved
+    moved: 2026-05-15 7443210987654321098/harbour epoch 2, 41000 rows in 12 tables, checksum 0123456789abcdef
+    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2026-05-15, decommissioned: 2126-06-30}
     dual_run_ends: 2026-04-10
 `)
 	const uses = "cmd/monolith/uses_test.go"

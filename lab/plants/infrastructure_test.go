@@ -32,14 +32,30 @@ func init() {
 				text: "postgres://payments_migrate:", want: "gives PAYMENTS_DATABASE_URL the role payments_migrate"},
 			{name: "one password for two roles", file: theSplit, old: "${PAYMENTS_RT_PASSWORD}",
 				text: "${ORDERS_RT_PASSWORD}", want: "gives PAYMENTS_DATABASE_URL the password ORDERS_RT_PASSWORD"},
+			{name: "the monolith has the login of a module that has left", given: noneOfIt, file: "deploy/also.yaml",
+				text: monolithWith("environment: {NOTIFICATIONS_DATABASE_URL: x}"),
+				want: "deploy/also.yaml: gives monolith NOTIFICATIONS_DATABASE_URL, and notifications is decommissioned"},
+			{name: "the monolith has a setting of it, in a list", given: noneOfIt, file: "deploy/also.yaml",
+				text: monolithWith("environment: [NOTIFICATIONS_MAIL_FROM=x]"), want: "gives monolith NOTIFICATIONS_MAIL_FROM, and"},
+			{name: "the monolith has its file of settings", given: noneOfIt, file: "deploy/also.yaml",
+				text: monolithWith("env_file: [env/orders.env, env/notifications.service.env]"),
+				want: "gives monolith env/notifications.service.env, and"},
 			{name: "the split by another file", file: "deploy/compose.yaml", old: "\nservices:\n",
 				text: "\ninclude: [compose.services.yaml]\nservices:\n",
 				want: "deploy/compose.yaml: includes another file"},
 		},
 		accepts: []plant{
 			{name: "a note", file: "deploy/compose.yaml", text: "# broker: not yet"},
+			{name: "the address of a module that has left, and its own process", given: noneOfIt, file: "deploy/also.yaml",
+				text: monolithWith("environment: {NOTIFICATIONS_URL: x}") +
+					"  notifications: {image: notifications, environment: {NOTIFICATIONS_DATABASE_URL: x}}\n"},
 			{name: "a broker for a canary", given: []plant{{file: ledgerFile, whole: true, text: example}},
 				file: "deploy/compose.override.yaml", text: "services:\n  broker:\n    image: nats\n"},
 		},
 	}
+}
+
+// monolithWith is a file that starts the monolith with some settings.
+func monolithWith(settings string) string {
+	return "services:\n  monolith: {image: \"${SEAM_IMAGES:-seam-}monolith:dev\", " + settings + "}\n"
 }

@@ -31,8 +31,14 @@ const example = `extractions:
 
 var measurement = regexp.MustCompile(`measurement:.*`)
 
-// decommissioned is the example in its last state.
-var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned", 1)
+// record is what seam move prints of the example.
+const record = "moved: 2026-05-15 7443210987654321098/notifications epoch 2, 41000 rows in 12 tables, checksum 0123456789abcdef"
+
+// moved is the example once its data has moved, and decommissioned in its last state.
+var (
+	moved          = strings.Replace(example, "state: canary", "state: data moved\n    "+record, 1)
+	decommissioned = strings.Replace(moved, "state: data moved", "state: decommissioned", 1)
+)
 
 const canary = `upstreams:
   monolith: {url: "http://127.0.0.1:8090"}

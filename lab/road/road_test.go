@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestTheRoad(t *testing.T) {
 			stop := w.customers()
 			w.walk("Out", "Back")
 			w.walk("Out: 2", "The data") // the façade is there
-			w.cutOver()
+			w.dataMoved()
 			w.run("keep the old monolith", "cp bin/monolith .road/before")
 			w.walk("For good")
 			stop()
@@ -102,19 +103,25 @@ func (w *walker) read(ctx context.Context, url, token string) {
 	}
 }
 
-// cutOver writes the ledger's entry, as step 0 asks for.
-func (w *walker) cutOver() {
+// dataMoved writes the ledger's entry, with the record that seam move has printed.
+func (w *walker) dataMoved() {
 	w.t.Helper()
+	records := regexp.MustCompile(`(?m)^ *moved: (\d{4}-\d\d-\d\d) .*$`).FindAllStringSubmatch(w.said, -1)
+	if len(records) == 0 {
+		w.t.Fatal("seam move has printed no record")
+	}
+	record := records[len(records)-1]
 	entry := fmt.Sprintf(`extractions:
   - module: %s
     trigger: isolation
     measurement: the audit of addresses covers 41,000 lines; 3,100 once it stands alone (audit of 2026-02)
     despite: 39 of 40 pickers work in a hall without a network, where 1 works today (plan of 2026-02)
     owner: grace
-    state: cut over
-    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2099-05-15, decommissioned: 2099-06-30}
+    state: data moved
+%s
+    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: %s, decommissioned: 2099-06-30}
     dual_run_ends: 2026-04-10
-`, w.module)
+`, w.module, record[0], record[1])
 	path := filepath.Join(w.dir, "deploy/extractions.yaml")
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -124,7 +131,7 @@ func (w *walker) cutOver() {
 	if err := os.WriteFile(path, []byte(next), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	w.run("commit", "git add --all && git commit --quiet -m cut-over")
+	w.run("commit", "git add --all && git commit --quiet -m data-moved")
 }
 
 // check waits until each order has come to its end, with one mail.

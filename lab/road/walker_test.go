@@ -32,6 +32,7 @@ type walker struct {
 	pages   map[string][]string
 	in      io.Writer
 	out     *bufio.Reader
+	said    string // by the block that was run last
 	db      *pgxpool.Pool
 	target  *pgxpool.Pool // where the module's data goes
 	placed  atomic.Int64
@@ -213,7 +214,8 @@ func (w *walker) run(name, commands string) {
 	for {
 		line, err := w.out.ReadString('\n')
 		if code, ok := strings.CutPrefix(strings.TrimSpace(line), ended); ok {
-			w.t.Logf("%s, %s:\n%s", name, time.Since(began).Round(time.Millisecond), said.String())
+			w.said = said.String()
+			w.t.Logf("%s, %s:\n%s", name, time.Since(began).Round(time.Millisecond), w.said)
 			if code != "0" {
 				w.t.Fatalf("%s ended with %s", name, code)
 			}

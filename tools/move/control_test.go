@@ -21,6 +21,9 @@ func TestControl_WithoutTheDrain(t *testing.T) {
 	if _, err := m.Switch(t.Context()); !errors.As(err, new(*move.DifferentError)) {
 		t.Errorf("the comparison says: %v", err)
 	}
+	if s, err := m.Status(t.Context()); err != nil || s.Record != "" || s.Do != "back" {
+		t.Errorf("the status is %+v, %v", s, err)
+	}
 }
 
 // freeze returns a hook that stops the replication when the gate was passed, and lets it go on when

@@ -59,6 +59,10 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
 	ok(t, m.Seed(t.Context()))
+	for _, m := range []move.Move{m, m.Back()} { // both have records, which say nothing of what comes
+		_, err := m.Switch(t.Context())
+		ok(t, err)
+	}
 	steps := []string{"fence", "intent", "open", "standby"}
 	if os.Getenv("SEAM_LONG") != "" {
 		steps = append(append([]string{"gate"}, pauseSteps...), afterSteps...)
@@ -80,6 +84,11 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 			outcome, err := m.Recover(t.Context())
 			ok(t, err)
 			t.Log(outcome)
+		}
+		if slices.Contains([]string{"open", "standby"}, step) { // it has moved, and nothing was compared
+			if s, err := m.Status(t.Context()); err != nil || s.Record != "" || s.Do != "back" {
+				t.Errorf("after %s the status is %+v, %v", step, s, err)
+			}
 		}
 		load.await(t, 20)
 	}

@@ -18,6 +18,8 @@ type Ending struct {
 	Tables   []Table `json:"tables"`
 	Sessions int64   `json:"sessions"` // of the runtime role there
 	Back     bool    `json:"back"`     // whether it has ever been the home, and so is the way back
+	Compared bool    `json:"compared"` // whether the home has the record of the move that led to it
+	Record   string  `json:"record"`   // that one, for the ledger; "" if the home is where the data was first
 }
 
 // Ending looks at what Finish would drop, and refuses what it would refuse.
@@ -36,9 +38,26 @@ func (m Move) Ending(ctx context.Context) (e Ending, err error) {
 	if e.Tables, err = left.tables(ctx); err != nil {
 		return e, err
 	}
+	if e.Record, err = Record(ctx, home.Conn, m.Module); err != nil {
+		return e, err
+	}
+	if e.Compared = e.Record != ""; home == source {
+		e.Record = ""
+	}
 	err = left.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()",
 		m.runtime()).Scan(&e.Sessions)
 	return e, err
+}
+
+// Remains returns what a database still has of a module that has left it for good: its schema, and
+// those of its roles that may connect.
+func Remains(ctx context.Context, conn *pgx.Conn, module, prefix string) (found []string, err error) {
+	err = conn.QueryRow(ctx, `SELECT coalesce(array_agg(what), '{}') FROM (
+		SELECT 'the schema ' || nspname FROM pg_namespace WHERE nspname = $1
+		UNION ALL SELECT 'the role ' || rolname FROM pg_roles WHERE rolname IN ($2 || '_owner', $2 || '_migrate', $2 || '_rt')
+			AND has_database_privilege(rolname, current_database(), 'CONNECT')) AS left_behind (what)`,
+		module, prefix+module).Scan(&found)
+	return found, err
 }
 
 // leaving returns which side is the home, and which has been left, or has never been opened.

@@ -144,10 +144,11 @@ func TestFinish(t *testing.T) {
 			m := newMove(t, 0, 1)
 			load := write(t, m, 1)
 			ok(t, m.Seed(t.Context()))
-			home, left := m.Source, m.Target
+			home, left, record := m.Source, m.Target, ""
 			if out {
-				_, err := m.Switch(t.Context())
+				done, err := m.Switch(t.Context())
 				ok(t, err)
+				record = done.Record
 				home, left = left, home
 				if other, err := move.Other(t.Context(), m.Source, m.Module); err != nil || other != m.Target {
 					t.Errorf("the other side is %s, %v; want %s", other, err, m.Target)
@@ -160,10 +161,13 @@ func TestFinish(t *testing.T) {
 			}
 			e, err := m.Ending(t.Context())
 			ok(t, err)
-			if e.Back != out || len(e.Tables) == 0 {
+			if e.Back != out || e.Compared != out || len(e.Tables) == 0 || e.Record != record {
 				t.Errorf("it would drop %+v", e)
 			}
 			ok(t, m.Finish(t.Context()))
+			if s, err := m.Status(t.Context()); err != nil || s.Record != record {
+				t.Errorf("the record is lost: %+v, %v", s, err)
+			}
 			prefix := m.Roles.Prefix
 			for _, url := range []string{home, left} {
 				const remains = `SELECT (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())

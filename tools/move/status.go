@@ -16,6 +16,7 @@ type Status struct {
 	Home   string   `json:"home"` // the database; "" if neither can be written
 	Sides  [2]Side  `json:"sides"`
 	Copy   *follows `json:"copy,omitempty"` // how the other side follows the home
+	Record string   `json:"record"`         // of the move that led to the home, for the ledger; "" if it is where it was first
 	Says   string   `json:"says"`
 	Do     string   `json:"do"`    // the next step; "" for none
 	Wrong  []string `json:"wrong"` // what an operator must mend
@@ -65,6 +66,11 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 	if unreachable != nil {
 		s.Wrong = append(s.Wrong, unreachable.Error())
 	}
+	if moved := sides[1]; moved != nil && (records[1].state == atHome || records == [2]record{}) {
+		if s.Record, err = Record(ctx, moved.Conn, m.Module); err != nil {
+			return s, err
+		}
+	}
 	for i, r := range records {
 		if r.state == atHome {
 			s.Home = s.Sides[i].Address
@@ -106,11 +112,18 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 		case r.state == atHome && other.state == standby:
 			s.Says = "The data is in " + at + "; " + there + " follows it, and is the way back."
 			s.Do = [2]string{"switch or finish", "back or finish"}[i]
+			if i == 1 && s.Record == "" {
+				s.Says += " Nothing shows that no row was lost: the two sides were not compared, or differed. To go back and to switch again compares them."
+				s.Do = "back"
+			}
 		case r.state == atHome && other.state == "" && sides[1-i] != nil:
 			s.Says, s.Do = "The data is in "+at+", and "+there+" has no copy.", "seed or finish"
 		case r.state == atHome && sides[1-i] == nil:
 			s.Says = "The data is in " + at + "; the other side cannot be reached."
 		}
+	}
+	if s.Says == "" && s.Record != "" {
+		s.Says = "The data is in " + s.Sides[1].Address + " for good."
 	}
 	if s.Says == "" {
 		s.Says, s.Do = "The data has never moved.", "seed"

@@ -25,9 +25,9 @@ const (
 
 // Switched says what a switch has done.
 type Switched struct {
-	Pause    time.Duration `json:"pause"` // as the coordinator saw it
-	Epoch    int64         `json:"epoch"`
-	Verified []Compared    `json:"verified"`
+	Pause  time.Duration `json:"pause"` // as the coordinator saw it
+	Epoch  int64         `json:"epoch"`
+	Record string        `json:"record"` // of what was the same on both sides, for the ledger
 }
 
 // attempt is one switch.
@@ -105,8 +105,12 @@ func (a *attempt) close() {
 }
 
 // prepare does what would make the pause longer: it bounds every statement of it, and does on each
-// side once, to no effect, what is new to a connection the first time.
+// side once, to no effect, what is new to a connection the first time. The record of an earlier move
+// says nothing of this one.
 func (a *attempt) prepare(ctx context.Context) error {
+	if err := a.target.exec(ctx, a.recording("NULL")); err != nil {
+		return err
+	}
 	limit := fmt.Sprintf("SET statement_timeout = %d; ", slowLimit.Milliseconds())
 	if err := a.source.exec(ctx, limit+grants+"; "+revokes(true)+"; "+fmt.Sprintf(inFlight, false)); err != nil {
 		return err
@@ -244,7 +248,7 @@ func (a *attempt) settle(ctx context.Context) error {
 	if err := a.stepTo(ctx, "standby", func(ctx context.Context) error { return a.source.retire(ctx) }); err != nil {
 		return err
 	}
-	different := a.stepTo(ctx, "verify", a.verify)
+	different := a.step(ctx, "verify", a.verify)
 	if different != nil && !errors.As(different, new(*DifferentError)) {
 		return different
 	}

@@ -24,7 +24,7 @@ that has its own process out of the monolith.
   seam module add NAME [--listens TOPIC,…] [--publishes TOPIC,…] [--calls MODULE,…]
   seam module remove NAME
   seam module rename OLD NEW      before its contracts are released
-  seam module detach NAME         the last step of deploy/EXTRACT.md, once the ledger has it as cut over
+  seam module detach NAME         the last step of deploy/EXTRACT.md, once the ledger has it as data moved
 Each change can be undone by git, and is refused while files are not committed.`
 
 func runModule(ctx context.Context, args []string) error {

@@ -28,7 +28,7 @@ seam move seed NAME --to …         copy the data, and keep the copy up to date
 seam move rehearse NAME --to …     what the switch waits for, without it
 seam move switch NAME --to …       make the copy the home: a pause of some milliseconds for writers
 seam move back NAME                the same in the other direction, with all that was written meanwhile
-seam move status NAME              where the data is, how the other side follows, and what to do
+seam move status NAME              where the data is, how the other side follows, and what to do; the line "moved" of the ledger
 seam move recover NAME             settle a switch whose coordinator died; harmless at any time
 seam move finish NAME --yes        drop the side that is not the home; without --yes say what that is
 DATABASE_URL is an admin connection to the database that the data was in first, and --to one to the other, which need not
@@ -180,21 +180,26 @@ func (c *moveCall) seed(ctx context.Context, m move.Move) error { return m.Seed(
 func (c *moveCall) rehearse(ctx context.Context, m move.Move) error { return m.Rehearse(ctx) }
 
 func (c *moveCall) change(ctx context.Context, m move.Move) error {
-	done, err := m.Switch(ctx)
-	if err != nil {
-		return err
+	done, err := c.switched(ctx, m)
+	if err == nil {
+		printRecord(done.Record)
 	}
-	var rows int64
-	for _, t := range done.Verified {
-		rows += t.Rows
-	}
-	fmt.Printf("%s has moved, with a pause of %v; %d rows in %d tables were the same on both sides.\n"+
-		"The side that was left follows, and is the way back. Next: seam move status %[1]s --to ADMIN-URL\n",
-		m.Module, done.Pause.Round(100*time.Microsecond), rows, len(done.Verified))
-	return nil
+	return err
 }
 
-func (c *moveCall) back(ctx context.Context, m move.Move) error { return c.change(ctx, m.Back()) }
+func (c *moveCall) back(ctx context.Context, m move.Move) error {
+	_, err := c.switched(ctx, m.Back())
+	return err
+}
+
+func (c *moveCall) switched(ctx context.Context, m move.Move) (done move.Switched, err error) {
+	if done, err = m.Switch(ctx); err == nil {
+		fmt.Printf("%s has moved, with a pause of %v; all rows were the same on both sides.\n"+
+			"The side that was left follows, and is the way back. Next: seam move status %[1]s --to ADMIN-URL\n",
+			m.Module, done.Pause.Round(100*time.Microsecond))
+	}
+	return done, err
+}
 
 func (c *moveCall) status(ctx context.Context, m move.Move) error {
 	s, err := m.Status(ctx)
@@ -223,6 +228,7 @@ func (c *moveCall) status(ctx context.Context, m move.Move) error {
 	if s.Copy != nil {
 		fmt.Printf("  the copy: %s\n", s.Copy)
 	}
+	printRecord(s.Record)
 	if s.Do != "" {
 		fmt.Printf("Next: seam move %s\n", s.Do)
 	}
@@ -251,6 +257,9 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 	if e.Back {
 		fmt.Println("After it there is no way back.")
 	}
+	if e.Back && !e.Compared {
+		fmt.Println("Nothing shows that no row was lost, and then nothing will: seam move status says more.")
+	}
 	if e.Sessions > 0 {
 		fmt.Printf("%d sessions of the module are open there: a process whose %s names it goes on, and does not start again.\n",
 			e.Sessions, setting(m.Module))
@@ -264,6 +273,7 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 	if err := m.Finish(ctx); err != nil {
 		return err
 	}
+	printRecord(e.Record)
 	fmt.Printf("From now on %s names %s, with the login that it had.\n", setting(m.Module), e.Home)
 	return nil
 }

@@ -31,9 +31,9 @@ func (f Files) Detached(m string, today time.Time) (left Files, done, held []str
 	if err := entry.Validate(); err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %s: %w", ledgerFile, m, err)
 	}
-	if slices.Index(architecture.States, entry.State) < slices.Index(architecture.States, architecture.CutOver) {
+	if !entry.Reached(architecture.DataMoved) {
 		return nil, nil, nil, fmt.Errorf("%s is %q in %s, and leaves for good only once it is %q: go on with deploy/EXTRACT.md",
-			m, entry.State, ledgerFile, architecture.CutOver)
+			m, entry.State, ledgerFile, architecture.DataMoved)
 	}
 	if stays := slices.DeleteFunc(f.Modules(), func(name string) bool { return name == m || slices.Contains(ledger.Left(), name) }); len(stays) == 0 {
 		return nil, nil, nil, fmt.Errorf("%s is the last module of the monolith, which would be empty: run it as the monolith, or delete cmd/monolith by hand", m)
@@ -83,8 +83,7 @@ func (f Files) Callers(m string) (callers []string) {
 	return callers
 }
 
-// decommission gives an entry of the ledger its last state, as of today. The states in between that
-// are due later are skipped: they have today's date, too.
+// decommission gives an entry of the ledger its last state, as of today.
 func decommission(page string, at int, entry architecture.Extraction, today time.Time) (string, error) {
 	set := func(value string, path ...string) (err error) {
 		list, err := mapping(page, []string{"extractions"})
@@ -97,16 +96,12 @@ func decommission(page string, at int, entry architecture.Extraction, today time
 	if entry.State == architecture.Decommissioned { // by hand, with its day
 		return page, nil
 	}
-	if err := set(architecture.Decommissioned, "state"); err != nil {
-		return "", err
+	err := set(architecture.Decommissioned, "state")
+	if err == nil {
+		err = set(today.Format(time.DateOnly), "dates", architecture.Decommissioned)
 	}
-	day := today.Format(time.DateOnly)
-	for _, state := range architecture.States[slices.Index(architecture.States, entry.State)+1:] {
-		if state == architecture.Decommissioned || entry.Dates[state].Format(time.DateOnly) > day {
-			if err := set(day, "dates", state); err != nil {
-				return "", err
-			}
-		}
+	if err != nil {
+		return "", err
 	}
 	ledger, err := architecture.ParseLedger(page)
 	if err == nil {

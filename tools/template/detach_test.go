@@ -13,14 +13,19 @@ var firstOfDecember = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 // leaving is the ledger's entry of a module in a state.
 func leaving(m, state string) string {
+	day, record := "2027-05-15", ""
+	if state == architecture.DataMoved || state == architecture.Decommissioned {
+		day = "2026-05-15"
+		record = "\n    moved: " + day + " 7443210987654321098/" + m + " epoch 2, 41000 rows in 12 tables, checksum 0123456789abcdef"
+	}
 	return `
   # Why it leaves.
   - module: ` + m + `
     trigger: isolation
     measurement: the audit of addresses covers 41,000 lines; 3,100 once it stands alone (audit of 2026-02)
     owner: grace
-    state: ` + state + ` # since spring
-    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: 2027-05-15, decommissioned: 2027-06-30}
+    state: ` + state + ` # since spring` + record + `
+    dates: {assessed: 2026-03-02, canary: 2026-03-20, cut over: 2026-04-10, data moved: ` + day + `, decommissioned: 2027-06-30}
     dual_run_ends: 2026-04-10
 `
 }
@@ -39,7 +44,7 @@ func TestDetached(t *testing.T) {
 	}
 	const table = "deploy/routes.yaml"
 	f.set(table, strings.TrimRight(f[table].Text, "\n")+"\n  ferries: # its own\n    prefix: /v1/ferries\n    sides: [{ upstream: monolith, weight: 100 }]\n")
-	f.set(ledgerFile, "extractions:"+leaving("ferries", "cut over")+leaving("harbour", "canary"))
+	f.set(ledgerFile, "extractions:"+leaving("ferries", "data moved")+leaving("harbour", "cut over"))
 
 	left, done, held, err := f.Detached("ferries", firstOfDecember)
 	if err != nil || len(held) > 0 || len(done) != 3 {
@@ -62,7 +67,7 @@ func TestDetached(t *testing.T) {
 			t.Errorf("%s is changed", name)
 		}
 	}
-	for m, want := range map[string]string{"ferries": "already", "harbour": `is "canary"`} {
+	for m, want := range map[string]string{"ferries": "already", "harbour": `is "cut over"`} {
 		if _, _, _, err := left.Detached(m, firstOfDecember); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s, once ferries has left: %v", m, err)
 		}
@@ -82,7 +87,7 @@ func TestDetached(t *testing.T) {
 func TestTheLastModuleIsNotDetached(t *testing.T) {
 	t.Parallel()
 	f := Files{"go.mod": {Text: "module a.example/app\n"}, "modules/ferries/go.mod": {}, "modules/harbour/go.mod": {}}
-	f.set(ledgerFile, "extractions:"+leaving("ferries", "decommissioned")+leaving("harbour", "cut over"))
+	f.set(ledgerFile, "extractions:"+leaving("ferries", "decommissioned")+leaving("harbour", "data moved"))
 	f.set(ledgerFile, strings.ReplaceAll(f[ledgerFile].Text, "2027-", "2026-"))
 	if _, _, _, err := f.Detached("harbour", firstOfDecember); err == nil || !strings.Contains(err.Error(), "the last module") {
 		t.Error(err)
