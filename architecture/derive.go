@@ -66,6 +66,14 @@ type deployment struct {
 	Table, Volume           string
 }
 
+// Database returns the address of a module's database: one of its own, once it has left.
+func (d deployment) Database(module string) string {
+	if slices.Contains(d.Left, module) {
+		return "postgres-2:5432/" + module
+	}
+	return "postgres:5432/shop"
+}
+
 // Run returns the deployment with processes for some modules, the façade's table, by its name in
 // deploy/routes, and the broker's volume.
 func (d deployment) Run(alone []string, table, volume string) deployment {

@@ -42,7 +42,7 @@ var derived = rule{
 }
 
 // Once a module has left the monolith, compose.yaml is a whole system all the same: it has the
-// module's process, the broker, and a façade with a table that leads to both processes.
+// module's process and database, the broker, and a façade with a table that leads to both processes.
 func TestComposeOnceAModuleHasLeft(t *testing.T) {
 	t.Parallel()
 	tree := repository(t)
@@ -68,7 +68,7 @@ func TestComposeOnceAModuleHasLeft(t *testing.T) {
 		t.Errorf("before: %v, routes %q", one.Services, table)
 	}
 	several, table := files(strings.ReplaceAll(decommissioned, "parcels", m))
-	for _, service := range []string{"broker", "provision", facade, monolith, m, "migrate-" + m, "seed-" + m} {
+	for _, service := range []string{"broker", "provision", "postgres-2", facade, monolith, m, "migrate-" + m, "seed-" + m} {
 		if _, there := several.Services[service]; !there {
 			t.Errorf("it does not start %s", service)
 		}
@@ -77,6 +77,11 @@ func TestComposeOnceAModuleHasLeft(t *testing.T) {
 	if several.Services[monolith].Ports != nil || several.Services[facade].Ports == nil || several.Services[monolith].Environment["BUS"] != "nats" ||
 		several.Services[monolith].Environment[address] != "" || several.Services[m].Environment[address] == "" {
 		t.Errorf("%+v", several.Services)
+	}
+	for service, url := range map[string]string{"setup": "_ADMIN_URL", "migrate-" + m: "_MIGRATE_URL", "seed-" + m: "_MIGRATE_URL", m: "_DATABASE_URL", "operate": "_DATABASE_URL"} {
+		if is := several.Services[service].Environment[strings.ToUpper(m)+url]; !strings.HasSuffix(is, "@postgres-2:5432/"+m) {
+			t.Errorf("%s looks for the data of %s at %q", service, m, is)
+		}
 	}
 	read, err := routes.Parse([]byte(table))
 	if err != nil || len(read.Routes) != len(tree.Modules()) {

@@ -96,10 +96,10 @@ func (f *findings) page(file string, page page, moved bool) {
 		of := page.Services[service]
 		image, known := cheap[service]
 		f.subjects++
-		if !moved && file != theSplit && (!known || of.Extends != nil || !image.MatchString(of.Image)) {
+		if !moved && !slices.Contains(theSplit, file) && (!known || of.Extends != nil || !image.MatchString(of.Image)) {
 			f.add(file, "starts "+service+", and nothing in "+ledgerFile+" needs it",
 				"remove it, or enter its extraction there, once that is a canary; the whole "+
-					"split is "+theSplit)
+					"split is "+theSplit[0])
 		}
 	}
 }
@@ -146,8 +146,8 @@ func words(node *yaml.Node) (found []string) {
 	return found
 }
 
-// theSplit is an example of the whole split.
-const theSplit = "deploy/compose.services.yaml"
+// theSplit is an example of the whole split, on one database and on one for each module.
+var theSplit = []string{"deploy/compose.services.yaml", "deploy/compose.databases.yaml"}
 
 // roleGiven matches the connection of a module, with the role in it and the variable of its password.
 var roleGiven = regexp.MustCompile(`\b([A-Z0-9_]+)_(DATABASE|MIGRATE)_URL["']?\s*[:=]\s*["']?postgres(?:ql)?://(\w+)_(rt|migrate|owner)\b(?::\$\{(\w+)[^}]*\}@)?`)

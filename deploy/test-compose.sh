@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts each compose file, runs the acceptance suite against it, and always takes it down.
 #
-#   deploy/test-compose.sh [FILE …]   (default: deploy/compose.yaml, deploy/compose.services.yaml)
+#   deploy/test-compose.sh [FILE[:FILE] …]   (default: all in deploy)
 #
 # It uses its own names, ports, keys and volumes, so it does not affect what runs already. SEAM_IMAGES,
 # SEAM_TAG, POSTGRES_IMAGE and NATS_IMAGE choose the images; without the first two they are built.
@@ -43,7 +43,7 @@ project=seam-test-$$
 running=
 down() {
 	if [ -n "$running" ]; then
-		timeout 120 $compose --env-file "$state/env" -p "$project" -f "$running" down --volumes --remove-orphans --timeout 20 >"$state/down" 2>&1 || cat "$state/down"
+		timeout 120 $compose --env-file "$state/env" -p "$project" down --volumes --remove-orphans --timeout 20 >"$state/down" 2>&1 || cat "$state/down"
 		running=
 	fi
 }
@@ -81,21 +81,23 @@ ready() {
 	done
 }
 
-for file in ${*:-deploy/compose.yaml deploy/compose.services.yaml}; do
+split=deploy/compose.services.yaml
+for file in ${*:-deploy/compose.yaml $split $split:deploy/compose.databases.yaml}; do
 	echo "Starting $file …"
+	export COMPOSE_FILE="$file"
 	running=$file
 	begin=$(date +%s)
-	if ! timeout 300 $compose --env-file "$state/env" -p "$project" -f "$file" up -d >"$state/up" 2>&1 || ! ready; then
+	if ! timeout 300 $compose --env-file "$state/env" -p "$project" up -d >"$state/up" 2>&1 || ! ready; then
 		echo "$file does not become ready:"
 		cat "$state/up"
-		$compose --env-file "$state/env" -p "$project" -f "$file" ps
-		$compose --env-file "$state/env" -p "$project" -f "$file" logs --tail 20
+		$compose --env-file "$state/env" -p "$project" ps
+		$compose --env-file "$state/env" -p "$project" logs --tail 20
 		exit 1
 	fi
 	echo "Ready after $(($(date +%s) - begin)) s; testing …"
 	if ! SEAM_URL="http://127.0.0.1:$HTTP_PORT" MAIL_URL="http://127.0.0.1:$MAIL_PORT" SEAM_KEY="$state/key.pem" \
 		timeout 300 go test -count=1 ./test/acceptance; then
-		$compose --env-file "$state/env" -p "$project" -f "$file" logs --tail 30
+		$compose --env-file "$state/env" -p "$project" logs --tail 30
 		exit 1
 	fi
 	down

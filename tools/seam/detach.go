@@ -33,7 +33,7 @@ func detachModule(ctx context.Context, root string, files template.Files, name s
 	return change(ctx, root, files, left, nil, fmt.Sprintf(`
 %[1]s has left the monolith for good:
   %[2]s
-  deploy/compose.yaml: starts it, the broker and the façade, with the routes of deploy/routes/monolith.yaml
+  deploy/compose.yaml: starts it, the broker and the façade, with the routes of deploy/routes/monolith.yaml, and gives it a database of its own
 %[3]sNow read git diff, and commit it: git revert of that commit is the way back. Then
   make build && make test
 and replace the monoliths that run, one by one, with BUS=nats as before.

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"example.com/shop/platform/postgres"
@@ -17,7 +20,8 @@ import (
 const aboutSetup = `seam setup creates what DATABASE_URL (an admin connection) lacks: the database, and for each module a schema
 and its roles. The password of each role is derived from SEAM_ROLE_SECRET; SEAM_ROLE_PREFIX is the roles' prefix. When it runs
 again it only updates the roles' passwords and settings, so with another secret they have other passwords. Each role may
-have half of the server's connections, or SEAM_ROLE_CONNECTIONS. It revokes what PUBLIC, which is every role of the server, may
+have half of the server's connections, or SEAM_ROLE_CONNECTIONS. <MODULE>_ADMIN_URL, an admin connection as well, gives a module
+a database of its own, and DATABASE_URL nothing of it. It revokes what PUBLIC, which is every role of the server, may
 do in the database, even CONNECT, which others who use it need to be granted; what DATABASE_URL's role may not do it prints, as
 statements for one that may. With --write FILE, which only its owner can read, it also
 writes each module's <MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.`
@@ -33,25 +37,40 @@ func setup(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if s.DatabaseURL == "" || s.RoleSecret == "" {
+	in := map[string][]string{} // the modules of each database
+	for _, m := range topology.Modules {
+		own, err := process.Value(strings.ToUpper(m) + "_ADMIN_URL")
+		if err != nil {
+			return err
+		}
+		admin := cmp.Or(own, s.DatabaseURL)
+		in[admin] = append(in[admin], m)
+	}
+	if len(in[""]) > 0 || s.RoleSecret == "" {
 		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_SECRET; see its --help"))
 	}
-	plan := postgres.Plan{Modules: topology.Modules, Prefix: s.RolePrefix, Secret: s.RoleSecret, Connections: s.RoleConnections}
-	if err := postgres.Provision(ctx, s.DatabaseURL, plan); err != nil {
-		return err
-	}
-	left, err := postgres.LeftToOwner(ctx, s.DatabaseURL, plan)
-	for _, statement := range left {
-		fmt.Fprintf(os.Stderr, "Not allowed to DATABASE_URL's role; run it as the database's owner or a superuser: %s;\n", statement)
-	}
-	if err != nil || *path == "" {
-		return err
-	}
+	plan := postgres.Plan{Prefix: s.RolePrefix, Secret: s.RoleSecret, Connections: s.RoleConnections}
 	var text strings.Builder
-	for _, m := range plan.Modules {
-		name := strings.ToUpper(m)
-		fmt.Fprintf(&text, "%s_DATABASE_URL=%s\n%s_MIGRATE_URL=%s\n", name,
-			quoted(plan.RuntimeURL(s.DatabaseURL, m)), name, quoted(plan.MigrateURL(s.DatabaseURL, m)))
+	for _, admin := range slices.Sorted(maps.Keys(in)) {
+		plan.Modules = in[admin]
+		if err := postgres.Provision(ctx, admin, plan); err != nil {
+			return err
+		}
+		left, err := postgres.LeftToOwner(ctx, admin, plan)
+		for _, statement := range left {
+			fmt.Fprintf(os.Stderr, "Not allowed to the admin's role; run it as the database's owner or a superuser: %s;\n", statement)
+		}
+		if err != nil {
+			return err
+		}
+		for _, m := range plan.Modules {
+			name := strings.ToUpper(m)
+			fmt.Fprintf(&text, "%s_DATABASE_URL=%s\n%s_MIGRATE_URL=%s\n", name,
+				quoted(plan.RuntimeURL(admin, m)), name, quoted(plan.MigrateURL(admin, m)))
+		}
+	}
+	if *path == "" {
+		return nil
 	}
 	return os.WriteFile(*path, []byte(text.String()), 0o600)
 }

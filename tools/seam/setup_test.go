@@ -2,6 +2,9 @@ package main
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -41,4 +44,48 @@ func TestSetupPrintsWhatItMayNotDo(t *testing.T) {
 		}
 	}
 	do("DROP OWNED BY "+role, "DROP ROLE "+role)
+}
+
+// A module with an admin connection of its own gets a database there, and has nothing in the others'.
+func TestSetupOfOwnDatabases(t *testing.T) {
+	t.Parallel()
+	module := aModule()
+	shared, own := pgtest.New(t), pgtest.New(t)
+	file := filepath.Join(t.TempDir(), "connections")
+	env := []string{
+		"DATABASE_URL=" + shared.AdminURL(), strings.ToUpper(module) + "_ADMIN_URL=" + own.AdminURL(),
+		"SEAM_ROLE_SECRET=secret", "SEAM_ROLE_PREFIX=" + own.Name + "_",
+	}
+	if said, code := run(t, env, "seam", "setup", "--write", file); code != 0 {
+		t.Fatalf("exit code %d, said %q", code, said)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range topology.Modules {
+		at, other := shared, own
+		if m == module {
+			at, other = own, shared
+		}
+		if !regexp.MustCompile("(?m)^" + setting(m) + "=.*/" + at.Name + `\b`).Match(text) {
+			t.Errorf("%s leads elsewhere than to %s:\n%s", setting(m), at.Name, text)
+		}
+		const schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = "
+		if here, there := pgtest.Count(t, at.Admin(t), schemas+"'"+m+"'"), pgtest.Count(t, other.Admin(t), schemas+"'"+m+"'"); here != 1 || there != 0 {
+			t.Errorf("%s has %d schemas where it belongs and %d elsewhere", m, here, there)
+		}
+		for _, kind := range []string{"_owner", "_migrate", "_rt"} {
+			drop(t, at, "DROP OWNED BY "+own.Name+"_"+m+kind+" CASCADE", "DROP ROLE "+own.Name+"_"+m+kind)
+		}
+	}
+}
+
+func drop(t *testing.T, db *pgtest.DB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := db.Admin(t).Exec(t.Context(), s); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
 }
