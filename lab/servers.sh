@@ -4,6 +4,7 @@
 #
 #   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/...
 #   SEAM_DATABASE_URL=postgres://…/shop test/accept.sh
+#   TEST_MOVE_SERVERS="postgres://… postgres://…" SEAM_LONG=1 go test -count=1 ./tools/move
 set -eu
 cd "$(dirname "$0")/.."
 

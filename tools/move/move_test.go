@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,8 +50,13 @@ var migrations = fstest.MapFS{"0001_parcels.sql": {Data: []byte(stranger)}}
 
 func migrate(ctx context.Context, url string) error { return postgres.Migrate(ctx, url, migrations) }
 
-// servers are two PostgreSQL servers for all tests of this package.
+// servers are two PostgreSQL servers for all tests of this package: those of TEST_MOVE_SERVERS, two
+// admin connections with a space between them, or else two that are started here. Named ones may be
+// of two versions. Each must reach the other by these addresses, and keeps what the tests leave.
 var servers = sync.OnceValues(func() (urls [2]string, err error) {
+	if named := strings.Fields(os.Getenv("TEST_MOVE_SERVERS")); len(named) == 2 {
+		return [2]string(named), nil
+	}
 	var group sync.WaitGroup
 	var errs [2]error
 	for i := range urls {
