@@ -49,6 +49,10 @@ var ofBoth = []check{
 	{"no four replication slots are free, but %s", "raise max_replication_slots, or drop some, and restart the server", `
 		SELECT free::text FROM (SELECT current_setting('max_replication_slots')::int - count(*) FROM pg_replication_slots) AS s (free)
 		WHERE free < 4`},
+	{"no four replication origins are free, but %s", "raise max_active_replication_origins, or max_replication_slots before PostgreSQL 18, and restart the server", `
+		SELECT free::text FROM (SELECT coalesce(current_setting('max_active_replication_origins', true),
+			current_setting('max_replication_slots'))::int - count(*) FROM pg_replication_origin_status) AS s (free)
+		WHERE free < 4`},
 	{"no four processes are free to send the log, but %s", "raise max_wal_senders, and restart the server", `
 		SELECT free::text FROM (SELECT current_setting('max_wal_senders')::int - count(*) FROM pg_stat_replication) AS s (free)
 		WHERE free < 4`},

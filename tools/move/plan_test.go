@@ -75,6 +75,16 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
+// Without a free replication origin the copy would wait without an end.
+func TestPlanRefusesAServerWithoutOrigins(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m, _, target := newServers(t)
+	run(t, target.URL(), `SELECT pg_replication_origin_advance(name, '0/1') FROM (
+		SELECT name, pg_replication_origin_create(name) FROM (SELECT 'other' || n FROM generate_series(1, 28) AS n) AS names (name) OFFSET 0) AS made`)
+	refuses(t, "the seed", m.Seed(t.Context()), "no four replication origins are free, but 2")
+}
+
 // A table that one side lacks would stop the replication, and one that is not followed would be
 // missing on the other side.
 func TestASwitchWaitsForEveryTable(t *testing.T) {

@@ -41,6 +41,9 @@ func (i *installation) start(port int) (*child.Process, error) {
 		"-c", "listen_addresses=" + i.host, "-c", "port=" + strconv.Itoa(port),
 		"-c", "unix_socket_directories=", // not needed, and their paths are limited to about 100 bytes
 	}, settings(i.durable)...)
+	if number(majorVersion(i.bin)) >= 18 { // until then they were as many as the slots
+		args = append(args, "-c", "max_active_replication_origins=30")
+	}
 	o := i.options("postgres", "/bin/sh", args)
 	o.Files = []*os.File{i.folder.lock}
 	return child.Start(o)
