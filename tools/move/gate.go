@@ -158,7 +158,7 @@ func (m Move) gate(ctx context.Context, source, target *side) (note string, err 
 
 // tryWayBack lets the source connect to the target as it will have to, and leaves nothing of it.
 func (m Move) tryWayBack(ctx context.Context, source, target *side) error {
-	return source.exec(ctx, fmt.Sprintf("BEGIN; CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s "+
+	return source.exec(ctx, fmt.Sprintf("BEGIN; SET LOCAL "+reachLimit+"; CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s "+
 		"WITH (create_slot = false, slot_name = NONE, enabled = false, copy_data = false); ROLLBACK",
 		source.stream+"_trial", literal(target.conninfo), m.publication()))
 }

@@ -108,7 +108,7 @@ func (l *load) step(ctx context.Context, tx pgx.Tx, parcel uuid.UUID, writer str
 
 // tx runs a transaction at home.
 func (l *load) tx(ctx context.Context, do func(tx pgx.Tx) error) error {
-	for until := time.Now().Add(10 * time.Second); ; {
+	for until := time.Now().Add(time.Minute); ; {
 		err := pgx.BeginFunc(ctx, l.pools[l.home.Load()], do)
 		if err == nil || ctx.Err() != nil || time.Now().After(until) {
 			return err

@@ -59,7 +59,7 @@ func (m Move) Seed(ctx context.Context) error {
 			if err := target.withdraw(ctx); err != nil { // what migrations have granted since
 				return err
 			}
-			return target.exec(ctx, "ALTER SUBSCRIPTION "+source.stream+" REFRESH PUBLICATION")
+			return target.reach(ctx, source, "ALTER SUBSCRIPTION "+source.stream+" REFRESH PUBLICATION")
 		}
 	} else if err := m.stepTo(ctx, "begin", func(ctx context.Context) error { return m.begin(ctx, source, target) }); err != nil {
 		return err
@@ -81,6 +81,9 @@ func (m Move) stepTo(ctx context.Context, name string, do func(context.Context) 
 func (m Move) provision(ctx context.Context) error {
 	roles := m.Roles
 	roles.Modules = []string{m.Module}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go watch(ctx, m.Target, cancel)
 	if err := m.stepTo(ctx, "provision", func(ctx context.Context) error {
 		return postgres.Provision(ctx, m.Target, roles)
 	}); err != nil {
@@ -197,7 +200,7 @@ func (m Move) subscribe(ctx context.Context, from, to *side, copyRows bool) erro
 			return err
 		}
 	}
-	return to.exec(ctx, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, "+
+	return to.reach(ctx, from, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, "+
 		"copy_data = %t, synchronous_commit = off)",
 		from.stream, literal(from.conninfo), m.publication(), literal(from.stream), copyRows))
 }

@@ -1,8 +1,12 @@
 package move_test
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"net"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,17 +102,7 @@ func TestTheNetworkIsCut(t *testing.T) {
 		for side, name := range []string{"source", "target"} {
 			t.Run(name+" after "+step, func(t *testing.T) {
 				t.Parallel()
-				urls, err := servers()
-				ok(t, err)
-				var wires [2]*wire.Wire
-				for i := range urls {
-					u, err := url.Parse(urls[i])
-					ok(t, err)
-					wires[i] = wire.To(t, u.Host)
-					u.Host = wires[i].Address()
-					urls[i] = u.String()
-				}
-				m := newMoveBetween(t, urls[0], urls[1])
+				m, wires := newWired(t)
 				load := write(t, m, 2)
 				ok(t, m.Seed(t.Context()))
 				load.await(t, 50)
@@ -118,7 +112,7 @@ func TestTheNetworkIsCut(t *testing.T) {
 					}
 					return nil
 				}
-				_, err = m.Switch(t.Context())
+				_, err := m.Switch(t.Context())
 				t.Log("cut:", err)
 				if err == nil {
 					t.Error("it goes on without one of the sides")
@@ -141,6 +135,112 @@ func TestTheNetworkIsCut(t *testing.T) {
 			})
 		}
 	}
+}
+
+// newWired is newMove over a wire to each server, also for each other.
+func newWired(t *testing.T) (m move.Move, wires [2]*wire.Wire) {
+	t.Helper()
+	urls, err := servers()
+	ok(t, err)
+	for i := range urls {
+		u, err := url.Parse(urls[i])
+		ok(t, err)
+		wires[i] = wire.To(t, u.Host)
+		u.Host = wires[i].Address()
+		urls[i] = u.String()
+	}
+	return newMoveBetween(t, urls[0], urls[1]), wires
+}
+
+// A side takes all that it is sent and answers nothing any more, in the pause or after it. The
+// coordinator notices it and ends, status says what can be known, and once the side answers again the
+// move can be settled.
+func TestASideFallsSilent(t *testing.T) {
+	long(t)
+	t.Parallel()
+	for name, test := range map[string]struct {
+		side int
+		step string
+	}{
+		"the source while it is fenced": {0, "fence"}, "the target before it is opened": {1, "intent"},
+		"the source that was left": {0, "open"}, "the target that was opened": {1, "open"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, wires := newWired(t)
+			direct := m
+			for i, url := range []*string{&direct.Source, &direct.Target} {
+				*url = strings.Replace(*url, wires[i].Address(), wires[i].Server(), 1)
+			}
+			load := write(t, direct, 2)
+			ok(t, m.Seed(t.Context()))
+			load.await(t, 50)
+			thaw := func() {}
+			m.After = func(done string) error {
+				if done == test.step {
+					thaw = wires[test.side].Freeze()
+				}
+				return nil
+			}
+			defer func() { thaw() }()
+			_, err := m.Switch(t.Context())
+			t.Log("silent:", err)
+			if err == nil {
+				t.Error("it goes on without one of the sides")
+			}
+			s, err := m.Status(t.Context())
+			if err != nil || s.Sides[test.side].Error == "" || s.Sides[1-test.side].Error != "" || !strings.Contains(s.Says, "cannot be reached") {
+				t.Errorf("the status is %+v, %v", s, err)
+			}
+			t.Log(s.Says)
+			thaw()
+			outcome, err := m.Recover(t.Context())
+			ok(t, err)
+			t.Log(outcome)
+			load.await(t, 50)
+			load.check(t)
+		})
+	}
+}
+
+// The coordinator reaches both servers, and the target gets no answer from the source.
+func TestServersThatDoNotReachEachOther(t *testing.T) {
+	long(t)
+	t.Parallel()
+	_, from, to := newServers(t) // of their own, because others' slots would wait
+	source, err := url.Parse(from.URL())
+	ok(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+	ok(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func(server string) {
+		for client, err := listener.Accept(); err == nil; client, err = listener.Accept() {
+			go lead(client, server)
+		}
+	}(source.Host)
+	source.Host = listener.Addr().String()
+	m := newMoveBetween(t, source.String(), to.URL())
+	if err := m.Seed(t.Context()); err == nil || !strings.Contains(err.Error(), "follow "+"postgres://"+source.Host) {
+		t.Errorf("it says: %v", err)
+	}
+}
+
+// lead forwards a client that is no server, and never answers one that is.
+func lead(client net.Conn, to string) {
+	first := make([]byte, 1024)
+	n, _ := client.Read(first)
+	if bytes.Contains(first[:n], []byte("replication")) {
+		_, _ = io.Copy(io.Discard, client)
+		return
+	}
+	server, err := net.Dial("tcp", to) //nolint:noctx // it ends with its client
+	if err != nil {
+		return
+	}
+	_, _ = server.Write(first[:n])
+	go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+	_, _ = io.Copy(client, server)
+	_ = client.Close()
 }
 
 func killTarget(_, target *pgserver.Server) (*pgserver.Server, error) { return target, target.Kill() }

@@ -27,7 +27,8 @@ type side struct {
 	url      string // of the admin's connection
 	system   string // identifies the server
 	version  int
-	guard    *side // holds the lock; nil without it
+	guard    *side  // holds the lock; nil without it
+	end      func() // of the watch over the connection
 }
 
 // session are the settings of a connection, some of which the text of a row depends on.
@@ -46,6 +47,9 @@ func (m Move) connect(ctx context.Context, address string) (*side, error) {
 	}
 	cfg := conn.Config()
 	s := &side{Conn: conn, module: m.Module, url: address, conninfo: conninfo(address)}
+	watched, end := context.WithCancel(context.WithoutCancel(ctx))
+	s.end = end
+	go watch(watched, address, func() { _ = conn.PgConn().Conn().SetDeadline(time.Now()) }) // which ends every statement
 	u := url.URL{Scheme: "postgres", Host: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))), Path: "/" + cfg.Database}
 	s.address = u.String()
 	err = s.exec(ctx, session+"SET application_name = "+literal(m.application())+"; SET search_path = "+
@@ -70,6 +74,7 @@ func (m Move) application() string { return "seam move " + m.Module }
 
 func (s *side) close() {
 	s.unlock()
+	s.end()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = s.Close(ctx) // it is gone either way

@@ -46,16 +46,24 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 	s.Module = m.Module
 	var records [2]record
 	for i, side := range sides {
+		s.Sides[i] = Side{Address: withoutLogin([2]string{m.Source, m.Target}[i]), Error: "it cannot be reached"}
 		if side == nil {
-			s.Sides[i] = Side{Address: withoutLogin([2]string{m.Source, m.Target}[i]), Error: "it cannot be reached"}
 			continue
 		}
-		if records[i], err = side.record(ctx); err != nil {
+		var is Side
+		r, err := side.record(ctx)
+		if err == nil {
+			is, err = side.describe(ctx, r)
+		}
+		if err != nil && side.IsClosed() && ctx.Err() == nil { // it was cut off meanwhile
+			side.close()
+			sides[i], unreachable = nil, errors.Join(unreachable, err)
+			continue
+		}
+		if err != nil {
 			return s, err
 		}
-		if s.Sides[i], err = side.describe(ctx, records[i]); err != nil {
-			return s, err
-		}
+		s.Sides[i], records[i] = is, r
 		if !s.Sides[i].Writable && records[i].state == atHome {
 			s.Wrong = append(s.Wrong, side.address+" is the home, and the module may not write there: GRANT its role what seam setup does")
 		}
@@ -83,6 +91,12 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 		}
 	}
 	s.explain(records, sides)
+	if s.Says == "" && (sides[0] == nil || sides[1] == nil && !postgres.HasCode(unreachable, "3D000")) { // invalid_catalog_name: it may be created
+		s.Says = "Where the data is cannot be said: one side cannot be reached, and the other has no record."
+	}
+	if s.Says == "" {
+		s.Says, s.Do = "The data has never moved.", "seed"
+	}
 	return s, nil
 }
 
@@ -97,6 +111,10 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 			if r.expired {
 				s.Says = "A switch was begun, and its deadline is over: the next writer lifts the fence."
 			}
+			s.Do = "recover"
+		case r.state == opening && sides[1-i] == nil:
+			s.Says = "A switch is at its last step, or its coordinator died there: whether the data is in " + at + " or in " + there +
+				" can only be read there, and it cannot be reached."
 			s.Do = "recover"
 		case r.state == opening && other.state != atHome:
 			s.Says = "A switch is at its last step, or its coordinator died there: nothing can be written until it is settled."
@@ -120,13 +138,12 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 			s.Says, s.Do = "The data is in "+at+", and "+there+" has no copy.", "seed or finish"
 		case r.state == atHome && sides[1-i] == nil:
 			s.Says = "The data is in " + at + "; the other side cannot be reached."
+		case r.state == standby && sides[1-i] == nil:
+			s.Says = "The data is in " + there + ", which cannot be reached; " + at + " is the copy."
 		}
 	}
 	if s.Says == "" && s.Record != "" {
 		s.Says = "The data is in " + s.Sides[1].Address + " for good."
-	}
-	if s.Says == "" {
-		s.Says, s.Do = "The data has never moved.", "seed"
 	}
 	if records[0].state == atHome && records[1].state == atHome {
 		s.Wrong = append(s.Wrong, "both sides say that they are the home, which no step of a move does: stop the module, and keep both")
@@ -147,11 +164,13 @@ func (s *side) describe(ctx context.Context, r record) (d Side, err error) {
 // Other returns the admin connection to the database that this one's module follows, which it knows
 // since the switch; "" without one.
 func Other(ctx context.Context, admin, module string) (address string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, unanswered*answerLimit)
+	defer cancel()
 	conn, err := postgres.Connect(ctx, admin)
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer conn.Close(ctx)
 	err = conn.QueryRow(ctx, `SELECT subconninfo FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid
 		WHERE datname = current_database() AND subname ~ ('^move_' || $1 || '_[0-9]+$')`, module).Scan(&address)
 	if errors.Is(err, pgx.ErrNoRows) || postgres.HasCode(err, refusedCode) {

@@ -59,6 +59,9 @@ func On(t testing.TB, listener net.Listener, server string) *Wire {
 // Address returns the host and port for clients.
 func (w *Wire) Address() string { return w.listener.Addr().String() }
 
+// Server returns the host and port that the wire leads to.
+func (w *Wire) Server() string { return w.server }
+
 // Dials returns how many connections there were.
 func (w *Wire) Dials() int64 { return w.dials.Load() }
 
