@@ -60,9 +60,9 @@ func makeEnv(_ context.Context, args []string) error {
 	}
 	text := fmt.Sprintf("AUTH_PUBLIC_KEY=%s\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_SECRET=%s\nGATEWAY_SECRET=%s\n",
 		key.PublicLine(), topology.ServiceToken(key), admin, secret, facade)
-	plan := postgres.Plan{Prefix: s.RolePrefix, Secret: secret}
+	plan := postgres.Plan{Secret: secret} // the compose files know no prefix
 	for _, m := range topology.Modules {
-		text += fmt.Sprintf("%[1]s_RT_PASSWORD=%s\n%[1]s_MIGRATE_PASSWORD=%s\n",
+		text += fmt.Sprintf("%[1]s_RT_PASSWORD=%[2]s\n%[1]s_MIGRATE_PASSWORD=%[3]s\n",
 			strings.ToUpper(m), plan.RuntimePassword(m), plan.MigratePassword(m))
 	}
 	keys := filepath.Join(s.State, topology.BrokerKeys)

@@ -18,6 +18,7 @@ import (
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/tokens"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/tools/topology"
 )
 
@@ -129,6 +130,28 @@ func TestEnvIsReadAlike(t *testing.T) {
 		said, code := run(t, []string{"SEAM_STATE=" + dir}, "seam", "env")
 		if code != 2 || strings.Count(said, "\n") != 1 || !strings.Contains(said, filepath.Join(dir, topology.RoleSecret)) {
 			t.Errorf("the password %q: exit code %d, said %q", bad, code, said)
+		}
+	}
+}
+
+// Each role has the password in the file that seam setup gives it, by the secret in the same file.
+func TestEnvHasTheRolesPasswords(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(writeEnvFile(t, state(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		settings[name] = value
+	}
+	plan := postgres.Plan{Secret: settings["SEAM_ROLE_SECRET"]}
+	for _, m := range topology.Modules {
+		for name, want := range map[string]string{"_RT_PASSWORD": plan.RuntimePassword(m), "_MIGRATE_PASSWORD": plan.MigratePassword(m)} {
+			if got := settings[strings.ToUpper(m)+name]; got != want {
+				t.Errorf("%s%s is %s, want %s", strings.ToUpper(m), name, got, want)
+			}
 		}
 	}
 }
