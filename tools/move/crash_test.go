@@ -15,9 +15,9 @@ import (
 
 var errCrash = errors.New("the coordinator dies")
 
-// pauseSteps are those within the pause; a fence can be lifted until the way-back slot.
+// pauseSteps are those within the pause; a fence can be lifted until the sequences.
 var (
-	pauseSteps = []string{"fence", "in flight", "drain", "sequences", "pin", "way-back slot", "intent", "open"}
+	pauseSteps = []string{"fence", "in flight", "drain", "sequences", "pin", "intent", "open"}
 	afterSteps = []string{"standby", "verify", "forward off", "way back"}
 )
 
@@ -65,7 +65,7 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 	}
 	steps := []string{"fence", "intent", "open", "standby"}
 	if os.Getenv("SEAM_LONG") != "" {
-		steps = append(append([]string{"gate"}, pauseSteps...), afterSteps...)
+		steps = append(append([]string{"gate", "way-back slot"}, pauseSteps...), afterSteps...)
 	}
 	for _, step := range steps {
 		load.await(t, 20)
@@ -105,7 +105,7 @@ func TestACoordinatorThatDiesIsReplacedByAWriter(t *testing.T) {
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
 	ok(t, m.Seed(t.Context()))
-	for _, step := range pauseSteps[:6] {
+	for _, step := range pauseSteps[:4] {
 		load.await(t, 20)
 		crash(t, m, step)
 		load.await(t, 20) // more than 3 s
@@ -126,7 +126,7 @@ func TestACoordinatorThatWakesUpDoesNothing(t *testing.T) {
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
 	ok(t, m.Seed(t.Context()))
-	for _, step := range pauseSteps[:7] {
+	for _, step := range pauseSteps[:6] {
 		sleeping := m
 		sleeping.After = func(done string) error {
 			if done != step {

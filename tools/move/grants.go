@@ -90,10 +90,8 @@ func (s *side) withdraw(ctx context.Context) error {
 	return s.exec(ctx, statements)
 }
 
-// writable reports whether the role, or everyone, may change something here.
-func (s *side) writable(ctx context.Context) (bool, error) {
-	return s.exists(ctx, "SELECT FROM ("+given+") AS given WHERE privilege IN ("+writing+")")
-}
+// writable is a query for whether the role, or everyone, may change something here.
+const writable = "SELECT EXISTS (SELECT FROM (" + given + ") AS given WHERE privilege IN (" + writing + "))"
 
 func owned(epoch int64, move uuid.UUID) string {
 	return "epoch = " + strconv.FormatInt(epoch, 10) + " AND move = " + literal(move.String())

@@ -5,9 +5,10 @@
 //
 //	seed    copy everything, and keep the copy up to date by logical replication: no pause
 //	gate    the copy is complete and follows closely
-//	fence   the runtime role loses its rights on the source; writers wait          ┐
-//	…       those in flight end, the rest arrives, sequences, the slot for the way back  │ the pause
-//	open    one commit on the target: its role has the rights, its row says home   ┘
+//	slot    the target keeps what will be written on it for the source, the way back
+//	fence   the runtime role loses its rights on the source; writers wait        ┐
+//	…       those in flight end, the rest arrives, sequences, the source is closed  │ the pause
+//	open    one commit on the target: its role has the rights, its row says home ┘
 //	after   compare the two, and reverse the replication
 //
 // What is true is in the row of the table home in each database; see
@@ -18,6 +19,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,20 +80,43 @@ type died struct{ error }
 
 func (d died) Unwrap() error { return d.error }
 
-// step runs one step of a move and reports it.
+// step is one of a move, whose note may be empty.
+type step struct {
+	name string
+	do   func(context.Context) (note string, err error)
+}
+
 func (m Move) step(ctx context.Context, name string, do func(context.Context) (note string, err error)) error {
-	if m.leave == name {
-		return nil
+	return m.atOnce(ctx, step{name, do})
+}
+
+// atOnce runs steps of which none needs another, and reports them when all have ended.
+func (m Move) atOnce(ctx context.Context, steps ...step) error {
+	type result struct {
+		took time.Duration
+		note string
+		err  error
 	}
-	began := time.Now()
-	note, err := do(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	steps = slices.DeleteFunc(steps, func(s step) bool { return s.name == m.leave })
+	results := make([]result, len(steps))
+	var group sync.WaitGroup
+	for i, s := range steps {
+		group.Go(func() {
+			began := time.Now()
+			note, err := s.do(ctx)
+			results[i] = result{time.Since(began), note, err}
+		})
 	}
-	m.report(name, time.Since(began), note)
-	if m.After != nil {
-		if err := m.After(name); err != nil {
-			return died{err}
+	group.Wait()
+	for i, r := range results {
+		if r.err != nil {
+			return fmt.Errorf("%s: %w", steps[i].name, r.err)
+		}
+		m.report(steps[i].name, r.took, r.note)
+		if m.After != nil {
+			if err := m.After(steps[i].name); err != nil {
+				return died{err}
+			}
 		}
 	}
 	return nil

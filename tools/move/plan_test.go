@@ -145,6 +145,30 @@ func TestRightsMove(t *testing.T) {
 	}
 }
 
+// A right that somebody grants after the rights were taken away would let its owner write past the
+// fence.
+func TestARightThatIsGrantedInThePauseEndsIt(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	load := write(t, m, 2)
+	ok(t, m.Seed(t.Context()))
+	for _, url := range []string{m.Source, m.Target} {
+		m.After = func(step string) error {
+			if step == "drain" {
+				run(t, url, "GRANT UPDATE (n) ON parcels.steps TO PUBLIC")
+			}
+			return nil
+		}
+		if _, err := m.Switch(t.Context()); err == nil || !strings.Contains(err.Error(), "granted a right") {
+			t.Errorf("it says: %v", err)
+		}
+		load.await(t, 20)
+		run(t, url, "REVOKE UPDATE (n) ON parcels.steps FROM PUBLIC")
+		ok(t, m.Seed(t.Context()))
+	}
+	load.check(t)
+}
+
 // Finish leaves nothing on the side that is not the home, nor of the move.
 func TestFinish(t *testing.T) {
 	t.Parallel()

@@ -152,12 +152,9 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 
 func (s *side) describe(ctx context.Context, r record) (d Side, err error) {
 	d = Side{Address: s.address, State: r.state, Epoch: r.epoch}
-	if d.Writable, err = s.writable(ctx); err != nil {
-		return d, err
-	}
-	err = s.QueryRow(ctx, `SELECT current_setting('max_slot_wal_keep_size'), coalesce((
+	err = s.QueryRow(ctx, `SELECT (`+writable+`), current_setting('max_slot_wal_keep_size'), coalesce((
 		SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE slot_name = $1), 0)`,
-		s.stream).Scan(&d.Limit, &d.Kept)
+		s.stream).Scan(&d.Writable, &d.Limit, &d.Kept)
 	return d, err
 }
 

@@ -18,9 +18,8 @@ const (
 	fenceLimit    = 3 * time.Second        // after it anyone may lift the fence
 	patience      = 300 * time.Millisecond // with transactions in flight, before they are terminated
 	inFlightLimit = 1500 * time.Millisecond
-	// slowLimit ends a statement within the pause, such as the one that makes the slot, which waits
-	// for every transaction of the server.
-	slowLimit = time.Second
+	slowLimit     = time.Second      // of one statement within the pause
+	slotLimit     = 10 * time.Second // of the slot, which waits for every transaction of its server
 )
 
 // Switched says what a switch has done.
@@ -34,10 +33,10 @@ type Switched struct {
 type attempt struct {
 	Move
 	source, target *side
-	pins           [2]*side // with the snapshots that are compared
+	pins           [2]*side // beside them: the snapshots that are compared
 	id             uuid.UUID
-	epoch, seen    int64 // of the source, and of the target, when it began
-	grants         string
+	revokes        string // the statements that take all rights away on the source
+	epoch, seen    int64  // of the source, and of the target, when it began
 	began          time.Time
 	done           Switched
 }
@@ -53,10 +52,11 @@ func (m Move) Switch(ctx context.Context) (Switched, error) {
 	if err := m.step(ctx, "gate", func(ctx context.Context) (string, error) { return m.gate(ctx, a.source, a.target) }); err != nil {
 		return a.done, err
 	}
-	if err := a.prepare(ctx); err != nil {
-		return a.done, err
+	err = a.prepare(ctx)
+	if err == nil {
+		err = a.pause(ctx)
 	}
-	if err := a.pause(ctx); err != nil {
+	if err != nil {
 		if errors.As(err, new(died)) {
 			return a.done, err
 		}
@@ -96,60 +96,83 @@ func (m Move) newAttempt(ctx context.Context) (_ *attempt, err error) {
 	return a, nil
 }
 
+func (a *attempt) all() []*side { return []*side{a.source, a.target, a.pins[0], a.pins[1]} }
+
 func (a *attempt) close() {
-	for _, s := range []*side{a.source, a.target, a.pins[0], a.pins[1]} {
+	for _, s := range a.all() {
 		if s != nil {
 			s.close()
 		}
 	}
 }
 
-// prepare does what would make the pause longer: it bounds every statement of it, and does on each
-// side once, to no effect, what is new to a connection the first time. The record of an earlier move
-// says nothing of this one.
+// prepare does what need not be done within the pause. The record of an earlier move says nothing of
+// this one. Last it fences the source and opens the target, in a transaction each, which is not
+// committed yet: so nobody sees it, and it ends with its connection.
 func (a *attempt) prepare(ctx context.Context) error {
 	if err := a.target.exec(ctx, a.recording("NULL")); err != nil {
 		return err
 	}
-	limit := fmt.Sprintf("SET statement_timeout = %d; ", slowLimit.Milliseconds())
-	if err := a.source.exec(ctx, limit+grants+"; "+revokes(true)+"; "+fmt.Sprintf(inFlight, false)); err != nil {
+	if err := a.stepTo(ctx, "way-back slot", a.makeWayBack); err != nil {
 		return err
 	}
-	trial := literal(a.target.stream + "_trial")
-	// A slot waits for every transaction of its server. One that lasts ends the switch here.
-	return a.target.exec(ctx, limit+grants+"; SELECT pg_create_logical_replication_slot("+trial+", 'pgoutput', true); "+
-		"SELECT pg_drop_replication_slot("+trial+")")
+	for _, s := range a.all() { // once to no effect, because a connection is slower the first time
+		if err := s.exec(ctx, fmt.Sprintf("SET statement_timeout = %d; SET idle_in_transaction_session_timeout = %d; ",
+			slowLimit.Milliseconds(), (2*fenceLimit).Milliseconds())+fmt.Sprintf(inFlight, false)+"; "+lastValues+"; "+writable); err != nil {
+			return err
+		}
+	}
+	var err error
+	if a.revokes, err = a.source.ask(ctx, revokes(false)); err != nil {
+		return err
+	}
+	// The statements that undo the fence are where a writer can execute them if nobody else does.
+	grants, err := a.source.ask(ctx, "BEGIN; "+change(
+		fmt.Sprintf("state = 'fencing', move = '%s', deadline = clock_timestamp() + interval '%d ms', grants = (%s)",
+			a.id, fenceLimit.Milliseconds(), grants),
+		"state = 'home' AND epoch = "+strconv.FormatInt(a.epoch, 10), revokes(true))+"; SELECT grants FROM home")
+	if err == nil {
+		err = a.target.exec(ctx, "BEGIN; "+change(
+			fmt.Sprintf("state = 'home', epoch = %d, move = '%s', deadline = NULL", a.epoch+1, a.id),
+			"state = 'standby' AND epoch = "+strconv.FormatInt(a.seen, 10), "SELECT "+literal(grants))+
+			"ALTER PUBLICATION "+a.publication()+" SET (publish = 'insert, update, delete, truncate')")
+	}
+	return lost(err)
 }
 
-// pause is all that is done while the module cannot write: about ten round trips.
+// makeWayBack keeps, from before the first one, all writes on the target for the source. None that
+// came from the source is among them: until the target is opened, its publication publishes none.
+func (a *attempt) makeWayBack(ctx context.Context) error {
+	err := a.target.exec(ctx, fmt.Sprintf("SET statement_timeout = %d; ALTER PUBLICATION %s SET (publish = '')",
+		slotLimit.Milliseconds(), a.publication()))
+	if err != nil {
+		return err
+	}
+	return a.target.makeSlot(ctx)
+}
+
+// pause is all that is done while the module cannot write.
 func (a *attempt) pause(ctx context.Context) error {
 	a.began = time.Now()
-	for _, s := range []struct {
-		name string
-		do   func(context.Context) (string, error)
-	}{
-		{"fence", a.fence}, {"in flight", a.awaitInFlight}, {"drain", a.drainAll}, {"sequences", a.setSequences},
-		{"pin", a.pin}, {"way-back slot", a.makeWayBack}, {"intent", a.declare}, {"open", a.openTarget},
+	for _, steps := range [][]step{
+		{{"fence", a.fence}},
+		{{"in flight", a.awaitInFlight}},
+		{{"drain", a.drainAll}, {"sequences", a.setSequences}},
+		{{"pin", a.pin}, {"intent", a.declare}},
+		{{"open", a.openTarget}},
 	} {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("before %s: %w", s.name, err)
+			return fmt.Errorf("before %s: %w", steps[0].name, err)
 		}
-		if err := a.step(ctx, s.name, s.do); err != nil {
+		if err := a.atOnce(ctx, steps...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fence takes the right to write away from everyone, and keeps the statements that give it back
-// where a writer can execute them if nobody else does.
-func (a *attempt) fence(ctx context.Context) (_ string, err error) {
-	a.grants, err = a.source.ask(ctx, change(
-		fmt.Sprintf("state = 'fencing', move = '%s', deadline = clock_timestamp() + interval '%d ms', grants = (%s)",
-			a.id, fenceLimit.Milliseconds(), grants),
-		"state = 'home' AND epoch = "+strconv.FormatInt(a.epoch, 10), revokes(true))+"; SELECT grants FROM home")
-	return "", lost(err)
-}
+// fence takes the right to write away from everyone.
+func (a *attempt) fence(ctx context.Context) (string, error) { return "", a.source.exec(ctx, "COMMIT") }
 
 // inFlight are the sessions that may have checked their rights before the fence: a statement locks
 // its table first. The query returns how many there are, and how many it has terminated.
@@ -187,23 +210,30 @@ func (a *attempt) drainAll(ctx context.Context) (string, error) {
 	return "", a.drain(ctx, a.source, a.target, drainLimit)
 }
 
-// setSequences sets those of the target behind the last value that either side has given.
+// lastValues is a query for the statements that set sequences behind the last value that either side
+// has given.
+const lastValues = `SELECT coalesce(string_agg(format('SELECT setval(%L, %s(%s, (SELECT last_value FROM %s)))',
+		name, CASE WHEN increment_by > 0 THEN 'greatest' ELSE 'least' END, last_value, name), '; '), '')
+	FROM (SELECT format('%I.%I', schemaname, sequencename) AS name, increment_by, last_value
+		FROM pg_sequences WHERE schemaname = current_schema() AND last_value IS NOT NULL) AS s`
+
 func (a *attempt) setSequences(ctx context.Context) (string, error) {
-	statements, err := a.source.ask(ctx, `SELECT coalesce(string_agg(format('SELECT setval(%L, %s(%s, (SELECT last_value FROM %s)))',
-			name, CASE WHEN increment_by > 0 THEN 'greatest' ELSE 'least' END, last_value, name), '; '), '')
-		FROM (SELECT format('%I.%I', schemaname, sequencename) AS name, increment_by, last_value
-			FROM pg_sequences WHERE schemaname = current_schema() AND last_value IS NOT NULL) AS s`)
+	statements, err := a.pins[0].ask(ctx, lastValues)
 	if err == nil {
-		err = a.target.exec(ctx, statements)
+		err = a.pins[1].exec(ctx, statements)
 	}
 	return "", err
 }
 
 // pin keeps a snapshot of what both sides have now, to compare it when the pause is over: how long
-// it lasts must not depend on how much there is.
+// it lasts must not depend on how much there is. Nobody may write on either.
 func (a *attempt) pin(ctx context.Context) (string, error) {
 	return "", onBoth(a.pins, func(_ int, s *side) error {
-		return s.exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM home")
+		given, err := s.ask(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "+writable)
+		if err == nil && given != "f" {
+			err = fmt.Errorf("somebody has granted a right to write in %s meanwhile", s.address)
+		}
+		return err
 	})
 }
 
@@ -218,30 +248,24 @@ func onBoth(sides [2]*side, do func(i int, s *side) error) error {
 	return errors.Join(errs[:]...)
 }
 
-// makeWayBack keeps, from before the first one, all writes on the target for the source. None that
-// came from the source is among them, because all of these have arrived.
-func (a *attempt) makeWayBack(ctx context.Context) (string, error) { return "", a.target.makeSlot(ctx) }
-
 // declare ends reads on the source, and the time in which a writer may lift the fence. From here on
 // only the target knows who is the home.
 func (a *attempt) declare(ctx context.Context) (string, error) {
 	return "", lost(a.source.exec(ctx, change("state = 'opening', deadline = NULL",
-		"state = 'fencing' AND deadline > clock_timestamp() AND "+owned(a.epoch, a.id), revokes(false))))
+		"state = 'fencing' AND deadline > clock_timestamp() AND "+owned(a.epoch, a.id), "SELECT "+literal(a.revokes))))
 }
 
 // openTarget is the moment at which the data moves.
 func (a *attempt) openTarget(ctx context.Context) (string, error) {
-	err := lost(a.target.exec(ctx, change(
-		fmt.Sprintf("state = 'home', epoch = %d, move = '%s', deadline = NULL", a.epoch+1, a.id),
-		"state = 'standby' AND epoch = "+strconv.FormatInt(a.seen, 10), "SELECT "+literal(a.grants))))
+	err := a.target.exec(ctx, "COMMIT")
 	a.done.Pause, a.done.Epoch = time.Since(a.began), a.epoch+1
 	return "pause " + a.done.Pause.Round(100*time.Microsecond).String(), err
 }
 
 // settle is what is done after the pause.
 func (a *attempt) settle(ctx context.Context) error {
-	for _, s := range []*side{a.source, a.target} {
-		if err := s.exec(ctx, "SET statement_timeout = 0"); err != nil {
+	for _, s := range a.all() {
+		if err := s.exec(ctx, "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0"); err != nil {
 			return err
 		}
 	}
