@@ -23,8 +23,8 @@ var ErrOtherBus = process.Usage(errors.New("the schema belongs to another bus"))
 // It also records which modules the system has: those that the schema knew already, and those in
 // its database. So a module is still known when its data is elsewhere, or its code is no longer in
 // this program. A bus in memory is refused unless the process serves all of them.
-func RecordBus(ctx context.Context, pool *pgxpool.Pool, name string, serves []string) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+func RecordBus(ctx context.Context, db *postgres.DB, name string, serves []string) error {
+	return db.InTx(ctx, func(tx pgx.Tx) error {
 		// The update returns the row even if another process wrote it after this statement began.
 		var recorded string
 		var modules []string
@@ -70,8 +70,8 @@ func RecordModules(ctx context.Context, migrateURL string) error {
 }
 
 // RecordedBus returns the recorded bus, or "" if none is recorded yet.
-func RecordedBus(ctx context.Context, pool *pgxpool.Pool) (name string, err error) {
-	if err = pool.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus WHERE singleton), '')").Scan(&name); err != nil {
+func RecordedBus(ctx context.Context, db *postgres.DB) (name string, err error) {
+	if err = db.QueryRow(ctx, "SELECT coalesce((SELECT name FROM bus WHERE singleton), '')").Scan(&name); err != nil {
 		return "", fmt.Errorf("read bus: %w", err)
 	}
 	return name, nil

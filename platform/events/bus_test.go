@@ -7,10 +7,10 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/devkit/bustest"
 	"example.com/shop/platform/events"
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 )
 
@@ -38,7 +38,7 @@ func TestTheBusOfASchema(t *testing.T) {
 		if _, err := tx.Exec(t.Context(), "INSERT INTO bus (name) VALUES ('memory')"); err != nil {
 			return err
 		}
-		go func() { recorded <- events.RecordBus(t.Context(), s.Publisher.Pool(), "memory", both) }()
+		go func() { recorded <- events.RecordBus(t.Context(), s.Publisher, "memory", both) }()
 		s.Eventually(s.Publisher, 1, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO bus%'`)
 		return nil
@@ -46,15 +46,15 @@ func TestTheBusOfASchema(t *testing.T) {
 	if err := errors.Join(err, <-recorded); err != nil {
 		t.Error(err)
 	}
-	if err := events.RecordBus(t.Context(), s.Publisher.Pool(), "nats", both); !errors.Is(err, events.ErrOtherBus) {
+	if err := events.RecordBus(t.Context(), s.Publisher, "nats", both); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("another bus: %v", err)
 	}
-	for _, pool := range []*pgxpool.Pool{s.Publisher.Pool(), s.Subscriber.Pool()} { // the subscriber's has recorded none
-		err := errors.Join(events.SwitchBus(t.Context(), pool, "nats"), events.RecordBus(t.Context(), pool, "nats", both))
+	for _, db := range []*postgres.DB{s.Publisher, s.Subscriber} { // the subscriber's has recorded none
+		err := errors.Join(events.SwitchBus(t.Context(), db.Pool(), "nats"), events.RecordBus(t.Context(), db, "nats", both))
 		if err != nil {
 			t.Error(err)
 		}
-		if err := events.RecordBus(t.Context(), pool, "memory", both); !errors.Is(err, events.ErrOtherBus) {
+		if err := events.RecordBus(t.Context(), db, "memory", both); !errors.Is(err, events.ErrOtherBus) {
 			t.Errorf("the old bus: %v", err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestNoModuleIsOutOfMemory(t *testing.T) {
 	pool := s.Publisher.Pool()
 	expect := func(when, bus string, serves []string, lacks string) {
 		t.Helper()
-		err := events.RecordBus(t.Context(), pool, bus, serves)
+		err := events.RecordBus(t.Context(), s.Publisher, bus, serves)
 		if lacks == "" && err != nil || lacks != "" && (!errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "does not serve "+lacks+":")) {
 			t.Errorf("%s: got %v, want without %q", when, err, lacks)
 		}

@@ -22,6 +22,7 @@ type DB struct {
 	home    atomic.Pointer[here]
 	other   atomic.Pointer[place] // nil while no other is known
 	opening sync.Mutex
+	apart   atomic.Bool // another is known, and cannot be opened
 	finding sync.Mutex
 	search  *search // nil while no statement waits
 }

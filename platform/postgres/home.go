@@ -168,8 +168,8 @@ func (db *DB) look(ctx context.Context, at *here, p *place) error {
 	if err != nil {
 		return err
 	}
-	if p == at.place && r.elsewhere != "" {
-		db.openOther(ctx, r.elsewhere)
+	if p == at.place {
+		db.note(db.openOther(ctx, r.elsewhere))
 	}
 	if r == neverMoved && p == at.place {
 		if at.epoch != 0 { // the move is finished, and the next one counts anew
@@ -196,23 +196,23 @@ func (db *DB) moveTo(at, to *here) {
 	slog.Info("the module's data has moved", "module", db.Module, "host", cfg.Host, "port", cfg.Port, "database", cfg.Database)
 }
 
-// openOther opens as many connections to the other database as the home has, so that nothing has to
-// connect when the data has moved. If that fails, it is tried again.
-func (db *DB) openOther(ctx context.Context, elsewhere string) {
+// openOther opens as many connections to the other database, if there is one, as the home has, so
+// that nothing has to connect when the data has moved. If that fails, it is tried again.
+func (db *DB) openOther(ctx context.Context, elsewhere string) error {
 	db.opening.Lock()
 	defer db.opening.Unlock()
 	before := db.other.Load()
-	if before != nil && before.address == elsewhere {
-		return
+	if elsewhere == "" || before != nil && before.address == elsewhere {
+		return nil
 	}
 	address, err := atElsewhere(db.url, elsewhere)
 	if err != nil {
-		return
+		return err
 	}
 	home := db.Pool()
 	pool, err := openPool(ctx, db.Module, db.Module, address, home.Config().MaxConns)
 	if err != nil {
-		return
+		return err
 	}
 	var warm []*pgxpool.Conn
 	for range max(home.Stat().TotalConns(), 1) {
@@ -229,6 +229,28 @@ func (db *DB) openOther(ctx context.Context, elsewhere string) {
 	if before != nil {
 		go before.pool.Close() //nolint:gosec // when what uses it has ended, which is after the context
 	}
+	return nil
+}
+
+// note remembers whether the other database can be opened, and logs it when that changes.
+func (db *DB) note(err error) {
+	if db.apart.Swap(err != nil) == (err != nil) {
+		return
+	}
+	if err != nil {
+		slog.Warn("the module's data may move to a database that this process cannot open", "module", db.Module, "error", err)
+	} else {
+		slog.Info("the other database of the module's data can be opened", "module", db.Module)
+	}
+}
+
+// Reaches returns a process.Note while this process cannot open the database that the data may move
+// to; nil otherwise.
+func (db *DB) Reaches() error {
+	if db.apart.Load() {
+		return process.Note("its data may move to a database that this process cannot open: its log says why")
+	}
+	return nil
 }
 
 // Follow looks where the home is, until ctx ends. It knows the other database before the data moves

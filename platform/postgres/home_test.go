@@ -15,6 +15,7 @@ import (
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 )
 
 // pair is two databases of the module marks, whose data moves from one to the other.
@@ -245,6 +246,20 @@ func TestTheOldDatabaseIsGone(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A process that cannot open the database that the data may move to says so.
+func TestADatabaseThatCannotBeOpenedIsNoted(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.exec(p.old, "UPDATE marks.home SET elsewhere = 'postgres://127.0.0.1:1/nowhere'")
+	db := open(t, p.from.URL("marks"), 2)
+	p.follow(db)
+	if _, noted := errors.AsType[process.Note](db.Reaches()); !noted {
+		t.Error("it says nothing")
+	}
+	p.exec(p.old, "UPDATE marks.home SET elsewhere = $1", p.address(p.to))
+	pgtest.Until(t, "it can be opened", func() bool { return db.Reaches() == nil })
 }
 
 // After the end of a move the next one begins with the first epoch, and a process that knew of

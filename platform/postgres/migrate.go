@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -163,14 +162,14 @@ var ErrOutdated = process.Usage(errors.New("the schema is too old"))
 // check returns ErrOutdated unless the schema has every migration of this binary, not only the last:
 // one that is numbered below applied ones may be missing, too. A newer schema is fine: the code
 // before a migration can read it.
-func check(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
+func check(ctx context.Context, db *DB, migrations fs.FS) error {
 	for _, h := range histories(migrations) {
 		want, err := versions(h.migrations)
 		if err != nil {
 			return err
 		}
 		var missing []int64
-		err = pool.QueryRow(ctx, "SELECT coalesce(array_agg(v ORDER BY v), '{}') FROM unnest($1::bigint[]) AS v"+
+		err = db.QueryRow(ctx, "SELECT coalesce(array_agg(v ORDER BY v), '{}') FROM unnest($1::bigint[]) AS v"+
 			" WHERE v NOT IN (SELECT version_id FROM "+h.versions+" WHERE is_applied)", want).Scan(&missing)
 		if HasCode(err, "42P01") { // undefined_table: never migrated
 			missing, err = want, nil

@@ -16,7 +16,7 @@ func Open(ctx context.Context, module, url string, maxConns int32, migrations fs
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", module, err)
 	}
-	if err := check(ctx, db.Pool(), migrations); err != nil {
+	if err := check(ctx, db, migrations); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", module, err)
 	}

@@ -27,7 +27,7 @@ func (h *host) noteBus(db *postgres.DB, ready func(context.Context) error) func(
 				return nil
 			case <-tick.C:
 			}
-			name, err := events.RecordedBus(ctx, db.Pool())
+			name, err := events.RecordedBus(ctx, db)
 			switch had := other.Load(); {
 			case err != nil: // it is as it was
 			case name == h.buses[db.Module].Name():

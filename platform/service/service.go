@@ -128,9 +128,9 @@ func (h *host) database(ctx context.Context, module, url string, migrations fs.F
 	probe := postgres.NewProbe(db)
 	h.probes[module] = probe
 	h.operations.Module(module, h.noteBus(db, func(ctx context.Context) error {
-		return cmp.Or(probe.Check(ctx), h.buses[module].Ready(ctx))
+		return cmp.Or(probe.Check(ctx), h.buses[module].Ready(ctx), db.Reaches())
 	}))
-	if err := events.RecordBus(ctx, db.Pool(), h.buses[module].Name(), h.serves); err != nil {
+	if err := events.RecordBus(ctx, db, h.buses[module].Name(), h.serves); err != nil {
 		return nil, err
 	}
 	db.Side, err = share.Join(ctx, db, module, h.side)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/worker"
 )
@@ -20,7 +20,7 @@ const every = time.Second
 // Side is one process's part in the work of a module. That of a nil Side has no name.
 type Side struct {
 	name   string
-	db     pooled
+	db     database
 	shared atomic.Bool  // another side has a weight, or this one's is less than 100
 	idle   atomic.Bool  // and it is 0
 	weight atomic.Value // a string, "" for none
@@ -36,15 +36,18 @@ type Side struct {
 // returns its first row.
 type Ask func(ctx context.Context, sql string, args ...string) (row []string, err error)
 
-// pooled is a module's database, whose pool is another one after the data has moved.
-type pooled interface{ Pool() *pgxpool.Pool }
+// database is that of a module, which may be another one after the data has moved.
+type database interface {
+	InTx(ctx context.Context, f func(tx pgx.Tx) error) error
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
 
 // Join returns the side of this name after its first beat, or a usage error if it must not serve
 // the database's module.
-func Join(ctx context.Context, db pooled, module, name string) (*Side, error) {
+func Join(ctx context.Context, db database, module, name string) (*Side, error) {
 	s := &Side{name: name, db: db}
 	s.weight.Store("")
-	return s, pgx.BeginFunc(ctx, db.Pool(), func(tx pgx.Tx) error {
+	return s, db.InTx(ctx, func(tx pgx.Tx) error {
 		// Two sides that start at once are admitted one after the other.
 		if _, err := tx.Exec(ctx, "LOCK TABLE sides IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return fmt.Errorf("join: %w", err)
@@ -77,7 +80,7 @@ func (s *Side) Knows(name string) {
 func (s *Side) Announce(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.db.Pool().Exec(ctx, "UPDATE sides SET knows = $2 WHERE side = $1", s.name, s.knows); err != nil {
+	if _, err := s.db.Exec(ctx, "UPDATE sides SET knows = $2 WHERE side = $1", s.name, s.knows); err != nil {
 		return fmt.Errorf("announce what this side handles: %w", err)
 	}
 	return nil
@@ -137,7 +140,7 @@ func (s *Side) Leave(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), every)
 	defer cancel()
-	_, err := s.db.Pool().Exec(ctx, "UPDATE sides SET beat_at = now() - interval '8 seconds' WHERE side = $1", s.name)
+	_, err := s.db.Exec(ctx, "UPDATE sides SET beat_at = now() - interval '8 seconds' WHERE side = $1", s.name)
 	return err
 }
 

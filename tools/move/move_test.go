@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"example.com/shop/platform/devkit/pgserver"
+	"example.com/shop/platform/events"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/share"
 	"example.com/shop/tools/move"
 )
 
@@ -163,4 +165,41 @@ func TestOutAndBackOnOneServer(t *testing.T) {
 func contextWithin(t *testing.T, seconds int) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second)
+}
+
+// What a process does when it starts waits for the end of a pause.
+func TestAProcessThatStartsInThePauseWaits(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	ok(t, m.Seed(t.Context()))
+	db, err := postgres.Open(t.Context(), m.Module, m.Roles.RuntimeURL(m.Source, m.Module), 4, migrations)
+	ok(t, err)
+	t.Cleanup(db.Close)
+	side, err := share.Join(t.Context(), db, m.Module, "shop")
+	ok(t, err)
+	starting := []func() error{
+		func() error { return events.RecordBus(t.Context(), db, events.Memory, []string{m.Module}) },
+		func() error { _, err := share.Join(t.Context(), db, m.Module, "shop"); return err },
+		func() error { return side.Announce(t.Context()) },
+	}
+	started := make(chan error, len(starting))
+	m.After = func(step string) error {
+		if step != "drain" {
+			return nil
+		}
+		for _, do := range starting {
+			go func() { started <- do() }()
+		}
+		select {
+		case err := <-started:
+			return fmt.Errorf("it does not wait: %w", err)
+		case <-time.After(200 * time.Millisecond):
+			return nil
+		}
+	}
+	_, err = m.Switch(t.Context())
+	ok(t, err)
+	for range starting {
+		ok(t, <-started)
+	}
 }

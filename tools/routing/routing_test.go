@@ -80,8 +80,9 @@ func newTown(t *testing.T) *town {
 		Schemas: map[string]string{"parcels": db.URL("parcels"), "tolls": db.URL("tolls"), "lamps": ""},
 	}
 	for _, m := range []string{"parcels", "tolls"} {
-		to.pools[m] = db.Module(t, m).Pool()
-		to.must(events.RecordBus(t.Context(), to.pools[m], natsbus.Name, nil))
+		opened := db.Module(t, m)
+		to.pools[m] = opened.Pool()
+		to.must(events.RecordBus(t.Context(), opened, natsbus.Name, nil))
 	}
 	to.facade.observe = func() string { return to.weights("tolls") + ", file " + to.inFile() }
 	text := strings.Replace(good, "http://127.0.0.1:8093/readyz", probe.URL, 1)

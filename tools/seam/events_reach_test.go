@@ -110,7 +110,7 @@ func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
 			t.Parallel()
 			o := newOperator(t, topology.Modules...)
 			record := func(serves []string) error {
-				return events.RecordBus(t.Context(), o.db.Module(t, one).Pool(), events.Memory, serves)
+				return events.RecordBus(t.Context(), o.db.Module(t, one), events.Memory, serves)
 			}
 			if err := record(topology.Modules); err != nil {
 				t.Fatal(err)

@@ -187,7 +187,7 @@ func TestEventsBus(t *testing.T) {
 	o := newOperator(t, topology.Modules...)
 	o.expect(t, "bus", one+" none")
 	for _, m := range topology.Modules {
-		if err := events.RecordBus(t.Context(), o.db.Module(t, m).Pool(), "memory", topology.Modules); err != nil {
+		if err := events.RecordBus(t.Context(), o.db.Module(t, m), "memory", topology.Modules); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,7 +196,7 @@ func TestEventsBus(t *testing.T) {
 	}
 	o.expect(t, "bus nats", one+" nats (was memory)", "one by one with BUS=nats",
 		"seam events provision")
-	if err := events.RecordBus(t.Context(), o.db.Module(t, one).Pool(), "memory", topology.Modules); !errors.Is(err, events.ErrOtherBus) {
+	if err := events.RecordBus(t.Context(), o.db.Module(t, one), "memory", topology.Modules); !errors.Is(err, events.ErrOtherBus) {
 		t.Errorf("a process in memory starts all the same: %v", err)
 	}
 	o.expect(t, "bus memory --module "+one, fmt.Sprintf("%d modules were not asked", len(topology.Modules)-1))

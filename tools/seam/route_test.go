@@ -49,7 +49,7 @@ func TestRouteChangesARunningSystem(t *testing.T) {
 	t.Parallel()
 	one := aModule()
 	o := newOperator(t, one)
-	if err := events.RecordBus(t.Context(), o.db.Module(t, one).Pool(), natsbus.Name, nil); err != nil {
+	if err := events.RecordBus(t.Context(), o.db.Module(t, one), natsbus.Name, nil); err != nil {
 		t.Fatal(err)
 	}
 	answers := http.StatusOK

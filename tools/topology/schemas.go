@@ -71,7 +71,7 @@ func (s *System) useBus(ctx context.Context, bus string) error {
 }
 
 func (s *System) useBusIn(ctx context.Context, pool *pgxpool.Pool, module, bus string, kept time.Time) error {
-	err := events.RecordBus(ctx, pool, bus, Modules)
+	err := events.RecordBus(ctx, postgres.NewDB(module, pool), bus, Modules)
 	if !errors.Is(err, events.ErrOtherBus) {
 		return err
 	}
