@@ -131,6 +131,26 @@ func Connect(ctx context.Context, address string) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
+// ConnectAdmin is Connect for a session that lasts, so the address must not lead to a pooler. Its
+// error has one line.
+func ConnectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
+	conn, err := Connect(ctx, address)
+	if err != nil {
+		return nil, oneLine{err}
+	}
+	if err := requireSession(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return conn, nil
+}
+
+// oneLine is an error without the line breaks with which pgx lists the hosts that it has tried.
+type oneLine struct{ error }
+
+func (o oneLine) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
+
+func (o oneLine) Unwrap() error { return o.error }
+
 // InTheClear reports whether a connection by this address may reach another host without TLS, so that
 // who listens on the way gets the data.
 func InTheClear(address string) bool {

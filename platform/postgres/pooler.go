@@ -21,7 +21,7 @@ import (
 // requests and jobs share the rest, so more are faster. No startup parameter has to be ignored.
 
 var errPooled = process.Usage(errors.New("this address leads to a pooler, and a session is needed: " +
-	"DATABASE_URL and every MIGRATE_URL must name the PostgreSQL server itself"))
+	"DATABASE_URL, every MIGRATE_URL and seam move --to must name the PostgreSQL server itself"))
 
 // isPooled reports whether the connection goes through a pooler: that gives each client a cancel
 // key of its own, whose process number is not the server's. A pooler in session mode does the same.

@@ -56,6 +56,12 @@ var ofBoth = []check{
 	{"no four processes are free to send the log, but %s", "raise max_wal_senders, and restart the server", `
 		SELECT free::text FROM (SELECT current_setting('max_wal_senders')::int - count(*) FROM pg_stat_replication) AS s (free)
 		WHERE free < 4`},
+	{"no two processes are free to copy and to follow, but %s", "raise max_logical_replication_workers, and restart the server", `
+		SELECT free::text FROM (SELECT current_setting('max_logical_replication_workers')::int - count(*) FROM pg_stat_subscription
+			WHERE pid IS NOT NULL AND NOT coalesce(starts_with(subname, 'move_' || current_schema() || '_'), false)) AS s (free)
+		WHERE free < 2`},
+	{"max_sync_workers_per_subscription is %s, so nothing is ever copied", "ALTER SYSTEM SET it to 2, and pg_reload_conf()", `
+		SELECT setting FROM pg_settings WHERE name = 'max_sync_workers_per_subscription' AND setting = '0'`},
 	{"prepared transactions: %s", "COMMIT PREPARED or ROLLBACK PREPARED", `
 		SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`},
 	{"sessions in a transaction for more than 5 s, for which a slot waits: %s", "wait for them, or pg_terminate_backend", `

@@ -28,6 +28,7 @@ type follows struct {
 	Lag       int64  `json:"lag_bytes"` // of the log that the target has not confirmed yet
 	begun     bool   // the target has a subscription
 	waits     string // for what; "" when the target follows closely
+	failed    string // how often the subscription has failed, if ever
 }
 
 func (f follows) String() string {
@@ -78,6 +79,10 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 	err = target.QueryRow(ctx, `SELECT coalesce(sum(bytes_processed), 0), coalesce(sum(tuples_processed), 0)
 		FROM pg_stat_progress_copy WHERE datname = current_database() AND type = 'CALLBACK'`).Scan(&f.CopyBytes, &f.CopyRows)
 	f.Tables, f.Ready = len(here), len(there)
+	if failures > 0 {
+		f.failed = fmt.Sprintf("; the subscription has failed %d times, which the log of the target's server explains "+
+			"(a duplicate key was inserted on both sides, as by a migration: delete it on the target)", failures)
+	}
 	switch {
 	case err != nil:
 		return f, err
@@ -88,9 +93,9 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 	case !enabled:
 		return f, fmt.Errorf("the subscription %[1]s on the target was disabled: ALTER SUBSCRIPTION %[1]s ENABLE", source.stream)
 	case strings.Join(here, ", ") != strings.Join(there, ", "):
-		f.waits = fmt.Sprintf("the tables [%s] are followed, of [%s]", strings.Join(there, ", "), strings.Join(here, ", "))
+		f.waits = fmt.Sprintf("the tables [%s] are followed, of [%s]", strings.Join(there, ", "), strings.Join(here, ", ")) + f.failed
 	case !active:
-		f.waits = fmt.Sprintf("the subscription does not run and has failed %d times, which the log of the target's server explains", failures)
+		f.waits = "the subscription does not run" + f.failed
 	case f.Lag > lagLimit:
 		f.waits = Size(f.Lag) + " behind"
 	}

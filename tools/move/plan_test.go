@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/platform/devkit/pooler"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/move"
 )
@@ -85,6 +86,24 @@ func TestPlanRefusesAServerWithoutOrigins(t *testing.T) {
 	refuses(t, "the seed", m.Seed(t.Context()), "no four replication origins are free, but 2")
 }
 
+// A pooler has no sessions, and is refused; so is a server that cannot copy. An error has one line.
+func TestPlanRefusesAServer(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m, _, _ := newServers(t)
+	run(t, m.Source, "ALTER SYSTEM SET max_sync_workers_per_subscription = 0")
+	run(t, m.Source, "SELECT pg_reload_conf()")
+	refuses(t, "the seed", m.Seed(t.Context()), "max_sync_workers_per_subscription is 0")
+	dead := m
+	dead.Target = "postgres://nobody@127.0.0.1:1/parcels"
+	if _, err := dead.Plan(t.Context()); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("of a server that is not there: %v", err)
+	}
+	m.Source = pooler.New(t, m.Source).Through(m.Source)
+	_, err := m.Plan(t.Context())
+	refuses(t, "the plan", err, "pooler")
+}
+
 // A table that one side lacks would stop the replication, and one that is not followed would be
 // missing on the other side.
 func TestASwitchWaitsForEveryTable(t *testing.T) {
@@ -92,9 +111,9 @@ func TestASwitchWaitsForEveryTable(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	ok(t, m.Seed(t.Context()))
-	table := "SET ROLE " + m.Roles.Prefix + "parcels_owner; CREATE TABLE parcels.later (id int PRIMARY KEY); "
+	table := "SET ROLE " + m.Roles.Prefix + "parcels_owner; CREATE TABLE parcels.later (id int PRIMARY KEY); INSERT INTO parcels.later VALUES (1)"
 	run(t, m.Target, table)
-	run(t, m.Source, table+"INSERT INTO parcels.later VALUES (1)")
+	run(t, m.Source, table)
 	ctx, cancel := contextWithin(t, 2)
 	defer cancel()
 	if _, err := m.Switch(ctx); err == nil {

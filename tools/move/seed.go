@@ -59,6 +59,9 @@ func (m Move) Seed(ctx context.Context) error {
 			if err := target.withdraw(ctx); err != nil { // what migrations have granted since
 				return err
 			}
+			if err := target.emptyNew(ctx, source.stream); err != nil {
+				return err
+			}
 			return target.reach(ctx, source, "ALTER SUBSCRIPTION "+source.stream+" REFRESH PUBLICATION")
 		}
 	} else if err := m.stepTo(ctx, "begin", func(ctx context.Context) error { return m.begin(ctx, source, target) }); err != nil {
@@ -163,6 +166,17 @@ func (m Move) begin(ctx context.Context, source, target *side) error {
 	return source.exec(ctx, row(atHome, "1", target.address))
 }
 
+// emptyNew deletes the rows of the tables that are not followed yet: what migrations have inserted
+// comes with the copy. Rows that follow already may refer to them, until then to nothing.
+func (s *side) emptyNew(ctx context.Context, stream string) error {
+	statements, err := s.ask(ctx, "SELECT coalesce(string_agg(format('DELETE FROM %I', relname), '; '), '') FROM ("+dataTables+`) AS tables
+		WHERE oid NOT IN (SELECT srrelid FROM pg_subscription_rel JOIN pg_subscription AS s ON s.oid = srsubid WHERE subname = `+literal(stream)+")")
+	if err != nil || statements == "" {
+		return err
+	}
+	return s.exec(ctx, "SET LOCAL session_replication_role = replica; "+statements)
+}
+
 // publish names the tables on both sides, because the way back needs them, too.
 func (m Move) publish(ctx context.Context, sides ...*side) error {
 	for _, s := range sides {
@@ -232,7 +246,7 @@ func (m Move) awaitCopy(ctx context.Context, source, target *side) error {
 		if f.waits == "" {
 			return nil
 		}
-		m.report("copying", time.Since(began), f.String())
+		m.report("copying", time.Since(began), f.String()+f.failed)
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ const session = `
 
 // connect opens an admin's connection. Its statements name the schema's tables without the schema.
 func (m Move) connect(ctx context.Context, address string) (*side, error) {
-	conn, err := postgres.Connect(ctx, address)
+	conn, err := postgres.ConnectAdmin(ctx, address)
 	if err != nil {
 		return nil, err
 	}

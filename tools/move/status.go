@@ -163,7 +163,7 @@ func (s *side) describe(ctx context.Context, r record) (d Side, err error) {
 func Other(ctx context.Context, admin, module string) (address string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, unanswered*answerLimit)
 	defer cancel()
-	conn, err := postgres.Connect(ctx, admin)
+	conn, err := postgres.ConnectAdmin(ctx, admin)
 	if err != nil {
 		return "", err
 	}
