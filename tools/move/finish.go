@@ -1,6 +1,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,6 +118,47 @@ func (m Move) Finish(ctx context.Context) error {
 	}
 	// Last: without the row, nobody could say which side is the home.
 	return m.stepTo(ctx, "record", func(ctx context.Context) error { return home.exec(ctx, "DELETE FROM marker; DELETE FROM home") })
+}
+
+// FinishAlone is Finish without the side that was left, which is gone for good: it drops what led
+// there, and returns both addresses.
+func (m Move) FinishAlone(ctx context.Context) (at, gone string, err error) {
+	sides, unreachable := m.reachable(ctx)
+	defer func() {
+		for _, s := range sides {
+			if s != nil {
+				s.close()
+			}
+		}
+	}()
+	if unreachable == nil {
+		return "", "", process.Usage(errors.New("both sides can be reached: finish without --gone"))
+	}
+	home := cmp.Or(sides[0], sides[1])
+	if home == nil {
+		return "", "", unreachable
+	}
+	if err := home.lock(ctx, m); err != nil {
+		return "", "", err
+	}
+	r, err := home.record(ctx)
+	if err == nil && r.state != atHome {
+		err = process.Usage(fmt.Errorf("%s %s, so the other side may be the home, and without it nothing can be finished: %w",
+			home.address, r, unreachable))
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return home.address, r.elsewhere, m.stepTo(ctx, "streams", func(ctx context.Context) error {
+		var subscription string
+		err := home.QueryRow(ctx, `SELECT coalesce(max(subname), '') FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = subdbid
+			WHERE datname = current_database() AND subname ~ ('^move_' || $1 || '_[0-9]+$')`, m.Module).Scan(&subscription)
+		if err == nil && subscription != "" {
+			err = home.unsubscribe(ctx, subscription)
+		}
+		return errors.Join(err, home.dropSlot(ctx, home.stream),
+			home.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()+"; DELETE FROM marker; DELETE FROM home"))
+	})
 }
 
 // dropRoles drops the module's roles on the server, or, if the home is on the same one, takes their

@@ -244,3 +244,39 @@ func lead(client net.Conn, to string) {
 }
 
 func killTarget(_, target *pgserver.Server) (*pgserver.Server, error) { return target, target.Kill() }
+
+// The side that was left is gone for good, and the home goes on without a trace of it.
+func TestFinishWithoutTheOtherSide(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m, source, _ := newServers(t)
+	ok(t, m.Seed(t.Context()))
+	_, err := m.Switch(t.Context())
+	ok(t, err)
+	_, _, err = m.FinishAlone(t.Context())
+	refuses(t, "while both can be reached", err, "without --gone")
+	ok(t, source.Kill())
+	if err := m.Finish(t.Context()); err == nil {
+		t.Error("finish needs no other side")
+	}
+	_, _, err = m.FinishAlone(t.Context())
+	ok(t, err)
+	const remains = `SELECT ((SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)
+		+ (SELECT count(*) FROM pg_subscription) + (SELECT count(*) FROM parcels.home))::text`
+	if got := ask(t, m.Target, remains); got != "0" {
+		t.Errorf("%s things remain of the move", got)
+	}
+	run(t, m.Roles.RuntimeURL(m.Target, m.Module), "INSERT INTO parcels (id, cents) VALUES (gen_random_uuid(), 1)")
+}
+
+// While only the side that is gone knows which one is the home, nothing is finished.
+func TestFinishWithoutTheOneThatKnows(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m, _, target := newServers(t)
+	ok(t, m.Seed(t.Context()))
+	crash(t, m, "intent")
+	ok(t, target.Kill())
+	_, _, err := m.FinishAlone(t.Context())
+	refuses(t, "at opening", err, "may be the home")
+}

@@ -130,11 +130,19 @@ func (m Move) unsubscribe(ctx context.Context, from, to *side) error {
 		return err
 	}
 	if there {
-		err := to.exec(ctx, fmt.Sprintf("ALTER SUBSCRIPTION %[1]s DISABLE; ALTER SUBSCRIPTION %[1]s SET (slot_name = NONE); "+
-			"DROP SUBSCRIPTION %[1]s", from.stream))
-		if err != nil && !postgres.HasCode(err, "42704") { // undefined_object: somebody else has dropped it
+		if err := to.unsubscribe(ctx, from.stream); err != nil {
 			return err
 		}
 	}
 	return from.dropSlot(ctx, from.stream)
+}
+
+// unsubscribe drops a subscription, and leaves its slot on the other side alone.
+func (s *side) unsubscribe(ctx context.Context, name string) error {
+	err := s.exec(ctx, fmt.Sprintf("ALTER SUBSCRIPTION %[1]s DISABLE; ALTER SUBSCRIPTION %[1]s SET (slot_name = NONE); "+
+		"DROP SUBSCRIPTION %[1]s", name))
+	if postgres.HasCode(err, "42704") { // undefined_object: somebody else has dropped it
+		return nil
+	}
+	return err
 }

@@ -31,6 +31,7 @@ seam move back NAME                the same in the other direction, with all tha
 seam move status NAME              where the data is, how the other side follows, and what to do; the line "moved" of the ledger
 seam move recover NAME             settle a switch whose coordinator died; harmless at any time
 seam move finish NAME --yes        drop the side that is not the home; without --yes say what that is
+seam move finish NAME --gone --to … the same when that side is gone for good, and cannot be reached
 DATABASE_URL is an admin connection to the database that the data was in first, and --to one to the other, which need not
 be named while the data is there. Each server must reach the other under these addresses. Both need wal_level =
 logical, and a superuser. SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters only on one server. The tables
@@ -43,6 +44,7 @@ func runMove(ctx context.Context, args []string) error {
 	c.StringVar(&c.to, "to", "", "an admin connection to the other database, which need not exist yet")
 	c.BoolVar(&c.json, "json", false, "print JSON (plan and status)")
 	c.BoolVar(&c.yes, "yes", false, "drop it (finish)")
+	c.BoolVar(&c.gone, "gone", false, "the side that is not the home is gone for good (finish)")
 	words, err := flags.ParseAnywhere(c.FlagSet, aboutMove, args)
 	if err != nil {
 		return err
@@ -68,9 +70,9 @@ func runMove(ctx context.Context, args []string) error {
 // moveCall has the flags of seam move.
 type moveCall struct {
 	*flag.FlagSet
-	to        string
-	json, yes bool
-	last      string // what was printed of a step under way
+	to              string
+	json, yes, gone bool
+	last            string // what was printed of a step under way
 }
 
 func (c *moveCall) move(ctx context.Context, module string) (m move.Move, err error) {
@@ -244,6 +246,15 @@ func (c *moveCall) settle(ctx context.Context, m move.Move) error {
 }
 
 func (c *moveCall) finish(ctx context.Context, m move.Move) error {
+	if c.gone {
+		home, gone, err := m.FinishAlone(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("From now on %s names %s, with the login that it had. If %s comes back, it has an old schema %s, the module's roles, "+
+			"and a subscription move_%[4]s_…: drop them there.\n", setting(m.Module), home, gone, m.Module)
+		return nil
+	}
 	e, err := m.Ending(ctx)
 	if err != nil {
 		return err
