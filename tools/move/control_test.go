@@ -26,13 +26,13 @@ func TestControl_WithoutTheDrain(t *testing.T) {
 	}
 }
 
-// freeze returns a hook that stops the replication when the gate was passed, and lets it go on when
+// freeze returns a hook that stops the replication right before the pause, and lets it go on when
 // the target is open.
 func freeze(t *testing.T, m move.Move, load *load) func(string) error {
 	var tx pgx.Tx
 	return func(step string) error {
 		switch step {
-		case "gate":
+		case "calm":
 			conn, err := pgx.Connect(t.Context(), m.Target)
 			ok(t, err)
 			t.Cleanup(func() { _ = conn.Close(t.Context()) })

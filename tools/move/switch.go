@@ -20,6 +20,8 @@ const (
 	inFlightLimit = 1500 * time.Millisecond
 	slowLimit     = time.Second      // of one statement within the pause
 	slotLimit     = 10 * time.Second // of the slot, which waits for every transaction of its server
+	calm          = 10 * time.Millisecond
+	calmLimit     = 2 * time.Second
 )
 
 // Switched says what a switch has done.
@@ -126,6 +128,9 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if a.revokes, err = a.source.ask(ctx, revokes(false)); err != nil {
 		return err
 	}
+	if err := a.stepTo(ctx, "calm", a.awaitCalm); err != nil {
+		return err
+	}
 	// The statements that undo the fence are where a writer can execute them if nobody else does.
 	grants, err := a.source.ask(ctx, "BEGIN; "+change(
 		fmt.Sprintf("state = 'fencing', move = '%s', deadline = clock_timestamp() + interval '%d ms', grants = (%s)",
@@ -149,6 +154,18 @@ func (a *attempt) makeWayBack(ctx context.Context) error {
 		return err
 	}
 	return a.target.makeSlot(ctx)
+}
+
+// awaitCalm awaits a moment at which a row arrives soon, though not for long: bursts come and go.
+func (a *attempt) awaitCalm(ctx context.Context) error {
+	for began, took := time.Now(), calm; took >= calm && time.Since(began) < calmLimit; {
+		before := time.Now()
+		if err := a.drain(ctx, a.source, a.target, 5*time.Second); err != nil {
+			return err
+		}
+		took = time.Since(before)
+	}
+	return nil
 }
 
 // pause is all that is done while the module cannot write.
