@@ -25,7 +25,7 @@ func TestACoordinatorThatDies(t *testing.T) {
 	stop := s.customers(t)
 	s.seam(t, move("seed")...)
 	for _, step := range []string{
-		"gate", "fence", "in flight", "drain", "sequences", "pin", "way-back slot", "intent", "open", "standby", "verify", "forward off",
+		"gate", "way-back slot", "calm", "fence", "in flight", "drain", "sequences", "pin", "intent", "open", "standby", "verify", "forward off",
 	} {
 		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 			verb := s.next(t, move("status", "--json"))

@@ -65,7 +65,7 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 	}
 	steps := []string{"fence", "intent", "open", "standby"}
 	if os.Getenv("SEAM_LONG") != "" {
-		steps = append(append([]string{"gate", "way-back slot"}, pauseSteps...), afterSteps...)
+		steps = append(append([]string{"gate", "way-back slot", "calm"}, pauseSteps...), afterSteps...)
 	}
 	for _, step := range steps {
 		load.await(t, 20)

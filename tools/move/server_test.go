@@ -40,7 +40,7 @@ func TestAServerDies(t *testing.T) {
 		moved       bool
 	}{
 		{"the target while the source is fenced", "in flight", killTarget, false},
-		{"the target before the intent", "way-back slot", killTarget, false},
+		{"the target before the intent", "drain", killTarget, false},
 		{"the target right after it was opened", "open", killTarget, true},
 		{"the source right after the target was opened", "open", func(source, _ *pgserver.Server) (*pgserver.Server, error) {
 			return source, source.Immediate()
