@@ -3,6 +3,7 @@ package architecture
 import (
 	"embed"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -38,23 +39,25 @@ func Modules() (names []string) {
 	return names
 }
 
-// Erasures returns the paths of the routes that end in /erasures, by their modules, according to the
-// contracts.
-func Erasures() map[string]string {
-	paths := map[string]string{}
+// Erasures returns the paths of the routes that end in /erasures, according to the contracts.
+func Erasures() (paths []string, err error) {
 	for _, module := range Modules() {
 		var document struct{ Paths map[string]json.RawMessage }
 		text, err := documents.ReadFile("contracts/" + module + ".openapi.json")
-		if err != nil || json.Unmarshal(text, &document) != nil { // as the rule contracts reports
-			continue
+		if err == nil {
+			err = json.Unmarshal(text, &document)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the routes of %s: %w", module, err)
 		}
 		for path := range document.Paths {
 			if strings.HasSuffix(path, "/erasures") {
-				paths[module] = path
+				paths = append(paths, path)
 			}
 		}
 	}
-	return paths
+	slices.Sort(paths)
+	return paths, nil
 }
 
 // Listens returns the topics of other modules that each module listens to, according to the context

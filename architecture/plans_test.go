@@ -83,15 +83,16 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 
 // fill fills the tables that grow in every module, so that the cost decides the plan.
 const fill = `
-	INSERT INTO outbox (id, topic, key, payload, headers, published_at)
-		SELECT gen_random_uuid(), 't', 'k', '{}', '{}', now() FROM generate_series(1, 20000);
+	INSERT INTO outbox (id, topic, key, payload, headers)
+		SELECT gen_random_uuid(), 't', 'k', '{}', '{}' FROM generate_series(1, 20000);
 	INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM outbox;
 	INSERT INTO jobs (id, kind, key, args, cause, tries, due_at)
 		SELECT gen_random_uuid(), 'k', 'k', '{}', '{}', 0, now() FROM generate_series(1, 20000);
 	INSERT INTO inbox (event_id, topic) SELECT gen_random_uuid(), 't' FROM generate_series(1, 20000);
+	INSERT INTO erased (key) SELECT gen_random_uuid()::text FROM generate_series(1, 20000);
 	INSERT INTO idempotency_keys (scope, key, request_hash, answer)
 		SELECT 's', gen_random_uuid(), '', '' FROM generate_series(1, 20000);
-	ANALYZE outbox, outbox_pending, jobs, inbox, idempotency_keys`
+	ANALYZE outbox, outbox_pending, jobs, inbox, erased, idempotency_keys`
 
 // maintain runs statements as the module's owner.
 func maintain(t *testing.T, ownerURL, statements string) {

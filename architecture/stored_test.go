@@ -136,8 +136,11 @@ func publish(t *testing.T, conn *pgx.Conn, modules []string, events []stored) {
 				retire("it has no subscribers", releasedFolder+"/events/"+s.topic+storedSuffix+" and its schema"))
 		}
 		id := uuid.Must(uuid.NewV7())
-		_, err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO %s.outbox (id, topic, key, payload, headers)
-			VALUES ($1, $2, $3, $4, $5::jsonb || jsonb_build_object('id', $1::uuid))`,
+		_, err := conn.Exec(t.Context(), fmt.Sprintf(`
+			WITH made AS (
+				INSERT INTO %[1]s.outbox (id, topic, key, payload, headers)
+				VALUES ($1, $2, $3, $4, $5::jsonb || jsonb_build_object('id', $1::uuid)) RETURNING id, topic)
+			INSERT INTO %[1]s.outbox_pending (event_id, topic) SELECT id, topic FROM made`,
 			pgx.Identifier{module}.Sanitize()),
 			id, s.topic, s.Key, s.Payload, s.Headers)
 		if err != nil {

@@ -116,9 +116,6 @@ func TestEjectionsAndProbes(t *testing.T) {
 			{503, 200, false, "level=WARN msg=\"the upstream is not ready\" probe=http://ops/readyz status=503\n"},
 			{503, 200, false, ""},
 			{200, 503, true, "level=INFO msg=\"the upstream is ready again\"\n"},
-			// An earlier release has no probes of modules.
-			{404, 503, false, "level=WARN msg=\"the upstream is not ready\" probe=http://ops/readyz status=503\n"},
-			{404, 200, true, "level=INFO msg=\"the upstream is ready again\"\n"},
 		} {
 			lines.Reset()
 			probe(c.module, c.process)

@@ -109,9 +109,6 @@ func (u *upstream) check(ctx context.Context, transport http.RoundTripper, log *
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	status := ask(ctx, transport, u.probe)
-	if status == http.StatusNotFound { // an earlier release, without probes of modules
-		status = ask(ctx, transport, u.spec.Probe)
-	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // this process stops
 	}

@@ -67,7 +67,7 @@ func TestACustomerIsErased(t *testing.T) {
 		t.Fatalf("only %v name the customer before, and %v the twin: the search is broken", found, before)
 	}
 
-	for _, want := range []string{"orders\t2 erased\n", "orders\t0 erased\n"} {
+	for _, want := range []string{"/v1/orders/erasures\t2 erased\n", "/v1/orders/erasures\t0 erased\n"} {
 		if printed, said, err := seam(t, s, "erase", "--customer", customer); err != nil || printed != want {
 			t.Fatalf("it printed %q and said %q, want %q: %v", printed, said, want, err)
 		}

@@ -28,8 +28,8 @@ var placementStatements = []string{
 	`INSERT INTO lines (order_id, position, sku, name, quantity, unit_price)
 		SELECT @id, generate_series(1, cardinality(@skus::text[])), unnest(@skus::text[]), unnest(@names::text[]),
 			unnest(@quantities::integer[]), unnest(@unit_prices::bigint[])`,
-	`INSERT INTO outbox (id, topic, key, payload, headers, published_at)
-		VALUES (@event, 'orders.placed.v1', @id::text, @payload, @headers, now())`,
+	`INSERT INTO outbox (id, topic, key, payload, headers)
+		VALUES (@event, 'orders.placed.v1', @id::text, @payload, @headers)`,
 	`INSERT INTO outbox_pending (event_id, topic) VALUES (@event, 'orders.placed.v1')`,
 	`INSERT INTO idempotency_keys (scope, key, request_hash, answer) VALUES (@scope, @key, @request_hash, @answer)`,
 	`COMMIT`,

@@ -8,29 +8,33 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// EraseTx erases who caused the module's events of the aggregates with these ids: the relay deletes
-// those from before tx, within two minutes after they are published, and those from after it, such as
-// the answer to an event that comes late, do not say it. So nothing that others need is lost, and
-// what is deleted cannot be replayed. A copy on the bus stays there until the bus drops it, and a
-// dead letter or a dead job until it is redriven.
+// EraseTx erases who caused the module's events of the aggregates with these ids. The relay deletes
+// those in the outbox, within two minutes after they are published; what is published after tx, such
+// as the answer to an event that comes late, is kept there without it. So nothing that others need is
+// lost, and what is deleted cannot be replayed. A copy on the bus stays there until the bus drops it;
+// a dead letter or a dead job stays until it is redriven.
 func EraseTx(tx pgx.Tx, keys []string) {
-	postgres.QueueSQL(tx, "INSERT INTO erased (key) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", keys)
+	postgres.QueueSQL(tx, `INSERT INTO erased (key) SELECT DISTINCT unnest($1::text[])
+		ON CONFLICT (key) DO UPDATE SET at = now(), check_at = now()`, keys)
 }
 
-// erase deletes published events of erased aggregates that say who caused them. It looks at each
-// aggregate again until none of its events is pending, and no transaction is left that began before
-// the aggregate was erased. It forgets an aggregate when no event of it can be delivered any more.
+// erase deletes published events of erased aggregates that say who caused them. It looks at an
+// aggregate again until there is none, and five minutes have passed: a transaction that has not seen
+// the erasure is over by then. An event that is replayed at the same moment stays until the next
+// look. Nothing is kept of an aggregate when no event of it can be delivered any more.
 func (o *Outbox) erase(ctx context.Context) (more bool, err error) {
 	more, err = prune(ctx, o.db, "events of erased aggregates", `
 		WITH due AS (
 			SELECT key FROM erased WHERE check_at < now() ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED),
 		named AS (
-			SELECT id, key, (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NOT NULL AS pending
-			FROM outbox WHERE key = ANY (ARRAY (SELECT key FROM due)) AND headers ? 'actor'),
-		gone AS (DELETE FROM outbox WHERE id = ANY (ARRAY (SELECT id FROM named WHERE NOT pending)))
+			SELECT id, key, replays, (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NOT NULL AS pending
+			FROM outbox WHERE key = ANY (ARRAY (SELECT key FROM due)) AND headers ? 'actor' LIMIT $1),
+		gone AS (
+			DELETE FROM outbox USING named WHERE outbox.id = ANY (ARRAY (SELECT id FROM named))
+			AND outbox.id = named.id AND outbox.replays = named.replays AND NOT named.pending)
 		UPDATE erased SET check_at = CASE
-			WHEN at > now() - interval '1 minute' OR key IN (SELECT key FROM named WHERE pending) THEN now() + interval '1 minute'
-			ELSE 'infinity' END
+			WHEN at > now() - interval '5 minutes' OR key IN (SELECT key FROM named) OR (SELECT count(*) FROM named) = $1
+			THEN now() + interval '1 minute' ELSE 'infinity' END
 		WHERE key = ANY (ARRAY (SELECT key FROM due))`)
 	if err != nil || more {
 		return more, err
@@ -38,5 +42,6 @@ func (o *Outbox) erase(ctx context.Context) (more bool, err error) {
 	return prune(ctx, o.db, "erased aggregates", `
 		DELETE FROM erased WHERE key = ANY (ARRAY (
 			SELECT key FROM erased WHERE at < now() - $2::interval AND check_at = 'infinity'
-			ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED))`, o.cfg.InboxRetention)
+			AND (SELECT count(*) FROM jobs WHERE dead_at < 'infinity' AND jobs.key = erased.key) = 0
+			ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED))`, max(o.cfg.InboxRetention, o.cfg.DeadRetention))
 }

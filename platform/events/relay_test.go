@@ -29,12 +29,15 @@ func TestRowsThatWereChangedByHand(t *testing.T) {
 	s.publish(eventtest.Things(1, s.Config.RelayBatch+10)...)
 	s.exec(s.Publisher, "DELETE FROM outbox")
 	s.publish("usual")
-	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers)
-		SELECT gen_random_uuid(), 'publisher.happened.v1', h, jsonb_build_object('thing', h), h::jsonb
+	put := func(rows string) {
+		t.Helper()
+		s.exec(s.Publisher, `WITH made AS (INSERT INTO outbox (id, topic, key, payload, headers) `+rows+` RETURNING id, topic)
+			INSERT INTO outbox_pending (event_id, topic) SELECT id, topic FROM made`)
+	}
+	put(`SELECT gen_random_uuid(), 'publisher.happened.v1', h, jsonb_build_object('thing', h), h::jsonb
 		FROM unnest(ARRAY['null', '"x"', '[1]', '{"aggregateversion":1,"actor":null}']) AS h`)
-	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers)
-		VALUES (gen_random_uuid(), 'publisher.other.v1', 'k', '{}',
-		'{"s": "a\"b", "n": 12345678, "z": null, "o": {"a": 1}, "t": true, "l": ["x"]}')`)
+	put(`VALUES (gen_random_uuid(), 'publisher.other.v1', 'k', '{}'::jsonb,
+		'{"s": "a\"b", "n": 12345678, "z": null, "o": {"a": 1}, "t": true, "l": ["x"]}'::jsonb)`)
 	s.runOutbox()
 	m := <-others
 	m.Ack()
@@ -46,8 +49,7 @@ func TestRowsThatWereChangedByHand(t *testing.T) {
 	}
 	s.Applied(5)
 	s.Drained()
-	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers)
-		VALUES ('00000000-0000-7000-8000-000000000001', 'publisher.happened.v1', 'late', '{"thing":"late"}', '{}')`)
+	put(`VALUES ('00000000-0000-7000-8000-000000000001'::uuid, 'publisher.happened.v1', 'late', '{"thing":"late"}'::jsonb, '{}'::jsonb)`)
 	s.Applied(6)
 }
 

@@ -36,9 +36,9 @@ const skew = time.Hour
 // oldest returns an id greater than those of all rows older than the retention.
 func oldest(retention time.Duration) uuid.UUID { return idAt(time.Now().Add(skew - retention)) }
 
-// prune deletes published events that have expired, are erased, or were written longer than
-// OutboxRetention ago, and never unpublished ones. A replay does not renew the age: an event that was replayed again and
-// again would otherwise outlive its inbox rows.
+// prune deletes published events that have expired, were written longer than OutboxRetention ago, or
+// are erased, and never unpublished ones. A replay does not renew the age: an event that was replayed
+// again and again would otherwise outlive its inbox rows.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	moreExpired, err := prune(ctx, o.db, "expired events", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
@@ -48,16 +48,16 @@ func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	moreErased, err := o.erase(ctx)
-	if err != nil {
-		return false, err
-	}
 	moreOld, err := prune(ctx, o.db, "outbox", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
 			SELECT id FROM outbox WHERE id < $3 AND created_at < now() - $2::interval
 			AND (SELECT event_id FROM outbox_pending WHERE event_id = id) IS NULL
 			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))`, o.cfg.OutboxRetention, oldest(o.cfg.OutboxRetention))
-	return moreExpired || moreErased || moreOld, err
+	if err != nil {
+		return false, err
+	}
+	moreErased, err := o.erase(ctx)
+	return moreExpired || moreOld || moreErased, err
 }
 
 // prune deletes inbox rows older than InboxRetention, and dead letters that have expired or are older

@@ -49,8 +49,8 @@ CREATE TRIGGER refuse_many AFTER UPDATE ON outbox
 	REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION refuse_many();
 CREATE TRIGGER publish_at_once BEFORE INSERT ON outbox_pending FOR EACH ROW EXECUTE FUNCTION publish_at_once();
 `)}})
-	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers, published_at)
-		SELECT `+idMade(`now()`)+`, 'not.subscribed.v1', '', '{}', '{}', now() FROM generate_series(1, 2500)`)
+	s.exec(s.Publisher, `INSERT INTO outbox (id, topic, key, payload, headers)
+		SELECT `+idMade(`now()`)+`, 'not.subscribed.v1', '', '{}', '{}' FROM generate_series(1, 2500)`)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	n, err := events.Replay(ctx, s.Publisher.Pool(), time.Now().Add(-time.Minute), func(int64) {})

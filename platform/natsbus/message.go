@@ -45,7 +45,7 @@ func (b *Bus) encode(topic string, m *message.Message) *nats.Msg {
 	}
 	encoded.Header.Set(attributePrefix+attributeID, m.UUID)
 	encoded.Header.Set(jetstream.MsgIDHeader, messageID(topic, m))
-	if at, err := time.Parse(time.RFC3339, m.Metadata.Get(events.MetadataExpires)); err == nil {
+	if at, err := time.Parse(time.RFC3339, m.Metadata.Get(events.MetadataExpires)); err == nil && !b.keepsAll.Load() {
 		encoded.Header.Set(jetstream.MsgTTLHeader, max(time.Until(at).Round(time.Second), time.Second).String())
 	}
 	return encoded
@@ -58,9 +58,10 @@ func messageID(topic string, m *message.Message) string {
 	return topic + "/" + m.Metadata.Get(events.MetadataReplays) + "/" + m.UUID
 }
 
-// decode reads what encode writes, and what others write by the binding. It refuses an attribute that occurs twice, because nothing says which one counts, and an
-// event of another topic: a module can have the broker deliver what it listens to, with all headers,
-// to any subject, also one to which it may not publish.
+// decode reads what encode writes, and what others write by the binding. It refuses an attribute
+// that occurs twice, because nothing says which one counts, and an event of another topic: a module
+// can have the broker deliver what it listens to, with all headers, to any subject, also one to which
+// it may not publish.
 func decode(m jetstream.Msg, topic string) (*message.Message, error) {
 	plain, attributes := message.Metadata{}, message.Metadata{}
 	for name, values := range m.Headers() {

@@ -75,6 +75,7 @@ type Bus struct {
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	reached  atomic.Bool // the broker, at least once
+	keepsAll atomic.Bool // the stream, of an earlier release, takes no message that expires
 
 	mu      sync.Mutex
 	missing map[string]error // the durables that the broker does not have

@@ -79,7 +79,7 @@ func (p *place) ask(ctx context.Context) (r record, err error) {
 		SELECT state, epoch, elsewhere, state = 'fencing' AND deadline < clock_timestamp() FROM home`).
 		Scan(&r.state, &r.epoch, &r.elsewhere, &r.expired)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows), HasCode(err, "42P01"): // undefined_table: of an earlier release
+	case errors.Is(err, pgx.ErrNoRows):
 		return neverMoved, nil
 	case err == nil && r.expired:
 		_, err = p.pool.Exec(ctx, "SELECT lift_fence()")

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"example.com/shop/architecture"
@@ -41,16 +39,19 @@ func runErase(ctx context.Context, args []string) error {
 	case s.Token == "":
 		return process.Usage(errors.New("SEAM_TOKEN is not set: set it to a token of the staff; seam erase --help says how to get one"))
 	}
-	paths := architecture.Erasures()
+	paths, err := architecture.Erasures()
+	if err != nil {
+		return err
+	}
 	if len(paths) == 0 {
 		return process.Usage(errors.New("no module has a route that ends in /erasures: add one to each module that knows customers"))
 	}
-	for _, module := range slices.Sorted(maps.Keys(paths)) {
-		erased, err := s.erase(ctx, paths[module], *customer)
+	for _, path := range paths {
+		erased, err := s.erase(ctx, path, *customer)
 		if err != nil {
-			return fmt.Errorf("%s: %w", module, err)
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		fmt.Printf("%s\t%d erased\n", module, erased)
+		fmt.Printf("%s\t%d erased\n", path, erased)
 	}
 	return nil
 }
@@ -82,7 +83,7 @@ func (s settings) erase(ctx context.Context, path, customer string) (erased int6
 		return answer.Erased, err
 	}
 	err = fmt.Errorf("%s: %s", response.Status, answer.Detail)
-	if response.StatusCode < http.StatusInternalServerError {
+	if response.StatusCode < http.StatusInternalServerError && response.Header.Get("Retry-After") == "" {
 		err = process.Usage(err)
 	}
 	return 0, err

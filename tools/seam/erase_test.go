@@ -15,7 +15,10 @@ import (
 // seam erase asks each module with a route for it, and says in one line why it was not done.
 func TestErase(t *testing.T) {
 	t.Parallel()
-	paths := architecture.Erasures()
+	paths, err := architecture.Erasures()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var calls atomic.Int64
 	var answers []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -101,13 +101,16 @@ func (o operator) exec(t *testing.T, module, sql string, args ...any) {
 	}
 }
 
-// wrote inserts events of this age into an outbox, published so long ago or, for nil, not yet.
-func (o operator) wrote(t *testing.T, module string, count int, written time.Duration, published *time.Duration) {
+// wrote inserts events of this age into an outbox, published or not yet.
+func (o operator) wrote(t *testing.T, module string, count int, written time.Duration, published bool) {
 	t.Helper()
 	o.exec(t, module, `
-		INSERT INTO outbox (id, topic, key, payload, headers, created_at, published_at)
-		SELECT (lpad(to_hex((extract(epoch FROM now() - $2::interval) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid,
-			'some.thing.v1', 'x', '{}', '{}', now() - $2::interval, now() - $3::interval FROM generate_series(1, $1)`,
+		WITH made AS (
+			INSERT INTO outbox (id, topic, key, payload, headers, created_at)
+			SELECT (lpad(to_hex((extract(epoch FROM now() - $2::interval) * 1000)::bigint), 12, '0') || right(md5(random()::text), 20))::uuid,
+				'some.thing.v1', 'x', '{}', '{}', now() - $2::interval FROM generate_series(1, $1)
+			RETURNING id, topic, created_at)
+		INSERT INTO outbox_pending (event_id, topic, created_at) SELECT id, topic, created_at FROM made WHERE NOT $3`,
 		count, written, published)
 }
 

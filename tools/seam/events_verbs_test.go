@@ -20,8 +20,8 @@ func TestEventsLag(t *testing.T) {
 	one, other := twoModules(t)
 	o := newOperator(t, topology.Modules...)
 	now := time.Duration(0)
-	o.wrote(t, one, 3, 90*time.Minute, nil)
-	o.wrote(t, one, 2, now, &now)
+	o.wrote(t, one, 3, 90*time.Minute, false)
+	o.wrote(t, one, 2, now, true)
 	o.died(t, other, true, "{}")
 	o.died(t, other, false, "{}")
 	o.exec(t, one, "UPDATE outbox_pending SET replays = 1 WHERE event_id = (SELECT event_id FROM outbox_pending LIMIT 1)")
@@ -127,9 +127,9 @@ func TestEventsReplay(t *testing.T) {
 	one, other := twoModules(t)
 	o := newOperator(t, one, other)
 	recent, old := 10*time.Minute, 3*time.Hour
-	o.wrote(t, one, 5, recent, &recent)
-	o.wrote(t, one, 7, old, &old)
-	o.wrote(t, other, 1, recent, nil)
+	o.wrote(t, one, 5, recent, true)
+	o.wrote(t, one, 7, old, true)
+	o.wrote(t, other, 1, recent, false)
 	o.expect(t, "replay --since 1h --dry-run", one+" 5 would be replayed "+other+" 1 would be replayed")
 	o.expect(t, "replay --dry-run --since "+time.Now().Add(-4*time.Hour).Format(time.RFC3339), one+" 12 would be")
 	if got := ask[replayed](t, o, "replay --since 1h"); len(got) != 2 || got[0] != (replayed{one, 5}) || got[1] != (replayed{other, 1}) {
@@ -151,7 +151,7 @@ func TestEventsReplayProgress(t *testing.T) {
 	one := aModule()
 	o := newOperator(t, one)
 	now := time.Duration(0)
-	o.wrote(t, one, 2500, now, &now)
+	o.wrote(t, one, 2500, now, true)
 	_, err := o.db.Admin(t).Exec(t.Context(), strings.ReplaceAll(`
 		CREATE FUNCTION MODULE.slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$;
 		CREATE TRIGGER slowly AFTER INSERT ON MODULE.outbox_pending FOR EACH STATEMENT EXECUTE FUNCTION MODULE.slowly()`, "MODULE", one))
@@ -208,7 +208,7 @@ func TestEventsBus(t *testing.T) {
 	_, recommended, _ := strings.Cut(printed, "seam events replay ")
 	recommended, _, _ = strings.Cut(recommended, "\n")
 	before := 30 * time.Minute
-	o.wrote(t, other, 1, before, &before)
+	o.wrote(t, other, 1, before, true)
 	o.expect(t, "replay --dry-run "+recommended, other+" 1 would")
 	for _, b := range ask[recordedBus](t, o, "bus memory") {
 		if b.Bus != "memory" || b.Was != "memory" {

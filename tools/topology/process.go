@@ -123,8 +123,7 @@ func (p *Process) ready(ctx context.Context) bool {
 		return false
 	}
 	for _, m := range p.Serves {
-		// A release without this page answers 404.
-		if status := p.ask(ctx, "/readyz/"+m); status != http.StatusOK && status != http.StatusNotFound {
+		if p.ask(ctx, "/readyz/"+m) != http.StatusOK {
 			return false
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// A process is ready once each of its modules is. An earlier release has no probe of modules.
+// A process is ready once each of its modules is.
 func TestAProcessIsReadyWithAllItsModules(t *testing.T) {
 	t.Parallel()
 	operations := func(lamps error) http.Handler {
@@ -19,15 +19,12 @@ func TestAProcessIsReadyWithAllItsModules(t *testing.T) {
 		o.Module("lamps", func(context.Context) error { return lamps })
 		return o.Handler()
 	}
-	before := http.NewServeMux()
-	before.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	for name, c := range map[string]struct {
 		operations http.Handler
 		want       bool
 	}{
 		"all are":            {operations(nil), true},
 		"one is not":         {operations(errors.New("no database")), false},
-		"an earlier release": {before, true},
 		"nothing is there":   {http.NotFoundHandler(), false},
 		"without any module": {process.NewOperations(t.Context(), "").Handler(), false},
 	} {

@@ -34,9 +34,6 @@ func (s *System) inSchema(ctx context.Context, module string, do func(*pgxpool.P
 func (s *System) prepareSchemas(ctx context.Context, bus string) error {
 	for _, m := range Modules {
 		err := s.inSchema(ctx, m, func(pool *pgxpool.Pool) error { return share.Clear(ctx, pool) })
-		if postgres.HasCode(err, "42P01") { // undefined_table
-			continue // it was migrated by an earlier release, without shares
-		}
 		if err == nil && m == s.options.Canary {
 			err = s.Share(ctx, m, share.Weight{Side: "monolith", Weight: 100}, share.Weight{Side: m})
 		}

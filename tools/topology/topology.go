@@ -43,7 +43,7 @@ type Options struct {
 	Apart       bool      // each module that is split off has a database of its own, on a second server
 	Pooler      string    // a PgBouncer, program or image, before PostgreSQL; none when empty
 	Host        string    // where PostgreSQL and the broker listen; the loopback when empty
-	OpenBroker  bool      // the broker lets anybody in, as processes of a release without keys need it
+	OpenBroker  bool      // the broker lets anybody in
 	TLS         string    // the folder with cert.pem, key.pem and ca.pem of all processes and the broker; no TLS when empty
 	Env         []string  // settings of all processes, the simulated outside too, as NAME=value
 	Out         io.Writer // progress and the processes' logs

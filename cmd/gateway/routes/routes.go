@@ -30,7 +30,7 @@ type File struct {
 type Upstream struct {
 	URL string `yaml:"url" json:"url"`
 	// Probe is the URL of the readiness probe, if there is one. A route appends the module of its
-	// prefix, as in /readyz/parcels; an earlier release answers 404, and is asked for /readyz.
+	// prefix, as in /readyz/parcels.
 	Probe string `yaml:"probe,omitempty" json:"probe,omitempty"`
 }
 

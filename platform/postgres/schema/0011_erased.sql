@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Aggregates whose events no longer say who caused them: see EraseTx in platform/events.
+-- Aggregates whose events in the outbox no longer say who caused them: see EraseTx in platform/events.
 CREATE TABLE erased (
     key      text PRIMARY KEY, -- the aggregate's id
     at       timestamptz NOT NULL DEFAULT now(),
