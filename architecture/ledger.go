@@ -154,7 +154,7 @@ func (e Extraction) validateMoved() error {
 		return nil
 	case e.Moved == "":
 		return fmt.Errorf("moved is missing, and it is %q: nothing shows that the data has moved, and that all of it has; "+
-			"bin/seam move status %s prints the line", e.State, e.Module)
+			"bin/seam move status %s prints the line, or go back and switch again if a release before this one moved it", e.State, e.Module)
 	case record == nil:
 		return fmt.Errorf("moved is no record of a move: copy the line that bin/seam move status %s prints", e.Module)
 	case record[1] != e.Dates[DataMoved].Format(time.DateOnly):

@@ -106,12 +106,12 @@ func (a *Address) UnmarshalText(text []byte) error {
 
 // Module is notifications in one process. Any number of processes may serve one schema.
 type Module struct {
-	cfg     Config
-	db      *postgres.DB
-	mailer  mailer
-	now     func() time.Time
-	mails   *jobs.Queue[mail, struct{}]
-	pruner  *worker.Worker
+	cfg    Config
+	db     *postgres.DB
+	mailer mailer
+	now    func() time.Time
+	mails  *jobs.Queue[mail, struct{}]
+	pruner *worker.Worker
 }
 
 // New returns the module. It starts nothing, and takes no outbox, because it publishes nothing.

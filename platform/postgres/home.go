@@ -168,7 +168,7 @@ func (db *DB) look(ctx context.Context, at *here, p *place) error {
 	if err != nil {
 		return err
 	}
-	if p == at.place {
+	if p == at.place && db.url != "" { // without one it follows to nowhere
 		db.note(db.openOther(ctx, r.elsewhere))
 	}
 	if r == neverMoved && p == at.place {
@@ -240,7 +240,7 @@ func (db *DB) note(err error) {
 	if err != nil {
 		slog.Warn("the module's data may move to a database that this process cannot open", "module", db.Module, "error", err)
 	} else {
-		slog.Info("the other database of the module's data can be opened", "module", db.Module)
+		slog.Info("each database that the module's data may be in can be opened", "module", db.Module)
 	}
 }
 

@@ -58,7 +58,8 @@ func setup(ctx context.Context, args []string) error {
 		}
 		left, err := postgres.LeftToOwner(ctx, admin, plan)
 		for _, statement := range left {
-			fmt.Fprintf(os.Stderr, "Not allowed to the admin's role; run it as the database's owner or a superuser: %s;\n", statement)
+			fmt.Fprintf(os.Stderr, "Not allowed to the admin's role of %s; run it as the database's owner or a superuser: %s;\n",
+				strings.Join(plan.Modules, ", "), statement)
 		}
 		if err != nil {
 			return err
