@@ -75,7 +75,9 @@ func fixHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 
 func (s *shop) publish(t *testing.T, id string, p poison) {
 	t.Helper()
-	s.exec(t, "INSERT INTO "+p.publisher+".outbox (id, topic, key, payload, headers) VALUES ($1, $2, 'poison', $3, '{}')", id, p.topic, p.payload)
+	s.exec(t, fmt.Sprintf(`
+		WITH made AS (INSERT INTO %[1]s.outbox (id, topic, key, payload, headers) VALUES ($1, $2, 'poison', $3, '{}') RETURNING id, topic)
+		INSERT INTO %[1]s.outbox_pending (event_id, topic) SELECT id, topic FROM made`, p.publisher), id, p.topic, p.payload)
 }
 
 // publishToBroker publishes what no outbox could hold, as a faulty external service might.

@@ -39,7 +39,7 @@ func checkPrivacy(t *testing.T, split []string) {
 		// A mail that is under way when PostgreSQL stops waits for its lease.
 		"NOTIFICATIONS_SEND_TIMEOUT=3s", "NOTIFICATIONS_LEASE=5s",
 		// One customer, with one mailbox, orders all.
-		"ORDERS_MAX_OPEN=1000000", "ORDERS_MAX_PIECES=1000000", "NOTIFICATIONS_MAX_PER_HOUR=1000000",
+		"HTTP_CALLER_RATE=1000000", "ORDERS_MAX_OPEN=1000000", "ORDERS_MAX_PIECES=1000000", "NOTIFICATIONS_MAX_PER_HOUR=1000000",
 	}})
 	l, token := &load{}, s.token("customer", marker)
 	var clients sync.WaitGroup
