@@ -156,8 +156,13 @@ func (m Move) FinishAlone(ctx context.Context) (at, gone string, err error) {
 		if err == nil && subscription != "" {
 			err = home.unsubscribe(ctx, subscription)
 		}
-		return errors.Join(err, home.dropSlot(ctx, home.stream),
-			home.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()+"; DELETE FROM marker; DELETE FROM home"))
+		if err == nil {
+			err = home.dropSlot(ctx, home.stream)
+		}
+		if err == nil { // the record last: without it, this cannot be repeated
+			err = home.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()+"; DELETE FROM marker; DELETE FROM home")
+		}
+		return err
 	})
 }
 

@@ -251,14 +251,20 @@ func TestFinishWithoutTheOtherSide(t *testing.T) {
 	t.Parallel()
 	m, source, _ := newServers(t)
 	ok(t, m.Seed(t.Context()))
-	_, err := m.Switch(t.Context())
-	ok(t, err)
-	_, _, err = m.FinishAlone(t.Context())
+	crash(t, m, "standby")
+	m.After = nil
+	_, _, err := m.FinishAlone(t.Context())
 	refuses(t, "while both can be reached", err, "without --gone")
 	ok(t, source.Kill())
 	if err := m.Finish(t.Context()); err == nil {
 		t.Error("finish needs no other side")
 	}
+	run(t, m.Target, `CREATE FUNCTION public.fail() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not now''; END';
+		CREATE EVENT TRIGGER fail ON ddl_command_start WHEN TAG IN ('ALTER SUBSCRIPTION') EXECUTE FUNCTION public.fail()`)
+	if _, _, err = m.FinishAlone(t.Context()); err == nil || !strings.Contains(err.Error(), "not now") {
+		t.Errorf("while a step fails it says: %v", err)
+	}
+	run(t, m.Target, "DROP EVENT TRIGGER fail")
 	_, _, err = m.FinishAlone(t.Context())
 	ok(t, err)
 	const remains = `SELECT ((SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)
