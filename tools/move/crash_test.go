@@ -17,7 +17,7 @@ var errCrash = errors.New("the coordinator dies")
 
 // pauseSteps are those within the pause; a fence can be lifted until the sequences.
 var (
-	pauseSteps = []string{"fence", "in flight", "drain", "sequences", "pin", "intent", "open"}
+	pauseSteps = []string{"fence", "in flight", "drain", "sequences", "intent", "pin", "open"}
 	afterSteps = []string{"standby", "verify", "forward off", "way back"}
 )
 

@@ -108,10 +108,19 @@ func (m Move) atOnce(ctx context.Context, steps ...step) error {
 		})
 	}
 	group.Wait()
+	var failed error
 	for i, r := range results {
-		if r.err != nil {
-			return fmt.Errorf("%s: %w", steps[i].name, r.err)
+		switch err := fmt.Errorf("%s: %w", steps[i].name, r.err); {
+		case r.err != nil && failed != nil:
+			failed = fmt.Errorf("%w; %w", failed, err)
+		case r.err != nil:
+			failed = err
 		}
+	}
+	if failed != nil {
+		return failed
+	}
+	for i, r := range results {
 		m.report(steps[i].name, r.took, r.note)
 		if m.After != nil {
 			if err := m.After(steps[i].name); err != nil {

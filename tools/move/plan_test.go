@@ -185,7 +185,36 @@ func TestARightThatIsGrantedInThePauseEndsIt(t *testing.T) {
 		run(t, url, "REVOKE UPDATE (n) ON parcels.steps FROM PUBLIC")
 		ok(t, m.Seed(t.Context()))
 	}
+	for range 5 { // one that the coordinator takes away again, which must not hide it
+		m.After = func(step string) error {
+			if step == "drain" {
+				run(t, m.Source, "GRANT INSERT ON parcels.parcels TO "+m.Roles.Prefix+"parcels_rt")
+			}
+			return nil
+		}
+		if _, err := m.Switch(t.Context()); err == nil || !strings.Contains(err.Error(), "granted a right") {
+			t.Fatalf("it says: %v", err)
+		}
+	}
 	load.check(t)
+}
+
+// Whoever reads that a right was granted learns that a writer has done it, by lifting the fence.
+func TestAFenceThatIsLiftedIsNamed(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	ok(t, m.Seed(t.Context()))
+	m.After = func(step string) error {
+		if step == "drain" {
+			run(t, m.Source, "SELECT pg_sleep(3.1), parcels.lift_fence()")
+		}
+		return nil
+	}
+	_, err := m.Switch(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "a writer after the deadline") {
+		t.Errorf("it says: %v", err)
+	}
 }
 
 // Finish leaves nothing on the side that is not the home, nor of the move.

@@ -114,7 +114,7 @@ func (a *attempt) pause(ctx context.Context) error {
 		{{"fence", a.fence}},
 		{{"in flight", a.awaitInFlight}},
 		{{"drain", a.drainAll}, {"sequences", a.setSequences}},
-		{{"pin", a.pin}, {"intent", a.declare}},
+		{{"intent", a.declare}, {"pin", a.pin}},
 		{{"open", a.openTarget}},
 	} {
 		if err := ctx.Err(); err != nil {
@@ -205,10 +205,11 @@ func onBoth(sides [2]*side, do func(i int, s *side) error) error {
 }
 
 // declare ends reads on the source, and the time in which a writer may lift the fence. From here on
-// only the target knows who is the home.
+// only the target knows who is the home. It revokes what was granted since the fence, too, which pin
+// might then not see any more; so it refuses that itself.
 func (a *attempt) declare(ctx context.Context) (string, error) {
 	return "", lost(a.source.exec(ctx, change("state = 'opening', deadline = NULL",
-		"state = 'fencing' AND deadline > clock_timestamp() AND "+owned(a.epoch, a.id), "SELECT "+literal(a.revokes))))
+		"state = 'fencing' AND deadline > clock_timestamp() AND "+owned(a.epoch, a.id)+" AND NOT ("+writable+")", "SELECT "+literal(a.revokes))))
 }
 
 // openTarget is the moment at which the data moves.
