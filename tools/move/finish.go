@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -120,9 +122,9 @@ func (m Move) Finish(ctx context.Context) error {
 	return m.stepTo(ctx, "record", func(ctx context.Context) error { return home.exec(ctx, "DELETE FROM marker; DELETE FROM home") })
 }
 
-// FinishAlone is Finish without the side that was left, which is gone for good: it drops what led
-// there, and returns both addresses.
-func (m Move) FinishAlone(ctx context.Context) (at, gone string, err error) {
+// FinishAlone is Finish without the side that was left, which is gone for good: once agree has
+// returned no error, it drops what led there.
+func (m Move) FinishAlone(ctx context.Context, agree func(Ending) error) error {
 	sides, unreachable := m.reachable(ctx)
 	defer func() {
 		for _, s := range sides {
@@ -132,24 +134,41 @@ func (m Move) FinishAlone(ctx context.Context) (at, gone string, err error) {
 		}
 	}()
 	if unreachable == nil {
-		return "", "", process.Usage(errors.New("both sides can be reached: finish without --gone"))
+		return process.Usage(errors.New("both sides can be reached: finish without --gone"))
 	}
 	home := cmp.Or(sides[0], sides[1])
 	if home == nil {
-		return "", "", unreachable
+		return unreachable
+	}
+	var failed *pgconn.ConnectError
+	if !errors.As(unreachable, &failed) || answered(unreachable) {
+		return process.Usage(fmt.Errorf("the other side is not gone, it answers: %w", unreachable))
 	}
 	if err := home.lock(ctx, m); err != nil {
-		return "", "", err
+		return err
 	}
 	r, err := home.record(ctx)
 	if err == nil && r.state != atHome {
 		err = process.Usage(fmt.Errorf("%s %s, so the other side may be the home, and without it nothing can be finished: %w",
 			home.address, r, unreachable))
 	}
-	if err != nil {
-		return "", "", err
+	if gone := addressOf(failed.Config); err == nil && gone != r.elsewhere {
+		err = process.Usage(fmt.Errorf("%s cannot be reached, but the other side of %s is %s: name that one", gone, home.address, r.elsewhere))
 	}
-	return home.address, r.elsewhere, m.stepTo(ctx, "streams", func(ctx context.Context) error {
+	e := Ending{Home: home.address, Left: r.elsewhere, Back: true}
+	if err == nil {
+		e.Record, err = Record(ctx, home.Conn, m.Module)
+	}
+	if e.Compared = e.Record != ""; home == sides[0] {
+		e.Record = ""
+	}
+	if err == nil {
+		err = agree(e)
+	}
+	if err != nil {
+		return err
+	}
+	return m.stepTo(ctx, "streams", func(ctx context.Context) error {
 		var subscription string
 		err := home.QueryRow(ctx, `SELECT coalesce(max(subname), '') FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = subdbid
 			WHERE datname = current_database() AND subname ~ ('^move_' || $1 || '_[0-9]+$')`, m.Module).Scan(&subscription)
@@ -164,6 +183,15 @@ func (m Move) FinishAlone(ctx context.Context) (at, gone string, err error) {
 		}
 		return err
 	})
+}
+
+// answered reports whether an error is not of the network: a server that refuses is there. One that
+// does not know the database any more has lost it.
+func answered(err error) bool {
+	if errors.As(err, new(*pgconn.PgError)) {
+		return !postgres.HasCode(err, "3D000") // invalid_catalog_name
+	}
+	return !errors.As(err, new(net.Error))
 }
 
 // dropRoles drops the module's roles on the server, or, if the home is on the same one, takes their

@@ -3,6 +3,7 @@ package move_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/wire"
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 	"example.com/shop/tools/move"
 )
 
@@ -253,20 +255,26 @@ func TestFinishWithoutTheOtherSide(t *testing.T) {
 	ok(t, m.Seed(t.Context()))
 	crash(t, m, "standby")
 	m.After = nil
-	_, _, err := m.FinishAlone(t.Context())
-	refuses(t, "while both can be reached", err, "without --gone")
+	agree := func(move.Ending) error { return nil }
+	refuses(t, "while both can be reached", m.FinishAlone(t.Context(), agree), "without --gone")
+	wrong := m
+	wrong.Source = strings.Replace(m.Source, "://postgres", "://nobody", 1)
+	refuses(t, "of one that answers", wrong.FinishAlone(t.Context(), agree), "it answers")
+	wrong.Source = "postgres://nobody@127.0.0.1:1/shop"
+	refuses(t, "of another one", wrong.FinishAlone(t.Context(), agree), "name that one")
 	ok(t, source.Kill())
 	if err := m.Finish(t.Context()); err == nil {
 		t.Error("finish needs no other side")
 	}
 	run(t, m.Target, `CREATE FUNCTION public.fail() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not now''; END';
 		CREATE EVENT TRIGGER fail ON ddl_command_start WHEN TAG IN ('ALTER SUBSCRIPTION') EXECUTE FUNCTION public.fail()`)
-	if _, _, err = m.FinishAlone(t.Context()); err == nil || !strings.Contains(err.Error(), "not now") {
+	if err := m.FinishAlone(t.Context(), agree); err == nil || !strings.Contains(err.Error(), "not now") {
 		t.Errorf("while a step fails it says: %v", err)
 	}
 	run(t, m.Target, "DROP EVENT TRIGGER fail")
-	_, _, err = m.FinishAlone(t.Context())
-	ok(t, err)
+	no := process.Usage(errors.New("say --yes"))
+	refuses(t, "without a yes", m.FinishAlone(t.Context(), func(move.Ending) error { return no }), "--yes")
+	ok(t, m.FinishAlone(t.Context(), agree))
 	const remains = `SELECT ((SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)
 		+ (SELECT count(*) FROM pg_subscription) + (SELECT count(*) FROM parcels.home))::text`
 	if got := ask(t, m.Target, remains); got != "0" {
@@ -283,6 +291,5 @@ func TestFinishWithoutTheOneThatKnows(t *testing.T) {
 	ok(t, m.Seed(t.Context()))
 	crash(t, m, "intent")
 	ok(t, target.Kill())
-	_, _, err := m.FinishAlone(t.Context())
-	refuses(t, "at opening", err, "may be the home")
+	refuses(t, "at opening", m.FinishAlone(t.Context(), func(move.Ending) error { return nil }), "may be the home")
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -45,13 +46,10 @@ func (m Move) connect(ctx context.Context, address string) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := conn.Config()
-	s := &side{Conn: conn, module: m.Module, url: address, conninfo: conninfo(address)}
+	s := &side{Conn: conn, module: m.Module, url: address, address: addressOf(&conn.Config().Config), conninfo: conninfo(address)}
 	watched, end := context.WithCancel(context.WithoutCancel(ctx))
 	s.end = end
 	go watch(watched, address, func() { _ = conn.PgConn().Conn().SetDeadline(time.Now()) }) // which ends every statement
-	u := url.URL{Scheme: "postgres", Host: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))), Path: "/" + cfg.Database}
-	s.address = u.String()
 	err = s.exec(ctx, session+"SET application_name = "+literal(m.application())+"; SET search_path = "+
 		pgx.Identifier{m.Module}.Sanitize())
 	if err == nil {
@@ -68,6 +66,11 @@ func (m Move) connect(ctx context.Context, address string) (*side, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func addressOf(cfg *pgconn.Config) string {
+	u := url.URL{Scheme: "postgres", Host: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))), Path: "/" + cfg.Database}
+	return u.String()
 }
 
 func (m Move) application() string { return "seam move " + m.Module }

@@ -31,7 +31,7 @@ seam move back NAME                the same in the other direction, with all tha
 seam move status NAME              where the data is, how the other side follows, and what to do; the line "moved" of the ledger
 seam move recover NAME             settle a switch whose coordinator died; harmless at any time
 seam move finish NAME --yes        drop the side that is not the home; without --yes say what that is
-seam move finish NAME --gone --to … the same when that side is gone for good, and cannot be reached
+seam move finish NAME --gone --to … the same when that side is gone for good: no server answers there
 DATABASE_URL is an admin connection to the database that the data was in first, and --to one to the other, which need not
 be named while the data is there. Each server must reach the other under these addresses. Both need wal_level =
 logical, and a superuser. SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters only on one server. The tables

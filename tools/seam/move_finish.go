@@ -14,13 +14,7 @@ import (
 
 func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 	if c.gone {
-		home, gone, err := m.FinishAlone(ctx)
-		if err != nil {
-			return err
-		}
-		fmt.Printf("From now on %s names %s, with the login that it had. If %s comes back, it has an old schema %s, the module's roles, "+
-			"and a subscription move_%[4]s_…: drop them there.\n", setting(m.Module), home, gone, m.Module)
-		return nil
+		return c.finishAlone(ctx, m)
 	}
 	e, err := m.Ending(ctx)
 	if err != nil {
@@ -42,11 +36,8 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 		fmt.Printf("%d sessions of the module are open there: a process whose %s names it goes on, and does not start again.\n",
 			e.Sessions, setting(m.Module))
 	}
-	if err := keptByUp(m); err != nil {
+	if err := c.agreed(m); err != nil {
 		return err
-	}
-	if !c.yes {
-		return process.Usage(errors.New("nothing was dropped: say --yes"))
 	}
 	if err := m.Finish(ctx); err != nil {
 		return err
@@ -54,6 +45,33 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 	printRecord(e.Record)
 	fmt.Printf("From now on %s names %s, with the login that it had.\n", setting(m.Module), e.Home)
 	return nil
+}
+
+func (c *moveCall) finishAlone(ctx context.Context, m move.Move) error {
+	var ending move.Ending
+	err := m.FinishAlone(ctx, func(e move.Ending) error {
+		ending = e
+		fmt.Printf("%s is at home in %s. Finish drops there what led to\n  %s\nand never asks that one again.\n", m.Module, e.Home, e.Left)
+		if !e.Compared {
+			fmt.Println("Nothing shows that no row was lost, if the data has ever moved, and then nothing will.")
+		}
+		return c.agreed(m)
+	})
+	if err != nil {
+		return err
+	}
+	printRecord(ending.Record)
+	fmt.Printf("From now on %s names %s, with the login that it had. If %s comes back, it has an old schema %s, the module's roles, "+
+		"and a subscription move_%[4]s_…: drop them there.\n", setting(m.Module), ending.Home, ending.Left, m.Module)
+	return nil
+}
+
+// agreed refuses to drop anything without --yes.
+func (c *moveCall) agreed(m move.Move) error {
+	if err := keptByUp(m); err != nil || c.yes {
+		return err
+	}
+	return process.Usage(errors.New("nothing was dropped: say --yes"))
 }
 
 // keptByUp refuses to drop what seam up would look for in its next run: it knows no other place.
