@@ -72,7 +72,7 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 		m = atHome(t, m)
 		t.Logf("dies after %s", step)
 		crash(t, m, step)
-		if slices.Contains([]string{"intent", "open", "standby", "verify", "forward off"}, step) {
+		if slices.Contains([]string{"way-back slot", "calm", "intent", "open", "standby", "verify", "forward off"}, step) {
 			if s, err := m.Status(t.Context()); err != nil || s.Do != "recover" || len(s.Wrong) > 0 {
 				t.Errorf("after %s the status is %+v, %v", step, s, err)
 			}
@@ -84,6 +84,11 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 			outcome, err := m.Recover(t.Context())
 			ok(t, err)
 			t.Log(outcome)
+		}
+		for _, url := range []string{m.Source, m.Target} { // or a later copy would never get anything from there
+			if ask(t, url, "SELECT pubinsert::text FROM pg_publication") != "true" {
+				t.Errorf("after %s a side publishes nothing", step)
+			}
 		}
 		if slices.Contains([]string{"open", "standby"}, step) { // it has moved, and nothing was compared
 			if s, err := m.Status(t.Context()); err != nil || s.Record != "" || s.Do != "back" {

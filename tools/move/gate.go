@@ -122,7 +122,7 @@ func (m Move) gate(ctx context.Context, source, target *side) (note string, err 
 		return "", fmt.Errorf("there would be no way back from %s, as %s cannot follow it: %w", target.address, source.address, err)
 	}
 	// Left by an attempt that has failed, it would send what the source knows already.
-	if err := target.dropSlot(ctx, target.stream); err != nil {
+	if err := m.unsubscribe(ctx, target, source); err != nil {
 		return "", err
 	}
 	until := time.Now().Add(gateLimit)

@@ -123,7 +123,8 @@ func (m Move) reverse(ctx context.Context, home, left *side) error {
 	})
 }
 
-// unsubscribe ends what leads from one side to the other. The servers need not reach each other.
+// unsubscribe ends what leads from one side to the other. The servers need not reach each other. A
+// switch that was not done has left a publication that publishes nothing (makeWayBack).
 func (m Move) unsubscribe(ctx context.Context, from, to *side) error {
 	there, err := to.hasSubscription(ctx, from.stream)
 	if err != nil {
@@ -134,7 +135,14 @@ func (m Move) unsubscribe(ctx context.Context, from, to *side) error {
 			return err
 		}
 	}
-	return from.dropSlot(ctx, from.stream)
+	if err := from.dropSlot(ctx, from.stream); err != nil {
+		return err
+	}
+	silent, err := from.exists(ctx, "SELECT FROM pg_publication WHERE pubname = $1 AND NOT pubinsert", m.publication())
+	if err != nil || !silent {
+		return err
+	}
+	return from.exec(ctx, "ALTER PUBLICATION "+m.publication()+" SET (publish = 'insert, update, delete, truncate')")
 }
 
 // unsubscribe drops a subscription, and leaves its slot on the other side alone.

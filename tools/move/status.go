@@ -121,6 +121,8 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 			s.Do = "recover"
 		case r.state == atHome && (other.state == fencing || other.state == opening):
 			s.Says, s.Do = "The data is in "+at+" now; the side that was left does not know it yet.", "recover"
+		case r.state == atHome && other.state == standby && s.Sides[1-i].Kept > 0:
+			s.Says, s.Do = "The data is in "+at+"; a switch is under way, or its coordinator died before its end.", "recover"
 		case r.state == atHome && other.state == standby && other.epoch == 0 && s.Copy != nil && s.Copy.waits == "":
 			s.Says, s.Do = "The data is in "+at+", and the copy in "+there+" follows.", "switch"
 		case r.state == atHome && other.state == standby && other.epoch == 0:
@@ -131,7 +133,7 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 			s.Says = "The data is in " + at + "; " + there + " follows it, and is the way back."
 			s.Do = [2]string{"switch or finish", "back or finish"}[i]
 			if i == 1 && s.Record == "" {
-				s.Says += " Nothing shows that no row was lost: the two sides were not compared, or differed. To go back and to switch again compares them."
+				s.Says += " Nothing shows that no row was lost: the two sides were not compared, differed, or were moved by a release that kept no record. To go back and to switch again compares them."
 				s.Do = "back"
 			}
 		case r.state == atHome && other.state == "" && sides[1-i] != nil:
