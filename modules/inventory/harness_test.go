@@ -50,10 +50,10 @@ func (s *shop) answers() []string {
 		FROM outbox WHERE topic LIKE 'inventory.%' ORDER BY id`)
 }
 
-// stock is what is on hand, reserved and shipped of the sku.
-func (s *shop) stock(sku string) [3]int64 {
+// tea is what is on hand, reserved and shipped of tea-assam.
+func (s *shop) tea() [3]int64 {
 	s.t.Helper()
-	row, err := db.New(s.DB).GetProduct(s.t.Context(), sku)
+	row, err := db.New(s.DB).GetProduct(s.t.Context(), "tea-assam")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: status %d, want %d: %s", name, answer.Status, test.status, answer.Body)
 		}
 	}
-	if got, want := s.stock("tea-assam"), [3]int64{1001, 0, 0}; got != want {
+	if got, want := s.tea(), [3]int64{1001, 0, 0}; got != want {
 		t.Errorf("on hand, reserved, shipped: %v, want %v", got, want)
 	}
 }

@@ -16,7 +16,7 @@ func TestAQueuedStatementFails(t *testing.T) {
 	s := setup(t)
 	shipped, released := uuid.NewString(), uuid.NewString()
 	s.Given(placed(shipped, ordersapi.Line{SKU: "tea-assam", Quantity: 1}), placed(released, ordersapi.Line{SKU: "tea-assam", Quantity: 1}))
-	before := s.stock("tea-assam")
+	before := s.tea()
 	s.Plant("ALTER TABLE inventory.reservation_lines ADD CHECK (quantity <> 13)")
 	s.Plant("ALTER TABLE inventory.reservations ADD CHECK (status NOT IN ('rejected', 'shipped', 'released'))")
 	for statement, event := range map[string]events.Event{
@@ -31,7 +31,7 @@ func TestAQueuedStatementFails(t *testing.T) {
 			t.Errorf("%s: %d events failed for it, want 1", statement, n)
 		}
 	}
-	if got := s.stock("tea-assam"); got != before {
+	if got := s.tea(); got != before {
 		t.Errorf("on hand, reserved, shipped: %v, want %v", got, before)
 	}
 	if n := s.Count("SELECT count(*) FROM reservations"); n != 2 {

@@ -59,7 +59,7 @@ func TestSaga(t *testing.T) {
 			if diff := cmp.Diff(test.answers, s.answers()); diff != "" {
 				t.Errorf("answers:\n%s", diff)
 			}
-			if got := s.stock("tea-assam"); got != test.tea {
+			if got := s.tea(); got != test.tea {
 				t.Errorf("on hand, reserved, shipped: %v, want %v", got, test.tea)
 			}
 			if got := s.status(order); got != test.status {

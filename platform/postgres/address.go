@@ -136,7 +136,7 @@ func Connect(ctx context.Context, address string) (*pgx.Conn, error) {
 func ConnectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
 	conn, err := Connect(ctx, address)
 	if err != nil {
-		return nil, oneLine{err}
+		return nil, oneLineError{err}
 	}
 	if err := requireSession(ctx, conn); err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))
@@ -144,12 +144,12 @@ func ConnectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// oneLine is an error without the line breaks with which pgx lists the hosts that it has tried.
-type oneLine struct{ error }
+// oneLineError is an error without the line breaks with which pgx lists the hosts that it has tried.
+type oneLineError struct{ error }
 
-func (o oneLine) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
+func (o oneLineError) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
 
-func (o oneLine) Unwrap() error { return o.error }
+func (o oneLineError) Unwrap() error { return o.error }
 
 // InTheClear reports whether a connection by this address may reach another host without TLS, so that
 // who listens on the way gets the data.

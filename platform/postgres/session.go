@@ -65,7 +65,7 @@ func set(ctx context.Context, tx pgx.Tx, settings []setting, roles ...string) er
 func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return nil, oneLine{err}
+		return nil, oneLineError{err}
 	}
 	if err := requireSession(ctx, conn); err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))

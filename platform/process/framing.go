@@ -32,7 +32,7 @@ type framed struct {
 func (c *framed) Read(p []byte) (int, error) {
 	c.shake.Do(func() {
 		if secure, ok := c.Conn.(*tls.Conn); ok {
-			if err := secure.Handshake(); err != nil { // which Read returns again
+			if err := secure.HandshakeContext(context.Background()); err != nil { // which Read returns again
 				c.log.Printf("http: TLS handshake error from %s: %v", c.RemoteAddr(), err)
 			}
 		}
