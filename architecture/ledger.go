@@ -139,8 +139,8 @@ func (e Extraction) Validate() error {
 	return e.validateMoved()
 }
 
-// movedRecord matches the record of a move: its day, the server's system identifier and the database that
-// the data is in, the epoch of its home there, and what was the same on both sides.
+// movedRecord matches the record of a move: its day, the server's system identifier and the database
+// that the data is in, the epoch of its home there, and what was the same on both sides.
 var movedRecord = regexp.MustCompile(`^(20[0-9]{2}-[0-9]{2}-[0-9]{2}) [0-9]+/\S+ epoch [0-9]+, [0-9]+ rows in [1-9][0-9]* tables, checksum [0-9a-f]{16}$`)
 
 // validateMoved returns an error if the data is said to have moved without a record of that, or the

@@ -164,7 +164,7 @@ func TestRightsMove(t *testing.T) {
 	}
 }
 
-// A right that somebody grants after the rights were taken away would let its owner write past the
+// A right that is granted after the rights were taken away would let its owner write past the
 // fence.
 func TestARightThatIsGrantedInThePauseEndsIt(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 
 // prepare does what need not be done within the pause. The record of an earlier move says nothing of
 // this one. Last it fences the source and opens the target, in a transaction each, which is not
-// committed yet: so nobody sees it, and it ends with its connection.
+// committed yet: so it has no effect, and ends with its connection.
 func (a *attempt) prepare(ctx context.Context) error {
 	if err := a.target.exec(ctx, a.recording("NULL")); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err := a.stepTo(ctx, "calm", a.awaitCalm); err != nil {
 		return err
 	}
-	// The statements that undo the fence are where a writer can execute them if nobody else does.
+	// A writer can execute the statements that undo the fence, if the coordinator does not.
 	grants, err := a.source.ask(ctx, "BEGIN; "+change(
 		fmt.Sprintf("state = 'fencing', move = '%s', deadline = clock_timestamp() + interval '%d ms', grants = (%s)",
 			a.id, fenceLimit.Milliseconds(), grants),

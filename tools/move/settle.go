@@ -149,7 +149,7 @@ func (m Move) unsubscribe(ctx context.Context, from, to *side) error {
 func (s *side) unsubscribe(ctx context.Context, name string) error {
 	err := s.exec(ctx, fmt.Sprintf("ALTER SUBSCRIPTION %[1]s DISABLE; ALTER SUBSCRIPTION %[1]s SET (slot_name = NONE); "+
 		"DROP SUBSCRIPTION %[1]s", name))
-	if postgres.HasCode(err, "42704") { // undefined_object: somebody else has dropped it
+	if postgres.HasCode(err, "42704") { // undefined_object: it is dropped already
 		return nil
 	}
 	return err

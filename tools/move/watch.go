@@ -10,7 +10,7 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// What nobody acknowledges the kernel gives up (platform/postgres/dial.go). But a proxy that hangs
+// What is not acknowledged the kernel gives up (platform/postgres/dial.go). But a proxy that hangs
 // acknowledges, and never answers. A statement that takes long does not answer either; which of the
 // two it is shows whether the server answers others.
 const (
@@ -18,7 +18,7 @@ const (
 	unanswered  = 3               // of them in a row are a server that is cut off
 )
 
-// watch calls cut once the server answers nobody any more, unless the context ends before.
+// watch calls cut once the server answers no connection any more, unless the context ends before.
 func watch(ctx context.Context, address string, cut func()) {
 	for missed := 0; missed < unanswered; {
 		if answers(ctx, address) {
