@@ -30,6 +30,8 @@ import (
 const (
 	// refused is the SQLSTATE insufficient_privilege.
 	refused = "42501"
+	// undefinedTable is the SQLSTATE of a query to a schema that is not migrated.
+	undefinedTable = "42P01"
 	// waitLimit bounds how long a refused statement waits for a home: longer than a fence lasts
 	// that nobody lifts, and shorter than a request may take.
 	waitLimit = 5 * time.Second
@@ -165,6 +167,9 @@ func (db *DB) look(ctx context.Context, at *here, p *place) error {
 		return errNotHome
 	}
 	r, err := p.ask(ctx)
+	if HasCode(err, undefinedTable) && db.other.Load() == nil { // or the table went after a move
+		r, err = neverMoved, nil
+	}
 	if err != nil {
 		return err
 	}

@@ -171,7 +171,7 @@ func check(ctx context.Context, db *DB, migrations fs.FS) error {
 		var missing []int64
 		err = db.QueryRow(ctx, "SELECT coalesce(array_agg(v ORDER BY v), '{}') FROM unnest($1::bigint[]) AS v"+
 			" WHERE v NOT IN (SELECT version_id FROM "+h.versions+" WHERE is_applied)", want).Scan(&missing)
-		if HasCode(err, "42P01") { // undefined_table: never migrated
+		if HasCode(err, undefinedTable) {
 			missing, err = want, nil
 		}
 		if err != nil {

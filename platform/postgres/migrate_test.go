@@ -36,6 +36,21 @@ func TestAMigrationBelowTheLastIsMissed(t *testing.T) {
 	expectUsage(t, "migrate", err, "0002_two.sql")
 }
 
+// A schema without the platform's tables is that of an earlier release, or of none, and not one that
+// is between two databases.
+func TestASchemaThatWasNeverMigratedIsOutdated(t *testing.T) {
+	t.Parallel()
+	migrations := history(map[string]string{"0001_one.sql": "CREATE TABLE one ();"})
+	db := pgtest.New(t, pgtest.Schema{Module: "early", Migrations: migrations})
+	if _, err := db.Admin(t).Exec(t.Context(), "DROP TABLE early.home, early.platform_version"); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := postgres.Open(t.Context(), "early", db.URL("early"), 1, migrations); !errors.Is(err, postgres.ErrOutdated) {
+		t.Errorf("open: %v", err)
+	}
+}
+
 // CREATE INDEX CONCURRENTLY that fails leaves an invalid index, which IF NOT EXISTS would accept.
 func TestAnIndexThatIsNotValidIsNoSuccess(t *testing.T) {
 	t.Parallel()
