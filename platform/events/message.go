@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,32 +55,42 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 		return nil, err
 	}
 	m := message.NewMessage(id.String(), payload)
-	m.Metadata = message.Metadata(cause)
-	if m.Metadata[headerCorrelation] == "" {
-		m.Metadata[headerCorrelation] = m.UUID
-	}
 	key, version := ev.Aggregate()
-	maps.Copy(m.Metadata, message.Metadata{
-		"specversion": "1.0", "id": m.UUID, "source": "/" + o.db.Module, headerTopic: ev.Topic(), headerKey: key,
-		"time": time.Now().UTC().Format(time.RFC3339Nano), "datacontenttype": "application/json",
-		"aggregateversion": strconv.FormatInt(version, 10),
-	})
+	m.Metadata = attributes(o.db.Module, id, ev.Topic(), key)
+	maps.Copy(m.Metadata, message.Metadata(cause))
+	m.Metadata[headerCorrelation] = cmp.Or(m.Metadata[headerCorrelation], m.UUID)
+	m.Metadata["aggregateversion"] = strconv.FormatInt(version, 10)
 	if expires {
 		m.Metadata[MetadataExpires] = perishes.expires.UTC().Format(time.RFC3339)
 	}
 	return m, nil
 }
 
+// attributes returns the attributes of an event that its row in the outbox says without its headers.
+// The time is that of its id, in milliseconds (UUIDv7, RFC 9562).
+func attributes(module string, id uuid.UUID, topic, key string) message.Metadata {
+	known := message.Metadata{
+		"specversion": "1.0", "id": id.String(), "source": "/" + module, headerTopic: topic, headerKey: key,
+		"datacontenttype": "application/json",
+	}
+	if id.Version() == 7 {
+		known["time"] = time.Unix(id.Time().UnixTime()).UTC().Format(time.RFC3339Nano)
+	}
+	return known
+}
+
 // scanMessage reads a row of the outbox, which may have been written by hand. Headers that cannot
 // be read are left out, because an error would end every poll, and stop the module's publishing.
-func scanMessage(row pgx.CollectableRow) (*message.Message, error) {
-	var id, topic string
+func (o *Outbox) scanMessage(row pgx.CollectableRow) (*message.Message, error) {
+	var id uuid.UUID
+	var topic, key string
 	var payload, headers json.RawMessage
 	var replays int
-	if err := row.Scan(&id, &topic, &payload, &headers, &replays); err != nil {
+	if err := row.Scan(&id, &topic, &key, &payload, &headers, &replays); err != nil {
 		return nil, err
 	}
-	m := message.NewMessage(id, message.Payload(payload))
+	m := message.NewMessage(id.String(), message.Payload(payload))
+	m.Metadata = attributes(o.db.Module, id, topic, key)
 	var values map[string]json.RawMessage
 	_ = json.Unmarshal(headers, &values)
 	for name, value := range values {

@@ -270,13 +270,13 @@ func (o *Outbox) poll(ctx context.Context) (more bool, err error) {
 			gone AS ( -- deleted by hand: a batch of such rows would block the poll
 				DELETE FROM outbox_pending WHERE event_id = ANY (ARRAY (
 					SELECT event_id FROM due WHERE (SELECT id FROM outbox WHERE id = due.event_id) IS NULL)))
-			SELECT o.id::text, o.topic, o.payload, o.headers, due.replays
+			SELECT o.id, o.topic, o.key, o.payload, o.headers, due.replays
 			FROM due JOIN outbox AS o ON o.id = due.event_id WHERE o.id = ANY (ARRAY (SELECT event_id FROM due))`,
 			full, inHand, o.cfg.RelayBatch)
 		if err != nil {
 			return err
 		}
-		found, err = pgx.CollectRows(rows, scanMessage)
+		found, err = pgx.CollectRows(rows, o.scanMessage)
 		return err
 	})
 	if err != nil {

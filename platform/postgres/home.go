@@ -30,8 +30,6 @@ import (
 const (
 	// refused is the SQLSTATE insufficient_privilege.
 	refused = "42501"
-	// undefinedTable is the SQLSTATE of a query to a schema that is not migrated.
-	undefinedTable = "42P01"
 	// waitLimit bounds how long a refused statement waits for a home: longer than a fence lasts
 	// that nobody lifts, and shorter than a request may take.
 	waitLimit = 5 * time.Second

@@ -184,6 +184,9 @@ func check(ctx context.Context, db *DB, migrations fs.FS) error {
 	return nil
 }
 
+// undefinedTable is the SQLSTATE of a query to a schema that was not migrated.
+const undefinedTable = "42P01"
+
 // versions returns the numbers of files named 0001_what.sql.
 func versions(migrations fs.FS) (numbers []int64, err error) {
 	files, err := fs.Glob(migrations, "*.sql")
