@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
@@ -81,7 +82,13 @@ func insert(published []*message.Message) (sql string, args []any) {
 			expires[i] = &at
 		}
 		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]
-		payloads[i], headers[i] = string(m.Payload), m.Metadata
+		payloads[i], headers[i] = string(m.Payload), message.Metadata{}
+		said := attributes("", uuid.MustParse(m.UUID), topics[i], keys[i])
+		for name, value := range m.Metadata {
+			if _, again := said[name]; !again {
+				headers[i][name] = value
+			}
+		}
 	}
 	return `-- name: Publish
 		WITH published AS (

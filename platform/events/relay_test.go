@@ -72,7 +72,6 @@ func TestAnEventFromItsRowIsTheSame(t *testing.T) {
 	s.runOutbox()
 	s.publish("once")
 	first := next()
-	s.exec(s.Publisher, "UPDATE outbox SET headers = headers - '{specversion,id,source,type,subject,time,datacontenttype}'::text[]")
 	s.replay(1)
 	if diff := cmp.Diff(first, next()); diff != "" {
 		t.Error(diff)
