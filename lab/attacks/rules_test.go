@@ -82,7 +82,7 @@ func TestAForgedCapture(t *testing.T) {
 	until(t, s, "payer", id, "awaiting_payment")
 	db, event := database(t, s), uuid.Must(uuid.NewV7()).String()
 	_, err := db.Exec(t.Context(), `WITH forged AS (
-			INSERT INTO payments.outbox (id, topic, key, published_at, payload, headers) VALUES ($1::uuid, 'payments.captured.v1', $2::text, now(),
+			INSERT INTO payments.outbox (id, topic, key, payload, headers) VALUES ($1::uuid, 'payments.captured.v1', $2::text,
 				jsonb_build_object('order_id', $2::text, 'payment_id', $1::text, 'version', 2,
 					'amount', jsonb_build_object('amount', 1, 'currency', 'EUR')),
 				jsonb_build_object('id', $1::text, 'type', 'payments.captured.v1', 'subject', $2::text, 'source', '/payments', 'specversion', '1.0'))

@@ -247,8 +247,8 @@ func (b *bench) keep(t *testing.T, of growing, point kept) grown {
 		t.Fatal(err)
 	}
 	run(t, shop.AdminURL, fmt.Sprintf(`
-		INSERT INTO orders.outbox (id, topic, key, payload, headers, created_at, published_at)
-		SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || lpad(to_hex(n), 20, '0'))::uuid, 'orders.placed.v1', n::text, jsonb_build_object('note', repeat('x', 300)), '{}', at, at
+		INSERT INTO orders.outbox (id, topic, key, payload, headers, created_at)
+		SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || lpad(to_hex(n), 20, '0'))::uuid, 'orders.placed.v1', n::text, jsonb_build_object('note', repeat('x', 300)), '{}', at
 		FROM (SELECT n, now() - CASE WHEN n * 2 < %[1]d THEN interval '30 days' ELSE interval '1 hour' END AS at FROM generate_series(1, %[1]d) AS n) AS past;
 		INSERT INTO inventory.inbox (event_id, topic, handled_at) SELECT id, topic, created_at FROM orders.outbox`, point.rows))
 	// Not the empty tables: autovacuum would leave them without statistics, too.

@@ -40,14 +40,13 @@ FROM written AS w
 JOIN judged AS a ON a.id = w.id
 WHERE a.email <> '' AND NOT a.withheld;
 
--- Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages. Not
--- status = 'pending', for which PostgreSQL may read all of the index messages_due.
+-- Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages.
 -- name: TakeTexts :many
 WITH waiting AS (
     SELECT m.id, m.order_id, m.subject, m.body, m.message_id,
         coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id), '')::text AS email
     FROM messages AS m
-    WHERE m.order_id = ANY(@order_ids::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
+    WHERE m.order_id = ANY(@order_ids::uuid[]) AND m.status = 'pending' AND m.body <> ''
     FOR UPDATE
 ), judged AS (
     SELECT w.*, (SELECT count(*) FROM (

@@ -45,7 +45,7 @@ func (b *Bus) encode(topic string, m *message.Message) *nats.Msg {
 	}
 	encoded.Header.Set(attributePrefix+attributeID, m.UUID)
 	encoded.Header.Set(jetstream.MsgIDHeader, messageID(topic, m))
-	if at, err := time.Parse(time.RFC3339, m.Metadata.Get(events.MetadataExpires)); err == nil && !b.keepsAll.Load() {
+	if at, err := time.Parse(time.RFC3339, m.Metadata.Get(events.MetadataExpires)); err == nil {
 		encoded.Header.Set(jetstream.MsgTTLHeader, max(time.Until(at).Round(time.Second), time.Second).String())
 	}
 	return encoded

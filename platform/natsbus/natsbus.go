@@ -68,14 +68,13 @@ func (c Config) Validate() error {
 
 // Bus is a module's connection to the broker.
 type Bus struct {
-	cfg      Config
-	module   string
-	keyed    bool // it has a key
-	log      *slog.Logger
-	conn     *nats.Conn
-	js       jetstream.JetStream
-	reached  atomic.Bool // the broker, at least once
-	keepsAll atomic.Bool // the stream, of an earlier release, takes no message that expires
+	cfg     Config
+	module  string
+	keyed   bool // it has a key
+	log     *slog.Logger
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	reached atomic.Bool // the broker, at least once
 
 	mu      sync.Mutex
 	missing map[string]error // the durables that the broker does not have

@@ -59,7 +59,7 @@ func (b *Bus) Provision(ctx context.Context, keep Keeping, listeners map[string]
 		MaxAge:             keep.MaxAge,
 		Duplicates:         min(dedupeWindow, keep.MaxAge),
 		AllowAtomicPublish: true,
-		AllowMsgTTL:        true, // of events that expire; once on, the broker refuses to turn it off, as v0.2.0 does
+		AllowMsgTTL:        true, // of events that expire
 	})
 	if err != nil {
 		return fmt.Errorf("provision stream %s: %w", b.cfg.Stream, err)

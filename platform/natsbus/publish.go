@@ -119,10 +119,6 @@ func (b *Bus) publishBatch(ctx context.Context, topic string, messages []*messag
 	return nil
 }
 
-// expiryDisabled is the error of a stream that v0.2.0 has provisioned, which keeps a message that
-// expires for as long as any other.
-const expiryDisabled jetstream.ErrorCode = 10166
-
 // publishEach fails as a whole: the relay publishes all again, and the broker drops duplicates.
 func (b *Bus) publishEach(ctx context.Context, topic string, messages []*message.Message) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -130,10 +126,6 @@ func (b *Bus) publishEach(ctx context.Context, topic string, messages []*message
 	for _, m := range messages {
 		group.Go(func() error {
 			_, err := b.js.PublishMsg(ctx, b.encode(topic, m))
-			if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == expiryDisabled {
-				b.keepsAll.Store(true)
-				_, err = b.js.PublishMsg(ctx, b.encode(topic, m))
-			}
 			return explain(err)
 		})
 	}

@@ -128,28 +128,3 @@ func TestAMessageThatExpires(t *testing.T) {
 		})
 	}
 }
-
-// A stream that v0.2.0 has provisioned takes a message that expires as any other, until it is
-// provisioned again.
-func TestAStreamOfTheReleaseBefore(t *testing.T) {
-	t.Parallel()
-	cfg := newConfig(t, "")
-	_, err := connect(t, cfg).CreateStream(t.Context(), jetstream.StreamConfig{
-		Name: cfg.Stream, Subjects: []string{cfg.Stream + ".>"}, AllowAtomicPublish: true,
-	})
-	must(t, err)
-	for i, expires := range []bool{false, true} {
-		bus := open(t, cfg)
-		if expires {
-			must(t, bus.Provision(t.Context(), cfg.Keeping, nil))
-		}
-		m := newMessages(1)[0]
-		m.Metadata.Set(events.MetadataExpires, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
-		publish(t, bus, m)
-		stored, err := streamOf(t, cfg).GetMsg(t.Context(), uint64(i+1))
-		must(t, err)
-		if ttl := stored.Header.Get(jetstream.MsgTTLHeader); (ttl != "") != expires {
-			t.Errorf("provisioned again %v, it is kept for %q", expires, ttl)
-		}
-	}
-}

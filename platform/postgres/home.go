@@ -166,9 +166,8 @@ func (db *DB) look(ctx context.Context, at *here, p *place) error {
 	}
 	r, err := p.ask(ctx)
 	if HasCode(err, undefinedTable) && db.other.Load() == nil { // or the table went after a move
-		r, err = neverMoved, nil
-	}
-	if err != nil {
+		r = neverMoved
+	} else if err != nil {
 		return err
 	}
 	if p == at.place && db.url != "" { // without one it follows to nowhere

@@ -272,7 +272,7 @@ WITH waiting AS (
     SELECT m.id, m.order_id, m.subject, m.body, m.message_id,
         coalesce((SELECT r.email FROM recipients AS r WHERE r.order_id = m.order_id), '')::text AS email
     FROM messages AS m
-    WHERE m.order_id = ANY($1::uuid[]) AND m.status NOT IN ('sent', 'failed') AND m.body <> ''
+    WHERE m.order_id = ANY($1::uuid[]) AND m.status = 'pending' AND m.body <> ''
     FOR UPDATE
 ), judged AS (
     SELECT w.id, w.order_id, w.subject, w.body, w.message_id, w.email, (SELECT count(*) FROM (
@@ -308,8 +308,7 @@ type TakeTextsRow struct {
 	Withheld  bool
 }
 
-// Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages. Not
-// status = 'pending', for which PostgreSQL may read all of the index messages_due.
+// Moves the text to the mail's job, or drops it if the mail is withheld, as in InsertMessages.
 func (q *Queries) TakeTexts(ctx context.Context, arg TakeTextsParams) ([]TakeTextsRow, error) {
 	rows, err := q.db.Query(ctx, takeTexts, arg.OrderIds, arg.Since, arg.Most)
 	if err != nil {

@@ -7,24 +7,8 @@ package db
 import (
 	"time"
 
-	"example.com/shop/platform/events"
 	"github.com/google/uuid"
 )
-
-type Attempt struct {
-	ID         uuid.UUID
-	OrderID    uuid.UUID
-	Kind       string
-	State      string
-	Tries      int32
-	NextAt     time.Time
-	LeaseUntil *time.Time
-	Outcome    string
-	Reason     string
-	Cause      events.Cause
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
-}
 
 type Payment struct {
 	OrderID     uuid.UUID
