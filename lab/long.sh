@@ -7,7 +7,7 @@
 #   lab/long.sh mutants        every violation of a boundary, written into a copy of the repository, and who catches it
 #   lab/long.sh servers        PostgreSQL in Docker, and its other releases, also through the PgBouncer of each
 #   lab/long.sh clones         products of seam new: their own make test and make check, modules that come and go, updates
-#   lab/long.sh move           a module's data moves out and back, also of a running shop (MOVE_RATE=300), and its coordinator dies at every step;
+#   lab/long.sh move           a module's data moves out and back, also of a running shop (MOVE_RATE=300, MOVE_ORDERS=0 before), and its coordinator dies at every step;
 #                              TEST_MOVE_SERVERS="postgres://… postgres://…" moves between these servers, new ones, as of two versions
 #   lab/long.sh attacks        a stranger, a customer and a module taken over, each against a running shop
 #   lab/long.sh fuzz           every fuzz test, FUZZTIME (1m) each

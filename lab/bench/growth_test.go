@@ -133,8 +133,8 @@ func (b *bench) growingOrders(t *testing.T, of growing) section {
 	before := 0
 	for i, n := range of.orders {
 		b.say("%s orders in the tables …", number(n))
-		for _, fill := range pastOrders {
-			run(t, shop.AdminURL, fmt.Sprintf(fill, before+1, n))
+		for _, fill := range load.Past(before+1, n) {
+			run(t, shop.AdminURL, fill)
 		}
 		before = n
 		run(t, shop.AdminURL, "VACUUM ANALYZE")
@@ -148,28 +148,6 @@ func (b *bench) growingOrders(t *testing.T, of growing) section {
 	}
 	return s
 }
-
-// pastOrders are what orders with these numbers have left behind. Foreign keys are not asked: the
-// rows are made to fit.
-var pastOrders = []string{
-	pastOrder + `INSERT INTO orders.orders (id, customer_id, email, payment_token, status, total, currency, version, created_at, updated_at)
-		SELECT id, 'customer-' || n %% 32, 'customer@mail.example', '', 'confirmed', 4899, 'EUR', 3, at, at FROM past`,
-	pastOrder + `INSERT INTO orders.lines (order_id, position, sku, name, quantity, unit_price)
-		SELECT id, position, 'tea-assam', 'Assam black tea, 250 g', 1, 1299 FROM past, generate_series(1, 2) AS position`,
-	pastOrder + `INSERT INTO inventory.reservations (order_id, status, created_at, updated_at) SELECT id, 'shipped', at, at FROM past`,
-	pastOrder + `INSERT INTO inventory.reservation_lines (order_id, sku, quantity)
-		SELECT id, sku, 1 FROM past, unnest(ARRAY['tea-assam', 'cup-celadon']) AS sku`,
-	pastOrder + `INSERT INTO payments.payments (order_id, id, status, amount, currency, token, reference, created_at, updated_at)
-		SELECT id, id, 'captured', 4899, 'EUR', '', 'cap_' || n, at, at FROM past`,
-	pastOrder + `INSERT INTO notifications.recipients (order_id, email, created_at) SELECT id, 'customer@mail.example', at FROM past`,
-	pastOrder + `INSERT INTO notifications.messages (id, order_id, kind, subject, body, message_id, status, attempts, next_at, sent_at, created_at)
-		SELECT id, id, 'confirmed', 'Your order is confirmed', repeat('x', 300), id || '@shop.example', 'sent', 1, at, at, at FROM past`,
-}
-
-// pastOrder numbers them. An id is lower than each that the shop makes, and grows, as those of the
-// past would.
-const pastOrder = `SET session_replication_role = replica;
-	WITH past AS (SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id, now() - interval '20 days' + n * interval '1 second' AS at FROM generate_series(%d, %d) AS n) `
 
 func (b *bench) growingProducts(t *testing.T, of growing) section {
 	t.Helper()

@@ -41,6 +41,12 @@ func rate() int {
 	return 300
 }
 
+// before returns how many orders there are before the first is placed.
+func before() int {
+	n, _ := strconv.Atoi(os.Getenv("MOVE_ORDERS"))
+	return n
+}
+
 // Each module's data goes to another server and comes back, five times, and no request fails. The
 // test says how long each pause was and does not judge it, because that depends on the machine.
 func TestModulesMoveWhileCustomersOrder(t *testing.T) {
@@ -114,6 +120,12 @@ func begin(t *testing.T) *shop {
 	}
 	t.Cleanup(func() { _ = s.target.Stop(context.WithoutCancel(t.Context())) })
 	s.db = open(t, s.AdminURL)
+	for _, fill := range load.Past(1, before()) {
+		if _, err := s.db.Exec(t.Context(), fill); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.placed = before()
 	staff := load.Shop{URL: s.URL, Token: s.token("staff", "grace")}
 	if _, err := staff.Restock(t.Context(), 1_000_000); err != nil {
 		t.Fatal(err)
