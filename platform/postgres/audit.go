@@ -18,56 +18,54 @@ type action struct {
 	trace string
 }
 
-// actionsOf returns the action of a request, if it is one. What handlers of events and jobs do
+// actionOf returns the action of a request, or nil if it is none. What handlers of events and jobs do
 // later because of it is none: their contexts have the request's cause and not its action.
-func actionsOf(ctx context.Context) []action {
+func actionOf(ctx context.Context) *action {
 	request := origin.From(ctx)
 	if request.Action == "" {
 		return nil
 	}
-	a := action{Request: request}
+	a := &action{Request: request}
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		a.trace = span.TraceID().String()
 	}
-	return []action{a}
+	return a
 }
 
 // queue adds the statement that writes the row. A transaction that has changed nothing has no id
 // yet, and gets no row.
-func (a action) queue(b *pgx.Batch) {
+func (a *action) queue(b *pgx.Batch) {
 	b.Queue(`-- name: Audit
 		INSERT INTO audit (id, who, what, client, request_id, trace_id)
 		SELECT $1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text WHERE pg_current_xact_id_if_assigned() IS NOT NULL`,
 		uuid.Must(uuid.NewV7()), a.Actor, a.Action, a.Client, a.CorrelationID, a.trace)
 }
 
-// send sends a statement outside of InTx together with the actions' rows: PostgreSQL runs what it
-// is sent at once in one transaction.
-func (p *place) send(ctx context.Context, actions []action, sql string, args []any) pgx.BatchResults {
+// send sends a statement outside of InTx together with the action's row: PostgreSQL runs what it is
+// sent at once in one transaction.
+func (p *place) send(ctx context.Context, a *action, sql string, args []any) pgx.BatchResults {
 	b := &pgx.Batch{}
 	b.Queue(sql, args...)
-	for _, a := range actions {
-		a.queue(b)
-	}
+	a.queue(b)
 	return p.pool.SendBatch(ctx, b)
 }
 
 func (p *place) exec(ctx context.Context, sql string, args []any) (pgconn.CommandTag, error) {
-	actions := actionsOf(ctx)
-	if len(actions) == 0 {
+	a := actionOf(ctx)
+	if a == nil {
 		return p.pool.Exec(ctx, sql, args...)
 	}
-	results := p.send(ctx, actions, sql, args)
+	results := p.send(ctx, a, sql, args)
 	tag, err := results.Exec()
 	return tag, end(results, err)
 }
 
 func (p *place) query(ctx context.Context, sql string, args []any) (pgx.Rows, error) {
-	actions := actionsOf(ctx)
-	if len(actions) == 0 {
+	a := actionOf(ctx)
+	if a == nil {
 		return p.pool.Query(ctx, sql, args...)
 	}
-	results := p.send(ctx, actions, sql, args)
+	results := p.send(ctx, a, sql, args)
 	answer, err := results.Query()
 	if err != nil {
 		return answer, end(results, err)

@@ -119,11 +119,11 @@ func TestAChangeIsAudited(t *testing.T) {
 	}
 }
 
-// A shared transaction has a row for each call of staff that had an effect, and for no other's.
+// Concurrent calls of a group have a row for each of staff that had an effect, and for no other.
 func TestCallsOfAGroupAreAudited(t *testing.T) {
 	t.Parallel()
 	m := newMarker(t)
-	names := []string{"a", "refused b", "c", "d"}
+	names := []string{"a", "refused b", "c", "d", "nothing"}
 	m.together(t, len(names), func(i int) {
 		ctx := asStaff(t, "POST /v1/"+names[i])
 		if names[i] == "d" {

@@ -14,7 +14,8 @@ import (
 )
 
 // Group runs concurrent calls in a shared transaction (group commit), for the statements and the
-// disk syncs of one. A call that comes alone does not wait for others.
+// disk syncs of one. A call that comes alone does not wait for others, and one that is audited never
+// shares a transaction.
 //
 // The calls are independent: each gets its own result, a transaction that fails is run again for
 // each call alone, and a caller that leaves does not end what it began.
@@ -59,19 +60,27 @@ func NewGroup[In, Out any](
 // ctx's error, and the call may be committed all the same.
 func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	c := call[In, Out]{ctx, in, make(chan Result[Out], 1)}
-	g.mu.Lock()
-	g.waiting = append(g.waiting, c)
-	if g.running < groupsAtOnce {
-		g.running++
-		go g.work()
+	if actionOf(ctx) != nil {
+		go g.settle([]call[In, Out]{c}) // alone, so that its row of audit is written if it has an effect
+	} else {
+		g.join(c)
 	}
-	g.mu.Unlock()
 	select {
 	case r := <-c.done:
 		return r.Value, r.Err
 	case <-ctx.Done():
 		var none Out
 		return none, ctx.Err()
+	}
+}
+
+func (g *Group[In, Out]) join(c call[In, Out]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = append(g.waiting, c)
+	if g.running < groupsAtOnce {
+		g.running++
+		go g.work()
 	}
 }
 
@@ -126,13 +135,6 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 		if err == nil && len(results) != len(in) {
 			panic("postgres: a call of a group has no result")
 		}
-		actions := []action{} // of the calls that have an effect, and not of the first's context
-		for i, r := range results {
-			if r.Err == nil {
-				actions = append(actions, actionsOf(calls[i].ctx)...)
-			}
-		}
-		of(tx).actions = actions
 		return err
 	})
 	if !begun {

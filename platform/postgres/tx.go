@@ -45,7 +45,7 @@ func (db *DB) InTxOn(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) erro
 }
 
 func (db *DB) inTx(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) error) error {
-	p := &pipeline{db: db, conn: conn, actions: actionsOf(ctx)}
+	p := &pipeline{db: db, conn: conn, action: actionOf(ctx)}
 	committed := false
 	defer func() {
 		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), silence)
@@ -129,7 +129,7 @@ type pipeline struct {
 	answers  pgx.BatchResults // unless nil, Query reads the next of these
 	answered bool             // the database has answered something
 	failed   error            // of the queued statement that failed
-	actions  []action         // to audit
+	action   *action          // to audit, or nil
 	loads    []interface {
 		queue(b *pgx.Batch)
 		ended(committed bool)
@@ -249,8 +249,8 @@ func (p *pipeline) Commit(ctx context.Context) error {
 	if p.Tx == nil && p.queued.Len() == 0 {
 		return nil // nothing to send
 	}
-	for _, a := range p.actions {
-		a.queue(&p.queued)
+	if p.action != nil {
+		p.action.queue(&p.queued)
 	}
 	_, err := p.Exec(ctx, "commit")
 	p.over = err == nil
