@@ -91,6 +91,27 @@ func TestLinksHaveTargets(t *testing.T) {
 	}
 }
 
+// Each line of the checklist in PRODUCTION.md links to the check that holds it.
+func TestTheChecklistIsChecked(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(root, "deploy", "PRODUCTION.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "\n## What holds")
+	list, _, _ = strings.Cut(list, "\n## ")
+	items := strings.Split(list, "\n- ")[1:]
+	if len(items) < 20 {
+		t.Errorf("only %d lines were found: the search is broken", len(items))
+	}
+	for _, item := range items {
+		item, _, _ = strings.Cut(item, "\n\n")
+		if !link.MatchString(item) {
+			t.Errorf("no check holds %q: link to one, or move it to what is left to who runs this", item)
+		}
+	}
+}
+
 func TestDeadLinksAreFound(t *testing.T) {
 	t.Parallel()
 	dead, seen := deadLinks(".",
