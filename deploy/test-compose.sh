@@ -2,6 +2,7 @@
 # Starts each compose file, runs the acceptance suite against it, and always takes it down.
 #
 #   deploy/test-compose.sh [FILE[:FILE] …]   (default: all in deploy)
+#   TEST_SUITE=./FOLDER deploy/test-compose.sh …   (another suite, without the settings of test/env)
 #
 # It uses its own names, ports, keys and volumes, so it does not affect what runs already. SEAM_IMAGES,
 # SEAM_TAG, POSTGRES_IMAGE and NATS_IMAGE choose the images; without the first two they are built.
@@ -57,9 +58,10 @@ SEAM_STATE=$state "$state/seam" env --write "$state/env"
 POSTGRES_IMAGE=$postgres NATS_USERS=$state/nats.users.conf
 HTTP_PORT=${TEST_HTTP_PORT:-18080} MAIL_PORT=${TEST_MAIL_PORT:-18025} PROVIDER_PORT=${TEST_PROVIDER_PORT:-18091}
 export POSTGRES_IMAGE NATS_USERS HTTP_PORT MAIL_PORT PROVIDER_PORT
+suite=${TEST_SUITE:-./test/acceptance}
 set -a
-for settings in test/env/*.env; do # as the suite expects
-	if [ -r "$settings" ]; then
+for settings in test/env/*.env; do # as acceptance expects
+	if [ "$suite" = ./test/acceptance ] && [ -r "$settings" ]; then
 		# shellcheck disable=SC1090 # every one of them
 		. "$settings"
 	fi
@@ -96,7 +98,7 @@ for file in ${*:-deploy/compose.yaml $split $split:deploy/compose.databases.yaml
 	fi
 	echo "Ready after $(($(date +%s) - begin)) s; testing …"
 	if ! SEAM_URL="http://127.0.0.1:$HTTP_PORT" MAIL_URL="http://127.0.0.1:$MAIL_PORT" SEAM_KEY="$state/key.pem" \
-		timeout 300 go test -count=1 ./test/acceptance; then
+		SEAM_PROJECT=$project SEAM_STATE=$state timeout 600 go test -count=1 "$suite"; then
 		$compose --env-file "$state/env" -p "$project" logs --tail 30
 		exit 1
 	fi

@@ -9,7 +9,7 @@
 #   lab/long.sh clones         products of seam new: their own make test and make check, modules that come and go, updates
 #   lab/long.sh move           a module's data moves out and back, also of a running shop (MOVE_RATE=300, MOVE_ORDERS=0 before), and its coordinator dies at every step;
 #                              TEST_MOVE_SERVERS="postgres://… postgres://…" moves between these servers, new ones, as of two versions
-#   lab/long.sh attacks        a stranger, a customer and a module taken over, each against a running shop
+#   lab/long.sh attacks        a stranger, a customer and a module taken over, each against a running shop, and against compose
 #   lab/long.sh fuzz           every fuzz test, FUZZTIME (1m) each
 set -eu
 cd "$(dirname "$0")/.."
@@ -69,6 +69,7 @@ move)
 	;;
 attacks)
 	SEAM_LONG=1 go test -count=1 -v -timeout 60m ./lab/attacks
+	SEAM_LONG=1 TEST_SUITE=./lab/attacks deploy/test-compose.sh deploy/compose.services.yaml
 	;;
 fuzz)
 	# One after the other, because go test fuzzes one at a time. What it finds is written to testdata/fuzz beside the test;

@@ -5,11 +5,14 @@ package attacks
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -34,31 +37,58 @@ func TestMain(m *testing.M) {
 
 var stop = func() error { return nil }
 
-// bin is the folder of the commands of the shop, once it runs, and said is what its processes
-// print.
-var (
-	bin  string
-	said = &output.Text{}
-)
+// bin is the folder of the commands of the shop, once it runs.
+var bin string
 
-// started starts the shop once, as make run SPLIT=all does.
-var started = sync.OnceValues(func() (*topology.System, error) {
+// shop is a running shop, with what its operators know.
+type shop struct {
+	*topology.System
+	admin     string           // a secret of those who set it up
+	keyFile   string           // of the key that signs tokens
+	broker    string           // where it listens
+	here      string           // the address that our requests come from
+	clients   netip.Addr       // the first of a thousand addresses of clients
+	processes func() []running // at this moment
+	log       func() string    // what its processes have printed
+}
+
+// running is a process.
+type running struct {
+	name, url string
+	pid       int
+	serves    []string // modules
+}
+
+// started starts the shop once, as make run SPLIT=all does, or finds the one that SEAM_PROJECT names.
+var started = sync.OnceValues(func() (s *shop, err error) {
 	ctx := context.Background()
-	var err error
 	if bin, err = topology.Build(ctx); err != nil {
 		return nil, err
 	}
 	stop = func() error { return os.RemoveAll(bin) }
-	running, err := topology.Start(ctx, topology.Options{Bin: bin, Split: topology.Modules, Out: said})
+	if project := os.Getenv("SEAM_PROJECT"); project != "" {
+		return composed(ctx, project)
+	}
+	said := &output.Text{}
+	system, err := topology.Start(ctx, topology.Options{Bin: bin, Split: topology.Modules, Out: said})
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, said)
 	}
-	stop = func() error { return errors.Join(running.Stop(), os.RemoveAll(bin)) }
-	return running, nil
+	stop = func() error { return errors.Join(system.Stop(), os.RemoveAll(bin)) }
+	return &shop{
+		System: system, admin: system.AdminURL, keyFile: system.KeyFile(), broker: strings.TrimPrefix(system.Broker.URL(), "nats://"),
+		here: "127.0.0.1", clients: netip.MustParseAddr("127.6.6.6"), log: said.String,
+		processes: func() (all []running) {
+			for _, p := range system.Processes() {
+				all = append(all, running{p.Name, p.URL, p.PID(), p.Serves})
+			}
+			return all
+		},
+	}, nil
 })
 
 // theShop returns the running shop, or skips the test in a run that is not long.
-func theShop(t *testing.T) *topology.System {
+func theShop(t *testing.T) *shop {
 	t.Helper()
 	if os.Getenv("SEAM_LONG") == "" {
 		t.Skip("make long SUITE=attacks runs it")
@@ -70,9 +100,24 @@ func theShop(t *testing.T) *topology.System {
 	return s
 }
 
-// line returns the first line of what was said that has all these parts.
-func line(parts ...string) string {
-	for line := range strings.Lines(said.String()) {
+// ourShop is theShop where the test starts processes of it.
+func ourShop(t *testing.T) *shop {
+	t.Helper()
+	if os.Getenv("SEAM_PROJECT") != "" {
+		t.Skip("it starts processes of its own, which need none of this shop")
+	}
+	return theShop(t)
+}
+
+// client returns the address of a client.
+func (s *shop) client(n int) net.IP {
+	address := s.clients.As4()
+	return binary.BigEndian.AppendUint32(nil, binary.BigEndian.Uint32(address[:])+uint32(n)) //nolint:gosec // small
+}
+
+// line returns the first line of the log that has all these parts.
+func (s *shop) line(parts ...string) string {
+	for line := range strings.Lines(s.log()) {
 		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
 			return line
 		}
@@ -81,7 +126,7 @@ func line(parts ...string) string {
 }
 
 // token returns a token for the role and subject, good for an hour.
-func token(s *topology.System, role, subject string) string {
+func token(s *shop, role, subject string) string {
 	return s.Key.Mint(tokens.Claims{Role: role, Subject: subject, TTL: time.Hour})
 }
 

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -11,13 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-
-	"example.com/shop/tools/topology"
 )
 
 // seam runs a command of seam as an operator with a staff token.
-func seam(t *testing.T, s *topology.System, args ...string) (printed, failure string, err error) {
+func seam(t *testing.T, s *shop, args ...string) (printed, failure string, err error) {
 	t.Helper()
 	var out, errs strings.Builder
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...) //nolint:gosec // ours
@@ -35,7 +31,7 @@ type entry struct {
 }
 
 // audited returns the actions of a module by who and what.
-func audited(t *testing.T, s *topology.System, module, action string) (found []entry) {
+func audited(t *testing.T, s *shop, module, action string) (found []entry) {
 	t.Helper()
 	printed, said, err := seam(t, s, "audit", "--json", "--module", module)
 	var all []struct{ Actions []entry }
@@ -64,17 +60,13 @@ func TestStaffIsAudited(t *testing.T) {
 		t.Fatal(status, answer)
 	}
 	actions := audited(t, s, "inventory", "staff:"+who+" POST "+path)
-	if len(actions) != 1 || actions[0].Client != "127.0.0.1" || actions[0].RequestID != "audit-"+who || len(actions[0].TraceID) != 32 {
+	if len(actions) != 1 || actions[0].Client != s.here || actions[0].RequestID != "audit-"+who || len(actions[0].TraceID) != 32 {
 		t.Fatalf("the audit has %+v, want the restock", actions)
 	}
-	if line := line("route", "/restock", "audit-"+who); !strings.Contains(line, actions[0].TraceID) {
+	if line := s.line("route", "/restock", "audit-"+who); !strings.Contains(line, actions[0].TraceID) {
 		t.Errorf("the log has another trace than %s: %s", actions[0].TraceID, line)
 	}
-	conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, "inventory"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
+	conn := connect(t, s.Plan.RuntimeURL(s.AdminURL, "inventory"))
 	for _, statement := range []string{"DELETE FROM audit", "UPDATE audit SET who = 'staff:eve'", "TRUNCATE audit", "DROP TABLE audit"} {
 		if _, err := conn.Exec(t.Context(), statement); err == nil {
 			t.Errorf("%s: it is done", statement)

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nkeys"
-
-	"example.com/shop/tools/topology"
 )
 
 // wire is a connection to the broker on which the test writes the protocol of NATS by hand, as no
@@ -24,9 +22,9 @@ type wire struct {
 
 // dial connects, as the public key (none for "") with what signer signs. It returns the broker's
 // error, or "".
-func dial(t *testing.T, s *topology.System, public, signer string) (w wire, refused string) {
+func dial(t *testing.T, s *shop, public, signer string) (w wire, refused string) {
 	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.Broker.URL(), "nats://"))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.broker)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +51,7 @@ func dial(t *testing.T, s *topology.System, public, signer string) (w wire, refu
 }
 
 // login connects as a user of the shop.
-func login(t *testing.T, s *topology.System, user string) wire {
+func login(t *testing.T, s *shop, user string) wire {
 	t.Helper()
 	w, refused := dial(t, s, publicOf(t, s.Seeds[user]), s.Seeds[user])
 	if refused != "" {
@@ -169,5 +167,5 @@ func TestARawForgerAtTheBroker(t *testing.T) {
 		}
 	}
 	own.await(t, `"stream":"events"`)
-	confirms(t, s, "forger")
+	confirms(t, s, "ada")
 }

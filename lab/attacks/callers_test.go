@@ -34,7 +34,7 @@ func signed(key ed25519.PrivateKey, id, issuer, more string) string {
 // A claim that is nearly the role's is no role.
 func TestARoleIsWrittenExactly(t *testing.T) {
 	s := theShop(t)
-	text, err := os.ReadFile(s.KeyFile())
+	text, err := os.ReadFile(s.keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestARoleIsWrittenExactly(t *testing.T) {
 }
 
 // trusting starts a process that trusts an issuer with this key, whose id is known.
-func trusting(t *testing.T, s *topology.System, public any) (p *topology.Process, issuer string, asked *atomic.Int64, revoke func()) {
+func trusting(t *testing.T, s *shop, public any) (p *topology.Process, issuer string, asked *atomic.Int64, revoke func()) {
 	t.Helper()
 	var keys atomic.Value
 	der, _ := json.Marshal(map[string]any{"keys": []any{map[string]string{
@@ -93,7 +93,7 @@ func trusting(t *testing.T, s *topology.System, public any) (p *topology.Process
 // Tokens with made-up key ids do not have the issuer asked for each, and a key that it revokes is
 // dead when the process has read its keys again.
 func TestMadeUpAndRevokedKeys(t *testing.T) {
-	s := theShop(t)
+	s := ourShop(t)
 	public, key, _ := ed25519.GenerateKey(nil)
 	_, foreign, _ := ed25519.GenerateKey(nil)
 	p, issuer, asked, revoke := trusting(t, s, public)
@@ -154,7 +154,7 @@ func TestOneCustomersFlood(t *testing.T) {
 		})
 	}
 	elsewhere := &http.Client{Transport: &http.Transport{
-		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 77)}}).DialContext,
+		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: s.client(0)}}).DialContext,
 	}}
 	for i := range 10 {
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders", strings.NewReader(body))

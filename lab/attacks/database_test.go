@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 
 	"example.com/shop/architecture"
 	ordersmigrations "example.com/shop/migrations/orders"
-	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -46,8 +44,8 @@ func TestAPasswordOpensOneRole(t *testing.T) {
 func TestAProcessHasNoSecretOfAnother(t *testing.T) {
 	s := theShop(t)
 	calls, checked := architecture.Calls(), 0
-	for _, p := range s.Processes() {
-		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID()))
+	for _, p := range s.processes() {
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
 		if errors.Is(err, fs.ErrNotExist) { // another test has started and stopped it
 			continue
 		}
@@ -58,26 +56,26 @@ func TestAProcessHasNoSecretOfAnother(t *testing.T) {
 		has := func(secret string) bool { return strings.Contains(string(environment), secret) }
 		mayCall := false
 		for _, m := range topology.Modules {
-			serves := slices.Contains(p.Serves, m)
+			serves := slices.Contains(p.serves, m)
 			mayCall = mayCall || serves && len(calls[m]) > 0
 			if has(s.Plan.RuntimePassword(m)) != serves {
-				t.Errorf("%s has the password of %s_rt: %v, want %v", p.Name, m, !serves, serves)
+				t.Errorf("%s has the password of %s_rt: %v, want %v", p.name, m, !serves, serves)
 			}
 			if has(s.Seeds[m]) != serves {
-				t.Errorf("%s has the key of %s at the broker: %v, want %v", p.Name, m, !serves, serves)
+				t.Errorf("%s has the key of %s at the broker: %v, want %v", p.name, m, !serves, serves)
 			}
 			if has(s.Plan.MigratePassword(m)) {
-				t.Errorf("%s has the password of %s_migrate, and only its verb migrate needs it", p.Name, m)
+				t.Errorf("%s has the password of %s_migrate, and only its verb migrate needs it", p.name, m)
 			}
 		}
-		if has(s.Plan.Secret) || has(s.AdminURL) || has(s.Seeds[natsbus.Provisioner]) {
-			t.Errorf("%s has the secret of the roles' passwords, the admin's connection or the key of who provisions", p.Name)
+		if has(s.Plan.Secret) || has(s.admin) || has(s.Seeds[natsbus.Provisioner]) {
+			t.Errorf("%s has the secret of the roles' passwords, the admin's connection or the key of who provisions", p.name)
 		}
 		if has("SERVICE_TOKEN=") != mayCall {
-			t.Errorf("%s has a service token: %v, want %v", p.Name, !mayCall, mayCall)
+			t.Errorf("%s has a service token: %v, want %v", p.name, !mayCall, mayCall)
 		}
-		if has(s.Secret) != (p.Name == "gateway") {
-			t.Errorf("%s has the façade's secret: %v", p.Name, has(s.Secret))
+		if has(s.Secret) != (p.name == "gateway") {
+			t.Errorf("%s has the façade's secret: %v", p.name, has(s.Secret))
 		}
 	}
 	if checked <= len(topology.Modules) {
@@ -89,11 +87,7 @@ func TestAProcessHasNoSecretOfAnother(t *testing.T) {
 // neither its events nor its migrations.
 func TestAHeldTurnStopsNoOtherModule(t *testing.T) {
 	s := theShop(t)
-	conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, "notifications"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
+	conn := connect(t, s.Plan.RuntimeURL(s.AdminURL, "notifications"))
 	for _, module := range []string{"orders", "inventory", "payments"} {
 		for _, kind := range []string{"consumer", "migrate"} {
 			if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock(hashtextextended($1, 0))", "seam."+kind+"."+module); err != nil {
@@ -107,7 +101,7 @@ func TestAHeldTurnStopsNoOtherModule(t *testing.T) {
 			_, _ = conn.Exec(t.Context(), "ROLLBACK")
 		}
 	}
-	confirms(t, s, "turn")
+	confirms(t, s, "ada")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := postgres.Migrate(ctx, s.Plan.MigrateURL(s.AdminURL, "orders"), ordersmigrations.FS); err != nil {
@@ -115,32 +109,12 @@ func TestAHeldTurnStopsNoOtherModule(t *testing.T) {
 	}
 }
 
-// confirms places an order and waits until it is confirmed: every module has handled its events.
-func confirms(t *testing.T, s *topology.System, key string) {
-	t.Helper()
-	ada := token(s, "customer", "ada")
-	status, answer := send(t, http.MethodPost, s.URL+"/v1/orders", ada,
-		`{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`, "Idempotency-Key: "+key)
-	if status != http.StatusCreated {
-		t.Fatal(status, answer)
-	}
-	id := field(t, answer, "id")
-	pgtest.Until(t, "the order is confirmed", func() bool {
-		_, answer = send(t, http.MethodGet, s.URL+"/v1/orders/"+id, ada, "")
-		return field(t, answer, "status") == "confirmed"
-	})
-}
-
 // A role that lifts its own limits, and holds what it can for as long as it likes, stops no other
 // module. Its module does not start with them, and does after the next setup.
 func TestALiftedLimitStopsNoOtherModule(t *testing.T) {
 	s := theShop(t)
 	address := s.Plan.RuntimeURL(s.AdminURL, "notifications")
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
+	conn := connect(t, address)
 	for _, statement := range []string{
 		"ALTER ROLE CURRENT_USER SET statement_timeout = 0",
 		"SET statement_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
@@ -150,7 +124,7 @@ func TestALiftedLimitStopsNoOtherModule(t *testing.T) {
 			t.Fatal("the attack does not begin:", statement, err)
 		}
 	}
-	confirms(t, s, "limits")
+	confirms(t, s, "ada")
 	open := func() error {
 		pool, err := postgres.OpenAnyVersion(t.Context(), "attack", "notifications", address, 1)
 		if err == nil {
@@ -195,5 +169,5 @@ func TestAFloodOfConnectionsStopsNoOtherModule(t *testing.T) {
 		}
 		_ = conn.Close(t.Context())
 	}
-	confirms(t, s, "flood")
+	confirms(t, s, "ada")
 }

@@ -10,18 +10,16 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"example.com/shop/tools/topology"
 )
 
 const products = "/v1/inventory/products"
 
 // doors returns the addresses of the façade and of the process that serves inventory.
-func doors(s *topology.System) map[string]string {
+func doors(s *shop) map[string]string {
 	found := map[string]string{"the façade": strings.TrimPrefix(s.URL, "http://")}
-	for _, p := range s.Processes() {
-		if p.Name == "inventory" {
-			found["inventory"] = strings.TrimPrefix(p.URL, "http://")
+	for _, p := range s.processes() {
+		if p.name == "inventory" {
+			found["inventory"] = strings.TrimPrefix(p.url, "http://")
 		}
 	}
 	return found
@@ -73,13 +71,13 @@ func TestARequestWithTwoEndsIsRefused(t *testing.T) {
 	}
 }
 
-// hang sends that many requests whose bodies never arrive, each from the address that from returns.
-func hang(t *testing.T, s *topology.System, requests int, from func(i int) net.IP) {
+// hang sends that many requests whose bodies never arrive, each from the client that from returns.
+func hang(t *testing.T, s *shop, requests int, from func(i int) int) {
 	t.Helper()
 	var hanging sync.WaitGroup
 	for i := range requests {
 		hanging.Go(func() {
-			attacker := net.Dialer{LocalAddr: &net.TCPAddr{IP: from(i)}}
+			attacker := net.Dialer{LocalAddr: &net.TCPAddr{IP: s.client(from(i))}}
 			conn, err := attacker.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
 			if err != nil {
 				t.Error(err)
@@ -96,7 +94,7 @@ func hang(t *testing.T, s *topology.System, requests int, from func(i int) net.I
 // Bodies that never arrive, from one address, leave another customer's requests as they were.
 func TestHangingBodiesHarmNobody(t *testing.T) {
 	s := theShop(t)
-	hang(t, s, 2100, func(int) net.IP { return net.IPv4(127, 6, 6, 6) })
+	hang(t, s, 2100, func(int) int { return 1 })
 	for range 20 {
 		if status, answer := send(t, http.MethodGet, s.URL+products, "", ""); status != http.StatusOK {
 			t.Fatalf("a customer's read: %d %s", status, answer)

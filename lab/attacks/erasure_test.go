@@ -44,16 +44,11 @@ func naming(t *testing.T, conn *pgx.Conn, text string) (tables []string) {
 // whatever was replayed. Another customer's orders are as they were. Who erased is in the audit.
 func TestACustomerIsErased(t *testing.T) {
 	s := theShop(t)
-	conn := database(t, s)
+	conn := connect(t, s.AdminURL)
 	customer, twin := "quoll"+uuid.NewString()[:8], "numbat"+uuid.NewString()[:8]
 	var ids []string
 	for _, who := range []string{customer, customer, twin} {
-		id, status := place(t, s, who, who+"@mail.example", "tok_ok", "tea-assam", 1)
-		if id == "" {
-			t.Fatal(status)
-		}
-		ids = append(ids, id)
-		until(t, s, who, id, "confirmed")
+		ids = append(ids, confirms(t, s, who))
 	}
 	mailed := func(id string) bool {
 		_, answer := send(t, http.MethodGet, s.URL+"/v1/notifications?order_id="+id, token(s, "staff", "grace"), "")

@@ -8,12 +8,7 @@ import (
 // A customer sees no order of another's, and a role that is not staff no payments.
 func TestWhatIsAnothersIsNotThere(t *testing.T) {
 	s := theShop(t)
-	body := `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`
-	status, answer := send(t, http.MethodPost, s.URL+"/v1/orders", token(s, "customer", "ada"), body, "Idempotency-Key: privacy")
-	if status != http.StatusCreated {
-		t.Fatal(status, answer)
-	}
-	id := field(t, answer, "id")
+	id := confirms(t, s, "ada")
 	for who, want := range map[[2]string]int{
 		{"customer", "ada"}: http.StatusOK,
 		{"customer", "eve"}: http.StatusNotFound,

@@ -19,7 +19,7 @@ import (
 // A process that nobody has told where it runs refuses all that suits a laptop alone, and says what
 // to set, but no secret. Its twin is told that it is development, and serves.
 func TestAProcessThatIsToldNothingIsInProduction(t *testing.T) {
-	s := theShop(t)
+	s := ourShop(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	serve := func(program string, env ...string) *exec.Cmd {

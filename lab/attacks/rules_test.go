@@ -10,11 +10,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"example.com/shop/tools/topology"
+	"example.com/shop/platform/devkit/pgtest"
 )
 
 // place places an order, and returns its id, or "" and the status.
-func place(t *testing.T, s *topology.System, customer, email, paymentToken, sku string, quantity int) (id string, status int) {
+func place(t *testing.T, s *shop, customer, email, paymentToken, sku string, quantity int) (id string, status int) {
 	t.Helper()
 	body := fmt.Sprintf(`{"email":%q,"payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, email, paymentToken, sku, quantity)
 	status, answer := send(t, http.MethodPost, s.URL+"/v1/orders", token(s, "customer", customer), body, "Idempotency-Key: "+uuid.NewString())
@@ -24,8 +24,19 @@ func place(t *testing.T, s *topology.System, customer, email, paymentToken, sku 
 	return field(t, answer, "id"), status
 }
 
+// confirms places an order and waits until it is confirmed: every module has handled its events.
+func confirms(t *testing.T, s *shop, customer string) (id string) {
+	t.Helper()
+	id, status := place(t, s, customer, customer+"@mail.example", "tok_ok", "tea-assam", 1)
+	if id == "" {
+		t.Fatal(status)
+	}
+	until(t, s, customer, id, "confirmed")
+	return id
+}
+
 // until waits until the order has the status.
-func until(t *testing.T, s *topology.System, customer, id, want string) {
+func until(t *testing.T, s *shop, customer, id, want string) {
 	t.Helper()
 	got := ""
 	for deadline := time.Now().Add(time.Minute); got != want; time.Sleep(50 * time.Millisecond) {
@@ -37,10 +48,10 @@ func until(t *testing.T, s *topology.System, customer, id, want string) {
 	}
 }
 
-// database returns an admin connection to the shop's database.
-func database(t *testing.T, s *topology.System) *pgx.Conn {
+// connect returns a connection to the shop's database, which ends with the test.
+func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), s.AdminURL)
+	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +91,7 @@ func TestAForgedCapture(t *testing.T) {
 		t.Fatal(status)
 	}
 	until(t, s, "payer", id, "awaiting_payment")
-	db, event := database(t, s), uuid.Must(uuid.NewV7()).String()
+	db, event := connect(t, s.AdminURL), uuid.Must(uuid.NewV7()).String()
 	_, err := db.Exec(t.Context(), `WITH forged AS (
 			INSERT INTO payments.outbox (id, topic, key, payload, headers) VALUES ($1::uuid, 'payments.captured.v1', $2::text,
 				jsonb_build_object('order_id', $2::text, 'payment_id', $1::text, 'version', 2,
@@ -92,17 +103,13 @@ func TestAForgedCapture(t *testing.T) {
 		t.Fatal(err)
 	}
 	reason := ""
-	for deadline := time.Now().Add(time.Minute); reason == ""; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the forged event is no dead letter")
-		}
+	pgtest.Until(t, "the forged event is a dead letter", func() bool {
 		_ = db.QueryRow(t.Context(), "SELECT reason FROM orders.failed WHERE event_id = $1 AND dead_at IS NOT NULL", event).Scan(&reason)
-	}
+		return reason != ""
+	})
 	until(t, s, "payer", id, "awaiting_payment")
 	send(t, http.MethodPost, s.URL+"/v1/orders/"+id+"/cancel", token(s, "customer", "payer"), "")
-
-	id, _ = place(t, s, "payer", "payer@mail.example", "tok_ok", "cup-celadon", 1) // the twin
-	until(t, s, "payer", id, "confirmed")
+	confirms(t, s, "payer") // the twin
 }
 
 // Customers who give a stranger's address cannot fill that mailbox. Another gets its mail.
@@ -115,7 +122,7 @@ func TestAStrangersMailbox(t *testing.T) {
 		}
 	}
 	place(t, s, "bystander", "bystander@mail.example", "tok_declined", "honey-linden", 1)
-	db := database(t, s)
+	db := connect(t, s.AdminURL)
 	mails := func(mailbox, status string) (n int) {
 		err := db.QueryRow(t.Context(), `SELECT count(*) FROM notifications.messages JOIN notifications.recipients USING (order_id)
 			WHERE lower(email) LIKE $1 AND status = $2`, mailbox, status).Scan(&n)

@@ -16,18 +16,19 @@ import (
 // quotes and the broker speak TLS. Who listens on the network reads nothing, and who has no
 // certificate, or another authority's, is served at the public address alone.
 func TestAShopWithTLS(t *testing.T) {
-	theShop(t) // whose commands it has
+	ourShop(t) // whose commands it has
 	dir, ours, another := t.TempDir(), certs.New(t), certs.New(t)
 	ours.Write(t, dir)
-	s, err := topology.Start(t.Context(), topology.Options{Bin: bin, Split: topology.Modules, TLS: dir, Out: t.Output()})
+	running, err := topology.Start(t.Context(), topology.Options{Bin: bin, Split: topology.Modules, TLS: dir, Out: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
+		if err := running.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
+	s := &shop{System: running}
 	client := func(by *certs.Authority) *http.Client {
 		as := process.Certificate{CA: ours.PEM}
 		if by != nil {
@@ -38,7 +39,7 @@ func TestAShopWithTLS(t *testing.T) {
 	stranger, usual := client(nil), http.DefaultClient
 	http.DefaultClient = stranger
 	t.Cleanup(func() { http.DefaultClient = usual })
-	confirms(t, s, "tls")
+	confirms(t, s, "ada")
 
 	answered := func(by *http.Client, url string) (hsts string, answered bool) {
 		answer, err := by.Get(url + products)
@@ -49,7 +50,7 @@ func TestAShopWithTLS(t *testing.T) {
 		return answer.Header.Get("Strict-Transport-Security"), answer.StatusCode != http.StatusBadRequest
 	}
 	doors := map[string]bool{s.InternalURL: false}
-	for _, p := range s.Processes() {
+	for _, p := range running.Processes() {
 		doors[p.URL] = p.URL == s.URL
 	}
 	for url, public := range doors {
