@@ -25,7 +25,10 @@ var errPooled = process.Usage(errors.New("this address leads to a pooler, and a 
 
 // isPooled reports whether the connection goes through a pooler: that gives each client a cancel
 // key of its own, whose process number is not the server's. A pooler in session mode does the same.
+// It is the first question on a connection, and bounded as connecting is.
 func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	var backend uint32
 	err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&backend)
 	return backend != conn.PgConn().PID(), err

@@ -1,14 +1,17 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/pooler"
@@ -142,5 +145,27 @@ func TestWhatNeedsASessionIsRefusedThroughAPooler(t *testing.T) {
 		"SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", db.Name+"_fresh").Scan(&made)
 	if err != nil || made {
 		t.Errorf("the database was created: %v, error %v", made, err)
+	}
+}
+
+// A server that takes the first question and never answers it does not hold an admin's command.
+func TestAnAdminsConnectionIsBounded(t *testing.T) {
+	t.Parallel()
+	address, err := url.Parse(newMarks(t).URL("marks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := wire.To(t, address.Host)
+	silent.Change = func(passing []byte) []byte {
+		if bytes.Contains(passing, []byte("pg_backend_pid")) {
+			return nil
+		}
+		return passing
+	}
+	address.Host = silent.Address()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if _, err := postgres.ConnectAdmin(ctx, address.String()); !pgconn.Timeout(err) || ctx.Err() != nil {
+		t.Errorf("it waits: %v, %v", err, ctx.Err())
 	}
 }
