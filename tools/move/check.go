@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // A check is a query for the names of what is in the way of a move, with the way out.
@@ -56,10 +57,6 @@ var ofBoth = []check{
 	{"no four processes are free to send the log, but %s", "raise max_wal_senders, and restart the server", `
 		SELECT free::text FROM (SELECT current_setting('max_wal_senders')::int - count(*) FROM pg_stat_replication) AS s (free)
 		WHERE free < 4`},
-	{"no two processes are free to copy and to follow, but %s", "raise max_logical_replication_workers, and restart the server", `
-		SELECT free::text FROM (SELECT current_setting('max_logical_replication_workers')::int - count(*) FROM pg_stat_subscription
-			WHERE pid IS NOT NULL AND NOT coalesce(starts_with(subname, 'move_' || current_schema() || '_'), false)) AS s (free)
-		WHERE free < 2`},
 	{"max_sync_workers_per_subscription is %s, so nothing is ever copied", "ALTER SYSTEM SET it to 2, and pg_reload_conf()", `
 		SELECT setting FROM pg_settings WHERE name = 'max_sync_workers_per_subscription' AND setting = '0'`},
 	{"prepared transactions: %s", "COMMIT PREPARED or ROLLBACK PREPARED", `
@@ -69,13 +66,22 @@ var ofBoth = []check{
 		AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL`},
 }
 
-// refusals returns what is in the way on either side.
-func (m Move) refusals(ctx context.Context, source, target *side) (found []Refusal, err error) {
+// workers is the check for so many processes that copy and follow. Those of this move count as free.
+func (m Move) workers(wanted int) check {
+	return check{
+		fmt.Sprintf("of the %d processes that copy and follow, there are free: %%s", wanted), "raise max_logical_replication_workers, and restart the server",
+		fmt.Sprintf(`SELECT free::text FROM (SELECT current_setting('max_logical_replication_workers')::int - count(*) FROM pg_stat_subscription
+			WHERE pid IS NOT NULL AND NOT coalesce(subname `+streamsOf(m.Module)+`, false)) AS s (free) WHERE free < %d`, wanted),
+	}
+}
+
+// refusals returns what is in the way on either side, of which the target starts so many processes.
+func (m Move) refusals(ctx context.Context, source, target *side, starts int) (found []Refusal, err error) {
 	roles := []string{m.runtime(), m.migrate(), m.owner()}
 	for _, s := range []*side{source, target} {
-		checks := ofBoth
+		checks := slices.Concat(ofBoth, []check{m.workers(starts)})
 		if s == source {
-			checks = append(append([]check{}, ofBoth...), ofSource...)
+			checks = slices.Concat(ofBoth, []check{m.workers(1)}, ofSource) // for the way back
 		}
 		for _, c := range checks {
 			var names []string
@@ -128,7 +134,7 @@ func list(names []string) string {
 
 // check refuses what has come in the way since the seed.
 func (m Move) check(ctx context.Context, source, target *side) error {
-	found, err := m.refusals(ctx, source, target)
+	found, err := m.refusals(ctx, source, target, 1)
 	if err != nil {
 		return err
 	}

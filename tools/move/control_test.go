@@ -126,8 +126,8 @@ func TestControl_WithALateWayBack(t *testing.T) {
 	m.After = func(step string) error {
 		if step == "open" {
 			load.await(t, 20)
-			ask(t, m.Target, `SELECT pg_create_logical_replication_slot('move_parcels_' || oid, 'pgoutput')::text
-				FROM pg_database WHERE datname = current_database()`)
+			ask(t, m.Target, `SELECT pg_create_logical_replication_slot(concat_ws('_', pubname, d.oid, obj_description(p.oid)), 'pgoutput')::text
+				FROM pg_publication AS p, pg_database AS d WHERE datname = current_database()`)
 		}
 		return nil
 	}

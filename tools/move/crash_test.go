@@ -80,6 +80,13 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 		if step == "intent" && ask(t, m.Source, "SELECT parcels.lift_fence()::text") != "false" {
 			t.Error("the fence is lifted although the other side may be open")
 		}
+		if step == "way-back slot" { // a seed restores what it publishes, too
+			m.After = nil
+			ok(t, m.Seed(t.Context()))
+			if ask(t, m.Target, "SELECT pubinsert::text FROM pg_publication") != "true" {
+				t.Error("the target publishes nothing after a seed")
+			}
+		}
 		for range 2 {
 			outcome, err := m.Recover(t.Context())
 			ok(t, err)

@@ -102,8 +102,7 @@ func (m Move) Finish(ctx context.Context) error {
 		return err
 	}
 	if err := m.stepTo(ctx, "streams", func(ctx context.Context) error {
-		return errors.Join(m.unsubscribe(ctx, home, left), m.unsubscribe(ctx, left, home),
-			home.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()), left.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()))
+		return errors.Join(left.dropStreams(ctx), home.dropStreams(ctx))
 	}); err != nil {
 		return err
 	}
@@ -169,17 +168,9 @@ func (m Move) FinishAlone(ctx context.Context, agree func(Ending) error) error {
 		return err
 	}
 	return m.stepTo(ctx, "streams", func(ctx context.Context) error {
-		var subscription string
-		err := home.QueryRow(ctx, `SELECT coalesce(max(subname), '') FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = subdbid
-			WHERE datname = current_database() AND subname ~ ('^move_' || $1 || '_[0-9]+$')`, m.Module).Scan(&subscription)
-		if err == nil && subscription != "" {
-			err = home.unsubscribe(ctx, subscription)
-		}
-		if err == nil {
-			err = home.dropSlot(ctx, home.stream)
-		}
+		err := home.dropStreams(ctx)
 		if err == nil { // the record last: without it, this cannot be repeated
-			err = home.exec(ctx, "DROP PUBLICATION IF EXISTS "+m.publication()+"; DELETE FROM marker; DELETE FROM home")
+			err = home.exec(ctx, "DELETE FROM marker; DELETE FROM home")
 		}
 		return err
 	})

@@ -80,8 +80,7 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 		FROM pg_stat_progress_copy WHERE datname = current_database() AND type = 'CALLBACK'`).Scan(&f.CopyBytes, &f.CopyRows)
 	f.Tables, f.Ready = len(here), len(there)
 	if failures > 0 {
-		f.failed = fmt.Sprintf("; the subscription has failed %d times, which the log of the target's server explains "+
-			"(a duplicate key was inserted on both sides, as by a migration: delete it on the target)", failures)
+		f.failed = fmt.Sprintf("; the subscription has failed %d times, which the log of the target's server explains", failures)
 	}
 	switch {
 	case err != nil:
@@ -103,7 +102,9 @@ func (m Move) followed(ctx context.Context, source, target *side) (f follows, er
 }
 
 // gate returns when the switch is sure to be short.
-func (m Move) gate(ctx context.Context, source, target *side) (note string, err error) {
+func (a *attempt) gate(ctx context.Context) (note string, err error) {
+	m, source, target := a.Move, a.source, a.target
+	a.best = fastEnough
 	if err := m.check(ctx, source, target); err != nil {
 		return "", err
 	}
@@ -140,7 +141,8 @@ func (m Move) gate(ctx context.Context, source, target *side) (note string, err 
 			if err := m.drain(ctx, source, target, 5*time.Second); err != nil {
 				f.waits = err.Error()
 			}
-			if took = time.Since(began); took > fastEnough {
+			took = time.Since(began)
+			if a.best = min(a.best, took); took > fastEnough {
 				f.waits = fmt.Sprintf("a row took %v to arrive", took.Round(time.Millisecond))
 			}
 		}
@@ -175,7 +177,7 @@ func (m Move) Rehearse(ctx context.Context) error {
 		return err
 	}
 	defer a.close()
-	if err := m.step(ctx, "gate", func(ctx context.Context) (string, error) { return m.gate(ctx, a.source, a.target) }); err != nil {
+	if err := m.step(ctx, "gate", a.gate); err != nil {
 		return err
 	}
 	return a.step(ctx, "in flight", a.longest)

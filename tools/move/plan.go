@@ -83,7 +83,7 @@ func (m Move) Plan(ctx context.Context) (p Plan, err error) {
 	} else if cfg := target.Config().Database; cfg == "postgres" {
 		p.Target = strings.TrimSuffix(p.Target, cfg) + databaseOf(m.Target)
 	}
-	found, err := m.refusals(ctx, source, target)
+	found, err := m.refusals(ctx, source, target, 2)
 	p.Refusals = append(p.Refusals, found...)
 	return p, err
 }

@@ -39,7 +39,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 		err = a.target.exec(ctx, "BEGIN; "+change(
 			fmt.Sprintf("state = 'home', epoch = %d, move = '%s', deadline = NULL", a.epoch+1, a.id),
 			"state = 'standby' AND epoch = "+strconv.FormatInt(a.seen, 10), "SELECT "+literal(grants))+
-			"ALTER PUBLICATION "+a.publication()+" SET (publish = 'insert, update, delete, truncate')")
+			a.publishing(everything))
 	}
 	return lost(err)
 }
@@ -47,17 +47,18 @@ func (a *attempt) prepare(ctx context.Context) error {
 // makeWayBack keeps, from before the first one, all writes on the target for the source. None that
 // came from the source is among them: until the target is opened, its publication publishes none.
 func (a *attempt) makeWayBack(ctx context.Context) error {
-	err := a.target.exec(ctx, fmt.Sprintf("SET statement_timeout = %d; ALTER PUBLICATION %s SET (publish = '')",
-		slotLimit.Milliseconds(), a.publication()))
+	err := a.target.exec(ctx, fmt.Sprintf("SET statement_timeout = %d; ", slotLimit.Milliseconds())+a.publishing(nothing))
 	if err != nil {
 		return err
 	}
 	return a.target.makeSlot(ctx)
 }
 
-// awaitCalm awaits a moment at which a row arrives soon, though not for long: bursts come and go.
+// awaitCalm awaits a moment at which a row arrives soon, for this network, though not for long: bursts
+// come and go.
 func (a *attempt) awaitCalm(ctx context.Context) error {
-	for began, took := time.Now(), calm; took >= calm && time.Since(began) < calmLimit; {
+	soon := max(calm, 2*a.best)
+	for began, took := time.Now(), soon; took >= soon && time.Since(began) < calmLimit; {
 		before := time.Now()
 		if err := a.drain(ctx, a.source, a.target, 5*time.Second); err != nil {
 			return err

@@ -2,6 +2,7 @@ package move
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,7 +68,7 @@ func (m Move) Seed(ctx context.Context) error {
 	} else if err := m.stepTo(ctx, "begin", func(ctx context.Context) error { return m.begin(ctx, source, target) }); err != nil {
 		return err
 	}
-	if err := m.stepTo(ctx, "publish", func(ctx context.Context) error { return m.publish(ctx, source, target) }); err != nil {
+	if err := m.stepTo(ctx, "publish", func(ctx context.Context) error { return m.publish(ctx, !follows, source, target) }); err != nil {
 		return err
 	}
 	if err := m.stepTo(ctx, "subscribe", subscribe); err != nil {
@@ -177,22 +178,28 @@ func (s *side) emptyNew(ctx context.Context, stream string) error {
 	return s.exec(ctx, "SET LOCAL session_replication_role = replica; "+statements)
 }
 
-// publish names the tables on both sides, because the way back needs them, too.
-func (m Move) publish(ctx context.Context, sides ...*side) error {
+// publish names the tables on both sides, because the way back needs them, too. The streams of a new
+// copy get a name of their own, which is in the comment of each publication: an old copy that was
+// given up, and comes back, would read those of its own name.
+func (m Move) publish(ctx context.Context, fresh bool, sides ...*side) error {
+	id := uuid.NewString()[:8]
 	for _, s := range sides {
-		var tables string
-		err := s.QueryRow(ctx, "SELECT string_agg(quote_ident(current_schema()) || '.' || quote_ident(relname), ', ') FROM ("+
-			dataTables+") AS tables").Scan(&tables)
+		if fresh {
+			if err := s.dropStreams(ctx); err != nil {
+				return err
+			}
+			var err error
+			s.stream, err = s.ask(ctx, fmt.Sprintf("CREATE PUBLICATION %[1]s; COMMENT ON PUBLICATION %[1]s IS '%[2]s'; "+
+				"SELECT '%[1]s_' || oid || '_%[2]s' FROM pg_database WHERE datname = current_database()", m.publication(), id))
+			if err != nil {
+				return err
+			}
+		}
+		tables, err := s.ask(ctx, "SELECT string_agg(quote_ident(current_schema()) || '.' || quote_ident(relname), ', ') FROM ("+dataTables+") AS tables")
 		if err != nil {
 			return err
 		}
-		verb, set := "CREATE", " FOR TABLE "
-		if there, err := s.exists(ctx, "SELECT FROM pg_publication WHERE pubname = $1", m.publication()); err != nil {
-			return err
-		} else if there {
-			verb, set = "ALTER", " SET TABLE "
-		}
-		if err := s.exec(ctx, verb+" PUBLICATION "+m.publication()+set+tables); err != nil {
+		if err := s.exec(ctx, "ALTER PUBLICATION "+m.publication()+" SET TABLE "+tables+"; "+m.publishing(everything)); err != nil {
 			return err
 		}
 	}
@@ -201,15 +208,47 @@ func (m Move) publish(ctx context.Context, sides ...*side) error {
 
 func (m Move) publication() string { return "move_" + m.Module }
 
+const (
+	nothing    = ""
+	everything = "insert, update, delete, truncate"
+)
+
+// publishing returns a statement for what is published of the tables.
+func (m Move) publishing(what string) string {
+	return "ALTER PUBLICATION " + m.publication() + " SET (publish = " + literal(what) + ")"
+}
+
+// streamsOf is a condition for the names of a module's slots and subscriptions, whichever seed has made them.
+func streamsOf(module string) string { return "~ " + literal("^move_"+module+"_[0-9]+(_[0-9a-f]+)?$") }
+
+// dropStreams drops all that leads from this side to another one, or from there to here. The other
+// one need not be there.
+func (s *side) dropStreams(ctx context.Context) error {
+	for _, drop := range []struct {
+		query string
+		one   func(ctx context.Context, name string) error
+	}{
+		{"SELECT subname::text FROM pg_subscription AS s JOIN pg_database AS d ON d.oid = subdbid WHERE datname = current_database() AND subname " + streamsOf(s.module), s.unsubscribe},
+		{"SELECT slot_name::text FROM pg_replication_slots WHERE database = current_database() AND slot_name " + streamsOf(s.module), s.dropSlot},
+	} {
+		rows, _ := s.Query(ctx, drop.query) // CollectRows returns the error
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, name := range names {
+			err = errors.Join(err, drop.one(ctx, name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.exec(ctx, "DROP PUBLICATION IF EXISTS "+"move_"+s.module)
+}
+
 // subscribe makes to follow from. The slot is made first, since CREATE SUBSCRIPTION would wait for
 // its own transaction if both are on one server; and when nothing is to be copied, it is there
 // already, from before the first write. There is no disable_on_error: it would also end a
 // subscription whose connection was lost.
 func (m Move) subscribe(ctx context.Context, from, to *side, copyRows bool) error {
 	if copyRows {
-		if err := from.dropSlot(ctx, from.stream); err != nil {
-			return err
-		}
 		if err := from.makeSlot(ctx); err != nil {
 			return err
 		}

@@ -142,7 +142,7 @@ func (m Move) unsubscribe(ctx context.Context, from, to *side) error {
 	if err != nil || !silent {
 		return err
 	}
-	return from.exec(ctx, "ALTER PUBLICATION "+m.publication()+" SET (publish = 'insert, update, delete, truncate')")
+	return from.exec(ctx, m.publishing(everything))
 }
 
 // unsubscribe drops a subscription, and leaves its slot on the other side alone.

@@ -53,9 +53,10 @@ func (m Move) connect(ctx context.Context, address string) (*side, error) {
 	err = s.exec(ctx, session+"SET application_name = "+literal(m.application())+"; SET search_path = "+
 		pgx.Identifier{m.Module}.Sanitize())
 	if err == nil {
-		err = s.QueryRow(ctx, `SELECT s.system_identifier::text, 'move_' || $1 || '_' || d.oid,
+		err = s.QueryRow(ctx, `SELECT s.system_identifier::text, concat_ws('_', $1::text, d.oid, obj_description(p.oid, 'pg_publication')),
 			current_setting('server_version_num')::int
-			FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database()`, m.Module).
+			FROM pg_control_system() AS s, pg_database AS d LEFT JOIN pg_publication AS p ON p.pubname = $1
+			WHERE d.datname = current_database()`, m.publication()).
 			Scan(&s.system, &s.stream, &s.version)
 	}
 	if err == nil && s.version < 150000 {

@@ -171,7 +171,7 @@ func Other(ctx context.Context, admin, module string) (address string, err error
 	}
 	defer conn.Close(ctx)
 	err = conn.QueryRow(ctx, `SELECT subconninfo FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid
-		WHERE datname = current_database() AND subname ~ ('^move_' || $1 || '_[0-9]+$')`, module).Scan(&address)
+		WHERE datname = current_database() AND subname `+streamsOf(module)).Scan(&address)
 	if errors.Is(err, pgx.ErrNoRows) || postgres.HasCode(err, refusedCode) {
 		return "", nil
 	}
