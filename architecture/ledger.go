@@ -52,7 +52,13 @@ type Extraction struct {
 	DualRunEnds Date   `yaml:"dual_run_ends"`
 	Despite     string `yaml:"despite"` // why it is the first although others wait for it, measured as well; empty if none does
 	Moved       string `yaml:"moved"`   // what seam move prints, as soon as the data has moved
+	// By when the data of a module leaves the shared database, if a release that asked for no record has
+	// decommissioned it with its data there.
+	DataDue Date `yaml:"data_due"`
 }
+
+// recordsSince is the day since which a module is decommissioned only with the record of its move.
+var recordsSince = time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC)
 
 // Reached reports whether an extraction has come to a state, or past it.
 func (e Extraction) Reached(state string) bool {
@@ -152,9 +158,14 @@ func (e Extraction) validateMoved() error {
 		return fmt.Errorf("moved says that the data has moved, and the state is %q", e.State)
 	case !e.Reached(DataMoved):
 		return nil
+	case !e.DataDue.IsZero() && (e.Moved != "" || e.State != Decommissioned || !e.Dates[Decommissioned].Before(recordsSince)):
+		return fmt.Errorf("data_due is for a module that was decommissioned before %s, and has no moved", recordsSince.Format(time.DateOnly))
+	case !e.DataDue.IsZero():
+		return nil
 	case e.Moved == "":
 		return fmt.Errorf("moved is missing, and it is %q: nothing shows that the data has moved, and that all of it has; "+
-			"bin/seam move status %s prints the line, or go back and switch again if a release before this one moved it", e.State, e.Module)
+			"bin/seam move status %s prints the line, or go back and switch again if a release before this one moved it; if one decommissioned "+
+			"it with its data in the shared database, data_due says by when that moves", e.State, e.Module)
 	case record == nil:
 		return fmt.Errorf("moved is no record of a move: copy the line that bin/seam move status %s prints", e.Module)
 	case record[1] != e.Dates[DataMoved].Format(time.DateOnly):
@@ -191,6 +202,9 @@ func (e Extraction) Overdue(today time.Time) []string {
 			found = append(found, fmt.Sprintf("%q was due on %s, it is %q", state, d.Format(time.DateOnly), e.State))
 			break // what follows is late because of this one
 		}
+	}
+	if !e.DataDue.IsZero() && late(e.DataDue) {
+		found = append(found, "its data was due to leave the shared database on "+e.DataDue.Format(time.DateOnly))
 	}
 	if (e.State == Assessed || e.State == Canary) && late(e.DualRunEnds) {
 		found = append(found, "the dual run was due to end on "+e.DualRunEnds.Format(time.DateOnly))

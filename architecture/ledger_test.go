@@ -89,6 +89,10 @@ func TestOverdue(t *testing.T) {
 	if late := canary.Overdue(time.Now()); len(late) > 0 {
 		t.Errorf("a decommissioned module is late: %q", late)
 	}
+	canary.DataDue = canary.Dates[Decommissioned]
+	if late := canary.Overdue(time.Now()); len(late) != 1 {
+		t.Errorf("data that was to leave the shared database: %q", late)
+	}
 }
 
 func TestTheExampleInTheLedgerIsValid(t *testing.T) {

@@ -40,6 +40,11 @@ func init() {
 				text: strings.Replace(moved, "moved: 2026-05-15", "moved: 2026-05-14", 1), want: "is not on 2026-05-14, the day in moved"},
 			{name: "the record of data that is back", file: ledgerFile, whole: true,
 				text: strings.Replace(moved, "state: data moved", "state: cut over", 1), want: `and the state is "cut over"`},
+			{name: "data left behind since there are records", file: ledgerFile, whole: true,
+				text: strings.Replace(strings.Replace(decommissioned, record, "data_due: 2027-03-31", 1), "decommissioned: 2026-06-30", "decommissioned: 2026-12-02", 1),
+				want: "data_due is for a module that was decommissioned before"},
+			{name: "data that has moved and is due", file: ledgerFile, whole: true,
+				text: strings.Replace(decommissioned, record, record+"\n    data_due: 2027-03-31", 1), want: "data_due is for a module"},
 			{name: "a second document", file: ledgerFile, whole: true, text: example + "---\n" + example,
 				want: "more than one document"},
 			{name: "a field that is none", file: ledgerFile, whole: true,
@@ -48,6 +53,8 @@ func init() {
 		accepts: []plant{
 			{name: "a canary with all its dates", file: ledgerFile, whole: true, text: example},
 			{name: "data that has moved", file: ledgerFile, whole: true, text: moved},
+			{name: "data left behind before there were records", file: ledgerFile, whole: true,
+				text: strings.Replace(decommissioned, record, "data_due: 2027-03-31", 1)},
 			{name: "one that is late", file: ledgerFile, whole: true, text: strings.ReplaceAll(example, "2026", "2019")},
 		},
 	}
