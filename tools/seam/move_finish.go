@@ -61,8 +61,8 @@ func (c *moveCall) finishAlone(ctx context.Context, m move.Move) error {
 		return err
 	}
 	printRecord(ending.Record)
-	fmt.Printf("From now on %s names %s, with the login that it had. If %s comes back, it has an old schema %s, the module's roles, "+
-		"and a subscription move_%[4]s_…: drop them there before the next seed, which uses its name.\n", setting(m.Module), ending.Home, ending.Left, m.Module)
+	fmt.Printf("From now on %s names %s, with the login that it had. If %s comes back, drop the schema %s, the module's roles, "+
+		"and the subscription and slot move_%[4]s_… there.\n", setting(m.Module), ending.Home, ending.Left, m.Module)
 	return nil
 }
 

@@ -23,3 +23,31 @@ func TestMoveSaysWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// A side that is gone for good is given up only with --yes, and then nothing of it is left.
+func TestMoveFinishesWithoutTheOtherSide(t *testing.T) {
+	t.Parallel()
+	module := aModule()
+	o := newOperator(t)
+	o.env = append(o.env, "SEAM_STATE="+t.TempDir(), "DATABASE_URL="+o.db.AdminURL())
+	admin := o.db.Admin(t)
+	if _, err := admin.Exec(t.Context(), "INSERT INTO "+module+".home (state, epoch, move, elsewhere) "+
+		"VALUES ('home', 3, gen_random_uuid(), 'postgres://127.0.0.1:1/gone')"); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		words, want string
+		records     int
+	}{
+		{"", "say --yes", 1}, {" --yes", "names postgres://127.0.0.1:", 0},
+	} {
+		printed, said, code := o.call(t, "move finish "+module+" --gone --to postgres://nobody@127.0.0.1:1/gone"+test.words)
+		if (code == 0) != (test.records == 0) || !strings.Contains(printed+said, test.want) {
+			t.Errorf("%q: exit code %d: %s%s", test.words, code, printed, said)
+		}
+		var records int
+		if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM "+module+".home").Scan(&records); err != nil || records != test.records {
+			t.Errorf("%q: there are %d records, %v", test.words, records, err)
+		}
+	}
+}
