@@ -52,7 +52,7 @@ var ofBoth = []check{
 		WHERE free < 4`},
 	{"no four replication origins are free, but %s", "raise max_active_replication_origins, or max_replication_slots before PostgreSQL 18, and restart the server", `
 		SELECT free::text FROM (SELECT coalesce(current_setting('max_active_replication_origins', true),
-			current_setting('max_replication_slots'))::int - count(*) FROM pg_replication_origin_status) AS s (free)
+			current_setting('max_replication_slots'))::int - count(*) FROM pg_replication_origin) AS s (free)
 		WHERE free < 4`},
 	{"no four processes are free to send the log, but %s", "raise max_wal_senders, and restart the server", `
 		SELECT free::text FROM (SELECT current_setting('max_wal_senders')::int - count(*) FROM pg_stat_replication) AS s (free)
@@ -69,7 +69,7 @@ var ofBoth = []check{
 // workers is the check for so many processes that copy and follow. Those of this move count as free.
 func (m Move) workers(wanted int) check {
 	return check{
-		fmt.Sprintf("of the %d processes that copy and follow, there are free: %%s", wanted), "raise max_logical_replication_workers, and restart the server",
+		fmt.Sprintf("processes free to copy and to follow: %%s, and it takes %d", wanted), "raise max_logical_replication_workers, and restart the server",
 		fmt.Sprintf(`SELECT free::text FROM (SELECT current_setting('max_logical_replication_workers')::int - count(*) FROM pg_stat_subscription
 			WHERE pid IS NOT NULL AND NOT coalesce(subname `+streamsOf(m.Module)+`, false)) AS s (free) WHERE free < %d`, wanted),
 	}

@@ -198,17 +198,19 @@ func (m Move) dropRoles(ctx context.Context, left *side, shared bool) (note stri
 			continue
 		}
 		name := pgx.Identifier{role}.Sanitize()
-		if err := left.exec(ctx, "REVOKE ALL ON DATABASE "+database+" FROM "+name); err != nil {
-			return note, err
-		}
-		if shared {
-			continue
+		end := fmt.Sprintf("REVOKE ALL ON DATABASE %s FROM %s", database, name)
+		if !shared {
+			end += "; DROP ROLE " + name
 		}
 		err = left.exec(ctx, "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = "+literal(role)+
-			" AND datname = current_database(); DROP ROLE "+name)
-		if postgres.HasCode(err, "2BP01") { // dependent_objects_still_exist: in other databases
+			" AND datname = current_database(); "+end)
+		switch {
+		case postgres.HasCode(err, "2BP01"): // dependent_objects_still_exist: in other databases
+			err = left.exec(ctx, "REVOKE ALL ON DATABASE "+database+" FROM "+name)
 			note += role + " stays, because another database needs it; "
-			continue
+		case postgres.HasCode(err, refusedCode):
+			err = nil
+			note += role + " is to be dropped by who made it: " + end + "; "
 		}
 		if err != nil {
 			return note, err

@@ -22,6 +22,7 @@ type Plan struct {
 	Tables     []Table   `json:"tables"`
 	Bytes      int64     `json:"bytes"`
 	Refusals   []Refusal `json:"refusals"`
+	provided   bool      // the target has the module's roles and schema from seam setup, which no other may change
 }
 
 // Table is one whose rows move.
@@ -83,6 +84,9 @@ func (m Move) Plan(ctx context.Context) (p Plan, err error) {
 	} else if cfg := target.Config().Database; cfg == "postgres" {
 		p.Target = strings.TrimSuffix(p.Target, cfg) + databaseOf(m.Target)
 	}
+	if err := m.missingRights(ctx, &p, source, target); err != nil {
+		return p, err
+	}
 	found, err := m.refusals(ctx, source, target, 2)
 	p.Refusals = append(p.Refusals, found...)
 	return p, err
@@ -136,7 +140,7 @@ func (m Move) judgeTarget(ctx context.Context, p *Plan, source, target *side) er
 	if full {
 		refuse(target, "it has a schema "+m.Module+" with rows", "name another database; if the module is at home there, seam move status says so")
 	}
-	if p.SameServer && !m.samePasswords(ctx) {
+	if p.SameServer && !m.hasPassword(ctx, m.Source) {
 		refuse(target, "it is on the server of the source, so the two share the role "+m.runtime()+
 			", which has another password than the one that was given", "set what seam setup had")
 	}

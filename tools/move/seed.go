@@ -32,7 +32,7 @@ func (m Move) Seed(ctx context.Context) error {
 		return err
 	}
 	if !plan.Seeded {
-		if err := m.provision(ctx); err != nil {
+		if err := m.provision(ctx, plan.provided); err != nil {
 			return err
 		}
 	}
@@ -81,14 +81,17 @@ func (m Move) stepTo(ctx context.Context, name string, do func(context.Context) 
 	return m.step(ctx, name, func(ctx context.Context) (string, error) { return "", do(ctx) })
 }
 
-// provision makes the roles and tables on the target.
-func (m Move) provision(ctx context.Context) error {
+// provision makes the roles, unless they are provided, and the tables on the target.
+func (m Move) provision(ctx context.Context, provided bool) error {
 	roles := m.Roles
 	roles.Modules = []string{m.Module}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go watch(ctx, m.Target, cancel)
 	if err := m.stepTo(ctx, "provision", func(ctx context.Context) error {
+		if provided {
+			return nil
+		}
 		return postgres.Provision(ctx, m.Target, roles)
 	}); err != nil {
 		return err
@@ -108,16 +111,6 @@ func (m Move) provision(ctx context.Context) error {
 		return nil
 	}
 	return m.stepTo(ctx, "passwords", func(ctx context.Context) error { return m.copyPasswords(ctx, source, target) })
-}
-
-// samePasswords reports whether the source's roles have the password that the move was given.
-func (m Move) samePasswords(ctx context.Context) bool {
-	conn, err := postgres.Connect(ctx, m.Roles.RuntimeURL(m.Source, m.Module))
-	if err != nil {
-		return false
-	}
-	_ = conn.Close(ctx)
-	return true
 }
 
 // copyPasswords gives the roles on the target those that they have on the source, without knowing them.

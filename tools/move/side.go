@@ -52,12 +52,16 @@ func (m Move) connect(ctx context.Context, address string) (*side, error) {
 	go watch(watched, address, func() { _ = conn.PgConn().Conn().SetDeadline(time.Now()) }) // which ends every statement
 	err = s.exec(ctx, session+"SET application_name = "+literal(m.application())+"; SET search_path = "+
 		pgx.Identifier{m.Module}.Sanitize())
+	var hidden bool
 	if err == nil {
 		err = s.QueryRow(ctx, `SELECT s.system_identifier::text, concat_ws('_', $1::text, d.oid, obj_description(p.oid, 'pg_publication')),
-			current_setting('server_version_num')::int
+			current_setting('server_version_num')::int, coalesce(NOT has_schema_privilege(to_regnamespace($2), 'USAGE'), false)
 			FROM pg_control_system() AS s, pg_database AS d LEFT JOIN pg_publication AS p ON p.pubname = $1
-			WHERE d.datname = current_database()`, m.publication()).
-			Scan(&s.system, &s.stream, &s.version)
+			WHERE d.datname = current_database()`, m.publication(), pgx.Identifier{m.Module}.Sanitize()).
+			Scan(&s.system, &s.stream, &s.version, &hidden)
+	}
+	if err == nil && hidden { // its tables cannot be told from none
+		err = process.Usage(fmt.Errorf("%s: %s may not look at %s: GRANT %s TO %[2]s", s.address, s.Config().User, m.Module, m.owner()))
 	}
 	if err == nil && s.version < 150000 {
 		err = process.Usage(fmt.Errorf("%s is older than PostgreSQL 15: upgrade it first", s.address))

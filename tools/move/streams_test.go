@@ -60,7 +60,7 @@ func TestOneProcessIsEnoughForTheWayBack(t *testing.T) {
 		_, err := m.Switch(t.Context())
 		ok(t, err)
 	}
-	refuses(t, "a copy", newMoveBetween(t, target.URL(), source.URL()).Seed(t.Context()), "of the 2 processes that copy and follow, there are free: 1")
+	refuses(t, "a copy", newMoveBetween(t, target.URL(), source.URL()).Seed(t.Context()), "processes free to copy and to follow: 1, and it takes 2")
 }
 
 // Over a distance, a row takes as long as it takes: there is nothing to wait for.

@@ -132,13 +132,13 @@ func (a *attempt) pause(ctx context.Context) error {
 func (a *attempt) fence(ctx context.Context) (string, error) { return "", a.source.exec(ctx, "COMMIT") }
 
 // inFlight are the sessions that may have checked their rights before the fence: a statement locks
-// its table first. The query returns how many there are, and how many it has terminated.
+// its table first. One whose kind may not be seen is one of them. The query returns how many there are, and how many it has terminated.
 const inFlight = `SELECT count(*) || ' ' || count(*) FILTER (WHERE %t AND pg_terminate_backend(pid)) FROM (
 	SELECT DISTINCT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_stat_activity AS a ON a.pid = l.pid
 	WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted
 		AND c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname NOT IN ('home', 'migrating')
 		AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-		AND a.backend_type = 'client backend' AND l.pid <> pg_backend_pid()) AS s`
+		AND coalesce(a.backend_type, 'client backend') = 'client backend' AND l.pid <> pg_backend_pid()) AS s`
 
 func (a *attempt) awaitInFlight(ctx context.Context) (note string, err error) {
 	for began := time.Now(); ; {

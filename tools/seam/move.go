@@ -34,8 +34,9 @@ seam move finish NAME --yes        drop the side that is not the home; without -
 seam move finish NAME --gone --to … the same when that side is gone for good: no server answers there
 DATABASE_URL is an admin connection to the database that the data was in first, and --to one to the other, which need not
 be named while the data is there. Each server must reach the other under these addresses. Both need wal_level =
-logical, and a superuser. SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters only on one server. The tables
-on the target are made by the command NAME, or by the monolith, beside seam. Processes follow by themselves; set
+logical, and a superuser or, since PostgreSQL 16, a role with the rights that plan names; that one needs --to for back, too.
+SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters without a superuser, and on one server. The tables on the
+target are made by the command NAME, or by the monolith, beside seam. Processes follow by themselves; set
 <MODULE>_DATABASE_URL to the new home before finish. Ctrl-C in the pause undoes it.`
 
 // runMove moves a module's data to another database and back.
