@@ -53,7 +53,7 @@ type Extraction struct {
 	Despite     string `yaml:"despite"` // why it is the first although others wait for it, measured as well; empty if none does
 	Moved       string `yaml:"moved"`   // what seam move prints, as soon as the data has moved
 	// By when the data of a module leaves the shared database, if a release that asked for no record has
-	// decommissioned it with its data there.
+	// decommissioned it with its data there. It stays beside moved, which is later then.
 	DataDue Date `yaml:"data_due"`
 }
 
@@ -158,9 +158,9 @@ func (e Extraction) validateMoved() error {
 		return fmt.Errorf("moved says that the data has moved, and the state is %q", e.State)
 	case !e.Reached(DataMoved):
 		return nil
-	case !e.DataDue.IsZero() && (e.Moved != "" || e.State != Decommissioned || !e.Dates[Decommissioned].Before(recordsSince)):
-		return fmt.Errorf("data_due is for a module that was decommissioned before %s, and has no moved", recordsSince.Format(time.DateOnly))
-	case !e.DataDue.IsZero():
+	case !e.DataDue.IsZero() && (e.State != Decommissioned || !e.Dates[Decommissioned].Before(recordsSince)):
+		return fmt.Errorf("data_due is for a module that was decommissioned before %s", recordsSince.Format(time.DateOnly))
+	case !e.DataDue.IsZero() && e.Moved == "":
 		return nil
 	case e.Moved == "":
 		return fmt.Errorf("moved is missing, and it is %q: nothing shows that the data has moved, and that all of it has; "+
@@ -168,7 +168,7 @@ func (e Extraction) validateMoved() error {
 			"it with its data in the shared database, data_due says by when that moves", e.State, e.Module)
 	case record == nil:
 		return fmt.Errorf("moved is no record of a move: copy the line that bin/seam move status %s prints", e.Module)
-	case record[1] != e.Dates[DataMoved].Format(time.DateOnly):
+	case e.DataDue.IsZero() && record[1] != e.Dates[DataMoved].Format(time.DateOnly):
 		return fmt.Errorf("dates: %q is not on %s, the day in moved", DataMoved, record[1])
 	}
 	return nil

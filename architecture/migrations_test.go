@@ -14,8 +14,8 @@ import (
 // sumsFile has the checksum of each released migration, as sha256sum writes it.
 const sumsFile = releasedFolder + "/migrations.sum"
 
-// migrated keeps released migrations as they were: a database that has run one never runs it again. New
-// ones stop nobody who writes.
+// migrated keeps released migrations as they were: a database that has run one never runs it again. A
+// new one makes no index while those who write to its table wait.
 var migrated = rule{
 	name: "migrations",
 	why: "databases that ran a migration before and after it was edited differ for ever, and no log says so; " +
@@ -44,8 +44,9 @@ var migrated = rule{
 				f.add(file, "has a number below one that was released", "give it the next number: a database that is further never runs it")
 			}
 			known[place] = file
-			for _, index := range blockingIndex.FindAllStringSubmatch(t[file], -1) {
-				if !strings.Contains(t[sumsFile], "  "+file+"\n") && !strings.Contains(t[file], "CREATE TABLE "+index[1]+" ") {
+			made := tablesOf(t[file])
+			for _, index := range blockingIndex.FindAllStringSubmatch(sqlComment.ReplaceAllString(t[file], ""), -1) {
+				if !strings.Contains(t[sumsFile], "  "+file+"\n") && !slices.Contains(made, index[1]) {
 					f.add(file, "makes an index of "+index[1]+" while all who write to it wait",
 						`give it a file of its own, with "-- +goose NO TRANSACTION" and CREATE INDEX CONCURRENTLY`)
 				}
@@ -56,7 +57,7 @@ var migrated = rule{
 }
 
 // blockingIndex matches a statement that makes an index, and has its table.
-var blockingIndex = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?\w+\s+ON\s+(?:ONLY\s+)?(\w+)`)
+var blockingIndex = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:(?:IF\s+NOT\s+EXISTS\s+)?"?\w+"?\s+)?ON\s+(?:ONLY\s+)?"?(\w+)`)
 
 // numberOf returns the number at the beginning of a migration's name.
 func numberOf(file string) int {

@@ -90,7 +90,7 @@ var started = sync.OnceValues(func() (s *shop, err error) {
 // theShop returns the running shop, or skips the test in a run that is not long.
 func theShop(t *testing.T) *shop {
 	t.Helper()
-	if os.Getenv("SEAM_LONG") == "" {
+	if os.Getenv("SEAM_LONG")+os.Getenv("SEAM_PROJECT") == "" {
 		t.Skip("make long SUITE=attacks runs it")
 	}
 	s, err := started()

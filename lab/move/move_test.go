@@ -3,6 +3,7 @@
 package move
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -42,8 +43,12 @@ func rate() int {
 }
 
 // before returns how many orders there are before the first is placed.
-func before() int {
-	n, _ := strconv.Atoi(os.Getenv("MOVE_ORDERS"))
+func before(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("MOVE_ORDERS"), "0"))
+	if err != nil {
+		t.Fatalf("MOVE_ORDERS: %v", err)
+	}
 	return n
 }
 
@@ -120,12 +125,12 @@ func begin(t *testing.T) *shop {
 	}
 	t.Cleanup(func() { _ = s.target.Stop(context.WithoutCancel(t.Context())) })
 	s.db = open(t, s.AdminURL)
-	for _, fill := range load.Past(1, before()) {
+	for _, fill := range load.Past(1, before(t)) {
 		if _, err := s.db.Exec(t.Context(), fill); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.placed = before()
+	s.placed = before(t)
 	staff := load.Shop{URL: s.URL, Token: s.token("staff", "grace")}
 	if _, err := staff.Restock(t.Context(), 1_000_000); err != nil {
 		t.Fatal(err)

@@ -19,10 +19,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
@@ -82,13 +83,8 @@ func insert(published []*message.Message) (sql string, args []any) {
 			expires[i] = &at
 		}
 		ids[i], topics[i], keys[i] = m.UUID, m.Metadata[headerTopic], m.Metadata[headerKey]
-		payloads[i], headers[i] = string(m.Payload), message.Metadata{}
-		said := attributes("", uuid.MustParse(m.UUID), topics[i], keys[i])
-		for name, value := range m.Metadata {
-			if _, again := said[name]; !again {
-				headers[i][name] = value
-			}
-		}
+		payloads[i], headers[i] = string(m.Payload), maps.Clone(m.Metadata)
+		maps.DeleteFunc(headers[i], func(name, _ string) bool { return slices.Contains(inColumns, name) })
 	}
 	return `-- name: Publish
 		WITH published AS (

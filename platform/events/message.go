@@ -66,6 +66,9 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 	return m, nil
 }
 
+// inColumns are the names of attributes that a row's headers need not repeat: attributes sets them.
+var inColumns = []string{"specversion", "id", "source", headerTopic, headerKey, "time", "datacontenttype"}
+
 // attributes returns the attributes of an event that its row in the outbox says without its headers.
 // The time is that of its id, in milliseconds (UUIDv7, RFC 9562).
 func attributes(module string, id uuid.UUID, topic, key string) message.Metadata {

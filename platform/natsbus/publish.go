@@ -132,8 +132,14 @@ func (b *Bus) publishEach(ctx context.Context, topic string, messages []*message
 	return group.Wait()
 }
 
+// expiryDisabled is the error of a stream that takes no event which expires.
+const expiryDisabled jetstream.ErrorCode = 10166
+
 // explain adds what the client's error means here.
 func explain(err error) error {
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == expiryDisabled {
+		return fmt.Errorf("the stream is of an earlier release: run seam events provision: %w", err)
+	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return fmt.Errorf("the broker has no stream of that name, or no JetStream: %w", err)
 	}

@@ -135,6 +135,9 @@ func (g *Group[In, Out]) commit(calls []call[In, Out]) (results []Result[Out], e
 		if err == nil && len(results) != len(in) {
 			panic("postgres: a call of a group has no result")
 		}
+		if err == nil && len(results) == 1 && results[0].Err != nil {
+			of(tx).action = nil // a call that is refused changes nothing
+		}
 		return err
 	})
 	if !begun {

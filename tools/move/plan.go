@@ -185,7 +185,7 @@ func sameTables(ctx context.Context, source, target *side) error {
 	}
 	if len(differ) > 0 {
 		return process.Usage(fmt.Errorf("the two sides have not the same schema: %s: migrate both, the target first, "+
-			"or drop what no migration makes", list(differ)))
+			"but the source first if the migration drops something; or drop what no migration makes", list(differ)))
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (m Move) missingRights(ctx context.Context, p *Plan, source, target *side) 
 			p.provided = made && !created
 		}
 		// It cannot read the passwords either, to give the target's roles the same.
-		if (s == source || p.provided) && !m.hasPassword(ctx, s.url) {
+		if (s == source || p.provided && !p.Seeded) && !m.hasPassword(ctx, s.url) {
 			refuse("the role "+m.runtime()+" has another password than the one that was given, which only a superuser could copy",
 				"set SEAM_ROLE_SECRET to what seam setup had")
 		}
