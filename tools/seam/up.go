@@ -226,6 +226,10 @@ func greet(system *topology.System, operate string) {
 		where = "SEAM_STATE=" + quoted(filepath.Dir(operate)) + " "
 	}
 	try := strings.NewReplacer("URL", system.URL, "TOKEN", customer, "SEAM", where+"bin/seam").Replace(architecture.Try)
+	operations := "bin/seam events lag"
+	if slices.ContainsFunc(system.Processes(), func(p *topology.Process) bool { return p.Name == "gateway" }) {
+		operations += "; bin/seam route show"
+	}
 	fmt.Printf(`
 The system is ready.
   system    %[1]s
@@ -237,9 +241,9 @@ The system is ready.
 %[6]s
 Operate it, in another shell (seam route needs a façade, as with SPLIT or CANARY):
   . %[7]s
-  bin/seam events lag; bin/seam route show
+  %[9]s
 
 Ctrl-C stops everything; data is kept.
 
-`, system.URL, docs(system.URL), pages(system.Outside), quoted(system.AdminURL), system.State(), try, quoted(operate), system.InternalURL)
+`, system.URL, docs(system.URL), pages(system.Outside), quoted(system.AdminURL), system.State(), try, quoted(operate), system.InternalURL, operations)
 }

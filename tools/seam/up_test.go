@@ -104,13 +104,15 @@ var elsewhere = []string{
 }
 
 // A development system is stopped, started again with its data, killed, and started again. The
-// environment's settings of another PostgreSQL do not matter.
+// environment's settings of another PostgreSQL do not matter, nor does its own address of the run before.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	dir := state(t) + " of b's $HOME \"`date`\" \\" // whatever a folder may be called
+	var before string
 	for i, signal := range []os.Signal{os.Interrupt, os.Kill, syscall.SIGTERM} {
-		seam, greeting := startUp(t, dir, elsewhere...)
+		seam, greeting := startUp(t, dir, append(elsewhere, "DATABASE_URL="+before)...)
 		url, database := find(t, greeting, `(?m)^  system +(http\S+)`), find(t, greeting, `(?m)^  database +psql '(\S+)'`)
+		before = database
 		checkPasted(t, greeting, dir, database)
 		conn, err := pgx.Connect(t.Context(), database)
 		if err != nil {

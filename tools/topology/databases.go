@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,7 +34,7 @@ func (s *System) startDatabases(ctx context.Context) error {
 	if err := s.chooseDatabases(); err != nil {
 		return err
 	}
-	if s.AdminURL = s.options.DatabaseURL; s.AdminURL == "" {
+	if s.AdminURL = s.options.DatabaseURL; s.AdminURL == "" || s.startedBefore(s.AdminURL) {
 		if s.Server, err = s.startServer(ctx, "postgres"); err != nil {
 			return err
 		}
@@ -69,6 +70,18 @@ func (s *System) startDatabases(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, s.pooler.Stop)
 	return nil
+}
+
+// startedBefore reports whether the URL is that of our own server in an earlier run, as in a shell
+// that has read operate.env: it has the password in the server's folder, which no other knows.
+func (s *System) startedBefore(address string) bool {
+	password, err := os.ReadFile(filepath.Join(s.options.State, "postgres", "password"))
+	u, invalid := url.Parse(address)
+	if err != nil || invalid != nil {
+		return false
+	}
+	given, _ := u.User.Password()
+	return given == strings.TrimSpace(string(password))
 }
 
 func (s *System) startServer(ctx context.Context, folder string) (*pgserver.Server, error) {
