@@ -23,7 +23,7 @@ func Parse(set *flag.FlagSet, about string, args []string) error {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return err
 	}
-	return process.Usage(err)
+	return process.Usage(fmt.Errorf("%w; see seam %s --help", err, set.Name()))
 }
 
 // ParseOnly is Parse for a verb that takes no words.

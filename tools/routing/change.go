@@ -79,13 +79,27 @@ func setWeights(data []byte, route string, weights map[string]int) ([]byte, erro
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("there is no route %s with a side %s", route, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
+		return nil, unknownSides(want, route, slices.Sorted(maps.Keys(unknown)))
 	}
 	next := []byte(strings.Join(lines, ""))
 	if err := yaml.Unmarshal(next, &got); err != nil || !reflect.DeepEqual(got, want) {
 		return nil, fmt.Errorf("a weight of %s is not written as a plain number of its own: change it in the file", route)
 	}
 	return next, nil
+}
+
+// unknownSides says which routes there are, or which sides the route has.
+func unknownSides(file routes.File, route string, unknown []string) error {
+	found, ok := file.Routes[route]
+	if !ok {
+		return fmt.Errorf("there is no route %s; there are %s", route, strings.Join(slices.Sorted(maps.Keys(file.Routes)), ", "))
+	}
+	var sides []string
+	for _, s := range found.Sides {
+		sides = append(sides, s.Upstream)
+	}
+	return fmt.Errorf("the route %s has no side %s, but %s: seam route add gives it another one",
+		route, strings.Join(unknown, ", "), strings.Join(sides, ", "))
 }
 
 // previous returns the path of the previous version, beside the file, where an operator finds it.

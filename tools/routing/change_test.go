@@ -69,8 +69,8 @@ func TestChanges(t *testing.T) {
 	}{
 		{rollback, "no version before", good},
 		{set("tolls", 90), "add up to 90", good},
-		{set("parcels", 100, 0), "no route parcels with a side tolls", good},
-		{set("ledger", 100), "no route ledger", good},
+		{set("parcels", 100, 0), "route parcels has no side tolls, but monolith: seam route add", good},
+		{set("ledger", 100), "no route ledger; there are parcels, tolls", good},
 		{set("tolls", 90, 10), "", canary},
 		{set("tolls", 90, 10), "", canary}, // nothing changes, and the previous version stays
 		{rollback, "", good},

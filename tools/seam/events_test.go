@@ -138,7 +138,7 @@ func TestEventsBadUse(t *testing.T) {
 	}{
 		"no verb":               {o, "", "say lag, dead, redrive, replay, bus or provision"},
 		"unknown verb":          {o, "purge", "say lag, dead, redrive, replay, bus or provision"},
-		"unknown flag":          {o, "lag --fast", "flag provided but not defined"},
+		"unknown flag":          {o, "lag --fast", "-fast; see seam events lag --help"},
 		"a word too many":       {o, "lag now", `"now" is more than seam events lag takes`},
 		"nothing set":           {operator{}, "lag", "not set: " + connections("")},
 		"the module unset":      {o, "lag --module " + one + "," + other, "not set: " + setting(other)},

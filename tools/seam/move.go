@@ -54,6 +54,9 @@ func runMove(ctx context.Context, args []string) error {
 		"plan": c.plan, "seed": c.seed, "rehearse": c.rehearse, "switch": c.change, "back": c.back,
 		"status": c.status, "recover": c.settle, "finish": c.finish,
 	}
+	if len(words) == 1 && verbs[words[0]] != nil {
+		return process.Usage(fmt.Errorf("say of which module, as in seam move %s %s", words[0], topology.Modules[0]))
+	}
 	do := c.all
 	if len(words) == 2 {
 		do = verbs[words[0]]

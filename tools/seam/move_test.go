@@ -14,6 +14,7 @@ func TestMoveSaysWhatIsMissing(t *testing.T) {
 	for want, words := range map[string]string{
 		"seam move NAME --to":      "",
 		"its --help lists":         "shove " + aModule(),
+		"say of which module":      "status",
 		"there is no module":       "plan nosuch --to postgres://db/other",
 		"needs DATABASE_URL":       "status " + aModule(),
 		"say seam move NAME --to ": "plan " + aModule() + " now",

@@ -95,7 +95,7 @@ func TestBadUse(t *testing.T) {
 	tests := map[string]use{
 		"no verb":               {nil, []string{"seam"}, "say which of these to do"},
 		"unknown verb":          {nil, []string{"seam", "dance"}, "dance is nothing it can do"},
-		"unknown flag":          {nil, []string{"seam", "up", "--fast"}, "flag provided but not defined"},
+		"unknown flag":          {nil, []string{"seam", "up", "--fast"}, "-fast; see seam up --help"},
 		"token without a name":  {nil, []string{"seam", "token", "--role", "customer"}, "--sub must name one person"},
 		"token of no role":      {nil, []string{"seam", "token", "--sub", "ada", "--role", "owner"}, "--role must be customer, staff or service"},
 		"token for years":       {nil, []string{"seam", "token", "--sub", "ada", "--role", "staff", "--ttl", "9000h"}, "--ttl may be 24h0m0s at most"},

@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -51,6 +52,9 @@ func (f Files) contract(m string) (files []*ast.File) {
 
 // client returns what the Client of a module's contract offers.
 func (f Files) client(m string) (call, error) {
+	if !slices.Contains(f.Modules(), m) {
+		return call{}, fmt.Errorf("there is no module %s to call; there are %s", m, strings.Join(f.Modules(), ", "))
+	}
 	c, foreign := call{Module: m, Package: m + "api", Type: camel(m)}, false
 	for _, file := range f.contract(m) {
 		for _, d := range file.Decls {

@@ -20,7 +20,7 @@ func (f Files) check(name string) error {
 	case !moduleName.MatchString(name):
 		return fmt.Errorf("%q cannot be a module: take 2 to 31 small letters and digits, and a letter first", name)
 	case slices.Contains(f.Modules(), name):
-		return fmt.Errorf("there is a module %s already", name)
+		return fmt.Errorf("there is a module %s already: take another name", name)
 	case f.reserved(name):
 		return fmt.Errorf("%q cannot be a module: Go, PostgreSQL or the skeleton gives that name a meaning", name)
 	}

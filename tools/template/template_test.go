@@ -77,7 +77,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"cannot be published by ferries":      {Name: "ferries", Publishes: []string{"harbour.lit.v1"}},
 		"cannot be published by ferries: wri": {Name: "ferries", Publishes: []string{"ferries.Sent"}},
 		"sails.v1 is named twice":             {Name: "ferries", Publishes: []string{"ferries.sails.v1", "ferries.sails.v1"}},
-		"offers nothing to call":              {Name: "ferries", Calls: []string{"harbour"}},
+		"no module harbour to call":           {Name: "ferries", Calls: []string{"harbour"}},
 	} {
 		if _, _, err := f.With(m); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", m, err, want)
