@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func (c *operatorCall) selected() (selected []string, err error) {
 	}
 	switch {
 	case len(unset) > 0 && (c.modules != "" || len(selected) == 0):
-		return nil, process.Usage(fmt.Errorf("not set: %s; they name the modules' runtime connections", strings.Join(unset, ", ")))
+		return nil, process.Usage(fmt.Errorf("not set: %s; they name the modules' runtime connections, and seam up prints what sets them", strings.Join(unset, ", ")))
 	case len(unset) > 0:
 		fmt.Fprintf(os.Stderr, "Not asked, because not set: %s\n", strings.Join(unset, ", "))
 	}
@@ -153,15 +154,25 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 			return schema{}, err
 		}
 		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, address, 2)
-		if down, ok := errors.AsType[*pgconn.ConnectError](err); ok && ctx.Err() == nil {
-			err = fmt.Errorf("%s; start it, or correct its address", strings.Join(strings.Fields(down.Error()), " "))
+		if dial, ok := errors.AsType[*net.OpError](err); ok && ctx.Err() == nil {
+			err = dial // short, for each module may say so
+		} else if down, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+			err = errors.New(strings.Join(strings.Fields(down.Error()), " "))
 		}
 		if err != nil {
 			return schema{}, fmt.Errorf("%s: %w", setting(m), err)
 		}
 		return schema{m, pool}, nil
 	})
-	return schemas, closeAll, err
+	return schemas, closeAll, advised(err)
+}
+
+// advised adds to the error of a server that does not answer what to do.
+func advised(err error) error {
+	if _, ok := errors.AsType[*net.OpError](err); !ok {
+		return err
+	}
+	return fmt.Errorf("%w: start the server, or correct its address; seam up prints what sets it, anew at each start", err)
 }
 
 // report asks the selected modules, and prints the answers of those that can be reached.
