@@ -74,8 +74,8 @@ var binaries = rule{
 	},
 }
 
-// wires refuses a program that does more than connect the modules that it serves, as far as its size
-// shows that.
+// wires refuses a program that does more than connect the modules that it serves, as far as its
+// size shows that.
 func (f *findings) wires(t Tree, program string, modules int) {
 	if modules == 0 {
 		return
@@ -126,7 +126,8 @@ func (f *findings) namesDecommissioned(t Tree) {
 // addressOf matches the setting that is a module's address.
 var addressOf = regexp.MustCompile(`env:"[A-Z0-9]+_URL"`)
 
-// callsOfDecommissioned refuses calls that a decommissioned module makes: its own program lists them.
+// callsOfDecommissioned refuses calls that a decommissioned module makes: its own program lists
+// them.
 func (f *findings) callsOfDecommissioned(t Tree, list ast.Node) {
 	ast.Inspect(list, func(n ast.Node) bool {
 		if pair, ok := n.(*ast.CompositeLit); ok && pair.Type == nil && len(pair.Elts) > 0 {

@@ -16,8 +16,8 @@ import (
 // the façade's tables.
 const monolith = "monolith"
 
-// mixedTable is the façade's table of deploy/compose.yaml, which has a façade once a module has left
-// the monolith; mixedBegins is how it begins.
+// mixedTable is the façade's table of deploy/compose.yaml, which has a façade once a module has
+// left the monolith; mixedBegins is how it begins.
 const (
 	mixedTable  = "deploy/routes/monolith.yaml"
 	mixedBegins = `# The façade's table of deploy/compose.yaml, since a module has left the monolith. The service operate there

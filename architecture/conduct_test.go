@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// conduct keeps the code of modules to what their process gives them: its clock, its connections and
-// no others, and no memory that another module could see.
+// conduct keeps the code of modules to what their process gives them: its clock, its connections
+// and no others, and no memory that another module could see.
 var conduct = rule{
 	name: "conduct",
 	why: "what a module takes for itself no process can bound, no test can set, and no extraction can move; " +
@@ -50,8 +50,8 @@ var (
 	callsRow = regexp.MustCompile(`(?m)^\| \*\*Calls\*\* \|.*$`)
 )
 
-// conductOf checks one file of a module. A file that its canvas links in the row Calls, and that is no
-// use case, may call out and keep the time-outs of that.
+// conductOf checks one file of a module. A file that its canvas links in the row Calls, and that is
+// no use case, may call out and keep the time-outs of that.
 func (f *findings) conductOf(t Tree, interfaces map[string]bool, file string) {
 	me, _ := ownerOfFile(file)
 	outside := strings.Contains(callsRow.FindString(t["modules/"+me+"/README.md"]), "("+path.Base(file)+")") && !t.isUseCase(file)

@@ -42,7 +42,8 @@ var derived = rule{
 }
 
 // Once a module has left the monolith, compose.yaml is a whole system all the same: it has the
-// module's process and database, the broker, and a façade with a table that leads to both processes.
+// module's process and database, the broker, and a façade with a table that leads to both
+// processes.
 func TestComposeOnceAModuleHasLeft(t *testing.T) {
 	t.Parallel()
 	tree := repository(t)

@@ -20,12 +20,12 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// Described is where a Tree has what the modules say of themselves: the answer to the verb describe.
-// It is no file.
+// Described is where a Tree has what the modules say of themselves: the answer to the verb
+// describe. It is no file.
 const Described = "describe.json"
 
-// Ask returns the tree with what the modules say of themselves: the monolith is asked for those that
-// it links, and its own program for each other one. After an error the tree is without it.
+// Ask returns the tree with what the modules say of themselves: the monolith is asked for those
+// that it links, and its own program for each other one. After an error the tree is without it.
 func (t Tree) Ask(ctx context.Context, root string) (Tree, error) {
 	all, err := ask(ctx, root, "monolith")
 	for _, m := range t.Modules() {

@@ -58,8 +58,8 @@ var thinFacade = rule{
 }
 
 // The façade's budget, in lines that are neither empty nor comments. ReverseProxy with canary,
-// health, resend and probes takes about two thirds of it, shadowing a quarter, and the listener for the
-// shop's own calls, which a flood from outside must not reach, the rest. The package routes,
+// health, resend and probes takes about two thirds of it, shadowing a quarter, and the listener for
+// the shop's own calls, which a flood from outside must not reach, the rest. The package routes,
 // which seam and rule routing use too, parses and checks a routes file.
 const (
 	facadeLines  = 940

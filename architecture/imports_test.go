@@ -121,7 +121,8 @@ func command(t Tree, file, imported, owner string, contract bool, folder string)
 	return "", ""
 }
 
-// mayWire reports whether a program that serves modules may import a package that is no standard one.
+// mayWire reports whether a program that serves modules may import a package that is no standard
+// one.
 func mayWire(imported string) bool {
 	folder, _ := Inside(imported)
 	return under(folder, "modules") || under(folder, "migrations") ||

@@ -125,8 +125,8 @@ func (f *findings) left(file string, page page, left []string) {
 	}
 }
 
-// monolithImage matches the image of the monolith, and settingOf a setting of a module, or a file of
-// them.
+// monolithImage matches the image of the monolith, and settingOf a setting of a module, or a file
+// of them.
 var (
 	monolithImage = regexp.MustCompile(`\bmonolith(?:[:@]|$)`)
 	settingOf     = regexp.MustCompile(`^([A-Z0-9]+)_(\w+)(?:=|$)|^(?:\S*/)?([a-z0-9]+)(?:\.\w+)*\.env$`)
@@ -149,7 +149,8 @@ func words(node *yaml.Node) (found []string) {
 // theSplit is an example of the whole split, on one database and on one for each module.
 var theSplit = []string{"deploy/compose.services.yaml", "deploy/compose.databases.yaml"}
 
-// roleGiven matches the connection of a module, with the role in it and the variable of its password.
+// roleGiven matches the connection of a module, with the role in it and the variable of its
+// password.
 var roleGiven = regexp.MustCompile(`\b([A-Z0-9_]+)_(DATABASE|MIGRATE)_URL["']?\s*[:=]\s*["']?postgres(?:ql)?://(\w+)_(rt|migrate|owner)\b(?::\$\{(\w+)[^}]*\}@)?`)
 
 // orchestrated are files that only start or provision something.

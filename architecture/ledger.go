@@ -52,8 +52,8 @@ type Extraction struct {
 	DualRunEnds Date   `yaml:"dual_run_ends"`
 	Despite     string `yaml:"despite"` // why it is the first although others wait for it, measured as well; empty if none does
 	Moved       string `yaml:"moved"`   // what seam move prints, as soon as the data has moved
-	// By when the data of a module leaves the shared database, if a release that asked for no record has
-	// decommissioned it with its data there. It stays beside moved, which is later then.
+	// By when the data of a module leaves the shared database, if a release that asked for no record
+	// has decommissioned it with its data there. It stays beside moved, which is later then.
 	DataDue Date `yaml:"data_due"`
 }
 
@@ -145,8 +145,8 @@ func (e Extraction) Validate() error {
 	return e.validateMoved()
 }
 
-// movedRecord matches the record of a move: its day, the server's system identifier and the database
-// that the data is in, the epoch of its home there, and what was the same on both sides.
+// movedRecord matches the record of a move: its day, the server's system identifier and the
+// database that the data is in, the epoch of its home there, and what was the same on both sides.
 var movedRecord = regexp.MustCompile(`^(20[0-9]{2}-[0-9]{2}-[0-9]{2}) [0-9]+/\S+ epoch [0-9]+, [0-9]+ rows in [1-9][0-9]* tables, checksum [0-9a-f]{16}$`)
 
 // validateMoved returns an error if the data is said to have moved without a record of that, or the

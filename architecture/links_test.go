@@ -15,8 +15,8 @@ var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 // check matches a link whose text is a test's name, to the file that should have the test.
 var check = regexp.MustCompile("\\[`?((?:Test|Fuzz)\\w+)`?\\]\\(([^)#\\s]+)\\)")
 
-// deadLinks returns the relative links in a document that have no target, and the tests that are not
-// in the files that it names for them.
+// deadLinks returns the relative links in a document that have no target, and the tests that are
+// not in the files that it names for them.
 func deadLinks(dir, text string) (dead []string, seen int) {
 	for _, m := range link.FindAllStringSubmatch(text, -1) {
 		if strings.Contains(m[1], "://") {

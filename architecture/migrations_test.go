@@ -14,8 +14,8 @@ import (
 // sumsFile has the checksum of each released migration, as sha256sum writes it.
 const sumsFile = releasedFolder + "/migrations.sum"
 
-// migrated keeps released migrations as they were: a database that has run one never runs it again. A
-// new one makes no index while those who write to its table wait.
+// migrated keeps released migrations as they were: a database that has run one never runs it again.
+// A new one makes no index while those who write to its table wait.
 var migrated = rule{
 	name: "migrations",
 	why: "databases that ran a migration before and after it was edited differ for ever, and no log says so; " +

@@ -17,8 +17,8 @@ var contextMap []byte
 //go:embed contracts/*.openapi.json
 var documents embed.FS
 
-// Try is what seam up shows a person first, with URL, TOKEN (a customer's) and SEAM (the command) to
-// be replaced.
+// Try is what seam up shows a person first, with URL, TOKEN (a customer's) and SEAM (the command)
+// to be replaced.
 //
 //go:embed try.txt
 var Try string

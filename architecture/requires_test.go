@@ -53,7 +53,8 @@ var (
 	requirement = regexp.MustCompile(`(?m)^\s*(?:require\s+)?"?([^\s"()]+)"?\s+v[0-9]\S*\s*$`)
 )
 
-// unused refuses a direct requirement that no file of the unit imports, which go mod tidy would drop.
+// unused refuses a direct requirement that no file of the unit imports, which go mod tidy would
+// drop.
 func (t Tree) unused(file string, f *findings) {
 	folder := path.Dir(file)
 	var imported []string

@@ -96,8 +96,8 @@ func (f *findings) sqlInFile(t Tree, file string, tables *regexp.Regexp) {
 // never is a regular expression that matches nothing.
 const never = `[^\s\S]`
 
-// qualifiedTables returns, by module, what matches a table that is qualified by another module; under
-// "" by any.
+// qualifiedTables returns, by module, what matches a table that is qualified by another module;
+// under "" by any.
 func (t Tree) qualifiedTables() map[string]*regexp.Regexp {
 	found := map[string]*regexp.Regexp{}
 	for _, me := range append(t.Modules(), "") {

@@ -1,7 +1,7 @@
 // Package architecture reads the repository as text, and asks its modules what they offer and use.
 //
-// Its tests check the boundaries. They find modules, commands and tables in the files: a new one must
-// keep the rules, too.
+// Its tests check the boundaries. They find modules, commands and tables in the files: a new one
+// must keep the rules, too.
 package architecture
 
 import (
@@ -154,8 +154,8 @@ func (t Tree) GoFiles(tests bool) []string {
 	return found
 }
 
-// Needs returns the go.mod files of ours that the code of a unit imports from, tests included, other
-// than its own.
+// Needs returns the go.mod files of ours that the code of a unit imports from, tests included,
+// other than its own.
 func (t Tree) Needs(unit string) []string {
 	needed := map[string]bool{}
 	for _, file := range t.GoFiles(true) {

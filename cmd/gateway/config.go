@@ -14,8 +14,8 @@ import (
 type config struct {
 	// The address for clients.
 	Addr string `env:"GATEWAY_ADDR" envDefault:"127.0.0.1:8080"`
-	// The address for the shop's own processes, which alone serves what the routes call internal; unset,
-	// that is not served. Nothing from outside may reach it.
+	// The address for the shop's own processes, which alone serves what the routes call internal;
+	// unset, that is not served. Nothing from outside may reach it.
 	InternalAddr string `env:"GATEWAY_INTERNAL_ADDR"`
 	// The routes file, with which the gateway starts. PUT /routes replaces its routes while it runs.
 	Routes string `env:"GATEWAY_ROUTES" envDefault:"deploy/routes.yaml"`
@@ -24,8 +24,8 @@ type config struct {
 	// What PUT /routes must have as its bearer token, and a request that chooses its side as
 	// X-Seam-Secret; unset, both are refused.
 	Secret string `env:"GATEWAY_SECRET"`
-	// The proxies before the gateway, whose X-Forwarded-For names the client, as in 10.0.0.0/8,192.0.2.7;
-	// unset, a client is who connects.
+	// The proxies before the gateway, whose X-Forwarded-For names the client, as in
+	// 10.0.0.0/8,192.0.2.7; unset, a client is who connects.
 	Proxies remote.Proxies `env:"TRUSTED_PROXIES"`
 	// How long requests under way may take when the process stops.
 	StopGrace time.Duration `env:"STOP_GRACE" envDefault:"35s"`
@@ -40,8 +40,8 @@ type config struct {
 	Timeout time.Duration `env:"GATEWAY_TIMEOUT" envDefault:"30s"`
 	// How long a client's connection may be idle.
 	IdleTimeout time.Duration `env:"GATEWAY_IDLE_TIMEOUT" envDefault:"2m"`
-	// The most requests under way on one route, and on each internal part of it; more get 503. There is
-	// no limit for all routes: a module that calls another through the façade could exhaust it.
+	// The most requests under way on one route, and on each internal part of it; more get 503. There
+	// is no limit for all routes: a module that calls another through the façade could exhaust it.
 	MaxRequests int `env:"GATEWAY_MAX_REQUESTS" envDefault:"2048"`
 
 	// The most requests of one client address (a /64 of IPv6) whose bodies are still arriving; more get

@@ -198,7 +198,8 @@ func (r reply) String() string {
 const get, post = "GET /v1/things", "POST /v1/things"
 
 // ask sends a request like "POST /v1/things\nName: value\n\nbody". If it has no cookie, it is from
-// the client ada, whom the new side serves once it has 70 percent; if it has no secret, an operator's.
+// the client ada, whom the new side serves once it has 70 percent; if it has no secret, an
+// operator's.
 func (f *facade) ask(t *testing.T, request string) reply {
 	t.Helper()
 	head, body, _ := strings.Cut(request, "\n\n")
@@ -234,8 +235,8 @@ func (f *facade) ask(t *testing.T, request string) reply {
 	return reply{response.StatusCode, response.Header, string(answer)}
 }
 
-// expect sends a request. It wants "<who answers> <requests of the old side>+<of the new side>", and
-// then " failed" if a failure of a side is recorded.
+// expect sends a request. It wants "<who answers> <requests of the old side>+<of the new side>",
+// and then " failed" if a failure of a side is recorded.
 func (f *facade) expect(t *testing.T, request, want string) reply {
 	t.Helper()
 	before, beforeNew := f.old.hits.Load(), f.new.hits.Load()

@@ -133,8 +133,8 @@ func (g door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 const (
-	// sideHeader forces a side in a request, and names it in an answer: both for operators alone, whose
-	// requests have the gateway's secret in secretHeader.
+	// sideHeader forces a side in a request, and names it in an answer: both for operators alone,
+	// whose requests have the gateway's secret in secretHeader.
 	sideHeader   = "X-Seam-Upstream"
 	secretHeader = "X-Seam-Secret" //nolint:gosec // a name
 )

@@ -10,8 +10,9 @@ import (
 )
 
 // receive reads the body of a request before the request counts as under way: one that hangs
-// occupies only a place of its own client's. If it cannot, or if the client sends too many requests,
-// it answers the request. Clients are counted outside alone: inside they are the shop itself.
+// occupies only a place of its own client's. If it cannot, or if the client sends too many
+// requests, it answers the request. Clients are counted outside alone: inside they are the shop
+// itself.
 func (g door) receive(w http.ResponseWriter, r *http.Request) (body []byte, whole bool) {
 	route, client := g.current.Load().match(r.URL.Path), remote.Address(r)
 	switch {

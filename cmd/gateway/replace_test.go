@@ -106,8 +106,8 @@ func TestThePageOfRoutes(t *testing.T) {
 	}
 }
 
-// A route must not lead to a process that answers that it does not serve the route's module. One that
-// does not answer may serve it.
+// A route must not lead to a process that answers that it does not serve the route's module. One
+// that does not answer may serve it.
 func TestARouteToNobodyIsRefused(t *testing.T) {
 	t.Parallel()
 	probed := newFake(t)

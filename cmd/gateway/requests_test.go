@@ -200,7 +200,8 @@ func TestOnlyAnOperatorForcesASide(t *testing.T) {
 	}
 }
 
-// More requests than one route may have are refused. When the gateway stops, those under way finish.
+// More requests than one route may have are refused. When the gateway stops, those under way
+// finish.
 func TestRequestsUnderWay(t *testing.T) {
 	t.Parallel()
 	f := start(t, split(100, 0)+"  tolls: { prefix: /v1/tolls, sides: [{ upstream: new, weight: 100 }] }\n",

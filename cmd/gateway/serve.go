@@ -43,7 +43,8 @@ func serve(ctx context.Context, _ []string) error {
 	operations.Handover = cfg.Handover
 	operations.Handle("GET /routes", http.HandlerFunc(g.status))
 	operations.Handle("PUT /routes", http.HandlerFunc(g.replace))
-	// Requests drain first, while the probes and the operator's pages still run, and what they call inside.
+	// Requests drain first, while the probes and the operator's pages still run, and what they call
+	// inside.
 	return process.Run(ctx, log, cfg.StopGrace,
 		process.Stage{operations.Run},
 		process.Stage{g.probe, g.drainShadows, inside},

@@ -84,8 +84,8 @@ func newTable(cfg config, source []byte, before *table) (*table, error) {
 	return t, nil
 }
 
-// inside returns the internal part of the route at a prefix. It has the route's sides, but its requests
-// are counted apart: those from outside must not take their places.
+// inside returns the internal part of the route at a prefix. It has the route's sides, but its
+// requests are counted apart: those from outside must not take their places.
 func (r *route) inside(prefix string, before *table) *route {
 	part := *r
 	part.prefix, part.internal, part.underWay = prefix, true, new(atomic.Int64)

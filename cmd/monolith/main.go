@@ -54,8 +54,8 @@ func main() {
 	os.Exit(program.Main())
 }
 
-// openBus returns the bus in memory, which is one for all modules, or opens a module's connection to
-// the broker, where other processes serve some of the modules.
+// openBus returns the bus in memory, which is one for all modules, or opens a module's connection
+// to the broker, where other processes serve some of the modules.
 func openBus(memory *events.MemoryBus) func(config, string, string, *slog.Logger) (service.Bus, error) {
 	return func(cfg config, module, seed string, log *slog.Logger) (service.Bus, error) {
 		if cfg.Bus == natsbus.Name {

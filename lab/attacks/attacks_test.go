@@ -1,5 +1,5 @@
-// Package attacks does to a running shop of four services what somebody would who wants to harm it: a
-// stranger, a customer, and a module that has been taken over. Each test also shows that the
+// Package attacks does to a running shop of four services what somebody would who wants to harm it:
+// a stranger, a customer, and a module that has been taken over. Each test also shows that the
 // legitimate twin of an attack passes.
 package attacks
 
@@ -59,7 +59,8 @@ type running struct {
 	serves    []string // modules
 }
 
-// started starts the shop once, as make run SPLIT=all does, or finds the one that SEAM_PROJECT names.
+// started starts the shop once, as make run SPLIT=all does, or finds the one that SEAM_PROJECT
+// names.
 var started = sync.OnceValues(func() (s *shop, err error) {
 	ctx := context.Background()
 	if bin, err = topology.Build(ctx); err != nil {

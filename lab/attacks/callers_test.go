@@ -124,8 +124,8 @@ func TestMadeUpAndRevokedKeys(t *testing.T) {
 	}
 }
 
-// A customer who sends more than 300 requests a second is told to wait; another, at another address,
-// orders all the while.
+// A customer who sends more than 300 requests a second is told to wait; another, at another
+// address, orders all the while.
 func TestOneCustomersFlood(t *testing.T) {
 	s := theShop(t)
 	const body = `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`

@@ -30,9 +30,9 @@ type container struct {
 	}
 }
 
-// composed returns the shop that runs as this project of deploy/compose.services.yaml, with the secrets
-// of SEAM_STATE. It is met at its containers' addresses, because behind a port that is published on the
-// loopback all clients have the same.
+// composed returns the shop that runs as this project of deploy/compose.services.yaml, with the
+// secrets of SEAM_STATE. It is met at its containers' addresses, because behind a port that is
+// published on the loopback all clients have the same.
 func composed(ctx context.Context, project string) (s *shop, err error) {
 	run := func(name string, args ...string) string {
 		out, failed := exec.CommandContext(ctx, name, args...).CombinedOutput()

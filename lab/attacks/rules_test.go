@@ -59,7 +59,8 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-// A customer who pays for nothing cannot hold all that there is of a product, and others still buy it.
+// A customer who pays for nothing cannot hold all that there is of a product, and others still buy
+// it.
 func TestOneCustomerReservesAllStock(t *testing.T) {
 	s := theShop(t)
 	var held []string

@@ -94,8 +94,8 @@ func (r repo) holds() {
 	r.run("go", "test", "-short", "./architecture")
 }
 
-// Ten releases of the template come into a product that has changed as well, and has a module of its
-// own: by themselves, unless both have changed the same lines.
+// Ten releases of the template come into a product that has changed as well, and has a module of
+// its own: by themselves, unless both have changed the same lines.
 func TestUpdates(t *testing.T) {
 	long(t)
 	from := template(t)

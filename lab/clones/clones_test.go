@@ -1,5 +1,5 @@
-// Package clones makes products of this repository by seam new, and tests them as their owners do: in
-// folders that know nothing of this one.
+// Package clones makes products of this repository by seam new, and tests them as their owners do:
+// in folders that know nothing of this one.
 package clones
 
 import (
@@ -113,8 +113,8 @@ func (r repo) product(at, modulePath string, more ...string) repo {
 }
 
 // An empty product speaks of nothing that was not kept, keeps its own rules, and runs: an entry's
-// event reaches its handler, and its job is done, in processes apart and, in the long suite, in one.
-// Its folder has a space.
+// event reaches its handler, and its job is done, in processes apart and, in the long suite, in
+// one. Its folder has a space.
 func TestAnEmptyProduct(t *testing.T) {
 	p := template(t).product("my loans/app", "acme.example/loans", "--empty")
 	p.speaksOfNo(`shop`, `example\.com`, `orders(api|migrations|sim)?`, `inventory(api|migrations|sim)?`,

@@ -66,8 +66,8 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// An entry whose process is killed at once is handled once, by the next process, in the monolith and
-// in a process of its own.
+// An entry whose process is killed at once is handled once, by the next process, in the monolith
+// and in a process of its own.
 func TestAnEventSurvivesAKill(t *testing.T) {
 	long(t)
 	p := template(t).product("loans", "acme.example/loans", "--empty")
@@ -160,7 +160,8 @@ func (s *system) put() {
 	}
 }
 
-// entries counts, in the database, those of requests and those of events, each once its job is done.
+// entries counts, in the database, those of requests and those of events, each once its job is
+// done.
 func (s *system) entries() (own, handled int) {
 	s.t.Helper()
 	response, err := http.Get(s.url + "/v1/notes") //nolint:noctx // of a test

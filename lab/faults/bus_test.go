@@ -18,9 +18,9 @@ import (
 	"example.com/shop/tools/topology"
 )
 
-// The bus changes from memory to nats under load, with an operator's steps: the broker is started and
-// provisioned, every schema is switched, and two monoliths are restarted in
-// turn. For a while one of them is on each bus.
+// The bus changes from memory to nats under load, with an operator's steps: the broker is started
+// and provisioned, every schema is switched, and two monoliths are restarted in turn. For a while
+// one of them is on each bus.
 func TestTheBusChangesUnderLoad(t *testing.T) {
 	long(t)
 	s := start(t)

@@ -31,8 +31,8 @@ func TestInventoryGoesOutAndComesBack(t *testing.T) {
 	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
 }
 
-// A canary's process handles nothing before it has weight, and then what it has weight for: requests,
-// events and jobs. A rollback gives all of it back.
+// A canary's process handles nothing before it has weight, and then what it has weight for:
+// requests, events and jobs. A rollback gives all of it back.
 func TestACanaryByHand(t *testing.T) {
 	s := startWith(t, topology.Options{Canary: "payments"})
 	handled := func(side string) (events int) {

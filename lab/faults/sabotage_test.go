@@ -172,8 +172,8 @@ func sellTwice(t *testing.T, s *shop) {
 	s.trigger(t, "BEFORE UPDATE", "inventory.stock", "NEW.on_hand := greatest(NEW.on_hand, OLD.on_hand); RETURN NEW;")
 }
 
-// acknowledgeEarly acknowledges every event as soon as the broker has delivered it, which no user of
-// a broker with users may.
+// acknowledgeEarly acknowledges every event as soon as the broker has delivered it, which no user
+// of a broker with users may.
 func acknowledgeEarly(t *testing.T, s *shop) {
 	t.Helper()
 	conn, err := nats.Connect(s.Broker.URL())

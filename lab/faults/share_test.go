@@ -46,8 +46,8 @@ type counted struct {
 // ofTheNew is the address at which the new process reaches PostgreSQL, unlike the monolith.
 const ofTheNew = "127.0.0.2"
 
-// recording has PostgreSQL write down each request, event and job of a module, with the address that
-// its connection came to, and how long each event was parked.
+// recording has PostgreSQL write down each request, event and job of a module, with the address
+// that its connection came to, and how long each event was parked.
 const recording = `
 	CREATE SCHEMA IF NOT EXISTS lab;
 	CREATE TABLE lab.done (what text NOT NULL, address inet, parked_ms float8);

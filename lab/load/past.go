@@ -2,9 +2,9 @@ package load
 
 import "fmt"
 
-// Past returns the statements, a superuser's, that write what orders from one number to another have
-// left behind: they were confirmed, shipped, paid and mailed. Foreign keys are not asked: the rows
-// are made to fit.
+// Past returns the statements, a superuser's, that write what orders from one number to another
+// have left behind: they were confirmed, shipped, paid and mailed. Foreign keys are not asked: the
+// rows are made to fit.
 func Past(from, to int) []string {
 	var all []string
 	for _, fill := range []string{

@@ -1,5 +1,5 @@
-// Package operate runs the shop by seam, as a person does who tries it: what the tests of tools/seam,
-// which are for any product, cannot ask of it.
+// Package operate runs the shop by seam, as a person does who tries it: what the tests of
+// tools/seam, which are for any product, cannot ask of it.
 package operate
 
 import (

@@ -12,8 +12,9 @@ import (
 	"example.com/shop/architecture"
 )
 
-// TestMutants writes each planted violation into a copy of the repository on disk and runs the rules
-// there: the violation's rule must fail. It prints what the author of the violation would read.
+// TestMutants writes each planted violation into a copy of the repository on disk and runs the
+// rules there: the violation's rule must fail. It prints what the author of the violation would
+// read.
 func TestMutants(t *testing.T) {
 	if os.Getenv("ARCHITECTURE_MUTANTS") == "" {
 		t.Skip("make long SUITE=mutants runs it")

@@ -1,5 +1,5 @@
-// Package plants proves the rules of architecture: each refuses its violations, which are planted in
-// a copy of the repository or in what its modules say, and accepts what only looks like one.
+// Package plants proves the rules of architecture: each refuses its violations, which are planted
+// in a copy of the repository or in what its modules say, and accepts what only looks like one.
 package plants
 
 import (

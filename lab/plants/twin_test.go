@@ -11,7 +11,8 @@ import (
 	"example.com/shop/platform/service"
 )
 
-// TestAFifthModule adds a twin of payments: the rules accept it, and report each part that is missing.
+// TestAFifthModule adds a twin of payments: the rules accept it, and report each part that is
+// missing.
 func TestAFifthModule(t *testing.T) {
 	t.Parallel()
 	tree := withTwin(t, repository(t))

@@ -1,5 +1,5 @@
-// Package road walks deploy/EXTRACT.md: its commands, as they stand on the page, in one shell, while
-// customers place orders.
+// Package road walks deploy/EXTRACT.md: its commands, as they stand on the page, in one shell,
+// while customers place orders.
 package road
 
 import (

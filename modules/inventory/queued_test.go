@@ -9,8 +9,8 @@ import (
 	"example.com/shop/platform/events"
 )
 
-// A statement that is only queued fails with the commit, by name, when the handler has returned nil.
-// The event is then a dead letter with that reason, and nothing of it stays.
+// A statement that is only queued fails with the commit, by name, when the handler has returned
+// nil. The event is then a dead letter with that reason, and nothing of it stays.
 func TestAQueuedStatementFails(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

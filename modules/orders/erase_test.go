@@ -31,8 +31,8 @@ func (s *shop) erase() (status int, answer map[string]any) {
 	return response.Status, answer
 }
 
-// A customer is erased from final orders and stored answers, and their events are to be, once; their
-// amounts stay. Another customer's are untouched.
+// A customer is erased from final orders and stored answers, and their events are to be, once;
+// their amounts stay. Another customer's are untouched.
 func TestErase(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -16,8 +16,9 @@ func teas(n int) string {
 	return fmt.Sprintf(`{"email":"eve@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea","quantity":%d}]}`, n)
 }
 
-// A customer who has as much open as is allowed is refused, whatever others have. The key of a refused
-// request can be used again, which succeeds once an order is final. A repetition has its answer.
+// A customer who has as much open as is allowed is refused, whatever others have. The key of a
+// refused request can be used again, which succeeds once an order is final. A repetition has its
+// answer.
 func TestOpenOrdersAreLimited(t *testing.T) {
 	t.Parallel()
 	for kind, test := range map[string]struct {

@@ -38,8 +38,8 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// follow returns a handler that moves the orders of a batch. An error of a check of an order that has
-// moved, and of the event that moved it, undoes the move.
+// follow returns a handler that moves the orders of a batch. An error of a check of an order that
+// has moved, and of the event that moved it, undoes the move.
 func follow[E events.Event](
 	m *Module, mv move, checks ...func(db.Order, E) error,
 ) func(context.Context, pgx.Tx, []events.Delivery[E]) error {

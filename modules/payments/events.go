@@ -66,8 +66,8 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 	return nil
 }
 
-// onOrderErased erases the customer from the orders' events. A payment names none, and its job, such
-// as a refund, is still needed.
+// onOrderErased erases the customer from the orders' events. A payment names none, and its job,
+// such as a refund, is still needed.
 //
 //	BEGIN; INSERT inbox, erased; COMMIT
 func (m *Module) onOrderErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {

@@ -58,7 +58,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Unsafe refuses a provider in production that others can pose as, and one that takes us for anybody.
+// Unsafe refuses a provider in production that others can pose as, and one that takes us for
+// anybody.
 func (c Config) Unsafe() (found []string) {
 	if !strings.HasPrefix(c.ProviderURL, "https://") {
 		found = append(found, "PAYMENTS_PROVIDER_URL is no https:// URL: set it to that of the payment provider")

@@ -24,10 +24,11 @@ import (
 //	BEGIN; take the turn; INSERT inbox; the first statement of a handler
 //	the handlers' other statements; INSERT outbox, outbox_pending; COMMIT
 //
-// It first takes all for new and this side's, as nearly always; if an inbox row is refused, it looks
-// up which are, and parks those of another side. During a canary it looks them up at once. If a
-// batch fails, Consumer applies its events one by one. One that fails alone is stored in the table
-// failed and retried, and after its last retry, or at once if the error is Final, it is a dead letter.
+// It first takes all for new and this side's, as nearly always; if an inbox row is refused, it
+// looks up which are, and parks those of another side. During a canary it looks them up at once. If
+// a batch fails, Consumer applies its events one by one. One that fails alone is stored in the
+// table failed and retried, and after its last retry, or at once if the error is Final, it is a
+// dead letter.
 func (c *Consumer) apply(ctx context.Context, batch ...*message.Message) error {
 	if !c.db.Side.Shared() {
 		err := c.conn.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error { return c.applyTx(ctx, tx, batch) })

@@ -9,19 +9,19 @@ import (
 )
 
 // EraseTx erases who caused the module's events of the aggregates with these ids. The relay deletes
-// those in the outbox, within two minutes after they are published; what is published after tx, such
-// as the answer to an event that comes late, is kept there without it. So nothing that others need is
-// lost, and what is deleted cannot be replayed. A copy on the bus stays there until the bus drops it;
-// a dead letter or a dead job stays until it is redriven.
+// those in the outbox, within two minutes after they are published; what is published after tx,
+// such as the answer to an event that comes late, is kept there without it. So nothing that others
+// need is lost, and what is deleted cannot be replayed. A copy on the bus stays there until the bus
+// drops it; a dead letter or a dead job stays until it is redriven.
 func EraseTx(tx pgx.Tx, keys []string) {
 	postgres.QueueSQL(tx, `INSERT INTO erased (key) SELECT DISTINCT unnest($1::text[])
 		ON CONFLICT (key) DO UPDATE SET at = now(), check_at = now()`, keys)
 }
 
 // erase deletes published events of erased aggregates that say who caused them. It looks at an
-// aggregate again until there is none, and five minutes have passed: a transaction that has not seen
-// the erasure is over by then. An event that is replayed at the same moment stays until the next
-// look. Nothing is kept of an aggregate when no event of it can be delivered any more.
+// aggregate again until there is none, and five minutes have passed: a transaction that has not
+// seen the erasure is over by then. An event that is replayed at the same moment stays until the
+// next look. Nothing is kept of an aggregate when no event of it can be delivered any more.
 func (o *Outbox) erase(ctx context.Context) (more bool, err error) {
 	more, err = prune(ctx, o.db, "events of erased aggregates", `
 		WITH due AS (

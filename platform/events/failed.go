@@ -66,8 +66,8 @@ func (c *Consumer) retryOne(ctx context.Context) (more bool, err error) {
 }
 
 // dueTx locks and returns this side's failed event that has been due for longest, skipping those
-// that another process is retrying. The row is locked before the module's lock is taken, and no holder
-// of that lock waits for such a row, so the two cannot deadlock.
+// that another process is retrying. The row is locked before the module's lock is taken, and no
+// holder of that lock waits for such a row, so the two cannot deadlock.
 func (c *Consumer) dueTx(ctx context.Context, tx pgx.Tx) (*message.Message, int, error) {
 	var id uuid.UUID
 	var payload []byte

@@ -27,7 +27,8 @@ type Delivery[E Event] struct {
 
 // On returns the Handler of E's topic. handle writes through tx and nowhere else, so that its
 // effect commits together with the inbox row. It must call nothing outside the database, accept any
-// order, and ignore fields and values that it does not know. Its error is retried, unless it is Final.
+// order, and ignore fields and values that it does not know. Its error is retried, unless it is
+// Final.
 func On[E Event](handle func(ctx context.Context, tx pgx.Tx, e E) error) Handler {
 	return OnBatch(func(ctx context.Context, tx pgx.Tx, batch []Delivery[E]) error {
 		for _, d := range batch {
@@ -59,8 +60,9 @@ func OnBatch[E Event](handle func(ctx context.Context, tx pgx.Tx, batch []Delive
 	}}
 }
 
-// Final returns err as one that no retry can mend, such as an event that contradicts what its module
-// knows. A handler that returns it makes the event a dead letter at once, with err as the reason.
+// Final returns err as one that no retry can mend, such as an event that contradicts what its
+// module knows. A handler that returns it makes the event a dead letter at once, with err as the
+// reason.
 func Final(err error) error { return finalError{err} }
 
 type finalError struct{ error }

@@ -22,8 +22,8 @@ const (
 	headerKey   = "subject" // the aggregate's id
 )
 
-// MetadataExpires is the metadata that says when the event expires, if it does (CloudEvents' extension
-// expirytime): in UTC and to the second, so that two of them compare as texts.
+// MetadataExpires is the metadata that says when the event expires, if it does (CloudEvents'
+// extension expirytime): in UTC and to the second, so that two of them compare as texts.
 const MetadataExpires = "expirytime"
 
 // messageOf returns the message that is published for the event, with the cause of ctx.
@@ -69,8 +69,8 @@ func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, err
 // inColumns are the names of attributes that a row's headers need not repeat: attributes sets them.
 var inColumns = []string{"specversion", "id", "source", headerTopic, headerKey, "time", "datacontenttype"}
 
-// attributes returns the attributes of an event that its row in the outbox says without its headers.
-// The time is that of its id, in milliseconds (UUIDv7, RFC 9562).
+// attributes returns the attributes of an event that its row in the outbox says without its
+// headers. The time is that of its id, in milliseconds (UUIDv7, RFC 9562).
 func attributes(module string, id uuid.UUID, topic, key string) message.Metadata {
 	known := message.Metadata{
 		"specversion": "1.0", "id": id.String(), "source": "/" + module, headerTopic: topic, headerKey: key,

@@ -36,9 +36,9 @@ const skew = time.Hour
 // oldest returns an id greater than those of all rows older than the retention.
 func oldest(retention time.Duration) uuid.UUID { return idAt(time.Now().Add(skew - retention)) }
 
-// prune deletes published events that have expired, were written longer than OutboxRetention ago, or
-// are erased, and never unpublished ones. A replay does not renew the age: an event that was replayed
-// again and again would otherwise outlive its inbox rows.
+// prune deletes published events that have expired, were written longer than OutboxRetention ago,
+// or are erased, and never unpublished ones. A replay does not renew the age: an event that was
+// replayed again and again would otherwise outlive its inbox rows.
 func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	moreExpired, err := prune(ctx, o.db, "expired events", `
 		DELETE FROM outbox WHERE id = ANY (ARRAY (
@@ -60,8 +60,8 @@ func (o *Outbox) prune(ctx context.Context) (more bool, err error) {
 	return moreExpired || moreOld || moreErased, err
 }
 
-// prune deletes inbox rows older than InboxRetention, and dead letters that have expired or are older
-// than DeadRetention. It never deletes failed events that are still retried.
+// prune deletes inbox rows older than InboxRetention, and dead letters that have expired or are
+// older than DeadRetention. It never deletes failed events that are still retried.
 func (c *Consumer) prune(ctx context.Context) (more bool, err error) {
 	moreHandled, err := prune(ctx, c.db, "inbox", `
 		DELETE FROM inbox WHERE event_id = ANY (ARRAY (

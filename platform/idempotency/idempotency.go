@@ -94,8 +94,9 @@ func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok 
 
 // DoTx runs effect once with the indexes of the keys that are new, and stores the answers that it
 // returns in the same transaction. For every other key it returns the stored answer, or ErrRunning,
-// ErrReused or ErrKey. A key for which effect returns an error had no effect, and may be used again.
-// After an error of effect as a whole nothing is stored: the caller rolls back, and may try again.
+// ErrReused or ErrKey. A key for which effect returns an error had no effect, and may be used
+// again. After an error of effect as a whole nothing is stored: the caller rolls back, and may try
+// again.
 func DoTx[T any](
 	ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]postgres.Result[T], error),
 ) ([]postgres.Result[T], error) {

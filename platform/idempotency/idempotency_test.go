@@ -127,7 +127,8 @@ func TestARequestThatCannotBeCompared(t *testing.T) {
 	}
 }
 
-// A key that is running is refused at once. It is one request of one caller to one route of a module.
+// A key that is running is refused at once. It is one request of one caller to one route of a
+// module.
 func TestAKeyThatIsRunning(t *testing.T) {
 	t.Parallel()
 	pool, module := setup(t)

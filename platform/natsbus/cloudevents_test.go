@@ -62,8 +62,8 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 }
 
 // The bus reads an event as it was published, by this release, the last one, or another client. A
-// message of another topic, or with an attribute that occurs twice or cannot be decoded, is dropped and
-// holds up no other.
+// message of another topic, or with an attribute that occurs twice or cannot be decoded, is dropped
+// and holds up no other.
 func TestHowAnEventIsRead(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
@@ -108,8 +108,8 @@ func TestHowAnEventIsRead(t *testing.T) {
 	pgtest.Until(t, "all are acknowledged or terminated", func() bool { return durableOf(t, cfg).AckFloor.Stream == 18 })
 }
 
-// The broker delivers what a module listens to wherever that module says, also as an event of a topic
-// to which it may not publish. Such an event is dropped, and holds up no other.
+// The broker delivers what a module listens to wherever that module says, also as an event of a
+// topic to which it may not publish. Such an event is dropped, and holds up no other.
 func TestAnEventIsDeliveredAsAnother(t *testing.T) {
 	t.Parallel()
 	const other = "other.happened.v1"

@@ -60,8 +60,8 @@ func messageID(topic string, m *message.Message) string {
 
 // decode reads what encode writes, and what others write by the binding. It refuses an attribute
 // that occurs twice, because nothing says which one counts, and an event of another topic: a module
-// can have the broker deliver what it listens to, with all headers, to any subject, also one to which
-// it may not publish.
+// can have the broker deliver what it listens to, with all headers, to any subject, also one to
+// which it may not publish.
 func decode(m jetstream.Msg, topic string) (*message.Message, error) {
 	plain, attributes := message.Metadata{}, message.Metadata{}
 	for name, values := range m.Headers() {

@@ -91,9 +91,9 @@ const Name = "nats"
 // Name returns Name.
 func (*Bus) Name() string { return Name }
 
-// Open connects a module by the key whose seed it has, and reconnects forever when the connection is
-// lost. A broker that is down is no error, or its restart would keep processes from starting: events
-// wait in the outbox.
+// Open connects a module by the key whose seed it has, and reconnects forever when the connection
+// is lost. A broker that is down is no error, or its restart would keep processes from starting:
+// events wait in the outbox.
 func Open(cfg Config, module, seed string, log *slog.Logger) (*Bus, error) {
 	b := &Bus{
 		cfg: cfg, module: module, keyed: seed != "", missing: map[string]error{},
@@ -192,8 +192,9 @@ func (b *Bus) Unsafe() (found []string) {
 }
 
 // Ready returns nil once the broker has been reached and has each durable that is subscribed to.
-// Losing them later does not make the process unready, or a broker's restart would stop all service:
-// meanwhile events wait in the outbox. Of a durable that was lost it returns a process.Note.
+// Losing them later does not make the process unready, or a broker's restart would stop all
+// service: meanwhile events wait in the outbox. Of a durable that was lost it returns a
+// process.Note.
 func (b *Bus) Ready(context.Context) error {
 	if !b.reached.Load() {
 		return errUnreachable

@@ -11,8 +11,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// A process makes no durable. It is not ready before there is one, and says what to do. One that had
-// it serves on when the broker has lost it, and says so. In both cases it goes on by itself.
+// A process makes no durable. It is not ready before there is one, and says what to do. One that
+// had it serves on when the broker has lost it, and says so. In both cases it goes on by itself.
 func TestAProcessNeedsItsDurable(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)

@@ -31,8 +31,8 @@ func (b *Bus) Subscriber(module string) message.Subscriber {
 }
 
 // Subscribe returns the module's messages of a topic, until ctx ends or the subscriber closes. Many
-// come before the first is acknowledged. If the broker is down, or is not provisioned, it subscribes
-// when that is mended.
+// come before the first is acknowledged. If the broker is down, or is not provisioned, it
+// subscribes when that is mended.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -144,15 +144,16 @@ func ConnectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// oneLineError is an error without the line breaks with which pgx lists the hosts that it has tried.
+// oneLineError is an error without the line breaks with which pgx lists the hosts that it has
+// tried.
 type oneLineError struct{ error }
 
 func (o oneLineError) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
 
 func (o oneLineError) Unwrap() error { return o.error }
 
-// InTheClear reports whether a connection by this address may reach another host without TLS, so that
-// who listens on the way gets the data.
+// InTheClear reports whether a connection by this address may reach another host without TLS, so
+// that who listens on the way gets the data.
 func InTheClear(address string) bool {
 	cfg, err := parse(address)
 	if err != nil {

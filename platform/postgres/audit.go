@@ -18,8 +18,8 @@ type action struct {
 	trace string
 }
 
-// actionOf returns the action of a request, or nil if it is none. What handlers of events and jobs do
-// later because of it is none: their contexts have the request's cause and not its action.
+// actionOf returns the action of a request, or nil if it is none. What handlers of events and jobs
+// do later because of it is none: their contexts have the request's cause and not its action.
 func actionOf(ctx context.Context) *action {
 	request := origin.From(ctx)
 	if request.Action == "" {

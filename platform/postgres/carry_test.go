@@ -106,9 +106,9 @@ func TestItemsAreSentWithTheCommit(t *testing.T) {
 	}
 }
 
-// A transaction is not committed when f fails, panics or hides an error: what follows an error before
-// the beginning would run in none. Its items, and those whose outcome is unknown, are reported as not
-// committed, once, and the connection can be used again.
+// A transaction is not committed when f fails, panics or hides an error: what follows an error
+// before the beginning would run in none. Its items, and those whose outcome is unknown, are
+// reported as not committed, once, and the connection can be used again.
 func TestWhatIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)

@@ -14,8 +14,8 @@ import (
 )
 
 // Group runs concurrent calls in a shared transaction (group commit), for the statements and the
-// disk syncs of one. A call that comes alone does not wait for others, and one that is audited never
-// shares a transaction.
+// disk syncs of one. A call that comes alone does not wait for others, and one that is audited
+// never shares a transaction.
 //
 // The calls are independent: each gets its own result, a transaction that fails is run again for
 // each call alone, and a caller that leaves does not end what it began.

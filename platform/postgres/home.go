@@ -17,9 +17,9 @@ import (
 )
 
 // A module's data can move to another database while processes write to it. They are refused for
-// some milliseconds: the role has lost its rights, in the database itself, so that no connection can
-// be overlooked. What was refused has had no effect. It waits until one of the two databases says
-// that it is the home (the table home), and is then run again, there.
+// some milliseconds: the role has lost its rights, in the database itself, so that no connection
+// can be overlooked. What was refused has had no effect. It waits until one of the two databases
+// says that it is the home (the table home), and is then run again, there.
 //
 //	write ──▶ refused (42501) ──▶ wait: ask both, every two milliseconds ──▶ again, at home
 //	                               └── a fence whose deadline is over is lifted: who raised it is dead
@@ -271,8 +271,8 @@ func (db *DB) Follow(ctx context.Context) error {
 	}
 }
 
-// atElsewhere returns the address with the host, the port and the database of the other one, and all
-// else of its own: the login and TLS.
+// atElsewhere returns the address with the host, the port and the database of the other one, and
+// all else of its own: the login and TLS.
 func atElsewhere(own, elsewhere string) (string, error) {
 	cfg, err := parse(own)
 	if err != nil {

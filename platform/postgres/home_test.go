@@ -90,8 +90,8 @@ func (p *pair) follow(db *postgres.DB) {
 	pgtest.Run(p.t, db.Follow)
 }
 
-// What is written while the data moves waits, by whichever way it is written, and is then in the new
-// database, once. So are reads.
+// What is written while the data moves waits, by whichever way it is written, and is then in the
+// new database, once. So are reads.
 func TestStatementsFollowTheData(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

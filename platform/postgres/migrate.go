@@ -79,10 +79,11 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	return nil
 }
 
-// takeTurn locks the schema until the connection closes: a table of its own, which only the module's
-// owner can lock. It tries every 100 ms instead of waiting inside PostgreSQL, where CREATE INDEX
-// CONCURRENTLY would wait in turn for the waiting statement's snapshot; an open transaction without
-// a statement has none. (goose's own locker tries once a second, which adds up over four modules.)
+// takeTurn locks the schema until the connection closes: a table of its own, which only the
+// module's owner can lock. It tries every 100 ms instead of waiting inside PostgreSQL, where CREATE
+// INDEX CONCURRENTLY would wait in turn for the waiting statement's snapshot; an open transaction
+// without a statement has none. (goose's own locker tries once a second, which adds up over four
+// modules.)
 func takeTurn(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		mine, err := tryTurn(ctx, conn)
@@ -159,9 +160,9 @@ func up(ctx context.Context, db *sql.DB, h history) error {
 // ErrOutdated means that a schema is older than the code needs.
 var ErrOutdated = process.Usage(errors.New("the schema is too old"))
 
-// check returns ErrOutdated unless the schema has every migration of this binary, not only the last:
-// one that is numbered below applied ones may be missing, too. A newer schema is fine: the code
-// before a migration can read it.
+// check returns ErrOutdated unless the schema has every migration of this binary, not only the
+// last: one that is numbered below applied ones may be missing, too. A newer schema is fine: the
+// code before a migration can read it.
 func check(ctx context.Context, db *DB, migrations fs.FS) error {
 	for _, h := range histories(migrations) {
 		want, err := versions(h.migrations)

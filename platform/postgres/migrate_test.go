@@ -36,8 +36,8 @@ func TestAMigrationBelowTheLastIsMissed(t *testing.T) {
 	expectUsage(t, "migrate", err, "0002_two.sql")
 }
 
-// A schema without the platform's tables is that of an earlier release, or of none, and not one that
-// is between two databases.
+// A schema without the platform's tables is that of an earlier release, or of none, and not one
+// that is between two databases.
 func TestASchemaThatWasNeverMigratedIsOutdated(t *testing.T) {
 	t.Parallel()
 	migrations := history(map[string]string{"0001_one.sql": "CREATE TABLE one ();"})

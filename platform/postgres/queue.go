@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// QueueMany is Queue for a statement of sqlc's kind :many. Its rows are there once the next statement
-// that waits has returned, without a round trip of their own.
+// QueueMany is Queue for a statement of sqlc's kind :many. Its rows are there once the next
+// statement that waits has returned, without a round trip of their own.
 //
 //	parcels := postgres.QueueMany(tx, db.New(tx).ListParcels, params)
 //	… a statement that waits

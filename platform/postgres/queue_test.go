@@ -189,8 +189,8 @@ func TestOnlyStatementsOfTheirTransactionAreQueued(t *testing.T) {
 	nothingStays(t, marks)
 }
 
-// The rows of a queued statement are there after the next one that waits, see what was queued before
-// it, and cost no round trip. Its error is that of any queued statement.
+// The rows of a queued statement are there after the next one that waits, see what was queued
+// before it, and cost no round trip. Its error is that of any queued statement.
 func TestQueuedRows(t *testing.T) {
 	t.Parallel()
 	db, l := counted(t)

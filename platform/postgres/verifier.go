@@ -9,12 +9,12 @@ import (
 	"fmt"
 )
 
-// scramRounds is PostgreSQL's own number of iterations. The passwords are random, so more would only
-// make each login slower.
+// scramRounds is PostgreSQL's own number of iterations. The passwords are random, so more would
+// only make each login slower.
 const scramRounds = 4096
 
-// verifier returns what PostgreSQL stores of a password, SCRAM-SHA-256 of RFC 5802 and 7677, so that
-// a server that logs statements does not log the password.
+// verifier returns what PostgreSQL stores of a password, SCRAM-SHA-256 of RFC 5802 and 7677, so
+// that a server that logs statements does not log the password.
 func verifier(password string) string {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // it never fails

@@ -19,8 +19,8 @@ import (
 
 // Config reads the environment into a struct with env tags, and calls the Validate methods of it
 // and of each struct in it. A number or a duration must be above 0, or not below its tag min:"…":
-// otherwise loops would spin, and limits be none. Its error is a usage error that names the settings
-// to change. Each setting can be read from a file, as Value says.
+// otherwise loops would spin, and limits be none. Its error is a usage error that names the
+// settings to change. Each setting can be read from a file, as Value says.
 func Config[T any]() (cfg T, err error) {
 	environment := map[string]string{}
 	for _, setting := range os.Environ() {
@@ -73,9 +73,10 @@ func Defaults[T any]() T {
 	return cfg
 }
 
-// Value returns the setting NAME, or what is in the file that NAME_FILE names, as orchestrators give
-// secrets; "" if neither is set. It trims white space: secrets often end with a newline. Its error is
-// a usage error, and has neither the value nor the path, where a secret may be set by mistake.
+// Value returns the setting NAME, or what is in the file that NAME_FILE names, as orchestrators
+// give secrets; "" if neither is set. It trims white space: secrets often end with a newline. Its
+// error is a usage error, and has neither the value nor the path, where a secret may be set by
+// mistake.
 func Value(setting string) (string, error) {
 	value, path := strings.TrimSpace(os.Getenv(setting)), strings.TrimSpace(os.Getenv(setting+inFile))
 	switch {

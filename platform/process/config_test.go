@@ -55,8 +55,8 @@ func TestAWrongSettingIsNamed(t *testing.T) {
 	}
 }
 
-// A secret comes from a file, so that no listing of the environment has it. An error names the setting
-// alone: where a path is asked for, the secret itself may be given by mistake.
+// A secret comes from a file, so that no listing of the environment has it. An error names the
+// setting alone: where a path is asked for, the secret itself may be given by mistake.
 func TestASettingIsReadFromAFile(t *testing.T) {
 	type config struct {
 		Part struct {

@@ -13,8 +13,8 @@ const (
 )
 
 // Guard refuses to go on in production with what only suits a laptop. Each part, and each struct in
-// it, may have a method Unsafe() []string: a line for each setting that is unsafe, with what to set.
-// With ENVIRONMENT=development such lines are returned to be logged, and accepted.
+// it, may have a method Unsafe() []string: a line for each setting that is unsafe, with what to
+// set. With ENVIRONMENT=development such lines are returned to be logged, and accepted.
 func Guard(parts ...any) (accepted []string, err error) {
 	environment, err := Value("ENVIRONMENT")
 	if err != nil {

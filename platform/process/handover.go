@@ -19,9 +19,9 @@ import (
 // stop, so that no connection is refused meanwhile, or is accepted by one that does not answer any
 // more.
 type Handover struct {
-	// The path of a UNIX socket. A process that starts gets there the listening socket of the one
-	// that has the same address already, and hands it over in its turn. Empty for none.
-	// A process that may write to its folder may listen there first, so that should be the system's own.
+	// The path of a UNIX socket. A process that starts gets there the listening socket of the one that
+	// has the same address already, and hands it over in its turn. Empty for none. A process that may
+	// write to its folder may listen there first, so that should be the system's own.
 	Path string `env:"LISTEN_HANDOVER"`
 
 	optional bool // a process at another address hands nothing over, instead of being an error
@@ -38,7 +38,8 @@ func (h Handover) Beside(name string) Handover {
 const (
 	// longestPath leaves room for the temporary name: macOS allows 103 bytes, and Linux 107.
 	longestPath = 90
-	// A process that begins or ends to listen at this moment has the address, and does not hand it over.
+	// A process that begins or ends to listen at this moment has the address, and does not hand it
+	// over.
 	handoverTries, handoverPause = 20, 50 * time.Millisecond
 )
 

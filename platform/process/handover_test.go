@@ -76,8 +76,8 @@ func TestAnotherAddressIsBoundIfItMayBe(t *testing.T) {
 	h.answers(t, listen(t, h, "127.0.0.2:0"))
 }
 
-// The next process gets the socket, with the connections that nobody has accepted, and hands it over
-// in its turn. It does not matter which of them ends first.
+// The next process gets the socket, with the connections that nobody has accepted, and hands it
+// over in its turn. It does not matter which of them ends first.
 func TestTheSocketIsHandedOver(t *testing.T) {
 	t.Parallel()
 	h := handover(t)

@@ -158,8 +158,8 @@ func ask(conn net.Conn) *http.Response {
 	return answer
 }
 
-// What has two ends is refused, and its connection closed: neither what it holds nor what follows is
-// taken for a request. Other requests pass, also several that arrive at once.
+// What has two ends is refused, and its connection closed: neither what it holds nor what follows
+// is taken for a request. Other requests pass, also several that arrive at once.
 func TestARequestWithTwoEndsIsRefused(t *testing.T) {
 	t.Parallel()
 	listener, err := Listen(t.Context(), "HTTP_ADDR", "127.0.0.1:0")

@@ -85,8 +85,8 @@ func answer(w http.ResponseWriter, err error) {
 
 func (o *Operations) all() []*check { return slices.Collect(maps.Values(o.modules)) }
 
-// ready returns nil, or one of their Notes, if the process is ready and as many of the modules as it
-// needs, and does not wait then for those whose checks hang.
+// ready returns nil, or one of their Notes, if the process is ready and as many of the modules as
+// it needs, and does not wait then for those whose checks hang.
 func (o *Operations) ready(needs int, modules ...*check) error {
 	if o.stopping.Err() != nil {
 		return errors.New("stopping")

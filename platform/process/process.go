@@ -26,8 +26,8 @@ type Verb struct {
 }
 
 // Main runs the verb that the first argument names, under a context that ends at SIGINT or SIGTERM;
-// a second signal ends the process. It returns the exit code: 0 if the verb succeeds, 2 on ErrUsage,
-// else 1.
+// a second signal ends the process. It returns the exit code: 0 if the verb succeeds, 2 on
+// ErrUsage, else 1.
 func Main(verbs ...Verb) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from now on a signal has its default effect

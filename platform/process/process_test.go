@@ -37,8 +37,8 @@ func (j *journal) part(name string, takes time.Duration, err error) func(context
 	}
 }
 
-// Stages stop in reverse, each when the one after it has stopped. Run returns although two of them do
-// not stop: those below are stopped when the first has used up the time of all.
+// Stages stop in reverse, each when the one after it has stopped. Run returns although two of them
+// do not stop: those below are stopped when the first has used up the time of all.
 func TestASignalStopsStageByStage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

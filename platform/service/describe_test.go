@@ -103,8 +103,8 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// What another module's package made is found wherever the module keeps it. Here platform's packages
-// are the neighbours of platform/service.
+// What another module's package made is found wherever the module keeps it. Here platform's
+// packages are the neighbours of platform/service.
 func TestWhatAModuleReaches(t *testing.T) {
 	other := events.NewMemoryBus()
 	for name, m := range map[string]*lamps{

@@ -50,7 +50,8 @@ type Parts struct {
 // and no others.
 func (p *Parts) Outbox() *events.Outbox { return p.outbox() }
 
-// Main runs the verb that the first argument names, and returns the exit code, as process.Main does.
+// Main runs the verb that the first argument names, and returns the exit code, as process.Main
+// does.
 func (p Program[C]) Main() int {
 	return process.Main(
 		process.Verb{Name: "serve", Help: "serve the modules until a signal comes", Run: p.serve},

@@ -89,8 +89,8 @@ type host struct {
 	flush      func()
 }
 
-// openHost returns a process without modules. Close it, also without run: that closes the buses, too.
-// After an error they are closed already.
+// openHost returns a process without modules. Close it, also without run: that closes the buses,
+// too. After an error they are closed already.
 func openHost(ctx context.Context, name string, buses map[string]Bus, log *slog.Logger, cfg Config) (_ *host, err error) {
 	h := &host{
 		cfg: cfg, log: log, buses: buses, operations: process.NewOperations(ctx, cfg.OpsAddr), flush: func() {},

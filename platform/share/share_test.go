@@ -61,8 +61,8 @@ const (
 	keys = "SELECT key FROM (" + all + ") AS k WHERE bucket_of(key) <@ share_of('%s', 'parcels.sent.v1')"
 )
 
-// Of 10,000 aggregates each side handles its percentage. More weight only adds aggregates to the new
-// side, and each has one side.
+// Of 10,000 aggregates each side handles its percentage. More weight only adds aggregates to the
+// new side, and each has one side.
 func TestTheShareIsTheWeight(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -177,7 +177,8 @@ func TestWhoMayServe(t *testing.T) {
 	}
 }
 
-// What a side has handled is in the schema after its next beat, and counted anew when weights change.
+// What a side has handled is in the schema after its next beat, and counted anew when weights
+// change.
 func TestASideCounts(t *testing.T) {
 	t.Parallel()
 	db := open(t)

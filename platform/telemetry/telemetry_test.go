@@ -37,7 +37,8 @@ func TestIdsExistWithoutACollector(t *testing.T) {
 }
 
 // A client names the trace of its request. It cannot keep that from being recorded, by asking or by
-// text that is not UTF-8, and the collector gets nothing of its path, its tracestate and its baggage.
+// text that is not UTF-8, and the collector gets nothing of its path, its tracestate and its
+// baggage.
 func TestAFlushSendsWhatARequestWas(t *testing.T) {
 	received := make(chan string, 8)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

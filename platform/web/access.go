@@ -34,7 +34,8 @@ func PrincipalFrom(ctx context.Context) Principal {
 	return who
 }
 
-// authorize admits only callers in a role that the operation's Security names, each at a limited rate.
+// authorize admits only callers in a role that the operation's Security names, each at a limited
+// rate.
 func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		ctx, actor := hc.Context(), "anonymous"

@@ -13,8 +13,9 @@ import (
 // and begins with a full bucket when it comes back.
 const mostCallers = 16384
 
-// callers has a token bucket for each caller. It is of this process: with several replicas, a caller
-// has the rate in each. A service is not counted, because its calls are those of its callers.
+// callers has a token bucket for each caller. It is of this process: with several replicas, a
+// caller has the rate in each. A service is not counted, because its calls are those of its
+// callers.
 type callers struct {
 	rate    rate.Limit
 	burst   int

@@ -198,8 +198,8 @@ func issuerKeys(issuer string) func(context.Context) ([]jose.JSONWebKey, error) 
 	}
 }
 
-// parseKeys returns those of a JSON Web Key Set that can verify tokens. The others are to be ignored
-// (RFC 7517, 5). A set that is empty is one: its issuer has removed the last key.
+// parseKeys returns those of a JSON Web Key Set that can verify tokens. The others are to be
+// ignored (RFC 7517, 5). A set that is empty is one: its issuer has removed the last key.
 func parseKeys(set []byte) ([]jose.JSONWebKey, error) {
 	var found struct {
 		Keys []json.RawMessage `json:"keys"`

@@ -54,8 +54,8 @@ func requestID(incoming string) string {
 }
 
 // observe gives the request an id and logs it when it is over. The line has the route's pattern and
-// never the path or the query, which may hold personal data; and the caller's role, but a hash of the
-// subject, by which one caller's requests are found together.
+// never the path or the query, which may hold personal data; and the caller's role, but a hash of
+// the subject, by which one caller's requests are found together.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()

@@ -40,8 +40,8 @@ func Problem(ctx context.Context, status int, kind, detail string) error {
 	return newProblem(ctx, status, kind, detail)
 }
 
-// RefusalError is an error with an answer of its own, whichever operation returns it. Kind and Detail
-// are as for Problem.
+// RefusalError is an error with an answer of its own, whichever operation returns it. Kind and
+// Detail are as for Problem.
 type RefusalError struct {
 	Status       int
 	Kind, Detail string

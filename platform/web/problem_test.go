@@ -139,7 +139,8 @@ func TestBodiesThatAreNotSent(t *testing.T) {
 	}
 }
 
-// A request that has one of these headers twice is refused, and one with a list in two lines is not.
+// A request that has one of these headers twice is refused, and one with a list in two lines is
+// not.
 func TestDecisiveHeadersComeOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Config{})

@@ -28,9 +28,9 @@ import (
 type Config struct {
 	// Addr is where the server listens.
 	Addr string `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080"`
-	// InternalAddr is where routes for services alone are served, which HTTP_ADDR does not have; unset,
-	// they are not served. It is the same as HTTP_ADDR where only a façade reaches the process, which
-	// keeps them apart itself; then with TLS_CA each client needs a certificate.
+	// InternalAddr is where routes for services alone are served, which HTTP_ADDR does not have;
+	// unset, they are not served. It is the same as HTTP_ADDR where only a façade reaches the process,
+	// which keeps them apart itself; then with TLS_CA each client needs a certificate.
 	InternalAddr string `env:"HTTP_INTERNAL_ADDR"`
 	// Proxies are what stands before the process, such as the façade: their X-Forwarded-For names the
 	// client, as in 10.0.0.0/8,192.0.2.7. Unset, a client is who connects.
@@ -128,7 +128,8 @@ func (s *Server) newRouter() *chi.Mux {
 	return router
 }
 
-// Handler returns the server without a listener, and without an internal address that is another one.
+// Handler returns the server without a listener, and without an internal address that is another
+// one.
 func (s *Server) Handler() http.Handler { return s.router }
 
 // Listen binds the addresses, or takes over the sockets of another process, and returns HTTP_ADDR,
@@ -147,8 +148,8 @@ func (s *Server) Listen() (addr string, err error) {
 	return s.listener.Addr().String(), nil
 }
 
-// Run serves, after Listen, until ctx is done and then lets the requests under way finish, for at most
-// the drain timeout. Once stopping is done, clients are asked to close their connections.
+// Run serves, after Listen, until ctx is done and then lets the requests under way finish, for at
+// most the drain timeout. Once stopping is done, clients are asked to close their connections.
 func (s *Server) Run(ctx, stopping context.Context) error {
 	if s.listener == nil {
 		if _, err := s.Listen(); err != nil {

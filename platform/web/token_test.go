@@ -59,8 +59,8 @@ func (b *bench) judge(f *testing.F, header func(text string) string, accepted, r
 }
 
 // An Authorization header is refused, or names whom the one token that was signed names. A token is
-// signed by one of our keys, in the compact form: the rest is what other verifiers were made to take,
-// or fell over.
+// signed by one of our keys, in the compact form: the rest is what other verifiers were made to
+// take, or fell over.
 func FuzzToken(f *testing.F) {
 	b := newBench(f, Config{})
 	claims := claimsOf(`"sub":"ann","role":"customer"`, claim("exp", 24*time.Hour))

@@ -190,8 +190,8 @@ func TestTransportKeepsItsConnections(t *testing.T) {
 	}
 }
 
-// The circuit breaker stops tries at what is down. The one try that may close it again may be that of
-// a caller that leaves.
+// The circuit breaker stops tries at what is down. The one try that may close it again may be that
+// of a caller that leaves.
 func TestTransportStopsAskingWhatIsDown(t *testing.T) {
 	t.Parallel()
 	var mode atomic.Pointer[string]

@@ -33,8 +33,8 @@ type Auth struct {
 	PublicKey string `env:"AUTH_PUBLIC_KEY"`
 	// PublicKeyFile is the path of a PEM file.
 	PublicKeyFile string `env:"AUTH_PUBLIC_KEY_FILE"`
-	// Refresh is how often the keys are read again, from the issuer or the file. A key that was removed
-	// there works for so long; if they cannot be read, for an hour.
+	// Refresh is how often the keys are read again, from the issuer or the file. A key that was
+	// removed there works for so long; if they cannot be read, for an hour.
 	Refresh time.Duration `env:"AUTH_REFRESH" envDefault:"1m"`
 	// MaxLifetime is the longest time from iat to exp of a customer's or staff's token.
 	MaxLifetime time.Duration `env:"AUTH_MAX_LIFETIME" envDefault:"24h"`
@@ -64,9 +64,9 @@ type Verifier struct {
 	believed *lru.Cache[string, believed] // by token
 }
 
-// believed is a verified token's principal: a client sends the same token with every request, and to
-// verify its signature costs more than to read all the rest. It is cached until the token expires or
-// the keys are read again.
+// believed is a verified token's principal: a client sends the same token with every request, and
+// to verify its signature costs more than to read all the rest. It is cached until the token
+// expires or the keys are read again.
 type believed struct {
 	Principal
 	by     *keys
@@ -75,8 +75,8 @@ type believed struct {
 
 const believeMost = 4096 // tokens; the least recently used goes first
 
-// NewVerifier returns a verifier by the configured keys or, if there are none, by the issuer's, which
-// Run reads.
+// NewVerifier returns a verifier by the configured keys or, if there are none, by the issuer's,
+// which Run reads.
 func NewVerifier(cfg Auth) (*Verifier, error) {
 	set, err := newKeySet(cfg)
 	if err != nil {

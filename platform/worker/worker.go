@@ -41,8 +41,8 @@ func New(
 	return &Worker{name: name, every: every, step: step, log: log.With("worker", name), wake: make(chan struct{}, 1)}
 }
 
-// Throttled makes the worker rest after a step that reports more, nine times as long as the step took.
-// So work without urgency, such as pruning, uses a tenth of a connection at most.
+// Throttled makes the worker rest after a step that reports more, nine times as long as the step
+// took. So work without urgency, such as pruning, uses a tenth of a connection at most.
 func (w *Worker) Throttled() *Worker {
 	w.rest = 9
 	return w

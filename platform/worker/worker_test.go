@@ -24,8 +24,8 @@ const (
 	panics
 )
 
-// run makes a worker that polls every hour take steps with these outcomes. It returns the pause before
-// each step.
+// run makes a worker that polls every hour take steps with these outcomes. It returns the pause
+// before each step.
 func run(t *testing.T, prepare func(*worker.Worker) *worker.Worker, outcomes ...int) (pauses []time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

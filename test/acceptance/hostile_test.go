@@ -41,8 +41,8 @@ type operation struct {
 
 var parameter = regexp.MustCompile(`\{[^}]*\}`)
 
-// operations returns all operations of the modules' OpenAPI documents, each with a value for what is
-// in its path.
+// operations returns all operations of the modules' OpenAPI documents, each with a value for what
+// is in its path.
 func operations(t *testing.T) (all []operation) {
 	t.Helper()
 	for _, module := range modules {

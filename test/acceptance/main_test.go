@@ -1,6 +1,6 @@
-// Package acceptance tests what the system promises its clients, over HTTP alone. It needs only a base
-// URL and a signing key, so it runs against any topology. A file whose name begins with a module's
-// tests that module, and may use the files of those that the module depends on.
+// Package acceptance tests what the system promises its clients, over HTTP alone. It needs only a
+// base URL and a signing key, so it runs against any topology. A file whose name begins with a
+// module's tests that module, and may use the files of those that the module depends on.
 package acceptance
 
 import (
@@ -19,8 +19,8 @@ var system struct {
 	key      *tokens.Key
 }
 
-// TestMain uses the system of SEAM_URL, SEAM_INTERNAL_URL and SEAM_KEY (the file of the signing key), as
-// seam up -- COMMAND starts one. Without them no test runs.
+// TestMain uses the system of SEAM_URL, SEAM_INTERNAL_URL and SEAM_KEY (the file of the signing
+// key), as seam up -- COMMAND starts one. Without them no test runs.
 func TestMain(m *testing.M) {
 	system.url, system.internal = os.Getenv("SEAM_URL"), os.Getenv("SEAM_INTERNAL_URL")
 	if system.url == "" {

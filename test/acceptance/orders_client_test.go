@@ -75,8 +75,8 @@ func (c customer) settled(t *testing.T, id string) order {
 	})
 }
 
-// alsoSettled check what follows elsewhere from an order that has its final status. The tests of the
-// modules that only listen to orders add to them.
+// alsoSettled check what follows elsewhere from an order that has its final status. The tests of
+// the modules that only listen to orders add to them.
 var alsoSettled []func(t *testing.T, c customer, o order)
 
 // checkSettled checks all that.

@@ -66,7 +66,8 @@ var ofBoth = []check{
 		AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL`},
 }
 
-// workers is the check for so many processes that copy and follow. Those of this move count as free.
+// workers is the check for so many processes that copy and follow. Those of this move count as
+// free.
 func (m Move) workers(wanted int) check {
 	return check{
 		fmt.Sprintf("processes free to copy and to follow: %%s, and it takes %d", wanted), "raise max_logical_replication_workers, and restart the server",

@@ -88,8 +88,8 @@ func (m Move) leaving(ctx context.Context, source, target *side) (home, left *si
 		home.address, here, left.address, there))
 }
 
-// Finish ends the move for good: it drops everything of the module on the side that is not the home,
-// and all that led from one to the other. It may be repeated.
+// Finish ends the move for good: it drops everything of the module on the side that is not the
+// home, and all that led from one to the other. It may be repeated.
 func (m Move) Finish(ctx context.Context) error {
 	source, target, err := m.openAlone(ctx)
 	if err != nil {
@@ -186,7 +186,8 @@ func answered(err error) bool {
 }
 
 // dropRoles drops the module's roles on the server, or, if the home is on the same one, takes their
-// right to connect. There is no DROP OWNED BY: it would also take that right in every other database.
+// right to connect. There is no DROP OWNED BY: it would also take that right in every other
+// database.
 func (m Move) dropRoles(ctx context.Context, left *side, shared bool) (note string, err error) {
 	database := pgx.Identifier{left.Config().Database}.Sanitize()
 	for _, role := range []string{m.runtime(), m.migrate(), m.owner()} {

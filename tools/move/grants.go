@@ -31,8 +31,8 @@ const (
 	named   = `string_agg(quote_ident(current_schema()) || '.' || quote_ident(relname), ', ' ORDER BY relname)`
 )
 
-// grants is a query for the statements that give exactly what is given now. The tables with the same
-// rights share one.
+// grants is a query for the statements that give exactly what is given now. The tables with the
+// same rights share one.
 const grants = `SELECT coalesce(string_agg(statement, '; '), '') FROM (
 	SELECT format('GRANT %s ON %s %s TO %s', rights, kind, ` + named + `, grantee) || CASE WHEN grantable THEN ' WITH GRANT OPTION' ELSE '' END
 	FROM (

@@ -35,9 +35,9 @@ type Move struct {
 	// Source and Target are URLs of admin connections. Each server must reach the other one under the
 	// address that is here.
 	Source, Target string
-	// Roles has the prefix of the module's roles, and the secret of their passwords. It matters only if
-	// both databases are on one server, or without a superuser, who alone can read those that they have
-	// on the source; otherwise the target gets these.
+	// Roles has the prefix of the module's roles, and the secret of their passwords. It matters only
+	// if both databases are on one server, or without a superuser, who alone can read those that they
+	// have on the source; otherwise the target gets these.
 	Roles postgres.Plan
 	// Migrate makes the module's tables in an empty schema, as the module's own migrate verb does.
 	Migrate func(ctx context.Context, url string) error

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// prepare does what need not be done within the pause. The record of an earlier move says nothing of
-// this one. Last it fences the source and opens the target, in a transaction each, which is not
+// prepare does what need not be done within the pause. The record of an earlier move says nothing
+// of this one. Last it fences the source and opens the target, in a transaction each, which is not
 // committed yet: so it has no effect, and ends with its connection.
 func (a *attempt) prepare(ctx context.Context) error {
 	if err := a.target.exec(ctx, a.recording("NULL")); err != nil {
@@ -54,8 +54,8 @@ func (a *attempt) makeWayBack(ctx context.Context) error {
 	return a.target.makeSlot(ctx)
 }
 
-// awaitCalm awaits a moment at which a row arrives soon, for this network, though not for long: bursts
-// come and go.
+// awaitCalm awaits a moment at which a row arrives soon, for this network, though not for long:
+// bursts come and go.
 func (a *attempt) awaitCalm(ctx context.Context) error {
 	soon := max(calm, 2*a.best)
 	for began, took := time.Now(), soon; took >= soon && time.Since(began) < calmLimit; {

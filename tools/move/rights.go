@@ -9,11 +9,12 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// A superuser needs no right. Since PostgreSQL 16 another role can do with these; it is the one of the
-// connection that makes, owns and drops all that a move makes.
+// A superuser needs no right. Since PostgreSQL 16 another role can do with these; it is the one of
+// the connection that makes, owns and drops all that a move makes.
 
-// rights is a query for what the connection's role may not do, with the statement that lets it. $1 is
-// the module's owner, $2 whether the database is yet to be made, $3 whether its roles and schema are.
+// rights is a query for what the connection's role may not do, with the statement that lets it. $1
+// is the module's owner, $2 whether the database is yet to be made, $3 whether its roles and schema
+// are.
 const rights = `SELECT what, replace(statement, '{role}', quote_ident(current_user)) FROM pg_roles AS me, LATERAL (VALUES
 	('replicate', rolreplication, 'ALTER ROLE {role} REPLICATION'),
 	('make a subscription', pg_has_role('pg_create_subscription', 'USAGE'), 'GRANT pg_create_subscription TO {role}'),

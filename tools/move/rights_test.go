@@ -9,8 +9,8 @@ import (
 	"example.com/shop/tools/move"
 )
 
-// withoutSuperuser returns the move with connections of a role that may do what plan says that it must,
-// and nothing else.
+// withoutSuperuser returns the move with connections of a role that may do what plan says that it
+// must, and nothing else.
 func withoutSuperuser(t *testing.T, admin move.Move) move.Move {
 	t.Helper()
 	m, role := admin, admin.Roles.Prefix+"mover"
@@ -43,8 +43,8 @@ func withoutSuperuser(t *testing.T, admin move.Move) move.Move {
 	return m
 }
 
-// With the rights that plan names a module goes out and back, and no superuser is needed, whether its
-// roles are on the target already or not.
+// With the rights that plan names a module goes out and back, and no superuser is needed, whether
+// its roles are on the target already or not.
 func TestOutAndBackWithoutASuperuser(t *testing.T) {
 	t.Parallel()
 	for name, provided := range map[string]bool{"with roles of seam setup": true, "with roles of its own": false} {

@@ -20,9 +20,9 @@ const kept = "('home', 'migrating', 'platform_version', 'module_version')"
 const dataTables = "SELECT oid, relname FROM pg_class " +
 	"WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname NOT IN " + kept
 
-// Seed makes the module's roles, schema and tables on the target, copies the rows and keeps the copy
-// up to date from then on. It may be repeated, and goes on where an earlier one ended; so it also
-// adds tables that migrations have made on both sides meanwhile.
+// Seed makes the module's roles, schema and tables on the target, copies the rows and keeps the
+// copy up to date from then on. It may be repeated, and goes on where an earlier one ended; so it
+// also adds tables that migrations have made on both sides meanwhile.
 func (m Move) Seed(ctx context.Context) error {
 	plan, err := m.Plan(ctx)
 	if err == nil {
@@ -113,21 +113,16 @@ func (m Move) provision(ctx context.Context, provided bool) error {
 	return m.stepTo(ctx, "passwords", func(ctx context.Context) error { return m.copyPasswords(ctx, source, target) })
 }
 
-// copyPasswords gives the roles on the target those that they have on the source, without knowing them.
+// copyPasswords gives the roles on the target those that they have on the source, without knowing
+// them.
 func (m Move) copyPasswords(ctx context.Context, source, target *side) error {
 	for _, role := range []string{m.migrate(), m.runtime()} {
 		var verifier string
 		err := source.QueryRow(ctx, "SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = $1", role).Scan(&verifier)
-		if postgres.HasCode(err, "42501") || err == nil && verifier == "" { // it is no superuser's; or there is none
-			continue // the plan's is
-		}
-		if err == nil {
+		if err == nil && verifier != "" {
 			err = target.exec(ctx, "ALTER ROLE "+pgx.Identifier{role}.Sanitize()+" PASSWORD "+literal(verifier))
-			if postgres.HasCode(err, refusedCode) { // seam setup's, whose password the plan has tried
-				err = nil
-			}
 		}
-		if err != nil {
+		if err != nil && !postgres.HasCode(err, refusedCode) { // refused to no superuser: the plan has tried the password
 			return fmt.Errorf("copy the password of %s: %w", role, err)
 		}
 	}
@@ -174,9 +169,9 @@ func (s *side) emptyNew(ctx context.Context, stream string) error {
 	return s.exec(ctx, "SET LOCAL session_replication_role = replica; "+statements)
 }
 
-// publish names the tables on both sides, because the way back needs them, too. The streams of a new
-// copy get a name of their own, which is in the comment of each publication: an old copy that was
-// given up, and comes back, would read those of its own name.
+// publish names the tables on both sides, because the way back needs them, too. The streams of a
+// new copy get a name of their own, which is in the comment of each publication: an old copy that
+// was given up, and comes back, would read those of its own name.
 func (m Move) publish(ctx context.Context, fresh bool, sides ...*side) error {
 	id := uuid.NewString()[:8]
 	for _, s := range sides {
@@ -214,7 +209,8 @@ func (m Move) publishing(what string) string {
 	return "ALTER PUBLICATION " + m.publication() + " SET (publish = " + literal(what) + ")"
 }
 
-// streamsOf is a condition for the names of a module's slots and subscriptions, whichever seed has made them.
+// streamsOf is a condition for the names of a module's slots and subscriptions, whichever seed has
+// made them.
 func streamsOf(module string) string { return "~ " + literal("^move_"+module+"_[0-9]+(_[0-9a-f]+)?$") }
 
 // dropStreams drops all that leads from this side to another one, or from there to here. The other

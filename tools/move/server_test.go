@@ -155,8 +155,8 @@ func newWired(t *testing.T) (m move.Move, wires [2]*wire.Wire) {
 }
 
 // A side takes all that it is sent and answers nothing any more, in the pause or after it. The
-// coordinator notices it and ends, status says what can be known, and once the side answers again the
-// move can be settled.
+// coordinator notices it and ends, status says what can be known, and once the side answers again
+// the move can be settled.
 func TestASideFallsSilent(t *testing.T) {
 	long(t)
 	t.Parallel()

@@ -137,8 +137,8 @@ func (s *side) names(r record, other *side) error {
 }
 
 // lock keeps migrations and other moves out until close. It is the lock of postgres.Migrate, on a
-// connection of its own, whose transaction has no effect and no snapshot. It waits a moment, because
-// a coordinator that has just ended may still have it.
+// connection of its own, whose transaction has no effect and no snapshot. It waits a moment,
+// because a coordinator that has just ended may still have it.
 func (s *side) lock(ctx context.Context, m Move) error {
 	guard, err := m.connect(ctx, s.url)
 	if err != nil {

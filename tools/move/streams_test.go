@@ -9,8 +9,8 @@ import (
 	"example.com/shop/tools/move"
 )
 
-// The side that was left and given up comes back when the home has another copy. It takes none of the
-// rows that are kept for that one.
+// The side that was left and given up comes back when the home has another copy. It takes none of
+// the rows that are kept for that one.
 func TestACopyThatComesBackTakesNothing(t *testing.T) {
 	long(t)
 	t.Parallel()

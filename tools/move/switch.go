@@ -132,7 +132,8 @@ func (a *attempt) pause(ctx context.Context) error {
 func (a *attempt) fence(ctx context.Context) (string, error) { return "", a.source.exec(ctx, "COMMIT") }
 
 // inFlight are the sessions that may have checked their rights before the fence: a statement locks
-// its table first. One whose kind may not be seen is one of them. The query returns how many there are, and how many it has terminated.
+// its table first. One whose kind may not be seen is one of them. The query returns how many there
+// are, and how many it has terminated.
 const inFlight = `SELECT count(*) || ' ' || count(*) FILTER (WHERE %t AND pg_terminate_backend(pid)) FROM (
 	SELECT DISTINCT l.pid FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_stat_activity AS a ON a.pid = l.pid
 	WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.granted
@@ -167,8 +168,8 @@ func (a *attempt) drainAll(ctx context.Context) (string, error) {
 	return "", a.drain(ctx, a.source, a.target, drainLimit)
 }
 
-// lastValues is a query for the statements that set sequences behind the last value that either side
-// has given.
+// lastValues is a query for the statements that set sequences behind the last value that either
+// side has given.
 const lastValues = `SELECT coalesce(string_agg(format('SELECT setval(%L, %s(%s, (SELECT last_value FROM %s)))',
 		name, CASE WHEN increment_by > 0 THEN 'greatest' ELSE 'least' END, last_value, name), '; '), '')
 	FROM (SELECT format('%I.%I', schemaname, sequencename) AS name, increment_by, last_value
@@ -206,8 +207,8 @@ func onBoth(sides [2]*side, do func(i int, s *side) error) error {
 }
 
 // declare ends reads on the source, and the time in which a writer may lift the fence. From here on
-// only the target knows who is the home. It revokes what was granted since the fence, too, which pin
-// might then not see any more; so it refuses that itself.
+// only the target knows who is the home. It revokes what was granted since the fence, too, which
+// pin might then not see any more; so it refuses that itself.
 func (a *attempt) declare(ctx context.Context) (string, error) {
 	return "", lost(a.source.exec(ctx, change("state = 'opening', deadline = NULL",
 		"state = 'fencing' AND deadline > clock_timestamp() AND "+owned(a.epoch, a.id)+" AND NOT ("+writable+")", "SELECT "+literal(a.revokes))))

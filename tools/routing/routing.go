@@ -33,8 +33,8 @@ type System struct {
 // patience is how long one step may take, such as waiting for a module's batch of events.
 const patience = 10 * time.Second
 
-// Change edits the routes file, and has the schemas and the façades follow. A usage error means that
-// nothing is changed; any other one says what is and what is not.
+// Change edits the routes file, and has the schemas and the façades follow. A usage error means
+// that nothing is changed; any other one says what is and what is not.
 func (s System) Change(ctx context.Context, edit Edit) error {
 	checked := false
 	err := change(s.File, edit, func(n next) error {

@@ -22,7 +22,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// fakeFacade is a façade that takes all routes, and records where the weights were when it got them.
+// fakeFacade is a façade that takes all routes, and records where the weights were when it got
+// them.
 type fakeFacade struct {
 	*httptest.Server
 	mu      sync.Mutex

@@ -17,8 +17,8 @@ import (
 // setting is the setting that has the module's runtime connection.
 func setting(module string) string { return strings.ToUpper(module) + "_DATABASE_URL" }
 
-// Of returns the route whose weights are the module's: of all of the module's routes, the one with the
-// shortest prefix. It has no sides if there is none.
+// Of returns the route whose weights are the module's: of all of the module's routes, the one with
+// the shortest prefix. It has no sides if there is none.
 func Of(file routes.File, module string) (of routes.Route) {
 	for _, r := range file.Routes {
 		if r.Module() == module && (of.Prefix == "" || len(r.Prefix) < len(of.Prefix)) {

@@ -17,8 +17,9 @@ import (
 )
 
 // unreached returns an error that names the modules which a bus in memory does not reach, because
-// the monolith beside seam does not link them. It asks the schemas and the broker which modules there
-// are. Without a monolith there it returns nil: a process in memory refuses by itself to start.
+// the monolith beside seam does not link them. It asks the schemas and the broker which modules
+// there are. Without a monolith there it returns nil: a process in memory refuses by itself to
+// start.
 func unreached(ctx context.Context, buses []recordedBus) error {
 	seam, err := os.Executable()
 	if err != nil {
@@ -57,8 +58,8 @@ func unreached(ctx context.Context, buses []recordedBus) error {
 		"module any more, take out its name and its durables as seam module remove says", strings.Join(lacks, ", "))
 }
 
-// durables returns the durables on the broker, of each module; none if NATS_URL is not set or leads to
-// no broker.
+// durables returns the durables on the broker, of each module; none if NATS_URL is not set or leads
+// to no broker.
 func durables(ctx context.Context) (map[string][]string, error) {
 	if url, err := process.Value("NATS_URL"); err != nil || url == "" {
 		return map[string][]string{}, err

@@ -17,8 +17,8 @@ import (
 )
 
 // The bus does not go back to memory while a module is known that the monolith does not link: to a
-// schema, as after its code was deleted, or to the broker alone, as when its data is elsewhere. If it
-// went there before, the lag says so.
+// schema, as after its code was deleted, or to the broker alone, as when its data is elsewhere. If
+// it went there before, the lag says so.
 func TestNoModuleIsLeftOnTheBroker(t *testing.T) {
 	t.Parallel()
 	one, _ := twoModules(t)
@@ -96,8 +96,8 @@ func TestLagOnTwoBuses(t *testing.T) {
 	}
 }
 
-// Once the name of a module that is removed or renamed is taken out, as seam module says, the others
-// start in memory without it.
+// Once the name of a module that is removed or renamed is taken out, as seam module says, the
+// others start in memory without it.
 func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
 	t.Parallel()
 	one, gone := twoModules(t)

@@ -1,4 +1,5 @@
-// Command seam starts the system and everything it needs on one machine, and operates a running one.
+// Command seam starts the system and everything it needs on one machine, and operates a running
+// one.
 //
 // A program beside it that is called seam-VERB is one more verb.
 package main

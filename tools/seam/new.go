@@ -234,8 +234,8 @@ func license(ctx context.Context, made, text string) error {
 	return err
 }
 
-// committing returns the words of a git command that commits, by the person whom git knows here, and
-// without that person's hooks.
+// committing returns the words of a git command that commits, by the person whom git knows here,
+// and without that person's hooks.
 func committing(ctx context.Context, args ...string) []string {
 	words := []string{"-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"}
 	for name, otherwise := range map[string]string{"user.name": "seam", "user.email": "seam@localhost"} {

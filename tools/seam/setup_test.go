@@ -46,7 +46,8 @@ func TestSetupPrintsWhatItMayNotDo(t *testing.T) {
 	do("DROP OWNED BY "+role, "DROP ROLE "+role)
 }
 
-// A module with an admin connection of its own gets a database there, and has nothing in the others'.
+// A module with an admin connection of its own gets a database there, and has nothing in the
+// others'.
 func TestSetupOfOwnDatabases(t *testing.T) {
 	t.Parallel()
 	module := aModule()

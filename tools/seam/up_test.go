@@ -40,8 +40,8 @@ func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, greeting 
 	return seam, greeting
 }
 
-// The command finds a system that answers, and the pages of what is outside; both end with it. The log
-// is kept if the command fails.
+// The command finds a system that answers, and the pages of what is outside; both end with it. The
+// log is kept if the command fails.
 func TestUpAround(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Dir(state(t))
@@ -104,7 +104,8 @@ var elsewhere = []string{
 }
 
 // A development system is stopped, started again with its data, killed, and started again. The
-// environment's settings of another PostgreSQL do not matter, nor does its own address of the run before.
+// environment's settings of another PostgreSQL do not matter, nor does its own address of the run
+// before.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	dir := state(t) + " of b's $HOME \"`date`\" \\" // whatever a folder may be called

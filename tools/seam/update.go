@@ -79,8 +79,8 @@ func update(ctx context.Context, args []string) (err error) {
 	return u.merge(ctx, commit)
 }
 
-// product returns the root and the record of the product around this folder. It may have been made by
-// another seam command than this.
+// product returns the root and the record of the product around this folder. It may have been made
+// by another seam command than this.
 func product(ctx context.Context) (root string, p template.Product, err error) {
 	if root, err = git(ctx, ".", "rev-parse", "--show-toplevel"); err == nil {
 		p, err = readRecord(root)
@@ -113,8 +113,8 @@ const trailer = "Seam-Template: "
 
 func renderingOf(p template.Product) string { return trailer + p.Template.Version }
 
-// lastRendering returns the newest commit in this history that is what the template made. Without one
-// it makes that of an older template, and records that what it has is in the product already.
+// lastRendering returns the newest commit in this history that is what the template made. Without
+// one it makes that of an older template, and records that what it has is in the product already.
 func (u *updater) lastRendering(ctx context.Context, from string) (commit string, err error) {
 	commit, err = git(ctx, u.root, "log", "-1", "--format=%H", "--grep=^"+trailer, "HEAD")
 	if err != nil || commit != "" {
@@ -241,8 +241,8 @@ func (u *updater) merge(ctx context.Context, commit string) error {
 	return err
 }
 
-// conflicts returns the files that git could not merge, but for those that are written anew after the
-// merge, of which it takes this side.
+// conflicts returns the files that git could not merge, but for those that are written anew after
+// the merge, of which it takes this side.
 func (u *updater) conflicts(ctx context.Context) (left []string, err error) {
 	out, err := git(ctx, u.root, "diff", "-z", "--name-only", "--diff-filter=U")
 	if err != nil {

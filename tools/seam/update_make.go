@@ -34,8 +34,8 @@ func (u *updater) get(ctx context.Context, name, source, version string) (at str
 	return at, nil
 }
 
-// comesAfter refuses a clone of the template without the version that the product has in its history.
-// A template that a command carries has no history, and is not asked.
+// comesAfter refuses a clone of the template without the version that the product has in its
+// history. A template that a command carries has no history, and is not asked.
 func (u *updater) comesAfter(ctx context.Context, at string) error {
 	had := u.product.Template.Version
 	if u.carried != "" {

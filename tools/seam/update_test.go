@@ -63,7 +63,8 @@ func TestUpdate_ComesAfter(t *testing.T) {
 	}
 }
 
-// A product gets its updates from the template's origin, unless only the clone has what it was made of.
+// A product gets its updates from the template's origin, unless only the clone has what it was made
+// of.
 func TestSourceOf(t *testing.T) {
 	t.Parallel()
 	origin, above := t.TempDir(), t.TempDir()

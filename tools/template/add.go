@@ -15,7 +15,8 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// templates are the files of a module, at their paths with NAME for its name, and those of a product.
+// templates are the files of a module, at their paths with NAME for its name, and those of a
+// product.
 //
 //go:embed all:module all:product
 var templates embed.FS

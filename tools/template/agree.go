@@ -10,8 +10,8 @@ import (
 	"example.com/shop/architecture"
 )
 
-// publish brings the entries public of the context map up to date: it lists each event that no module
-// listens to, and no other.
+// publish brings the entries public of the context map up to date: it lists each event that no
+// module listens to, and no other.
 func (f Files) publish() error {
 	var agreed map[string]struct {
 		ListensTo []string          `yaml:"listens_to"`

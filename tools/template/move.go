@@ -12,8 +12,8 @@ import (
 )
 
 // Moved returns the files with a module under another name: its folders, package, schema, topics,
-// routes and settings. Tables, other names in Go and prose outside of the module stay. A module with
-// released contracts is refused, because others read its topics and routes by their names.
+// routes and settings. Tables, other names in Go and prose outside of the module stay. A module
+// with released contracts is refused, because others read its topics and routes by their names.
 func (f Files) Moved(old, name string) (Files, error) {
 	if !slices.Contains(f.Modules(), old) {
 		return nil, fmt.Errorf("there is no module %s; there are %s", old, strings.Join(f.Modules(), ", "))

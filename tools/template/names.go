@@ -44,8 +44,8 @@ func isWord(name string) bool {
 	return token.IsKeyword(name) || types.Universe.Lookup(name) != nil || slices.Contains(goWords, name) || slices.Contains(sqlWords, name)
 }
 
-// reserved reports whether a name means something else: in Go, in SQL, as a package of another, as a
-// folder, or as a name in the programs that a module is wired into.
+// reserved reports whether a name means something else: in Go, in SQL, as a package of another, as
+// a folder, or as a name in the programs that a module is wired into.
 func (f Files) reserved(name string) bool {
 	if isWord(name) || strings.HasPrefix(name, "pg") {
 		return true

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// Product is a product that is made of the template. seam new keeps it in .seam.yaml, for seam update.
+// Product is a product that is made of the template. seam new keeps it in .seam.yaml, for seam
+// update.
 type Product struct {
 	Template struct {
 		Source  string `yaml:"source"`  // a git repository, by its URL or folder
@@ -88,8 +89,8 @@ func (f Files) missing(keep []string) (missing []string) {
 	return missing
 }
 
-// Of returns the files of the product, but for what follows from its modules (seam generate). It does
-// not change f.
+// Of returns the files of the product, but for what follows from its modules (seam generate). It
+// does not change f.
 func (f Files) Of(p Product) (Files, error) {
 	if err := f.Check(p); err != nil {
 		return nil, err

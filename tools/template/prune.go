@@ -199,8 +199,8 @@ func (p *pruner) statements(list []ast.Stmt) {
 	}
 }
 
-// names reports whether a node names a module that is gone, or a variable that is: itself, or in any
-// part of it if deep, and else outside of its blocks and lists.
+// names reports whether a node names a module that is gone, or a variable that is: itself, or in
+// any part of it if deep, and else outside of its blocks and lists.
 func (p *pruner) names(n ast.Node, deep bool) (found bool) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -226,7 +226,8 @@ func (p *pruner) names(n ast.Node, deep bool) (found bool) {
 	return found
 }
 
-// setting reports whether a field is a setting of a module: MODULE_URL of any program that calls it.
+// setting reports whether a field is a setting of a module: MODULE_URL of any program that calls
+// it.
 func (p *pruner) setting(field *ast.Field) bool {
 	if field.Tag == nil || p.apart {
 		return false

@@ -13,8 +13,9 @@ import (
 	"example.com/shop/architecture"
 )
 
-// Without returns the files without the modules: their folders, the settings and contracts that bear
-// their names, and what the lists of modules say of them. byHand lists what else speaks of them.
+// Without returns the files without the modules: their folders, the settings and contracts that
+// bear their names, and what the lists of modules say of them. byHand lists what else speaks of
+// them.
 func (f Files) Without(gone ...string) (left Files, byHand []string, err error) {
 	left = Files{}
 	for name, file := range f {
@@ -157,8 +158,8 @@ func (f Files) dropUses(of func(unit string) bool) error {
 	return nil
 }
 
-// withoutKeys returns a YAML page without keys of the mappings at these paths, with what is below them
-// and the comment above. Other lines stay as they are.
+// withoutKeys returns a YAML page without keys of the mappings at these paths, with what is below
+// them and the comment above. Other lines stay as they are.
 func withoutKeys(page string, paths [][]string, keys ...string) (string, error) {
 	lines := strings.SplitAfter(page, "\n")
 	for _, path := range paths {
@@ -229,9 +230,9 @@ func (f Files) stopTrying(gone []string) {
 	}
 }
 
-// passage matches what has to go from a page whose passages are marked by a name: by the template's,
-// those that are only true of its own modules, and by lab, those that need the lab. If they are to be
-// kept, these are the marks alone.
+// passage matches what has to go from a page whose passages are marked by a name: by the
+// template's, those that are only true of its own modules, and by lab, those that need the lab. If
+// they are to be kept, these are the marks alone.
 func passage(mark string, kept bool) *regexp.Regexp {
 	if kept {
 		return regexp.MustCompile(`[ \t]*<!-- /?` + mark + ` -->\n?`)

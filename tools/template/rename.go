@@ -22,9 +22,9 @@ func NameOf(modulePath string) string {
 	return path.Base(prefix)
 }
 
-// Renamed returns the files of the same product under another module path and name. In Go it changes
-// imports, texts and comments, and no identifier; elsewhere whole words, so that the shop in
-// workshop stays.
+// Renamed returns the files of the same product under another module path and name. In Go it
+// changes imports, texts and comments, and no identifier; elsewhere whole words, so that the shop
+// in workshop stays.
 func (f Files) Renamed(modulePath, name string) (Files, error) {
 	oldPath, oldName := f.Path(), f.Name()
 	// A path first, because it has the name in it.

@@ -116,9 +116,9 @@ func withoutSide(table, route string, side int) (string, error) {
 	return strings.Join(lines, ""), nil
 }
 
-// beside returns where the process of a module that has left the monolith runs: at a name of its own
-// where the monolith has one, and else at the next port of the same machine, with its probe as far
-// from it as the monolith's.
+// beside returns where the process of a module that has left the monolith runs: at a name of its
+// own where the monolith has one, and else at the next port of the same machine, with its probe as
+// far from it as the monolith's.
 func beside(upstreams map[string]routes.Upstream, m string) (routes.Upstream, error) {
 	used := map[int]bool{}
 	port := func(address string) int {

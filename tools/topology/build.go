@@ -9,8 +9,8 @@ import (
 	"example.com/shop/architecture"
 )
 
-// Build compiles the system's commands, and the sandbox if there is one, into a new folder, which the
-// caller removes.
+// Build compiles the system's commands, and the sandbox if there is one, into a new folder, which
+// the caller removes.
 func Build(ctx context.Context, flags ...string) (bin string, err error) {
 	bin, err = os.MkdirTemp("", "seam-bin-")
 	if err != nil {

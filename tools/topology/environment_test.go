@@ -10,7 +10,8 @@ import (
 	"example.com/shop/platform/postgres"
 )
 
-// A process gets the settings and connections of its own modules, and no secret that it does not use.
+// A process gets the settings and connections of its own modules, and no secret that it does not
+// use.
 func TestAProcessKnowsOnlyItsOwnSecrets(t *testing.T) {
 	if len(Modules) < 2 {
 		t.Skip("there is no other module")

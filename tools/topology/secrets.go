@@ -14,8 +14,8 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// GatewaySecret is the file with the façade's secret, and RoleSecret that with the secret from which
-// the passwords of the modules' roles are derived.
+// GatewaySecret is the file with the façade's secret, and RoleSecret that with the secret from
+// which the passwords of the modules' roles are derived.
 const (
 	GatewaySecret = "gateway-secret"
 	RoleSecret    = "role-secret"

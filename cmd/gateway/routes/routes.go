@@ -1,5 +1,5 @@
-// Package routes reads and checks the façade's table: which process serves which share of which path.
-// The gateway and seam route both use it, so they refuse the same mistakes.
+// Package routes reads and checks the façade's table: which process serves which share of which
+// path. The gateway and seam route both use it, so they refuse the same mistakes.
 package routes
 
 import (
@@ -40,11 +40,11 @@ type Route struct {
 	// Sides share the requests; the last one is the new one.
 	Sides  []Side  `yaml:"sides" json:"sides"`
 	Shadow *Shadow `yaml:"shadow,omitempty" json:"shadow,omitempty"`
-	// Resend says that a request with an Idempotency-Key may be sent twice, because its module keeps the
-	// keys. Reads may be anyway, and nothing else.
+	// Resend says that a request with an Idempotency-Key may be sent twice, because its module keeps
+	// the keys. Reads may be anyway, and nothing else.
 	Resend bool `yaml:"resend,omitempty" json:"resend,omitempty"`
-	// Internal are the parts of the route, as prefixes below its own, that the façade serves to the shop's
-	// own processes alone, at GATEWAY_INTERNAL_ADDR.
+	// Internal are the parts of the route, as prefixes below its own, that the façade serves to the
+	// shop's own processes alone, at GATEWAY_INTERNAL_ADDR.
 	Internal []string `yaml:"internal,omitempty" json:"internal,omitempty"`
 	// MaxBody is the largest body in bytes; 16 KiB, if it is 0.
 	MaxBody int64 `yaml:"max_body,omitempty" json:"max_body,omitempty"`

@@ -1,5 +1,6 @@
-// Package notificationssim simulates the mail server, for development and tests: it delivers nothing.
-// It keeps a message for each mailbox, so that a test can check who got which mail, and how often.
+// Package notificationssim simulates the mail server, for development and tests: it delivers
+// nothing. It keeps a message for each mailbox, so that a test can check who got which mail, and
+// how often.
 package notificationssim
 
 import (

@@ -1,7 +1,7 @@
 // Package broker runs a NATS server with JetStream for development and tests: in this process, or
 // as a child that can be killed and restarted with the same store on the same port. Without users
-// anybody may do anything, so it listens on the loopback unless Host names another, isolated network.
-// It also makes the users' keys, for any NATS server.
+// anybody may do anything, so it listens on the loopback unless Host names another, isolated
+// network. It also makes the users' keys, for any NATS server.
 package broker
 
 import (

@@ -7,8 +7,9 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// Config fails unless a module's defaults are valid, and each of these changes makes Validate return
-// an error that begins with the setting's name and does not quote a value with the word secret.
+// Config fails unless a module's defaults are valid, and each of these changes makes Validate
+// return an error that begins with the setting's name and does not quote a value with the word
+// secret.
 func Config[C interface{ Validate() error }](t *testing.T, spoiled map[string][]func(*C)) {
 	t.Helper()
 	usual, err := process.Config[C]()

@@ -58,8 +58,8 @@ func Installed() bool {
 func settings(durable bool) []string {
 	s := []string{
 		"-c", "max_connections=400", // for four processes, their pools, and a test harness
-		// A module's data can move to another database, by logical replication, and all of them at a time:
-		// each needs a slot and a worker, and another two while its tables are copied.
+		// A module's data can move to another database, by logical replication, and all of them at a
+		// time: each needs a slot and a worker, and another two while its tables are copied.
 		"-c", "wal_level=logical",
 		"-c", "max_replication_slots=30",
 		"-c", "max_wal_senders=30",

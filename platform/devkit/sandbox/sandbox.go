@@ -109,8 +109,8 @@ func (b *Box) Addr(port int) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(port))
 }
 
-// Serve serves HTTP at the port, and returns the URL. When the sandbox ends it cuts off slow answers,
-// like a system that fails.
+// Serve serves HTTP at the port, and returns the URL. When the sandbox ends it cuts off slow
+// answers, like a system that fails.
 func (b *Box) Serve(ctx context.Context, port int, handler http.Handler) (url string, err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", b.Addr(port))
 	if err != nil {
