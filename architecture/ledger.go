@@ -95,7 +95,7 @@ func ParseLedger(text string) (Ledger, error) {
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&ledger); err != nil {
-		return Ledger{}, fmt.Errorf("read the ledger: %w", err)
+		return Ledger{}, fmt.Errorf("read the ledger: %s", strings.Join(strings.Fields(err.Error()), " ")) // yaml's has lines
 	}
 	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return Ledger{}, errors.New("read the ledger: more than one document: what follows a second --- is not read")

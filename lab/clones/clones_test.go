@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -119,6 +120,10 @@ func TestAnEmptyProduct(t *testing.T) {
 	p := template(t).product("my loans/app", "acme.example/loans", "--empty")
 	p.speaksOfNo(`shop`, `example\.com`, `orders(api|migrations|sim)?`, `inventory(api|migrations|sim)?`,
 		`payments?(api|migrations|sim)?`, `notifications?(api|migrations|sim)?`, `skus?`, `tok_\w+`)
+	code := p.run("sh", "-ec", `git ls-files modules/*.go | grep -v _test.go | grep -v /internal/ | xargs cat | grep -cvE '^[[:space:]]*(//|$)'`)
+	if n, err := strconv.Atoi(strings.TrimSpace(code)); err != nil || n == 0 || n >= 150 {
+		t.Errorf("its module shows each door in %s lines of code, %v: want fewer than 150", code, err)
+	}
 	p.run("make", "build")
 	p.run("go", "test", "-short", "./architecture")
 	splits := []string{"all"}

@@ -159,7 +159,13 @@ func (m Move) openAlone(ctx context.Context) (source, target *side, err error) {
 	if source, target, err = m.open(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err = source.lock(ctx, m); err == nil {
+	if target.is(source) { // whose lock would wait for itself
+		err = process.Usage(fmt.Errorf("%s is where the data is: name another database", target.address))
+	}
+	if err == nil {
+		err = source.lock(ctx, m)
+	}
+	if err == nil {
 		err = target.lock(ctx, m)
 	}
 	if err != nil {

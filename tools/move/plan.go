@@ -125,7 +125,7 @@ func (m Move) judgeTarget(ctx context.Context, p *Plan, source, target *side) er
 	refuse := func(s *side, what, fix string) { p.Refusals = append(p.Refusals, Refusal{s.address, what, fix}) }
 	p.Seeded = there.state == standby && there.elsewhere == source.address && here.elsewhere == target.address
 	switch {
-	case target.stream == source.stream && p.SameServer:
+	case target.is(source):
 		refuse(target, "it is the same database", "name another one")
 		return nil
 	case here.state != "" && here.state != atHome:

@@ -155,6 +155,9 @@ func (s *side) lock(ctx context.Context, m Move) error {
 	return err
 }
 
+// is reports whether both are one database.
+func (s *side) is(other *side) bool { return s.system == other.system && s.stream == other.stream }
+
 func (s *side) unlock() {
 	if s.guard != nil {
 		s.guard.close()
