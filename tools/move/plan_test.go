@@ -69,7 +69,7 @@ func TestPlanRefuses(t *testing.T) {
 	if p, err := same.Plan(t.Context()); err != nil || p.Err() == nil || !strings.Contains(p.Err().Error(), "same database") {
 		t.Errorf("to itself: %+v, %v", p, err)
 	}
-	_, err := same.Switch(t.Context())
+	_, err = same.Switch(t.Context())
 	refuses(t, "a switch to itself", err, "name another database")
 	full := newMove(t, 1, 0)
 	full.Target, full.Source, full.Roles = full.Source, m.Source, m.Roles // the rows are those of its migration

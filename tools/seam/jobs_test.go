@@ -110,7 +110,7 @@ func TestJobsBadUse(t *testing.T) {
 	down := operator{env: append([]string{setting(one) + "=postgres://u:p@127.0.0.1:1/x"}, o.env...)}
 	for _, verb := range []string{"unfinished", "dead", "redrive --all"} {
 		printed, said, code := down.call(t, "jobs "+verb)
-		if code != 1 || !strings.Contains(said, "connection refused; ") || (printed == "") != (verb == "redrive --all") {
+		if code != 1 || !strings.Contains(said, "connection refused: start the server") || (printed == "") != (verb == "redrive --all") {
 			t.Errorf("%s with one database down: exit code %d, said %q, printed %q", verb, code, said, printed)
 		}
 	}
