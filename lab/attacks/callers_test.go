@@ -124,7 +124,7 @@ func TestMadeUpAndRevokedKeys(t *testing.T) {
 	}
 }
 
-// A customer who sends more than 300 requests a second is told to wait; another, at another
+// A customer who sends more than 300 requests a second gets 429; another, at another
 // address, orders all the while.
 func TestOneCustomersFlood(t *testing.T) {
 	s := theShop(t)

@@ -104,7 +104,7 @@ func TestPlanNamesMissingRights(t *testing.T) {
 	refuses(t, "without the owner's rights", err, "may not look at parcels: GRANT "+admin.Roles.Prefix+"parcels_owner")
 }
 
-// Whoever may not see what others do waits for all of them.
+// A role that may not see what others do waits for all of them.
 func TestSessionsThatCannotBeSeenAreInFlight(t *testing.T) {
 	t.Parallel()
 	admin := newMove(t, 0, 1)

@@ -26,7 +26,7 @@ func TestACopyThatComesBackTakesNothing(t *testing.T) {
 	next.Source, next.Target = m.Target, postgres.WithDatabase(urls[0], "parcels_next")
 	ok(t, next.Seed(t.Context()))
 	ok(t, source.Restart(t.Context()))
-	for range 20 { // whoever is sent the rows must ask again, and so the old copy gets its chance
+	for range 20 { // the receiver of rows asks again, which gives the old copy its chance
 		run(t, m.Target, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication; INSERT INTO parcels.parcels (id, cents) VALUES (gen_random_uuid(), 1)")
 		time.Sleep(100 * time.Millisecond)
 	}
