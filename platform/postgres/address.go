@@ -85,7 +85,9 @@ func parse(address string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// parsePool is parse for a pool, with name as the application_name of its connections.
+// parsePool is parse for a pool, with name as the application_name of its connections. The pool
+// keeps its size: who finds it smaller makes a connection and waits for that one, on a busy server
+// for seconds, even when another becomes free.
 func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
 	conn, err := parse(address)
 	if err != nil {
@@ -96,7 +98,7 @@ func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
 		return nil, process.Usage(withoutAddress(err))
 	}
 	conn.RuntimeParams["application_name"] = name
-	cfg.ConnConfig, cfg.MaxConns, cfg.PingTimeout = conn, maxConns, pingTimeout
+	cfg.ConnConfig, cfg.MinConns, cfg.MaxConns, cfg.PingTimeout = conn, maxConns, maxConns, pingTimeout
 	cfg.AfterConnect = prepare
 	return cfg, nil
 }

@@ -198,8 +198,8 @@ func (db *DB) moveTo(at, to *here) {
 	slog.Info("the module's data has moved", "module", db.Module, "host", cfg.Host, "port", cfg.Port, "database", cfg.Database)
 }
 
-// openOther opens as many connections to the other database, if there is one, as the home has, so
-// that nothing has to connect when the data has moved. If that fails, it is tried again.
+// openOther opens the pool of the other database, if there is one, so that nothing has to connect
+// when the data has moved. If that fails, it is tried again.
 func (db *DB) openOther(ctx context.Context, elsewhere string) error {
 	db.opening.Lock()
 	defer db.opening.Unlock()
@@ -211,21 +211,9 @@ func (db *DB) openOther(ctx context.Context, elsewhere string) error {
 	if err != nil {
 		return err
 	}
-	home := db.Pool()
-	pool, err := openPool(ctx, db.Module, db.Module, address, home.Config().MaxConns)
+	pool, err := openPool(ctx, db.Module, db.Module, address, db.Pool().Config().MaxConns)
 	if err != nil {
 		return err
-	}
-	var warm []*pgxpool.Conn
-	for range max(home.Stat().TotalConns(), 1) {
-		conn, err := pool.Acquire(ctx)
-		if err != nil {
-			break
-		}
-		warm = append(warm, conn)
-	}
-	for _, conn := range warm {
-		conn.Release()
 	}
 	db.other.Store(&place{address: elsewhere, pool: pool})
 	if before != nil {

@@ -66,6 +66,13 @@ func nothingStays(t *testing.T, db *postgres.DB) {
 	}
 }
 
+// A burst finds the connections open: to make one may take longer than a caller waits.
+func TestThePoolKeepsItsSize(t *testing.T) {
+	t.Parallel()
+	pool := open(t, newMarks(t).URL("marks"), 4).Pool()
+	pgtest.Until(t, "every connection is open", func() bool { return pool.Stat().IdleConns() == 4 })
+}
+
 // dialing returns a database with one connection, which is dialled by the function.
 func dialing(t *testing.T, dial func(ctx context.Context, network, server string) (net.Conn, error)) *postgres.DB {
 	t.Helper()

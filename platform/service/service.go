@@ -24,9 +24,9 @@ import (
 
 // Config holds the settings of every serving process.
 type Config struct {
-	// The most connections that each module's pool opens. Delivery opens two more, or one for a
+	// The connections of each module's pool, open all the time. Delivery opens two more, or one for a
 	// module without an outbox, and readiness one.
-	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
+	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"8"`
 	// Where /livez and /readyz listen, apart from the modules' routes.
 	OpsAddr string `env:"OPS_ADDR" envDefault:"127.0.0.1:8081"`
 	// How long the process still serves after the signal to stop, while /readyz fails: longer than
