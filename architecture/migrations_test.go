@@ -45,10 +45,10 @@ var migrated = rule{
 			}
 			known[place] = file
 			made := tablesOf(t[file])
-			for _, index := range blockingIndex.FindAllStringSubmatch(sqlComment.ReplaceAllString(t[file], ""), -1) {
-				if !strings.Contains(t[sumsFile], "  "+file+"\n") && !slices.Contains(made, index[1]) {
-					f.add(file, "makes an index of "+index[1]+" while all who write to it wait",
-						`give it a file of its own, with "-- +goose NO TRANSACTION" and CREATE INDEX CONCURRENTLY`)
+			for _, table := range indexed(sqlComment.ReplaceAllString(t[file], "")) {
+				if !strings.Contains(t[sumsFile], "  "+file+"\n") && !slices.Contains(made, table) {
+					f.add(file, "makes an index of "+table+" while all who write to it wait",
+						`give it a file of its own, with "-- +goose NO TRANSACTION" and CREATE INDEX CONCURRENTLY; a constraint takes it with USING INDEX`)
 				}
 			}
 		}
@@ -56,8 +56,27 @@ var migrated = rule{
 	},
 }
 
-// blockingIndex matches a statement that makes an index, and has its table.
-var blockingIndex = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:(?:IF\s+NOT\s+EXISTS\s+)?"?\w+"?\s+)?ON\s+(?:ONLY\s+)?"?(\w+)`)
+var (
+	newIndex      = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(CONCURRENTLY\s+)?(?:(?:IF\s+NOT\s+EXISTS\s+)?"?\w+"?\s+)?ON\s+(?:ONLY\s+)?"?(\w+)`)
+	newConstraint = regexp.MustCompile(`(?i)\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?"?(\w+)[^;]*\bADD\b[^;]*\b` +
+		`(?:UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(\s+USING\s+INDEX)?`)
+)
+
+// indexed returns the tables of which the statements make an index while writers wait, also one of a
+// constraint.
+func indexed(statements string) (tables []string) {
+	for _, found := range newIndex.FindAllStringSubmatch(statements, -1) {
+		if found[1] == "" {
+			tables = append(tables, found[2])
+		}
+	}
+	for _, found := range newConstraint.FindAllStringSubmatch(statements, -1) {
+		if found[2] == "" {
+			tables = append(tables, found[1])
+		}
+	}
+	return tables
+}
 
 // numberOf returns the number at the beginning of a migration's name.
 func numberOf(file string) int {
