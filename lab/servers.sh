@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the tests of platform and modules and the acceptance suite on Debian's later PostgreSQL
-# releases, the suite also through the PgBouncer of the same release. For another server:
+# releases, the suite also through the PgBouncer of the same release, and moves a module from one
+# release to the next, also without a superuser. For another server:
 #
 #   TEST_DATABASE_URL=postgres://… go test -count=1 ./platform/...
 #   SEAM_DATABASE_URL=postgres://…/shop test/accept.sh
@@ -14,8 +15,9 @@ if ! docker info >/dev/null 2>&1; then
 fi
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo # to build an image
-container=
-trap '[ -z "$container" ] || docker rm --force --volumes "$container" >/dev/null' EXIT
+containers= last=
+# shellcheck disable=SC2086 # one argument for each container
+trap '[ -z "$containers" ] || docker rm --force --volumes $containers >/dev/null' EXIT
 trap 'exit 1' INT TERM
 
 for release in "trixie 17" "sid 18"; do
@@ -24,7 +26,9 @@ for release in "trixie 17" "sid 18"; do
 	$as_root deploy/postgres-image/build.sh "$image" $release
 	password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 	container=$(docker run --detach --publish 127.0.0.1::5432 --env POSTGRES_PASSWORD="$password" "$image" \
-		postgres -c max_connections=400 -c fsync=off)
+		postgres -c max_connections=400 -c fsync=off -c wal_level=logical -c max_replication_slots=30 -c max_wal_senders=30 \
+		-c max_logical_replication_workers=20 -c max_worker_processes=30)
+	containers="$containers $container"
 	server="postgres://postgres:$password@$(docker port "$container" 5432)"
 	until docker exec "$container" pg_isready --quiet --host 127.0.0.1; do
 		[ "$(docker inspect --format '{{.State.Running}}' "$container")" = true ] || {
@@ -40,6 +44,11 @@ for release in "trixie 17" "sid 18"; do
 	SEAM_DATABASE_URL="$server/shop?sslmode=disable" test/accept.sh
 	SEAM_DATABASE_URL="$server/pooled?sslmode=disable" SEAM_POOLER=$image test/accept.sh
 	TEST_POOLER=$image go test -count=1 -run '^TestThroughAPooler$' ./lab/faults
-	docker rm --force --volumes "$container" >/dev/null
-	container=
+	# From one container to the other.
+	address="postgres://postgres:$password@$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$container"):5432/postgres?sslmode=disable"
+	if [ -n "$last" ]; then
+		echo "Moving data from the release before to $image, and back …"
+		TEST_MOVE_SERVERS="$last $address" SEAM_LONG=1 go test -count=1 -timeout 30m ./tools/move
+	fi
+	last=$address
 done

@@ -199,17 +199,28 @@ func (m Move) dropRoles(ctx context.Context, left *side, shared bool) (note stri
 			continue
 		}
 		name := pgx.Identifier{role}.Sanitize()
-		end := fmt.Sprintf("REVOKE ALL ON DATABASE %s FROM %s", database, name)
+		// Without the right first, so that none connects after the last has been ended.
+		statements := []string{
+			fmt.Sprintf("REVOKE ALL ON DATABASE %s FROM %s", database, name),
+			"SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = " + literal(role) + " AND datname = current_database()",
+		}
+		end := statements[0]
 		if !shared {
+			statements = append(statements, "DROP ROLE "+name)
 			end += "; DROP ROLE " + name
 		}
-		err = left.exec(ctx, "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = "+literal(role)+
-			" AND datname = current_database(); "+end)
+		for i := 0; i < len(statements) && err == nil; i++ {
+			err = left.exec(ctx, statements[i])
+		}
+		kept := false // by who may revoke, but not what another has granted
+		if err == nil && shared {
+			kept, err = left.exists(ctx, "SELECT WHERE has_database_privilege($1, current_database(), 'CONNECT')", role)
+		}
 		switch {
 		case postgres.HasCode(err, "2BP01"): // dependent_objects_still_exist: in other databases
-			err = left.exec(ctx, "REVOKE ALL ON DATABASE "+database+" FROM "+name)
+			err = nil
 			note += role + " stays, because another database needs it; "
-		case postgres.HasCode(err, refusedCode):
+		case kept, postgres.HasCode(err, refusedCode):
 			err = nil
 			note += role + " is to be dropped by who made it: " + end + "; "
 		}

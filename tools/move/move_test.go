@@ -56,8 +56,10 @@ func migrate(ctx context.Context, url string) error { return postgres.Migrate(ct
 // admin connections with a space between them, or else two that are started here. Named ones may be
 // of two versions. Each must reach the other by these addresses, and keeps what the tests leave.
 var servers = sync.OnceValues(func() (urls [2]string, err error) {
-	if named := strings.Fields(os.Getenv("TEST_MOVE_SERVERS")); len(named) == 2 {
+	if named := strings.Fields(os.Getenv("TEST_MOVE_SERVERS")); len(named) == len(urls) {
 		return [2]string(named), nil
+	} else if len(named) > 0 {
+		return urls, fmt.Errorf("TEST_MOVE_SERVERS names %d servers, and must name two", len(named))
 	}
 	var group sync.WaitGroup
 	var errs [2]error

@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,7 +35,8 @@ const rights = `SELECT what, replace(statement, '{role}', quote_ident(current_us
 
 // missingRights returns what the roles of the two connections may not do, and a move does.
 func (m Move) missingRights(ctx context.Context, p *Plan, source, target *side) error {
-	for _, s := range []*side{source, target} {
+	sides := []*side{source, target}
+	for i, s := range sides {
 		var super bool
 		if err := s.QueryRow(ctx, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&super); err != nil {
 			return err
@@ -46,6 +48,10 @@ func (m Move) missingRights(ctx context.Context, p *Plan, source, target *side) 
 		case s.version < 160000:
 			refuse(s.Config().User+" is no superuser, and before PostgreSQL 16 no other role can make a subscription", "name a superuser")
 			continue
+		}
+		if other := sides[1-i]; !hasLogin(other.url) {
+			p.Refusals = append(p.Refusals, Refusal{other.address, "its URL has no password, without which only a superuser's subscription may connect to it",
+				"name one in the URL itself"})
 		}
 		created := s == target && !p.Exists
 		made, err := s.exists(ctx, "SELECT FROM pg_namespace WHERE nspname = $1", m.Module)
@@ -70,6 +76,17 @@ func (m Move) missingRights(ctx context.Context, p *Plan, source, target *side) 
 		}
 	}
 	return nil
+}
+
+// hasLogin reports whether an address has a password, which another server cannot read from this
+// one's environment or files.
+func hasLogin(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	_, set := u.User.Password()
+	return set || u.Query().Has("password")
 }
 
 // hasPassword reports whether the role that serves has the password there that the move was given.

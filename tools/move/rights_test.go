@@ -2,6 +2,8 @@ package move_test
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,16 +49,23 @@ func withoutSuperuser(t *testing.T, admin move.Move) move.Move {
 // its roles are on the target already or not.
 func TestOutAndBackWithoutASuperuser(t *testing.T) {
 	t.Parallel()
-	for name, provided := range map[string]bool{"with roles of seam setup": true, "with roles of its own": false} {
+	for name, test := range map[string]struct{ provided, super bool }{
+		"with roles of seam setup":       {provided: true},
+		"with roles of its own":          {},
+		"with a superuser on the target": {super: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			admin := newMove(t, 0, 1)
-			if provided {
+			if test.provided {
 				roles := admin.Roles
 				roles.Modules = []string{admin.Module}
 				ok(t, postgres.Provision(t.Context(), admin.Target, roles))
 			}
 			m := withoutSuperuser(t, admin)
+			if test.super {
+				m.Target = admin.Target
+			}
 			load := write(t, m, 2)
 			ok(t, m.Seed(t.Context()))
 			table := "SET ROLE " + m.Roles.Prefix + "parcels_owner; CREATE TABLE parcels.later (id int PRIMARY KEY); INSERT INTO parcels.later VALUES (1)"
@@ -97,10 +106,17 @@ func TestPlanNamesMissingRights(t *testing.T) {
 	same := m
 	same.Target = postgres.WithDatabase(m.Source, "parcels_beside")
 	refuses(t, "with roles of another", same.Seed(t.Context()), "run seam setup there")
+	file := filepath.Join(t.TempDir(), "passwords")
+	ok(t, os.WriteFile(file, []byte("*:*:*:"+role+":moving"), 0o600))
+	bare, err := url.Parse(m.Target)
+	ok(t, err)
+	bare.User, bare.RawQuery = url.User(role), bare.RawQuery+"&passfile="+file
+	same.Target = bare.String()
+	refuses(t, "with a password in a file", same.Seed(t.Context()), "name one in the URL itself")
 	m.Roles.Secret = "another"
 	refuses(t, "with another secret", m.Seed(t.Context()), "SEAM_ROLE_SECRET")
 	run(t, admin.Source, "REVOKE "+admin.Roles.Prefix+"parcels_owner FROM "+role)
-	_, err := m.Plan(t.Context())
+	_, err = m.Plan(t.Context())
 	refuses(t, "without the owner's rights", err, "may not look at parcels: GRANT "+admin.Roles.Prefix+"parcels_owner")
 }
 
