@@ -22,7 +22,7 @@ func TestACoordinatorThatDies(t *testing.T) {
 	move := func(verb string, more ...string) []string {
 		return append([]string{"move", verb, module, "--to", target}, more...)
 	}
-	stop := s.customers(t)
+	stop := s.customers(t, 50) // half of the time nothing is written, and then all of that at once
 	s.seam(t, move("seed")...)
 	for _, step := range []string{
 		"gate", "way-back slot", "calm", "fence", "in flight", "drain", "sequences", "pin", "intent", "open", "standby", "verify", "forward off",

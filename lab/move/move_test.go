@@ -59,7 +59,7 @@ func TestModulesMoveWhileCustomersOrder(t *testing.T) {
 	for _, module := range topology.Modules {
 		t.Run(module, func(t *testing.T) {
 			target := postgres.WithDatabase(s.target.URL(), module)
-			stop := s.customers(t)
+			stop := s.customers(t, rate())
 			time.Sleep(warmUp)
 			s.seam(t, "move", "seed", module, "--to", target)
 			there := open(t, target)
@@ -170,9 +170,9 @@ func (s *shop) command(t *testing.T, args ...string) *exec.Cmd {
 }
 
 // customers place orders until stop is called, which returns them. None may be refused.
-func (s *shop) customers(t *testing.T) (stop func() []load.Order) {
+func (s *shop) customers(t *testing.T, rate int) (stop func() []load.Order) {
 	t.Helper()
-	plan := load.Plan{URL: s.URL, Rate: rate(), For: time.Hour}
+	plan := load.Plan{URL: s.URL, Rate: rate, For: time.Hour}
 	for i := range 300 {
 		plan.Tokens = append(plan.Tokens, s.token("customer", fmt.Sprint("customer-", i)))
 	}
