@@ -19,7 +19,7 @@ import (
 // visit restocks, prints how often that was done, places an order, and waits until it is confirmed
 // and its mail is there.
 const visit = `
-token() { SEAM_STATE=$(dirname "$SEAM_KEY") "$BIN/seam" token --role "$1" --sub ada; }
+token() { "$BIN/seam" token --role "$1" --sub ada; }
 until_it_says() { for _ in $(seq 200); do if "$1" | grep -q "$2"; then return; fi; sleep 0.1; done; "$1" >&2; exit 1; }
 curl -sf "$SEAM_URL/v1/inventory/products/tea-assam/restock" -H "Authorization: Bearer $(token staff)" \
 	-H "Idempotency-Key: $RUN" -H 'Content-Type: application/json' -d '{"quantity":1}' >&2

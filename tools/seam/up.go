@@ -92,7 +92,7 @@ SEAM_STATE, and those in the modules' READMEs.
 
 seam up -- COMMAND [ARG…] runs the command beside a system on a free port that ends with it, with data of its own, on the
 server of SEAM_DATABASE_URL (an admin connection) if that is set. The command gets SEAM_URL, SEAM_KEY (the file of the
-signing key), SEAM_DATABASE_URL, and the settings that lead to the external systems.`
+signing key), SEAM_STATE, SEAM_DATABASE_URL, and the settings that lead to the external systems.`
 
 func up(ctx context.Context, args []string) error {
 	before, command, around := args, []string(nil), false
@@ -162,7 +162,8 @@ func upAround(ctx context.Context, o topology.Options, command []string) (err er
 	defer end(nil)
 	go func() { end(system.Wait(running)) }()
 	err = runCommand(running, command, append(system.Outside.Settings,
-		"SEAM_URL="+system.URL, "SEAM_INTERNAL_URL="+system.InternalURL, "SEAM_KEY="+system.KeyFile(), "SEAM_DATABASE_URL="+system.AdminURL)...)
+		"SEAM_URL="+system.URL, "SEAM_INTERNAL_URL="+system.InternalURL, "SEAM_KEY="+system.KeyFile(), "SEAM_STATE="+system.State(),
+		"SEAM_DATABASE_URL="+system.AdminURL)...)
 	if died := context.Cause(running); died != nil && ctx.Err() == nil {
 		err = died
 	}

@@ -49,7 +49,7 @@ func TestUpAround(t *testing.T) {
 	for code, script := range map[int]string{
 		0: `set -e; curl -sf "$SEAM_URL/v1/` + aModule() + `/openapi.json" >/dev/null
 			for page in $(env | sed -n 's/^[A-Z]*_PAGE=//p'); do curl -sf "$page" >/dev/null; done
-			test -s "$SEAM_KEY" && echo "$SEAM_URL $SEAM_DATABASE_URL" >"$TMPDIR/said"`,
+			test -s "$SEAM_KEY" && test -d "$SEAM_STATE" && echo "$SEAM_URL $SEAM_DATABASE_URL" >"$TMPDIR/said"`,
 		1: "exit 7",
 	} {
 		found, _ := filepath.Glob(filepath.Join(dir, "seam-up-*.log"))
