@@ -163,6 +163,7 @@ func TestACoordinatorThatWakesUpDoesNothing(t *testing.T) {
 
 // Whoever runs the move interrupts it in the pause: it is undone at once.
 func TestAnInterruptedPauseIsUndone(t *testing.T) {
+	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)

@@ -171,6 +171,7 @@ func contextWithin(t *testing.T, seconds int) (context.Context, context.CancelFu
 
 // What a process does when it starts waits for the end of a pause.
 func TestAProcessThatStartsInThePauseWaits(t *testing.T) {
+	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	ok(t, m.Seed(t.Context()))

@@ -169,6 +169,7 @@ func TestRightsMove(t *testing.T) {
 // A right that is granted after the rights were taken away would let its owner write past the
 // fence.
 func TestARightThatIsGrantedInThePauseEndsIt(t *testing.T) {
+	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)

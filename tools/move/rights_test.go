@@ -48,6 +48,7 @@ func withoutSuperuser(t *testing.T, admin move.Move) move.Move {
 // With the rights that plan names a module goes out and back, and no superuser is needed, whether
 // its roles are on the target already or not.
 func TestOutAndBackWithoutASuperuser(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for name, test := range map[string]struct{ provided, super bool }{
 		"with roles of seam setup":       {provided: true},
@@ -89,6 +90,7 @@ func TestOutAndBackWithoutASuperuser(t *testing.T) {
 
 // Without a right, and with another secret, a plan says what gives it.
 func TestPlanNamesMissingRights(t *testing.T) {
+	long(t)
 	t.Parallel()
 	admin := newMove(t, 0, 1)
 	m := withoutSuperuser(t, admin)
@@ -122,6 +124,7 @@ func TestPlanNamesMissingRights(t *testing.T) {
 
 // A role that may not see what others do waits for all of them.
 func TestSessionsThatCannotBeSeenAreInFlight(t *testing.T) {
+	long(t)
 	t.Parallel()
 	admin := newMove(t, 0, 1)
 	m := withoutSuperuser(t, admin)
@@ -134,6 +137,7 @@ func TestSessionsThatCannotBeSeenAreInFlight(t *testing.T) {
 
 // Before PostgreSQL 16 there are no such rights, and plan says so.
 func TestPlanWantsASuperuser(t *testing.T) {
+	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	if ask(t, m.Source, "SELECT (current_setting('server_version_num')::int / 10000)::text") >= "16" {

@@ -20,6 +20,7 @@ func refuses(t *testing.T, what string, err error, want string) {
 
 // Another operator seeds and switches between the plan of a seed and its first change.
 func TestASeedAfterAnothersSwitchChangesNothing(t *testing.T) {
+	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	late := m
@@ -43,6 +44,7 @@ func TestASeedAfterAnothersSwitchChangesNothing(t *testing.T) {
 
 // A third database that is named by mistake is neither opened nor dropped.
 func TestAThirdDatabaseIsLeftAlone(t *testing.T) {
+	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	ok(t, m.Seed(t.Context()))
@@ -77,6 +79,7 @@ func TestAThirdDatabaseIsLeftAlone(t *testing.T) {
 
 // Finish dies after each of its steps, and is repeated. Then the module moves again.
 func TestFinishIsRepeated(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for _, step := range []string{"streams", "schema", "roles"} {
 		t.Run(step, func(t *testing.T) {
