@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func parse(address string) (*pgx.ConnConfig, error) {
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout
 	}
-	cfg.DialFunc = newDialer().DialContext
+	cfg.DialFunc = (&net.Dialer{KeepAliveConfig: keepAlive, Control: limitSilence}).DialContext
 	cfg.AfterConnect = greet
 	return cfg, nil
 }
@@ -136,12 +137,21 @@ func Connect(ctx context.Context, address string) (*pgx.Conn, error) {
 // ConnectAdmin is Connect for a session that lasts, so the address must not lead to a pooler. Its
 // error has one line.
 func ConnectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
-	conn, err := Connect(ctx, address)
+	cfg, err := parse(address)
+	if err != nil {
+		return nil, err
+	}
+	return connectSession(ctx, cfg)
+}
+
+// connectSession refuses an address that leads to a pooler.
+func connectSession(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, oneLineError{err}
 	}
-	if err := requireSession(ctx, conn); err != nil {
-		return nil, errors.Join(err, conn.Close(ctx))
+	if pooled, err := isPooled(ctx, conn); pooled || err != nil {
+		return nil, errors.Join(cmp.Or(err, errPooled), conn.Close(ctx))
 	}
 	return conn, nil
 }

@@ -70,34 +70,5 @@ func (p *place) query(ctx context.Context, sql string, args []any) (pgx.Rows, er
 	if err != nil {
 		return answer, end(results, err)
 	}
-	return &auditedRows{Rows: answer, results: results}, nil
-}
-
-// auditedRows end when the row of audit is written, or return its error.
-type auditedRows struct {
-	pgx.Rows
-	results pgx.BatchResults
-	err     error
-}
-
-func (r *auditedRows) Next() bool {
-	if r.Rows.Next() {
-		return true
-	}
-	r.Close()
-	return false
-}
-
-func (r *auditedRows) Close() {
-	r.Rows.Close()
-	if err := r.results.Close(); r.err == nil {
-		r.err = err
-	}
-}
-
-func (r *auditedRows) Err() error {
-	if err := r.Rows.Err(); err != nil {
-		return err
-	}
-	return r.err
+	return &rows{Rows: answer, results: results}, nil
 }

@@ -61,13 +61,12 @@ func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 	for {
 		at := db.home.Load()
 		rows, err := at.query(ctx, sql, args)
-		if err != nil {
-			return rows, err
+		first := err == nil && rows.Next()
+		if err == nil {
+			err = rows.Err()
 		}
-		begun := &begunRows{Rows: rows, first: rows.Next()}
-		if again, err := db.again(ctx, at, rows.Err()); !again {
-			begun.err = err
-			return begun, nil
+		if again, err := db.again(ctx, at, err); !again {
+			return &begunRows{Rows: rows, first: first}, err
 		}
 	}
 }
@@ -76,51 +75,4 @@ func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	rows, err := db.Query(ctx, sql, args...)
 	return firstRow{rows, err}
-}
-
-// begunRows are rows of which the first has been asked for, because a query fails only then.
-type begunRows struct {
-	pgx.Rows
-	first bool // there is one
-	begun bool // it has been given out
-	err   error
-}
-
-func (r *begunRows) Next() bool {
-	if !r.begun {
-		r.begun = true
-		return r.first
-	}
-	return r.Rows.Next()
-}
-
-func (r *begunRows) Err() error {
-	if r.err != nil {
-		return r.err
-	}
-	return r.Rows.Err()
-}
-
-// firstRow is the first of some rows.
-type firstRow struct {
-	rows pgx.Rows
-	err  error
-}
-
-func (r firstRow) Scan(dest ...any) error {
-	if r.err != nil {
-		return r.err
-	}
-	defer r.rows.Close()
-	if !r.rows.Next() {
-		if err := r.rows.Err(); err != nil {
-			return err
-		}
-		return pgx.ErrNoRows
-	}
-	if err := r.rows.Scan(dest...); err != nil {
-		return err
-	}
-	r.rows.Close()
-	return r.rows.Err()
 }

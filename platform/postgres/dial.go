@@ -13,8 +13,3 @@ const silence = 5 * time.Second
 
 // keepAlive probes idle connections, which would never notice a cut, from either end.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3}
-
-// newDialer returns a dialer whose connections notice a dead peer within silence.
-func newDialer() *net.Dialer {
-	return &net.Dialer{KeepAliveConfig: keepAlive, Control: limitSilence}
-}

@@ -44,14 +44,11 @@ func Migrate(ctx context.Context, migrateURL string, migrations fs.FS) error {
 	if err != nil {
 		return fmt.Errorf("parse migrate connection: %w", err)
 	}
-	turn, err := pgx.ConnectConfig(ctx, cfg)
+	turn, err := connectSession(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}
 	defer turn.Close(context.WithoutCancel(ctx)) // which releases the lock
-	if err := requireSession(ctx, turn); err != nil {
-		return fmt.Errorf("migrate as %s: %w", cfg.User, err)
-	}
 	if err := inspect(ctx, turn, "", "_migrate"); err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}

@@ -34,15 +34,6 @@ func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	return backend != conn.PgConn().PID(), err
 }
 
-// requireSession returns errPooled if the connection goes through a pooler.
-func requireSession(ctx context.Context, conn *pgx.Conn) error {
-	pooled, err := isPooled(ctx, conn)
-	if err == nil && pooled {
-		return errPooled
-	}
-	return err
-}
-
 // chooseExecMode connects once to find out how statements can be sent: prepared by name, and so
 // parsed once per connection, or, through a pooler, parsed each time, caching only parameter types.
 func chooseExecMode(ctx context.Context, cfg *pgx.ConnConfig) error {

@@ -87,7 +87,7 @@ func Provision(ctx context.Context, adminURL string, plan Plan) error {
 		return fmt.Errorf("create database: %w", err)
 	}
 	for try := 1; ; try++ {
-		err = asAdminTx(ctx, cfg, func(tx pgx.Tx) error {
+		err = asAdminTx(ctx, adminURL, func(tx pgx.Tx) error {
 			for _, module := range plan.Modules {
 				if err := provisionModuleTx(ctx, tx, plan, module); err != nil {
 					return fmt.Errorf("module %s: %w", module, err)
@@ -117,11 +117,7 @@ const raceTries = 10
 // Grant grants the roles CONNECT, which CREATE DATABASE … TEMPLATE does not copy, and PUBLIC
 // nothing.
 func Grant(ctx context.Context, adminURL string, plan Plan) error {
-	cfg, err := parse(adminURL)
-	if err != nil {
-		return err
-	}
-	return asAdminTx(ctx, cfg, func(tx pgx.Tx) error {
+	return asAdminTx(ctx, adminURL, func(tx pgx.Tx) error {
 		if err := lockDownTx(ctx, tx); err != nil {
 			return err
 		}
@@ -130,7 +126,11 @@ func Grant(ctx context.Context, adminURL string, plan Plan) error {
 }
 
 // asAdminTx runs f in a transaction of the admin's.
-func asAdminTx(ctx context.Context, cfg *pgx.ConnConfig, f func(tx pgx.Tx) error) error {
+func asAdminTx(ctx context.Context, adminURL string, f func(tx pgx.Tx) error) error {
+	cfg, err := parse(adminURL)
+	if err != nil {
+		return err
+	}
 	conn, err := connectAdmin(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("connect as admin: %w", err)

@@ -34,11 +34,7 @@ const connecting = `
 // LeftToOwner returns the statements that Provision may not run as this admin, but the database's
 // owner may, or only a superuser: they let the roles connect, and revoke what PUBLIC may still do.
 func LeftToOwner(ctx context.Context, adminURL string, plan Plan) (statements []string, err error) {
-	cfg, err := parse(adminURL)
-	if err != nil {
-		return nil, err
-	}
-	err = asAdminTx(ctx, cfg, func(tx pgx.Tx) error {
+	err = asAdminTx(ctx, adminURL, func(tx pgx.Tx) error {
 		grant, err := statementsOf(ctx, tx, connecting, plan.logins())
 		if err != nil {
 			return err

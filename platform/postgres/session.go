@@ -63,12 +63,9 @@ func set(ctx context.Context, tx pgx.Tx, settings []setting, roles ...string) er
 
 // connectAdmin connects for Provision, and sets what the admin's role may not have set.
 func connectAdmin(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := connectSession(ctx, cfg)
 	if err != nil {
-		return nil, oneLineError{err}
-	}
-	if err := requireSession(ctx, conn); err != nil {
-		return nil, errors.Join(err, conn.Close(ctx))
+		return nil, err
 	}
 	set := "SET statement_timeout = 0"
 	for _, s := range relied {

@@ -264,29 +264,3 @@ func (p *pipeline) Rollback(ctx context.Context) error {
 	p.over = true
 	return p.Tx.Rollback(ctx)
 }
-
-// row and rows close the batch when their result is read.
-type row struct {
-	pgx.Row
-	results pgx.BatchResults
-}
-
-func (r row) Scan(dest ...any) error { return end(r.results, r.Row.Scan(dest...)) }
-
-type rows struct {
-	pgx.Rows
-	results pgx.BatchResults
-}
-
-func (r *rows) Close() {
-	r.Rows.Close()
-	_ = r.results.Close() // its error, if any, is the rows'
-}
-
-// end closes the results, which may report an error only then.
-func end(results pgx.BatchResults, err error) error {
-	if closeErr := results.Close(); err == nil {
-		return closeErr
-	}
-	return err
-}
