@@ -67,14 +67,3 @@ func TestAnIndexThatIsNotValidIsNoSuccess(t *testing.T) {
 	err := postgres.Migrate(t.Context(), db.MigrateURL("things"), migrations)
 	expectUsage(t, "migrate again", err, "things_id")
 }
-
-// What its row of home grants is executed by lift_fence with the owner's rights.
-func TestAServingRoleCannotWriteItsHome(t *testing.T) {
-	t.Parallel()
-	db := pgtest.New(t, pgtest.Schema{Module: "homes", Migrations: history(map[string]string{"0001_one.sql": "CREATE TABLE one ();"})})
-	const fence = `INSERT INTO home (state, epoch, move, elsewhere, deadline, grants)
-		VALUES ('fencing', 1, gen_random_uuid(), '', now() - interval '1 s', 'DROP TABLE one')`
-	if _, err := db.Module(t, "homes").Exec(t.Context(), fence); !postgres.HasCode(err, "42501") {
-		t.Errorf("it is not refused: %v", err)
-	}
-}

@@ -37,6 +37,7 @@ func TestADatabaseThatExistedIsClosed(t *testing.T) {
 	for _, statement := range []string{
 		"CREATE TEMP TABLE mine (id int)", "CREATE SCHEMA mine", "CREATE TABLE public.mine (id int)", "SELECT lo_from_bytea(0, 'secret')",
 		"SELECT loread(1, 1)", "SELECT data FROM pg_largeobject",
+		"SELECT lo_create(0)", "SELECT lo_creat(-1)", "SELECT lo_get(1)", "SELECT lo_open(1, 262144)",
 	} {
 		if _, err := conn.Exec(t.Context(), statement); !postgres.HasCode(err, "42501") { // insufficient_privilege
 			t.Errorf("%s: %v, want a refusal", statement, err)
