@@ -109,10 +109,8 @@ type State struct {
 	Jobs     int64 `json:"jobs"`
 }
 
-// Read returns the sides of the pool's module, by name.
-func Read(ctx context.Context, pool *pgxpool.Pool) ([]State, error) { return read(ctx, pool) }
-
-func read(ctx context.Context, db interface {
+// Read returns the sides of the database's module, by name.
+func Read(ctx context.Context, db interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }) ([]State, error) {
 	rows, err := db.Query(ctx, `

@@ -177,6 +177,24 @@ func TestWhoMayServe(t *testing.T) {
 	}
 }
 
+// A process that is refused ends, and perhaps starts again and again. Its side does not look alive
+// because of that, or the one that may serve would be refused when it restarts.
+func TestASideThatIsRefusedStaysSilent(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	set(t, db, share.Weight{Side: "old", Weight: 100}, share.Weight{Side: "new", Weight: 0})
+	set(t, db)
+	join(t, db, "old")
+	side, err := share.Join(t.Context(), db, "parcels", "new")
+	if !errors.Is(err, process.ErrUsage) {
+		t.Errorf("beside another side: %v", err)
+	}
+	if err := side.Leave(t.Context()); err != nil { // as every process does that ends
+		t.Fatal(err)
+	}
+	join(t, db, "old")
+}
+
 // What a side has handled is in the schema after its next beat, and counted anew when weights
 // change.
 func TestASideCounts(t *testing.T) {

@@ -42,17 +42,17 @@ type database interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// Join returns the side of this name after its first beat, or a usage error if it must not serve
-// the database's module.
+// Join returns the side of this name after its first beat, or no side and a usage error if it must
+// not serve the database's module.
 func Join(ctx context.Context, db database, module, name string) (*Side, error) {
 	s := &Side{name: name, db: db}
 	s.weight.Store("")
-	return s, db.InTx(ctx, func(tx pgx.Tx) error {
+	err := db.InTx(ctx, func(tx pgx.Tx) error {
 		// Two sides that start at once are admitted one after the other.
 		if _, err := tx.Exec(ctx, "LOCK TABLE sides IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
-		states, err := read(ctx, tx)
+		states, err := Read(ctx, tx)
 		if err == nil {
 			err = admit(states, module, name)
 		}
@@ -65,6 +65,10 @@ func Join(ctx context.Context, db database, module, name string) (*Side, error) 
 			return []string{weight, sides}, err
 		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Knows records a topic or a kind of jobs that this process handles, before Announce.
@@ -105,9 +109,7 @@ func (s *Side) Idle() bool { return s != nil && s.idle.Load() }
 
 // Requested counts a request that this side has handled.
 func (s *Side) Requested() {
-	if s != nil {
-		s.requests.Add(1)
-	}
+	s.requests.Add(1)
 }
 
 // Handled counts events that this side has handled.
