@@ -134,8 +134,8 @@ func listensAt(listener net.Listener, addr string) bool {
 
 // offer hands the listener over to each process that asks at the path from now on.
 func (h Handover) offer(listener net.Listener, held net.Conn) (net.Listener, error) {
-	o := &offered{Listener: listener, at: h, held: held, closed: make(chan struct{})}
-	o.end = sync.OnceFunc(func() { close(o.closed) })
+	o := &offered{Listener: listener, at: h, held: held}
+	o.closed, o.end = context.WithCancel(context.Background())
 	if err := o.open(); err != nil {
 		_ = listener.Close()
 		return nil, Usage(fmt.Errorf("LISTEN_HANDOVER: %w", err))
@@ -171,10 +171,10 @@ func (h Handover) open() (*net.UnixListener, error) {
 type offered struct {
 	net.Listener
 	at     Handover
-	held   net.Conn      // to the process that it was taken from, nil if from none
-	takers atomic.Int32  // processes that have taken it, and live
-	closed chan struct{} // once it is
-	end    func()
+	held   net.Conn        // to the process that it was taken from, nil if from none
+	takers atomic.Int32    // processes that have taken it, and live
+	closed context.Context //nolint:containedctx // it ends when the listener is closed
+	end    context.CancelFunc
 
 	mu   sync.Mutex
 	door *net.UnixListener
@@ -191,6 +191,9 @@ func (o *offered) open() error {
 	defer o.mu.Unlock()
 	if o.shut {
 		return door.Close()
+	}
+	if o.door != nil { // in whose place it is
+		_ = o.door.Close()
 	}
 	o.door = door
 	go o.handOver(door)
@@ -233,10 +236,7 @@ func (o *offered) give(peer *net.UnixConn) {
 		return
 	}
 	o.takers.Add(1)
-	go func() {
-		<-o.closed
-		_ = peer.Close()
-	}()
+	defer context.AfterFunc(o.closed, func() { _ = peer.Close() })()
 	_ = peer.SetDeadline(time.Time{})
 	_, _ = peer.Read(make([]byte, 1)) // returns when the other process has ended
 	o.takers.Add(-1)
@@ -251,7 +251,7 @@ func (o *offered) give(peer *net.UnixConn) {
 func (o *offered) Accept() (net.Conn, error) {
 	conn, err := o.Listener.Accept()
 	if errors.Is(err, net.ErrClosed) {
-		<-o.closed
+		<-o.closed.Done()
 	}
 	return conn, err
 }

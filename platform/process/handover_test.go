@@ -55,6 +55,7 @@ func TestATakerEndsFirst(t *testing.T) {
 	t.Parallel()
 	h := handover(t)
 	first := listen(t, h, "127.0.0.1:0").(*offered)
+	door := first.door
 	second := listen(t, h, first.Addr().String())
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
@@ -65,6 +66,9 @@ func TestATakerEndsFirst(t *testing.T) {
 	first.yield()
 	h.answers(t, first)
 	h.answers(t, listen(t, h, first.Addr().String()))
+	if err := door.SetDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("where nobody can ask any more it still listens: %v", err)
+	}
 }
 
 // Operators' pages may be at another address, and are handed over only at the same one.
