@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
@@ -61,18 +60,11 @@ func newGateway(ctx context.Context, cfg config, log *slog.Logger) (*gateway, er
 	return g, nil
 }
 
-// newTransport returns a transport without a proxy: the environment's is for external hosts.
 func newTransport(cfg config, answer time.Duration) *http.Transport {
-	return &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		DialTLSContext:         cfg.Certificate.Dial(2 * time.Second),
-		ResponseHeaderTimeout:  answer,
-		MaxResponseHeaderBytes: 4 * maxHeader,
-		MaxIdleConnsPerHost:    256,
-		// Shorter than the upstreams': a POST on a connection that an upstream closes would fail.
-		IdleConnTimeout:    30 * time.Second,
-		DisableCompression: true, // an answer passes through as it is
-	}
+	t := cfg.Certificate.Transport()
+	t.ResponseHeaderTimeout, t.MaxResponseHeaderBytes = answer, 4*maxHeader
+	t.DisableCompression = true // an answer passes through as it is
+	return t
 }
 
 // exchange is one request and its answer.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	"example.com/shop/platform/devkit/certs"
 	"example.com/shop/platform/process"
@@ -35,7 +34,8 @@ func TestTheFacadeSpeaksTLS(t *testing.T) {
 	const outside, inside = "/v1/things", "/v1/things/rates"
 	expect := func(as process.Certificate, method, url, want string) {
 		t.Helper()
-		transport := &http.Transport{DialTLSContext: as.Dial(time.Minute), DisableKeepAlives: true}
+		transport := as.Transport()
+		transport.DisableKeepAlives = true
 		r, err := http.NewRequestWithContext(t.Context(), method, "https://"+url, http.NoBody)
 		must(t, err)
 		r.Header.Set("Origin", "https://app.example")

@@ -34,7 +34,7 @@ func TestAShopWithTLS(t *testing.T) {
 		if by != nil {
 			as.Cert, as.Key = by.Issue(t)
 		}
-		return &http.Client{Transport: &http.Transport{DialTLSContext: as.Dial(time.Minute)}}
+		return &http.Client{Transport: as.Transport()}
 	}
 	stranger, usual := client(nil), http.DefaultClient
 	http.DefaultClient = stranger

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -133,15 +134,21 @@ func (c Certificate) Server(internal bool) *tls.Config {
 	}}
 }
 
-// Dial returns what an http.Transport dials with for https, within the timeout. As with any
-// failure to connect, nothing was sent if it fails.
-func (c Certificate) Dial(timeout time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	current := c.Client()
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: current()}).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: err}
-		}
-		return conn, nil
+// Transport returns a transport to other processes. It ignores HTTP_PROXY, which is for external
+// hosts. As with any failure to connect, nothing was sent if a handshake fails.
+func (c Certificate) Transport() *http.Transport {
+	dialer, current := &net.Dialer{Timeout: 2 * time.Second}, c.Client()
+	return &http.Transport{
+		DialContext: dialer.DialContext,
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&tls.Dialer{NetDialer: dialer, Config: current()}).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+			}
+			return conn, nil
+		},
+		MaxIdleConnsPerHost: 256, // with net/http's 2, most concurrent calls would connect anew
+		// Well below the servers' own, or a POST would meet a connection that is being closed.
+		IdleConnTimeout: 30 * time.Second,
 	}
 }

@@ -73,7 +73,8 @@ func serveTLS(t *testing.T, as Certificate, internal bool, w io.Writer) (addr st
 
 // get sends a request as the client that has these settings.
 func get(t *testing.T, as Certificate, addr string) error {
-	transport := &http.Transport{DialTLSContext: as.Dial(time.Minute), DisableKeepAlives: true}
+	transport := as.Transport()
+	transport.DisableKeepAlives = true
 	answer, err := (&http.Client{Transport: transport}).Get("https://" + addr)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -59,7 +58,7 @@ func NewTransport(cfg ClientConfig) http.RoundTripper {
 		Build()
 	return &transport{
 		token: cfg.token,
-		next:  otelhttp.NewTransport(newConnections(cfg.Certificate)),
+		next:  otelhttp.NewTransport(cfg.Certificate.Transport()),
 		policies: []failsafe.Policy[*http.Response]{
 			timeout.New[*http.Response](cfg.Timeout), retry, breaker, timeout.New[*http.Response](cfg.TryTimeout),
 		},
@@ -85,17 +84,6 @@ func retryAfter(r *http.Response) time.Duration {
 		return 0 // none, or a date, which no policy waits for
 	}
 	return time.Duration(seconds) * time.Second //nolint:gosec // it has 32 bits
-}
-
-// newConnections ignores HTTP_PROXY: the processes are on one network.
-func newConnections(by process.Certificate) *http.Transport {
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
-		DialTLSContext:      by.Dial(2 * time.Second),
-		MaxIdleConnsPerHost: 256, // with net/http's 2, most concurrent calls would connect anew
-		// Well below the servers' own, or a request would meet a connection that is being closed.
-		IdleConnTimeout: 30 * time.Second,
-	}
 }
 
 // transport shares the policies among all calls, so that the circuit breaker counts each.

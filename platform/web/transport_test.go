@@ -185,7 +185,7 @@ func TestTransportKeepsItsConnections(t *testing.T) {
 	if n := opened.Load(); n > 3*callers {
 		t.Errorf("%d connections were opened for %d callers", n, callers)
 	}
-	if newConnections(process.Certificate{}).Proxy != nil {
+	if (process.Certificate{}).Transport().Proxy != nil {
 		t.Error("it uses a proxy")
 	}
 }
