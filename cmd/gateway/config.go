@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/platform/edge"
 	"example.com/shop/platform/process"
 	"example.com/shop/platform/remote"
@@ -68,9 +67,5 @@ type config struct {
 	Telemetry   telemetry.Config
 }
 
-// Limits that are not settings. They are the same as those of a process's own server.
-const (
-	maxHeader = 16 << 10
-	// maxBody is of a routes file, and the most that a route may allow.
-	maxBody = routes.MaxBody
-)
+// maxHeader is no setting. It is the same as that of a process's own server.
+const maxHeader = 16 << 10

@@ -25,7 +25,7 @@ func (g *gateway) replace(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, http.StatusUnauthorized, "not-the-secret", "Send the façade's GATEWAY_SECRET as a bearer token.")
 		return
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, routes.MaxBody))
 	if err != nil {
 		writeProblem(w, r, http.StatusRequestEntityTooLarge, "body-too-large", "Send a whole routes file, of at most 1 MiB.")
 		return

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"example.com/shop/cmd/gateway/routes"
 )
 
 func TestAChangeUnderLoadFailsNoRequest(t *testing.T) {
@@ -64,7 +66,7 @@ func TestBadRoutesChangeNothing(t *testing.T) {
 		f.expect(t, get, "200 old 1+0")
 	}
 	for want, answer := range map[string]reply{
-		"401 not-the-secret": f.put(split(0, 100), "the secre"), "413 body-too-large": f.put(file+strings.Repeat("#", maxBody), "the secret"),
+		"401 not-the-secret": f.put(split(0, 100), "the secre"), "413 body-too-large": f.put(file+strings.Repeat("#", routes.MaxBody), "the secret"),
 		"403 no-secret": (&facade{gateway: &gateway{}, old: f.old, new: f.new}).put(file, ""),
 	} {
 		if answer.String() != want {
