@@ -77,7 +77,7 @@ func serveComposed(ctx context.Context, path string) error {
 	if path == undelivered { // so no order ends
 		cfg.Orders.MaxOpen, cfg.Orders.MaxPieces = math.MaxInt, math.MaxInt
 	}
-	log := cfg.Service.Log.New(path)
+	log := cfg.Service.Log.Install(path)
 	dbs := map[string]*postgres.DB{}
 	for module, schema := range map[string]struct {
 		url        string
@@ -126,6 +126,9 @@ func serveComposed(ctx context.Context, path string) error {
 		if err := (composed{cfg, log, dbs, modules}).deliver(ctx, group, path == fairerPath); err != nil {
 			return err
 		}
+	}
+	if _, err := server.Listen(); err != nil {
+		return err
 	}
 	group.Go(func() error { return server.Run(ctx, ctx) })
 	return group.Wait()

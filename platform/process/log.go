@@ -16,19 +16,15 @@ type Log struct {
 	Format string `env:"LOG_FORMAT" envDefault:"json"`
 }
 
-// New returns a logger that writes to standard error, with the trace id of each line's context.
-func (l Log) New(process string) *slog.Logger {
+// Install returns a logger that writes to standard error, with the trace id of each line's context.
+// It becomes the default logger, too: what libraries log there would be plain text.
+func (l Log) Install(process string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: l.Level}
 	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, options)
 	if l.Format == "text" {
 		handler = slog.NewTextHandler(os.Stderr, options)
 	}
-	return slog.New(traced{handler}).With("process", process)
-}
-
-// Install is New, and sets the default logger: what libraries log there would be plain text.
-func (l Log) Install(process string) *slog.Logger {
-	log := l.New(process)
+	log := slog.New(traced{handler}).With("process", process)
 	slog.SetDefault(log)
 	return log
 }

@@ -151,11 +151,6 @@ func (s *Server) Listen() (addr string, err error) {
 // Run serves, after Listen, until ctx is done and then lets the requests under way finish, for at
 // most the drain timeout. Once stopping is done, clients are asked to close their connections.
 func (s *Server) Run(ctx, stopping context.Context) error {
-	if s.listener == nil {
-		if _, err := s.Listen(); err != nil {
-			return err
-		}
-	}
 	serving, ctx := errgroup.WithContext(ctx) // if one fails, both end
 	serving.Go(func() error { return s.serve(ctx, stopping, s.router, s.listener) })
 	if s.inside != nil {
