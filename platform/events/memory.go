@@ -44,9 +44,6 @@ func (*MemoryBus) Ready(context.Context) error { return nil }
 // Durable reports that an event for which there is no subscription is lost.
 func (*MemoryBus) Durable() bool { return false }
 
-// Subscriber returns the bus: a subscriber's module does not matter to it.
-func (b *MemoryBus) Subscriber(string) message.Subscriber { return b }
-
 // NewMemoryBus returns an open bus without subscribers.
 func NewMemoryBus() *MemoryBus { return &MemoryBus{topics: map[string][]*subscription{}} }
 

@@ -67,7 +67,7 @@ func TestAnEventOnTheBrokerIsACloudEvent(t *testing.T) {
 func TestHowAnEventIsRead(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
-	messages, _ := subscribe(t, provisioned(t, cfg))
+	messages := subscribe(t, provisioned(t, cfg))
 	id := uuid.NewString()
 	bound, spelled := nats.Header{}, nats.Header{"CE-SUBJECT": {`"50 %25 \"Zoë\""`}}
 	for name, value := range attributes(id) {
@@ -116,7 +116,7 @@ func TestAnEventIsDeliveredAsAnother(t *testing.T) {
 	cfg := newConfig(t, "")
 	bus := open(t, cfg)
 	must(t, bus.Provision(t.Context(), cfg.Keeping, map[string][]string{"subscriber": {topic}, "forger": {other}}))
-	messages, _ := subscribe(t, bus)
+	messages := subscribe(t, bus)
 	js := connect(t, cfg)
 	_, err := js.PublishMsg(t.Context(), &nats.Msg{
 		Subject: cfg.Stream + "." + other, Data: []byte("{}"),

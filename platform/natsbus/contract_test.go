@@ -6,25 +6,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
-
-	"example.com/shop/platform/devkit/bustest"
 )
-
-func TestBus(t *testing.T) {
-	t.Parallel()
-	bustest.Run(t, func(t *testing.T) bustest.Bus {
-		cfg := newConfig(t, "")
-		bus := provisioned(t, cfg)
-		return bustest.Bus{
-			Publisher: bus,
-			Subscriber: func(t *testing.T, module string) message.Subscriber {
-				subscriber := provisioning{bus.Subscriber(module), t, cfg, module}
-				t.Cleanup(func() { subscriber.Close() })
-				return subscriber
-			},
-		}
-	})
-}
 
 // provisioning is a subscriber whose durables an operator makes before it subscribes.
 type provisioning struct {
@@ -49,7 +31,7 @@ func TestWatermill(t *testing.T) {
 	// A consumer group is a module. Publisher and subscriber have a connection each, because the
 	// suite closes one and goes on with the other.
 	connect := func(t *testing.T, module string) (message.Publisher, message.Subscriber) {
-		return open(t, cfg), provisioning{open(t, cfg).Subscriber(module), t, cfg, module}
+		return open(t, cfg), provisioning{openAs(t, cfg, module), t, cfg, module}
 	}
 	tests.TestPubSub(t, tests.Features{
 		Persistent:     true,

@@ -34,8 +34,7 @@ func newSystem(t *testing.T) *system {
 func (s *system) subscribe() (stop func()) {
 	s.t.Helper()
 	handlers := []events.Handler{events.On(eventtest.Count)}
-	subscriber := open(s.t, s.bus).Subscriber("subscriber")
-	return s.Consume(events.NewConsumer(s.Subscriber, subscriber, handlers, s.Config, s.Log))
+	return s.Consume(events.NewConsumer(s.Subscriber, open(s.t, s.bus), handlers, s.Config, s.Log))
 }
 
 func (s *system) publish(first, last int) {

@@ -50,7 +50,7 @@ func FuzzEnvelope(f *testing.F) {
 	must(f, err)
 	f.Cleanup(func() { bus.Close() })
 	must(f, bus.Provision(f.Context(), cfg.Keeping, listeners))
-	s.Consume(events.NewConsumer(s.Subscriber, bus.Subscriber("subscriber"), []events.Handler{events.On(
+	s.Consume(events.NewConsumer(s.Subscriber, bus, []events.Handler{events.On(
 		func(ctx context.Context, tx pgx.Tx, h eventtest.Happened) error {
 			if h.Thing == "poison" {
 				return errors.New("poison")

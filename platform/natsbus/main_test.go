@@ -112,7 +112,12 @@ func newConfig(t testing.TB, url string) settings {
 // open returns a connection of its own, like another process's, which closes with the test.
 func open(t testing.TB, cfg settings) *natsbus.Bus {
 	t.Helper()
-	bus, err := natsbus.Open(cfg.Config, "subscriber", "", slog.New(slog.DiscardHandler))
+	return openAs(t, cfg, "subscriber")
+}
+
+func openAs(t testing.TB, cfg settings, module string) *natsbus.Bus {
+	t.Helper()
+	bus, err := natsbus.Open(cfg.Config, module, "", slog.New(slog.DiscardHandler))
 	must(t, err)
 	t.Cleanup(func() { bus.Close() })
 	return bus
@@ -174,14 +179,12 @@ func publishEventually(t *testing.T, bus *natsbus.Bus, m *message.Message) {
 	pgtest.Until(t, "it is published", func() bool { return bus.Publish(topic, m) == nil })
 }
 
-// subscribe returns the subscriber's messages until the test ends, or until leave is called.
-func subscribe(t *testing.T, bus *natsbus.Bus) (messages <-chan *message.Message, leave func() error) {
+// subscribe returns the bus's messages until it closes.
+func subscribe(t *testing.T, bus *natsbus.Bus) <-chan *message.Message {
 	t.Helper()
-	subscriber := bus.Subscriber("subscriber")
-	t.Cleanup(func() { subscriber.Close() })
-	messages, err := subscriber.Subscribe(context.Background(), topic)
+	messages, err := bus.Subscribe(context.Background(), topic)
 	must(t, err)
-	return messages, subscriber.Close
+	return messages
 }
 
 func receive(t *testing.T, messages <-chan *message.Message, want *message.Message) *message.Message {

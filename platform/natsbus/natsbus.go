@@ -76,6 +76,10 @@ type Bus struct {
 	js      jetstream.JetStream
 	reached atomic.Bool // the broker, at least once
 
+	open      context.Context //nolint:containedctx // it ends when the bus closes
+	end       context.CancelFunc
+	listening sync.WaitGroup
+
 	mu      sync.Mutex
 	missing map[string]error // the durables that the broker does not have
 }
@@ -99,6 +103,7 @@ func Open(cfg Config, module, seed string, log *slog.Logger) (*Bus, error) {
 		cfg: cfg, module: module, keyed: seed != "", missing: map[string]error{},
 		log: log.With("bus", "nats", "stream", cfg.Stream, "user", module),
 	}
+	b.open, b.end = context.WithCancel(context.Background())
 	options := []nats.Option{
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
@@ -240,9 +245,13 @@ func (b *Bus) Check(context.Context) error {
 	return errUnreachable
 }
 
-// Close flushes what is still to be sent, such as acknowledgements, and disconnects. Close the
-// subscribers first, so that they can nack what they hold.
+// Close ends the subscriptions and nacks what is unacknowledged, for another process to have it. It
+// flushes what is still to be sent, such as acknowledgements, and disconnects.
 func (b *Bus) Close() error {
+	b.mu.Lock()
+	b.end()
+	b.mu.Unlock()
+	b.listening.Wait()
 	if b.conn.IsConnected() {
 		_ = b.conn.FlushTimeout(b.cfg.PublishTimeout) // a lost acknowledgement is one redelivery
 	}

@@ -83,12 +83,8 @@ func TestBusWithUsers(t *testing.T) {
 		}
 		must(t, g.open(t, natsbus.Provisioner).Provision(t.Context(), g.cfg.Keeping, listeners))
 		return bustest.Bus{
-			Publisher: g.open(t, "bustest"),
-			Subscriber: func(t *testing.T, module string) message.Subscriber {
-				subscriber := g.open(t, module).Subscriber(module)
-				t.Cleanup(func() { subscriber.Close() })
-				return subscriber
-			},
+			Publisher:  g.open(t, "bustest"),
+			Subscriber: func(t *testing.T, module string) message.Subscriber { return g.open(t, module) },
 		}
 	})
 }

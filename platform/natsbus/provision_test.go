@@ -18,7 +18,7 @@ func TestAProcessNeedsItsDurable(t *testing.T) {
 	b := startBroker(t)
 	cfg := newConfig(t, b.URL())
 	bus := open(t, cfg)
-	messages, _ := subscribe(t, bus)
+	messages := subscribe(t, bus)
 	pgtest.Until(t, "it is not ready", func() bool {
 		err := bus.Ready(t.Context())
 		return err != nil && strings.Contains(err.Error(), durable+": run seam events provision")

@@ -14,51 +14,22 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// subscriber subscribes for one module. Each message goes to one of the module's processes.
-type subscriber struct {
-	bus    *Bus
-	module string
-
-	mu      sync.Mutex
-	closed  bool
-	stops   []context.CancelFunc
-	running sync.WaitGroup
-}
-
-// Subscriber returns the module's subscriber. It does nothing before Subscribe.
-func (b *Bus) Subscriber(module string) message.Subscriber {
-	return &subscriber{bus: b, module: module}
-}
-
-// Subscribe returns the module's messages of a topic, until ctx ends or the subscriber closes. Many
-// come before the first is acknowledged. If the broker is down, or is not provisioned, it
-// subscribes when that is mended.
-func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.bus.conn.IsClosed() {
+// Subscribe returns the module's messages of a topic, until ctx ends or the bus closes. Each goes to
+// one of the module's processes, and many come before the first is acknowledged. If the broker is
+// down, or is not provisioned, it subscribes when that is mended.
+func (b *Bus) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open.Err() != nil {
 		return nil, errClosed
 	}
-	ctx, stop := context.WithCancel(ctx)
-	s.stops = append(s.stops, stop)
-	l := &listener{
-		bus: s.bus, module: s.module, topic: topic, out: make(chan *message.Message),
-		log: s.bus.log.With("module", s.module, "topic", topic),
-	}
-	s.running.Go(func() { l.run(ctx, stop) })
+	l := &listener{bus: b, topic: topic, out: make(chan *message.Message), log: b.log.With("topic", topic)}
+	b.listening.Go(func() {
+		ctx, stop := context.WithCancel(ctx)
+		defer context.AfterFunc(b.open, stop)()
+		l.run(ctx, stop)
+	})
 	return l.out, nil
-}
-
-// Close ends the subscriptions and nacks what is unacknowledged, for another process to have it.
-func (s *subscriber) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	for _, stop := range s.stops {
-		stop()
-	}
-	s.mu.Unlock()
-	s.running.Wait()
-	return nil
 }
 
 // A broken subscription is noticed after two missed heartbeats, and renewed after a pause. Until
@@ -73,19 +44,19 @@ const (
 // listener is one subscription: a loop that pulls, and a goroutine for each unacknowledged message.
 // So none waits in a buffer while its AckWait runs out, and MaxAckPending bounds how many are held.
 type listener struct {
-	bus           *Bus
-	module, topic string
-	log           *slog.Logger
-	known         bool // the broker had the durable, at least once
-	out           chan *message.Message
-	holding       sync.WaitGroup
+	bus     *Bus
+	topic   string
+	log     *slog.Logger
+	known   bool // the broker had the durable, at least once
+	out     chan *message.Message
+	holding sync.WaitGroup
 }
 
 func (l *listener) run(ctx context.Context, stop context.CancelFunc) {
 	defer close(l.out) // when nothing sends to it any more
 	defer l.holding.Wait()
 	defer stop()
-	defer l.bus.lacks(durableName(l.module, l.topic), nil)
+	defer l.bus.lacks(durableName(l.bus.module, l.topic), nil)
 	for ctx.Err() == nil && !l.bus.conn.IsClosed() {
 		if err := l.receive(ctx); err != nil && ctx.Err() == nil {
 			l.log.WarnContext(ctx, "subscription interrupted", "error", err, "again_in", pause.String())
@@ -141,7 +112,7 @@ func (l *listener) durable(ctx context.Context) (jetstream.Consumer, error) {
 	if err := l.bus.Check(ctx); err != nil {
 		return nil, err
 	}
-	name := durableName(l.module, l.topic)
+	name := durableName(l.bus.module, l.topic)
 	durable, err := l.bus.js.Consumer(ctx, l.bus.cfg.Stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = fmt.Errorf("the broker has no durable %s: run seam events provision", name)

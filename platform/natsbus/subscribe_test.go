@@ -12,9 +12,9 @@ func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	one, two := provisioned(t, cfg), open(t, cfg)
 	m := newMessages(2)
 	publish(t, one, m[0])
-	first, _ := subscribe(t, one)
+	first := subscribe(t, one)
 	held := receive(t, first, m[0])
-	second, _ := subscribe(t, two)
+	second := subscribe(t, two)
 	silence(t, 4*cfg.AckWait, second) // the first sends InProgress
 	held.Ack()
 	silence(t, 2*cfg.AckWait, second)
@@ -22,10 +22,10 @@ func TestOneProcessHoldsAMessageAsLongAsItLives(t *testing.T) {
 	publish(t, two, m[1])
 	select {
 	case <-first:
-		one.Close() // as if its process was killed: nothing is nacked
+		one.Cut() // as if its process was killed: nothing is nacked
 		receive(t, second, m[1]).Ack()
 	case got := <-second:
-		two.Close()
+		two.Cut()
 		got.Ack()
 		receive(t, first, m[1]).Ack()
 	case <-time.After(patience):
@@ -46,14 +46,14 @@ func TestADurableTakesOtherSettings(t *testing.T) {
 	one, two := provisioned(t, cfg), open(t, cfg)
 	m := newMessages(1)[0]
 	publish(t, one, m)
-	first, leave := subscribe(t, one)
+	first := subscribe(t, one)
 	receive(t, first, m)
-	second, _ := subscribe(t, two)
+	second := subscribe(t, two)
 	silence(t, 4*older.AckWait, second)
 	if is := durableOf(t, cfg).Config; is.AckWait != cfg.AckWait || is.MaxAckPending != cfg.MaxAckPending {
 		t.Errorf("the durable is %+v", is)
 	}
-	must(t, leave())
+	must(t, one.Close())
 	for range 20 {
 		receive(t, second, m).Nack()
 	}
@@ -64,7 +64,7 @@ func TestProvisioningMovesNoPosition(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, "")
 	bus := provisioned(t, cfg)
-	messages, _ := subscribe(t, bus)
+	messages := subscribe(t, bus)
 	for _, m := range newMessages(3) {
 		publish(t, bus, m)
 		receive(t, messages, m).Ack()
@@ -90,18 +90,17 @@ func TestARestartRedeliversNothingAcknowledged(t *testing.T) {
 	b := startBroker(t)
 	cfg := newConfig(t, b.URL())
 	bus := provisioned(t, cfg)
-	messages, leave := subscribe(t, bus)
+	messages := subscribe(t, bus)
 	batch := newMessages(102)
 	publish(t, bus, batch[2:]...)
 	for range batch[2:] {
 		(<-messages).Ack()
 	}
-	must(t, leave())
 	must(t, bus.Close())
 	for i, restart := range []func(){func() {}, b.restart} {
 		restart()
 		again := open(t, cfg)
-		messages, _ := subscribe(t, again)
+		messages := subscribe(t, again)
 		publish(t, again, batch[i])
 		receive(t, messages, batch[i]).Ack()
 		silence(t, 2*cfg.AckWait, messages)
@@ -116,7 +115,7 @@ func TestAnAcknowledgementIsForNoOtherMessage(t *testing.T) {
 	b := startBroker(t)
 	cfg := newConfig(t, b.URL())
 	one := provisioned(t, cfg)
-	messages, _ := subscribe(t, one)
+	messages := subscribe(t, one)
 	m := newMessages(2)
 	lost, precious := m[0], m[1]
 	publish(t, one, lost)
@@ -127,7 +126,7 @@ func TestAnAcknowledgementIsForNoOtherMessage(t *testing.T) {
 
 	two := provisioned(t, cfg)
 	publish(t, two, precious)
-	keeps, _ := subscribe(t, two)
+	keeps := subscribe(t, two)
 	keeper, next := two, messages
 	select {
 	case <-keeps:
@@ -139,7 +138,7 @@ func TestAnAcknowledgementIsForNoOtherMessage(t *testing.T) {
 	publishEventually(t, one, precious) // a duplicate: it is connected
 	held.Ack()
 	silence(t, 100*time.Millisecond, next)
-	keeper.Close() // as if its process was killed before it had handled the message
+	keeper.Cut() // as if its process was killed before it had handled the message
 	receive(t, next, precious).Ack()
 }
 
@@ -149,7 +148,7 @@ func TestABrokerThatIsDown(t *testing.T) {
 	b.kill()
 	cfg := newConfig(t, b.URL())
 	bus := open(t, cfg)
-	messages, leave := subscribe(t, bus)
+	messages := subscribe(t, bus)
 	m := newMessages(2)
 	quick := func(end func() error) {
 		t.Helper()
@@ -168,16 +167,14 @@ func TestABrokerThatIsDown(t *testing.T) {
 		t.Error("a process is ready that has never reached the broker")
 	}
 	another := open(t, newConfig(t, b.URL()))
-	_, leaveAnother := subscribe(t, another)
-	quick(leaveAnother)
+	subscribe(t, another)
+	quick(another.Close)
 
 	b.restart()
 	publishEventually(t, provisioned(t, cfg), m[1])
 	receive(t, messages, m[1]).Ack()
 	b.kill()
-	for _, end := range []func() error{leave, bus.Close} { // neither waits for the broker to come back
-		quick(end)
-	}
+	quick(bus.Close)     // it does not wait for the broker to come back
 	for range messages { // until it is closed
 	}
 	if err := bus.Ready(t.Context()); err != nil {

@@ -51,7 +51,7 @@ func TestTheBrokerWantsACertificate(t *testing.T) {
 			}
 			pgtest.Until(t, name+" is served", func() bool { return bus.Check(t.Context()) == nil })
 			must(t, bus.Provision(t.Context(), cfg.Keeping, listeners))
-			messages, _ := subscribe(t, bus)
+			messages := subscribe(t, bus)
 			sent := newMessages(1)[0]
 			publish(t, bus, sent)
 			receive(t, messages, sent).Ack()

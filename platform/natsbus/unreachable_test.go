@@ -19,7 +19,7 @@ func TestAnotherProcessHasTheEventsOfOneThatIsCutOff(t *testing.T) {
 	t.Cleanup(wire.Freeze())
 	rarely := s.Config
 	rarely.Poll = time.Hour // so that its retries hardly connect
-	s.Consume(events.NewConsumer(db, open(t, s.bus).Subscriber("subscriber"),
+	s.Consume(events.NewConsumer(db, open(t, s.bus),
 		[]events.Handler{events.On(eventtest.Count)}, rarely, s.Log))
 	s.publish(1, all)
 	pgtest.Until(t, "it has some", func() bool {

@@ -56,8 +56,8 @@ func (c Config) Validate() error {
 // natsbus.Bus those of any processes.
 type Bus interface {
 	message.Publisher
+	message.Subscriber
 	Name() string // which each schema records
-	Subscriber(module string) message.Subscriber
 	Ready(ctx context.Context) error
 }
 
@@ -153,7 +153,7 @@ func (h *host) serve(ctx context.Context, db *postgres.DB, m Module) error {
 	if err := h.server.Mount(db.Module, routes); err != nil {
 		return err
 	}
-	consumer := events.NewConsumer(db, h.buses[db.Module].Subscriber(db.Module), m.Handlers(), h.cfg.Events, h.log.With("module", db.Module))
+	consumer := events.NewConsumer(db, h.buses[db.Module], m.Handlers(), h.cfg.Events, h.log.With("module", db.Module))
 	if err := errors.Join(db.Side.Announce(ctx), consumer.Subscribe(ctx)); err != nil {
 		return err
 	}
