@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -22,6 +21,8 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
+
+	"example.com/shop/platform/remote"
 )
 
 // request is what the middleware knows of a request. It is a pointer in the context, so that
@@ -59,7 +60,7 @@ func requestID(incoming string) string {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		req := &request{id: requestID(r.Header.Get("X-Request-Id")), transient: s.transient, address: clientAddress(r)}
+		req := &request{id: requestID(r.Header.Get("X-Request-Id")), transient: s.transient, address: remote.Address(r).String()}
 		ctx := context.WithValue(r.Context(), requestKey{}, req)
 		w.Header().Set("X-Request-Id", req.id)
 		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
@@ -90,12 +91,6 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	})
 }
 
-// clientAddress is that of the connection: what a header says, anybody can write.
-func clientAddress(r *http.Request) string {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	return host
-}
-
 // pseudonym is the same for the same subject as long as the key is.
 func (s *Server) pseudonym(subject string) string {
 	hash := hmac.New(sha256.New, []byte(s.cfg.LogKey))
@@ -103,14 +98,10 @@ func (s *Server) pseudonym(subject string) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// guard has browsers take each answer for what its Content-Type says, and come back over TLS alone
-// once they have.
+// guard has browsers take each answer for what its Content-Type says.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if r.TLS != nil {
-			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
-		}
 		next.ServeHTTP(w, r)
 	})
 }

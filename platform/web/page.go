@@ -3,8 +3,8 @@ package web
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"net/http"
 )
 
 // Paging is embedded in the input of a list operation.
@@ -34,8 +34,9 @@ func NewPage[R, T any](rows []R, limit int, item func(R) T, position func(R) any
 	return page
 }
 
-// ErrCursor means that EncodeCursor did not make the cursor. The response to it is 400.
-var ErrCursor = errors.New("cursor is not valid")
+// ErrCursor means that EncodeCursor did not make the cursor.
+var ErrCursor = &RefusalError{Status: http.StatusBadRequest, Kind: "invalid-cursor",
+	Detail: "Use the value of next from the page before, unchanged, or start without a cursor."}
 
 // EncodeCursor encodes a position, a small struct of the sort key's columns, as an opaque text.
 func EncodeCursor(position any) string {

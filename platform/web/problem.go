@@ -108,9 +108,6 @@ func problemOf(ctx context.Context, status int, message string, errs []error) *p
 		return tooLarge(ctx, over.Limit)
 	case message == "cannot read request body": // huma: 500, but it is the client who went away
 		return standardProblem(ctx, http.StatusBadRequest)
-	case errors.Is(cause, ErrCursor):
-		return newProblem(ctx, http.StatusBadRequest, "invalid-cursor",
-			"Use the value of next from the page before, unchanged, or start without a cursor.")
 	case errors.As(cause, &refusal):
 		return newProblem(ctx, refusal.Status, refusal.Kind, refusal.Detail)
 	case status == http.StatusInternalServerError:
