@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -64,12 +65,7 @@ func (p Proxies) client(r *http.Request) (client netip.Addr, known bool) {
 }
 
 func (p Proxies) trusts(address netip.Addr) bool {
-	for _, network := range p.networks {
-		if network.Contains(address) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.networks, func(n netip.Prefix) bool { return n.Contains(address) })
 }
 
 // Address returns the address of a request's RemoteAddr, the zero Addr if that is none.

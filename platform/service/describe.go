@@ -60,7 +60,7 @@ func Describe(name string, m Module) (Description, error) {
 		return d, err
 	}
 	d.OpenAPI = server.OpenAPI(name)
-	r := reach{home: packageOf(reflect.TypeOf(m)), seen: map[visit]bool{}}
+	r := reach{home: pointee(reflect.TypeOf(m)).PkgPath(), seen: map[visit]bool{}}
 	r.value(reflect.ValueOf(m))
 	d.Reaches = append(d.Reaches, r.found...)
 	slices.Sort(d.Reaches)
@@ -90,7 +90,7 @@ func (r *reach) value(v reflect.Value) {
 	case reflect.Pointer:
 		if key := (visit{v.Type(), v.UnsafePointer()}); !v.IsNil() && !r.seen[key] {
 			r.seen[key] = true
-			if r.enters(packageOf(v.Type())) {
+			if r.enters(pointee(v.Type()).PkgPath()) {
 				r.value(v.Elem())
 			}
 		}
@@ -139,12 +139,12 @@ func (r *reach) record(pkg string) {
 	}
 }
 
-// packageOf returns the import path of the package of a type, or of what it points to.
-func packageOf(of reflect.Type) string {
+// pointee returns what a type points to, or the type itself if it is no pointer.
+func pointee(of reflect.Type) reflect.Type {
 	if of.Kind() == reflect.Pointer {
-		of = of.Elem()
+		return of.Elem()
 	}
-	return of.PkgPath()
+	return of
 }
 
 // formats are the JSON Schema types of Go's kinds.
@@ -203,7 +203,7 @@ func fieldsOf(of reflect.Type, inside []reflect.Type) (fields []Field) {
 		switch {
 		case name == "-" && options == "":
 			continue
-		case field.Anonymous && name == "" && kindOf(field.Type) == reflect.Struct: // its fields are the struct's own
+		case field.Anonymous && name == "" && pointee(field.Type).Kind() == reflect.Struct: // its fields are the struct's own
 			fields = append(fields, fieldOf(field.Type, inside).Fields...)
 			continue
 		case !field.IsExported():
@@ -223,14 +223,6 @@ func fieldsOf(of reflect.Type, inside []reflect.Type) (fields []Field) {
 		fields = append(fields, f)
 	}
 	return fields
-}
-
-// kindOf returns the kind of a type, or of what it points to.
-func kindOf(of reflect.Type) reflect.Kind {
-	if of.Kind() == reflect.Pointer {
-		of = of.Elem()
-	}
-	return of.Kind()
 }
 
 // writesItself reports whether a type's fields do not show how it is written.
