@@ -55,30 +55,6 @@ func TestRowsThatWereChangedByHand(t *testing.T) {
 	s.Applied(6)
 }
 
-// What a row says of an event is what was published from memory.
-func TestAnEventFromItsRowIsTheSame(t *testing.T) {
-	t.Parallel()
-	s := newSystem(t)
-	published, err := s.bus.Subscribe(t.Context(), happened{}.Topic())
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := func() message.Metadata {
-		m := <-published
-		m.Ack()
-		delete(m.Metadata, events.MetadataReplays)
-		return m.Metadata
-	}
-	s.runOutbox()
-	s.publish("once")
-	first := next()
-	s.Expect(s.Publisher, 1, "SELECT count(*) FROM outbox WHERE NOT headers ?| '{specversion,id,source,type,subject,time,datacontenttype}'")
-	s.replay(1)
-	if diff := cmp.Diff(first, next()); diff != "" {
-		t.Error(diff)
-	}
-}
-
 // The refused rows are older than everything else and more than a batch.
 func TestARefusedTopicHoldsUpNoOther(t *testing.T) {
 	t.Parallel()

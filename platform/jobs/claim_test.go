@@ -165,7 +165,7 @@ func TestWithdraw(t *testing.T) {
 	}})
 	own := uuid.New()
 	withdraw := func(ids ...uuid.UUID) (withdrawn []uuid.UUID) {
-		err := o.enqueueJobs(t.Context(), q, func(tx pgx.Tx) (err error) {
+		err := enqueueJobs(t.Context(), o.db, q, func(tx pgx.Tx) (err error) {
 			withdrawn, err = q.WithdrawTx(t.Context(), tx, append(ids, own))
 			return err
 		}, job{ID: own})

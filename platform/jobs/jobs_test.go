@@ -115,10 +115,6 @@ func (o *office) enqueueOn(db *postgres.DB, q *queue, to ...string) (ids []uuid.
 }
 
 // enqueueJobs enqueues the jobs in a transaction, which f ends.
-func (o *office) enqueueJobs(ctx context.Context, q *queue, f func(pgx.Tx) error, all ...job) error {
-	return enqueueJobs(ctx, o.db, q, f, all...)
-}
-
 func enqueueJobs(ctx context.Context, db *postgres.DB, q *queue, f func(pgx.Tx) error, all ...job) error {
 	return db.InTx(ctx, func(tx pgx.Tx) error {
 		for _, j := range all {
@@ -176,11 +172,11 @@ func TestEnqueue_BelongsToItsTransaction(t *testing.T) {
 	o.enqueue(q, "ada") // the queue runs
 	o.sent(1)
 	changed := func(pgx.Tx) error { return errors.New("changed my mind") }
-	if err := o.enqueueJobs(t.Context(), q, changed, job{ID: uuid.New()}); err == nil {
+	if err := enqueueJobs(t.Context(), o.db, q, changed, job{ID: uuid.New()}); err == nil {
 		t.Error("committed")
 	}
 	twice := job{ID: uuid.New()}
-	err := o.enqueueJobs(t.Context(), q, nil, twice, twice)
+	err := enqueueJobs(t.Context(), o.db, q, nil, twice, twice)
 	if err == nil || !strings.Contains(err.Error(), "EnqueueJobs: ERROR: duplicate key") {
 		t.Errorf("the commit is refused: %v", err)
 	}
@@ -225,7 +221,7 @@ func TestCheckAndCause(t *testing.T) {
 		},
 	})
 	enqueue := func(j job) {
-		if err := o.enqueueJobs(ctx, q, nil, j); err != nil {
+		if err := enqueueJobs(ctx, o.db, q, nil, j); err != nil {
 			t.Fatal(err)
 		}
 	}
