@@ -1,6 +1,7 @@
 package paymentssim
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -79,23 +80,16 @@ func (p *Provider) handleLookUp(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// statuses are those of the errors that a merchant may get.
+var statuses = map[error]int{
+	errInvalid: http.StatusBadRequest, errMismatch: http.StatusConflict, errUnknown: http.StatusNotFound,
+	errTooMuch: http.StatusUnprocessableEntity, errTrouble: http.StatusServiceUnavailable,
+}
+
 func writeError(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
-	switch {
-	case errors.Is(err, errInvalid):
-		status = http.StatusBadRequest
-	case errors.Is(err, errMismatch):
-		status = http.StatusConflict
-	case errors.Is(err, errUnknown):
-		status = http.StatusNotFound
-	case errors.Is(err, errTooMuch):
-		status = http.StatusUnprocessableEntity
-	case errors.Is(err, errTrouble):
-		status = http.StatusServiceUnavailable
-	}
 	body := map[string]string{"error": err.Error()}
 	if errors.Is(err, errUnknown) {
 		body["outcome"] = "unknown" // the provider's own word, unlike a 404 of anything before it
 	}
-	writeJSON(w, status, body)
+	writeJSON(w, cmp.Or(statuses[err], http.StatusInternalServerError), body)
 }

@@ -21,17 +21,15 @@ import (
 
 // Options of a simulated provider; the zero value works.
 type Options struct {
-	SlowDelay time.Duration    // of tok_slow; 90 s if zero
-	Secret    string           // which requests must have as their bearer token; none if empty
-	Journal   string           // a file that keeps the ledger over a restart; none if empty
-	Now       func() time.Time // time.Now if nil
+	SlowDelay time.Duration // of tok_slow; 90 s if zero
+	Secret    string        // which requests must have as their bearer token; none if empty
+	Journal   string        // a file that keeps the ledger over a restart; none if empty
 }
 
 // Provider is the simulated payment provider. It is safe for concurrent use.
 type Provider struct {
 	slow    time.Duration
 	secret  string
-	now     func() time.Time
 	routes  *http.ServeMux
 	closing chan struct{} // closed by Close, to abort the waiting requests
 
@@ -89,14 +87,11 @@ var (
 // New returns a provider, with the effects of the journal if there is one.
 func New(o Options) (*Provider, error) {
 	p := &Provider{
-		slow: o.SlowDelay, secret: o.Secret, now: o.Now, closing: make(chan struct{}),
+		slow: o.SlowDelay, secret: o.Secret, closing: make(chan struct{}),
 		ops: map[string]*operation{}, flaky: map[string]int{},
 	}
 	if p.slow == 0 {
 		p.slow = 90 * time.Second
-	}
-	if p.now == nil {
-		p.now = time.Now
 	}
 	if err := p.open(o.Journal); err != nil {
 		return nil, err
@@ -199,7 +194,7 @@ func (p *Provider) settle(op *operation) error {
 	default:
 		a.Outcome, a.Reason = "refused", "unknown_source"
 	}
-	line := record{At: p.now().UTC(), Request: op.request, Answer: a}
+	line := record{At: time.Now().UTC(), Request: op.request, Answer: a}
 	if err := p.write(line); err != nil {
 		return err
 	}
