@@ -1,45 +1,28 @@
 package notifications
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"example.com/shop/modules/notifications/notificationssim"
+	"example.com/shop/platform/devkit/certs"
 )
 
-// trusted has a certificate that this process trusts, because SSL_CERT_FILE names it; stranger has
-// one that it does not. Both are for 127.0.0.1.
-var trusted, stranger *tls.Config
+// trusted has a certificate for 127.0.0.1 that this process trusts, because SSL_CERT_FILE names it.
+var trusted *tls.Config
 
 func TestMain(m *testing.M) {
 	server := httptest.NewTLSServer(nil)
-	stranger = &tls.Config{Certificates: server.TLS.Certificates}
+	trusted = &tls.Config{Certificates: server.TLS.Certificates}
 	server.Close()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mail"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(err)
-	trusted = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	file, err := os.CreateTemp("", "notifications-*.pem")
 	must(err)
-	must(pem.Encode(file, &pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	must(pem.Encode(file, &pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	must(os.Setenv("SSL_CERT_FILE", file.Name()))
 	code := m.Run()
 	_ = os.Remove(file.Name())
@@ -54,6 +37,10 @@ func must(err error) {
 
 func TestTLSAndLogin(t *testing.T) {
 	t.Parallel()
+	cert, key := certs.New(t).Issue(t)
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+	must(err)
+	stranger := &tls.Config{Certificates: []tls.Certificate{pair}}
 	o := working(t, "127.0.0.1:1025")
 	type server = notificationssim.Options
 	login := func(mechanism string, o server) server {
@@ -70,19 +57,19 @@ func TestTLSAndLogin(t *testing.T) {
 	}{
 		"opportunistic, none offered": {tlsOpportunistic, "", server{}, sent, nil},
 		"opportunistic, trusted":      {tlsOpportunistic, "", server{TLS: trusted}, sent, nil},
-		"opportunistic, self-signed": {tlsOpportunistic, "", server{TLS: stranger}, pending,
+		"opportunistic, not trusted": {tlsOpportunistic, "", server{TLS: stranger}, pending,
 			reasons("no TLS with the mail server", "certificate", "NOTIFICATIONS_SMTP_TLS is opportunistic")},
 		"required, none offered": {tlsRequired, "", server{}, pending,
 			reasons("it offers no STARTTLS", "NOTIFICATIONS_SMTP_TLS is required")},
 		"required, trusted": {tlsRequired, "", server{TLS: trusted}, sent, nil},
-		"required, self-signed": {tlsRequired, "", server{TLS: stranger}, pending,
+		"required, not trusted": {tlsRequired, "", server{TLS: stranger}, pending,
 			reasons("no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is required")},
 		"implicit, trusted": {tlsImplicit, "", server{TLS: trusted, Implicit: true}, sent, nil},
-		"implicit, self-signed": {tlsImplicit, "", server{TLS: stranger, Implicit: true}, pending,
+		"implicit, not trusted": {tlsImplicit, "", server{TLS: stranger, Implicit: true}, pending,
 			reasons("no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is implicit")},
 		"implicit, STARTTLS offered": {tlsImplicit, "", server{TLS: trusted}, pending,
 			reasons("no TLS with the mail server", "NOTIFICATIONS_SMTP_TLS is implicit")},
-		"none, self-signed":   {tlsNone, "", server{TLS: stranger}, sent, nil},
+		"none, not trusted":   {tlsNone, "", server{TLS: stranger}, sent, nil},
 		"the login, PLAIN":    {tlsRequired, "right secret", login("PLAIN", server{}), sent, nil},
 		"the login, LOGIN":    {tlsRequired, "right secret", login("LOGIN", server{}), sent, nil},
 		"the login, implicit": {tlsImplicit, "right secret", login("PLAIN", server{Implicit: true}), sent, nil},
