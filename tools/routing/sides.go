@@ -13,8 +13,8 @@ import (
 	"example.com/shop/cmd/gateway/routes"
 )
 
-// AddSide adds an upstream to a route as its last side, with weight 0.
-// Like each edit of the text it only adds lines, so that comments and layout stay.
+// AddSide adds an upstream to a route as its last side, with weight 0. As each edit of the text does,
+// it leaves other lines as they are, with comments and layout.
 func AddSide(route, name string, upstream routes.Upstream) Edit {
 	return func(_ string, present []byte) ([]byte, error) {
 		return editSides(present, route, func(file *routes.File, l *lines, upstreams, sides *yaml.Node) error {
@@ -25,8 +25,13 @@ func AddSide(route, name string, upstream routes.Upstream) Edit {
 			side := routes.Side{Upstream: name}
 			r.Sides = append(r.Sides, side)
 			file.Routes[route] = r
-			last := sides.Content[len(sides.Content)-1]
-			l.insert(architecture.LastLine(last), last.Column-len("- "), "- { upstream: %q, weight: 0 }", name)
+			added, last := fmt.Sprintf("{ upstream: %q, weight: 0 }", name), sides.Content[len(sides.Content)-1]
+			if sides.Style == yaml.FlowStyle {
+				before, braces, after := l.around(last)
+				(*l)[last.Line-1] = before + braces + ", " + added + after
+			} else {
+				l.insert(architecture.LastLine(last), last.Column-len("- "), "- %s", added)
+			}
 			if known, ok := file.Upstreams[name]; ok && known != upstream {
 				return fmt.Errorf("%s is an upstream already, at %s", name, known.URL)
 			} else if !ok {
@@ -57,7 +62,15 @@ func RemoveSide(route, name string) Edit {
 			}
 			r.Sides = slices.Delete(r.Sides, i, i+1)
 			file.Routes[route] = r
-			l.remove(sides.Content[i].Line, architecture.LastLine(sides.Content[i]))
+			if side := sides.Content[i]; sides.Style == yaml.FlowStyle {
+				before, _, after := l.around(side)
+				if i == 0 {
+					after = strings.TrimLeft(after, ", ")
+				}
+				(*l)[side.Line-1] = strings.TrimRight(before, ", ") + after
+			} else {
+				l.remove(side.Line, architecture.LastLine(side))
+			}
 			if used(*file, name) {
 				return nil
 			}
@@ -104,7 +117,7 @@ func editSides(data []byte, route string, edit func(file *routes.File, l *lines,
 	}
 	next := []byte(strings.Join(l, ""))
 	if err := yaml.Unmarshal(next, &got); err != nil || !reflect.DeepEqual(got, want) {
-		return nil, fmt.Errorf("the sides of %s are not written one on a line: edit the file, and say seam route apply", route)
+		return nil, fmt.Errorf("%s is not written as seam writes routes: edit the file, and say seam route apply", route)
 	}
 	return next, nil
 }
@@ -119,6 +132,14 @@ func (l *lines) insert(after, column int, format string, args ...any) {
 		text += "\n"
 	}
 	(*l)[after-1] = text + strings.Repeat(" ", max(0, column-1)) + fmt.Sprintf(format, args...) + "\n"
+}
+
+// around returns the line on which a node in braces begins: what is before it, the node, and what is
+// after it.
+func (l *lines) around(node *yaml.Node) (before, braces, after string) {
+	line := []rune((*l)[node.Line-1]) // for a column is in characters
+	braces, after, _ = strings.Cut(string(line[node.Column-1:]), "}")
+	return string(line[:node.Column-1]), braces + "}", after
 }
 
 func (l *lines) remove(first, last int) {

@@ -20,12 +20,17 @@ routes:
     sides: [{ upstream: monolith, weight: 100 }]
 `
 
-// A side is added and removed by whole lines: comments and layout stay, to the byte.
+// A side is added and removed alone: comments and layout stay, to the byte.
 func TestSidesComeAndGo(t *testing.T) {
 	t.Parallel()
-	two := strings.NewReplacer(
-		"# the first\n", "# the first\n  tolls: { url: \"http://127.0.0.1:8094\", probe: \"http://127.0.0.1:8194/readyz\" }\n",
-		"# and this\n", "# and this\n      - { upstream: \"tolls\", weight: 0 }\n").Replace(oneSide)
+	added := func(sides string) string {
+		return strings.NewReplacer("# the first\n", "# the first\n  tolls: { url: \"http://127.0.0.1:8094\", probe: \"http://127.0.0.1:8194/readyz\" }\n",
+			"[{ upstream: monolith, weight: 100 }]", sides).Replace(oneSide)
+	}
+	two := strings.Replace(added("[{ upstream: monolith, weight: 100 }]"), "# and this\n", "# and this\n      - { upstream: \"tolls\", weight: 0 }\n", 1)
+	inOneLine := added(`[{ upstream: monolith, weight: 100 }, { upstream: "tolls", weight: 0 }]`)
+	tollsFirst := added(`[{ upstream: "tolls", weight: 0 }, { upstream: monolith, weight: 100 }]`)
+	flow := strings.NewReplacer("upstreams:\n  monolith", "upstreams: { monolith", "8090\" }", "8090\" } }").Replace(oneSide)
 	upstream := routes.Upstream{URL: "http://127.0.0.1:8094", Probe: "http://127.0.0.1:8194/readyz"}
 	for name, test := range map[string]struct {
 		edit          Edit
@@ -37,7 +42,10 @@ func TestSidesComeAndGo(t *testing.T) {
 		"twice":            {AddSide("tolls", "tolls", upstream), two, "", "is a side of tolls already"},
 		"at two addresses": {AddSide("tolls", "monolith", upstream), strings.Replace(oneSide, "upstream: monolith", "upstream: other", 1), "", "already, at http://127.0.0.1:8090"},
 		"no such route":    {AddSide("lamps", "tolls", upstream), oneSide, "", "there is no route lamps"},
-		"on one line":      {AddSide("parcels", "tolls", upstream), oneSide, "", "say seam route apply"},
+		"added in a line":  {AddSide("parcels", "tolls", upstream), oneSide, inOneLine, ""},
+		"removed there":    {RemoveSide("parcels", "tolls"), inOneLine, oneSide, ""},
+		"the first there":  {RemoveSide("parcels", "tolls"), tollsFirst, oneSide, ""},
+		"all on one line":  {AddSide("parcels", "tolls", upstream), flow, "", "say seam route apply"},
 		"not a side":       {RemoveSide("tolls", "lamps"), two, "", "lamps is no side of tolls"},
 		"with a weight":    {RemoveSide("tolls", "monolith"), two, "", "has a weight of 100"},
 	} {

@@ -119,12 +119,14 @@ routes:
     prefix: /v1/lamps
     sides: [{ upstream: tolls, weight: 100 }, { upstream: monolith, weight: 0 }]
 `
+	only := strings.NewReplacer(
+		"  tolls: { url: \"http://127.0.0.1:8094\" }\n", "  tolls: { url: \"http://127.0.0.1:8094\" }\n"+
+			"  # HTTP_ADDR=127.0.0.1:8092 OPS_ADDR=127.0.0.1:8093 bin/parcels serve\n"+
+			"  parcels: { url: \"http://127.0.0.1:8092\", probe: \"http://127.0.0.1:8093/readyz\" }\n",
+		"monolith, weight: 100 } # for now", "\"parcels\", weight: 100 }").Replace(table)
 	for name, test := range map[string]struct{ m, old, text, want string }{
-		"its only side": {"parcels", "", "", strings.NewReplacer(
-			"  tolls: { url: \"http://127.0.0.1:8094\" }\n", "  tolls: { url: \"http://127.0.0.1:8094\" }\n"+
-				"  # HTTP_ADDR=127.0.0.1:8092 OPS_ADDR=127.0.0.1:8093 bin/parcels serve\n"+
-				"  parcels: { url: \"http://127.0.0.1:8092\", probe: \"http://127.0.0.1:8093/readyz\" }\n",
-			"monolith, weight: 100 } # for now", "parcels, weight: 100 } # for now").Replace(table)},
+		"its only side":     {"parcels", "", "", only},
+		"a quoted upstream": {"parcels", "monolith, weight: 100", `"monolith", weight: 100`, only},
 		"one of two sides, in each of its routes": {"tolls", "", "", strings.NewReplacer(
 			"      - { upstream: monolith, weight: 10 }\n", "", "weight: 90", "weight: 100",
 			"{ upstream: monolith, weight: 0 }, { upstream: tolls", "{ upstream: tolls").Replace(table)},
@@ -133,9 +135,8 @@ routes:
 		"at a name of its own": {"parcels", "http://127.0.0.1:809", "http://monolith:809", strings.NewReplacer(
 			"http://127.0.0.1:809", "http://monolith:809",
 			"\n\nroutes:", "\n  parcels: { url: \"http://parcels:8090\", probe: \"http://parcels:8091/readyz\" }\n\nroutes:",
-			"monolith, weight: 100 } # for now", "parcels, weight: 100 } # for now").Replace(table)},
-		"a shadow":          {"parcels", "  tolls:\n    prefix", "    shadow: { upstream: monolith, percent: 5 }\n  tolls:\n    prefix", ""},
-		"a quoted upstream": {"parcels", "monolith, weight: 100", `"monolith", weight: 100`, ""},
+			"monolith, weight: 100 } # for now", "\"parcels\", weight: 100 }").Replace(table)},
+		"a shadow": {"parcels", "  tolls:\n    prefix", "    shadow: { upstream: monolith, percent: 5 }\n  tolls:\n    prefix", ""},
 		"upstreams in one line": {"parcels", table[:strings.Index(table, "routes:")],
 			`upstreams: { monolith: { url: "http://127.0.0.1:8090" }, tolls: { url: "http://127.0.0.1:8094" } }` + "\n", ""},
 		"three sides": {"tolls", "  toll-roads:", "      - { upstream: other, weight: 0 }\n  toll-roads:", ""},
