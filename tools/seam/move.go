@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
@@ -65,6 +67,9 @@ func runMove(ctx context.Context, args []string) error {
 		return process.Usage(errors.New("say seam move NAME --to ADMIN-URL, or seam move VERB NAME; its --help lists the verbs"))
 	}
 	m, err := c.move(ctx, words[len(words)-1])
+	if err == nil && m.Target == "" && words[0] != "status" {
+		err = process.Usage(errors.New("name the other database: --to ADMIN-URL; the one of DATABASE_URL does not say which it is"))
+	}
 	if err != nil {
 		return err
 	}
@@ -79,6 +84,7 @@ type moveCall struct {
 	last            string // what was printed of a step under way
 }
 
+// move returns the move of a module, without a target if neither --to nor the first database names it.
 func (c *moveCall) move(ctx context.Context, module string) (m move.Move, err error) {
 	if !slices.Contains(topology.Modules, module) {
 		return m, process.Usage(fmt.Errorf("there is no module %q; there are %s", module, strings.Join(topology.Modules, ", ")))
@@ -95,9 +101,6 @@ func (c *moveCall) move(ctx context.Context, module string) (m move.Move, err er
 		if to, err = move.Other(ctx, s.DatabaseURL, module); err != nil {
 			return m, err
 		}
-	}
-	if to == "" {
-		return m, process.Usage(errors.New("the data is where DATABASE_URL leads, if it has ever moved; name the other database: --to ADMIN-URL"))
 	}
 	return move.Move{
 		Module: module, Source: s.DatabaseURL, Target: to, Migrate: migrateWith(module), Report: c.print,
@@ -208,7 +211,11 @@ func (c *moveCall) switched(ctx context.Context, m move.Move) (done move.Switche
 }
 
 func (c *moveCall) status(ctx context.Context, m move.Move) error {
-	s, err := m.Status(ctx)
+	ask := m.Status
+	if m.Target == "" {
+		ask = func(ctx context.Context) (move.Status, error) { return statusAlone(ctx, m) }
+	}
+	s, err := ask(ctx)
 	if err != nil {
 		return err
 	}
@@ -221,7 +228,10 @@ func (c *moveCall) status(ctx context.Context, m move.Move) error {
 	}
 	fmt.Printf("%s: %s\n", s.Module, s.Says)
 	for _, side := range s.Sides {
-		if side.Error != "" {
+		switch {
+		case side.Address == "": // it was not asked
+			continue
+		case side.Error != "":
 			fmt.Printf("  %s: %s\n", side.Address, side.Error)
 			continue
 		}
@@ -239,6 +249,34 @@ func (c *moveCall) status(ctx context.Context, m move.Move) error {
 		fmt.Printf("Next: seam move %s\n", s.Do)
 	}
 	return wrong
+}
+
+// statusAlone says where the data is as far as the database of DATABASE_URL knows.
+func statusAlone(ctx context.Context, m move.Move) (move.Status, error) {
+	s := move.Status{Module: m.Module}
+	conn, err := postgres.ConnectAdmin(ctx, m.Source)
+	if err != nil {
+		return s, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has only read
+	here, state, there := fmt.Sprintf("postgres://%s:%d/%s", conn.Config().Host, conn.Config().Port, conn.Config().Database), "", ""
+	err = conn.QueryRow(ctx, "SELECT state, elsewhere FROM "+pgx.Identifier{m.Module, "home"}.Sanitize()).Scan(&state, &there)
+	switch {
+	case postgres.HasCode(err, "42P01"): // undefined_table
+		return s, process.Usage(fmt.Errorf("%s has no table %s.home: the data has moved for good, or setup and migrate have not run there", here, m.Module))
+	case errors.Is(err, pgx.ErrNoRows):
+		s.Home = here
+		if s.Record, err = move.Record(ctx, conn, m.Module); s.Record == "" {
+			s.Says, s.Do = "The data is in "+here+", and has never moved.", "seed"
+		} else {
+			s.Says = "The data is in " + here + " for good."
+		}
+	case state == "home":
+		s.Home, s.Says = here, "The data is in "+here+"; --to ADMIN-URL of "+there+" says how the copy there follows."
+	default:
+		s.Says = "The data moves between " + here + " and " + there + ": --to ADMIN-URL of that one says where it is."
+	}
+	return s, err
 }
 
 func (c *moveCall) settle(ctx context.Context, m move.Move) error {

@@ -52,3 +52,33 @@ func TestMoveFinishesWithoutTheOtherSide(t *testing.T) {
 		}
 	}
 }
+
+// The status says what the first database knows when nothing names another one, as before any move.
+func TestMoveStatusOfTheFirstSide(t *testing.T) {
+	t.Parallel()
+	module := aModule()
+	o := newOperator(t)
+	o.env = append(o.env, "SEAM_STATE="+t.TempDir(), "DATABASE_URL="+o.db.AdminURL())
+	admin := o.db.Admin(t)
+	for _, step := range []struct {
+		statement, want string
+		code            int
+	}{
+		{"SELECT", "/" + o.db.Name + ", and has never moved", 0},
+		{"COMMENT ON SCHEMA " + module + " IS 'its record'", "moved: its record", 0},
+		{"INSERT INTO " + module + ".home (state, epoch, move, elsewhere) VALUES ('home', 3, gen_random_uuid(), 'postgres://127.0.0.1:1/copy')",
+			"/" + o.db.Name + "; --to ADMIN-URL of postgres://127.0.0.1:1/copy", 0},
+		{"UPDATE " + module + ".home SET state = 'standby'", "and postgres://127.0.0.1:1/copy: --to ADMIN-URL", 0},
+		{"DROP SCHEMA " + module + " CASCADE", "has no table " + module + ".home", 2},
+	} {
+		if _, err := admin.Exec(t.Context(), step.statement); err != nil {
+			t.Fatal(err)
+		}
+		if printed, said, code := o.call(t, "move status "+module); code != step.code || !strings.Contains(printed+said, step.want) {
+			t.Errorf("after %s: exit code %d: %s%s; want %d and %q", step.statement, code, printed, said, step.code, step.want)
+		}
+	}
+	if _, said, code := o.call(t, "move switch "+module); code != 2 || !strings.Contains(said, "--to ADMIN-URL") {
+		t.Errorf("a switch to nowhere: exit code %d, said %q", code, said)
+	}
+}
