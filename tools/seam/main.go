@@ -7,15 +7,18 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"example.com/shop/platform/process"
 )
 
 func main() {
-	os.Exit(process.Main(append([]process.Verb{
+	verbs := []process.Verb{
 		{Name: "up", Args: "[-- COMMAND [ARG…]]", Help: "start the system and everything it needs; Ctrl-C stops it", Run: up},
 		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running system", Run: token},
 		{Name: "broker", Args: "[users --write DIR] [--help]", Help: "run a NATS broker until a signal comes, or make its users", Run: runBroker},
@@ -34,7 +37,12 @@ func main() {
 		{Name: "env", Args: "[--write FILE]", Help: "make the keys and passwords that the compose files ask for", Run: makeEnv},
 		{Name: "setup", Args: "[--help]", Help: "make the database, roles and schemas that DATABASE_URL lacks", Run: setup},
 		{Name: "postgres", Args: "-- COMMAND [ARG…]", Help: "run a command beside a PostgreSQL that ends with it", Run: withPostgres},
-	}, programs()...)...))
+	}
+	own := func(v process.Verb) bool { return len(os.Args) > 1 && v.Name == os.Args[1] }
+	if !slices.ContainsFunc(verbs, own) {
+		verbs = append(verbs, programs()...)
+	}
+	os.Exit(process.Main(verbs...))
 }
 
 // programs returns a verb for each program beside seam that is called seam-VERB.
@@ -50,10 +58,27 @@ func programs() (verbs []process.Verb) {
 			continue
 		}
 		program := filepath.Join(filepath.Dir(me), entry.Name())
-		verbs = append(verbs, process.Verb{Name: name, Args: "[--help]", Help: "run " + program,
+		args, help := explained(program, name)
+		verbs = append(verbs, process.Verb{Name: name, Args: args, Help: help,
 			Run: func(_ context.Context, args []string) error {
 				return syscall.Exec(program, append([]string{"seam", name}, args...), os.Environ()) //nolint:gosec // built with seam
 			}})
 	}
 	return verbs
+}
+
+// explained returns what a program's own help says of its verb, as process.Main prints it: a line
+// with what may follow, and one with what it does.
+func explained(program, verb string) (args, help string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // it may be anybody's
+	defer cancel()
+	command := exec.CommandContext(ctx, program) //nolint:gosec // built with seam
+	command.Args = []string{"seam", "help"}
+	said, err := command.Output()
+	usage, help, found := strings.Cut(strings.TrimSpace(string(said)), "\n")
+	args, isVerb := strings.CutPrefix(usage, "seam "+verb+" ")
+	if err != nil || !found || !isVerb {
+		return "[--help]", "run " + program
+	}
+	return args, strings.TrimSpace(help)
 }

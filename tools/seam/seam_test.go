@@ -168,3 +168,29 @@ func TestWithPostgres(t *testing.T) {
 		}
 	}
 }
+
+// A program beside seam is a verb, which the help of seam explains in the program's own words.
+func TestAProgramBesideSeamIsAVerb(t *testing.T) {
+	t.Parallel()
+	beside := t.TempDir()
+	if err := os.Link(filepath.Join(bin, "seam"), filepath.Join(beside, "seam")); err != nil {
+		t.Fatal(err)
+	}
+	for name, script := range map[string]string{
+		"seam-lamps": `if [ "$1" = help ]; then printf 'seam lamps [--red]\n    light the lamps\n'; else echo "lit $*"; fi`,
+		"seam-mute":  "exit 1",
+	} {
+		if err := os.WriteFile(filepath.Join(beside, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for args, want := range map[string]string{
+		"help":        "\nseam lamps [--red]\n    light the lamps\nseam mute [--help]\n    run " + filepath.Join(beside, "seam-mute") + "\n",
+		"lamps --red": "lit lamps --red\n",
+	} {
+		printed, err := exec.CommandContext(t.Context(), filepath.Join(beside, "seam"), strings.Fields(args)...).Output()
+		if err != nil || !strings.HasSuffix(string(printed), want) {
+			t.Errorf("seam %s: %v, printed %q, want %q", args, err, printed, want)
+		}
+	}
+}
