@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/exec"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -39,10 +39,8 @@ func detachModule(ctx context.Context, root string, files template.Files, name s
 and replace the monoliths that run, one by one, with BUS=nats as before.
 `, name, strings.Join(done, "\n  "), also), func() error {
 		fmt.Println("Building, and its tests …")
-		build := exec.CommandContext(ctx, "go", "vet", "./cmd/...")
-		build.Dir = root
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build what is left: %w\n%s", err, out)
+		if err := watched(os.Stdout, goCommand(ctx, root, "vet", "./cmd/...")); err != nil {
+			return fmt.Errorf("build what is left: %w", err)
 		}
 		return nil
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -109,9 +108,7 @@ func replaceModules(ctx context.Context, root string, tree architecture.Tree) er
 		if len(edit) == 2 {
 			continue
 		}
-		command := exec.CommandContext(ctx, "go", append(edit, mod)...) //nolint:gosec // the repository's own names
-		command.Dir, command.Stderr = root, os.Stderr
-		if err := command.Run(); err != nil {
+		if err := watched(os.Stdout, goCommand(ctx, root, append(edit, mod)...)); err != nil {
 			return fmt.Errorf("edit %s: %w", mod, err)
 		}
 		fmt.Println(mod, "is written")

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -73,20 +72,6 @@ func runModule(ctx context.Context, args []string) error {
 
 func listOf(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// committed refuses a repository with changes that git does not have.
-func committed(ctx context.Context, root string) error {
-	status := exec.CommandContext(ctx, "git", "status", "--porcelain")
-	status.Dir, status.Stderr = root, os.Stderr
-	out, err := status.Output()
-	if err != nil {
-		return process.Usage(fmt.Errorf("%s is no git repository: run git init there, and commit", root))
-	}
-	if len(out) > 0 {
-		return process.Usage(fmt.Errorf("not everything in %s is committed: commit or stash it first", root))
-	}
-	return nil
 }
 
 func addModule(ctx context.Context, root string, files template.Files, m template.Module) error {
@@ -208,10 +193,10 @@ func tidy(ctx context.Context, root string, tree architecture.Tree) error {
 	slices.SortFunc(units, func(a, b string) int { return cmp.Or(needs(a)-needs(b), strings.Compare(a, b)) })
 	for _, unit := range units {
 		fmt.Println("Tidying", filepath.Join(unit, "go.mod"), "…")
-		command := exec.CommandContext(ctx, "go", "mod", "tidy")
-		command.Dir, command.Env = filepath.Join(root, unit), append(os.Environ(), "GOWORK=off", "GOFLAGS=")
-		if out, err := command.CombinedOutput(); err != nil {
-			return fmt.Errorf("tidy %s: %w\n%s", unit, err, out)
+		command := goCommand(ctx, filepath.Join(root, unit), "mod", "tidy")
+		command.Env = append(command.Env, "GOWORK=off")
+		if err := watched(os.Stdout, command); err != nil {
+			return fmt.Errorf("tidy %s: %w", unit, err)
 		}
 	}
 	return nil

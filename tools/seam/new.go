@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -122,17 +121,6 @@ func where(from, repository string) string {
 	return repository
 }
 
-// git runs git in a folder, and returns what it prints.
-func git(ctx context.Context, dir string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, "git", args...) //nolint:gosec // our own words
-	command.Dir = dir
-	out, err := command.Output()
-	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-		err = fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(string(failed.Stderr)))
-	}
-	return strings.TrimSpace(string(out)), err
-}
-
 // makeProduct writes the product beside where it is to be, so that a failure leaves no half of one.
 func makeProduct(ctx context.Context, dir string, p template.Product, files template.Files, licence string) (err error) {
 	began := time.Now()
@@ -149,6 +137,11 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	if outer, err := git(ctx, above, "rev-parse", "--show-toplevel"); err == nil {
 		return process.Usage(fmt.Errorf("%s is inside the repository %s: name a folder beside it", dir, outer))
 	}
+	defer func() {
+		if err != nil {
+			removeEmpty(filepath.Dir(dir), above)
+		}
+	}()
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // as other folders
 		return process.Usage(err)
 	}
@@ -175,22 +168,18 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 		return err
 	}
 	fmt.Println("Building it, and tidying its go.mod files (up to a minute the first time) …")
-	generate := exec.CommandContext(ctx, "go", "run", "./tools/seam", "generate", "--tidy")
-	generate.Dir, generate.Env = made, append(os.Environ(), "GOWORK=", "GOFLAGS=")
+	generate := goCommand(ctx, made, "run", "./tools/seam", "generate", "--tidy")
 	generate.ExtraFiles = []*os.File{held} // so that the folder is in use while this runs, though we are killed
-	if out, err := generate.CombinedOutput(); err != nil {
-		return fmt.Errorf("build it: %w\n%s", err, out)
+	if err := watched(os.Stdout, generate); err != nil {
+		return fmt.Errorf("build it: %w", err)
 	}
-	steps := [][]string{
-		{"init", "--quiet", "--initial-branch=template"},
-		{"add", "--all"},
+	if err := gitEach(ctx, made,
+		[]string{"init", "--quiet", "--initial-branch=template"},
+		[]string{"add", "--all"},
 		committing(ctx, "commit", "--quiet", "--message", p.Name+", made of the template\n\n"+renderingOf(p)),
-		{"checkout", "--quiet", "-b", "main"},
-	}
-	for _, args := range steps {
-		if _, err := git(ctx, made, args...); err != nil {
-			return err
-		}
+		[]string{"checkout", "--quiet", "-b", "main"},
+	); err != nil {
+		return err
 	}
 	if licence != "" {
 		if err := license(ctx, made, licence); err != nil {
@@ -221,31 +210,14 @@ Next:
 // license gives the product a licence of its own, in a commit that is not the template's, so that
 // updates leave it alone.
 func license(ctx context.Context, made, text string) error {
-	_, err := git(ctx, made, "mv", "LICENSE", "LICENSE.seam")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(made, "LICENSE"), []byte(text), 0o644) //nolint:gosec // as others
+	if _, err := git(ctx, made, "mv", "LICENSE", "LICENSE.seam"); err != nil {
+		return err
 	}
-	if err == nil {
-		_, err = git(ctx, made, "add", "--all")
+	if err := os.WriteFile(filepath.Join(made, "LICENSE"), []byte(text), 0o644); err != nil { //nolint:gosec // as others
+		return err
 	}
-	if err == nil {
-		_, err = git(ctx, made, committing(ctx, "commit", "--quiet", "--message", "Our licence; the template's stays with what is its own")...)
-	}
-	return err
-}
-
-// committing returns the words of a git command that commits, by the person whom git knows here,
-// and without that person's hooks.
-func committing(ctx context.Context, args ...string) []string {
-	words := []string{"-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"}
-	for name, otherwise := range map[string]string{"user.name": "seam", "user.email": "seam@localhost"} {
-		value, err := git(ctx, ".", "config", name)
-		if err != nil || value == "" {
-			value = otherwise
-		}
-		words = append(words, "-c", name+"="+value)
-	}
-	return append(words, args...)
+	return gitEach(ctx, made, []string{"add", "--all"},
+		committing(ctx, "commit", "--quiet", "--message", "Our licence; the template's stays with what is its own"))
 }
 
 func quotedIfNeeded(text string) string {

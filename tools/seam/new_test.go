@@ -2,10 +2,41 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"example.com/shop/platform/devkit/output"
+	"example.com/shop/tools/template"
 )
+
+// What fails leaves nothing behind, nor the folders above that it has made.
+func TestNew_FailsWithoutATrace(t *testing.T) {
+	t.Parallel()
+	above := t.TempDir()
+	files := template.Files{"README.md": {Text: "It builds nothing."}}
+	if err := makeProduct(t.Context(), filepath.Join(above, "of/the/loans"), template.Product{Name: "loans"}, files, ""); err == nil {
+		t.Error("it is made")
+	}
+	if left, err := os.ReadDir(above); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+}
+
+// A step of a command that takes more than two seconds is printed while it lasts.
+func TestWatched(t *testing.T) {
+	t.Parallel()
+	var out output.Text
+	script := "echo quick; echo slow; sleep 3; echo the last; exit 7"
+	err := watched(&out, exec.CommandContext(t.Context(), "sh", "-c", script))
+	if want := "exit status 7\nquick\nslow\nthe last\n"; err == nil || err.Error() != want {
+		t.Errorf("it failed with %v, want %q", err, want)
+	}
+	if got := out.String(); got != "  slow\n" {
+		t.Errorf("it printed %q", got)
+	}
+}
 
 // What a killed seam new has left goes; what another is making stays, and all that is a person's.
 func TestRemoveUnfinished(t *testing.T) {

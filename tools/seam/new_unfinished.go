@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,4 +51,13 @@ func removeUnfinished(above string) error {
 		}
 	}
 	return nil
+}
+
+// removeEmpty removes a folder, and those above it up to one that stays, as long as they are empty.
+func removeEmpty(folder, stays string) {
+	for ; folder != stays; folder = filepath.Dir(folder) {
+		if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
 }

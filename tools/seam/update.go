@@ -130,17 +130,22 @@ func (u *updater) lastRendering(ctx context.Context, from string) (commit string
 		return "", err
 	}
 	made, err := u.make(ctx, at)
-	if err == nil {
-		_, err = git(ctx, u.root, "fetch", "--quiet", "--no-tags", made, "template")
+	if err != nil {
+		return "", err
 	}
-	if err == nil {
-		commit, err = git(ctx, u.root, "rev-parse", "FETCH_HEAD")
+	if commit, err = u.fetch(ctx, made); err != nil {
+		return "", err
 	}
-	if err == nil {
-		_, err = git(ctx, u.root, committing(ctx, "merge", "--strategy=ours", "--allow-unrelated-histories", "--message",
-			"The template that this was made of", commit)...)
+	return commit, gitEach(ctx, u.root, committing(ctx, "merge", "--strategy=ours", "--allow-unrelated-histories", "--message",
+		"The template that this was made of", commit))
+}
+
+// fetch gets the commit of a product that was made.
+func (u *updater) fetch(ctx context.Context, made string) (commit string, err error) {
+	if _, err := git(ctx, u.root, "fetch", "--quiet", "--no-tags", made, "template"); err != nil {
+		return "", err
 	}
-	return commit, err
+	return git(ctx, u.root, "rev-parse", "FETCH_HEAD")
 }
 
 // render commits what the template makes now on top of the last, and returns the commit, or nothing
@@ -164,21 +169,21 @@ func (u *updater) render(ctx context.Context, version string) (commit string, er
 	// Its source stays what the person has it from.
 	u.product.Template.Version = cmp.Or(u.carried, newer.Template.Version)
 	text, err := yaml.Marshal(u.product)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(made, template.Record), []byte(template.RecordHead+string(text)), 0o644) //nolint:gosec // as others
-	}
-	for _, args := range [][]string{{"checkout", "--quiet", "template"}, {"add", "--all"}, committing(ctx, "commit", "--quiet", "--amend", "--no-edit")} {
-		if err == nil {
-			_, err = git(ctx, made, args...)
-		}
-	}
-	if err == nil {
-		_, err = git(ctx, u.root, "fetch", "--quiet", "--no-tags", made, "template")
-	}
 	if err != nil {
 		return "", err
 	}
-	tree, err := git(ctx, u.root, "rev-parse", "FETCH_HEAD^{tree}")
+	if err := os.WriteFile(filepath.Join(made, template.Record), []byte(template.RecordHead+string(text)), 0o644); err != nil { //nolint:gosec // as others
+		return "", err
+	}
+	if err := gitEach(ctx, made, []string{"checkout", "--quiet", "template"}, []string{"add", "--all"},
+		committing(ctx, "commit", "--quiet", "--amend", "--no-edit")); err != nil {
+		return "", err
+	}
+	rendered, err := u.fetch(ctx, made)
+	if err != nil {
+		return "", err
+	}
+	tree, err := git(ctx, u.root, "rev-parse", rendered+"^{tree}")
 	if err != nil {
 		return "", err
 	}
@@ -227,14 +232,13 @@ func (u *updater) merge(ctx context.Context, commit string) error {
 			"or git merge --abort", strings.Join(conflicts, "\n  "))
 	}
 	fmt.Println("Writing what follows from the modules …")
-	if err := u.run(ctx, u.root, "go", "run", "./tools/seam", "generate", "--tidy"); err != nil {
+	if err := watched(os.Stdout, goCommand(ctx, u.root, "run", "./tools/seam", "generate", "--tidy")); err != nil {
 		return fmt.Errorf("the merge is not committed, because it does not build: correct it, then git add and git commit; "+
 			"or git merge --abort: %w", err)
 	}
-	for _, args := range [][]string{{"add", "--all"}, committing(ctx, "commit", "--quiet", "--no-edit"), {"branch", "--force", "template", commit}} {
-		if _, err := git(ctx, u.root, args...); err != nil {
-			return err
-		}
+	if err := gitEach(ctx, u.root, []string{"add", "--all"}, committing(ctx, "commit", "--quiet", "--no-edit"),
+		[]string{"branch", "--force", "template", commit}); err != nil {
+		return err
 	}
 	changed, err := git(ctx, u.root, "diff", "--shortstat", "HEAD^1", "HEAD")
 	fmt.Printf("Updated to the template %s: %s. make check and make test say whether all holds.\n", u.product.Template.Version, strings.TrimSpace(changed))

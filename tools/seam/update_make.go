@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -64,17 +63,10 @@ func (u *updater) make(ctx context.Context, at string) (made string, err error) 
 		args = append(args, "--lab")
 	}
 	fmt.Println("Making the product of it (up to a minute) …")
-	return made, u.run(ctx, at, "go", args...)
-}
-
-// run runs a command in a folder; its output is the error's.
-func (u *updater) run(ctx context.Context, dir, name string, args ...string) error {
-	command := exec.CommandContext(ctx, name, args...) //nolint:gosec // our own words
-	command.Dir, command.Env = dir, append(os.Environ(), "GOWORK=", "GOFLAGS=")
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(args[:min(3, len(args))], " "), err, out)
+	if err := watched(os.Stdout, goCommand(ctx, at, args...)); err != nil {
+		return "", fmt.Errorf("%s: %w", strings.Join(args[:3], " "), err)
 	}
-	return nil
+	return made, nil
 }
 
 // unpack makes a repository of the template that this binary carries.
@@ -91,11 +83,9 @@ func (u *updater) unpack(ctx context.Context, version string) (folder string, er
 	}
 	u.carried = carried
 	folder = filepath.Join(u.work, "carried")
-	err = files.Write(folder, nil)
-	for _, args := range [][]string{{"init", "--quiet"}, {"add", "--all"}, committing(ctx, "commit", "--quiet", "--message", carried)} {
-		if err == nil {
-			_, err = git(ctx, folder, args...)
-		}
+	if err := files.Write(folder, nil); err != nil {
+		return "", err
 	}
-	return folder, err
+	return folder, gitEach(ctx, folder, []string{"init", "--quiet"}, []string{"add", "--all"},
+		committing(ctx, "commit", "--quiet", "--message", carried))
 }
