@@ -3,7 +3,6 @@ package topology
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,24 +49,11 @@ func (s *System) startOutside(ctx context.Context) error {
 	}
 	s.Outside.Process = p
 	s.closers = append(s.closers, func() error { return p.Stop(stopGrace) })
-	limit := time.After(readyLimit)
-	for {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	return p.Await(ctx, 5*time.Millisecond, func(context.Context) error {
 		text, err := os.ReadFile(file) //nolint:gosec // which is ours
-		switch {
-		case err == nil:
-			s.Outside.Settings = strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
-			return nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
-		select {
-		case <-p.Done():
-			return fmt.Errorf("it did not start: %w", p.Err())
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-limit:
-			return fmt.Errorf("it does not listen after %s", readyLimit)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+		s.Outside.Settings = strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
+		return err
+	})
 }

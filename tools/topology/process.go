@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -37,23 +38,16 @@ func (s *System) StartMonolith(ctx context.Context, port int, env ...string) (*P
 	if s.Broker != nil {
 		bus = natsbus.Name
 	}
-	p, err := s.start(ctx, "monolith", rest, port, append(env, "MODULES="+strings.Join(rest, ","), "BUS="+bus)...)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.waitReady(ctx)
+	return s.start(ctx, "monolith", rest, port, append(env, "MODULES="+strings.Join(rest, ","), "BUS="+bus)...)
 }
 
 // StartService starts a module as a process of its own and waits until it is ready.
 func (s *System) StartService(ctx context.Context, module string) (*Process, error) {
-	p, err := s.start(ctx, module, []string{module}, 0)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.waitReady(ctx)
+	return s.start(ctx, module, []string{module}, 0)
 }
 
-// start starts a command that serves the modules on the port; 0 is any free one.
+// start starts a command that serves the modules on the port, and waits until it is ready; 0 is any
+// free one.
 func (s *System) start(ctx context.Context, name string, modules []string, port int, env ...string) (*Process, error) {
 	port, err := freePort(ctx, port)
 	if err != nil {
@@ -82,7 +76,7 @@ func (s *System) start(ctx context.Context, name string, modules []string, port 
 		return nil, err
 	}
 	s.processes = append(s.processes, p)
-	return p, nil
+	return p, p.waitReady(ctx)
 }
 
 // Restart starts an ended process again, at the same addresses, and waits until it is ready.
@@ -104,18 +98,16 @@ func (s *System) begin(p *Process) (err error) {
 func (p *Process) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
-	for {
-		select {
-		case <-p.Done():
-			return fmt.Errorf("it did not start: %w", p.Err())
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s to be ready, %s at most: %w", p.Name, readyLimit, ctx.Err())
-		case <-time.After(20 * time.Millisecond):
-			if p.ready(ctx) {
-				return nil
-			}
+	err := p.Await(ctx, 20*time.Millisecond, func(ctx context.Context) error {
+		if !p.ready(ctx) {
+			return errors.New("it is not ready")
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("start %s, %s at most: %w", p.Name, readyLimit, err)
 	}
+	return nil
 }
 
 func (p *Process) ready(ctx context.Context) bool {

@@ -49,11 +49,8 @@ func (s *System) startSplit(ctx context.Context, port int) error {
 	if s.Secret, err = Password(s.options.State, GatewaySecret); err != nil {
 		return err
 	}
-	gateway, err := s.start(ctx, "gateway", nil, port, "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
-	if err != nil {
-		return err
-	}
-	return gateway.waitReady(ctx)
+	_, err = s.start(ctx, "gateway", nil, port, "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
+	return err
 }
 
 // StartBroker starts the broker and provisions it. Processes that start from now on get its URL and

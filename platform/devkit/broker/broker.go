@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,8 +22,7 @@ type Broker struct {
 	options   Options
 	temporary bool
 
-	mu   sync.Mutex // guards proc, which Restart replaces
-	proc *child.Process
+	proc atomic.Pointer[child.Process] // Restart replaces it
 }
 
 // Start starts a broker and returns when it answers. It ends with this process, even if killed.
@@ -60,20 +58,20 @@ func (b *Broker) URL() string { return "nats://" + b.address() }
 func (b *Broker) StoreDir() string { return b.options.StoreDir }
 
 // PID returns the broker's process id.
-func (b *Broker) PID() int { return b.process().PID() }
+func (b *Broker) PID() int { return b.proc.Load().PID() }
 
 // Done is closed when the broker has ended, for whatever reason. A Restart makes another channel.
-func (b *Broker) Done() <-chan struct{} { return b.process().Done() }
+func (b *Broker) Done() <-chan struct{} { return b.proc.Load().Done() }
 
 // Err waits for the end and returns its cause.
-func (b *Broker) Err() error { return b.process().Err() }
+func (b *Broker) Err() error { return b.proc.Load().Err() }
 
 // Reload has the broker read its users again.
-func (b *Broker) Reload() error { return b.process().Signal(syscall.SIGHUP) }
+func (b *Broker) Reload() error { return b.proc.Load().Signal(syscall.SIGHUP) }
 
 // Kill ends the broker by SIGKILL and returns when it has ended.
 func (b *Broker) Kill() error {
-	p := b.process()
+	p := b.proc.Load()
 	if err := p.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
@@ -104,23 +102,17 @@ func (b *Broker) Restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.mu.Lock()
-	b.proc = p
-	b.mu.Unlock()
-	if err := b.await(ctx, p); err != nil {
-		return errors.Join(err, b.end())
+	b.proc.Store(p)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := p.Await(ctx, 20*time.Millisecond, b.greeted); err != nil {
+		return errors.Join(fmt.Errorf("start broker: %w", err), b.end())
 	}
 	return nil
 }
 
-func (b *Broker) process() *child.Process {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.proc
-}
-
 func (b *Broker) end() error {
-	p := b.process()
+	p := b.proc.Load()
 	if p == nil {
 		return nil
 	}
@@ -139,27 +131,7 @@ func (b *Broker) removeTemporary() error {
 	return os.RemoveAll(b.options.StoreDir)
 }
 
-// await returns when the broker greets, for which it must have read its store.
-func (b *Broker) await(ctx context.Context, p *child.Process) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		err := b.greeted(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-p.Done():
-			return fmt.Errorf("start broker: %w", cmp.Or(p.Err(), errors.New("it ended at once")))
-		case <-ctx.Done():
-			return fmt.Errorf("start broker: it does not answer: %w", errors.Join(err, ctx.Err()))
-		case <-again.C:
-		}
-	}
-}
-
+// greeted returns nil once the broker greets, for which it must have read its store.
 func (b *Broker) greeted(ctx context.Context) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", b.address())
 	if err != nil {

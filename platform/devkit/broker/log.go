@@ -3,15 +3,13 @@ package broker
 import (
 	"fmt"
 	"io"
-	"sync"
+	"sync/atomic"
 )
 
 // logger writes notices, warnings and errors, a line each, and keeps what prevented the start.
 type logger struct {
-	to io.Writer
-
-	mu     sync.Mutex
-	reason string
+	to     io.Writer
+	reason atomic.Value // text
 }
 
 // The server's interface requires all six.
@@ -23,9 +21,7 @@ func (l *logger) Tracef(string, ...any)              {}
 
 func (l *logger) Fatalf(format string, args ...any) {
 	l.write("fatal: ", format, args)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.reason = fmt.Sprintf(format, args...)
+	l.reason.Store(fmt.Sprintf(format, args...))
 }
 
 func (l *logger) write(level, format string, args []any) {
@@ -36,7 +32,6 @@ func (l *logger) write(level, format string, args []any) {
 
 // fatal returns the fatal error, or "".
 func (l *logger) fatal() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.reason
+	reason, _ := l.reason.Load().(string)
+	return reason
 }

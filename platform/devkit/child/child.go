@@ -3,6 +3,8 @@
 package child
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +24,7 @@ type Options struct {
 	Credential *syscall.Credential // run as this user; only root may
 	Files      []*os.File          // inherited as descriptors 3, 4, …
 	Out        io.Writer           // stdout and stderr, in whole prefixed lines; safe for concurrent use if shared
-	StopSignal syscall.Signal      // sent to end the program; SIGTERM if zero
+	StopSignal syscall.Signal      // ends the program: SIGINT, SIGQUIT, or SIGTERM if zero, whose numbers POSIX fixes
 	Cleanup    []string            // a command that the guard runs only if this process died before the program
 }
 
@@ -85,6 +87,24 @@ func (p *Process) Err() error {
 	return p.err
 }
 
+// Await asks again and again whether the program is ready, which it is without an error, and returns
+// an error if the program or ctx ends before.
+func (p *Process) Await(ctx context.Context, every time.Duration, ready func(context.Context) error) error {
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("it did not start: %w", cmp.Or(p.err, errors.New("it ended at once")))
+		case <-ctx.Done():
+			return fmt.Errorf("it does not answer: %w; %w", err, ctx.Err())
+		case <-time.After(every):
+		}
+	}
+}
+
 // Signal sends a signal to the program, but not to its children; nil if the program has ended.
 func (p *Process) Signal(sig os.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -108,8 +128,7 @@ func (p *Process) Stop(grace time.Duration) error {
 		<-p.done
 		return fmt.Errorf("%s did not end within %s and was killed", p.name, grace)
 	}
-	var exit *ExitError
-	if errors.As(p.err, &exit) && exit.Signal == p.stop {
+	if exit, ok := errors.AsType[*ExitError](p.err); ok && exit.Signal == p.stop {
 		return nil
 	}
 	return p.err

@@ -74,29 +74,21 @@ func TestStartOfAMissingProgram(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	t.Parallel()
-	t.Run("by the signal", func(t *testing.T) {
-		if err := shell(t, "echo ready; exec sleep 600").Stop(time.Minute); err != nil {
-			t.Error(err)
+	const forever = "echo ready; while :; do sleep 0.01; done"
+	for name, test := range map[string]struct {
+		script string
+		grace  time.Duration
+		want   string
+	}{
+		"by the signal":     {"echo ready; exec sleep 600", time.Minute, "<nil>"},
+		"by a trap":         {"trap 'exit 0' TERM; " + forever, time.Minute, "<nil>"},
+		"with an exit code": {"trap 'exit 4' TERM; " + forever, time.Minute, "script ended with exit code 4"},
+		"by SIGKILL":        {"trap '' TERM; " + forever, 10 * time.Millisecond, "script did not end within 10ms and was killed"},
+	} {
+		if got := fmt.Sprint(shell(t, test.script).Stop(test.grace)); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
-	})
-	t.Run("by a trap", func(t *testing.T) {
-		p := shell(t, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done")
-		if err := p.Stop(time.Minute); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("with an exit code", func(t *testing.T) {
-		err := shell(t, "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done").Stop(time.Minute)
-		if exit, ok := errors.AsType[*child.ExitError](err); !ok || exit.Code != 4 {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("by SIGKILL", func(t *testing.T) {
-		err := shell(t, "trap '' TERM; echo ready; while :; do sleep 0.01; done").Stop(10 * time.Millisecond)
-		if err == nil || !strings.Contains(err.Error(), "was killed") {
-			t.Errorf("got %v", err)
-		}
-	})
+	}
 }
 
 // A fault test stops and kills the program by its pid, without this package.

@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
+	"strconv"
 	"syscall"
 )
 
 // guardScript blocks in read until the last copy of the pipe's write end is closed, as happens when
-// the parent dies. Then it acts: $1 is the signal that ends the program, $2 the seconds that it may
-// take, the rest the clean-up command. Signals go to process 0, the guard's own group with the
-// program and its children, so no stale pid can be hit; the guard survives all but KILL.
+// the parent dies. Then it acts: $1 is the number of the signal that ends the program, $2 the
+// seconds that it may take, the rest the clean-up command. Signals go to process 0, the guard's own
+// group with the program and its children, so no stale pid can be hit; the guard survives all but
+// KILL.
 const guardScript = `
 trap '' HUP INT QUIT TERM USR1 USR2
 echo ready
@@ -20,7 +21,7 @@ read -r pid
 read -r nothing
 signal=$1 patience=$(($2 * 10))
 shift 2
-kill -s "$signal" 0
+kill "-$signal" 0
 while [ "$patience" -gt 0 ] && kill -s 0 "$pid"; do
 	sleep 0.1
 	patience=$((patience - 1))
@@ -51,12 +52,7 @@ func startGuard(stop syscall.Signal, cleanup []string) (*guard, error) {
 		return nil, err
 	}
 	defer r.Close()
-	name, err := signalName(stop)
-	if err != nil {
-		w.Close()
-		return nil, err
-	}
-	cmd := exec.Command("/bin/sh", append([]string{"-c", guardScript, "guard", name, patience}, cleanup...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", guardScript, "guard", strconv.Itoa(int(stop)), patience}, cleanup...)...)
 	cmd.Dir = "/" // a folder in use could not be removed
 	cmd.Stdin = r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal must not reach the guard
@@ -88,16 +84,4 @@ func (g *guard) dismiss() {
 	_ = syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL)
 	_ = g.cmd.Wait()
 	g.pipe.Close()
-}
-
-// signalName returns the name that POSIX kill -s takes; numbers differ between systems.
-func signalName(s syscall.Signal) (string, error) {
-	names := map[syscall.Signal]string{
-		syscall.SIGHUP: "HUP", syscall.SIGINT: "INT", syscall.SIGQUIT: "QUIT", syscall.SIGTERM: "TERM",
-		syscall.SIGKILL: "KILL", syscall.SIGUSR1: "USR1", syscall.SIGUSR2: "USR2",
-	}
-	if name, ok := names[s]; ok {
-		return name, nil
-	}
-	return "", fmt.Errorf("a child cannot be stopped with %s", strings.ToLower(s.String()))
 }
