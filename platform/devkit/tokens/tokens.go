@@ -108,23 +108,13 @@ func (k *Key) publicDER() []byte {
 	return der
 }
 
-// own is the only claim without a standard name.
-type own struct {
-	Role string `json:"role"`
-}
-
 // Mint signs a token.
 func (k *Key) Mint(c Claims) string {
-	if c.Issuer == "" {
-		c.Issuer = Issuer
+	audience := Audience
+	if c.Role == "service" {
+		audience = ServiceAudience
 	}
-	audience := jwt.Audience{cmp.Or(c.Audience, Audience)}
-	if c.Audience == "" && c.Role == "service" {
-		audience = jwt.Audience{ServiceAudience}
-	}
-	if c.TTL == 0 {
-		c.TTL = time.Hour
-	}
+	c.TTL = cmp.Or(c.TTL, time.Hour)
 	key := jose.SigningKey{Algorithm: jose.EdDSA, Key: k.private}
 	signer, err := jose.NewSigner(key, new(jose.SignerOptions).WithType("JWT"))
 	if err != nil {
@@ -133,9 +123,9 @@ func (k *Key) Mint(c Claims) string {
 	now := time.Now()
 	issued := now.Add(min(c.TTL, 0)) // an expired one was issued in the past
 	token, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Subject: c.Subject, Issuer: c.Issuer, Audience: audience,
+		Subject: c.Subject, Issuer: cmp.Or(c.Issuer, Issuer), Audience: jwt.Audience{cmp.Or(c.Audience, audience)},
 		IssuedAt: jwt.NewNumericDate(issued), Expiry: jwt.NewNumericDate(now.Add(c.TTL)),
-	}).Claims(own{Role: c.Role}).Serialize()
+	}).Claims(map[string]any{"role": c.Role}).Serialize()
 	if err != nil {
 		panic(err) // strings and numbers always are JSON
 	}
