@@ -20,6 +20,7 @@ func (f Files) publish() error {
 	if err := yaml.Unmarshal([]byte(f[contextMap].Text), &agreed); err != nil {
 		return fmt.Errorf("read %s: %w", contextMap, err)
 	}
+	page := f[contextMap].Text
 	for _, e := range f.events() {
 		listened := false
 		for _, a := range agreed {
@@ -29,32 +30,31 @@ func (f Files) publish() error {
 		var err error
 		switch {
 		case listened && public:
-			err = f.edit(func(page string) (string, error) {
-				page, err := withoutKeys(page, [][]string{{e.Module, "public"}}, e.Topic)
-				if m, _ := mapping(page, []string{e.Module, "public"}); err == nil && (m == nil || len(m.Content) == 0) {
-					page, err = withoutKeys(page, [][]string{{e.Module}}, "public")
-				}
-				if m, _ := mapping(page, []string{e.Module}); err == nil && (m == nil || len(m.Content) == 0) {
-					page = replaceLine(page, e.Module+":", e.Module+": {}\n")
-				}
-				return page, err
-			})
+			page, err = withoutPublic(page, e)
 		case !listened && !public:
-			err = f.edit(func(page string) (string, error) { return withPublic(page, e) })
+			page, err = withPublic(page, e)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	if page != f[contextMap].Text {
+		f.set(contextMap, page)
+	}
 	return nil
 }
 
-func (f Files) edit(change func(page string) (string, error)) error {
-	page, err := change(f[contextMap].Text)
-	if err == nil {
-		f.set(contextMap, page)
+// withoutPublic takes an event out of those of its module that have no subscriber, and with the last
+// one their list.
+func withoutPublic(page string, e event) (string, error) {
+	page, err := withoutKeys(page, [][]string{{e.Module, "public"}}, e.Topic)
+	if m, _ := mapping(page, []string{e.Module, "public"}); err == nil && (m == nil || len(m.Content) == 0) {
+		page, err = withoutKeys(page, [][]string{{e.Module}}, "public")
 	}
-	return err
+	if m, _ := mapping(page, []string{e.Module}); err == nil && (m == nil || len(m.Content) == 0) {
+		page = replaceLine(page, e.Module+":", e.Module+": {}\n")
+	}
+	return page, err
 }
 
 // withPublic adds an event to those of its module that have no subscriber.

@@ -1,7 +1,6 @@
 package template
 
 import (
-	"go/format"
 	"slices"
 	"strings"
 )
@@ -47,6 +46,5 @@ func cutOut(text string, cuts []cut) (string, error) {
 		at = max(at, c.to)
 	}
 	left.WriteString(text[at:])
-	formatted, err := format.Source([]byte(left.String()))
-	return string(formatted), err
+	return formatGo(left.String())
 }

@@ -21,7 +21,8 @@ func (f Files) prune(folder string, out pruner) (held []string, err error) {
 			files = append(files, name)
 		}
 	}
-	was, readBefore := maps.Clone(f), f.selected(files)
+	was := maps.Clone(f)
+	readBefore, _ := was.selected(files...)
 	for _, name := range files {
 		p := out
 		p.dead = map[string]bool{}
@@ -40,13 +41,13 @@ func (f Files) prune(folder string, out pruner) (held []string, err error) {
 			}
 		})
 	}
-	readAfter := f.selected(files)
+	readAfter, _ := f.selected(files...)
 	for _, name := range files {
 		if err := f.pruneUnused(name, func(field string) bool { return readBefore[field] && !readAfter[field] }, nil); err != nil {
 			return nil, err
 		}
-		usedBefore := was.selectedFrom(name)
-		usedAfter := f.selectedFrom(name)
+		_, usedBefore := was.selected(name)
+		_, usedAfter := f.selected(name)
 		if err := f.pruneUnused(name, nil, func(pkg string) bool { return usedBefore[pkg] && !usedAfter[pkg] }); err != nil {
 			return nil, err
 		}

@@ -7,196 +7,104 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// program is a composition root as a list of changes: lines with - go with the module weather, whether
+// it is removed or goes on elsewhere, those with r only when it is removed, and those with + come.
+const program = ` package main
+ 
+ import (
+ 	"errors"
+ 	"math/rand/v2"
+ 	_ "net/http/pprof"
+-	"time"
+ 
+-	weathermigrations "a.example/app/migrations/weather"
+ 	"a.example/app/modules/ferries"
+-	"a.example/app/modules/weather"
+r	"a.example/app/modules/weather/weatherapi"
+r	"a.example/app/platform/web"
+ )
+ 
+ var schemas = map[string]any{
+-	"weather": weathermigrations.FS, // its own
+ 	"ferries": 1,
+ }
+ 
+-var oneLine = map[string]int{"weather": 1, "ferries": 2}
++var oneLine = map[string]int{"ferries": 2}
+ 
+ var calls = [][2]string{
+ 	{"ferries", "harbour"},
+r	{"tower", "weather"},
+-	{"weather", "tower"},
+ }
+ 
+ type config struct {
+r	// The façade, to ask for the weather.
+r	WeatherURL string ` + "`env:\"WEATHER_URL\"`" + `
+r	Client     web.ClientConfig
+ 	// Nothing reads it yet.
+ 	Region string
+-	// Its settings.
+-	Weather weather.Config
+ 	// Of the ferries.
+ 	Ferries ferries.Config
+ }
+ 
+ func wire(cfg config, add func(string, any)) error {
+r	// The forecast.
+r	var forecast = weatherapi.NewClient(cfg.WeatherURL, cfg.Client)
+-	add("weather", func() any {
+-		m := weather.New(cfg.Weather, time.Now)
+-		forecast = m // without the network
+-		return m
+-	})
+r	watch(forecast)
+ 	add("ferries", func() any {
+ 		m := ferries.New(cfg.Ferries)
+ 		return m
+ 	})
+ 	for _, m := range []string{"a"} {
+ 		if m == "" {
+ 			return errors.New(m)
+ 		}
+ 		switch {
+-		case m == "weather" && cfg.Client.Token == "":
+-			return errors.New("no token")
+ 		}
+ 		switch m {
+-		case "weather", "ferries", "weather":
++		case "ferries":
+ 			_ = rand.Int()
+ 		}
+ 	}
+ 	return nil
+ }
+`
+
+// changed returns the program with the lines that have one of these marks.
+func changed(marks string) string {
+	var text strings.Builder
+	for line := range strings.Lines(program) {
+		if strings.Contains(marks, line[:1]) {
+			text.WriteString(line[1:])
+		}
+	}
+	return text.String()
+}
+
 // A module's parts leave a program, and what only they have used; what has the same name elsewhere
-// stays.
+// stays. A module that goes on elsewhere is called through its contract.
 func TestPruned(t *testing.T) {
 	t.Parallel()
-	f := Files{"go.mod": {Text: "module a.example/app\n"}, "cmd/monolith/main.go": {Text: `package main
-
-import (
-	"errors"
-	"math/rand/v2"
-	_ "net/http/pprof"
-	"time"
-
-	weathermigrations "a.example/app/migrations/weather"
-	"a.example/app/modules/ferries"
-	"a.example/app/modules/weather"
-	"a.example/app/modules/weather/weatherapi"
-	"a.example/app/platform/web"
-)
-
-var schemas = map[string]any{
-	"weather": weathermigrations.FS, // its own
-	"ferries": 1,
-}
-
-var calls = [][2]string{
-	{"ferries", "harbour"},
-	{"tower", "weather"},
-}
-
-type config struct {
-	// The façade, to ask for the weather.
-	WeatherURL string ` + "`env:\"WEATHER_URL\"`" + `
-	Client     web.ClientConfig
-	// Nothing reads it yet.
-	Region  string
-	Weather    weather.Config
-	Ferries    ferries.Config
-}
-
-func wire(cfg config, add func(string, any)) error {
-	// The forecast.
-	var forecast = weatherapi.NewClient(cfg.WeatherURL, cfg.Client)
-	add("weather", func() any {
-		m := weather.New(cfg.Weather, time.Now)
-		forecast = m
-		return m
-	})
-	add("ferries", func() any {
-		m := ferries.New(cfg.Ferries)
-		return m
-	})
-	for _, m := range []string{"a"} {
-		if m == "" {
-			return errors.New(m)
+	for stays, out := range map[string]pruner{"": {}, "r": {apart: true}} {
+		out.module, out.gone = "a.example/app", []string{"weather"}
+		f := Files{"cmd/monolith/main.go": {Text: changed(" -r")}}
+		if held, err := f.prune("cmd/monolith", out); err != nil || len(held) > 0 {
+			t.Fatal(err, held)
 		}
-		switch {
-		case m == "weather" && cfg.Client.Token == "":
-			return errors.New("no token")
+		if diff := cmp.Diff(changed(" +"+stays), f["cmd/monolith/main.go"].Text); diff != "" {
+			t.Errorf("apart: %v: %s", out.apart, diff)
 		}
-		switch m {
-		case "weather", "ferries", "weather":
-			_ = rand.Int()
-		}
-	}
-	return nil
-}
-`}}
-	if held, err := f.prune("cmd/monolith", pruner{module: "a.example/app", gone: []string{"weather"}}); err != nil || len(held) > 0 {
-		t.Fatal(err, held)
-	}
-	want := `package main
-
-import (
-	"errors"
-	"math/rand/v2"
-	_ "net/http/pprof"
-
-	"a.example/app/modules/ferries"
-)
-
-var schemas = map[string]any{
-	"ferries": 1,
-}
-
-var calls = [][2]string{
-	{"ferries", "harbour"},
-}
-
-type config struct {
-	// Nothing reads it yet.
-	Region  string
-	Ferries ferries.Config
-}
-
-func wire(cfg config, add func(string, any)) error {
-	add("ferries", func() any {
-		m := ferries.New(cfg.Ferries)
-		return m
-	})
-	for _, m := range []string{"a"} {
-		if m == "" {
-			return errors.New(m)
-		}
-		switch {
-		}
-		switch m {
-		case "ferries":
-			_ = rand.Int()
-		}
-	}
-	return nil
-}
-`
-	if diff := cmp.Diff(want, f["cmd/monolith/main.go"].Text); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// A module that goes on elsewhere is called through its contract, and what made it here goes.
-func TestPrunedApart(t *testing.T) {
-	t.Parallel()
-	const program = `package main
-
-import (
-	"time"
-
-	"a.example/app/modules/ferries"
-	"a.example/app/modules/weather"
-	"a.example/app/modules/weather/weatherapi"
-	"a.example/app/platform/web"
-)
-
-var schemas = map[string]int{"weather": 1, "ferries": 2}
-
-var calls = [][2]string{
-	{"ferries", "weather"},
-	{"weather", "tower"},
-}
-
-type config struct {
-	// The façade, to ask for the weather.
-	WeatherURL string ` + "`env:\"WEATHER_URL\"`" + `
-	Client     web.ClientConfig
-	Weather    weather.Config
-	Ferries    ferries.Config
-}
-
-func wire(cfg config, add func(string, any)) {
-	var forecast ferries.Forecast = weatherapi.NewClient(cfg.WeatherURL, cfg.Client)
-	add("weather", func() any {
-		m := weather.New(cfg.Weather, time.Now)
-		forecast = m // without the network
-		return m
-	})
-	add("ferries", func() any { return ferries.New(cfg.Ferries, forecast) })
-}
-`
-	f := Files{"cmd/monolith/main.go": {Text: program}}
-	apart := pruner{module: "a.example/app", gone: []string{"weather"}, apart: true}
-	if held, err := f.prune("cmd/monolith", apart); err != nil || len(held) > 0 {
-		t.Fatal(err, held)
-	}
-	want := `package main
-
-import (
-	"a.example/app/modules/ferries"
-	"a.example/app/modules/weather/weatherapi"
-	"a.example/app/platform/web"
-)
-
-var schemas = map[string]int{"ferries": 2}
-
-var calls = [][2]string{
-	{"ferries", "weather"},
-}
-
-type config struct {
-	// The façade, to ask for the weather.
-	WeatherURL string ` + "`env:\"WEATHER_URL\"`" + `
-	Client     web.ClientConfig
-	Ferries    ferries.Config
-}
-
-func wire(cfg config, add func(string, any)) {
-	var forecast ferries.Forecast = weatherapi.NewClient(cfg.WeatherURL, cfg.Client)
-	add("ferries", func() any { return ferries.New(cfg.Ferries, forecast) })
-}
-`
-	if diff := cmp.Diff(want, f["cmd/monolith/main.go"].Text); diff != "" {
-		t.Error(diff)
 	}
 }
 

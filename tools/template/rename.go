@@ -2,7 +2,6 @@ package template
 
 import (
 	"fmt"
-	"go/format"
 	"go/scanner"
 	"go/token"
 	"path"
@@ -42,7 +41,12 @@ func (f Files) Renamed(modulePath, name string) (Files, error) {
 		var err error
 		switch {
 		case strings.HasSuffix(file, ".go"):
-			content.Text, err = renameGo(content.Text, rename)
+			content.Text, err = rewrite(content.Text, func(kind token.Token, literal string) string {
+				if kind == token.IDENT {
+					return literal
+				}
+				return rename(literal)
+			})
 		case path.Base(file) == "go.mod":
 			content.Text, err = renameMod(rename(content.Text), modulePath)
 		default:
@@ -54,16 +58,6 @@ func (f Files) Renamed(modulePath, name string) (Files, error) {
 		renamed[file] = content
 	}
 	return renamed, nil
-}
-
-// renameGo renames in the literals and comments of a Go file.
-func renameGo(text string, rename func(string) string) (string, error) {
-	return rewrite(text, func(kind token.Token, literal string) string {
-		if kind == token.STRING || kind == token.COMMENT {
-			return rename(literal)
-		}
-		return literal
-	})
 }
 
 // rewrite replaces the literals, comments and names of a Go file, and formats it.
@@ -90,8 +84,7 @@ func rewrite(text string, replace func(kind token.Token, literal string) string)
 		}
 	}
 	rewritten.WriteString(text[copied:])
-	formatted, err := format.Source([]byte(rewritten.String()))
-	return string(formatted), err
+	return formatGo(rewritten.String())
 }
 
 // renameMod gives the requirements of the root the version that its path asks for: v2.0.0 of

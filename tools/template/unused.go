@@ -6,24 +6,18 @@ import (
 	"go/token"
 )
 
-// selected returns what any file of a program selects: the x of any a.x.
-func (f Files) selected(files []string) map[string]bool {
-	found := map[string]bool{}
+// selected returns what any of the files selects, the x of any a.x, and from what, the a.
+func (f Files) selected(files ...string) (what, from map[string]bool) {
+	what, from = map[string]bool{}, map[string]bool{}
 	for _, name := range files {
-		f.selectors(name, func(s *ast.SelectorExpr) { found[s.Sel.Name] = true })
+		f.selectors(name, func(s *ast.SelectorExpr) {
+			what[s.Sel.Name] = true
+			if x, ok := s.X.(*ast.Ident); ok {
+				from[x.Name] = true
+			}
+		})
 	}
-	return found
-}
-
-// selectedFrom returns what a file selects from: the a of any a.x.
-func (f Files) selectedFrom(name string) map[string]bool {
-	found := map[string]bool{}
-	f.selectors(name, func(s *ast.SelectorExpr) {
-		if x, ok := s.X.(*ast.Ident); ok {
-			found[x.Name] = true
-		}
-	})
-	return found
+	return what, from
 }
 
 func (f Files) selectors(name string, each func(*ast.SelectorExpr)) {

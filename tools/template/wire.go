@@ -51,19 +51,26 @@ func (f Files) wire(p page) (by []string) {
 		}
 	}
 	say(in.field(file, "config", fields), "%s to config", strings.Join(fields, "; "))
-	var wired strings.Builder
+	into := function(file, "wire")
 	arguments := ""
 	for _, c := range p.Calls {
 		name, field := p.Name+c.Type, in.setting(file, strings.ToUpper(c.Module)+"_URL", c.Type+"URL")
 		arguments += ", " + name
 		inside := in.serves(file, c.Module, name)
 		say(inside, "%s = the module, where %s is made", name, c.Module)
-		declared := fmt.Sprintf("\tvar %s %s.%s = %s.NewClient(string(cfg.%s), web.NewTransport(cfg.Client))\n", name, p.Name, c.Type, c.Package, field)
-		say(in.first(file, "wire", declared), "%s", declared)
+		declared := fmt.Sprintf("\n\tvar %s %s.%s = %s.NewClient(string(cfg.%s), web.NewTransport(cfg.Client))", name, p.Name, c.Type, c.Package, field)
+		if into != nil {
+			in.insert(into.Body.Lbrace+1, declared)
+		}
+		say(into != nil, "%s", declared)
 	}
-	fmt.Fprintf(&wired, "\tadd(%q, func(p *service.Parts) service.Module {\n\t\treturn %s.New(cfg.%s, p.DB, p.Outbox(), p.Log, time.Now%s)\n\t})\n",
+	made := fmt.Sprintf("\tadd(%q, func(p *service.Parts) service.Module {\n\t\treturn %s.New(cfg.%s, p.DB, p.Outbox(), p.Log, time.Now%s)\n\t})\n",
 		p.Name, p.Name, camel(p.Name), arguments)
-	say(takes(file, "wire", "cfg", "add") && in.last(file, "wire", wired.String()), "to wire: %s", wired.String())
+	if takes(into, "cfg", "add") {
+		in.insert(into.Body.Rbrace, made)
+	} else {
+		say(false, "to wire: %s", made)
+	}
 	text, err := formatGo(in.done())
 	if err != nil {
 		return append(by, fmt.Sprintf("%s cannot be written (%v): add %s to it", root, err, p.Name))
@@ -167,48 +174,27 @@ func (in *inserter) setting(file *ast.File, variable, otherwise string) string {
 	return otherwise
 }
 
-// takes reports whether a function has parameters of these names.
-func takes(file *ast.File, function string, names ...string) bool {
+// function returns a function of a file, or nil.
+func function(file *ast.File, name string) *ast.FuncDecl {
 	for _, d := range file.Decls {
-		f, ok := d.(*ast.FuncDecl)
-		if !ok || f.Name.Name != function || f.Recv != nil {
-			continue
-		}
-		for _, field := range f.Type.Params.List {
-			for _, name := range field.Names {
-				names = slices.DeleteFunc(names, func(n string) bool { return n == name.Name })
-			}
-		}
-		return len(names) == 0
-	}
-	return false
-}
-
-func body(file *ast.File, function string) *ast.BlockStmt {
-	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == function && f.Recv == nil {
-			return f.Body
+		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == name && f.Recv == nil && f.Body != nil {
+			return f
 		}
 	}
 	return nil
 }
 
-func (in *inserter) first(file *ast.File, function, text string) bool {
-	b := body(file, function)
-	if b == nil {
+// takes reports whether a function, if there is one, has parameters of these names.
+func takes(f *ast.FuncDecl, names ...string) bool {
+	if f == nil {
 		return false
 	}
-	in.insert(b.Lbrace+1, "\n"+strings.TrimSuffix(text, "\n"))
-	return true
-}
-
-func (in *inserter) last(file *ast.File, function, text string) bool {
-	b := body(file, function)
-	if b == nil {
-		return false
+	for _, field := range f.Type.Params.List {
+		for _, name := range field.Names {
+			names = slices.DeleteFunc(names, func(n string) bool { return n == name.Name })
+		}
 	}
-	in.insert(b.Rbrace, text)
-	return true
+	return len(names) == 0
 }
 
 // serves has the function that makes a module in this process set a variable to it.
