@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -90,20 +91,16 @@ func (s *Schema) Side(name string) share.State {
 
 // Has reports whether these are its weights.
 func (s *Schema) Has(weights []share.Weight) bool {
-	wanted := map[string]int{}
+	wanted, has := map[string]int{}, map[string]int{}
 	for _, w := range weights {
 		wanted[w.Side] = w.Weight
 	}
 	for _, side := range s.Sides {
-		if side.Weight == nil {
-			continue
+		if side.Weight != nil {
+			has[side.Side] = *side.Weight
 		}
-		if weight, known := wanted[side.Side]; !known || weight != *side.Weight {
-			return false
-		}
-		delete(wanted, side.Side)
 	}
-	return len(wanted) == 0
+	return maps.Equal(wanted, has)
 }
 
 // Weights returns its weights, as in monolith=90 parcels=10; "" if none are set.

@@ -46,20 +46,15 @@ func makeEnv(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	admin, err := composePassword(s.State, "admin-password")
-	if err != nil {
-		return err
+	passwords := map[string]string{}
+	for _, name := range []string{"admin-password", topology.RoleSecret, topology.GatewaySecret} {
+		if passwords[name], err = composePassword(s.State, name); err != nil {
+			return err
+		}
 	}
-	secret, err := composePassword(s.State, topology.RoleSecret)
-	if err != nil {
-		return err
-	}
-	facade, err := composePassword(s.State, topology.GatewaySecret)
-	if err != nil {
-		return err
-	}
+	secret := passwords[topology.RoleSecret]
 	text := fmt.Sprintf("AUTH_PUBLIC_KEY=%s\nSERVICE_TOKEN=%s\nPOSTGRES_PASSWORD=%s\nSEAM_ROLE_SECRET=%s\nGATEWAY_SECRET=%s\n",
-		key.PublicLine(), topology.ServiceToken(key), admin, secret, facade)
+		key.PublicLine(), topology.ServiceToken(key), passwords["admin-password"], secret, passwords[topology.GatewaySecret])
 	plan := postgres.Plan{Secret: secret} // the compose files know no prefix
 	for _, m := range topology.Modules {
 		text += fmt.Sprintf("%[1]s_RT_PASSWORD=%[2]s\n%[1]s_MIGRATE_PASSWORD=%[3]s\n",

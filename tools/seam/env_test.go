@@ -57,8 +57,9 @@ func writeEnvFile(t *testing.T, state string) (path string) {
 	return path
 }
 
-// The users who have the seeds are in a file beside them, for a broker to read, without a secret.
-func TestEnvWritesTheBrokersUsers(t *testing.T) {
+// Each role has the password in the file that seam setup gives it, by the secret in the same file,
+// and each user of the broker the seed. The users are in a file beside it, without a secret.
+func TestEnvHasPasswordsAndSeeds(t *testing.T) {
 	t.Parallel()
 	dir := state(t)
 	path := writeEnvFile(t, dir)
@@ -67,16 +68,27 @@ func TestEnvWritesTheBrokersUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	users, err := os.ReadFile(filepath.Join(filepath.Dir(path), "nats.users.conf"))
-	if err != nil {
-		t.Fatal(err)
+	if n := strings.Count(string(users), "nkey: U"); err != nil || n != len(topology.BrokerUsers()) {
+		t.Errorf("there are %d users, %v:\n%s", n, err, users)
 	}
-	if n := strings.Count(string(users), "nkey: U"); n != len(topology.BrokerUsers()) {
-		t.Errorf("it has %d users:\n%s", n, users)
+	settings, want := map[string]string{}, map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		settings[name] = value
 	}
 	for _, user := range topology.BrokerUsers() {
 		seed, err := broker.Seed(filepath.Join(dir, topology.BrokerKeys), user)
-		if err != nil || !strings.Contains(string(text), topology.SeedSetting(user)+"="+seed+"\n") || strings.Contains(string(users), seed) {
-			t.Errorf("the seed of %s (%v) is not where it should be:\n%s\n%s", user, err, text, users)
+		if want[topology.SeedSetting(user)] = seed; err != nil || strings.Contains(string(users), seed) {
+			t.Errorf("the seed of %s (%v) is not where it should be:\n%s", user, err, users)
+		}
+	}
+	plan := postgres.Plan{Secret: settings["SEAM_ROLE_SECRET"]}
+	for _, m := range topology.Modules {
+		want[strings.ToUpper(m)+"_RT_PASSWORD"], want[strings.ToUpper(m)+"_MIGRATE_PASSWORD"] = plan.RuntimePassword(m), plan.MigratePassword(m)
+	}
+	for name, value := range want {
+		if settings[name] != value {
+			t.Errorf("%s is %s, want %s", name, settings[name], value)
 		}
 	}
 }
@@ -128,28 +140,6 @@ func TestEnvIsReadAlike(t *testing.T) {
 		said, code := run(t, []string{"SEAM_STATE=" + dir}, "seam", "env")
 		if code != 2 || strings.Count(said, "\n") != 1 || !strings.Contains(said, filepath.Join(dir, topology.RoleSecret)) {
 			t.Errorf("the password %q: exit code %d, said %q", bad, code, said)
-		}
-	}
-}
-
-// Each role has the password in the file that seam setup gives it, by the secret in the same file.
-func TestEnvHasTheRolesPasswords(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile(writeEnvFile(t, state(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		settings[name] = value
-	}
-	plan := postgres.Plan{Secret: settings["SEAM_ROLE_SECRET"]}
-	for _, m := range topology.Modules {
-		for name, want := range map[string]string{"_RT_PASSWORD": plan.RuntimePassword(m), "_MIGRATE_PASSWORD": plan.MigratePassword(m)} {
-			if got := settings[strings.ToUpper(m)+name]; got != want {
-				t.Errorf("%s%s is %s, want %s", strings.ToUpper(m), name, got, want)
-			}
 		}
 	}
 }

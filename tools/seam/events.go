@@ -99,8 +99,9 @@ func (c *operatorCall) readList(about string, args []string) (limit int, err err
 	return limit, nil
 }
 
-// selected returns the modules to ask, and prints those that are left out for lack of a setting.
-func (c *operatorCall) selected() (selected []string, err error) {
+// selected returns the schemas to ask, not open yet, and prints those that are left out for lack of a
+// setting.
+func (c *operatorCall) selected() (selected []schema, err error) {
 	wanted := topology.Modules
 	if c.modules != "" {
 		wanted = strings.Split(c.modules, ",")
@@ -115,8 +116,8 @@ func (c *operatorCall) selected() (selected []string, err error) {
 			return nil, err
 		case address == "":
 			unset = append(unset, setting(m))
-		case !slices.Contains(selected, m):
-			selected = append(selected, m)
+		case !slices.ContainsFunc(selected, func(s schema) bool { return s.module == m }):
+			selected = append(selected, schema{module: m, address: address})
 		}
 	}
 	switch {
@@ -132,8 +133,8 @@ func setting(module string) string { return strings.ToUpper(module) + "_DATABASE
 
 // schema is a module's schema, on its runtime role.
 type schema struct {
-	module string
-	pool   *pgxpool.Pool
+	module, address string
+	pool            *pgxpool.Pool
 }
 
 // open connects to the selected modules. With an error it still returns those that can be reached,
@@ -148,21 +149,18 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 	if err != nil {
 		return nil, closeAll, err
 	}
-	schemas, err = forEach(selected, func(m string) (schema, error) {
-		address, err := process.Value(setting(m))
-		if err != nil {
-			return schema{}, err
-		}
-		pool, err := postgres.OpenAnyVersion(ctx, "seam "+c.Name(), m, address, 2)
+	schemas, err = forEach(selected, func(s schema) (schema, error) {
+		var err error
+		s.pool, err = postgres.OpenAnyVersion(ctx, "seam "+c.Name(), s.module, s.address, 2)
 		if dial, ok := errors.AsType[*net.OpError](err); ok && ctx.Err() == nil {
 			err = dial // short, for each module may say so
 		} else if down, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 			err = errors.New(strings.Join(strings.Fields(down.Error()), " "))
 		}
 		if err != nil {
-			return schema{}, fmt.Errorf("%s: %w", setting(m), err)
+			err = fmt.Errorf("%s: %w", setting(s.module), err)
 		}
-		return schema{m, pool}, nil
+		return s, err
 	})
 	return schemas, closeAll, advised(err)
 }

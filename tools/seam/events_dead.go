@@ -81,18 +81,17 @@ func (s schema) dead(ctx context.Context, limit int, withPayload bool) (deadLett
 			CASE WHEN $2 THEN payload END, count(*) OVER ()
 		FROM failed WHERE dead_at IS NOT NULL
 		ORDER BY dead_at, event_id LIMIT $1`, limit, withPayload)
-	if err != nil {
-		return d, fmt.Errorf("%s: read dead letters: %w", s.module, err)
+	if err == nil {
+		d.Letters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l deadLetter, err error) {
+			var payload []byte
+			err = row.Scan(&l.EventID, &l.Topic, &l.Attempts, &l.DeadSince, &l.Reason, &payload, &d.Dead)
+			l.Payload = payload
+			if payload != nil && !json.Valid(payload) { // perhaps the reason why it is dead
+				l.Payload, _ = json.Marshal(string(payload)) // a string always can be
+			}
+			return l, err
+		})
 	}
-	d.Letters, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l deadLetter, err error) {
-		var payload []byte
-		err = row.Scan(&l.EventID, &l.Topic, &l.Attempts, &l.DeadSince, &l.Reason, &payload, &d.Dead)
-		l.Payload = payload
-		if payload != nil && !json.Valid(payload) { // perhaps the reason why it is dead
-			l.Payload, _ = json.Marshal(string(payload)) // a string always can be
-		}
-		return l, err
-	})
 	if err != nil {
 		return d, fmt.Errorf("%s: read dead letters: %w", s.module, err)
 	}

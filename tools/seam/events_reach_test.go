@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,8 +71,8 @@ func TestNoModuleIsLeftOnTheBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.exec(t, one, "UPDATE bus SET modules = '{tolls}'")
-	command := o.command(t.Context(), "events bus memory")
-	command.Path = alone
+	command := exec.CommandContext(t.Context(), alone, "events", "bus", "memory")
+	command.Env = append(os.Environ(), o.env...)
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,13 +31,6 @@ func newOperator(t *testing.T, modules ...string) operator {
 		env = append(env, setting(m)+"="+db.URL(m))
 	}
 	return operator{db, env}
-}
-
-// command is a call of seam, such as "events lag --json".
-func (o operator) command(ctx context.Context, args string) *exec.Cmd {
-	command := exec.CommandContext(ctx, filepath.Join(bin, "seam"), strings.Fields(args)...)
-	command.Env = append(os.Environ(), o.env...)
-	return command
 }
 
 // run calls seam events.

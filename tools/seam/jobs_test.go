@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -84,39 +82,20 @@ func TestJobsListAndRedrive(t *testing.T) {
 	}
 }
 
+// The rest of what can be said wrongly is as with seam events.
 func TestJobsBadUse(t *testing.T) {
 	t.Parallel()
-	one, other := twoModules(t)
-	o := newOperator(t, other)
+	o := newOperator(t, aModule())
 	for args, says := range map[string]string{
-		"":                                   "say unfinished, dead or redrive",
-		"purge":                              "say unfinished, dead or redrive",
-		"dead all":                           "is more than seam jobs dead takes",
-		"unfinished --limit 0":               "--limit must be at least 1",
-		"redrive":                            "name either ids, which seam jobs dead lists",
-		"redrive --all 1":                    "name either ids",
-		"redrive the-first":                  "is no id; seam jobs dead lists them",
-		"redrive --module " + one + " --all": "not set: " + setting(one),
+		"":         "say unfinished, dead or redrive",
+		"purge":    "say unfinished, dead or redrive",
+		"dead all": "is more than seam jobs dead takes",
+		"redrive":  "name either ids, which seam jobs dead lists",
 	} {
 		printed, said, code := o.call(t, "jobs "+args)
 		if code != 2 || !strings.Contains(said, says) || printed != "" || strings.Count(strings.TrimSpace(said), "\n") != 0 {
 			t.Errorf("seam jobs %s: exit code %d, said %q, printed %q; want 2 and %q", args, code, said, printed, says)
 		}
-	}
-	if _, said, code := (operator{}).call(t, "jobs unfinished"); code != 2 || !strings.Contains(said, setting(other)) {
-		t.Errorf("without its settings: exit code %d, said %q", code, said)
-	}
-	// Lists show what can be reached. A redrive needs all.
-	down := operator{env: append([]string{setting(one) + "=postgres://u:p@127.0.0.1:1/x"}, o.env...)}
-	for _, verb := range []string{"unfinished", "dead", "redrive --all"} {
-		printed, said, code := down.call(t, "jobs "+verb)
-		if code != 1 || !strings.Contains(said, "connection refused: start the server") || (printed == "") != (verb == "redrive --all") {
-			t.Errorf("%s with one database down: exit code %d, said %q, printed %q", verb, code, said, printed)
-		}
-	}
-	stranger := operator{env: []string{setting(other) + "=" + o.db.URL(one)}}
-	if _, said, code := stranger.call(t, "jobs redrive --all"); code != 2 || !strings.Contains(said, `it leads to the schema "`+one+`"`) {
-		t.Errorf("with another's connection: exit code %d, said %q", code, said)
 	}
 	for _, args := range []string{"", "unfinished", "dead", "redrive"} {
 		if printed, _, code := o.call(t, "jobs "+args+" --help"); code != 0 || !strings.Contains(printed, "seam jobs "+args) {
@@ -125,36 +104,18 @@ func TestJobsBadUse(t *testing.T) {
 	}
 }
 
-// PostgreSQL shows the verb as a connection's name: here, while it waits for a lock.
+// PostgreSQL shows the verb as a connection's name.
 func TestJobsNamesItsConnections(t *testing.T) {
-	t.Parallel()
-	o := newOperator(t, aModule())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	admin := o.db.Admin(t)
-	locked, err := admin.Begin(ctx)
+	t.Setenv(setting(aModule()), newOperator(t).db.URL(aModule()))
+	c := newCall("jobs unfinished")
+	c.modules = aModule()
+	schemas, closeAll, err := c.open(t.Context())
+	defer closeAll()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := locked.Exec(ctx, "LOCK TABLE "+aModule()+".jobs"); err != nil {
-		t.Fatal(err)
-	}
-	command := o.command(ctx, "jobs unfinished")
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
 	var name string
-	for name == "" {
-		if err := admin.QueryRow(ctx, `
-			SELECT coalesce(max(application_name), '') FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if name != "seam jobs unfinished" {
-		t.Errorf("it is called %q", name)
-	}
-	if err := errors.Join(locked.Rollback(ctx), command.Wait()); err != nil {
-		t.Error(err)
+	if err := schemas[0].pool.QueryRow(t.Context(), "SHOW application_name").Scan(&name); err != nil || name != "seam jobs unfinished" {
+		t.Errorf("it is called %q, %v", name, err)
 	}
 }

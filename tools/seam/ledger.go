@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -29,14 +30,10 @@ func runLedger(ctx context.Context, args []string) error {
 	if err := flags.Parse(set, aboutLedger, args); err != nil {
 		return err
 	}
-	file := "deploy/extractions.yaml"
-	switch set.NArg() {
-	case 0:
-	case 1:
-		file = set.Arg(0)
-	default:
+	if set.NArg() > 1 {
 		return process.Usage(fmt.Errorf("%q is more than seam ledger takes: name one file", set.Arg(1)))
 	}
+	file := cmp.Or(set.Arg(0), "deploy/extractions.yaml")
 	text, err := os.ReadFile(file) //nolint:gosec // the file that the operator names
 	if errors.Is(err, fs.ErrNotExist) {
 		return process.Usage(fmt.Errorf("%s is missing: run it at the root of the repository, or name the file", file))

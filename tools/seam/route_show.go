@@ -15,6 +15,7 @@ import (
 
 // shownFile is the routes file, with what is known of the running system.
 type shownFile struct {
+	file      routes.File
 	Upstreams map[string]routes.Upstream `json:"upstreams"`
 	Routes    map[string]*shownRoute     `json:"routes"`
 	Notes     []string                   `json:"notes,omitempty"` // what could not be asked
@@ -28,7 +29,7 @@ type shownRoute struct {
 }
 
 func newShownFile(file routes.File) *shownFile {
-	shown := &shownFile{Upstreams: file.Upstreams, Routes: map[string]*shownRoute{}}
+	shown := &shownFile{file: file, Upstreams: file.Upstreams, Routes: map[string]*shownRoute{}}
 	for name, r := range file.Routes {
 		shown.Routes[name] = &shownRoute{Route: r}
 	}
@@ -106,11 +107,7 @@ func (f *shownFile) addFacade(facade string, page routes.Page) {
 
 // of returns the route whose weights are the module's.
 func (f *shownFile) of(module string) *shownRoute {
-	file := routes.File{Routes: map[string]routes.Route{}}
-	for name, r := range f.Routes {
-		file.Routes[name] = r.Route
-	}
-	prefix := routing.Of(file, module).Prefix
+	prefix := routing.Of(f.file, module).Prefix
 	for _, r := range f.Routes {
 		if r.Prefix == prefix {
 			return r

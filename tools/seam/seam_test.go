@@ -110,8 +110,6 @@ func TestBadUse(t *testing.T) {
 		"broker with arguments": {nil, []string{"seam", "broker", "--port", "0", "fast"}, "is more than seam broker takes"},
 		"setup with arguments":  {nil, []string{"seam", "setup", module}, "is more than seam setup takes"},
 		"a state of two lines":  {[]string{"SEAM_STATE=a\nb"}, []string{"seam", "up"}, "end of line"},
-		"env into a folder":     {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/"}, "is a directory"},
-		"env into nothing":      {[]string{"SEAM_STATE=" + state(t)}, []string{"seam", "env", "--write", "/nowhere/.env"}, "no such file"},
 		"a state in a file":     {[]string{"SEAM_STATE=/etc/passwd"}, []string{"seam", "env"}, "SEAM_STATE"},
 		"a state below a file":  {[]string{"SEAM_STATE=/etc/passwd/x"}, []string{"seam", "up"}, "SEAM_STATE"},
 		"a bad port":            {[]string{"PORT=web"}, []string{"seam", "up"}, "PORT=web is not a number"},

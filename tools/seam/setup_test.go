@@ -16,15 +16,8 @@ import (
 func TestSetupPrintsWhatItMayNotDo(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	admin, role := db.Admin(t), db.Name+"_admin"
-	do := func(statements ...string) {
-		for _, s := range statements {
-			if _, err := admin.Exec(t.Context(), s); err != nil {
-				t.Fatalf("%s: %v", s, err)
-			}
-		}
-	}
-	do("CREATE ROLE "+role+" LOGIN CREATEROLE PASSWORD 'x'",
+	role := db.Name + "_admin"
+	do(t, db, "CREATE ROLE "+role+" LOGIN CREATEROLE PASSWORD 'x'",
 		"GRANT CREATE, CONNECT ON DATABASE "+db.Name+" TO "+role, "GRANT TEMPORARY ON DATABASE "+db.Name+" TO PUBLIC")
 	address, err := url.Parse(db.AdminURL())
 	if err != nil {
@@ -38,12 +31,10 @@ func TestSetupPrintsWhatItMayNotDo(t *testing.T) {
 		t.Errorf("exit code %d, said %q; want 0 and lines with %q and %q", code, said, grant, revoke)
 	}
 	for _, m := range topology.Modules {
-		do("DROP SCHEMA " + m + " CASCADE")
-		for _, kind := range []string{"_owner", "_migrate", "_rt"} {
-			do("DROP OWNED BY "+db.Name+"_"+m+kind, "DROP ROLE "+db.Name+"_"+m+kind)
-		}
+		do(t, db, "DROP SCHEMA "+m+" CASCADE")
+		dropRoles(t, db, db.Name+"_"+m)
 	}
-	do("DROP OWNED BY "+role, "DROP ROLE "+role)
+	do(t, db, "DROP OWNED BY "+role, "DROP ROLE "+role)
 }
 
 // A module with an admin connection of its own gets a database there, and has nothing in the
@@ -76,17 +67,23 @@ func TestSetupOfOwnDatabases(t *testing.T) {
 		if here, there := pgtest.Count(t, at.Admin(t), schemas+"'"+m+"'"), pgtest.Count(t, other.Admin(t), schemas+"'"+m+"'"); here != 1 || there != 0 {
 			t.Errorf("%s has %d schemas where it belongs and %d elsewhere", m, here, there)
 		}
-		for _, kind := range []string{"_owner", "_migrate", "_rt"} {
-			drop(t, at, "DROP OWNED BY "+own.Name+"_"+m+kind+" CASCADE", "DROP ROLE "+own.Name+"_"+m+kind)
+		dropRoles(t, at, own.Name+"_"+m)
+	}
+}
+
+func do(t *testing.T, db *pgtest.DB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := db.Admin(t).Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
 		}
 	}
 }
 
-func drop(t *testing.T, db *pgtest.DB, statements ...string) {
+// dropRoles drops a module's roles, which are the whole server's.
+func dropRoles(t *testing.T, db *pgtest.DB, prefix string) {
 	t.Helper()
-	for _, s := range statements {
-		if _, err := db.Admin(t).Exec(t.Context(), s); err != nil {
-			t.Errorf("%s: %v", s, err)
-		}
+	for _, kind := range []string{"_owner", "_migrate", "_rt"} {
+		do(t, db, "DROP OWNED BY "+prefix+kind+" CASCADE", "DROP ROLE "+prefix+kind)
 	}
 }
