@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/shop/lab/ask"
 	"example.com/shop/platform/devkit/output"
 	"example.com/shop/platform/devkit/tokens"
 	"example.com/shop/tools/topology"
@@ -135,30 +135,16 @@ func token(s *shop, role, subject string) string {
 // is NAME: value.
 func send(t *testing.T, method, url, token, body string, headers ...string) (status int, answer string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
+	r := ask.Request{Method: method, URL: url, Token: token, Body: body, Header: http.Header{}}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Add(name, value)
 	}
-	response, err := http.DefaultClient.Do(r)
+	got, err := r.Send(t.Context(), http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	return got.Status, string(got.Body)
 }
 
 // field returns a text of a JSON object.

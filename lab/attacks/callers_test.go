@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/lab/ask"
 	"example.com/shop/tools/topology"
 )
 
@@ -129,24 +129,21 @@ func TestMadeUpAndRevokedKeys(t *testing.T) {
 func TestOneCustomersFlood(t *testing.T) {
 	s := theShop(t)
 	const body = `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`
-	eve, ada := token(s, "customer", "eve"), token(s, "customer", "ada")
+	eve := ask.Request{Method: http.MethodPost, URL: s.URL + "/v1/orders", Token: token(s, "customer", "eve"), Body: "{}"}
+	ada := ask.Request{Method: http.MethodPost, URL: s.URL + "/v1/orders", Token: token(s, "customer", "ada"), Body: body}
 	var refused, unexplained atomic.Int64
 	var flood sync.WaitGroup
 	for range 20 {
 		flood.Go(func() {
 			for range 60 {
-				r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders", strings.NewReader("{}"))
-				r.Header.Set("Authorization", "Bearer "+eve)
-				r.Header.Set("Content-Type", "application/json")
-				response, err := http.DefaultClient.Do(r)
+				answer, err := eve.Send(t.Context(), http.DefaultClient)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				_ = response.Body.Close()
-				if response.StatusCode == http.StatusTooManyRequests {
+				if answer.Status == http.StatusTooManyRequests {
 					refused.Add(1)
-					if response.Header.Get("Retry-After") == "" {
+					if answer.Header.Get("Retry-After") == "" {
 						unexplained.Add(1)
 					}
 				}
@@ -157,17 +154,9 @@ func TestOneCustomersFlood(t *testing.T) {
 		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: s.client(0)}}).DialContext,
 	}}
 	for i := range 10 {
-		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/orders", strings.NewReader(body))
-		r.Header.Set("Authorization", "Bearer "+ada)
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Idempotency-Key", fmt.Sprint("flood-", i))
-		response, err := elsewhere.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusCreated {
-			t.Errorf("another customer's order gets %d", response.StatusCode)
+		ada.Key = fmt.Sprint("flood-", i)
+		if answer, err := ada.Send(t.Context(), elsewhere); err != nil || answer.Status != http.StatusCreated {
+			t.Errorf("another customer's order gets %d: %v", answer.Status, err)
 		}
 	}
 	flood.Wait()

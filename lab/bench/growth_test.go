@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/shop/lab/ask"
 	"example.com/shop/lab/load"
 )
 
@@ -77,21 +77,11 @@ func (s *shop) look(t *testing.T, of growing) grown {
 // pages asks for the first page of a customer's orders.
 func (s *shop) pages(t *testing.T, times int) (took load.Times) {
 	t.Helper()
+	list := ask.Request{URL: s.plan.URL + "/v1/orders", Token: s.plan.Tokens[0]}
 	for range times {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.plan.URL+"/v1/orders", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Authorization", "Bearer "+s.plan.Tokens[0])
 		began := time.Now()
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = io.Copy(io.Discard, response.Body)
-		response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("list orders: %s, %v", response.Status, err)
+		if answer, err := list.Send(t.Context(), http.DefaultClient); err != nil || answer.Status != http.StatusOK {
+			t.Fatalf("list orders: %d, %v", answer.Status, err)
 		}
 		took = append(took, time.Since(began))
 	}

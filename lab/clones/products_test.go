@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"example.com/shop/lab/ask"
 )
 
 // Every product passes its own make test and make check.
@@ -144,19 +146,9 @@ func (r repo) up(split, state string) *system {
 // put adds an entry.
 func (s *system) put() {
 	s.t.Helper()
-	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodPut, s.url+"/v1/notes/"+uuid.NewString(),
-		strings.NewReader(`{"text":"own"}`))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+s.token)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if _ = response.Body.Close(); response.StatusCode != http.StatusNoContent {
-		s.t.Fatalf("put: %d", response.StatusCode)
+	entry := ask.Request{Method: http.MethodPut, URL: s.url + "/v1/notes/" + uuid.NewString(), Token: s.token, Body: `{"text":"own"}`}
+	if answer, err := entry.Send(s.t.Context(), http.DefaultClient); err != nil || answer.Status != http.StatusNoContent {
+		s.t.Fatalf("put: %d, %v", answer.Status, err)
 	}
 }
 
@@ -164,15 +156,14 @@ func (s *system) put() {
 // done.
 func (s *system) entries() (own, handled int) {
 	s.t.Helper()
-	response, err := http.Get(s.url + "/v1/notes") //nolint:noctx // of a test
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
 	var page struct {
 		Items []struct{ Text, State string }
 	}
-	if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
+	answer, err := ask.Request{URL: s.url + "/v1/notes"}.Send(s.t.Context(), http.DefaultClient)
+	if err == nil {
+		err = json.Unmarshal(answer.Body, &page)
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
 	for _, e := range page.Items {

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/mail"
 	"net/url"
@@ -15,6 +14,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"example.com/shop/lab/ask"
 )
 
 // FuzzEdge sends a request to both doors, and retries it at each if it may have changed something.
@@ -213,25 +214,15 @@ func FuzzPages(f *testing.F) {
 		s := theShop(t)
 		query := url.Values{"cursor": {base64.RawURLEncoding.EncodeToString(position)}, "limit": {limit}}
 		for _, path := range []string{"/v1/orders?", "/v1/inventory/products?"} {
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
-				"http://"+s.direct.addr+path+query.Encode(), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Authorization", "Bearer "+s.direct.customer)
-			response, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(response.Body)
-			response.Body.Close()
+			list := ask.Request{URL: "http://" + s.direct.addr + path + query.Encode(), Token: s.direct.customer}
+			answer, err := list.Send(t.Context(), http.DefaultClient)
 			switch {
-			case err != nil || response.StatusCode >= 500:
-				t.Errorf("%s with %q and %q: %d %s (%v)", path, position, limit, response.StatusCode, body, err)
-			case response.StatusCode == http.StatusOK:
+			case err != nil || answer.Status >= 500:
+				t.Errorf("%s with %q and %q: %d %s (%v)", path, position, limit, answer.Status, answer.Body, err)
+			case answer.Status == http.StatusOK:
 				var page struct{ Items []json.RawMessage }
-				if err := json.Unmarshal(body, &page); err != nil || page.Items == nil {
-					t.Errorf("%s with %q: %s", path, position, body)
+				if err := json.Unmarshal(answer.Body, &page); err != nil || page.Items == nil {
+					t.Errorf("%s with %q: %s", path, position, answer.Body)
 				}
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/lab/ask"
 )
 
 // footprint counts the resources that the shop holds, by kind and owner.
@@ -145,11 +146,11 @@ func (s *shop) footprint(ctx context.Context) (footprint, error) {
 
 // goroutines counts the goroutines of a process, without those of idle connections.
 func goroutines(ctx context.Context, opsURL string) (count int, err error) {
-	profile, err := send(ctx, http.MethodGet, opsURL+"/debug/pprof/goroutine?debug=1", "", "", nil)
+	profile, err := ask.Request{URL: opsURL + "/debug/pprof/goroutine?debug=1"}.Send(ctx, client)
 	if err != nil {
 		return 0, err
 	}
-	return busy(string(profile.body))
+	return busy(string(profile.Body))
 }
 
 // busy parses a profile: "goroutine profile: total 42", then each stack with its number of

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/shop/cmd/gateway/routes"
+	"example.com/shop/lab/ask"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/share"
 	"example.com/shop/tools/topology"
@@ -38,11 +38,10 @@ func TestACanaryByHand(t *testing.T) {
 	handled := func(side string) (events int) {
 		return pgtest.Count(t, s.admin, "SELECT events FROM payments.sides WHERE side = $1", side)
 	}
-	token := s.token("customer", "ada")
 	some := func() {
 		t.Helper()
 		for i := range 40 {
-			if _, err := place(t.Context(), s.URL, token, i); err != nil {
+			if _, err := s.place(t.Context(), s.URL, "ada", i, unreported); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -92,8 +91,10 @@ func outAndBack(t *testing.T, module, path, role string) {
 	history := s.recordHistory(t, l, []string{s.URL})
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
-	for i := range 4 {
-		clients.Go(func() { c.order(t, l, i, stop) })
+	for i := range 4 { // none of their requests may fail
+		clients.Go(func() {
+			l.keep(t, s, i, 20*time.Millisecond, stop, func(why string) { t.Errorf("an order of client %d failed: %s", i, why) })
+		})
 	}
 
 	c.startService(t)
@@ -160,29 +161,6 @@ func (c *canary) startService(t *testing.T) {
 	}
 }
 
-// order places orders, one after the other, until stop is closed. None may fail.
-func (c *canary) order(t *testing.T, l *load, client int, stop <-chan struct{}) {
-	for i := client; ; i += 4 {
-		customer := fmt.Sprintf("customer-%d", i)
-		token := c.shop.token("customer", customer)
-		select {
-		case <-stop:
-			return
-		case <-time.After(20 * time.Millisecond):
-		}
-		o, err := placeReporting(t.Context(), c.URL, token, i,
-			func(why string) { t.Errorf("order %d failed: %s", i, why) })
-		if err != nil {
-			t.Errorf("order %d: %v", i, err)
-			return
-		}
-		o.customer = customer
-		l.mu.Lock()
-		l.orders = append(l.orders, o)
-		l.mu.Unlock()
-	}
-}
-
 // route gives the service its weight, and the rest to the monoliths.
 func (c *canary) route(t *testing.T, weight int) {
 	t.Helper()
@@ -215,23 +193,13 @@ func (c *canary) measure(t *testing.T, weight int) {
 	t.Helper()
 	const asked = 700 // enough for 8 points to be more than four standard deviations
 	served := 0
+	request := ask.Request{URL: c.URL + c.path, Token: c.token, Header: http.Header{"X-Seam-Secret": {c.Secret}}} // or the side is not told
 	for range asked {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+c.path, nil)
-		if err != nil {
-			t.Fatal(err)
+		answer, err := request.Send(t.Context(), client)
+		if err != nil || answer.Status != http.StatusOK {
+			t.Errorf("at %d %%: status %d, %v", weight, answer.Status, err)
 		}
-		request.Header.Set("Authorization", "Bearer "+c.token)
-		request.Header.Set("X-Seam-Secret", c.Secret) // or the side is not told
-		response, err := client.Do(request)
-		if err != nil {
-			t.Errorf("at %d %%: %v", weight, err)
-			continue
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			t.Errorf("at %d %%: status %d", weight, response.StatusCode)
-		}
-		if response.Header.Get("X-Seam-Upstream") == c.module {
+		if answer.Header.Get("X-Seam-Upstream") == c.module {
 			served++
 		}
 	}

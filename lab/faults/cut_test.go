@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/lab/ask"
 	"example.com/shop/tools/topology"
 )
 
@@ -55,8 +56,8 @@ func cutOff(t *testing.T, module string, staysReady bool, setting string, url fu
 	stopSampling := s.sample(t)
 	stop := make(chan struct{})
 	var all sync.WaitGroup
-	for c := range 8 {
-		all.Go(func() { l.keep(t, s, c, stop) })
+	for c := range 8 { // slow ones: the backlog after a cut is small, and its time depends on the shop more than on the machine
+		all.Go(func() { l.keep(t, s, c, time.Second, stop, unreported) })
 	}
 	until(t, "orders come in", time.Minute, func() bool { return l.done.Load() >= 30 })
 	usually := until(t, "a new order is confirmed", time.Minute, s.newOrder(t, l))
@@ -120,7 +121,7 @@ func (s *shop) newOrder(t *testing.T, l *load) (through func() bool) {
 	token := s.token("customer", "ada")
 	id := make(chan string, 1)
 	go func() {
-		placedID, err := insist(t.Context(), s.URL, token, uuid.NewString(), []byte(someTea), func(string) {})
+		placedID, err := insist(t.Context(), s.URL, token, uuid.NewString(), someTea, unreported)
 		if err != nil {
 			t.Errorf("the new order: %v", err)
 		}
@@ -169,8 +170,8 @@ func (s *shop) undelivered(t *testing.T, before uuid.UUID) (count int) {
 // isReady probes a process of one module as the façade does.
 func isReady(t *testing.T, p *topology.Process) bool {
 	t.Helper()
-	a, err := send(t.Context(), http.MethodGet, p.OpsURL+"/readyz/"+p.Serves[0], "", "", nil)
-	return err == nil && a.status == http.StatusOK
+	a, err := ask.Request{URL: p.OpsURL + "/readyz/" + p.Serves[0]}.Send(t.Context(), client)
+	return err == nil && a.Status == http.StatusOK
 }
 
 // until polls until done, and returns how long that took.

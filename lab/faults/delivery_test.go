@@ -94,7 +94,7 @@ func regret(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		}
 		var id, customer string
 		if _, err := pgx.ForEachRow(rows, []any{&id, &customer}, func() error {
-			cancel(t.Context(), s.URL, s.token("customer", customer), id)
+			s.cancel(t.Context(), s.URL, customer, id)
 			return nil
 		}); err != nil {
 			t.Error(err)

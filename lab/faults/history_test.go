@@ -13,6 +13,8 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	"github.com/google/uuid"
+
+	"example.com/shop/lab/ask"
 )
 
 // history records what four slow clients beside the load did, and the answers that they got. Two
@@ -144,7 +146,7 @@ func (h *history) buy(t *testing.T, r *rand.Rand, customer string) {
 func (h *history) place(t *testing.T, customer, token, sku, paymentToken string, quantity int64) (id string) {
 	body := fmt.Sprintf(`{"email":"%s@mail.example","payment_token":%q,"lines":[{"sku":%q,"quantity":%d}]}`, uuid.NewString(),
 		paymentToken, sku, quantity)
-	id, err := insist(t.Context(), h.url(), token, uuid.NewString(), []byte(body), func(string) {})
+	id, err := insist(t.Context(), h.url(), token, uuid.NewString(), body, unreported)
 	if err != nil {
 		h.finds(answered, "%v", err)
 		return ""
@@ -160,7 +162,7 @@ func (h *history) ask(t *testing.T, token, id, what string) (state string) {
 		method, path = http.MethodPost, path+"/cancel"
 	}
 	var order struct{ Status, Reason string }
-	status, known := h.send(t, method, path, token, "", "", &order)
+	status, known := h.send(t, path, ask.Request{Method: method, Token: token}, &order)
 	op := one(call, h.now(), what, strings.TrimSpace(order.Status+" "+order.Reason))
 	switch {
 	case !known && what == read: // no effect
@@ -202,7 +204,7 @@ func (h *history) saw(sku string, call int64, op stockOp, p product) {
 func (h *history) look(t *testing.T, sku string) {
 	var p product
 	call := h.now()
-	if status, known := h.send(t, http.MethodGet, "/v1/inventory/products/"+sku, "", "", "", &p); known && status == http.StatusOK {
+	if status, known := h.send(t, "/v1/inventory/products/"+sku, ask.Request{}, &p); known && status == http.StatusOK {
 		h.saw(sku, call, stockOp{what: read}, p)
 	}
 }
@@ -210,11 +212,10 @@ func (h *history) look(t *testing.T, sku string) {
 // restock restocks a shelf once, with retries.
 func (h *history) restock(t *testing.T, sku string, quantity int64) {
 	var p product
-	call, key, token := h.now(), uuid.NewString(), h.token("staff", "grace")
+	call := h.now()
+	add := ask.Request{Method: http.MethodPost, Token: h.token("staff", "grace"), Key: uuid.NewString(), Body: fmt.Sprintf(`{"quantity":%d}`, quantity)}
 	for deadline := time.Now().Add(patience); t.Context().Err() == nil && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		status, known := h.send(t, http.MethodPost, "/v1/inventory/products/"+sku+"/restock", token, key,
-			fmt.Sprintf(`{"quantity":%d}`, quantity), &p)
-		if known && status == http.StatusOK {
+		if status, known := h.send(t, "/v1/inventory/products/"+sku+"/restock", add, &p); known && status == http.StatusOK {
 			h.saw(sku, call, stockOp{what: restock, quantity: quantity}, p)
 			return
 		}
@@ -223,18 +224,19 @@ func (h *history) restock(t *testing.T, sku string, quantity int64) {
 }
 
 // send sends a request to the processes in turn. After a 5xx its effect is unknown.
-func (h *history) send(t *testing.T, method, path, token, key, body string, into any) (status int, known bool) {
-	a, err := send(t.Context(), method, h.url()+path, token, key, []byte(body))
-	if err == nil && a.status == http.StatusOK {
-		err = json.Unmarshal(a.body, into)
+func (h *history) send(t *testing.T, path string, r ask.Request, into any) (status int, known bool) {
+	r.URL = h.url() + path
+	a, err := r.Send(t.Context(), client)
+	if err == nil && a.Status == http.StatusOK {
+		err = json.Unmarshal(a.Body, into)
 	}
-	if err != nil || a.status >= 500 {
+	if err != nil || a.Status >= 500 {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.unanswered++
-		return a.status, false
+		return a.Status, false
 	}
-	return a.status, true
+	return a.Status, true
 }
 
 func (h *history) url() string { return h.urls[int(h.sent.Add(1))%len(h.urls)] }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/lab/ask"
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/tools/topology"
 )
@@ -31,7 +32,7 @@ func TestInventoryIsAway(t *testing.T) {
 	stopSampling := s.sample(t)
 	inventory, token := s.process(t, "inventory"), s.token("customer", "ada")
 	insisting := func(key string) {
-		id, err := insist(t.Context(), s.URL, token, key, []byte(someTea), func(string) {})
+		id, err := insist(t.Context(), s.URL, token, key, someTea, unreported)
 		if err != nil {
 			t.Error(err)
 		}
@@ -76,8 +77,8 @@ func TestInventoryIsAway(t *testing.T) {
 		}
 	}
 	// What needs no quote goes on.
-	if a := get(t, s.URL+"/v1/orders", token); a.status != http.StatusOK {
-		t.Errorf("listing orders: status %d", a.status)
+	if a := get(t, s.URL+"/v1/orders", token); a.Status != http.StatusOK {
+		t.Errorf("listing orders: status %d", a.Status)
 	}
 	if n := pgtest.Count(t, s.admin, "SELECT count(*) FROM orders.orders WHERE status = 'placed'"); n != 20 {
 		t.Errorf("%d orders wait for inventory, want 20", n)
@@ -127,11 +128,11 @@ func (s *shop) hold(t *testing.T, statement string) (release func()) {
 func (s *shop) isRefused(t *testing.T, token, key string) time.Duration {
 	t.Helper()
 	began := time.Now()
-	a, err := send(t.Context(), http.MethodPost, s.URL+"/v1/orders", token, key, []byte(someTea))
+	a, err := ask.Request{Method: http.MethodPost, URL: s.URL + "/v1/orders", Token: token, Key: key, Body: someTea}.Send(t.Context(), client)
 	took := time.Since(began)
-	if err != nil || a.status != http.StatusServiceUnavailable || a.header.Get("Content-Type") != "application/problem+json" ||
-		a.header.Get("Retry-After") == "" || !strings.Contains(string(a.body), "inventory-unavailable") {
-		t.Errorf("status %d, headers %v, body %s (%v)", a.status, a.header, a.body, err)
+	if err != nil || a.Status != http.StatusServiceUnavailable || a.Header.Get("Content-Type") != "application/problem+json" ||
+		a.Header.Get("Retry-After") == "" || !strings.Contains(string(a.Body), "inventory-unavailable") {
+		t.Errorf("status %d, headers %v, body %s (%v)", a.Status, a.Header, a.Body, err)
 	}
 	return took
 }

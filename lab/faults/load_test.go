@@ -1,11 +1,9 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -14,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"example.com/shop/lab/ask"
 )
 
 // placed is an order that was acknowledged to a client.
@@ -52,8 +52,6 @@ func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, url
 		all.Go(func() {
 			for {
 				i := next.Add(1)
-				customer := fmt.Sprintf("customer-%d-%d", c, i) // a new one, who has nothing open
-				token := s.token("customer", customer)
 				if i > int64(count) {
 					select {
 					case <-enough:
@@ -62,15 +60,15 @@ func (l *load) run(t *testing.T, s *shop, count int, enough <-chan struct{}, url
 					}
 				}
 				url := urls[int(i)%len(urls)]
-				o, err := place(t.Context(), url, token, int(i))
+				// Each of a new customer, who has nothing open.
+				o, err := s.place(t.Context(), url, fmt.Sprintf("customer-%d-%d", c, i), int(i), unreported)
 				if err != nil {
 					s.finds(answered, "order %d: %v", i, err)
 					return
 				}
-				o.customer = customer
 				l.acknowledged(o)
 				if i%25 == 0 {
-					cancel(t.Context(), url, token, o.id)
+					s.cancel(t.Context(), url, o.customer, o.id)
 				}
 				time.Sleep(s.pause)
 			}
@@ -86,24 +84,20 @@ func (l *load) acknowledged(o placed) {
 	l.done.Add(1)
 }
 
-// keep places orders for one client until stop is closed. It is slow, so that the backlog after a
-// cut is small and its time depends on the shop more than on the machine.
-func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
+// keep places orders for one client, with a pause before each, until stop is closed.
+func (l *load) keep(t *testing.T, s *shop, client int, pause time.Duration, stop <-chan struct{}, repeated func(why string)) {
 	t.Helper()
 	for i := client; ; i++ {
-		customer := fmt.Sprintf("customer-%d-%d", client, i)
-		token := s.token("customer", customer)
 		select {
 		case <-stop:
 			return
-		case <-time.After(time.Second):
+		case <-time.After(pause):
 		}
-		o, err := place(t.Context(), s.URL, token, i)
+		o, err := s.place(t.Context(), s.URL, fmt.Sprintf("customer-%d-%d", client, i), i, repeated)
 		if err != nil {
 			t.Errorf("order %d of client %d: %v", i, client, err)
 			return
 		}
-		o.customer = customer
 		l.acknowledged(o)
 	}
 }
@@ -111,12 +105,11 @@ func (l *load) keep(t *testing.T, s *shop, client int, stop <-chan struct{}) {
 // patience is how long a client retries.
 const patience = 2 * time.Minute
 
-func place(ctx context.Context, url, token string, i int) (placed, error) {
-	return placeReporting(ctx, url, token, i, func(string) {})
-}
+// unreported is for a client that may have to retry.
+func unreported(string) {}
 
-// placeReporting is place with a callback for each retry.
-func placeReporting(ctx context.Context, url, token string, i int, repeated func(why string)) (placed, error) {
+// place places the ith order, with retries, each of which is reported to repeated.
+func (s *shop) place(ctx context.Context, url, customer string, i int, repeated func(why string)) (placed, error) {
 	type line struct {
 		SKU      string `json:"sku"`
 		Quantity int    `json:"quantity"`
@@ -131,75 +124,46 @@ func placeReporting(ctx context.Context, url, token string, i int, repeated func
 	if err != nil {
 		return placed{}, err
 	}
-	id, err := insist(ctx, url, token, uuid.NewString(), body, repeated)
-	return placed{id: id, paymentToken: paymentToken}, err
+	id, err := insist(ctx, url, s.token("customer", customer), uuid.NewString(), string(body), repeated)
+	return placed{id, customer, paymentToken}, err
 }
 
 // insist retries an order until it is acknowledged.
-func insist(ctx context.Context, url, token, key string, body []byte, repeated func(why string)) (id string, err error) {
+func insist(ctx context.Context, url, token, key, body string, repeated func(why string)) (id string, err error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
+	order := ask.Request{Method: http.MethodPost, URL: url + "/v1/orders", Token: token, Key: key, Body: body}
 	for {
-		a, err := send(ctx, http.MethodPost, url+"/v1/orders", token, key, body)
+		a, err := order.Send(ctx, client)
 		switch {
-		case err == nil && a.status == http.StatusCreated:
+		case err == nil && a.Status == http.StatusCreated:
 			var o struct{ ID string }
-			if err := json.Unmarshal(a.body, &o); err != nil {
-				return "", err
-			}
-			return o.ID, nil
-		case err == nil && a.status < 500 && a.status != http.StatusConflict:
-			return "", fmt.Errorf("status %d: %s", a.status, a.body)
+			err := json.Unmarshal(a.Body, &o)
+			return o.ID, err
+		case err == nil && a.Status < 500 && a.Status != http.StatusConflict:
+			return "", fmt.Errorf("status %d: %s", a.Status, a.Body)
 		}
-		repeated(fmt.Sprintf("%d %s %v", a.status, a.body, err))
+		repeated(fmt.Sprintf("%d %s %v", a.Status, a.Body, err))
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, a.status, a.body, err)
+			return "", fmt.Errorf("no answer within %s, the last was %d %s: %w", patience, a.Status, a.Body, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
 // cancel cancels an order once, in time or too late.
-func cancel(ctx context.Context, url, token, id string) {
-	_, _ = send(ctx, http.MethodPost, url+"/v1/orders/"+id+"/cancel", token, "", nil)
+func (s *shop) cancel(ctx context.Context, url, customer, id string) {
+	cancel := ask.Request{Method: http.MethodPost, URL: url + "/v1/orders/" + id + "/cancel", Token: s.token("customer", customer)}
+	_, _ = cancel.Send(ctx, client)
 }
 
 var client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
-// answer is a response with its whole body.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
-// send sends a request, with a token and an Idempotency-Key unless they are empty.
-func send(ctx context.Context, method, url, token, key string, body []byte) (answer, error) {
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	if key != "" {
-		request.Header.Set("Idempotency-Key", key)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return answer{}, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, text}, err
-}
-
 // get reads a page.
-func get(t *testing.T, url, token string) answer {
+func get(t *testing.T, url, token string) ask.Answer {
 	t.Helper()
-	a, err := send(t.Context(), http.MethodGet, url, token, "", nil)
+	a, err := ask.Request{URL: url, Token: token}.Send(t.Context(), client)
 	if err != nil {
 		t.Error(err)
 	}
@@ -208,7 +172,7 @@ func get(t *testing.T, url, token string) answer {
 
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
-	if err := json.Unmarshal(get(t, url, "").body, into); err != nil {
+	if err := json.Unmarshal(get(t, url, "").Body, into); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -32,10 +32,10 @@ func TestThroughAPooler(t *testing.T) {
 	var all sync.WaitGroup
 	for c := range clients {
 		all.Go(func() {
-			token := s.token("customer", fmt.Sprint("ada-", c)) // one alone would have too much open
+			customer := fmt.Sprint("ada-", c) // one alone would have too much open
 			for i := c; i < orders; i += clients {
 				paid := i*len(mix) + len(mix) - 1 // an order whose payment is no trouble
-				if _, err := placeReporting(t.Context(), s.URL, token, paid, func(why string) { t.Error(why) }); err != nil {
+				if _, err := s.place(t.Context(), s.URL, customer, paid, func(why string) { t.Error(why) }); err != nil {
 					t.Error(err)
 					return
 				}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/shop/lab/ask"
 	"example.com/shop/platform/devkit/output"
 	"example.com/shop/tools/topology"
 )
@@ -88,7 +89,7 @@ func checkPrivacy(t *testing.T, split []string) {
 func (s *shop) plantOrder(t *testing.T, token string, i int) (id string) {
 	body := fmt.Sprintf(`{"email":"%s@mail.example","payment_token":%q,"lines":[{"sku":"tea-assam","quantity":1}]}`,
 		marker, []string{"tok_ok", "tok_timeout", "tok_" + marker, marker}[i])
-	id, err := insist(t.Context(), s.URL, token, uuid.NewString(), []byte(body), func(string) {})
+	id, err := insist(t.Context(), s.URL, token, uuid.NewString(), body, unreported)
 	if err != nil {
 		t.Error(err)
 	}
@@ -136,12 +137,14 @@ func (s *shop) plantRefused(t *testing.T, token string) {
 		"unknown field":    `{"email":"%[1]s@mail.example","name":"%[1]s","payment_token":"tok_ok","lines":[{"sku":"tea-assam","quantity":1}]}`,
 		"no JSON":          `{"email":"%[1]s@mail.example", %[1]s}`,
 	} {
-		a, err := send(t.Context(), http.MethodPost, s.URL+"/v1/orders", token, uuid.NewString(), fmt.Appendf(nil, body, marker))
-		if err != nil || a.status < 400 || a.status >= 500 {
-			t.Errorf("%s: status %d (%v), want a refusal", name, a.status, err)
+		a, err := ask.Request{
+			Method: http.MethodPost, URL: s.URL + "/v1/orders", Token: token, Key: uuid.NewString(), Body: fmt.Sprintf(body, marker),
+		}.Send(t.Context(), client)
+		if err != nil || a.Status < 400 || a.Status >= 500 {
+			t.Errorf("%s: status %d (%v), want a refusal", name, a.Status, err)
 		}
-		if bytes.Contains(a.body, []byte(marker)) {
-			t.Errorf("%s: the answer repeats it: %s", name, a.body)
+		if bytes.Contains(a.Body, []byte(marker)) {
+			t.Errorf("%s: the answer repeats it: %s", name, a.Body)
 		}
 	}
 	for _, path := range []string{"/v1/orders/" + marker, "/v1/orders?cursor=" + marker, "/v1/orders?email=" + marker, "/v1/" + marker} {
@@ -156,10 +159,10 @@ func (s *shop) checkOperations(t *testing.T) {
 	for _, p := range s.Processes() {
 		for _, page := range []string{"/livez", "/readyz", "/routes", "/debug/pprof/", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/cmdline"} {
 			a := get(t, p.OpsURL+page, "")
-			if a.status == http.StatusOK {
+			if a.Status == http.StatusOK {
 				pages++
 			}
-			if found := leaks(string(a.body)); found != "" {
+			if found := leaks(string(a.Body)); found != "" {
 				t.Errorf("%s shows it at %s: %s", p.Name, page, found)
 			}
 		}

@@ -18,7 +18,7 @@ func TestReadinessIsEachModules(t *testing.T) {
 	monolith, gateway := s.process(t, "monolith"), s.process(t, "gateway")
 	database, through := behind(t, s.Plan.RuntimeURL(s.AdminURL, "inventory"))
 	s.set(t, []string{"INVENTORY_DATABASE_URL=" + through}, monolith)
-	ready := func(of string) int { return get(t, monolith.OpsURL+"/readyz"+of, "").status }
+	ready := func(of string) int { return get(t, monolith.OpsURL+"/readyz"+of, "").Status }
 
 	release := s.hold(t, "LOCK TABLE inventory.products") // also against readers
 	const pool = 16
@@ -34,8 +34,8 @@ func TestReadinessIsEachModules(t *testing.T) {
 			t.Errorf("/readyz%s is %d while a table is locked", of, status)
 		}
 	}
-	if a := get(t, s.URL+"/v1/orders", s.token("customer", "ada")); a.status != http.StatusOK {
-		t.Errorf("orders answers %d while a table of inventory is locked", a.status)
+	if a := get(t, s.URL+"/v1/orders", s.token("customer", "ada")); a.Status != http.StatusOK {
+		t.Errorf("orders answers %d while a table of inventory is locked", a.Status)
 	}
 	release()
 	waiting.Wait()

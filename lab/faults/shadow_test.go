@@ -144,8 +144,8 @@ func (s *shop) ask(t *testing.T, times int) (median, longest time.Duration) {
 	var took []time.Duration
 	for range times {
 		began := time.Now()
-		if a := get(t, s.URL+"/v1/inventory/products", ""); a.status != http.StatusOK {
-			t.Fatalf("status %d", a.status)
+		if a := get(t, s.URL+"/v1/inventory/products", ""); a.Status != http.StatusOK {
+			t.Fatalf("status %d", a.Status)
 		}
 		took = append(took, time.Since(began))
 	}
@@ -156,7 +156,7 @@ func (s *shop) ask(t *testing.T, times int) (median, longest time.Duration) {
 // routesPage returns the façade's GET /routes.
 func (s *shop) routesPage(t *testing.T, gateway *topology.Process) string {
 	t.Helper()
-	return string(get(t, gateway.OpsURL+"/routes", "").body)
+	return string(get(t, gateway.OpsURL+"/routes", "").Body)
 }
 
 // tallyIn returns the tally of inventory's shadow, which has this key on the page.

@@ -1,7 +1,7 @@
 package load
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"example.com/shop/lab/ask"
 )
 
 // Shop is a client of the shop's API.
@@ -35,7 +37,7 @@ const enough = 100
 // shop is still a shop: its 5xx is neither ErrNoShop nor ErrToken.
 func (s Shop) Check(ctx context.Context) error {
 	var page struct{ Items []json.RawMessage }
-	err := s.ask(ctx, http.MethodGet, "/v1/orders?limit=1", nil, &page)
+	err := s.ask(ctx, "/v1/orders?limit=1", ask.Request{}, &page)
 	status, other := errors.AsType[statusError](err)
 	_, cut := errors.AsType[net.Error](err) // not even a whole answer
 	switch {
@@ -58,7 +60,7 @@ type product struct {
 
 func (s Shop) products(ctx context.Context) ([]product, error) {
 	var page struct{ Items []product }
-	if err := s.ask(ctx, http.MethodGet, "/v1/inventory/products?limit=100", nil, &page); err != nil {
+	if err := s.ask(ctx, "/v1/inventory/products?limit=100", ask.Request{}, &page); err != nil {
 		return nil, err
 	}
 	if len(page.Items) == 0 {
@@ -92,7 +94,8 @@ func (s Shop) Restock(ctx context.Context, pieces int) (restocked int, err error
 	}
 	for _, p := range products {
 		path := "/v1/inventory/products/" + url.PathEscape(p.SKU) + "/restock"
-		if err := s.ask(ctx, http.MethodPost, path, map[string]int{"quantity": pieces}, &product{}); err != nil {
+		add := ask.Request{Method: http.MethodPost, Key: uuid.NewString(), Body: fmt.Sprintf(`{"quantity":%d}`, pieces)}
+		if err := s.ask(ctx, path, add, &product{}); err != nil {
 			return restocked, err
 		}
 		restocked++
@@ -104,7 +107,7 @@ func (s Shop) Restock(ctx context.Context, pieces int) (restocked int, err error
 func (s Shop) Follow(ctx context.Context, id string, pause time.Duration) (status string, err error) {
 	for {
 		var order struct{ Status string }
-		if err := s.ask(ctx, http.MethodGet, "/v1/orders/"+id, nil, &order); err != nil {
+		if err := s.ask(ctx, "/v1/orders/"+id, ask.Request{}, &order); err != nil {
 			return "", err
 		}
 		if order.Status == "confirmed" || order.Status == "cancelled" {
@@ -119,41 +122,29 @@ func (s Shop) Follow(ctx context.Context, id string, pause time.Duration) (statu
 }
 
 type statusError struct {
-	asked, status string
-	code          int
+	asked string
+	code  int
 }
 
-func (e statusError) Error() string { return e.asked + ": " + e.status }
+func (e statusError) Error() string {
+	return fmt.Sprintf("%s: %d %s", e.asked, e.code, http.StatusText(e.code))
+}
 
 var client = &http.Client{Timeout: timeout}
 
-// ask sends one request, with the body as JSON unless it is nil, and a new key unless it is a GET.
-func (s Shop) ask(ctx context.Context, method, path string, body, answer any) error {
-	var sent bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&sent).Encode(body); err != nil {
-			return err
-		}
-	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(s.URL, "/")+path, &sent)
-	if err != nil {
+// ask sends the request to a path of the shop, and reads the JSON of its answer.
+func (s Shop) ask(ctx context.Context, path string, r ask.Request, answer any) error {
+	r.URL, r.Token = strings.TrimRight(s.URL, "/")+path, s.Token
+	asked := cmp.Or(r.Method, http.MethodGet) + " " + path
+	got, err := r.Send(ctx, client)
+	switch {
+	case got.Status != 0 && got.Status != http.StatusOK:
+		return statusError{asked, got.Status}
+	case err != nil:
 		return err
 	}
-	request.Header.Set("Authorization", "Bearer "+s.Token)
-	if method != http.MethodGet {
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Idempotency-Key", uuid.NewString())
+	if err := json.Unmarshal(got.Body, answer); err != nil {
+		return fmt.Errorf("%s: %w", asked, err)
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	decodeErr := json.NewDecoder(response.Body).Decode(answer)
-	if response.StatusCode != http.StatusOK {
-		return errors.Join(statusError{method + " " + path, response.Status, response.StatusCode}, response.Body.Close())
-	}
-	if decodeErr != nil {
-		decodeErr = fmt.Errorf("%s %s: %w", method, path, decodeErr)
-	}
-	return errors.Join(decodeErr, response.Body.Close())
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"example.com/shop/cmd/gateway/routes"
+	"example.com/shop/lab/ask"
 	"example.com/shop/platform/devkit/child"
 	"example.com/shop/platform/devkit/freeport"
 	"example.com/shop/platform/devkit/tokens"
@@ -66,8 +66,9 @@ func TestAFacadeGoesBeforeARunningMonolith(t *testing.T) {
 	if len(failed) > 0 {
 		t.Errorf("%d failed, at first: %s", len(failed), failed[0])
 	}
-	if routed := get(t, ops+"/routes"); !strings.Contains(routed, `"monolith"`) || strings.Contains(routed, `"served":0`) {
-		t.Errorf("the façade has answered nothing: %s", routed)
+	answer, err := ask.Request{URL: ops + "/routes"}.Send(t.Context(), http.DefaultClient)
+	if routed := string(answer.Body); err != nil || !strings.Contains(routed, `"monolith"`) || strings.Contains(routed, `"served":0`) {
+		t.Errorf("the façade has answered nothing: %s (%v)", routed, err)
 	}
 }
 
@@ -139,21 +140,11 @@ func begin(url, token string) *clients {
 }
 
 func restock(client *http.Client, url, token string) error {
-	request, err := http.NewRequest(http.MethodPost, url+"/v1/inventory/products/tea-assam/restock", strings.NewReader(`{"quantity":1}`))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	request.Header.Set("Idempotency-Key", rand.Text())
-	request.Header.Set("Content-Type", "application/json")
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s: %s", response.Status, text)
+	answer, err := ask.Request{
+		Method: http.MethodPost, URL: url + "/v1/inventory/products/tea-assam/restock", Token: token, Key: rand.Text(), Body: `{"quantity":1}`,
+	}.Send(context.Background(), client)
+	if err == nil && answer.Status/100 != 2 {
+		err = fmt.Errorf("%d: %s", answer.Status, answer.Body)
 	}
 	return err
 }
@@ -172,18 +163,4 @@ func (c *clients) end() (sent int64, failed []string) {
 	c.stop()
 	c.all.Wait()
 	return c.sent.Load(), c.failed
-}
-
-func get(t *testing.T, url string) string {
-	t.Helper()
-	response, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/shop/lab/ask"
 	"example.com/shop/lab/load"
 	"example.com/shop/platform/devkit/pgserver"
 	"example.com/shop/platform/devkit/pgtest"
@@ -68,10 +69,13 @@ func (w *walker) customers() (stop func()) {
 			}
 		})
 	})
-	staff := key.Mint(tokens.Claims{Role: "staff", Subject: "grace", TTL: time.Hour})
+	read := ask.Request{URL: url + "/v1/" + w.module + "/openapi.json", Token: key.Mint(tokens.Claims{Role: "staff", Subject: "grace", TTL: time.Hour})}
 	stopReads := pgtest.Run(w.t, func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			w.read(ctx, url+"/v1/"+w.module+"/openapi.json", staff)
+			answer, err := read.Send(ctx, http.DefaultClient)
+			if ctx.Err() == nil && (err != nil || answer.Status != http.StatusOK) {
+				w.t.Errorf("a read failed: %d, %v", answer.Status, err)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(20 * time.Millisecond):
@@ -80,27 +84,6 @@ func (w *walker) customers() (stop func()) {
 		return nil
 	})
 	return func() { stopOrders(); stopReads() }
-}
-
-func (w *walker) read(ctx context.Context, url, token string) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		w.t.Error(err)
-		return
-	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		w.t.Errorf("a read failed: %v", err)
-		return
-	}
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		w.t.Errorf("a read failed: %s", response.Status)
-	}
 }
 
 // dataMoved writes the ledger's entry, with the record that seam move has printed.

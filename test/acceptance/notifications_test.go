@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
@@ -60,19 +59,6 @@ func (c customer) mailed(t *testing.T, id string, kinds ...string) []mail {
 
 func (c customer) mailbox(t *testing.T) []mail {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
-		os.Getenv("MAIL_URL")+"/messages?to="+url.QueryEscape(c.email), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var box page[mail]
-	if err := json.NewDecoder(response.Body).Decode(&box); err != nil {
-		t.Fatal(err)
-	}
-	return box.Items
+	box := request{method: http.MethodGet, base: os.Getenv("MAIL_URL"), path: "/messages?to=" + url.QueryEscape(c.email)}
+	return decode[page[mail]](t, box.send(t), http.StatusOK).Items
 }
