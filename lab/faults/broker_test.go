@@ -16,22 +16,12 @@ import (
 
 // killBroker kills the broker. It still has what it acknowledged, and the outboxes have the rest.
 func killBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	s.loseBroker(t, moments(r, 2), progress, s.Broker.Kill)
+	lose(t, moments(r, 2), progress, s.Broker.Kill, s.Broker.Restart)
 }
 
 // restartBroker restarts it gracefully, as for an upgrade.
 func restartBroker(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	s.loseBroker(t, moments(r, 2), progress, func() error { return nil }) // Restart ends what runs
-}
-
-func (s *shop) loseBroker(t *testing.T, moments []float64, progress func(float64), end func() error) {
-	t.Helper()
-	for _, moment := range moments {
-		progress(moment)
-		if err := errors.Join(end(), s.Broker.Restart(context.WithoutCancel(t.Context()))); err != nil {
-			t.Errorf("restart the broker: %v", err)
-		}
-	}
+	lose(t, moments(r, 2), progress, func() error { return nil }, s.Broker.Restart) // which ends what runs
 }
 
 // freezeBroker freezes it for longer than every timeout. Then it acknowledges what it had received.

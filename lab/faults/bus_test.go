@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,17 +66,11 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), args...)
-	command.Env = append(os.Environ(), "GATEWAY_ROUTES="+s.Routes, "GATEWAY_SECRET="+s.Secret)
-	if s.Broker != nil {
-		command.Env = append(command.Env, "NATS_URL="+s.Broker.URL(), "SEAM_NATS_SEED="+s.Seeds[natsbus.Provisioner])
-	}
+	command.Env = slices.Concat(os.Environ(), s.Addresses(), []string{"GATEWAY_ROUTES=" + s.Routes, "GATEWAY_SECRET=" + s.Secret})
 	for _, p := range s.Processes() {
 		if p.Name == "gateway" {
 			command.Env = append(command.Env, "GATEWAY_OPS_URL="+p.OpsURL)
 		}
-	}
-	for _, m := range topology.Modules {
-		command.Env = append(command.Env, strings.ToUpper(m)+"_DATABASE_URL="+s.Plan.RuntimeURL(s.AdminURL, m))
 	}
 	var said bytes.Buffer
 	command.Stderr = &said
@@ -89,21 +84,15 @@ func (s *shop) seam(t *testing.T, args ...string) (printed string) {
 // stream returns how many events the broker has.
 func (s *shop) stream(t *testing.T) int {
 	t.Helper()
-	conn := s.connect(t, natsbus.Provisioner)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(t.Context(), "events")
+	stream, err := s.jetStream(t, natsbus.Provisioner).Stream(t.Context(), "events")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return int(stream.CachedInfo().State.Msgs)
 }
 
-// connect connects to the broker as one of its users.
-func (s *shop) connect(t *testing.T, user string) *nats.Conn {
+// jetStream connects to the broker as one of its users, until the test ends.
+func (s *shop) jetStream(t *testing.T, user string) jetstream.JetStream {
 	t.Helper()
 	options := []nats.Option{nats.CustomInboxPrefix("_INBOX_" + user)}
 	if len(s.Seeds) > 0 {
@@ -117,5 +106,10 @@ func (s *shop) connect(t *testing.T, user string) *nats.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conn
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }

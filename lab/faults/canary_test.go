@@ -57,18 +57,14 @@ func TestACanaryByHand(t *testing.T) {
 			t.Errorf("%s has weight 0, and has handled %d events", idle, n)
 		}
 		s.seam(t, append([]string{"route"}, step...)...)
-		if _, err := s.admin.Exec(t.Context(), "SELECT pg_sleep(2)"); err != nil { // what was counted is written each second
-			t.Fatal(err)
-		}
+		s.exec(t, "SELECT pg_sleep(2)") // what was counted is written each second
 		was := handled(other)
 		some()
 		until(t, idle+" handles events", time.Minute, func() bool { return handled(idle) >= 10 })
 		if n := handled(other); n != was {
 			t.Errorf("%s has no weight any more, and has handled %d events", other, n-was)
 		}
-		if _, err := s.admin.Exec(t.Context(), "UPDATE payments.sides SET events = 0"); err != nil {
-			t.Fatal(err)
-		}
+		s.exec(t, "UPDATE payments.sides SET events = 0")
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"example.com/shop/tools/topology"
 )
 
@@ -60,16 +58,10 @@ func (s *shop) replaySome(t *testing.T, r *rand.Rand, module string, most int) {
 }
 
 // shuffled returns the query's column in a random order by r, which follows the seed.
-func (s *shop) shuffled(t *testing.T, r *rand.Rand, query string) []string {
+func (s *shop) shuffled(t *testing.T, r *rand.Rand, query string) (all []string) {
 	t.Helper()
-	rows, err := s.admin.Query(t.Context(), query)
-	if err != nil {
-		t.Error(err)
-		return nil
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Error(err)
+	for _, row := range rowsOf[struct{ Text string }](t, s, query) {
+		all = append(all, row.Text)
 	}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all
@@ -87,17 +79,9 @@ func replay(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 func regret(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for _, moment := range moments(r, 3) {
 		progress(moment)
-		rows, err := s.admin.Query(t.Context(), "SELECT id::text, customer_id FROM orders.orders WHERE status = 'confirmed' ORDER BY id DESC LIMIT 20")
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		var id, customer string
-		if _, err := pgx.ForEachRow(rows, []any{&id, &customer}, func() error {
-			s.cancel(t.Context(), s.URL, customer, id)
-			return nil
-		}); err != nil {
-			t.Error(err)
+		for _, o := range rowsOf[struct{ ID, Customer string }](t, s,
+			"SELECT id::text, customer_id FROM orders.orders WHERE status = 'confirmed' ORDER BY id DESC LIMIT 20") {
+			s.cancel(t.Context(), s.URL, o.Customer, o.ID)
 		}
 	}
 }

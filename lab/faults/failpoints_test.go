@@ -43,7 +43,7 @@ func ofFailpoints() (rows []fault) {
 }
 
 // dieAt has a process killed at the failpoint, one of the first times, and restarts it without.
-func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+func dieAt(name, module string) deed {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		progress(0.1)
 		victims := s.modules()
@@ -74,7 +74,7 @@ func dieAt(name, module string) func(t *testing.T, s *shop, r *rand.Rand, progre
 }
 
 // often repeats a fault: a process that dies once may have committed no placement.
-func often(fault func(*testing.T, *shop, *rand.Rand, func(float64))) func(*testing.T, *shop, *rand.Rand, func(float64)) {
+func often(fault deed) deed {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		for range 3 {
 			fault(t, s, r, progress)
@@ -99,7 +99,7 @@ var buildWithFailpoints = sync.OnceValues(func() (string, error) {
 // dieInCommit kills a process while PostgreSQL is about to commit a transaction that has inserted a
 // row into the table for which the condition holds, and rolls the transaction back. The module is
 // any when empty.
-func dieInCommit(module, table, condition string) func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
+func dieInCommit(module, table, condition string) deed {
 	return func(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 		progress(moments(r, 1)[0])
 		module := cmp.Or(module, topology.Modules[r.IntN(len(topology.Modules))])

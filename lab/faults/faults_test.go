@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/devkit/tokens"
@@ -187,16 +188,22 @@ func report(t *testing.T, broken []string) {
 // summarize logs how the orders ended.
 func (s *shop) summarize(t *testing.T) {
 	t.Helper()
-	rows, err := s.admin.Query(t.Context(), "SELECT status || ' ' || reason, count(*) FROM orders.orders GROUP BY 1 ORDER BY 1")
+	type outcome struct {
+		How   string
+		Count int
+	}
+	for _, o := range rowsOf[outcome](t, s, "SELECT status || ' ' || reason, count(*) FROM orders.orders GROUP BY 1 ORDER BY 1") {
+		t.Logf("  %-24s %5d", o.How, o.Count)
+	}
+}
+
+// rowsOf returns what the query selects, a column for each field.
+func rowsOf[T any](t *testing.T, s *shop, query string) []T {
+	t.Helper()
+	rows, _ := s.admin.Query(t.Context(), query) // CollectRows returns the error
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for rows.Next() {
-		var how string
-		var count int
-		if err := rows.Scan(&how, &count); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("  %-24s %5d", how, count)
-	}
+	return all
 }

@@ -50,11 +50,8 @@ func (s *shop) recordHistory(t *testing.T, l *load, urls []string) *history {
 	for range 3 { // few, so that they are often empty
 		sku := "shelf-" + uuid.NewString()
 		h.shelves = append(h.shelves, sku)
-		_, err := s.admin.Exec(t.Context(), `WITH p AS (INSERT INTO inventory.products (sku, name, price, currency) VALUES ($1, 'Shelf', 100, 'EUR') RETURNING sku)
+		s.exec(t, `WITH p AS (INSERT INTO inventory.products (sku, name, price, currency) VALUES ($1, 'Shelf', 100, 'EUR') RETURNING sku)
 			INSERT INTO inventory.stock (sku, initial, on_hand) SELECT sku, $2, $2 FROM p`, sku, stocked)
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	for i := range 2 {
 		watcher, buyer := fmt.Sprintf("watcher-%d", i), fmt.Sprintf("buyer-%d", i)

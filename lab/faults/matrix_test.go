@@ -26,6 +26,9 @@ const (
 
 var topologies = []string{monolith, split, halves}
 
+// deed is what is done to a running shop; progress waits until a share of its load is done.
+type deed func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
+
 // fault is a row of the matrix: what is done to a running shop under load. After that the shop must
 // recover, and every rule must hold.
 type fault struct {
@@ -37,7 +40,7 @@ type fault struct {
 	clients  int                                 // clients without pauses; 0 for the usual ones
 	alone    func(t *testing.T) topology.Options // the options of a shop of its own
 	needs    func() error                        // returns why it cannot run here
-	do       func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
+	do       deed
 }
 
 // The load of a cell: at least so many orders, from so many clients with this pause between orders.

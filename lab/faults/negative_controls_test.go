@@ -21,7 +21,7 @@ type control struct {
 	env      []string
 	clients  int
 	replicas int
-	do       func(t *testing.T, s *shop, r *rand.Rand, progress func(share float64))
+	do       deed
 	red      []string // the rules that must break; none if another mechanism is left
 }
 

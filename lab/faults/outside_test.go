@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 )
 
 // The rules that compare the database with clients, the provider and the mailboxes.
@@ -24,15 +23,10 @@ var compared = []string{storedOnce, declinedEnd, onlyAsked, paidOnce, mailedOnce
 // checkAcknowledged fails unless the database has each acknowledged order once, and no other.
 func (s *shop) checkAcknowledged(t *testing.T) (broken []string) {
 	t.Helper()
-	type order struct{ id, customer, status string }
+	type order struct{ ID, Customer, Status string }
 	stored := map[string]order{}
-	rows, err := s.admin.Query(t.Context(), "SELECT id::text, customer_id, status FROM orders.orders")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var o order
-	if _, err := pgx.ForEachRow(rows, []any{&o.id, &o.customer, &o.status}, func() error { stored[o.id] = o; return nil }); err != nil {
-		t.Fatal(err)
+	for _, o := range rowsOf[order](t, s, "SELECT id::text, customer_id, status FROM orders.orders") {
+		stored[o.ID] = o
 	}
 	known := map[string]bool{}
 	for _, a := range s.taken {
@@ -40,11 +34,11 @@ func (s *shop) checkAcknowledged(t *testing.T) (broken []string) {
 			broken = append(broken, fmt.Sprintf("%s: order %s was acknowledged to two requests", storedOnce, a.id))
 		}
 		known[a.id] = true
-		if found := stored[a.id]; found.customer != a.customer {
+		if found := stored[a.id]; found.Customer != a.customer {
 			broken = append(broken, fmt.Sprintf("%s: acknowledged order %s is stored for customer %q, want %q",
-				storedOnce, a.id, found.customer, a.customer))
+				storedOnce, a.id, found.Customer, a.customer))
 		}
-		if stored[a.id].status == "confirmed" && a.paymentToken == "tok_declined" {
+		if stored[a.id].Status == "confirmed" && a.paymentToken == "tok_declined" {
 			broken = append(broken, fmt.Sprintf("%s: order %s", declinedEnd, a.id))
 		}
 	}
@@ -66,23 +60,17 @@ type effect struct {
 func (s *shop) checkProvider(t *testing.T) (broken []string) {
 	t.Helper()
 	effects, broken := s.effects(t)
-	rows, err := s.admin.Query(t.Context(), "SELECT id::text, status, total FROM orders.orders")
-	if err != nil {
-		t.Fatal(err)
+	type order struct {
+		ID, Status string
+		Total      int64
 	}
-	var id, status string
-	var total int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &status, &total}, func() error {
-		e := effects[id]
-		if status == "confirmed" && e != (effect{captures: 1, kept: total}) ||
-			status == "cancelled" && (e.captures > 1 || e.captures != e.refunds || e.kept != 0) {
-			broken = append(broken, fmt.Sprintf("%s: %s order %s of %d: %+v; %s", paidOnce, status, id, total, e,
-				s.paymentOf(t, id)))
+	for _, o := range rowsOf[order](t, s, "SELECT id::text, status, total FROM orders.orders") {
+		e := effects[o.ID]
+		if o.Status == "confirmed" && e != (effect{captures: 1, kept: o.Total}) ||
+			o.Status == "cancelled" && (e.captures > 1 || e.captures != e.refunds || e.kept != 0) {
+			broken = append(broken, fmt.Sprintf("%s: %s order %s of %d: %+v; %s", paidOnce, o.Status, o.ID, o.Total, e,
+				s.paymentOf(t, o.ID)))
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return broken
 }
@@ -101,18 +89,13 @@ func (s *shop) effects(t *testing.T) (effects map[string]effect, broken []string
 	}
 	getJSON(t, s.Outside.Setting("PAYMENTS_PROVIDER_URL")+"/ledger", &ledger)
 	orderOf := map[string]string{}
-	rows, err := s.admin.Query(t.Context(), "SELECT id, order_id::text FROM payments.payments")
-	if err != nil {
-		t.Fatal(err)
+	type payment struct {
+		ID    uuid.UUID
+		Order string
 	}
-	var id uuid.UUID
-	var order string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &order}, func() error {
-		orderOf[id.String()] = order                                 // of the capture
-		orderOf[uuid.NewSHA1(id, []byte("refund")).String()] = order // of the refund
-		return nil
-	}); err != nil {
-		t.Fatal(err)
+	for _, p := range rowsOf[payment](t, s, "SELECT id, order_id::text FROM payments.payments") {
+		orderOf[p.ID.String()] = p.Order                                 // of the capture
+		orderOf[uuid.NewSHA1(p.ID, []byte("refund")).String()] = p.Order // of the refund
 	}
 	effects = map[string]effect{}
 	for _, entry := range ledger.Items {
@@ -161,25 +144,15 @@ func (s *shop) checkMail(t *testing.T) (broken []string) {
 	for _, m := range box.Items {
 		arrived[strings.Trim(m.MessageID, "<>")]++
 	}
-	rows, err := s.admin.Query(t.Context(), "SELECT message_id FROM notifications.messages")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sent := 0
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
-		sent++
-		if arrived[strings.Trim(id, "<>")] == 0 {
-			broken = append(broken, fmt.Sprintf("%s: message %s never arrived", mailedOnce, id))
+	sent := rowsOf[struct{ ID string }](t, s, "SELECT message_id FROM notifications.messages")
+	for _, m := range sent {
+		if arrived[strings.Trim(m.ID, "<>")] == 0 {
+			broken = append(broken, fmt.Sprintf("%s: message %s never arrived", mailedOnce, m.ID))
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	if len(arrived) != sent {
+	if len(arrived) != len(sent) {
 		broken = append(broken, fmt.Sprintf("%s: %d different messages arrived and %d were sent", mailedOnce,
-			len(arrived), sent))
+			len(arrived), len(sent)))
 	}
 	return broken
 }

@@ -44,7 +44,7 @@ func poisonEvents(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	for i, moment := range moments(r, len(all)) {
 		progress(moment)
 		id := uuid.Must(uuid.NewV7()).String()
-		s.publish(t, id, all[i])
+		s.publish(t, id, "poison", all[i])
 		for _, m := range all[i].dies {
 			dead[m] = append(dead[m], id)
 		}
@@ -65,7 +65,7 @@ func fixHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	progress(moments(r, 1)[0])
 	id := uuid.Must(uuid.NewV7()).String()
 	fix := s.trigger(t, atCommit, "orders.inbox", "IF NEW.event_id = '"+id+"' THEN RAISE 'a bug'; END IF; RETURN NULL;")
-	s.publish(t, id, poison{publisher: "payments", topic: "payments.declined.v1",
+	s.publish(t, id, "poison", poison{publisher: "payments", topic: "payments.declined.v1",
 		payload: fmt.Sprintf(`{"order_id": %q}`, uuid.New())})
 	s.awaitDead(t, map[string][]string{"orders": {id}})
 	fix()
@@ -73,28 +73,22 @@ func fixHandler(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 	s.awaitDead(t, nil)
 }
 
-func (s *shop) publish(t *testing.T, id string, p poison) {
+func (s *shop) publish(t *testing.T, id, key string, p poison) {
 	t.Helper()
 	s.exec(t, fmt.Sprintf(`
-		WITH made AS (INSERT INTO %[1]s.outbox (id, topic, key, payload, headers) VALUES ($1, $2, 'poison', $3, '{}') RETURNING id, topic)
-		INSERT INTO %[1]s.outbox_pending (event_id, topic) SELECT id, topic FROM made`, p.publisher), id, p.topic, p.payload)
+		WITH made AS (INSERT INTO %[1]s.outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, '{}') RETURNING id, topic)
+		INSERT INTO %[1]s.outbox_pending (event_id, topic) SELECT id, topic FROM made`, p.publisher), id, p.topic, key, p.payload)
 }
 
 // publishToBroker publishes what no outbox could hold, as a faulty external service might.
 func (s *shop) publishToBroker(t *testing.T, topic, payload string) (id string) {
 	t.Helper()
 	publisher, _, _ := strings.Cut(topic, ".")
-	conn := s.connect(t, publisher)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
 	id = uuid.Must(uuid.NewV7()).String()
 	m := nats.NewMsg("events." + topic)
 	m.Header.Set(jetstream.MsgIDHeader, topic+"/0/"+id)
 	m.Data = []byte(payload)
-	if _, err := js.PublishMsg(t.Context(), m); err != nil {
+	if _, err := s.jetStream(t, publisher).PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	return id

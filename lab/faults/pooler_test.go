@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -26,9 +24,7 @@ func TestThroughAPooler(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, topology.Options{Pooler: program})
 	const orders = 320
-	if _, err := s.admin.Exec(t.Context(), "UPDATE inventory.stock SET on_hand = on_hand + 1000, restocked = restocked + 1000"); err != nil {
-		t.Fatal(err)
-	}
+	s.exec(t, "UPDATE inventory.stock SET on_hand = on_hand + 1000, restocked = restocked + 1000")
 	var all sync.WaitGroup
 	for c := range clients {
 		all.Go(func() {
@@ -50,10 +46,6 @@ func TestThroughAPooler(t *testing.T) {
 		s.summarize(t)
 	}
 	for range 2 { // the second would find the first one's prepared statements
-		command := exec.CommandContext(t.Context(), filepath.Join(bin, "seam"), "events", "dead")
-		command.Env = append(os.Environ(), s.Addresses()...)
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Errorf("seam events dead: %v\n%s", err, out)
-		}
+		s.seam(t, "events", "dead")
 	}
 }

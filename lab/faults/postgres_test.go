@@ -19,25 +19,26 @@ import (
 
 // stopPostgres stops PostgreSQL without a checkpoint, so that it recovers from its log.
 func stopPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	s.losePostgres(t, moments(r, 2), progress, s.Server.Immediate)
+	lose(t, moments(r, 2), progress, s.Server.Immediate, s.Server.Restart)
 }
 
 // killPostgres kills the postmaster; the sessions notice by themselves.
 func killPostgres(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	s.losePostgres(t, moments(r, 2), progress, s.Server.Kill)
+	lose(t, moments(r, 2), progress, s.Server.Kill, s.Server.Restart)
 }
 
 // killPostgresOften kills it often enough to hit the moment after an order's commit.
 func killPostgresOften(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	s.losePostgres(t, moments(r, 6), progress, s.Server.Kill)
+	lose(t, moments(r, 6), progress, s.Server.Kill, s.Server.Restart)
 }
 
-func (s *shop) losePostgres(t *testing.T, moments []float64, progress func(float64), end func() error) {
+// lose ends PostgreSQL, or the broker, at each of the moments, and starts it again.
+func lose(t *testing.T, moments []float64, progress func(float64), end func() error, restart func(context.Context) error) {
 	t.Helper()
 	for _, moment := range moments {
 		progress(moment)
-		if err := errors.Join(end(), s.Server.Restart(context.WithoutCancel(t.Context()))); err != nil {
-			t.Errorf("restart PostgreSQL: %v", err)
+		if err := errors.Join(end(), restart(context.WithoutCancel(t.Context()))); err != nil {
+			t.Errorf("end it and start it again: %v", err)
 		}
 	}
 }

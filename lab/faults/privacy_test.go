@@ -106,13 +106,7 @@ func (s *shop) plantPoison(t *testing.T) {
 		"orders.cancelled.v1":   `{"order_id":"%[1]s-%[1]s-%[1]s-%[1]s","reason":"%[1]s"}`,
 		"orders.confirmed.v1":   `{"order_id":"no uuid","total":"%[1]s"}`,
 	} {
-		_, err := s.admin.Exec(t.Context(), `
-			WITH made AS (INSERT INTO orders.outbox (id, topic, key, payload, headers) VALUES ($1, $2, $3, $4, '{}') RETURNING id, topic)
-			INSERT INTO orders.outbox_pending (event_id, topic) SELECT id, topic FROM made`,
-			uuid.Must(uuid.NewV7()), topic, marker, fmt.Sprintf(payload, marker))
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.publish(t, uuid.Must(uuid.NewV7()).String(), marker, poison{publisher: "orders", topic: topic, payload: fmt.Sprintf(payload, marker)})
 	}
 	var dead, quoting int
 	until(t, "all poison is a dead letter", time.Minute, func() bool {

@@ -82,8 +82,7 @@ func killEach(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
 
 // killFacade kills the façade several times, so that clients get no answer for placed orders.
 func killFacade(t *testing.T, s *shop, r *rand.Rand, progress func(float64)) {
-	victims := s.alive()
-	facade := victims[slices.IndexFunc(victims, func(p *topology.Process) bool { return p.Name == "gateway" })]
+	facade := s.process(t, "gateway")
 	for _, moment := range moments(r, 6) {
 		progress(moment)
 		s.restart(t, facade, func() error { return facade.Signal(os.Kill) })

@@ -72,9 +72,7 @@ func newCounted(t *testing.T, s *shop, module string) *counted {
 		do += "CREATE TRIGGER note AFTER INSERT ON orders.orders FOR EACH ROW EXECUTE FUNCTION lab.note('request');"
 	}
 	do += "UPDATE inventory.stock SET initial = initial + 1000000, on_hand = on_hand + 1000000;"
-	if _, err := s.admin.Exec(t.Context(), do); err != nil {
-		t.Fatal(err)
-	}
+	s.exec(t, do)
 	for _, p := range s.modules() {
 		// On a busy machine so many orders take longer than the usual deadline, and would expire.
 		if p.Env = append(p.Env, "ORDERS_DEADLINE=2m"); p.Name == module {
@@ -97,9 +95,7 @@ func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
 		t.Fatal(err)
 	}
 	c.base = nil // an idle side holds less
-	if _, err := c.admin.Exec(t.Context(), "TRUNCATE lab.done"); err != nil {
-		t.Fatal(err)
-	}
+	c.exec(t, "TRUNCATE lab.done")
 	report(t, c.underLoadOf(t, many, []string{c.URL}, func(func(float64)) {}))
 	fmt.Fprintf(out, "%d %%", weight)
 	for _, what := range []string{"request", "event", "job"} {
