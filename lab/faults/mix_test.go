@@ -28,12 +28,23 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 	mix := topology.Options{
 		Bin: bin, State: t.TempDir(), Out: t.Output(), Env: []string{"LOG_LEVEL=warn"},
 		DatabaseURL: strings.Replace(server.URL(), "/postgres?", "/shop?", 1),
-		Split:       []string{"payments"},
 	}
-	onBroker, err := topology.Start(t.Context(), mix)
-	if err != nil {
-		t.Fatal(err)
+	begin := func(split ...string) (stop func()) {
+		t.Helper()
+		mix.Split = split
+		s, err := topology.Start(t.Context(), mix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Stop() })
+		return func() {
+			t.Helper()
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
+	stop := begin("payments") // on the broker
 	admin, err := pgxpool.New(t.Context(), mix.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
@@ -45,9 +56,7 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := onBroker.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 
 	if _, err := admin.Exec(t.Context(), "UPDATE payments.sides SET weight = 100, beat_at = now()"); err != nil { // it was killed
 		t.Fatal(err)
@@ -70,24 +79,14 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 	if err := hold.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	inMemory, err := topology.Start(t.Context(), mix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = inMemory.Stop() })
+	stop = begin() // in memory
 	pgtest.Until(t, "all subscribers have handled the event", func() bool {
 		return pgtest.Count(t, admin, `SELECT (SELECT count(*) FROM inventory.inbox WHERE event_id = $1) +
 			(SELECT count(*) FROM payments.inbox WHERE event_id = $1) + (SELECT count(*) FROM notifications.inbox WHERE event_id = $1)`, event) == 3
 	})
-	if err := inMemory.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 
-	mix.Split = []string{"payments"}
-	if onBroker, err = topology.Start(t.Context(), mix); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = onBroker.Stop() })
+	begin("payments")
 	if n := pgtest.Count(t, admin, "SELECT max(replays) FROM orders.outbox"); n != 1 {
 		t.Errorf("the event was replayed %d times, want once", n)
 	}
@@ -100,15 +99,7 @@ func TestWaitNamesWhatDied(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer logs.Close()
-	s, err := topology.Start(t.Context(), topology.Options{Bin: bin, Out: logs, Split: []string{"payments"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	s := startWith(t, topology.Options{Out: logs, Split: []string{"payments"}})
 	for name, dies := range map[string]struct {
 		kill    func() error
 		restart func(context.Context) error
