@@ -157,12 +157,8 @@ func advice(t Tree, command, module string) string {
 	return t.askFor(module)
 }
 
-// isDecommissioned reports whether the ledger has decommissioned a module. Rule ledger reports one
-// that cannot be read.
-func isDecommissioned(t Tree, module string) bool {
-	ledger, _ := ParseLedger(t[ledgerFile])
-	return slices.Contains(ledger.Left(), module)
-}
+// isDecommissioned reports whether the ledger has decommissioned a module.
+func isDecommissioned(t Tree, module string) bool { return slices.Contains(t.ledger().Left(), module) }
 
 // forDevelopment reports whether a package launches or simulates something, or is for tests.
 func forDevelopment(pkg string) bool {

@@ -43,7 +43,7 @@ var (
 	clocks   = regexp.MustCompile(`^time\.(Now|Since|Until|Sleep|After|AfterFunc|Tick|NewTimer|NewTicker)$`)
 	callsOut = regexp.MustCompile(`^http\.(Get|Head|Post|PostForm|NewRequest|NewRequestWithContext|Client|DefaultClient|Transport|` +
 		`DefaultTransport|ListenAndServe\w*|Serve\w*|Server)$`)
-	osMay = []string{"ErrDeadlineExceeded", "ErrNotExist", "Hostname"}
+	osMay = []string{"os.ErrDeadlineExceeded", "os.ErrNotExist", "os.Hostname"}
 	// networks are packages that call out, and hidden ones that a module has no use for.
 	networks = []string{"net", "net/smtp", "net/rpc", "net/rpc/jsonrpc", "net/textproto", "net/http/httputil", "log/syslog", "crypto/tls", "github.com/wneessen/go-mail", "github.com/wneessen/go-mail/smtp"}
 	hidden   = []string{"expvar", "os/exec", "os/signal", "syscall", "plugin", "database/sql", "runtime", "runtime/debug", "testing"}
@@ -71,19 +71,14 @@ func (f *findings) conductOf(t Tree, interfaces map[string]bool, file string) {
 			f.inTx(n.Type, n.Body, interfaces)
 		case *ast.FuncLit:
 			f.inTx(n.Type, n.Body, interfaces)
-		case *ast.SelectorExpr:
-			x, _ := n.X.(*ast.Ident)
-			if x == nil {
-				return true
-			}
-			switch full := x.Name + "." + n.Sel.Name; {
-			case clocks.MatchString(full) && !outside:
-				f.add(At(n), "reads the clock, by "+full, "take the time from now, which New is given: tests and replays set it")
-			case callsOut.MatchString(full) && !outside:
-				f.add(At(n), "calls out, by "+full, adapter)
-			case x.Name == "os" && !slices.Contains(osMay, n.Sel.Name) && !environment[n.Sel.Name]:
-				f.add(At(n), "uses "+full, "keep what outlives a request in the module's tables: another process has other files")
-			}
+		}
+		switch name := dotted(n); {
+		case clocks.MatchString(name) && !outside:
+			f.add(At(n), "reads the clock, by "+name, "take the time from now, which New is given: tests and replays set it")
+		case callsOut.MatchString(name) && !outside:
+			f.add(At(n), "calls out, by "+name, adapter)
+		case strings.HasPrefix(name, "os.") && !slices.Contains(osMay, name) && !environment.MatchString(name):
+			f.add(At(n), "uses "+name, "keep what outlives a request in the module's tables: another process has other files")
 		}
 		return true
 	})

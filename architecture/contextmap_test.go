@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 const mapFile = "architecture/contextmap.yaml"
@@ -38,22 +36,6 @@ var contextmap = rule{
 		s.checkCanvases()
 		return s.findings
 	},
-}
-
-// agreement is a module's entry in the context map.
-type agreement struct {
-	ListensTo []string          `yaml:"listens_to"`
-	Calls     map[string]string `yaml:"calls"`
-	Public    map[string]string `yaml:"public"`
-}
-
-func agreements(page string) (agreed map[string]agreement, err error) {
-	decoder := yaml.NewDecoder(strings.NewReader(page))
-	decoder.KnownFields(true)
-	if err = decoder.Decode(&agreed); page == "" {
-		err = nil // then each module is reported as missing
-	}
-	return agreed, err
 }
 
 // seams are what the rule compares.

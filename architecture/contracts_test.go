@@ -80,9 +80,9 @@ func eventWayOut(t Tree, e Event) string {
 
 func httpWayOut(t Tree, module string) string {
 	where := "modules/" + module
-	for _, file := range t.Below(where, ".go") {
+	for _, file := range t.sourcesBelow(where) {
 		for _, decl := range t.Go(file).Decls {
-			if f, ok := decl.(*ast.FuncDecl); ok && f.Name.Name == "Routes" && !strings.HasSuffix(file, "_test.go") {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Name.Name == "Routes" {
 				where = file + ", func Routes"
 			}
 		}

@@ -37,9 +37,8 @@ func (t Tree) Derived() (map[string]string, error) {
 		}
 		files[strings.TrimSuffix(name, ".tmpl")] = text
 	}
-	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
-	tables := t.routeTables()
-	if _, there := t[mixedTable]; !there && len(ledger.Left()) > 0 {
+	tables, left := t.routeTables(), t.ledger().Left()
+	if _, there := t[mixedTable]; !there && len(left) > 0 {
 		tables = append(tables, mixedTable)
 	}
 	for _, name := range tables {
@@ -47,7 +46,7 @@ func (t Tree) Derived() (map[string]string, error) {
 		if !there {
 			text = mixedBegins
 		}
-		text, err := complete(text, t.Modules(), ledger.Left(), t.internal)
+		text, err := complete(text, t.Modules(), left, t.internal)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -103,15 +102,15 @@ func (t Tree) render(name string) (string, error) {
 			return "", fmt.Errorf("read a template: %w", err)
 		}
 	}
-	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
+	left := t.ledger().Left()
 	_, sandbox := t["test/sandbox/main.go"]
 	var text strings.Builder
 	err := pages.ExecuteTemplate(&text, name, deployment{
 		Sandbox: sandbox && len(t.Match("modules/*/*sim/*.go")) > 0,
 		Modules: t.Modules(),
-		Left:    ledger.Left(),
+		Left:    left,
 		Monolith: slices.DeleteFunc(t.Modules(), func(m string) bool {
-			return slices.Contains(ledger.Left(), m)
+			return slices.Contains(left, m)
 		}),
 	})
 	return text.String(), err

@@ -29,7 +29,7 @@ var imports = rule{
 					"use what the other package exports, or request more of its owners")
 			}
 			for _, spec := range t.Go(name).Imports {
-				if watched(spec) && me != "" && !strings.HasSuffix(name, "_test.go") {
+				if watched(spec) && me != "" && !isTest(name) {
 					f.add(name+":"+strconv.Itoa(Line(spec)), "imports "+spec.Path.Value+" under another name",
 						"leave the name out: other rules look for its uses by its own")
 				}
@@ -63,7 +63,7 @@ var modulesMay = []string{
 func refuse(t Tree, file, imported string) (what, fix string) {
 	folder, ours := Inside(imported)
 	owner, contract := owner(folder)
-	test := strings.HasSuffix(file, "_test.go")
+	test := isTest(file)
 	bus := strings.HasPrefix(imported, "github.com/ThreeDotsLabs/watermill") ||
 		strings.HasPrefix(imported, "github.com/nats-io/")
 	me, iAmContract := ownerOfFile(file)
@@ -107,11 +107,11 @@ func refuse(t Tree, file, imported string) (what, fix string) {
 func command(t Tree, file, imported, owner string, contract bool, folder string) (what, fix string) {
 	dir, name := path.Split(path.Dir(file))
 	switch {
-	case !standard(imported) && dir == "cmd/" && name != facade && !under(file, "cmd/"+facade) && !strings.HasSuffix(file, "_test.go") && !mayWire(imported):
+	case !standard(imported) && dir == "cmd/" && name != facade && !under(file, "cmd/"+facade) && !isTest(file) && !mayWire(imported):
 		return "a program only connects modules", "do it in the module, as a handler or a use case; what every program needs is in platform/service"
 	case owner == "" || contract || under(file, "lab") || under(file, "architecture") || under(file, "test") && simulated(folder):
 	case dir == "cmd/" && (name == owner || name == "monolith"):
-	case under(file, "tools") && (under(folder, "migrations") || strings.HasSuffix(file, "_test.go")):
+	case under(file, "tools") && (under(folder, "migrations") || isTest(file)):
 	case dir == "cmd/":
 		return "cmd/" + name + " runs only its own module", t.askFor(owner)
 	default:

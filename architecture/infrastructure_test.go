@@ -22,7 +22,7 @@ var infrastructure = rule{
 		`see "Premature infrastructure" in architecture/README.md`,
 	check: func(t Tree) findings {
 		var f findings
-		ledger, _ := ParseLedger(t[ledgerFile])
+		ledger := t.ledger()
 		moved := slices.ContainsFunc(ledger.Extractions, func(e Extraction) bool { return e.Reached(Canary) })
 		for _, file := range slices.Sorted(maps.Keys(t)) {
 			if !infrastructural(file) {
@@ -182,7 +182,7 @@ var firstService = rule{
 	asks: true,
 	check: func(t Tree) findings {
 		f := findings{subjects: len(t.Modules())}
-		ledger, _ := ParseLedger(t[ledgerFile])
+		ledger := t.ledger()
 		if len(ledger.Extractions) == 0 {
 			return f
 		}

@@ -39,7 +39,7 @@ var layout = rule{
 				f.add(file, "says that it is generated", "remove the line: rules and linters leave generated files out")
 			}
 			long := strings.Count(t[file], "\n") > maxLines
-			if long && !generated(t, file) && !strings.HasSuffix(file, "_test.go") {
+			if long && !generated(t, file) && !isTest(file) {
 				f.add(file, "has more than 300 lines", "split it by topic")
 			}
 		}

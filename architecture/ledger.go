@@ -65,6 +65,13 @@ func (e Extraction) Reached(state string) bool {
 	return slices.Index(States, e.State) >= slices.Index(States, state)
 }
 
+// ledger returns the list of extractions, or an empty one if it cannot be read, as rule ledger
+// reports.
+func (t Tree) ledger() Ledger {
+	list, _ := ParseLedger(t[ledgerFile])
+	return list
+}
+
 // Left returns the decommissioned modules, which the monolith does not link any more.
 func (l Ledger) Left() []string {
 	var found []string

@@ -51,20 +51,6 @@ const example = `extractions:
 var decommissioned = strings.Replace(example, "state: canary", "state: decommissioned\n    "+
 	"moved: 2026-05-15 7443210987654321098/parcels epoch 2, 41000 rows in 12 tables, checksum 0123456789abcdef", 1)
 
-// TestLateExtractions only warns, so that an old commit stays green; make ledger fails.
-func TestLateExtractions(t *testing.T) {
-	t.Parallel()
-	list, err := ParseLedger(repository(t)[ledgerFile])
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range list.Extractions {
-		for _, late := range e.Overdue(time.Now()) {
-			t.Logf("warning: %s: %s: %s", ledgerFile, e.Module, late)
-		}
-	}
-}
-
 func TestOverdue(t *testing.T) {
 	t.Parallel()
 	list, err := ParseLedger(example)

@@ -81,8 +81,7 @@ func (t Tree) Model() Model {
 	for _, command := range t.Commands() {
 		m.Commands = append(m.Commands, Process{command, t.serves(command)})
 	}
-	ledger, _ := ParseLedger(t[ledgerFile]) // rule ledger reports one that cannot be read
-	m.Topologies = topologies(t.Modules(), ledger.Left(), m.Commands)
+	m.Topologies = topologies(t.Modules(), t.ledger().Left(), m.Commands)
 	return m
 }
 

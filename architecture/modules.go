@@ -63,14 +63,10 @@ func Erasures() (paths []string, err error) {
 // Listens returns the topics of other modules that each module listens to, according to the context
 // map: those for which it has a durable on the broker.
 func Listens() map[string][]string {
-	var page map[string]struct {
-		ListensTo []string `yaml:"listens_to"`
-	}
 	topics := map[string][]string{}
-	if yaml.Unmarshal(contextMap, &page) == nil {
-		for module, of := range page {
-			topics[module] = of.ListensTo
-		}
+	agreed, _ := agreements(string(contextMap)) // rule contextmap reports one that cannot be read
+	for module, of := range agreed {
+		topics[module] = of.ListensTo
 	}
 	return topics
 }
@@ -78,13 +74,26 @@ func Listens() map[string][]string {
 // Calls returns which modules each module calls, according to the context map: a process that calls
 // one finds it at the address in its setting <MODULE>_URL.
 func Calls() map[string][]string {
-	var page map[string]struct{ Calls map[string]string }
-	if yaml.Unmarshal(contextMap, &page) != nil {
-		return nil
-	}
 	calls := map[string][]string{}
-	for module, of := range page {
+	agreed, _ := agreements(string(contextMap)) // rule contextmap reports one that cannot be read
+	for module, of := range agreed {
 		calls[module] = slices.Sorted(maps.Keys(of.Calls))
 	}
 	return calls
+}
+
+// agreement is a module's entry in the context map.
+type agreement struct {
+	ListensTo []string          `yaml:"listens_to"`
+	Calls     map[string]string `yaml:"calls"`
+	Public    map[string]string `yaml:"public"`
+}
+
+func agreements(page string) (agreed map[string]agreement, err error) {
+	decoder := yaml.NewDecoder(strings.NewReader(page))
+	decoder.KnownFields(true)
+	if err = decoder.Decode(&agreed); page == "" {
+		err = nil // then each module is reported as missing
+	}
+	return agreed, err
 }

@@ -124,7 +124,7 @@ func statementsIn(t *testing.T, pattern string) (found []string) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
+		if isTest(f) {
 			continue
 		}
 		text, err := os.ReadFile(f)

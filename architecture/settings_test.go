@@ -16,10 +16,7 @@ var settings = rule{
 	check: func(t Tree) findings {
 		var f findings
 		for _, m := range t.Modules() {
-			for _, file := range append(t.Below("modules/"+m, ".go"), t.Below("cmd/"+m, ".go")...) {
-				if strings.HasSuffix(file, "_test.go") {
-					continue
-				}
+			for _, file := range append(t.sourcesBelow("modules/"+m), t.sourcesBelow("cmd/"+m)...) {
 				f.subjects++
 				ast.Inspect(t.Go(file), func(n ast.Node) bool {
 					text := literal(n)
@@ -39,21 +36,17 @@ var settings = rule{
 						f.add(At(n), "names the search_path, which keeps "+m+" in its own schema",
 							"leave it as the role has it")
 					}
-					if s, ok := n.(*ast.SelectorExpr); ok && under(file, "modules") {
-						x, ok := s.X.(*ast.Ident)
-						if ok && (x.Name == "os" && environment[s.Sel.Name] || x.Name == "process" && s.Sel.Name == "Value") {
-							f.add(At(n), "reads the environment, by "+x.Name+"."+s.Sel.Name,
-								"take it as a field of the module's Config, which the process sets")
-						}
+					if name := dotted(n); under(file, "modules") && environment.MatchString(name) {
+						f.add(At(n), "reads the environment, by "+name,
+							"take it as a field of the module's Config, which the process sets")
 					}
 					return true
 				})
 			}
 		}
 		for _, folder := range []string{"modules", "cmd", "platform", "tools"} {
-			for _, file := range t.Below(folder, ".go") {
-				if !strings.HasSuffix(file, "_test.go") && !under(file, "platform/postgres") &&
-					!under(file, "platform/devkit") {
+			for _, file := range t.sourcesBelow(folder) {
+				if !under(file, "platform/postgres") && !under(file, "platform/devkit") {
 					readsAddress(t, file, &f)
 				}
 			}
@@ -65,7 +58,7 @@ var settings = rule{
 var (
 	environmentTag = regexp.MustCompile(`\benv:"([^",]*)`)
 	databaseURL    = regexp.MustCompile(`\b([A-Z0-9_]*)_(?:DATABASE|MIGRATE)_URL\b`)
-	environment    = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true}
+	environment    = regexp.MustCompile(`^os\.(Getenv|LookupEnv|Environ|ExpandEnv)$|^process\.Value$`)
 )
 
 // addresses matches what turns a connection string into a connection or a configuration.
@@ -76,15 +69,13 @@ var connections = regexp.MustCompile(`^(pgx|pgconn)\.Connect|^pgxpool\.New|^pgxp
 
 func readsAddress(t Tree, file string, f *findings) {
 	ast.Inspect(t.Go(file), func(n ast.Node) bool {
-		if s, ok := n.(*ast.SelectorExpr); ok {
-			x, ok := s.X.(*ast.Ident)
-			if ok && under(file, "modules") && connections.MatchString(x.Name+"."+s.Sel.Name) {
-				f.add(At(n), "opens a connection of its own, by "+x.Name+"."+s.Sel.Name,
-					"use the database that New is given, whose connections the process bounds and closes")
-			} else if ok && addresses.MatchString(x.Name+"."+s.Sel.Name) {
-				f.add(At(n), "parses a connection string, by "+x.Name+"."+s.Sel.Name,
-					"let platform/postgres open it, so that every connection has the same settings")
-			}
+		switch name := dotted(n); {
+		case under(file, "modules") && connections.MatchString(name):
+			f.add(At(n), "opens a connection of its own, by "+name,
+				"use the database that New is given, whose connections the process bounds and closes")
+		case addresses.MatchString(name):
+			f.add(At(n), "parses a connection string, by "+name,
+				"let platform/postgres open it, so that every connection has the same settings")
 		}
 		return true
 	})

@@ -23,7 +23,7 @@ var sqlInGo = rule{
 		var f findings
 		tables := t.qualifiedTables()
 		for _, file := range slices.Sorted(maps.Keys(t)) {
-			if strings.HasSuffix(file, "_test.go") || under(file, "tools/seam") || under(file, "architecture") {
+			if isTest(file) || under(file, "tools/seam") || under(file, "architecture") {
 				continue // seam reads outbox and inbox of every schema, for the operator
 			}
 			me, _ := ownerOfFile(file)

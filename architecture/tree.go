@@ -146,7 +146,7 @@ func under(name, folder string) bool { return name == folder || strings.HasPrefi
 func (t Tree) GoFiles(tests bool) []string {
 	var found []string
 	for name := range t {
-		if strings.HasSuffix(name, ".go") && (tests || !strings.HasSuffix(name, "_test.go")) {
+		if strings.HasSuffix(name, ".go") && (tests || !isTest(name)) {
 			found = append(found, name)
 		}
 	}

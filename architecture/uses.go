@@ -42,8 +42,8 @@ func (t Tree) Uses() (u Uses) {
 	for _, m := range t.Modules() {
 		me := t.Description(m)
 		listens := func(topic string) bool { return slices.Contains(me.Subscribes, topic) }
-		for _, file := range append(t.Below("modules/"+m, ".go"), t.sources("cmd/"+m)...) {
-			if path.Dir(file) == Contract(m) || strings.HasSuffix(file, "_test.go") {
+		for _, file := range append(t.sourcesBelow("modules/"+m), t.sources("cmd/"+m)...) {
+			if path.Dir(file) == Contract(m) {
 				continue
 			}
 			imported, created := t.contractsIn(file), map[ast.Node]bool{}
@@ -124,12 +124,21 @@ func (t Tree) contractsIn(file string) map[string]string {
 
 // selected reads parcelsapi.Sent as (parcels, Sent).
 func selected(n ast.Node, contracts map[string]string) (owner, name string) {
+	x, sel, _ := strings.Cut(dotted(n), ".")
+	if contracts[x] == "" {
+		return "", ""
+	}
+	return contracts[x], sel
+}
+
+// dotted returns a name with the one before it, as in os.Getenv, or "" for anything else.
+func dotted(n ast.Node) string {
 	if s, ok := n.(*ast.SelectorExpr); ok {
-		if x, ok := s.X.(*ast.Ident); ok && contracts[x.Name] != "" {
-			return contracts[x.Name], s.Sel.Name
+		if x, ok := s.X.(*ast.Ident); ok {
+			return x.Name + "." + s.Sel.Name
 		}
 	}
-	return "", ""
+	return ""
 }
 
 var (
@@ -161,6 +170,12 @@ func literal(n ast.Node) string {
 
 // sources returns the Go files directly in a folder, without tests.
 func (t Tree) sources(folder string) []string {
-	isTest := func(file string) bool { return strings.HasSuffix(file, "_test.go") }
 	return slices.DeleteFunc(t.Match(folder+"/*.go"), isTest)
 }
+
+// sourcesBelow returns those at any depth of the folder.
+func (t Tree) sourcesBelow(folder string) []string {
+	return slices.DeleteFunc(t.Below(folder, ".go"), isTest)
+}
+
+func isTest(file string) bool { return strings.HasSuffix(file, "_test.go") }
