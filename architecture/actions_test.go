@@ -1,8 +1,6 @@
 package architecture
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,20 +15,12 @@ var (
 // comment says for people which release it is.
 func TestActionsArePinned(t *testing.T) {
 	t.Parallel()
-	workflows, err := filepath.Glob(filepath.Join(root, ".github/workflows/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := 0
-	for _, path := range workflows {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range action.FindAllString(string(text), -1) {
+	tree, seen := repository(t), 0
+	for _, name := range tree.Match(".github/workflows/*") {
+		for _, line := range action.FindAllString(tree[name], -1) {
 			seen++
 			if !pinned.MatchString(line) {
-				t.Errorf("%s: %s: name a commit and its release, as in owner/name@0123…ef # v1.2.3", path, strings.TrimSpace(line))
+				t.Errorf("%s: %s: name a commit and its release, as in owner/name@0123…ef # v1.2.3", name, strings.TrimSpace(line))
 			}
 		}
 	}

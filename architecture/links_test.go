@@ -1,8 +1,8 @@
 package architecture
 
 import (
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -51,40 +51,19 @@ func deadTargets(makefiles, text string) (dead []string) {
 
 func TestLinksHaveTargets(t *testing.T) {
 	t.Parallel()
-	makefiles, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if more, err := os.ReadFile(filepath.Join(root, "lab", "lab.mk")); err == nil {
-		makefiles = append(makefiles, more...)
-	}
-	seen := 0
-	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	tree, seen := repository(t), 0
+	for name, text := range tree {
+		if path.Ext(name) != ".md" {
+			continue
 		}
-		if entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") {
-			return filepath.SkipDir
-		}
-		if filepath.Ext(path) != ".md" {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		dead, links := deadLinks(filepath.Dir(path), string(text))
+		dead, links := deadLinks(filepath.Join(root, path.Dir(name)), text)
 		seen += links
 		for _, d := range dead {
-			t.Errorf("%s names %s, which does not exist: fix the link or remove it", path, d)
+			t.Errorf("%s names %s, which does not exist: fix the link or remove it", name, d)
 		}
-		for _, d := range deadTargets(string(makefiles), string(text)) {
-			t.Errorf("%s says make %s, which is no target of the Makefile", path, d)
+		for _, d := range deadTargets(tree["Makefile"]+tree["lab/lab.mk"], text) {
+			t.Errorf("%s says make %s, which is no target of the Makefile", name, d)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	if seen < 20 {
 		t.Errorf("only %d links were found: the search is broken", seen)
@@ -94,11 +73,7 @@ func TestLinksHaveTargets(t *testing.T) {
 // Each line of the checklist in PRODUCTION.md links to the check that holds it.
 func TestTheChecklistIsChecked(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile(filepath.Join(root, "deploy", "PRODUCTION.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, list, _ := strings.Cut(string(page), "\n## What holds")
+	_, list, _ := strings.Cut(repository(t)["deploy/PRODUCTION.md"], "\n## What holds")
 	list, _, _ = strings.Cut(list, "\n## ")
 	items := strings.Split(list, "\n- ")[1:]
 	if len(items) < 20 {

@@ -2,10 +2,6 @@ package architecture
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,11 +22,11 @@ var statement = regexp.MustCompile("[`\"]\\s*((?:-- name: [^`]*?)?" +
 func TestEveryStatementHasItsIndex(t *testing.T) {
 	t.Parallel()
 	modules := schemas(t)
-	db := pgtest.New(t, modules...)
+	db, tree := pgtest.New(t, modules...), repository(t)
 	// The rest of platform runs as an admin.
 	var platform []string
 	for _, folder := range []string{"events", "idempotency", "jobs"} {
-		statements := statementsIn(t, "platform/"+folder+"/*.go")
+		statements := statementsIn(tree, "platform/"+folder)
 		if len(statements) == 0 {
 			t.Fatalf("no statement in platform/%s: the search is broken", folder)
 		}
@@ -38,13 +34,9 @@ func TestEveryStatementHasItsIndex(t *testing.T) {
 	}
 	for _, m := range modules {
 		t.Run(m.Module, func(t *testing.T) {
-			conn, err := pgx.Connect(t.Context(), db.URL(m.Module))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close(context.WithoutCancel(t.Context()))
-			statements := statementsIn(t, "modules/"+m.Module+"/internal/db/*.go")
-			if want := queriesOf(t, m.Module); len(statements) != want {
+			conn := connect(t, db.URL(m.Module))
+			statements := statementsIn(tree, "modules/"+m.Module+"/internal/db")
+			if want := strings.Count(tree["modules/"+m.Module+"/queries.sql"], "-- name: "); len(statements) != want {
 				t.Fatalf("%d statements of %d queries: the search is broken", len(statements), want)
 			}
 			statements = append(statements, platform...)
@@ -97,41 +89,14 @@ const fill = `
 // maintain runs statements as the module's owner.
 func maintain(t *testing.T, ownerURL, statements string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), ownerURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	if _, err := conn.Exec(t.Context(), statements); err != nil {
+	if _, err := connect(t, ownerURL).Exec(t.Context(), statements); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// queriesOf returns how many queries a module has.
-func queriesOf(t *testing.T, module string) int {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "modules", module, "queries.sql"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
-	return strings.Count(string(text), "-- name: ")
-}
-
-func statementsIn(t *testing.T, pattern string) (found []string) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, pattern))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if isTest(f) {
-			continue
-		}
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range statement.FindAllStringSubmatch(string(text), -1) {
+func statementsIn(tree Tree, folder string) (found []string) {
+	for _, file := range tree.sources(folder) {
+		for _, match := range statement.FindAllStringSubmatch(tree[file], -1) {
 			found = append(found, match[1])
 		}
 	}

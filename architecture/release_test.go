@@ -63,23 +63,11 @@ func TestReleaseContracts(t *testing.T) {
 // outboxes returns all events that the system has stored, of every module's outbox.
 func outboxes(t *testing.T, tree Tree, conn *pgx.Conn) []stored {
 	t.Helper()
-	var all []stored
-	for _, module := range tree.Modules() {
-		rows, err := conn.Query(t.Context(),
-			fmt.Sprintf("SELECT id, key, payload, headers, topic FROM %s.outbox ORDER BY id",
-				pgx.Identifier{module}.Sanitize()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		here, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
-			return s, row.Scan(&s.ID, &s.Key, &s.Payload, &s.Headers, &s.topic)
+	return inEach(t, conn, tree.Modules(), "SELECT id, key, payload, headers, topic FROM %s.outbox ORDER BY id",
+		func(_ string, row pgx.CollectableRow) (s stored, err error) {
+			err = row.Scan(&s.ID, &s.Key, &s.Payload, &s.Headers, &s.topic)
+			return s, err
 		})
-		if err != nil {
-			t.Fatalf("read the outbox of %s: %v", module, err)
-		}
-		all = append(all, here...)
-	}
-	return all
 }
 
 // choose adds to the samples what they do not show yet. It takes all events of a key or none, so

@@ -25,12 +25,18 @@ func databaseOf(t *testing.T) *pgx.Conn {
 	if os.Getenv("SEAM_URL") == "" {
 		t.Skip("SEAM_URL names no system: bin/seam up -- go test ./architecture starts one")
 	}
-	database, err := pgx.Connect(t.Context(), url)
+	return connect(t, url)
+}
+
+// connect returns a connection that ends with the test.
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
-		t.Fatalf("SEAM_DATABASE_URL: %v", err)
+		t.Fatal(err)
 	}
-	t.Cleanup(func() { database.Close(context.WithoutCancel(t.Context())) })
-	return database
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
 }
 
 func write(t *testing.T, file, text string) {

@@ -1,16 +1,14 @@
 package architecture
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/devkit/pgtest"
+	"example.com/shop/platform/postgres"
 )
 
 // refused is PostgreSQL's insufficient_privilege.
@@ -24,11 +22,7 @@ func TestARuntimeRoleCanUseOnlyItsOwnRows(t *testing.T) {
 	for _, own := range modules {
 		t.Run(own.Module, func(t *testing.T) {
 			t.Parallel()
-			conn, err := pgx.Connect(t.Context(), db.URL(own.Module))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close(context.WithoutCancel(t.Context()))
+			conn := connect(t, db.URL(own.Module))
 			if _, err := conn.Exec(t.Context(), "SELECT count(*) FROM outbox"); err != nil {
 				t.Errorf("its own outbox: %v", err)
 			}
@@ -76,7 +70,7 @@ func TestARuntimeRoleCanUseOnlyItsOwnRows(t *testing.T) {
 				conn.Close(t.Context())
 				t.Fatal("it may connect")
 			}
-			if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != refused {
+			if !postgres.HasCode(err, refused) {
 				t.Errorf("got %v, want a refusal", err)
 			}
 		})
@@ -87,11 +81,7 @@ func TestARuntimeRoleCanUseOnlyItsOwnRows(t *testing.T) {
 func TestPostgreSQLRefuses(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, neighbours(t)...)
-	conn, err := pgx.Connect(t.Context(), db.MigrateURL(nearby.Module))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
+	conn := connect(t, db.MigrateURL(nearby.Module))
 	for _, statement := range []string{
 		"CREATE TABEL parcels ()",
 		"SELECT name FROM owners",
@@ -172,8 +162,7 @@ func TestWithinFindsRights(t *testing.T) {
 
 func mustRefuse(t *testing.T, conn *pgx.Conn, statement string) {
 	t.Helper()
-	_, err := conn.Exec(t.Context(), statement)
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != refused {
+	if _, err := conn.Exec(t.Context(), statement); !postgres.HasCode(err, refused) {
 		t.Errorf("%s: got %v, want a refusal", statement, err)
 	}
 }

@@ -70,9 +70,5 @@ func runtimeOf(t *testing.T, db *pgtest.DB, module string) string {
 // its suffix.
 func ownerOf(t *testing.T, db *pgtest.DB, module string) string {
 	t.Helper()
-	cfg, err := pgx.ParseConfig(db.URL(module))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pgx.Identifier{strings.TrimSuffix(cfg.User, "_rt") + "_owner"}.Sanitize()
+	return strings.TrimSuffix(runtimeOf(t, db, module), `_rt"`) + `_owner"`
 }

@@ -163,16 +163,21 @@ type found struct{ module, topic, text string }
 
 func read(t *testing.T, conn *pgx.Conn, modules []string, query string) []found {
 	t.Helper()
-	var all []found
+	return inEach(t, conn, modules, query, func(module string, row pgx.CollectableRow) (found, error) {
+		f := found{module: module}
+		err := row.Scan(&f.topic, &f.text)
+		return f, err
+	})
+}
+
+// inEach returns the rows that a query selects of each module's schema, which is its %s.
+func inEach[T any](
+	t *testing.T, conn *pgx.Conn, modules []string, query string, scan func(module string, row pgx.CollectableRow) (T, error),
+) (all []T) {
+	t.Helper()
 	for _, module := range modules {
-		rows, err := conn.Query(t.Context(), fmt.Sprintf(query, pgx.Identifier{module}.Sanitize()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		here, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (found, error) {
-			f := found{module: module}
-			return f, row.Scan(&f.topic, &f.text)
-		})
+		rows, _ := conn.Query(t.Context(), fmt.Sprintf(query, pgx.Identifier{module}.Sanitize())) // CollectRows returns the error
+		here, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) { return scan(module, row) })
 		if err != nil {
 			t.Fatalf("read the schema of %s: %v", module, err)
 		}
