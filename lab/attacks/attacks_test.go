@@ -44,7 +44,6 @@ var bin string
 type shop struct {
 	*topology.System
 	admin     string           // a secret of those who set it up
-	keyFile   string           // of the key that signs tokens
 	broker    string           // where it listens
 	here      string           // the address that our requests come from
 	clients   netip.Addr       // the first of a thousand addresses of clients
@@ -77,7 +76,7 @@ var started = sync.OnceValues(func() (s *shop, err error) {
 	}
 	stop = func() error { return errors.Join(system.Stop(), os.RemoveAll(bin)) }
 	return &shop{
-		System: system, admin: system.AdminURL, keyFile: system.KeyFile(), broker: strings.TrimPrefix(system.Broker.URL(), "nats://"),
+		System: system, admin: system.AdminURL, broker: strings.TrimPrefix(system.Broker.URL(), "nats://"),
 		here: "127.0.0.1", clients: netip.MustParseAddr("127.6.6.6"), log: said.String,
 		processes: func() (all []running) {
 			for _, p := range system.Processes() {

@@ -2,15 +2,12 @@ package attacks
 
 import (
 	"crypto/ed25519"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,22 +31,13 @@ func signed(key ed25519.PrivateKey, id, issuer, more string) string {
 // A claim that is nearly the role's is no role.
 func TestARoleIsWrittenExactly(t *testing.T) {
 	s := theShop(t)
-	text, err := os.ReadFile(s.keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode(text)
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for more, want := range map[string]int{
 		`"sub":"grace","role":"staff"`:                   http.StatusOK,
 		`"sub":"grace","Role":"staff"`:                   http.StatusUnauthorized,
 		`"sub":"grace","role":"customer","ROLE":"staff"`: http.StatusUnauthorized,
 		`"sub":"grace","role":"customer","role":"staff"`: http.StatusUnauthorized,
 	} {
-		token := signed(parsed.(ed25519.PrivateKey), "", "https://dev.shop.example", more)
+		token := signed(s.Key.Private(), "", "https://dev.shop.example", more)
 		if status, answer := send(t, http.MethodGet, s.URL+"/v1/payments?order_id="+uuid.NewString(), token, ""); status != want {
 			t.Errorf("%s gets %d, want %d: %s", more, status, want, answer)
 		}

@@ -54,7 +54,7 @@ func composed(ctx context.Context, project string) (s *shop, err error) {
 		return nil, err
 	}
 
-	s = &shop{admin: admin, keyFile: filepath.Join(state, "key.pem"), System: &topology.System{
+	s = &shop{admin: admin, System: &topology.System{
 		Plan: postgres.Plan{Modules: topology.Modules, Secret: roles}, Key: key, Secret: facade, Seeds: seeds,
 	}}
 	at, processes, bridge, bits := map[string]string{}, []running{}, "", 0

@@ -5,14 +5,11 @@ package edge
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +27,7 @@ type shop struct {
 	direct, facade door
 	database       *pgx.Conn
 	log            *journal
-	sign           func(claims []byte) string
+	key            *tokens.Key
 	largest        int64 // of the headers of an event that were stored so far
 }
 
@@ -92,11 +89,8 @@ var started = sync.OnceValues(func() (*shop, error) {
 		return nil, fmt.Errorf("%w\n%s", err, log)
 	}
 	stop = running.Stop
-	s := &shop{log: log}
+	s := &shop{log: log, key: running.Key}
 	if s.database, err = pgx.Connect(context.Background(), running.AdminURL); err != nil {
-		return nil, err
-	}
-	if s.sign, err = signer(filepath.Join(running.State(), "key.pem")); err != nil {
 		return nil, err
 	}
 	for _, p := range running.Processes() {
@@ -135,25 +129,11 @@ func newDoor(url, subject string, key *tokens.Key) door {
 		staff: mint("staff"), service: mint("service")}
 }
 
-// signer returns a function that signs any claims with the shop's key, also invalid ones.
-func signer(path string) (func([]byte) string, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("the signing key is no PEM")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
+// sign signs any claims with the shop's key, also invalid ones.
+func (s *shop) sign(claims string) string {
 	encode := base64.RawURLEncoding.EncodeToString
-	return func(claims []byte) string {
-		signed := encode([]byte(`{"alg":"EdDSA"}`)) + "." + encode(claims)
-		return signed + "." + encode(ed25519.Sign(parsed.(ed25519.PrivateKey), []byte(signed)))
-	}, nil
+	signed := encode([]byte(`{"alg":"EdDSA"}`)) + "." + encode([]byte(claims))
+	return signed + "." + encode(ed25519.Sign(s.key.Private(), []byte(signed)))
 }
 
 // effect counts all that requests can change.

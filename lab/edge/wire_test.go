@@ -43,7 +43,7 @@ func (s *shop) expand(d door, key, head string, body []byte) []byte {
 	head = made.ReplaceAllStringFunc(head, func(text string) string {
 		parts := made.FindStringSubmatch(text)
 		if parts[1] == "sign" {
-			return s.sign([]byte(parts[2]))
+			return s.sign(parts[2])
 		}
 		return base64.RawURLEncoding.EncodeToString([]byte(parts[2]))
 	})

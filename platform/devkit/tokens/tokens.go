@@ -108,6 +108,9 @@ func (k *Key) publicDER() []byte {
 	return der
 }
 
+// Private returns the key itself, for tokens that Mint does not make.
+func (k *Key) Private() ed25519.PrivateKey { return k.private }
+
 // Mint signs a token.
 func (k *Key) Mint(c Claims) string {
 	audience := Audience
