@@ -10,19 +10,19 @@ func init() {
 	const reason = "\n    despite: the audit of card data covers 41,000 lines; 3,100 once payments stands alone (audit of 2026-02)"
 	plants["first-service"] = set{
 		refuses: []plant{
-			{name: "inventory first", file: ledgerFile, whole: true, text: extracting("inventory"),
-				want: "inventory is the first extraction, and orders calls it"},
-			{name: "payments first", file: ledgerFile, whole: true, text: extracting("payments"),
-				want: "payments is the first extraction, and orders waits for its events " +
-					"(captured.v1, declined.v1): orders → payments → orders"},
-			{name: "orders first", file: ledgerFile, whole: true, text: extracting("orders"),
-				want: "inventory → orders → inventory\n  instead: begin with a module that no other waits for (notifications), or"},
-			{name: "payments first, for a word", file: ledgerFile, whole: true, text: extracting("payments\n    despite: legacy"),
-				want: "or give a measured reason for this one in despite: say two figures"},
-			{name: "payments first, below one that leaves a year later", file: ledgerFile, whole: true,
-				text: strings.ReplaceAll(extracting("notifications"), "2026-", "2027-") +
+			ledgerOf("inventory first", extracting("inventory"),
+				"inventory is the first extraction, and orders calls it"),
+			ledgerOf("payments first", extracting("payments"),
+				"payments is the first extraction, and orders waits for its events "+
+					"(captured.v1, declined.v1): orders → payments → orders"),
+			ledgerOf("orders first", extracting("orders"),
+				"inventory → orders → inventory\n  instead: begin with a module that no other waits for (notifications), or"),
+			ledgerOf("payments first, for a word", extracting("payments\n    despite: legacy"),
+				"or give a measured reason for this one in despite: say two figures"),
+			ledgerOf("payments first, below one that leaves a year later",
+				strings.ReplaceAll(extracting("notifications"), "2026-", "2027-")+
 					strings.TrimPrefix(extracting("payments"), "extractions:\n"),
-				want: "payments is the first extraction"},
+				"payments is the first extraction"),
 			paymentsFirst("a step between two others", func(all map[string]*service.Description) {
 				unheard(all)
 				all["notifications"].Subscribes = append(all["notifications"].Subscribes, "payments.refunded.v1")
@@ -32,10 +32,10 @@ func init() {
 			}, "instead: give a measured reason for this one in despite"),
 		},
 		accepts: []plant{
-			{name: "notifications first", file: ledgerFile, whole: true, text: extracting("notifications")},
-			{name: "payments after notifications", file: ledgerFile, whole: true, text: extracting("notifications", "payments")},
-			{name: "payments first, for a reason", file: ledgerFile, whole: true, text: extracting("payments" + reason)},
-			{name: "inventory first, for a reason", file: ledgerFile, whole: true, text: extracting("inventory" + reason)},
+			ledgerOf("notifications first", extracting("notifications"), ""),
+			ledgerOf("payments after notifications", extracting("notifications", "payments"), ""),
+			ledgerOf("payments first, for a reason", extracting("payments"+reason), ""),
+			ledgerOf("inventory first, for a reason", extracting("inventory"+reason), ""),
 			paymentsFirst("it only listens, also to itself", func(all map[string]*service.Description) {
 				unheard(all)
 				all["payments"].Subscribes = append(all["payments"].Subscribes, "payments.refunded.v1")

@@ -1,55 +1,42 @@
 package plants
 
+import "path"
+
+// importing is a file that imports a package.
+func importing(name, file, imported, want string) plant {
+	of := path.Base(path.Dir(file))
+	if path.Dir(path.Dir(file)) == "cmd" || path.Base(file) == "main.go" {
+		of = "main"
+	}
+	return plant{name: name, file: file, want: want, text: "package " + of + "\n\nimport _ \"" + imported + "\""}
+}
+
 func init() {
 	plants["imports"] = set{
 		refuses: []plant{
-			{name: "a module uses one that publishes nothing", file: "modules/orders/pay.go",
-				text: `package orders
-
-import _ "example.com/shop/modules/notifications"`, want: "notifications has no contract: let it publish"},
-			{name: "a module that is gone is imported", file: "modules/orders/pay.go",
-				text: `package orders
-
-import _ "example.com/shop/modules/billing"`, want: "remove it: there is no module billing"},
-			{name: "a module imports another module", file: "modules/orders/pay.go",
-				text: `package orders
-
-import _ "example.com/shop/modules/payments"`,
-				want: "modules/orders/pay.go:3: imports example.com/shop/modules/payments"},
-			{name: "a module's test imports another module", file: "modules/orders/pay_test.go",
-				text: `package orders
-
-import _ "example.com/shop/modules/payments"`, want: "internal to another module"},
-			{name: "a module imports another's migrations", file: "modules/orders/pay.go",
-				text: `package orders
-
-import _ "example.com/shop/migrations/payments"`, want: "another module's schema"},
-			{name: "a contract imports a library", file: "modules/orders/ordersapi/id.go",
-				text: `package ordersapi
-
-import _ "github.com/google/uuid"`, want: "a contract"},
-			{name: "a contract imports another contract", file: "modules/orders/ordersapi/money.go",
-				text: `package ordersapi
-
-import _ "example.com/shop/modules/payments/paymentsapi"`, want: "a contract"},
+			importing("a module uses one that publishes nothing", "modules/orders/pay.go",
+				"example.com/shop/modules/notifications", "notifications has no contract: let it publish"),
+			importing("a module that is gone is imported", "modules/orders/pay.go", "example.com/shop/modules/billing",
+				"remove it: there is no module billing"),
+			importing("a module imports another module", "modules/orders/pay.go", "example.com/shop/modules/payments",
+				"modules/orders/pay.go:3: imports example.com/shop/modules/payments"),
+			importing("a module's test imports another module", "modules/orders/pay_test.go",
+				"example.com/shop/modules/payments", "internal to another module"),
+			importing("a module imports another's migrations", "modules/orders/pay.go",
+				"example.com/shop/migrations/payments", "another module's schema"),
+			importing("a contract imports a library", "modules/orders/ordersapi/id.go", "github.com/google/uuid",
+				"a contract"),
+			importing("a contract imports another contract", "modules/orders/ordersapi/money.go",
+				"example.com/shop/modules/payments/paymentsapi", "a contract"),
 			{name: "the rules of an order import the database", file: "modules/orders/order.go",
 				old: "import (", text: "import (\n\t\"github.com/jackc/pgx/v5\"", want: "rules"},
-			{name: "a module imports watermill", file: "modules/orders/bus.go",
-				text: `package orders
-
-import _ "github.com/ThreeDotsLabs/watermill/message"`, want: "PublishTx"},
-			{name: "a module imports the broker's client", file: "modules/orders/bus.go",
-				text: `package orders
-
-import _ "github.com/nats-io/nats.go"`, want: "PublishTx"},
-			{name: "a module imports another bus", file: "modules/orders/bus.go",
-				text: `package orders
-
-import _ "github.com/segmentio/kafka-go"`, want: "is not on the list of what modules may import"},
-			{name: "a module reaches into memory", file: "modules/orders/peek.go",
-				text: `package orders
-
-import _ "unsafe"`, want: "past the compiler"},
+			importing("a module imports watermill", "modules/orders/bus.go", "github.com/ThreeDotsLabs/watermill/message",
+				"PublishTx"),
+			importing("a module imports the broker's client", "modules/orders/bus.go", "github.com/nats-io/nats.go",
+				"PublishTx"),
+			importing("a module imports another bus", "modules/orders/bus.go", "github.com/segmentio/kafka-go",
+				"is not on the list of what modules may import"),
+			importing("a module reaches into memory", "modules/orders/peek.go", "unsafe", "past the compiler"),
 			{name: "a module links another's function", file: "modules/orders/peek.go",
 				text: `package orders
 
@@ -68,112 +55,63 @@ import stock "example.com/shop/modules/inventory/inventoryapi"`, want: "under an
 import . "example.com/shop/modules/inventory/inventoryapi"`, want: "under another name, ."},
 			{name: "the clock under another name", file: "modules/orders/late.go",
 				text: "package orders\n\nimport clock \"time\"\n\nvar late = clock.Second", want: "imports \"time\" under another name"},
-			{name: "platform imports a module's contract", file: "platform/events/known.go",
-				text: `package events
-
-import _ "example.com/shop/modules/orders/ordersapi"`, want: "is above platform"},
-			{name: "a module imports devkit outside of a test", file: "modules/orders/dev.go",
-				text: `package orders
-
-import _ "example.com/shop/platform/devkit/pgtest"`, want: "devkit"},
-			{name: "a module uses what simulates its outside", file: "modules/payments/dev.go",
-				text: `package payments
-
-import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
-			{name: "a process uses what simulates its outside", file: "cmd/payments/dev.go",
-				text: `package main
-
-import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
-			{name: "a module's test uses what simulates another's outside", file: "modules/orders/pay_test.go",
-				text: `package orders
-
-import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
-			{name: "a tool uses what simulates a module's outside", file: "tools/topology/also_test.go",
-				text: `package topology
-
-import _ "example.com/shop/modules/payments/paymentssim"`, want: "it simulates what is outside"},
-			{name: "what simulates the outside uses the module", file: "modules/payments/paymentssim/also.go",
-				text: `package paymentssim
-
-import _ "example.com/shop/modules/payments"`, want: "what is outside does not know the module"},
-			{name: "platform imports a command", file: "platform/web/cmd.go",
-				text: `package web
-
-import _ "example.com/shop/cmd/gateway"`, want: "is above platform"},
-			{name: "a module imports the shop around it", file: "modules/orders/top.go",
-				text: `package orders
-
-import _ "example.com/shop/tools/topology"`, want: "is above modules"},
-			{name: "a service imports another module", file: "cmd/orders/also.go",
-				text: `package main
-
-import _ "example.com/shop/modules/payments"`, want: "cmd/orders"},
-			{name: "a program below a command imports modules", file: "cmd/jobs/reprice/main.go",
-				text: `package main
-
-import _ "example.com/shop/modules/orders"`, want: "cmd/jobs/reprice is not a program of the module orders"},
-			{name: "a program elsewhere imports modules", file: "tools/backfill/main.go",
-				text: `package main
-
-import _ "example.com/shop/modules/payments"`, want: "tools/backfill is not a program of the module payments"},
+			importing("platform imports a module's contract", "platform/events/known.go",
+				"example.com/shop/modules/orders/ordersapi", "is above platform"),
+			importing("a module imports devkit outside of a test", "modules/orders/dev.go",
+				"example.com/shop/platform/devkit/pgtest", "devkit"),
+			importing("a module uses what simulates its outside", "modules/payments/dev.go",
+				"example.com/shop/modules/payments/paymentssim", "it simulates what is outside"),
+			importing("a process uses what simulates its outside", "cmd/payments/dev.go",
+				"example.com/shop/modules/payments/paymentssim", "it simulates what is outside"),
+			importing("a module's test uses what simulates another's outside", "modules/orders/pay_test.go",
+				"example.com/shop/modules/payments/paymentssim", "it simulates what is outside"),
+			importing("a tool uses what simulates a module's outside", "tools/topology/also_test.go",
+				"example.com/shop/modules/payments/paymentssim", "it simulates what is outside"),
+			importing("what simulates the outside uses the module", "modules/payments/paymentssim/also.go",
+				"example.com/shop/modules/payments", "what is outside does not know the module"),
+			importing("platform imports a command", "platform/web/cmd.go", "example.com/shop/cmd/gateway",
+				"is above platform"),
+			importing("a module imports the shop around it", "modules/orders/top.go", "example.com/shop/tools/topology",
+				"is above modules"),
+			importing("a service imports another module", "cmd/orders/also.go", "example.com/shop/modules/payments",
+				"cmd/orders"),
+			importing("a program below a command imports modules", "cmd/jobs/reprice/main.go",
+				"example.com/shop/modules/orders", "cmd/jobs/reprice is not a program of the module orders"),
+			importing("a program elsewhere imports modules", "tools/backfill/main.go", "example.com/shop/modules/payments",
+				"tools/backfill is not a program of the module payments"),
 			{name: "a program handles events", file: "cmd/orders/also.go",
 				text: "package main\n\nimport \"github.com/jackc/pgx/v5\"\n\nfunc on(tx pgx.Tx) {}", want: "a program only connects modules"},
-			{name: "a program computes prices", file: "cmd/monolith/also.go",
-				text: "package main\n\nimport _ \"golang.org/x/text/currency\"", want: "a program only connects modules"},
-			{name: "a command imports a tool", file: "cmd/orders/also_test.go",
-				text: `package main
-
-import _ "example.com/shop/tools/topology"`, want: "is above cmd"},
-			{name: "a tool imports the lab", file: "tools/topology/also.go",
-				text: `package topology
-
-import _ "example.com/shop/lab/load"`, want: "is above tools"},
-			{name: "the launchers import a module", file: "tools/topology/also.go",
-				text: `package topology
-
-import _ "example.com/shop/modules/payments"`, want: "tools/topology is not a program of the module payments"},
+			importing("a program computes prices", "cmd/monolith/also.go", "golang.org/x/text/currency",
+				"a program only connects modules"),
+			importing("a command imports a tool", "cmd/orders/also_test.go", "example.com/shop/tools/topology",
+				"is above cmd"),
+			importing("a tool imports the lab", "tools/topology/also.go", "example.com/shop/lab/load",
+				"is above tools"),
+			importing("the launchers import a module", "tools/topology/also.go", "example.com/shop/modules/payments",
+				"tools/topology is not a program of the module payments"),
 		},
 		accepts: []plant{
-			{name: "a module imports another's contract", file: "modules/orders/near.go",
-				text: `package orders
-
-import _ "example.com/shop/modules/payments/paymentsapi"`},
-			{name: "a module's test imports devkit", file: "modules/orders/near_test.go",
-				text: `package orders
-
-import _ "example.com/shop/platform/devkit/pgtest"`},
-			{name: "a module's test uses what simulates its outside", file: "modules/payments/near_test.go",
-				text: `package payments
-
-import _ "example.com/shop/modules/payments/paymentssim"`},
-			{name: "a program of tests simulates the outside", file: "test/near/main.go",
-				text: `package main
-
-import _ "example.com/shop/modules/payments/paymentssim"`},
-			{name: "what simulates the outside imports a library", file: "modules/payments/paymentssim/near.go",
-				text: `package paymentssim
-
-import _ "github.com/emersion/go-smtp"`},
-			{name: "a contract imports the standard library", file: "modules/orders/ordersapi/near.go",
-				text: `package ordersapi
-
-import _ "net/http"`},
+			importing("a module imports another's contract", "modules/orders/near.go",
+				"example.com/shop/modules/payments/paymentsapi", ""),
+			importing("a module's test imports devkit", "modules/orders/near_test.go",
+				"example.com/shop/platform/devkit/pgtest", ""),
+			importing("a module's test uses what simulates its outside", "modules/payments/near_test.go",
+				"example.com/shop/modules/payments/paymentssim", ""),
+			importing("a program of tests simulates the outside", "test/near/main.go",
+				"example.com/shop/modules/payments/paymentssim", ""),
+			importing("what simulates the outside imports a library", "modules/payments/paymentssim/near.go",
+				"github.com/emersion/go-smtp", ""),
+			importing("a contract imports the standard library", "modules/orders/ordersapi/near.go", "net/http", ""),
 			{name: "a package whose name differs from its folder's", file: "cmd/orders/near.go",
 				text: `package main
 
 import ordersmigrations "example.com/shop/migrations/orders"`},
-			{name: "a tool imports a contract", file: "tools/near/main.go",
-				text: `package main
-
-import _ "example.com/shop/modules/orders/ordersapi"`},
-			{name: "a module's test imports what tests need", file: "modules/orders/near_test.go",
-				text: `package orders
-
-import _ "github.com/google/go-cmp/cmp"`},
-			{name: "platform imports watermill", file: "platform/service/near.go",
-				text: `package service
-
-import _ "github.com/ThreeDotsLabs/watermill/message"`},
+			importing("a tool imports a contract", "tools/near/main.go", "example.com/shop/modules/orders/ordersapi",
+				""),
+			importing("a module's test imports what tests need", "modules/orders/near_test.go",
+				"github.com/google/go-cmp/cmp", ""),
+			importing("platform imports watermill", "platform/service/near.go",
+				"github.com/ThreeDotsLabs/watermill/message", ""),
 		},
 	}
 }

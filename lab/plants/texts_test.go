@@ -19,6 +19,11 @@ const (
 // nothingMoved is the ledger before any extraction.
 var nothingMoved = []plant{{file: ledgerFile, whole: true, text: "extractions: []\n"}}
 
+// ledgerOf is another ledger in the place of today's.
+func ledgerOf(name, text, want string) plant {
+	return plant{name: name, file: ledgerFile, whole: true, text: text, want: want}
+}
+
 const example = `extractions:
   - module: notifications
     trigger: isolation
