@@ -53,10 +53,11 @@ func TestGrowth(t *testing.T) {
 	b.publish(t, "growth", "make bench-long", sections)
 }
 
-// grows sets the goal for a figure at size to, with its reference at size from.
-func (r row) grows(from, to int) row {
+// grows compares a figure at one size with what it was at the first, and sets its goal.
+func grows(what, unit string, from, to int, first, now figure) row {
+	r := row{what: what, unit: unit, ours: now, beside: number(from), reference: first}
 	most := math.Log(float64(to)) / math.Log(float64(from))
-	if strings.HasSuffix(r.unit, "/s") {
+	if strings.HasSuffix(unit, "/s") {
 		return r.least(1 / most)
 	}
 	return r.most(most)
@@ -88,21 +89,25 @@ func (s *shop) pages(t *testing.T, times int) (took load.Times) {
 	return took
 }
 
-// note is what figures alone do not say of a shop.
-func (g grown) note(what string) string {
-	return fmt.Sprintf("\n\n%s: confirming as many as it can, %s; at %d/s, %s.", what,
-		g.most.note(), pace, g.paced.note())
+// curve is the section of a shop that grows.
+type curve struct {
+	section
+	from  int // the first size
+	first grown
 }
 
-// curve compares what a shop did at a size with what it did at the first one.
-func curve(what string, from, to int, first, now grown) []row {
-	beside := number(from)
-	return []row{
-		row{what: what + ", confirmed", unit: "orders/s", ours: rate(now.most.rate()), beside: beside, reference: rate(first.most.rate())}.grows(from, to),
-		row{what: what + fmt.Sprintf(", POST to confirmed at %d/s", pace), unit: "ms", ours: ms(now.paced.times), beside: beside, reference: ms(first.paced.times)}.grows(from, to),
-		row{what: what + fmt.Sprintf(", an order at %d/s", pace), unit: "ms of a core", ours: now.paced.cost(), beside: beside, reference: first.paced.cost()}.grows(from, to),
-		row{what: what + ", a page of orders", unit: "ms", ours: ms(now.pages), beside: beside, reference: ms(first.pages)}.grows(from, to),
+// add compares what the shop does at a size with what it did at the first one.
+func (c *curve) add(what string, size int, now grown) {
+	c.how += fmt.Sprintf("\n\n%s: confirming as many as it can, %s; at %d/s, %s.", what, now.most.note(), pace, now.paced.note())
+	if c.from == 0 {
+		c.from, c.first = size, now
+		return
 	}
+	c.rows = append(c.rows,
+		grows(what+", confirmed", "orders/s", c.from, size, rate(c.first.most.rate()), rate(now.most.rate())),
+		grows(fmt.Sprintf("%s, POST to confirmed at %d/s", what, pace), "ms", c.from, size, ms(c.first.paced.times), ms(now.paced.times)),
+		grows(fmt.Sprintf("%s, an order at %d/s", what, pace), "ms of a core", c.from, size, c.first.paced.cost(), now.paced.cost()),
+		grows(what+", a page of orders", "ms", c.from, size, ms(c.first.pages), ms(now.pages)))
 }
 
 // number is like 2,000,000.
@@ -115,48 +120,34 @@ func number(n int) string {
 
 func (b *bench) growingOrders(t *testing.T, of growing) section {
 	t.Helper()
-	s := section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and mailed before. A ms of a core is processor time " +
-		"of all that runs but the load, for each order."}
+	c := curve{section: section{title: "Growth: orders in the tables", how: "The monolith, with so many orders that were confirmed, shipped, paid and mailed before. A ms of a core is processor time " +
+		"of all that runs but the load, for each order."}}
 	shop := b.start(t, "grown")
 	defer shop.stop(t)
-	var first grown
 	before := 0
-	for i, n := range of.orders {
+	for _, n := range of.orders {
 		b.say("%s orders in the tables …", number(n))
 		for _, fill := range load.Past(before+1, n) {
 			run(t, shop.AdminURL, fill)
 		}
 		before = n
 		run(t, shop.AdminURL, "VACUUM ANALYZE")
-		now := shop.look(t, of)
-		s.how += now.note(number(n) + " orders")
-		if i == 0 {
-			first = now
-			continue
-		}
-		s.rows = append(s.rows, curve(number(n)+" orders", of.orders[0], n, first, now)...)
+		c.add(number(n)+" orders", n, shop.look(t, of))
 	}
-	return s
+	return c.section
 }
 
 func (b *bench) growingProducts(t *testing.T, of growing) section {
 	t.Helper()
-	s := section{title: "Growth: products", how: "The monolith, with orders of so many products, in turn."}
+	c := curve{section: section{title: "Growth: products", how: "The monolith, with orders of so many products, in turn."}}
 	shop := b.start(t, "assorted")
 	defer shop.stop(t)
-	var first grown
-	for i, n := range of.products {
+	for _, n := range of.products {
 		b.say("%s products …", number(n))
 		shop.assort(t, n)
-		now := shop.look(t, of)
-		s.how += now.note(number(n) + " products")
-		if i == 0 {
-			first = now
-			continue
-		}
-		s.rows = append(s.rows, curve(number(n)+" products", of.products[0], n, first, now)...)
+		c.add(number(n)+" products", n, shop.look(t, of))
 	}
-	return s
+	return c.section
 }
 
 func (b *bench) growingModules(t *testing.T, of growing) section {
@@ -173,10 +164,9 @@ func (b *bench) growingModules(t *testing.T, of growing) section {
 			first.times, first.drained = times, drained
 			continue
 		}
-		what, beside := fmt.Sprintf("%d modules", n), number(of.modules[0])
 		s.rows = append(s.rows,
-			row{what: what + fmt.Sprintf(", commit to handler start at %d events/s", pace), unit: "ms", ours: times, beside: beside, reference: first.times}.grows(of.modules[0], n),
-			row{what: what + ", deliveries of a backlog", unit: "events/s", ours: drained, beside: beside, reference: first.drained}.grows(of.modules[0], n))
+			grows(fmt.Sprintf("%d modules, commit to handler start at %d events/s", n, pace), "ms", of.modules[0], n, first.times, times),
+			grows(fmt.Sprintf("%d modules, deliveries of a backlog", n), "events/s", of.modules[0], n, first.drained, drained))
 	}
 	return s
 }
@@ -185,25 +175,18 @@ func (b *bench) growingModules(t *testing.T, of growing) section {
 // snapshot open, which keeps all that is deleted.
 func (b *bench) growingTables(t *testing.T, of growing) section {
 	t.Helper()
-	s := section{title: "Growth: outbox and inbox", how: "The monolith, with so many rows in the outbox of orders and in the inbox of inventory, half of which are " +
+	c := curve{section: section{title: "Growth: outbox and inbox", how: "The monolith, with so many rows in the outbox of orders and in the inbox of inventory, half of which are " +
 		"older than they are kept: the process begins to prune them when it starts, and is measured from then on. An old snapshot is that of a transaction which was " +
-		"open elsewhere since before, so that nothing deleted or changed can be cleaned up."}
-	var first grown
-	for i, point := range of.kept {
+		"open elsewhere since before, so that nothing deleted or changed can be cleaned up."}}
+	for _, point := range of.kept {
 		what := number(point.rows) + " rows"
 		if point.held {
 			what += " and an old snapshot"
 		}
 		b.say("%s …", what)
-		now := b.keep(t, of, point)
-		s.how += now.note(what)
-		if i == 0 {
-			first = now
-			continue
-		}
-		s.rows = append(s.rows, curve(what, of.kept[0].rows, point.rows, first, now)...)
+		c.add(what, point.rows, b.keep(t, of, point))
 	}
-	return s
+	return c.section
 }
 
 func (b *bench) keep(t *testing.T, of growing, point kept) grown {
