@@ -43,12 +43,14 @@ func newCustomer(t *testing.T) customer {
 	return customer{token: token{subject: name, role: "customer"}.mint(), email: name + "@mail.example"}
 }
 
+// placing is a request to place an order.
+func (c customer) placing(key string, body any) request {
+	return request{method: http.MethodPost, path: "/v1/orders", token: c.token, key: key, body: body}
+}
+
 func (c customer) place(t *testing.T, paymentToken string, lines ...line) order {
 	t.Helper()
-	a := request{
-		method: http.MethodPost, path: "/v1/orders", token: c.token, key: uuid.NewString(),
-		body: placement{c.email, paymentToken, lines},
-	}.send(t)
+	a := c.placing(uuid.NewString(), placement{c.email, paymentToken, lines}).send(t)
 	o := decode[order](t, a, http.StatusCreated)
 	if got, want := a.header.Get("Location"), "/v1/orders/"+o.ID; got != want {
 		t.Errorf("Location %q, want %q", got, want)

@@ -16,40 +16,25 @@ func TestBadPlacements(t *testing.T) {
 	c := newCustomer(t)
 	good := placement{c.email, "tok_ok", []line{{"honey-linden", 1}}}
 	manyLines := placement{c.email, "tok_ok", slices.Repeat([]line{{"honey-linden", 1}}, 51)}
-	tests := map[string]struct {
-		body   any
-		status int
-		kind   string
-	}{
-		"malformed JSON":    {`{"email": "` + secret, http.StatusBadRequest, "malformed-request"},
-		"not an object":     {`"` + secret + `"`, http.StatusUnprocessableEntity, "validation-failed"},
-		"empty body":        {``, http.StatusBadRequest, "malformed-request"},
-		"unknown field":     {`{"email":"a@mail.example","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":1}],"coupon":"` + secret + `"}`, http.StatusUnprocessableEntity, "validation-failed"},
-		"missing field":     {`{"email":"a@mail.example","lines":[{"sku":"honey-linden","quantity":1}]}`, http.StatusUnprocessableEntity, "validation-failed"},
-		"zero quantity":     {placement{c.email, "tok_ok", []line{{"honey-linden", 0}}}, http.StatusUnprocessableEntity, "validation-failed"},
-		"negative quantity": {placement{c.email, "tok_ok", []line{{"honey-linden", -1}}}, http.StatusUnprocessableEntity, "validation-failed"},
-		"huge quantity":     {placement{c.email, "tok_ok", []line{{"honey-linden", 1 << 40}}}, http.StatusUnprocessableEntity, "validation-failed"},
-		"text for a number": {`{"email":"a@mail.example","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":"` + secret + `"}]}`, http.StatusUnprocessableEntity, "validation-failed"},
-		"no lines":          {placement{c.email, "tok_ok", []line{}}, http.StatusUnprocessableEntity, "validation-failed"},
-		"too many lines":    {manyLines, http.StatusUnprocessableEntity, "validation-failed"},
-		"no e-mail address": {placement{secret, "tok_ok", good.Lines}, http.StatusUnprocessableEntity, "validation-failed"},
-		"unknown sku":       {placement{c.email, "tok_ok", []line{{secret, 1}}}, http.StatusUnprocessableEntity, "unknown-sku"},
-		"2 MiB":             {placement{strings.Repeat("a", 2<<20), "tok_ok", good.Lines}, http.StatusRequestEntityTooLarge, "body-too-large"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a := request{method: http.MethodPost, path: "/v1/orders", token: c.token, key: uuid.NewString(), body: test.body}.send(t)
-			checkProblem(t, a, test.status, test.kind)
-		})
-	}
-	t.Run("not JSON at all", func(t *testing.T) {
-		t.Parallel()
-		a := request{
-			method: http.MethodPost, path: "/v1/orders", token: c.token, key: uuid.NewString(), body: secret,
-			header: http.Header{"Content-Type": {"text/plain"}},
-		}.send(t)
-		checkProblem(t, a, http.StatusUnsupportedMediaType, "unsupported-media-type")
+	bad := func(body any) request { return c.placing(uuid.NewString(), body) }
+	noJSON := bad(secret)
+	noJSON.header = http.Header{"Content-Type": {"text/plain"}}
+	checkProblems(t, map[string]refused{
+		"malformed JSON":    {bad(`{"email": "` + secret), http.StatusBadRequest, "malformed-request"},
+		"not an object":     {bad(`"` + secret + `"`), http.StatusUnprocessableEntity, "validation-failed"},
+		"empty body":        {bad(``), http.StatusBadRequest, "malformed-request"},
+		"unknown field":     {bad(`{"email":"a@mail.example","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":1}],"coupon":"` + secret + `"}`), http.StatusUnprocessableEntity, "validation-failed"},
+		"missing field":     {bad(`{"email":"a@mail.example","lines":[{"sku":"honey-linden","quantity":1}]}`), http.StatusUnprocessableEntity, "validation-failed"},
+		"zero quantity":     {bad(placement{c.email, "tok_ok", []line{{"honey-linden", 0}}}), http.StatusUnprocessableEntity, "validation-failed"},
+		"negative quantity": {bad(placement{c.email, "tok_ok", []line{{"honey-linden", -1}}}), http.StatusUnprocessableEntity, "validation-failed"},
+		"huge quantity":     {bad(placement{c.email, "tok_ok", []line{{"honey-linden", 1 << 40}}}), http.StatusUnprocessableEntity, "validation-failed"},
+		"text for a number": {bad(`{"email":"a@mail.example","payment_token":"tok_ok","lines":[{"sku":"honey-linden","quantity":"` + secret + `"}]}`), http.StatusUnprocessableEntity, "validation-failed"},
+		"no lines":          {bad(placement{c.email, "tok_ok", []line{}}), http.StatusUnprocessableEntity, "validation-failed"},
+		"too many lines":    {bad(manyLines), http.StatusUnprocessableEntity, "validation-failed"},
+		"no e-mail address": {bad(placement{secret, "tok_ok", good.Lines}), http.StatusUnprocessableEntity, "validation-failed"},
+		"unknown sku":       {bad(placement{c.email, "tok_ok", []line{{secret, 1}}}), http.StatusUnprocessableEntity, "unknown-sku"},
+		"2 MiB":             {bad(placement{strings.Repeat("a", 2<<20), "tok_ok", good.Lines}), http.StatusRequestEntityTooLarge, "body-too-large"},
+		"not JSON at all":   {noJSON, http.StatusUnsupportedMediaType, "unsupported-media-type"},
 	})
 }
 
@@ -60,11 +45,9 @@ func TestAnOrderIsAnsweredWhateverIsAccepted(t *testing.T) {
 	for _, accept := range []string{"text/html;,application/json", "application/json;,x", "text/html;q=0.9;,*/*", "a; ,b", "application/xml"} {
 		key := uuid.NewString()
 		place := func(accept string) order {
-			a := request{
-				method: http.MethodPost, path: "/v1/orders", token: c.token, key: key, header: http.Header{"Accept": {accept}},
-				body: placement{c.email, "tok_ok", []line{{"honey-linden", 1}}},
-			}.send(t)
-			return decode[order](t, a, http.StatusCreated)
+			placing := c.placing(key, placement{c.email, "tok_ok", []line{{"honey-linden", 1}}})
+			placing.header = http.Header{"Accept": {accept}}
+			return decode[order](t, placing.send(t), http.StatusCreated)
 		}
 		if first, again := place(accept), place("application/json"); first.ID != again.ID {
 			t.Errorf("%s: orders %s and %s", accept, first.ID, again.ID)
@@ -76,20 +59,16 @@ func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	c := newCustomer(t)
 	body := placement{c.email, "tok_ok", []line{{"honey-linden", 1}}}
-	place := func(t *testing.T, token, key string, body any) answer {
-		t.Helper()
-		return request{method: http.MethodPost, path: "/v1/orders", token: token, key: key, body: body}.send(t)
-	}
 	t.Run("too long", func(t *testing.T) {
 		t.Parallel()
-		checkProblem(t, place(t, c.token, strings.Repeat("k", 300), body), http.StatusBadRequest, "invalid-header")
+		checkProblem(t, c.placing(strings.Repeat("k", 300), body).send(t), http.StatusBadRequest, "invalid-header")
 	})
 	t.Run("again", func(t *testing.T) {
 		t.Parallel()
 		key := uuid.NewString()
-		first := place(t, c.token, key, body)
+		first := c.placing(key, body).send(t)
 		c.settled(t, decode[order](t, first, http.StatusCreated).ID)
-		again := place(t, c.token, key, body) // with the first answer
+		again := c.placing(key, body).send(t) // with the first answer
 		if again.status != first.status || string(again.body) != string(first.body) || again.header.Get("Location") != first.header.Get("Location") {
 			t.Errorf("first %d %s, again %d %s", first.status, first.body, again.status, again.body)
 		}
@@ -97,8 +76,8 @@ func TestIdempotencyKey(t *testing.T) {
 	t.Run("of another customer", func(t *testing.T) {
 		t.Parallel()
 		key := uuid.NewString()
-		mine := decode[order](t, place(t, c.token, key, body), http.StatusCreated)
-		theirs := decode[order](t, place(t, newCustomer(t).token, key, body), http.StatusCreated)
+		mine := decode[order](t, c.placing(key, body).send(t), http.StatusCreated)
+		theirs := decode[order](t, newCustomer(t).placing(key, body).send(t), http.StatusCreated)
 		if mine.ID == theirs.ID {
 			t.Error("two customers share an order")
 		}
@@ -111,7 +90,7 @@ func TestIdempotencyKey(t *testing.T) {
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
-				a := place(t, c.token, key, body)
+				a := c.placing(key, body).send(t)
 				if a.status == http.StatusConflict {
 					checkProblem(t, a, http.StatusConflict, "request-running")
 					return
