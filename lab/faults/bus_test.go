@@ -24,7 +24,7 @@ import (
 // one of them is on each bus.
 func TestTheBusChangesUnderLoad(t *testing.T) {
 	long(t)
-	s := start(t)
+	s := startWith(t, topology.Options{})
 	second, err := s.StartMonolith(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 		}
 	}
 	var changed time.Time
-	s.underLoad(t, []string{s.URL, second.URL}, func(progress func(float64)) {
+	report(t, s.underLoad(t, 2000, []string{s.URL, second.URL}, func(progress func(float64)) {
 		progress(0.2)
 		if err := s.StartBroker(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("start the broker: %v", err)
@@ -52,7 +52,7 @@ func TestTheBusChangesUnderLoad(t *testing.T) {
 			t.Errorf("ask for the time: %v", err)
 		}
 		progress(0.9)
-	})
+	}))
 	published := pgtest.Count(t, s.admin, `SELECT (SELECT count(*) FROM orders.outbox WHERE created_at > $1) +
 		(SELECT count(*) FROM inventory.outbox WHERE created_at > $1) + (SELECT count(*) FROM payments.outbox WHERE created_at > $1)`, changed)
 	stream := s.stream(t)

@@ -21,14 +21,12 @@ import (
 // façade moves weight step by step, and for some time both sides consume for the same schema. No
 // request fails, and every invariant holds.
 func TestPaymentsGoesOutAndComesBack(t *testing.T) {
-	long(t)
-	outAndBack(t, "payments", "/v1/payments?order_id="+uuid.NewString(), "staff")
+	outAndBack(t, "payments", "/v1/payments?order_id="+uuid.NewString())
 }
 
 // The same for the module that orders calls while the client waits.
 func TestInventoryGoesOutAndComesBack(t *testing.T) {
-	long(t)
-	outAndBack(t, "inventory", "/v1/inventory/products", "staff")
+	outAndBack(t, "inventory", "/v1/inventory/products")
 }
 
 // A canary's process handles nothing before it has weight, and then what it has weight for:
@@ -74,12 +72,13 @@ var brisk = []string{"GATEWAY_INTERVAL=500ms", "DRAIN_AFTER=1s"}
 // noticed is how long such a façade takes to see that a process is ready.
 const noticed = 1250 * time.Millisecond
 
-func outAndBack(t *testing.T, module, path, role string) {
+func outAndBack(t *testing.T, module, path string) {
+	long(t)
 	s := startWith(t, topology.Options{Facade: true, Env: brisk})
 	first := s.Processes()[0]
 	second := s.secondMonolith(t)
 	c := &canary{shop: s, module: module, monoliths: []*topology.Process{first, second}, path: path,
-		token: s.token(role, "grace")}
+		token: s.token("staff", "grace")}
 	c.route(t, 0)
 
 	l := &load{}

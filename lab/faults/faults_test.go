@@ -65,13 +65,8 @@ type shop struct {
 	found []string
 }
 
-// The load of a test that is no cell: at least so many orders, from so many clients.
-const orders, clients = 2000, 32
-
-func start(t *testing.T, split ...string) *shop {
-	t.Helper()
-	return startWith(t, topology.Options{Split: split})
-}
+// clients is how many place the load of a test that is no cell.
+const clients = 32
 
 func startWith(t *testing.T, mix topology.Options) *shop {
 	t.Helper()
@@ -124,14 +119,9 @@ func (s *shop) token(role, subject string) string {
 }
 
 // underLoad runs fault under load, and then checks all rules. Fault's argument waits until a share
-// of the load is done; the load does not end before fault has.
-func (s *shop) underLoad(t *testing.T, urls []string, fault func(progress func(share float64))) {
-	t.Helper()
-	report(t, s.underLoadOf(t, orders, urls, fault))
-}
-
-// underLoadOf returns what is broken: each line begins with the name of a rule, and a colon.
-func (s *shop) underLoadOf(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) (broken []string) {
+// of the load is done; the load does not end before fault has. It returns what is broken: each line
+// begins with the name of a rule, and a colon.
+func (s *shop) underLoad(t *testing.T, orders int, urls []string, fault func(progress func(share float64))) (broken []string) {
 	t.Helper()
 	l := &load{}
 	s.baseline(t)

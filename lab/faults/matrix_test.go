@@ -166,7 +166,7 @@ func (m *matrix) run(t *testing.T, f fault) {
 	r := chance(m.seed, t.Name())
 	s.seed = r.Uint64()
 	replicas, urls := s.replicate(t, m.where, f.replicas, r)
-	report(t, s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { f.do(t, s, r, progress) }))
+	report(t, s.underLoad(t, cellOrders, urls, func(progress func(float64)) { f.do(t, s, r, progress) }))
 	for _, p := range replicas {
 		if err := p.Stop(); err != nil {
 			t.Error(err)

@@ -142,7 +142,7 @@ func (c control) run(t *testing.T, seed uint64) (red []string) {
 	if len(c.red) == 0 {
 		wanted = "red, and should be green"
 	}
-	for _, b := range s.underLoadOf(t, cellOrders, urls, func(progress func(float64)) { c.do(t, s, r, progress) }) {
+	for _, b := range s.underLoad(t, cellOrders, urls, func(progress func(float64)) { c.do(t, s, r, progress) }) {
 		rule, _, _ := strings.Cut(b, ":")
 		if !slices.Contains(red, rule) {
 			t.Logf("%s: %.300s", wanted, b)

@@ -96,7 +96,7 @@ func (c *counted) count(t *testing.T, weight int, out *tabwriter.Writer) {
 	}
 	c.base = nil // an idle side holds less
 	c.exec(t, "TRUNCATE lab.done")
-	report(t, c.underLoadOf(t, many, []string{c.URL}, func(func(float64)) {}))
+	report(t, c.underLoad(t, many, []string{c.URL}, func(func(float64)) {}))
 	fmt.Fprintf(out, "%d %%", weight)
 	for _, what := range []string{"request", "event", "job"} {
 		var ours, all int
@@ -144,7 +144,7 @@ func bounds(weight int) (least, most float64) {
 // killEachSide kills the two sides in turn, under load.
 func (c *counted) killEachSide(t *testing.T) {
 	t.Helper()
-	report(t, c.underLoadOf(t, 400, []string{c.URL}, func(progress func(float64)) {
+	report(t, c.underLoad(t, 400, []string{c.URL}, func(progress func(float64)) {
 		for i, p := range c.modules() {
 			progress(0.3 + 0.3*float64(i))
 			c.restart(t, p, func() error { return p.Signal(os.Kill) })
