@@ -58,8 +58,9 @@ var migrated = rule{
 
 var (
 	newIndex      = regexp.MustCompile(`(?i)\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(CONCURRENTLY\s+)?(?:(?:IF\s+NOT\s+EXISTS\s+)?"?\w+"?\s+)?ON\s+(?:ONLY\s+)?"?(\w+)`)
-	newConstraint = regexp.MustCompile(`(?i)\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?"?(\w+)[^;]*\bADD\b[^;]*\b` +
-		`(?:UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(\s+USING\s+INDEX)?`)
+	alterTable    = regexp.MustCompile(`(?i)\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?"?(\w+)[^;]*`)
+	newConstraint = regexp.MustCompile(`(?i)\b(?:UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(\s+USING\s+INDEX)?`)
+	sqlString     = regexp.MustCompile(`'[^']*'`)
 )
 
 // indexed returns the tables of which the statements make an index while writers wait, also one of a
@@ -70,9 +71,11 @@ func indexed(statements string) (tables []string) {
 			tables = append(tables, found[2])
 		}
 	}
-	for _, found := range newConstraint.FindAllStringSubmatch(statements, -1) {
-		if found[2] == "" {
-			tables = append(tables, found[1])
+	for _, altered := range alterTable.FindAllStringSubmatch(sqlString.ReplaceAllString(statements, ""), -1) {
+		for _, found := range newConstraint.FindAllStringSubmatch(altered[0], -1) {
+			if found[1] == "" {
+				tables = append(tables, altered[1])
+			}
 		}
 	}
 	return tables

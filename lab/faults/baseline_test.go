@@ -25,7 +25,7 @@ var slack = map[string]int{"goroutines": 10, "files": 100}
 
 // perProcess is how many connections a process may have to a schema that it serves: its pool's, two
 // for delivery and one for readiness.
-const perProcess = 16 + 3
+const perProcess = 8 + 3
 
 // resourcesFreed is the rule of an idle shop.
 const resourcesFreed = "what was held for the load is released"

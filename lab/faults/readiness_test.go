@@ -21,7 +21,7 @@ func TestReadinessIsEachModules(t *testing.T) {
 	ready := func(of string) int { return get(t, monolith.OpsURL+"/readyz"+of, "").Status }
 
 	release := s.hold(t, "LOCK TABLE inventory.products") // also against readers
-	const pool = 16
+	const pool = 8
 	var waiting sync.WaitGroup
 	for range pool + 1 {
 		waiting.Go(func() { get(t, s.URL+"/v1/inventory/products", "") })

@@ -22,6 +22,9 @@ func init() {
 			{name: "a column whose index stops writers", file: "migrations/orders/0004_parcels.sql",
 				text: "-- +goose Up\nALTER TABLE orders ADD COLUMN parcel uuid UNIQUE;",
 				want: "makes an index of orders while all who write to it wait"},
+			{name: "a constraint that stops writers before one that does not", file: "migrations/orders/0004_parcels.sql",
+				text: "-- +goose Up\nALTER TABLE orders ADD UNIQUE (total), ADD CONSTRAINT orders_id UNIQUE USING INDEX orders_id;",
+				want: "makes an index of orders while all who write to it wait"},
 		},
 		accepts: []plant{
 			{name: "an index that stops nobody", file: "migrations/orders/0004_parcels.sql",
@@ -30,6 +33,8 @@ func init() {
 				text: "-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY ON orders (total);"},
 			{name: "a constraint that takes an index", file: "migrations/orders/0004_parcels.sql",
 				text: "-- +goose Up\nALTER TABLE orders ADD CONSTRAINT orders_total UNIQUE USING INDEX orders_total;"},
+			{name: "a constraint with such a word in a text", file: "migrations/orders/0004_parcels.sql",
+				text: "-- +goose Up\nALTER TABLE orders ADD CONSTRAINT kind CHECK (status <> 'unique');"},
 			{name: "a table with its index", file: "migrations/orders/0004_parcels.sql",
 				text: "-- +goose Up\nCREATE TABLE parcels (id int);\nCREATE INDEX parcels_id ON parcels (id);"},
 			{name: "the next migration", file: "migrations/orders/0004_parcels.sql", text: "-- +goose Up\nSELECT 1;"},

@@ -29,14 +29,14 @@ const pingTimeout = time.Second
 
 // addressKeys are the parameters that an address may have: where the server is, who logs in, and
 // how. The session's settings belong to the role (options, search_path and so on), and the number
-// of connections to a setting (pool_max_conns).
+// of connections to a setting (pool_max_conns, pool_min_conns).
 var addressKeys = []string{
 	"host", "port", "dbname", "user", "password", "passfile", "connect_timeout", "application_name",
 	"target_session_attrs",
 	"sslmode", "ssl", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcertmode", "sslnegotiation", "sslsni",
 	"channel_binding", "require_auth", "krbspn", "krbsrvname", "min_protocol_version", "max_protocol_version",
 	"default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity",
-	"pool_min_conns", "pool_min_idle_conns", "pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter",
+	"pool_max_conn_lifetime", "pool_max_conn_lifetime_jitter",
 	"pool_max_conn_idle_time", "pool_health_check_period",
 }
 
@@ -100,6 +100,7 @@ func parsePool(name, address string, maxConns int32) (*pgxpool.Config, error) {
 	}
 	conn.RuntimeParams["application_name"] = name
 	cfg.ConnConfig, cfg.MinConns, cfg.MaxConns, cfg.PingTimeout = conn, maxConns, maxConns, pingTimeout
+	cfg.MaxConnLifetimeJitter = cmp.Or(cfg.MaxConnLifetimeJitter, cfg.MaxConnLifetime) // or all would end at once
 	cfg.AfterConnect = prepare
 	return cfg, nil
 }

@@ -176,6 +176,9 @@ func (db *DB) look(ctx context.Context, at *here, p *place) error {
 	if r == neverMoved && p == at.place {
 		if at.epoch != 0 { // the move is finished, and the next one counts anew
 			db.moveTo(at, &here{p, 0})
+			if left := db.other.Swap(nil); left != nil {
+				go left.pool.Close() //nolint:gosec // when what uses it has ended, which is after the context
+			}
 		}
 		return nil
 	}

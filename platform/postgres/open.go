@@ -59,16 +59,8 @@ func openPool(ctx context.Context, name, module, address string, maxConns int32)
 		return nil, err
 	}
 	cfg.ConnConfig.Tracer = otelpgx.NewTracer()
-	if err := chooseExecMode(ctx, cfg.ConnConfig); err != nil {
+	if err := connectFirst(ctx, cfg.ConnConfig, module); err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := inspect(ctx, pool, module, "_rt"); err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return pool, nil
+	return pgxpool.NewWithConfig(ctx, cfg)
 }

@@ -34,9 +34,10 @@ func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	return backend != conn.PgConn().PID(), err
 }
 
-// chooseExecMode connects once to find out how statements can be sent: prepared by name, and so
-// parsed once per connection, or, through a pooler, parsed each time, caching only parameter types.
-func chooseExecMode(ctx context.Context, cfg *pgx.ConnConfig) error {
+// connectFirst connects once, before a pool does so many times, and refuses what inspect refuses. It finds
+// out how statements can be sent: prepared by name, and so parsed once per connection, or, through a
+// pooler, parsed each time, caching only parameter types.
+func connectFirst(ctx context.Context, cfg *pgx.ConnConfig, module string) error {
 	switch mode := cfg.DefaultQueryExecMode; {
 	case mode == pgx.QueryExecModeExec, mode == pgx.QueryExecModeSimpleProtocol: // without the types
 		return process.Usage(fmt.Errorf("the address has default_query_exec_mode=%s, which cannot send every "+
@@ -51,8 +52,11 @@ func chooseExecMode(ctx context.Context, cfg *pgx.ConnConfig) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	pooled, err := isPooled(ctx, conn)
+	if err != nil {
+		return err
+	}
 	if pooled {
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	return err
+	return inspect(ctx, conn, module, "_rt")
 }

@@ -9,7 +9,7 @@ import (
 
 // Probe checks whether a pool's server answers, on a connection of its own, which also carries what
 // a process says of itself. In the pool its query would wait behind the module's: one locked table,
-// and sixteen requests to it, would make a module unready that answers all others. An idle pool's
+// and eight requests to it, would make a module unready that answers all others. An idle pool's
 // last use, on the other hand, is too old.
 type Probe struct {
 	db *DB

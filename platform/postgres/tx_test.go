@@ -71,6 +71,9 @@ func TestThePoolKeepsItsSize(t *testing.T) {
 	t.Parallel()
 	pool := open(t, newMarks(t).URL("marks"), 4).Pool()
 	pgtest.Until(t, "every connection is open", func() bool { return pool.Stat().IdleConns() == 4 })
+	if pool.Config().MaxConnLifetimeJitter == 0 {
+		t.Error("all of them end at the same moment")
+	}
 }
 
 // dialing returns a database with one connection, which is dialled by the function.

@@ -66,7 +66,7 @@ func Join(ctx context.Context, db database, module, name string) (*Side, error) 
 		})
 	})
 	if err != nil {
-		return nil, err
+		return nil, err // if only the answer to the commit was lost, the row looks alive for a while
 	}
 	return s, nil
 }

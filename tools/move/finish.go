@@ -22,6 +22,7 @@ type Ending struct {
 	Sessions int64   `json:"sessions"` // of the runtime role there
 	Back     bool    `json:"back"`     // whether it has ever been the home, and so is the way back
 	Compared bool    `json:"compared"` // whether the home has the record of the move that led to it
+	Moved    bool    `json:"moved"`    // whether the home is not where the data was first
 	Record   string  `json:"record"`   // that one, for the ledger; "" if the home is where the data was first
 }
 
@@ -44,7 +45,7 @@ func (m Move) Ending(ctx context.Context) (e Ending, err error) {
 	if e.Record, err = Record(ctx, home.Conn, m.Module); err != nil {
 		return e, err
 	}
-	if e.Compared = e.Record != ""; home == source {
+	if e.Compared, e.Moved = e.Record != "", home != source; !e.Moved {
 		e.Record = ""
 	}
 	err = left.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()",
@@ -158,7 +159,7 @@ func (m Move) FinishAlone(ctx context.Context, agree func(Ending) error) error {
 	if err == nil {
 		e.Record, err = Record(ctx, home.Conn, m.Module)
 	}
-	if e.Compared = e.Record != ""; home == sides[0] {
+	if e.Compared, e.Moved = e.Record != "", home != sides[0]; !e.Moved {
 		e.Record = ""
 	}
 	if err == nil {
@@ -212,15 +213,18 @@ func (m Move) dropRoles(ctx context.Context, left *side, shared bool) (note stri
 		for i := 0; i < len(statements) && err == nil; i++ {
 			err = left.exec(ctx, statements[i])
 		}
-		kept := false // by who may revoke, but not what another has granted
+		kept := false // what another has granted, of which a REVOKE only warns
 		if err == nil && shared {
-			kept, err = left.exists(ctx, "SELECT WHERE has_database_privilege($1, current_database(), 'CONNECT')", role)
+			kept, err = left.exists(ctx, `SELECT FROM pg_database, aclexplode(datacl) WHERE datname = current_database()
+				AND grantee = $1::regrole`, role)
 		}
 		switch {
 		case postgres.HasCode(err, "2BP01"): // dependent_objects_still_exist: in other databases
 			err = nil
 			note += role + " stays, because another database needs it; "
-		case kept, postgres.HasCode(err, refusedCode):
+		case kept:
+			note += role + " may still connect, and who granted that must revoke it: " + end + "; "
+		case postgres.HasCode(err, refusedCode):
 			err = nil
 			note += role + " is to be dropped by who made it: " + end + "; "
 		}

@@ -84,6 +84,9 @@ func (m Move) Plan(ctx context.Context) (p Plan, err error) {
 	} else if cfg := target.Config().Database; cfg == "postgres" {
 		p.Target = strings.TrimSuffix(p.Target, cfg) + databaseOf(m.Target)
 	}
+	if err := m.judgeSource(ctx, &p, source); err != nil {
+		return p, err
+	}
 	if err := m.missingRights(ctx, &p, source, target); err != nil {
 		return p, err
 	}
@@ -115,6 +118,20 @@ func (s *side) tables(ctx context.Context) (all []Table, err error) {
 	return all, rows.Err()
 }
 
+// judgeSource refuses a source that is not the home, or that moves to another target.
+func (m Move) judgeSource(ctx context.Context, p *Plan, source *side) error {
+	here, err := source.record(ctx)
+	refuse := func(what, fix string) { p.Refusals = append(p.Refusals, Refusal{source.address, what, fix}) }
+	switch {
+	case p.Source == p.Target: // which is said
+	case here.state != "" && here.state != atHome:
+		refuse(m.Module+" is not at home here", "seam move status says where it is, and what to do")
+	case here.elsewhere != "" && here.elsewhere != p.Target:
+		refuse(m.Module+" moves between this database and "+here.elsewhere+" already", "seam move finish ends that")
+	}
+	return err
+}
+
 // judgeTarget refuses a target that has something of the module which no seed has put there.
 func (m Move) judgeTarget(ctx context.Context, p *Plan, source, target *side) error {
 	here, err := source.record(ctx)
@@ -124,20 +141,19 @@ func (m Move) judgeTarget(ctx context.Context, p *Plan, source, target *side) er
 	}
 	refuse := func(s *side, what, fix string) { p.Refusals = append(p.Refusals, Refusal{s.address, what, fix}) }
 	p.Seeded = there.state == standby && there.elsewhere == source.address && here.elsewhere == target.address
-	switch {
-	case target.is(source):
+	if target.is(source) {
 		refuse(target, "it is the same database", "name another one")
 		return nil
-	case here.state != "" && here.state != atHome:
-		refuse(source, m.Module+" is not at home here", "seam move status says where it is, and what to do")
-	case here.elsewhere != "" && here.elsewhere != target.address:
-		refuse(source, m.Module+" moves between this database and "+here.elsewhere+" already", "seam move finish ends that")
 	}
 	if p.Seeded || there.state == standby && there.elsewhere == source.address {
 		return nil
 	}
 	full, err := target.hasRows(ctx)
-	if full {
+	begun, err2 := target.exists(ctx, "SELECT FROM pg_publication WHERE pubname = $1", m.publication())
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	if full && !(begun && there.state == "") { // an interrupted seed has left what migrations insert
 		refuse(target, "it has a schema "+m.Module+" with rows", "name another database; if the module is at home there, seam move status says so")
 	}
 	if p.SameServer && !m.hasPassword(ctx, m.Source) {

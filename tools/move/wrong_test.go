@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/move"
 )
@@ -115,4 +116,24 @@ func TestAMigrationOfOneSideIsInTheWay(t *testing.T) {
 	ask(t, m.Source, "WITH m AS (INSERT INTO parcels.module_version (version_id, is_applied) VALUES (7, true) RETURNING 1) SELECT count(*)::text FROM m")
 	_, err := m.Switch(t.Context())
 	refuses(t, "the switch", err, "migration 7 of the module is only in")
+}
+
+// A seed that ends before the copy begins leaves what migrations insert, and the next one goes on.
+func TestAnInterruptedSeedGoesOn(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	m.After = func(step string) error {
+		if step == "migrate" {
+			return errCrash
+		}
+		return nil
+	}
+	if err := m.Seed(t.Context()); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	m.After = nil
+	ok(t, m.Seed(t.Context()))
+	second := m
+	second.Target = postgres.WithDatabase(m.Target, "beside")
+	refuses(t, "a second target, which is not there yet", second.Seed(t.Context()), "already: seam move finish ends that")
 }

@@ -50,8 +50,30 @@ func AddSide(route, name string, upstream routes.Upstream) Edit {
 
 // RemoveSide removes a side without weight from a route, and its upstream if nothing else names it.
 func RemoveSide(route, name string) Edit {
+	return func(path string, present []byte) ([]byte, error) {
+		next, err := DropSide(route, name)(path, present)
+		if err != nil {
+			return nil, err
+		}
+		return editSides(next, route, func(file *routes.File, l *lines, upstreams, _ *yaml.Node) error {
+			if used(*file, name) {
+				return nil
+			}
+			delete(file.Upstreams, name)
+			for k := 0; k < len(upstreams.Content); k += 2 {
+				if upstreams.Content[k].Value == name {
+					l.remove(upstreams.Content[k].Line, architecture.LastLine(upstreams.Content[k+1]))
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// DropSide is RemoveSide, but leaves the upstream.
+func DropSide(route, name string) Edit {
 	return func(_ string, present []byte) ([]byte, error) {
-		return editSides(present, route, func(file *routes.File, l *lines, upstreams, sides *yaml.Node) error {
+		return editSides(present, route, func(file *routes.File, l *lines, _, sides *yaml.Node) error {
 			r := file.Routes[route]
 			i := slices.IndexFunc(r.Sides, func(s routes.Side) bool { return s.Upstream == name })
 			switch {
@@ -70,15 +92,6 @@ func RemoveSide(route, name string) Edit {
 				(*l)[side.Line-1] = strings.TrimRight(before, ", ") + after
 			} else {
 				l.remove(side.Line, architecture.LastLine(side))
-			}
-			if used(*file, name) {
-				return nil
-			}
-			delete(file.Upstreams, name)
-			for k := 0; k < len(upstreams.Content); k += 2 {
-				if upstreams.Content[k].Value == name {
-					l.remove(upstreams.Content[k].Line, architecture.LastLine(upstreams.Content[k+1]))
-				}
 			}
 			return nil
 		})

@@ -58,7 +58,10 @@ func programs() (verbs []process.Verb) {
 			continue
 		}
 		program := filepath.Join(filepath.Dir(me), entry.Name())
-		args, help := explained(program, name)
+		args, help := "[--help]", "run "+program
+		if len(os.Args) < 2 || slices.Contains([]string{"help", "-h", "--help"}, os.Args[1]) {
+			args, help = explained(program, name)
+		}
 		verbs = append(verbs, process.Verb{Name: name, Args: args, Help: help,
 			Run: func(_ context.Context, args []string) error {
 				return syscall.Exec(program, append([]string{"seam", name}, args...), os.Environ()) //nolint:gosec // built with seam
@@ -74,6 +77,7 @@ func explained(program, verb string) (args, help string) {
 	defer cancel()
 	command := exec.CommandContext(ctx, program) //nolint:gosec // built with seam
 	command.Args = []string{"seam", "help"}
+	command.WaitDelay = 100 * time.Millisecond // for what it has started, and leaves behind
 	said, err := command.Output()
 	usage, help, found := strings.Cut(strings.TrimSpace(string(said)), "\n")
 	args, isVerb := strings.CutPrefix(usage, "seam "+verb+" ")

@@ -73,7 +73,10 @@ func runMove(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return do(ctx, m)
+	if err = do(ctx, m); ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted: seam move status %s --to ADMIN-URL says where the data is, and what to do", m.Module)
+	}
+	return err
 }
 
 // moveCall has the flags of seam move.
@@ -274,7 +277,7 @@ func statusAlone(ctx context.Context, m move.Move) (move.Status, error) {
 	case state == "home":
 		s.Home, s.Says = here, "The data is in "+here+"; --to ADMIN-URL of "+there+" says how the copy there follows."
 	default:
-		s.Says = "The data moves between " + here + " and " + there + ": --to ADMIN-URL of that one says where it is."
+		s.Says = "The data has left " + here + ", or is about to, for " + there + ": --to ADMIN-URL of that one says where it is."
 	}
 	return s, err
 }

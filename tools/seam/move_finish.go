@@ -36,7 +36,7 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 		fmt.Printf("%d sessions of the module are open there: a process whose %s names it goes on, and does not start again.\n",
 			e.Sessions, setting(m.Module))
 	}
-	if err := c.agreed(m); err != nil {
+	if err := c.agreed(m, e); err != nil {
 		return err
 	}
 	if err := m.Finish(ctx); err != nil {
@@ -55,7 +55,7 @@ func (c *moveCall) finishAlone(ctx context.Context, m move.Move) error {
 		if !e.Compared {
 			fmt.Println("Nothing shows that no row was lost, if the data has ever moved, and then nothing will.")
 		}
-		return c.agreed(m)
+		return c.agreed(m, e)
 	})
 	if err != nil {
 		return err
@@ -67,9 +67,14 @@ func (c *moveCall) finishAlone(ctx context.Context, m move.Move) error {
 }
 
 // agreed refuses to drop anything without --yes.
-func (c *moveCall) agreed(m move.Move) error {
-	if err := keptByUp(m); err != nil || c.yes {
-		return err
+func (c *moveCall) agreed(m move.Move, e move.Ending) error {
+	if e.Moved {
+		if err := keptByUp(m); err != nil {
+			return err
+		}
+	}
+	if c.yes {
+		return nil
 	}
 	return process.Usage(errors.New("nothing was dropped: say --yes"))
 }

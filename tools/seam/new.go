@@ -131,7 +131,7 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 		return process.Usage(fmt.Errorf("%s is no empty folder: name one that does not exist", dir))
 	}
 	above := filepath.Dir(dir)
-	for _, err := os.Stat(above); err != nil && above != filepath.Dir(above); _, err = os.Stat(above) {
+	for _, err := os.Lstat(above); err != nil && above != filepath.Dir(above); _, err = os.Lstat(above) {
 		above = filepath.Dir(above)
 	}
 	if outer, err := git(ctx, above, "rev-parse", "--show-toplevel"); err == nil {

@@ -22,6 +22,14 @@ func TestNew_FailsWithoutATrace(t *testing.T) {
 	if left, err := os.ReadDir(above); err != nil || len(left) > 0 {
 		t.Errorf("it leaves %v, %v", left, err)
 	}
+	elsewhere := filepath.Join(above, "unmounted")
+	if err := os.Symlink("/nowhere/work", elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	_ = makeProduct(t.Context(), filepath.Join(elsewhere, "loans"), template.Product{Name: "loans"}, files, "")
+	if _, err := os.Lstat(elsewhere); err != nil {
+		t.Errorf("what was there is gone: %v", err)
+	}
 }
 
 // A step of a command that takes more than two seconds is printed while it lasts.

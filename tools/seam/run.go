@@ -53,7 +53,7 @@ func committing(ctx context.Context, args ...string) []string {
 func committed(ctx context.Context, root string) error {
 	changes, err := git(ctx, root, "status", "--porcelain")
 	if err != nil {
-		return process.Usage(fmt.Errorf("%s is no git repository: run git init there, and commit", root))
+		return process.Usage(fmt.Errorf("%s must be a git repository, with everything committed: %w", root, err))
 	}
 	if changes != "" {
 		return process.Usage(fmt.Errorf("not everything in %s is committed: commit or stash it first", root))

@@ -154,4 +154,10 @@ routes:
 			t.Errorf("%s: %v, got:\n%s", name, err, got)
 		}
 	}
+	const alone = "upstreams:\n  monolith: { url: \"http://127.0.0.1:8090\" }\n  tolls: { url: \"http://127.0.0.1:8094\" }\n" +
+		"routes:\n  tolls: { prefix: /v1/tolls, sides: [{ upstream: tolls, weight: 100 }, { upstream: monolith, weight: 0 }] }\n"
+	want := strings.Replace(alone, ", { upstream: monolith, weight: 0 }", "", 1)
+	if got, err := rerouted(alone, "tolls"); err != nil || got != want { // the upstream stays, though no route names it
+		t.Errorf("%v, got:\n%s", err, got)
+	}
 }

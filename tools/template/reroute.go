@@ -61,9 +61,11 @@ func rerouted(table, m string) (string, error) {
 		if len(route.Sides) == 2 {
 			apply(routing.Weights(name, map[string]int{monolith: 0, route.Sides[1-side].Upstream: 100}))
 		}
-		apply(routing.RemoveSide(name, monolith))
+		if apply(routing.DropSide(name, monolith)); err != nil {
+			return "", err
+		}
 	}
-	return table, err
+	return table, nil
 }
 
 // beside returns where the process of a module that has left the monolith runs: at a name of its

@@ -1,7 +1,6 @@
 package paymentssim
 
 import (
-	"cmp"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -87,9 +86,14 @@ var statuses = map[error]int{
 }
 
 func writeError(w http.ResponseWriter, err error) {
-	body := map[string]string{"error": err.Error()}
+	status, body := http.StatusInternalServerError, map[string]string{"error": err.Error()}
+	for kind, of := range statuses {
+		if errors.Is(err, kind) {
+			status = of
+		}
+	}
 	if errors.Is(err, errUnknown) {
 		body["outcome"] = "unknown" // the provider's own word, unlike a 404 of anything before it
 	}
-	writeJSON(w, cmp.Or(statuses[err], http.StatusInternalServerError), body)
+	writeJSON(w, status, body)
 }

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -186,13 +188,30 @@ func (s *Server) startOn(ctx context.Context, port int) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		var err error
-		if s.port, err = freeport.Find(ctx); err != nil {
+		if s.port, err = s.choosePort(ctx); err != nil {
 			return err
 		}
 		if err = s.run(ctx); err == nil || try == tries || !s.log.portTaken() {
 			return err
 		}
 	}
+}
+
+// choosePort returns the port of the run before, which others may have noted, if it is free, and
+// else another one.
+func (s *Server) choosePort(ctx context.Context) (port int, err error) {
+	kept := filepath.Join(s.folder.path, "port")
+	text, _ := os.ReadFile(kept) //nolint:gosec // our own; there may be none
+	if l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", string(text))); err == nil && len(text) > 0 {
+		_ = l.Close()
+		return strconv.Atoi(string(text))
+	} else if err == nil {
+		_ = l.Close()
+	}
+	if port, err = freeport.Find(ctx); err == nil {
+		err = os.WriteFile(kept, []byte(strconv.Itoa(port)), 0o600)
+	}
+	return port, err
 }
 
 func (s *Server) run(ctx context.Context) error {
