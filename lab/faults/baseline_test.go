@@ -183,7 +183,7 @@ func TestALeakIsSeen(t *testing.T) {
 		"a process that left":    {now: footprint{}},
 		"goroutines":             {footprint{"goroutines of monolith (0)": 91}, "goroutines of monolith (0): 91, at first 80, at most 90"},
 		"of a later process":     {footprint{"goroutines of payments (2)": 91}, "goroutines of payments (2)"},
-		"connections":            {footprint{"servers of orders_rt": 1, "servers of payments_rt": 1, "connections of orders_rt": perProcess + 1}, "connections of orders_rt: 20"},
+		"connections":            {footprint{"servers of orders_rt": 1, "servers of payments_rt": 1, "connections of orders_rt": perProcess + 1}, "connections of orders_rt: 12"},
 		"of one that has ended":  {footprint{"servers of payments_rt": 1, "connections of orders_rt": 1}, "connections of orders_rt: 1"},
 		"one file":               {footprint{"temporary files of the processes": 2}, "temporary files of the processes: 2, at first 1, at most 1"},
 		"an endless transaction": {footprint{"transactions of orders_rt": 1}, "transactions of orders_rt: 1"},
