@@ -100,10 +100,9 @@ var errStandby = errors.New("the server is a standby, which takes no writes: nam
 	"or several servers with target_session_attrs=read-write")
 
 // inspect refuses a connection whose role is not the module's own of that kind, or whose session
-// lacks the settings that statements rely on. An empty module allows any.
-func inspect(ctx context.Context, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, module, kind string) error {
+// lacks the settings that statements rely on. An empty module allows any. It prepares no statement,
+// which would stay on a pooler's connection.
+func inspect(ctx context.Context, conn *pgx.Conn, module, kind string) error {
 	var role, schema, lifted string
 	found := make([]string, len(relied))
 	query, into := "SELECT session_user::text, coalesce(current_schema(), '')::text, concat_ws(', '", []any{&role, &schema, &lifted}
@@ -115,7 +114,7 @@ func inspect(ctx context.Context, db interface {
 		query += ", current_setting('" + s.name + "')"
 		into = append(into, &found[i])
 	}
-	if err := db.QueryRow(ctx, query).Scan(into...); err != nil {
+	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeExec).Scan(into...); err != nil {
 		return err
 	}
 	switch {

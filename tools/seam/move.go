@@ -39,7 +39,8 @@ be named while the data is there. Each server must reach the other under these a
 logical, and a superuser or, since PostgreSQL 16, a role with the rights that plan names; that one needs --to for back, too.
 SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters without a superuser, and on one server. The tables on the
 target are made by the command NAME, or by the monolith, beside seam. Processes follow by themselves; set
-<MODULE>_DATABASE_URL to the new home before finish. Ctrl-C in the pause undoes it.`
+<MODULE>_DATABASE_URL to the new home before finish. Ctrl-C in the pause undoes it, unless it
+comes in the last step: seam move status says which.`
 
 // runMove moves a module's data to another database and back.
 func runMove(ctx context.Context, args []string) error {
