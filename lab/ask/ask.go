@@ -46,7 +46,7 @@ func (r Request) Send(ctx context.Context, client *http.Client) (Answer, error) 
 	if err != nil {
 		return Answer{}, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	return Answer{response.StatusCode, response.Header, body}, err
 }

@@ -153,7 +153,8 @@ func (m Move) judgeTarget(ctx context.Context, p *Plan, source, target *side) er
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	if full && !(begun && there.state == "") { // an interrupted seed has left what migrations insert
+	interrupted := begun && there.state == "" // a seed, which has left what migrations insert
+	if full && !interrupted {
 		refuse(target, "it has a schema "+m.Module+" with rows", "name another database; if the module is at home there, seam move status says so")
 	}
 	if p.SameServer && !m.hasPassword(ctx, m.Source) {
