@@ -34,9 +34,9 @@ func isPooled(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	return backend != conn.PgConn().PID(), err
 }
 
-// connectFirst connects once, before a pool does so many times, and refuses what inspect refuses. It finds
-// out how statements can be sent: prepared by name, and so parsed once per connection, or, through a
-// pooler, parsed each time, caching only parameter types.
+// connectFirst connects once, before a pool does so many times, and refuses what inspect refuses. It
+// finds out how statements can be sent: prepared by name, and so parsed once per connection, or,
+// through a pooler, parsed each time, caching only parameter types.
 func connectFirst(ctx context.Context, cfg *pgx.ConnConfig, module string) error {
 	switch mode := cfg.DefaultQueryExecMode; {
 	case mode == pgx.QueryExecModeExec, mode == pgx.QueryExecModeSimpleProtocol: // without the types
