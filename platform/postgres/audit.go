@@ -35,9 +35,7 @@ func actionOf(ctx context.Context) *action {
 // queue adds the statement that writes the row. A transaction that has changed nothing has no id
 // yet, and gets no row.
 func (a *action) queue(b *pgx.Batch) {
-	b.Queue(`-- name: Audit
-		INSERT INTO audit (id, who, what, client, request_id, trace_id)
-		SELECT $1::uuid, $2::text, $3::text, $4::text, $5::text, $6::text WHERE pg_current_xact_id_if_assigned() IS NOT NULL`,
+	b.Queue("-- name: Audit\nSELECT audit_change($1, $2, $3, $4, $5, $6)",
 		uuid.Must(uuid.NewV7()), a.Actor, a.Action, a.Client, a.CorrelationID, a.trace)
 }
 

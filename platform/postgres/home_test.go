@@ -63,8 +63,8 @@ func (p *pair) exec(db *pgxpool.Pool, sql string, args ...any) {
 func (p *pair) fence(deadline time.Duration) {
 	p.t.Helper()
 	p.exec(p.old, "UPDATE marks.home SET state = 'fencing', deadline = now() + $1::interval, grants = $2",
-		deadline, "GRANT INSERT, UPDATE, DELETE ON marks.marks TO "+p.role)
-	p.exec(p.old, "REVOKE INSERT, UPDATE, DELETE ON marks.marks FROM "+p.role)
+		deadline, "GRANT INSERT, UPDATE, DELETE ON marks.marks TO "+p.role+"; GRANT INSERT ON marks.audit TO "+p.role)
+	p.exec(p.old, "REVOKE INSERT, UPDATE, DELETE ON marks.marks, marks.audit FROM "+p.role)
 }
 
 // open copies what there is and makes the new side the home.
@@ -104,6 +104,8 @@ func TestStatementsFollowTheData(t *testing.T) {
 		}
 		return make([]postgres.Result[int], len(names)), nil
 	})
+	probe := postgres.NewProbe(db)
+	defer probe.Close()
 	writes := map[string]func(name string) error{
 		"statement": func(name string) error { _, err := db.Exec(t.Context(), insertMark, name); return err },
 		"row":       func(name string) error { return db.QueryRow(t.Context(), insertAgain, name).Scan(new(string)) },
@@ -127,8 +129,9 @@ func TestStatementsFollowTheData(t *testing.T) {
 				return err
 			})
 		},
-		"group": func(name string) error { _, err := group.Do(t.Context(), name); return err },
-		"read":  func(string) error { return db.QueryRow(t.Context(), countMarks).Scan(new(int)) },
+		"beside the pool": func(name string) error { _, err := probe.Ask(t.Context(), insertAgain, name); return err },
+		"group":           func(name string) error { _, err := group.Do(t.Context(), name); return err },
+		"read":            func(string) error { return db.QueryRow(t.Context(), countMarks).Scan(new(int)) },
 		"read of staff": func(string) error {
 			return db.QueryRow(asStaff(t, "POST /v1/marks"), countMarks).Scan(new(int))
 		},

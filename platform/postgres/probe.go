@@ -48,12 +48,22 @@ func (p *Probe) connect(ctx context.Context) (err error) {
 }
 
 // Ask sends a statement with text parameters on the probe's connection, and returns its first row.
+// It follows the data as a statement of the DB does.
 func (p *Probe) Ask(ctx context.Context, sql string, args ...string) (row []string, err error) {
+	for {
+		at, row, err := p.askOnce(ctx, sql, args)
+		if again, err := p.db.again(ctx, at, err); !again {
+			return row, err
+		}
+	}
+}
+
+func (p *Probe) askOnce(ctx context.Context, sql string, args []string) (at *here, row []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.conn == nil || p.conn.IsClosed() || p.at != p.db.home.Load() {
 		if err := p.connect(ctx); err != nil {
-			return nil, err
+			return p.at, nil, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -68,7 +78,7 @@ func (p *Probe) Ask(ctx context.Context, sql string, args ...string) (row []stri
 			row = append(row, string(value))
 		}
 	}
-	return row, result.Err
+	return p.at, row, result.Err
 }
 
 // ask pings, and drops a connection that does not answer.
