@@ -19,7 +19,7 @@ type Ending struct {
 	Home     string  `json:"home"`
 	Left     string  `json:"left"` // where the schema, and the roles unless both sides share them, are dropped
 	Tables   []Table `json:"tables"`
-	Sessions int64   `json:"sessions"` // of the runtime role there
+	Sessions string  `json:"sessions"` // of the runtime role there: whose, from where and how many; "" for none
 	Back     bool    `json:"back"`     // whether it has ever been the home, and so is the way back
 	Compared bool    `json:"compared"` // whether the home has the record of the move that led to it
 	Moved    bool    `json:"moved"`    // whether the home is not where the data was first
@@ -48,7 +48,9 @@ func (m Move) Ending(ctx context.Context) (e Ending, err error) {
 	if e.Compared, e.Moved = e.Record != "", home != source; !e.Moved {
 		e.Record = ""
 	}
-	err = left.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = current_database()",
+	err = left.QueryRow(ctx, `SELECT coalesce(string_agg(n || ' of ' || name || coalesce(' from ' || host(address), ''), ', '), '') FROM (
+		SELECT count(*) AS n, quote_literal(application_name) AS name, client_addr AS address
+		FROM pg_stat_activity WHERE usename = $1 AND datname = current_database() GROUP BY 2, 3 ORDER BY 2, 3) AS sessions`,
 		m.runtime()).Scan(&e.Sessions)
 	return e, err
 }
@@ -85,8 +87,7 @@ func (m Move) leaving(ctx context.Context, source, target *side) (home, left *si
 	if here.state == atHome && (there.state == standby || gone) {
 		return home, left, there, nil
 	}
-	return nil, nil, there, process.Usage(fmt.Errorf("%s %s, and %s %s: seam move recover settles that first, if it has ever moved",
-		home.address, here, left.address, there))
+	return nil, nil, there, m.refused(home, left, here, there)
 }
 
 // Finish ends the move for good: it drops everything of the module on the side that is not the

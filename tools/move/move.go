@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -145,14 +146,29 @@ func (m Move) owner() string   { return m.Roles.Prefix + m.Module + "_owner" }
 // open connects to both databases.
 func (m Move) open(ctx context.Context) (source, target *side, err error) {
 	if source, err = m.connect(ctx, m.Source); err != nil {
-		return nil, nil, err
+		return nil, nil, m.notThere(m.Source, err)
 	}
 	if target, err = m.connect(ctx, m.Target); err != nil {
 		source.close()
-		return nil, nil, err
+		return nil, nil, m.notThere(m.Target, err)
 	}
 	return source, target, nil
 }
+
+// notThere says what to do about a side that cannot be connected to.
+func (m Move) notThere(address string, err error) error {
+	switch {
+	case postgres.HasCode(err, noDatabase):
+		return process.Usage(fmt.Errorf("%s does not exist: seam move seed %s --to ADMIN-URL makes it", withoutLogin(address), m.Module))
+	case errors.As(err, new(*pgconn.ConnectError)):
+		return process.Usage(fmt.Errorf("%s cannot be connected to (DATABASE_URL is where the data was first, and --to the other): %w",
+			withoutLogin(address), err))
+	}
+	return err
+}
+
+// noDatabase is the SQLSTATE invalid_catalog_name.
+const noDatabase = "3D000"
 
 // openAlone is open for one who changes something: no migration runs meanwhile, and no other move.
 func (m Move) openAlone(ctx context.Context) (source, target *side, err error) {
@@ -190,4 +206,21 @@ func (r record) String() string {
 		return "has no record"
 	}
 	return fmt.Sprintf("says %s, epoch %d", r.state, r.epoch)
+}
+
+// refused says why neither a switch nor an end can begin, and what comes first.
+func (m Move) refused(source, target *side, here, there record) error {
+	begun := func(r record) bool { return r.state == fencing || r.state == opening }
+	says, do := fmt.Sprintf("%s %s, and %s %s", source.address, here, target.address, there), "status"
+	switch {
+	case begun(here) || begun(there):
+		says, do = "a switch is under way, or its coordinator died", "recover"
+	case here.state == standby && there.state == atHome:
+		says, do = m.Module+" is at home in "+target.address+" already", "status"
+	case here.state == "" && there.state == "":
+		says, do = m.Module+" does not move between "+source.address+" and "+target.address, "seed"
+	case here.state == atHome && there.state == "":
+		says, do = target.address+" has no copy of "+m.Module, "seed"
+	}
+	return process.Usage(fmt.Errorf("%s: seam move %s %s --to ADMIN-URL comes first", says, do, m.Module))
 }

@@ -59,15 +59,15 @@ func refused(all []Refusal) error {
 func (m Move) Plan(ctx context.Context) (p Plan, err error) {
 	source, err := m.connect(ctx, m.Source)
 	if err != nil {
-		return p, fmt.Errorf("source: %w", err)
+		return p, m.notThere(m.Source, err)
 	}
 	defer source.close()
 	target, err := m.connect(ctx, m.Target)
-	if p.Exists = !postgres.HasCode(err, "3D000"); !p.Exists { // invalid_catalog_name
+	if p.Exists = !postgres.HasCode(err, noDatabase); !p.Exists {
 		target, err = m.connect(ctx, postgres.WithDatabase(m.Target, "postgres"))
 	}
 	if err != nil {
-		return p, fmt.Errorf("target: %w", err)
+		return p, m.notThere(m.Target, err)
 	}
 	defer target.close()
 	p.Module, p.Source, p.Target, p.SameServer = m.Module, source.address, target.address, source.system == target.system

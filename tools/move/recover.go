@@ -78,8 +78,11 @@ func (m Move) recoverOnce(ctx context.Context) (outcome string, err error) {
 	if unreachable != nil {
 		return "", unreachable
 	}
-	return "", fmt.Errorf("%s has never moved here: %s %s, and %s %s",
-		m.Module, sides[0].address, records[0], sides[1].address, records[1])
+	if records == [2]record{} {
+		return m.Module + " does not move between " + sides[0].address + " and " + sides[1].address + ": there is nothing to settle", nil
+	}
+	return "", fmt.Errorf("neither side is the home, which no step of a move leads to: %s %s, and %s %s: stop the module, and keep both",
+		sides[0].address, records[0], sides[1].address, records[1])
 }
 
 // reachable connects to the sides that can be reached.

@@ -3,18 +3,20 @@ package move
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
+	"example.com/shop/platform/process"
 )
 
 // Status says where a module's data is, how the other side follows, and what to do.
 type Status struct {
 	Module string   `json:"module"`
 	Home   string   `json:"home"` // the database; "" if neither can be written
-	Sides  [2]Side  `json:"sides"`
+	Sides  []Side   `json:"sides"` // the two, or only the first if the other one is not known
 	Copy   *follows `json:"copy,omitempty"` // how the other side follows the home
 	Record string   `json:"record"`         // of the move that led to the home, for the ledger; "" if it is where it was first
 	Says   string   `json:"says"`
@@ -33,8 +35,11 @@ type Side struct {
 	Limit    string `json:"max_slot_wal_keep_size"` // which bounds that; -1 does not
 }
 
-// Status reads both sides, and changes nothing.
+// Status reads both sides, or the source if no target is named, and changes nothing.
 func (m Move) Status(ctx context.Context) (s Status, err error) {
+	if m.Target == "" {
+		return m.statusOfSource(ctx)
+	}
 	sides, unreachable := m.reachable(ctx)
 	defer func() {
 		for _, side := range sides {
@@ -43,7 +48,7 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 			}
 		}
 	}()
-	s.Module = m.Module
+	s.Module, s.Sides = m.Module, make([]Side, 2)
 	var records [2]record
 	for i, side := range sides {
 		s.Sides[i] = Side{Address: withoutLogin([2]string{m.Source, m.Target}[i]), Error: "it cannot be reached"}
@@ -91,13 +96,54 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 		}
 	}
 	s.explain(records, sides)
-	if s.Says == "" && (sides[0] == nil || sides[1] == nil && !postgres.HasCode(unreachable, "3D000")) { // invalid_catalog_name: it may be created
+	if s.Says == "" && (sides[0] == nil || sides[1] == nil && !postgres.HasCode(unreachable, noDatabase)) { // which may be created
 		s.Says = "Where the data is cannot be said: one side cannot be reached, and the other has no record."
 	}
 	if s.Says == "" {
 		s.Says, s.Do = "The data has never moved.", "seed"
 	}
 	return s, nil
+}
+
+func (m Move) statusOfSource(ctx context.Context) (s Status, err error) {
+	s.Module = m.Module
+	source, err := m.connect(ctx, m.Source)
+	if err != nil {
+		return s, m.notThere(m.Source, err)
+	}
+	defer source.close()
+	here := source.address
+	gone, err := source.exists(ctx, "SELECT WHERE to_regclass('home') IS NULL")
+	if gone {
+		err = process.Usage(fmt.Errorf("%s has no table %s.home: the data has moved for good, or setup and migrate have not run there", here, m.Module))
+	}
+	if err != nil {
+		return s, err
+	}
+	r, err := source.record(ctx)
+	if err != nil {
+		return s, err
+	}
+	is, err := source.describe(ctx, r)
+	if err != nil {
+		return s, err
+	}
+	s.Sides = []Side{is}
+	switch r.state {
+	case atHome:
+		s.Home, s.Do, s.Says = here, "status", "The data is in "+here+"; --to ADMIN-URL of "+r.elsewhere+" says how the copy there follows."
+	case "":
+		s.Home = here
+		if s.Record, err = Record(ctx, source.Conn, m.Module); s.Record == "" {
+			s.Says, s.Do = "The data is in "+here+", and has never moved.", "seed"
+		} else {
+			s.Says = "The data is in " + here + " for good."
+		}
+	default:
+		s.Do = "status"
+		s.Says = "The data has left " + here + ", or is about to, for " + r.elsewhere + ": --to ADMIN-URL of that one says where it is."
+	}
+	return s, err
 }
 
 // explain says in words what the records mean.
@@ -167,7 +213,7 @@ func Other(ctx context.Context, admin, module string) (address string, err error
 	defer cancel()
 	conn, err := postgres.ConnectAdmin(ctx, admin)
 	if err != nil {
-		return "", err
+		return "", Move{Module: module}.notThere(admin, err)
 	}
 	defer conn.Close(ctx)
 	err = conn.QueryRow(ctx, `SELECT subconninfo FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid

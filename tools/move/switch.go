@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/shop/platform/postgres"
-	"example.com/shop/platform/process"
 )
 
 const (
@@ -84,8 +83,7 @@ func (m Move) newAttempt(ctx context.Context) (_ *attempt, err error) {
 	}
 	here, there, err := records(ctx, a.source, a.target)
 	if err == nil && (here.state != atHome || there.state != standby || there.epoch >= here.epoch) {
-		err = process.Usage(fmt.Errorf("%s cannot go from %s, which %s, to %s, which %s: seam move recover settles that, or seed begins",
-			m.Module, a.source.address, here, a.target.address, there))
+		err = m.refused(a.source, a.target, here, there)
 	}
 	if err == nil {
 		a.pins[0], a.pins[1], err = m.open(ctx)

@@ -137,3 +137,32 @@ func TestAnInterruptedSeedGoesOn(t *testing.T) {
 	second.Target = postgres.WithDatabase(m.Target, "beside")
 	refuses(t, "a second target, which is not there yet", second.Seed(t.Context()), "already: seam move finish ends that")
 }
+
+// Before a seed, and where nobody answers, each verb says in one line what comes first.
+func TestWhatComesFirst(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	verbs := map[string]func(move.Move) error{
+		"rehearse": func(m move.Move) error { return m.Rehearse(t.Context()) },
+		"switch":   func(m move.Move) error { _, err := m.Switch(t.Context()); return err },
+		"back":     func(m move.Move) error { _, err := m.Back().Switch(t.Context()); return err },
+		"finish":   func(m move.Move) error { _, err := m.Ending(t.Context()); return err },
+	}
+	nowhere, dead, there := m, m, m
+	nowhere.Target = postgres.WithDatabase(m.Target, "beside")
+	dead.Target = "postgres://nobody@127.0.0.1:1/parcels"
+	there.Target = postgres.WithDatabase(m.Target, "postgres")
+	for verb, do := range verbs {
+		refuses(t, verb+" to a database that is not there", do(nowhere), "/beside does not exist: seam move seed parcels")
+		refuses(t, verb+" to a server that does not answer", do(dead), "postgres://127.0.0.1:1/parcels cannot be connected to")
+		refuses(t, verb+" before a seed", do(there), "seam move seed parcels --to ADMIN-URL comes first")
+	}
+	refuses(t, "a plan", func() error { _, err := dead.Plan(t.Context()); return err }(), "127.0.0.1:1/parcels cannot be connected to")
+	if outcome, err := there.Recover(t.Context()); err != nil || !strings.Contains(outcome, "nothing to settle") {
+		t.Errorf("recover before a seed: %q, %v", outcome, err)
+	}
+	ok(t, m.Seed(t.Context()))
+	_, err := m.Switch(t.Context())
+	ok(t, err)
+	refuses(t, "a second switch", verbs["switch"](m), "is at home in")
+}

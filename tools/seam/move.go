@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
@@ -215,11 +213,7 @@ func (c *moveCall) switched(ctx context.Context, m move.Move) (done move.Switche
 }
 
 func (c *moveCall) status(ctx context.Context, m move.Move) error {
-	ask := m.Status
-	if m.Target == "" {
-		ask = func(ctx context.Context) (move.Status, error) { return statusAlone(ctx, m) }
-	}
-	s, err := ask(ctx)
+	s, err := m.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -232,10 +226,7 @@ func (c *moveCall) status(ctx context.Context, m move.Move) error {
 	}
 	fmt.Printf("%s: %s\n", s.Module, s.Says)
 	for _, side := range s.Sides {
-		switch {
-		case side.Address == "": // it was not asked
-			continue
-		case side.Error != "":
+		if side.Error != "" {
 			fmt.Printf("  %s: %s\n", side.Address, side.Error)
 			continue
 		}
@@ -250,37 +241,18 @@ func (c *moveCall) status(ctx context.Context, m move.Move) error {
 	}
 	printRecord(s.Record)
 	if s.Do != "" {
-		fmt.Printf("Next: seam move %s\n", s.Do)
+		fmt.Println("Next:", next(s))
 	}
 	return wrong
 }
 
-// statusAlone says where the data is as far as the database of DATABASE_URL knows.
-func statusAlone(ctx context.Context, m move.Move) (move.Status, error) {
-	s := move.Status{Module: m.Module}
-	conn, err := postgres.ConnectAdmin(ctx, m.Source)
-	if err != nil {
-		return s, err
+// next names the commands that a status recommends.
+func next(s move.Status) string {
+	verbs := strings.Split(s.Do, " or ")
+	for i, verb := range verbs {
+		verbs[i] = "seam move " + verb + " " + s.Module + " --to ADMIN-URL"
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has only read
-	here, state, there := fmt.Sprintf("postgres://%s:%d/%s", conn.Config().Host, conn.Config().Port, conn.Config().Database), "", ""
-	err = conn.QueryRow(ctx, "SELECT state, elsewhere FROM "+pgx.Identifier{m.Module, "home"}.Sanitize()).Scan(&state, &there)
-	switch {
-	case postgres.HasCode(err, "42P01"): // undefined_table
-		return s, process.Usage(fmt.Errorf("%s has no table %s.home: the data has moved for good, or setup and migrate have not run there", here, m.Module))
-	case errors.Is(err, pgx.ErrNoRows):
-		s.Home = here
-		if s.Record, err = move.Record(ctx, conn, m.Module); s.Record == "" {
-			s.Says, s.Do = "The data is in "+here+", and has never moved.", "seed"
-		} else {
-			s.Says = "The data is in " + here + " for good."
-		}
-	case state == "home":
-		s.Home, s.Says = here, "The data is in "+here+"; --to ADMIN-URL of "+there+" says how the copy there follows."
-	default:
-		s.Says = "The data has left " + here + ", or is about to, for " + there + ": --to ADMIN-URL of that one says where it is."
-	}
-	return s, err
+	return strings.Join(verbs, ", or ")
 }
 
 func (c *moveCall) settle(ctx context.Context, m move.Move) error {

@@ -32,8 +32,8 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 	if e.Back && !e.Compared {
 		fmt.Println("Nothing shows that no row was lost, and then nothing will: seam move status says more.")
 	}
-	if e.Sessions > 0 {
-		fmt.Printf("%d sessions of the module are open there: a process whose %s names it goes on, and does not start again.\n",
+	if e.Sessions != "" {
+		fmt.Printf("Sessions of the module are open there, %s: a process whose %s names it goes on, and does not start again.\n",
 			e.Sessions, setting(m.Module))
 	}
 	if err := c.agreed(m, e); err != nil {

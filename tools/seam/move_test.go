@@ -65,6 +65,7 @@ func TestMoveStatusOfTheFirstSide(t *testing.T) {
 		code            int
 	}{
 		{"SELECT", "/" + o.db.Name + ", and has never moved", 0},
+		{"SELECT", "Next: seam move seed " + module + " --to ADMIN-URL", 0},
 		{"COMMENT ON SCHEMA " + module + " IS 'its record'", "moved: its record", 0},
 		{"INSERT INTO " + module + ".home (state, epoch, move, elsewhere) VALUES ('home', 3, gen_random_uuid(), 'postgres://127.0.0.1:1/copy')",
 			"/" + o.db.Name + "; --to ADMIN-URL of postgres://127.0.0.1:1/copy", 0},
