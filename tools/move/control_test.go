@@ -126,8 +126,10 @@ func TestControl_WithALateWayBack(t *testing.T) {
 	m.After = func(step string) error {
 		if step == "open" {
 			load.await(t, 20)
-			ask(t, m.Target, `SELECT pg_create_logical_replication_slot(concat_ws('_', pubname, d.oid, obj_description(p.oid)), 'pgoutput')::text
+			name := ask(t, m.Target, `SELECT concat_ws('_', pubname, d.oid, obj_description(p.oid))
 				FROM pg_publication AS p, pg_database AS d WHERE datname = current_database()`)
+			// Alone: beside a table that is read, it fails at times (XX000, a buffer that it does not own).
+			ask(t, m.Target, "SELECT pg_create_logical_replication_slot('"+name+"', 'pgoutput')::text")
 		}
 		return nil
 	}
