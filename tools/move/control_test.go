@@ -119,7 +119,7 @@ func inFlight(t *testing.T, m move.Move) error {
 func TestControl_WithALateWayBack(t *testing.T) {
 	long(t)
 	t.Parallel()
-	m := newMove(t, 0, 1)
+	m, _, _ := newServers(t) // of its own: on others' the slot would wait for their transactions
 	load := write(t, m, 2)
 	ok(t, m.Seed(t.Context()))
 	m.Leave("way-back slot")
