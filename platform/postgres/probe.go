@@ -49,7 +49,7 @@ func (p *Probe) connect(ctx context.Context) (err error) {
 
 // Ask sends a statement with text parameters on the probe's connection, and returns its first row.
 // It follows the data as a statement of the DB does.
-func (p *Probe) Ask(ctx context.Context, sql string, args ...string) (row []string, err error) {
+func (p *Probe) Ask(ctx context.Context, sql string, args ...string) ([]string, error) {
 	for {
 		at, row, err := p.askOnce(ctx, sql, args)
 		if again, err := p.db.again(ctx, at, err); !again {

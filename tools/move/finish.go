@@ -66,6 +66,12 @@ func Remains(ctx context.Context, conn *pgx.Conn, module, prefix string) (found 
 	return found, err
 }
 
+// CleanUp says how to end by hand what a database that was given up has of the move.
+func CleanUp(module string) string {
+	return fmt.Sprintf("end what it would follow: ALTER SUBSCRIPTION move_%[1]s_… DISABLE, then SET (slot_name = NONE), then DROP SUBSCRIPTION; "+
+		"DROP PUBLICATION move_%[1]s; and drop the schema %[1]s and the module's roles", module)
+}
+
 // leaving returns which side is the home, and which has been left, or has never been opened.
 func (m Move) leaving(ctx context.Context, source, target *side) (home, left *side, there record, err error) {
 	here, other, err := records(ctx, source, target)
@@ -73,19 +79,19 @@ func (m Move) leaving(ctx context.Context, source, target *side) (home, left *si
 		return nil, nil, there, err
 	}
 	home, left, there = source, target, other
-	if here.state != atHome {
+	if here.state != atHome && other.state == atHome {
 		home, left, here, there = target, source, other, here
 	}
-	// An earlier finish may have dropped the schema. One without a row that is still there is no
-	// copy.
-	gone := false
-	if there.state == "" {
-		if gone, err = left.exists(ctx, "SELECT WHERE to_regnamespace($1) IS NULL", pgx.Identifier{m.Module}.Sanitize()); err != nil {
-			return nil, nil, there, err
-		}
+	ends := here.state == atHome && there.state == standby
+	// One without a row that is still there is no copy, unless a seed was interrupted before its first.
+	switch {
+	case there.state == "" && here.state == atHome: // an earlier finish may have dropped the schema
+		ends, err = left.exists(ctx, "SELECT WHERE to_regnamespace($1) IS NULL", pgx.Identifier{m.Module}.Sanitize())
+	case there.state == "" && here.state == "":
+		ends, err = left.exists(ctx, "SELECT FROM pg_publication WHERE pubname = $1", m.publication())
 	}
-	if here.state == atHome && (there.state == standby || gone) {
-		return home, left, there, nil
+	if err != nil || ends {
+		return home, left, there, err
 	}
 	return nil, nil, there, m.refused(home, left, here, there)
 }
@@ -182,7 +188,7 @@ func (m Move) FinishAlone(ctx context.Context, agree func(Ending) error) error {
 // does not know the database any more has lost it.
 func answered(err error) bool {
 	if errors.As(err, new(*pgconn.PgError)) {
-		return !postgres.HasCode(err, "3D000") // invalid_catalog_name
+		return !postgres.HasCode(err, noDatabase)
 	}
 	return !errors.As(err, new(net.Error))
 }

@@ -155,16 +155,20 @@ func (m Move) open(ctx context.Context) (source, target *side, err error) {
 	return source, target, nil
 }
 
-// notThere says what to do about a side that cannot be connected to.
+// notThere says what to do about a side that cannot be connected to. The call is wrong if the
+// server answers.
 func (m Move) notThere(address string, err error) error {
+	const which = "DATABASE_URL is where the data was first, and --to the other"
 	switch {
 	case postgres.HasCode(err, noDatabase):
-		return process.Usage(fmt.Errorf("%s does not exist: seam move seed %s --to ADMIN-URL makes it", withoutLogin(address), m.Module))
-	case errors.As(err, new(*pgconn.ConnectError)):
-		return process.Usage(fmt.Errorf("%s cannot be connected to (DATABASE_URL is where the data was first, and --to the other): %w",
-			withoutLogin(address), err))
+		return process.Usage(fmt.Errorf("%s does not exist: %s, which seam move seed %s makes; finish --gone ends a move whose other side is lost",
+			withoutLogin(address), which, m.Module))
+	case !errors.As(err, new(*pgconn.ConnectError)):
+		return err
+	case answered(err):
+		return process.Usage(fmt.Errorf("%s lets nobody in by this address (%s): %w", withoutLogin(address), which, err))
 	}
-	return err
+	return fmt.Errorf("%s does not answer (%s): %w", withoutLogin(address), which, err)
 }
 
 // noDatabase is the SQLSTATE invalid_catalog_name.

@@ -37,7 +37,12 @@ func (m Move) recoverOnce(ctx context.Context) (outcome string, err error) {
 			}
 		}
 	}()
-	var records [2]record
+	if sides[0] != nil && sides[1] != nil { // a third database is left alone, and so is who moves to another
+		if _, _, err := records(ctx, sides[0], sides[1]); err != nil {
+			return "", err
+		}
+	}
+	var rows [2]record
 	for i, s := range sides {
 		if s == nil {
 			continue
@@ -48,41 +53,43 @@ func (m Move) recoverOnce(ctx context.Context) (outcome string, err error) {
 		if err := s.lock(ctx, m); err != nil {
 			return "", err
 		}
-		if records[i], err = s.record(ctx); err != nil {
+		if rows[i], err = s.record(ctx); err != nil {
 			return "", err
 		}
 	}
 	if sides[0] != nil && sides[1] != nil {
-		if err := errors.Join(sides[0].names(records[0], sides[1]), sides[1].names(records[1], sides[0])); err != nil {
+		if err := errors.Join(sides[0].names(rows[0], sides[1]), sides[1].names(rows[1], sides[0])); err != nil {
 			return "", err
 		}
 	}
-	for i, r := range records {
+	for i, r := range rows {
 		other := 1 - i
 		switch {
-		case r.state == atHome && records[other].state == atHome:
+		case r.state == atHome && rows[other].state == atHome:
 			return "", fmt.Errorf("both %s and %s say that they are the home, which no step of a move does: "+
 				"stop the module, and keep both", sides[i].address, sides[other].address)
 		case r.state == atHome && sides[other] == nil:
 			return "", fmt.Errorf("%s is at home in %s; the other side cannot be reached: recover again when it can: %w",
 				m.Module, sides[i].address, unreachable)
 		case r.state == atHome:
-			return m.forward(ctx, sides[i], sides[other], r, records[other])
+			return m.forward(ctx, sides[i], sides[other], r, rows[other])
 		}
 	}
-	for i, r := range records {
+	for i, r := range rows {
 		if r.state == fencing || r.state == opening {
-			return m.undo(ctx, sides[i], sides[1-i], r, records[1-i], unreachable)
+			return m.undo(ctx, sides[i], sides[1-i], r, rows[1-i], unreachable)
 		}
 	}
 	if unreachable != nil {
 		return "", unreachable
 	}
-	if records == [2]record{} {
-		return m.Module + " does not move between " + sides[0].address + " and " + sides[1].address + ": there is nothing to settle", nil
+	for i, r := range rows {
+		if r.state == "" { // which is a home, too
+			return m.Module + " is at home in " + sides[i].address + ": there is nothing to settle", nil
+		}
 	}
 	return "", fmt.Errorf("neither side is the home, which no step of a move leads to: %s %s, and %s %s: stop the module, and keep both",
-		sides[0].address, records[0], sides[1].address, records[1])
+		sides[0].address, rows[0], sides[1].address, rows[1])
 }
 
 // reachable connects to the sides that can be reached.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -15,8 +15,8 @@ import (
 // Status says where a module's data is, how the other side follows, and what to do.
 type Status struct {
 	Module string   `json:"module"`
-	Home   string   `json:"home"` // the database; "" if neither can be written
-	Sides  []Side   `json:"sides"` // the two, or only the first if the other one is not known
+	Home   string   `json:"home"`           // the database; "" if neither can be written
+	Sides  []Side   `json:"sides"`          // the two, or only the first if the other one is not known
 	Copy   *follows `json:"copy,omitempty"` // how the other side follows the home
 	Record string   `json:"record"`         // of the move that led to the home, for the ledger; "" if it is where it was first
 	Says   string   `json:"says"`
@@ -69,12 +69,7 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 			return s, err
 		}
 		s.Sides[i], records[i] = is, r
-		if !s.Sides[i].Writable && records[i].state == atHome {
-			s.Wrong = append(s.Wrong, side.address+" is the home, and the module may not write there: GRANT its role what seam setup does")
-		}
-		if s.Sides[i].Writable && (records[i].state == standby || records[i].state == opening) {
-			s.Wrong = append(s.Wrong, side.address+" can be written, and is not the home: seam move recover, or REVOKE what somebody granted")
-		}
+		s.judge(is)
 	}
 	if unreachable != nil {
 		s.Wrong = append(s.Wrong, unreachable.Error())
@@ -129,6 +124,7 @@ func (m Move) statusOfSource(ctx context.Context) (s Status, err error) {
 		return s, err
 	}
 	s.Sides = []Side{is}
+	s.judge(is)
 	switch r.state {
 	case atHome:
 		s.Home, s.Do, s.Says = here, "status", "The data is in "+here+"; --to ADMIN-URL of "+r.elsewhere+" says how the copy there follows."
@@ -144,6 +140,16 @@ func (m Move) statusOfSource(ctx context.Context) (s Status, err error) {
 		s.Says = "The data has left " + here + ", or is about to, for " + r.elsewhere + ": --to ADMIN-URL of that one says where it is."
 	}
 	return s, err
+}
+
+// judge notes what is wrong with who may write on a side.
+func (s *Status) judge(side Side) {
+	if !side.Writable && side.State == atHome {
+		s.Wrong = append(s.Wrong, side.Address+" is the home, and the module may not write there: GRANT its role what seam setup does")
+	}
+	if side.Writable && (side.State == standby || side.State == opening) {
+		s.Wrong = append(s.Wrong, side.Address+" can be written, and is not the home: seam move recover, or REVOKE what somebody granted")
+	}
 }
 
 // explain says in words what the records mean.
@@ -186,6 +192,10 @@ func (s *Status) explain(records [2]record, sides [2]*side) {
 			s.Says, s.Do = "The data is in "+at+", and "+there+" has no copy.", "seed or finish"
 		case r.state == atHome && sides[1-i] == nil:
 			s.Says = "The data is in " + at + "; the other side cannot be reached."
+		case r.state == standby && other.state == "" && sides[1-i] != nil && r.epoch == 0 && i == 1:
+			s.Says, s.Do = "The data is in "+there+"; a seed of "+at+" did not end.", "seed"
+		case r.state == standby && other.state == "" && sides[1-i] != nil:
+			s.Says = "The data is in " + there + ", and " + at + " is a copy that was given up. To use that database again, " + CleanUp(s.Module) + "."
 		case r.state == standby && sides[1-i] == nil:
 			s.Says = "The data is in " + there + ", which cannot be reached; " + at + " is the copy."
 		}
@@ -228,10 +238,9 @@ func Other(ctx context.Context, admin, module string) (address string, err error
 const refusedCode = "42501"
 
 func withoutLogin(address string) string {
-	u, err := url.Parse(address)
+	cfg, err := pgconn.ParseConfig(address)
 	if err != nil {
-		return "?"
+		return "an address that cannot be read"
 	}
-	u.User, u.RawQuery = nil, ""
-	return u.String()
+	return addressOf(cfg)
 }

@@ -118,20 +118,31 @@ func TestAMigrationOfOneSideIsInTheWay(t *testing.T) {
 	refuses(t, "the switch", err, "migration 7 of the module is only in")
 }
 
-// A seed that ends before the copy begins leaves what migrations insert, and the next one goes on.
+// A seed that ends before the copy begins leaves what migrations insert, and the next one goes on, or
+// finish ends it.
 func TestAnInterruptedSeedGoesOn(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	m.After = func(step string) error {
-		if step == "migrate" {
-			return errCrash
+	interrupt := func() {
+		t.Helper()
+		m.After = func(step string) error {
+			if step == "migrate" {
+				return errCrash
+			}
+			return nil
 		}
-		return nil
+		if err := m.Seed(t.Context()); !errors.Is(err, errCrash) {
+			t.Fatal(err)
+		}
+		m.After = nil
 	}
-	if err := m.Seed(t.Context()); !errors.Is(err, errCrash) {
-		t.Fatal(err)
+	interrupt()
+	refuses(t, "finish the other way around", m.Back().Finish(t.Context()), "comes first")
+	ok(t, m.Finish(t.Context()))
+	if ask(t, m.Target, "SELECT count(*)::text FROM pg_namespace WHERE nspname = 'parcels'") != "0" {
+		t.Error("the schema is there after finish")
 	}
-	m.After = nil
+	interrupt()
 	ok(t, m.Seed(t.Context()))
 	second := m
 	second.Target = postgres.WithDatabase(m.Target, "beside")
@@ -148,16 +159,19 @@ func TestWhatComesFirst(t *testing.T) {
 		"back":     func(m move.Move) error { _, err := m.Back().Switch(t.Context()); return err },
 		"finish":   func(m move.Move) error { _, err := m.Ending(t.Context()); return err },
 	}
-	nowhere, dead, there := m, m, m
+	nowhere, dead, stranger, there := m, m, m, m
 	nowhere.Target = postgres.WithDatabase(m.Target, "beside")
-	dead.Target = "postgres://nobody@127.0.0.1:1/parcels"
+	dead.Target = "host=127.0.0.1 port=1 user=u password=secret dbname=parcels"
+	stranger.Target = strings.Replace(m.Target, "://postgres", "://nobody", 1)
 	there.Target = postgres.WithDatabase(m.Target, "postgres")
 	for verb, do := range verbs {
-		refuses(t, verb+" to a database that is not there", do(nowhere), "/beside does not exist: seam move seed parcels")
-		refuses(t, verb+" to a server that does not answer", do(dead), "postgres://127.0.0.1:1/parcels cannot be connected to")
+		refuses(t, verb+" to a database that is not there", do(nowhere), "/beside does not exist: DATABASE_URL is where")
+		refuses(t, verb+" as nobody", do(stranger), "lets nobody in by this address")
+		if err := do(dead); errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "postgres://127.0.0.1:1/parcels does not answer") {
+			t.Errorf("%s to a server that does not answer: %v", verb, err)
+		}
 		refuses(t, verb+" before a seed", do(there), "seam move seed parcels --to ADMIN-URL comes first")
 	}
-	refuses(t, "a plan", func() error { _, err := dead.Plan(t.Context()); return err }(), "127.0.0.1:1/parcels cannot be connected to")
 	if outcome, err := there.Recover(t.Context()); err != nil || !strings.Contains(outcome, "nothing to settle") {
 		t.Errorf("recover before a seed: %q, %v", outcome, err)
 	}
@@ -165,4 +179,29 @@ func TestWhatComesFirst(t *testing.T) {
 	_, err := m.Switch(t.Context())
 	ok(t, err)
 	refuses(t, "a second switch", verbs["switch"](m), "is at home in")
+}
+
+// The rows of a seed that ended between them, and of a copy that was given up and came back, say
+// that the side without a row is the home.
+func TestASideWithoutARowIsTheHome(t *testing.T) {
+	long(t)
+	t.Parallel()
+	m := newMove(t, 0, 1)
+	ok(t, m.Seed(t.Context()))
+	run(t, m.Source, "DELETE FROM parcels.home")
+	for epoch, want := range map[string][2]string{
+		"0": {"a seed of", "seed"}, "2": {"was given up. To use that database again, end what it would follow", ""},
+	} {
+		run(t, m.Target, "UPDATE parcels.home SET epoch = "+epoch)
+		s, err := m.Status(t.Context())
+		if err != nil || !strings.Contains(s.Says, want[0]) || s.Do != want[1] || len(s.Wrong) > 0 {
+			t.Errorf("at epoch %s the status is %+v, %v", epoch, s, err)
+		}
+		outcome, err := m.Recover(t.Context())
+		if err != nil || !strings.Contains(outcome, "is at home in "+s.Sides[0].Address) {
+			t.Errorf("at epoch %s recover says %q, %v", epoch, outcome, err)
+		}
+	}
+	run(t, m.Target, "UPDATE parcels.home SET epoch = 0")
+	ok(t, m.Seed(t.Context()))
 }

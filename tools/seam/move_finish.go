@@ -61,8 +61,8 @@ func (c *moveCall) finishAlone(ctx context.Context, m move.Move) error {
 		return err
 	}
 	printRecord(ending.Record)
-	fmt.Printf("From now on %s names %s, with the login that it had. If %s comes back, first end what it would follow there: ALTER SUBSCRIPTION move_%[4]s_… "+
-		"DISABLE, then SET (slot_name = NONE), then DROP SUBSCRIPTION; DROP PUBLICATION move_%[4]s; and drop the schema %[4]s and the module's roles.\n", setting(m.Module), ending.Home, ending.Left, m.Module)
+	fmt.Printf("From now on %s names %s, with the login that it had. If %s comes back, %s.\n",
+		setting(m.Module), ending.Home, ending.Left, move.CleanUp(m.Module))
 	return nil
 }
 

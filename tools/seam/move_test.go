@@ -69,7 +69,7 @@ func TestMoveStatusOfTheFirstSide(t *testing.T) {
 		{"COMMENT ON SCHEMA " + module + " IS 'its record'", "moved: its record", 0},
 		{"INSERT INTO " + module + ".home (state, epoch, move, elsewhere) VALUES ('home', 3, gen_random_uuid(), 'postgres://127.0.0.1:1/copy')",
 			"/" + o.db.Name + "; --to ADMIN-URL of postgres://127.0.0.1:1/copy", 0},
-		{"UPDATE " + module + ".home SET state = 'standby'", "for postgres://127.0.0.1:1/copy: --to ADMIN-URL", 0},
+		{"UPDATE " + module + ".home SET state = 'standby'", "for postgres://127.0.0.1:1/copy: --to ADMIN-URL", 1}, // and it can be written
 		{"DROP SCHEMA " + module + " CASCADE", "has no table " + module + ".home", 2},
 	} {
 		if _, err := admin.Exec(t.Context(), step.statement); err != nil {
