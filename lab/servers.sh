@@ -24,10 +24,13 @@ for release in "trixie 17" "sid 18"; do
 	image=seam-postgres:${release#* }
 	# shellcheck disable=SC2086 # they are two arguments
 	$as_root deploy/postgres-image/build.sh "$image" $release
+	more=
+	[ "${release#* }" -lt 18 ] || more="-c max_active_replication_origins=30" # before, there are as many as slots
 	password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	# shellcheck disable=SC2086 # $more is two arguments or none
 	container=$(docker run --detach --publish 127.0.0.1::5432 --env POSTGRES_PASSWORD="$password" "$image" \
 		postgres -c max_connections=400 -c fsync=off -c wal_level=logical -c max_replication_slots=30 -c max_wal_senders=30 \
-		-c max_logical_replication_workers=20 -c max_worker_processes=30)
+		-c max_logical_replication_workers=20 -c max_worker_processes=30 $more)
 	containers="$containers $container"
 	server="postgres://postgres:$password@$(docker port "$container" 5432)"
 	until docker exec "$container" pg_isready --quiet --host 127.0.0.1; do
