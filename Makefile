@@ -45,6 +45,9 @@ build: ## build every command into bin/
 	@rm -f $(filter-out $(addprefix bin/,$(notdir $(COMMANDS))),$(wildcard bin/*)) # of what is gone
 	@go build -o bin/ $(addprefix ./,$(COMMANDS))
 
+# What tests that run the commands build them from, so that each package need not link them again.
+test: export TEST_BIN := $(CURDIR)/bin
+
 .PHONY: test
 test: build ## run every test on a real PostgreSQL
 	@echo "Testing (a cold build takes a few minutes) …"
