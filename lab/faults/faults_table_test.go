@@ -8,7 +8,7 @@ import (
 // faults are the rows of the matrix. Those with failpoints, and other binaries, are last.
 var faults = append([]fault{
 	{name: "nothing", do: nothing},
-	{name: "each process is killed", smoke: []string{split, halves}, do: killEach},
+	{name: "each process is killed", smoke: topologies, do: killEach},
 	{name: "PostgreSQL stops immediately", smoke: []string{monolith}, do: stopPostgres},
 	{name: "poison events", smoke: []string{monolith}, do: poisonEvents},
 	{name: "the broker is killed", broker: true, smoke: []string{split}, do: killBroker},
