@@ -77,15 +77,16 @@ func (m Move) Plan(ctx context.Context) (p Plan, err error) {
 	for _, t := range p.Tables {
 		p.Bytes += t.Bytes
 	}
-	if p.Exists {
-		if err := m.judgeTarget(ctx, &p, source, target); err != nil {
-			return p, err
-		}
-	} else if cfg := target.Config().Database; cfg == "postgres" {
+	if cfg := target.Config().Database; !p.Exists && cfg == "postgres" {
 		p.Target = strings.TrimSuffix(p.Target, cfg) + databaseOf(m.Target)
 	}
 	if err := m.judgeSource(ctx, &p, source); err != nil {
 		return p, err
+	}
+	if p.Exists {
+		if err := m.judgeTarget(ctx, &p, source, target); err != nil {
+			return p, err
+		}
 	}
 	if err := m.missingRights(ctx, &p, source, target); err != nil {
 		return p, err
@@ -127,7 +128,7 @@ func (m Move) judgeSource(ctx context.Context, p *Plan, source *side) error {
 	case here.state != "" && here.state != atHome:
 		refuse(m.Module+" is not at home here", "seam move status says where it is, and what to do")
 	case here.elsewhere != "" && here.elsewhere != p.Target:
-		refuse(m.Module+" moves between this database and "+here.elsewhere+" already", "seam move finish ends that")
+		refuse(m.Module+" moves between this database and "+here.elsewhere+" already", "seam move finish "+m.Module+" --to ADMIN-URL of that one ends it")
 	}
 	return err
 }

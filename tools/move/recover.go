@@ -81,7 +81,7 @@ func (m Move) recoverOnce(ctx context.Context) (outcome string, err error) {
 		}
 	}
 	if unreachable != nil {
-		return "", unreachable
+		return "", fmt.Errorf("where the data is cannot be said without the other side: recover again when it can be reached: %w", unreachable)
 	}
 	for i, r := range rows {
 		if r.state == "" { // which is a home, too

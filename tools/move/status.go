@@ -95,7 +95,13 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 		s.Says = "Where the data is cannot be said: one side cannot be reached, and the other has no record."
 	}
 	if s.Says == "" {
-		s.Says, s.Do = "The data has never moved.", "seed"
+		came, err := Record(ctx, sides[0].Conn, m.Module)
+		if err != nil {
+			return s, err
+		}
+		if s.Says, s.Do = "The data has never moved.", "seed"; came != "" {
+			s.Says, s.Do = "The data is in "+s.Sides[0].Address+", where it came back to for good.", ""
+		}
 	}
 	return s, nil
 }
@@ -110,7 +116,7 @@ func (m Move) statusOfSource(ctx context.Context) (s Status, err error) {
 	here := source.address
 	gone, err := source.exists(ctx, "SELECT WHERE to_regclass('home') IS NULL")
 	if gone {
-		err = process.Usage(fmt.Errorf("%s has no table %s.home: the data has moved for good, or setup and migrate have not run there", here, m.Module))
+		err = process.Usage(fmt.Errorf("%s has no table %s.home: the data has moved for good, or setup and migrate have not run there; --to ADMIN-URL of the other side says more", here, m.Module))
 	}
 	if err != nil {
 		return s, err

@@ -146,7 +146,7 @@ func TestAnInterruptedSeedGoesOn(t *testing.T) {
 	ok(t, m.Seed(t.Context()))
 	second := m
 	second.Target = postgres.WithDatabase(m.Target, "beside")
-	refuses(t, "a second target, which is not there yet", second.Seed(t.Context()), "already: seam move finish ends that")
+	refuses(t, "a second target, which is not there yet", second.Seed(t.Context()), "already: seam move finish parcels --to")
 }
 
 // Before a seed, and where nobody answers, each verb says in one line what comes first.

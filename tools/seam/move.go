@@ -60,9 +60,11 @@ func runMove(ctx context.Context, args []string) error {
 	}
 	do := c.all
 	if len(words) == 2 {
-		do = verbs[words[0]]
+		if do = verbs[words[0]]; do == nil {
+			return process.Usage(fmt.Errorf("seam move has no verb %q; its --help lists them", words[0]))
+		}
 	}
-	if do == nil || len(words) != 1 && len(words) != 2 {
+	if len(words) != 1 && len(words) != 2 {
 		return process.Usage(errors.New("say seam move NAME --to ADMIN-URL, or seam move VERB NAME; its --help lists the verbs"))
 	}
 	m, err := c.move(ctx, words[len(words)-1])
@@ -216,6 +218,9 @@ func (c *moveCall) status(ctx context.Context, m move.Move) error {
 	s, err := m.Status(ctx)
 	if err != nil {
 		return err
+	}
+	if s.Do == "back or finish" && keptByUp(m) != nil {
+		s.Do = "back"
 	}
 	var wrong error
 	if len(s.Wrong) > 0 {

@@ -33,7 +33,7 @@ func (c *moveCall) finish(ctx context.Context, m move.Move) error {
 		fmt.Println("Nothing shows that no row was lost, and then nothing will: seam move status says more.")
 	}
 	if e.Sessions != "" {
-		fmt.Printf("Sessions of the module are open there, %s: a process whose %s names it goes on, and does not start again.\n",
+		fmt.Printf("Sessions of the module are open there, %s. A process that follows the data ends its own; one whose %s names that side does not start again.\n",
 			e.Sessions, setting(m.Module))
 	}
 	if err := c.agreed(m, e); err != nil {

@@ -13,7 +13,7 @@ func TestMoveSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("DATABASE_URL", "")
 	for want, words := range map[string]string{
 		"seam move NAME --to":      "",
-		"its --help lists":         "shove " + aModule(),
+		`no verb "shove"`:          "shove " + aModule(),
 		"say of which module":      "status",
 		"there is no module":       "plan nosuch --to postgres://db/other",
 		"needs DATABASE_URL":       "status " + aModule(),
