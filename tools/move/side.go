@@ -63,6 +63,9 @@ func (m Move) connect(ctx context.Context, address string) (*side, error) {
 	if err == nil && hidden { // its tables cannot be told from none
 		err = process.Usage(fmt.Errorf("%s: %s may not look at %s: GRANT %s TO %[2]s", s.address, s.Config().User, m.Module, m.owner()))
 	}
+	if err == nil && s.Config().Database == "" {
+		err = process.Usage(fmt.Errorf("%s names no database: say which, as in %[1]sNAME", s.address))
+	}
 	if err == nil && s.version < 150000 {
 		err = process.Usage(fmt.Errorf("%s is older than PostgreSQL 15: upgrade it first", s.address))
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
@@ -244,9 +244,10 @@ func Other(ctx context.Context, admin, module string) (address string, err error
 const refusedCode = "42501"
 
 func withoutLogin(address string) string {
-	cfg, err := pgconn.ParseConfig(address)
-	if err != nil {
-		return "an address that cannot be read"
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" { // of keywords
+		return "one side"
 	}
-	return addressOf(cfg)
+	u.User, u.RawQuery = nil, ""
+	return u.String()
 }

@@ -3,6 +3,7 @@ package move_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -159,16 +160,24 @@ func TestWhatComesFirst(t *testing.T) {
 		"back":     func(m move.Move) error { _, err := m.Back().Switch(t.Context()); return err },
 		"finish":   func(m move.Move) error { _, err := m.Ending(t.Context()); return err },
 	}
-	nowhere, dead, stranger, there := m, m, m, m
+	nowhere, dead, keywords, stranger, nameless, there := m, m, m, m, m, m
 	nowhere.Target = postgres.WithDatabase(m.Target, "beside")
-	dead.Target = "host=127.0.0.1 port=1 user=u password=secret dbname=parcels"
+	dead.Target = "postgres://u:secret@127.0.0.1:1/parcels"
+	keywords.Target = "host=127.0.0.1 port=1 user=u password=secret dbname=parcels"
+	bare, err := url.Parse(m.Target)
+	ok(t, err)
+	bare.Path = "/"
+	nameless.Target = bare.String()
 	stranger.Target = strings.Replace(m.Target, "://postgres", "://nobody", 1)
 	there.Target = postgres.WithDatabase(m.Target, "postgres")
 	for verb, do := range verbs {
 		refuses(t, verb+" to a database that is not there", do(nowhere), "/beside does not exist: DATABASE_URL is where")
+		refuses(t, verb+" to no database", do(nameless), "names no database")
 		refuses(t, verb+" as nobody", do(stranger), "lets nobody in by this address")
-		if err := do(dead); errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), "postgres://127.0.0.1:1/parcels does not answer") {
-			t.Errorf("%s to a server that does not answer: %v", verb, err)
+		for want, m := range map[string]move.Move{"postgres://127.0.0.1:1/parcels does not answer": dead, "one side does not answer": keywords} {
+			if err := do(m); errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s to a server that does not answer: %v", verb, err)
+			}
 		}
 		refuses(t, verb+" before a seed", do(there), "seam move seed parcels --to ADMIN-URL comes first")
 	}
@@ -176,7 +185,7 @@ func TestWhatComesFirst(t *testing.T) {
 		t.Errorf("recover before a seed: %q, %v", outcome, err)
 	}
 	ok(t, m.Seed(t.Context()))
-	_, err := m.Switch(t.Context())
+	_, err = m.Switch(t.Context())
 	ok(t, err)
 	refuses(t, "a second switch", verbs["switch"](m), "is at home in")
 }

@@ -37,11 +37,11 @@ be named while the data is there. Each server must reach the other under these a
 logical, and a superuser or, since PostgreSQL 16, a role with the rights that plan names; that one needs --to for back, too.
 SEAM_ROLE_PREFIX is the roles' prefix; SEAM_ROLE_SECRET matters without a superuser, and on one server. The tables on the
 target are made by the command NAME, or by the monolith, beside seam. Processes follow by themselves; set
-<MODULE>_DATABASE_URL to the new home before finish. Ctrl-C in the pause undoes it, unless it
-comes in the last step: seam move status says which.`
+<MODULE>_DATABASE_URL to the new home before finish, which the system of seam up cannot, so it brings its data back. Ctrl-C
+in the pause undoes it, unless it comes in the last step: seam move status says which.`
 
 // runMove moves a module's data to another database and back.
-func runMove(ctx context.Context, args []string) error {
+func runMove(ctx context.Context, args []string) (err error) {
 	c := moveCall{FlagSet: flag.NewFlagSet("move", flag.ContinueOnError)}
 	c.StringVar(&c.to, "to", "", "an admin connection to the other database, which need not exist yet")
 	c.BoolVar(&c.json, "json", false, "print JSON (plan and status)")
@@ -67,17 +67,26 @@ func runMove(ctx context.Context, args []string) error {
 	if len(words) != 1 && len(words) != 2 {
 		return process.Usage(errors.New("say seam move NAME --to ADMIN-URL, or seam move VERB NAME; its --help lists the verbs"))
 	}
-	m, err := c.move(ctx, words[len(words)-1])
+	switch {
+	case c.json && words[0] != "plan" && words[0] != "status":
+		return process.Usage(errors.New("--json is for plan and status"))
+	case (c.yes || c.gone) && words[0] != "finish":
+		return process.Usage(errors.New("--yes and --gone are for finish"))
+	}
+	module := words[len(words)-1]
+	defer func() {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("interrupted: seam move status %s --to ADMIN-URL says where the data is, and what to do", module)
+		}
+	}()
+	m, err := c.move(ctx, module)
 	if err == nil && m.Target == "" && words[0] != "status" {
 		err = process.Usage(errors.New("name the other database: --to ADMIN-URL; the one of DATABASE_URL does not say which it is"))
 	}
 	if err != nil {
 		return err
 	}
-	if err = do(ctx, m); ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return fmt.Errorf("interrupted: seam move status %s --to ADMIN-URL says where the data is, and what to do", m.Module)
-	}
-	return err
+	return do(ctx, m)
 }
 
 // moveCall has the flags of seam move.
@@ -183,12 +192,19 @@ func (c *moveCall) plan(ctx context.Context, m move.Move) error {
 		fmt.Println("In the way:", r)
 	}
 	if len(p.Refusals) > 0 {
-		return process.Usage(fmt.Errorf("%d things are in the way; each line says what to do", len(p.Refusals)))
+		return process.Usage(errors.New("something is in the way; each line says what to do"))
 	}
+	fmt.Println("Nothing is in the way.")
 	return nil
 }
 
-func (c *moveCall) seed(ctx context.Context, m move.Move) error { return m.Seed(ctx) }
+func (c *moveCall) seed(ctx context.Context, m move.Move) error {
+	err := m.Seed(ctx)
+	if err == nil {
+		fmt.Printf("The copy is complete, and follows. Next: seam move switch %s --to ADMIN-URL\n", m.Module)
+	}
+	return err
+}
 
 func (c *moveCall) rehearse(ctx context.Context, m move.Move) error { return m.Rehearse(ctx) }
 

@@ -18,6 +18,8 @@ func TestMoveSaysWhatIsMissing(t *testing.T) {
 		"there is no module":       "plan nosuch --to postgres://db/other",
 		"needs DATABASE_URL":       "status " + aModule(),
 		"say seam move NAME --to ": "plan " + aModule() + " now",
+		"--json is for":            "switch " + aModule() + " --json",
+		"--yes and --gone are for": "back --yes " + aModule(),
 	} {
 		if err := runMove(t.Context(), strings.Fields(words)); !errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("seam move %s: %v; want %s", words, err, want)
