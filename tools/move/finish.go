@@ -93,7 +93,7 @@ func (m Move) leaving(ctx context.Context, source, target *side) (home, left *si
 	if err != nil || ends {
 		return home, left, there, err
 	}
-	return nil, nil, there, m.refused(home, left, here, there)
+	return nil, nil, there, m.first(home, left, here, there)
 }
 
 // Finish ends the move for good: it drops everything of the module on the side that is not the

@@ -166,7 +166,7 @@ func (m Move) notThere(address string, err error) error {
 	case !errors.As(err, new(*pgconn.ConnectError)):
 		return err
 	case answered(err):
-		return process.Usage(fmt.Errorf("%s lets nobody in by this address (%s): %w", withoutLogin(address), which, err))
+		return process.Usage(fmt.Errorf("%s refuses this connection (%s): %w", withoutLogin(address), which, err))
 	}
 	return fmt.Errorf("%s does not answer (%s): %w", withoutLogin(address), which, err)
 }
@@ -212,8 +212,8 @@ func (r record) String() string {
 	return fmt.Sprintf("says %s, epoch %d", r.state, r.epoch)
 }
 
-// refused says why neither a switch nor an end can begin, and what comes first.
-func (m Move) refused(source, target *side, here, there record) error {
+// first says why neither a switch nor an end can begin, and what comes first.
+func (m Move) first(source, target *side, here, there record) error {
 	begun := func(r record) bool { return r.state == fencing || r.state == opening }
 	says, do := fmt.Sprintf("%s %s, and %s %s", source.address, here, target.address, there), "status"
 	switch {

@@ -83,7 +83,7 @@ func (m Move) newAttempt(ctx context.Context) (_ *attempt, err error) {
 	}
 	here, there, err := records(ctx, a.source, a.target)
 	if err == nil && (here.state != atHome || there.state != standby || there.epoch >= here.epoch) {
-		err = m.refused(a.source, a.target, here, there)
+		err = m.first(a.source, a.target, here, there)
 	}
 	if err == nil {
 		a.pins[0], a.pins[1], err = m.open(ctx)

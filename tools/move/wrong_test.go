@@ -173,7 +173,7 @@ func TestWhatComesFirst(t *testing.T) {
 	for verb, do := range verbs {
 		refuses(t, verb+" to a database that is not there", do(nowhere), "/beside does not exist: DATABASE_URL is where")
 		refuses(t, verb+" to no database", do(nameless), "names no database")
-		refuses(t, verb+" as nobody", do(stranger), "lets nobody in by this address")
+		refuses(t, verb+" as nobody", do(stranger), "refuses this connection")
 		for want, m := range map[string]move.Move{"postgres://127.0.0.1:1/parcels does not answer": dead, "one side does not answer": keywords} {
 			if err := do(m); errors.Is(err, process.ErrUsage) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%s to a server that does not answer: %v", verb, err)
