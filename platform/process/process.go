@@ -98,7 +98,8 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 		var parts sync.WaitGroup
 		for _, part := range stage {
 			parts.Go(func() {
-				if err := part(stageCtx); err != nil {
+				// One that returns its context's error has stopped as asked, which must not hide another's.
+				if err := part(stageCtx); err != nil && !errors.Is(err, stageCtx.Err()) {
 					mu.Lock()
 					defer mu.Unlock()
 					failures = append(failures, err)
