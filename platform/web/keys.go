@@ -231,16 +231,13 @@ func fileKeys(path string) func(context.Context) ([]jose.JSONWebKey, error) {
 	}
 }
 
-// textKeys returns the keys in a setting's text; none if it is no key, and so may be a path.
+// textKeys returns the keys in a setting's text.
 func textKeys(setting string) ([]jose.JSONWebKey, error) {
-	if der, err := base64.StdEncoding.DecodeString(setting); err == nil && isPublicKey(der) {
+	if der, err := base64.StdEncoding.DecodeString(setting); err == nil {
 		return pemKeys(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	}
-	if strings.Contains(setting, "-----BEGIN") {
-		// A shell that reads a settings file leaves \n as two characters.
-		return pemKeys([]byte(strings.ReplaceAll(setting, `\n`, "\n")))
-	}
-	return nil, nil
+	// A shell that reads a settings file leaves \n as two characters.
+	return pemKeys([]byte(strings.ReplaceAll(setting, `\n`, "\n")))
 }
 
 func pemKeys(text []byte) (list []jose.JSONWebKey, err error) {
@@ -260,10 +257,4 @@ func pemKeys(text []byte) (list []jose.JSONWebKey, err error) {
 		return nil, errors.New("no PEM block in it")
 	}
 	return list, nil
-}
-
-// isPublicKey distinguishes a key from a path, which can look like base64 as well.
-func isPublicKey(der []byte) bool {
-	_, err := x509.ParsePKIXPublicKey(der)
-	return err == nil
 }

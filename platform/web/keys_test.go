@@ -186,37 +186,36 @@ func TestAKeyFileIsReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, cfg := range []Auth{{PublicKey: path}, {PublicKeyFile: path, PublicKey: pemOf(t, oldPublic)}} {
-		synctest.Test(t, func(t *testing.T) {
-			cfg.Issuer, cfg.Audience, cfg.Refresh = issuer, "app", time.Minute
-			write(pemOf(t, oldPublic))
-			v, err := NewVerifier(cfg)
-			if err != nil {
-				t.Fatal(err)
+	cfg := Auth{PublicKeyFile: path, PublicKey: pemOf(t, oldPublic)} // which a process has from its file
+	synctest.Test(t, func(t *testing.T) {
+		cfg.Issuer, cfg.Audience, cfg.Refresh = issuer, "app", time.Minute
+		write(pemOf(t, oldPublic))
+		v, err := NewVerifier(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = v.Run(t.Context(), silent) }()
+		judge := func(when string, wantOld, want bool) {
+			t.Helper()
+			gotOld, got := accepts(t, v, old, "", issuer), accepts(t, v, key, "", issuer)
+			if gotOld != wantOld || got != want {
+				t.Errorf("%s: the old key is accepted: %v, the new one: %v", when, gotOld, got)
 			}
-			go func() { _ = v.Run(t.Context(), silent) }()
-			judge := func(when string, wantOld, want bool) {
-				t.Helper()
-				gotOld, got := accepts(t, v, old, "", issuer), accepts(t, v, key, "", issuer)
-				if gotOld != wantOld || got != want {
-					t.Errorf("%s: the old key is accepted: %v, the new one: %v", when, gotOld, got)
-				}
-			}
-			judge("before", true, false)
-			write(pemOf(t, oldPublic) + pemOf(t, public))
-			time.Sleep(cfg.Refresh + time.Second)
-			judge("while both are valid", true, true)
-			write(pemOf(t, public))
-			time.Sleep(cfg.Refresh)
-			judge("after", false, true)
-			write("")
-			time.Sleep(keysHold / 2)
-			judge("unreadable", false, true)
-			time.Sleep(keysHold)
-			judge("unreadable for too long", false, false)
-			if v.Ready(t.Context()) == nil {
-				t.Error("ready with keys that are too old")
-			}
-		})
-	}
+		}
+		judge("before", true, false)
+		write(pemOf(t, oldPublic) + pemOf(t, public))
+		time.Sleep(cfg.Refresh + time.Second)
+		judge("while both are valid", true, true)
+		write(pemOf(t, public))
+		time.Sleep(cfg.Refresh)
+		judge("after", false, true)
+		write("")
+		time.Sleep(keysHold / 2)
+		judge("unreadable", false, true)
+		time.Sleep(keysHold)
+		judge("unreadable for too long", false, false)
+		if v.Ready(t.Context()) == nil {
+			t.Error("ready with keys that are too old")
+		}
+	})
 }

@@ -9,8 +9,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,12 +202,8 @@ func TestPublicKeys(t *testing.T) {
 	public, private, _ := ed25519.GenerateKey(nil)
 	text := pemOf(t, public)
 	lines := strings.Split(text, "\n")
-	path := filepath.Join(t.TempDir(), "key.pem")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for name, setting := range map[string]string{
-		"PEM": text, "a path": path, "one line": strings.Join(lines[1:len(lines)-2], ""),
+		"PEM": text, "one line": strings.Join(lines[1:len(lines)-2], ""),
 		"PEM with Windows's ends of line":       strings.ReplaceAll(text, "\n", "\r\n"),
 		"PEM whose ends of line are a \\ and n": strings.ReplaceAll(text, "\n", `\n`),
 	} {
@@ -224,8 +218,8 @@ func TestPublicKeys(t *testing.T) {
 	}
 	secret := base64.StdEncoding.EncodeToString(der)
 	for setting, says := range map[string]string{
-		"keys/missing":    "no such file", // although it could be base64
-		"/does/not/exist": "no such file", "-----BEGIN nothing": "no PEM block",
+		"keys/missing": "AUTH_PUBLIC_KEY_FILE", // it could be base64
+		"/key.pem":     "AUTH_PUBLIC_KEY_FILE", "-----BEGIN nothing": "no PEM block",
 		"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----":             "not a public key",
 		"-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----": "not a public key",
 		secret: "", secret + "\x00": "", base64.StdEncoding.EncodeToString(private.Seed()): "",

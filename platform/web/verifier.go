@@ -27,9 +27,9 @@ type Auth struct {
 	// ServiceAudience must be among those of a service's: what lets a customer in opens no internal
 	// route, and the other way round.
 	ServiceAudience string `env:"AUTH_SERVICE_AUDIENCE" envDefault:"shop-internal"`
-	// PublicKey is PEM text or the path of a PEM file; several blocks are several keys, as during a
-	// rotation. One key can also be the text between its first and last line, on one line, as seam
-	// env writes it: every settings file and shell can hold that.
+	// PublicKey is PEM text; several blocks are several keys, as during a rotation. One key can also
+	// be the text between its first and last line, on one line, as seam env writes it: every settings
+	// file and shell can hold that.
 	PublicKey string `env:"AUTH_PUBLIC_KEY"`
 	// PublicKeyFile is the path of a PEM file.
 	PublicKeyFile string `env:"AUTH_PUBLIC_KEY_FILE"`
@@ -94,24 +94,20 @@ func NewVerifier(cfg Auth) (*Verifier, error) {
 }
 
 func newKeySet(cfg Auth) (*keySet, error) {
-	path := cfg.PublicKeyFile
-	if path == "" && cfg.PublicKey != "" {
+	switch {
+	case cfg.PublicKeyFile != "":
+		set := &keySet{read: fileKeys(cfg.PublicKeyFile)}
+		if err := set.refresh(0); err != nil {
+			return nil, fmt.Errorf("AUTH_PUBLIC_KEY_FILE: %w", err)
+		}
+		return set, nil
+	case cfg.PublicKey != "":
 		list, err := textKeys(cfg.PublicKey)
 		if err != nil {
-			return nil, fmt.Errorf("AUTH_PUBLIC_KEY: %w", err)
+			return nil, fmt.Errorf("AUTH_PUBLIC_KEY: %w; AUTH_PUBLIC_KEY_FILE names a file", err)
 		}
-		if list != nil {
-			set := &keySet{}
-			set.last.Store(&keys{list: list})
-			return set, nil
-		}
-		path = cfg.PublicKey
-	}
-	if path != "" {
-		set := &keySet{read: fileKeys(path)}
-		if err := set.refresh(0); err != nil {
-			return nil, fmt.Errorf("AUTH_PUBLIC_KEY: %w", err)
-		}
+		set := &keySet{}
+		set.last.Store(&keys{list: list})
 		return set, nil
 	}
 	if _, err := process.BaseURL(cfg.Issuer); err != nil {
