@@ -46,6 +46,7 @@ topologies)
 	deploy/test-compose.sh
 	echo "Moving modules, cutting networks, and other long tests …"
 	SEAM_LONG=1 go test -count=1 -timeout 60m -skip "$matrix" ./lab/faults
+	SEAM_LONG=1 go test -count=1 -timeout 60m ./lab/bench ./lab/road
 	bin/seam postgres -- go test -count=1 -timeout 60m ./lab/saga -rapid.checks=300
 	;;
 faults)

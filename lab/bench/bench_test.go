@@ -3,9 +3,9 @@
 // figure alone describes the machine; the ratio describes the shop.
 //
 // make bench and make bench-long write the report, deploy/PERFORMANCE.md, and make bench
-// BASE=commit compares that commit with the tree. Without them the tests run for a moment only, so
-// that the code does not rot. Nothing here asserts a time: how long something takes is for people
-// to judge.
+// BASE=commit compares that commit with the tree. Without them the tests run for a moment only, two
+// of them in make long SUITE=topologies, so that the code does not rot. Nothing here asserts a time:
+// how long something takes is for people to judge.
 package bench
 
 import (
@@ -151,6 +151,14 @@ func besideServer(t *testing.T, server *pgserver.Server, name string) string {
 // writing says that this run is for the report. Any other one is short, and shares the machine with
 // its like, because its figures mean nothing.
 var writing = os.Getenv("BENCH") == "write"
+
+// long skips a test outside of make long SUITE=topologies.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SEAM_LONG") == "" {
+		t.Skip("it is run by make long SUITE=topologies")
+	}
+}
 
 // say shows what is measured now.
 func (b *bench) say(format string, args ...any) {

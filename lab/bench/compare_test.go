@@ -22,6 +22,7 @@ func TestCompare(t *testing.T) {
 	asked := os.Getenv("BENCH_BASE")
 	of, pairs, base, commit := compared, 5, built, "itself"
 	if asked == "" {
+		long(t)
 		t.Parallel()
 		of, pairs = moment, 1
 	} else {

@@ -45,6 +45,7 @@ var (
 func TestGrowth(t *testing.T) {
 	of := growsFully
 	if !writing {
+		long(t)
 		t.Parallel()
 		of = growsAMoment
 	}

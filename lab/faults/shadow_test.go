@@ -25,6 +25,7 @@ const shadowTimeout = 10 * time.Second
 // The route inventory is shadowed by a service that answers differently, by one that is dead, and
 // by one that never answers. Differences are counted, without values, and no client waits.
 func TestAShadowIsComparedAndDelaysNoClient(t *testing.T) {
+	long(t)
 	s := startWith(t, topology.Options{Facade: true, Env: []string{"GATEWAY_SHADOW_TIMEOUT=" + shadowTimeout.String()}})
 	gateway := s.process(t, "gateway")
 	const oldName, newName = "Assam black tea", "Assam green tea"
