@@ -21,7 +21,7 @@ func (m *Module) Handlers() []events.Handler {
 		events.OnBatch(m.onOrderPlaced),
 		events.OnBatch(m.onOrderConfirmed).Linger(),
 		events.On(m.onOrderCancelled).Linger(),
-		events.OnBatch(m.onOrderErased).Linger(),
+		events.Erases[ordersapi.Erased](), // no table of inventory names a customer
 	}
 }
 
@@ -30,7 +30,8 @@ func (m *Module) Handlers() []events.Handler {
 // after the other, by what those before them leave on hand. Any batch takes two round trips:
 //
 //	BEGIN; INSERT inbox, reservations; lock stock, read what is on hand
-//	INSERT reservation_lines; UPDATE stock, reservations; INSERT outbox, outbox_pending; COMMIT
+//	INSERT reservation_lines; UPDATE stock; UPDATE reservations, of those rejected;
+//	INSERT outbox, outbox_pending; COMMIT
 func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Placed]) error {
 	ids, wanted := make([]uuid.UUID, len(batch)), make([][]line, len(batch))
 	open := db.OpenReservationsParams{Now: m.now()}
@@ -105,6 +106,9 @@ func (m *Module) onOrderConfirmed(_ context.Context, tx pgx.Tx, batch []events.D
 // onOrderCancelled releases reserved pieces, or inserts a tombstone if orders.placed.v1 has yet to
 // come. The tombstone is tried first, which is right even without the consumers' turn: its INSERT
 // waits for a concurrent reservation, which Release then sees.
+//
+//	BEGIN; INSERT inbox, reservations (a tombstone)
+//	UPDATE reservations, stock, if there was none to insert; COMMIT
 func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Cancelled) error {
 	orderID, err := uuid.Parse(e.OrderID)
 	if err != nil {
@@ -120,19 +124,7 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, e ordersapi.Ca
 	return nil
 }
 
-// onOrderErased erases the customer from the orders' events. No table of inventory names one.
-//
-//	BEGIN; INSERT inbox, erased; COMMIT
-func (m *Module) onOrderErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
-	keys := make([]string, len(batch))
-	for i, d := range batch {
-		keys[i] = d.Event.OrderID
-	}
-	events.EraseTx(tx, keys)
-	return nil
-}
-
-// read returns the order's id and its merged lines. After its error the event is a dead letter.
+// read returns the order's id and its merged lines.
 func read(e ordersapi.Placed) (uuid.UUID, []line, error) {
 	orderID, err := uuid.Parse(e.OrderID)
 	if err != nil {

@@ -20,7 +20,7 @@ func TestAnErasedOrderIsForgotten(t *testing.T) {
 		t.Fatal("there is no mail to forget")
 	}
 	err := o.DB.InTx(t.Context(), func(tx pgx.Tx) error {
-		return o.module.onOrdersErased(t.Context(), tx, []events.Delivery[ordersapi.Erased]{{Event: ordersapi.Erased{OrderID: order}}})
+		return o.module.onOrderErased(t.Context(), tx, []events.Delivery[ordersapi.Erased]{{Event: ordersapi.Erased{OrderID: order}}})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -21,19 +21,19 @@ import (
 // a mail is sent again, under the same Message-ID. All linger: events wait for others for 50 ms.
 func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
-		events.OnBatch(m.onOrdersPlaced).Linger(),
-		events.OnBatch(m.onOrdersConfirmed).Linger(),
-		events.OnBatch(m.onOrdersCancelled).Linger(),
-		events.OnBatch(m.onOrdersErased).Linger(),
+		events.OnBatch(m.onOrderPlaced).Linger(),
+		events.OnBatch(m.onOrderConfirmed).Linger(),
+		events.OnBatch(m.onOrderCancelled).Linger(),
+		events.OnBatch(m.onOrderErased).Linger(),
 	}
 }
 
-// onOrdersPlaced stores the customers' addresses, and enqueues the mails of orders whose confirmed
-// or cancelled event came first: their messages give up their text to the jobs.
+// onOrderPlaced stores the customers' addresses, and enqueues the mails of orders whose confirmed or
+// cancelled event came first: the text of their messages moves into the jobs.
 //
 //	BEGIN; INSERT inbox, recipients; UPDATE messages
 //	INSERT jobs; COMMIT
-func (m *Module) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Placed]) error {
+func (m *Module) onOrderPlaced(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Placed]) error {
 	recipients := db.InsertRecipientsParams{Now: m.now()}
 	causes := map[uuid.UUID]events.Cause{}
 	for _, d := range batch {
@@ -49,43 +49,24 @@ func (m *Module) onOrdersPlaced(ctx context.Context, tx pgx.Tx, batch []events.D
 	return m.enqueueWaitingTx(ctx, tx, recipients.OrderIds, causes)
 }
 
-// onOrdersConfirmed writes the messages of confirmed orders, and enqueues their mails.
-func (m *Module) onOrdersConfirmed(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Confirmed]) error {
+// onOrderConfirmed writes the messages of confirmed orders, and enqueues their mails.
+func (m *Module) onOrderConfirmed(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Confirmed]) error {
 	return writeTx(ctx, m, tx, kindConfirmed, batch, func(e ordersapi.Confirmed) content {
 		return content{OrderID: e.OrderID, Total: price(e.Total.Amount, e.Total.Currency)}
 	})
 }
 
-// onOrdersCancelled writes the messages of cancelled orders, and enqueues their mails. An order is
+// onOrderCancelled writes the messages of cancelled orders, and enqueues their mails. An order is
 // never both confirmed and cancelled; if it ever were, the customer would get both mails.
-func (m *Module) onOrdersCancelled(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Cancelled]) error {
+func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Cancelled]) error {
 	return writeTx(ctx, m, tx, kindCancelled, batch, func(e ordersapi.Cancelled) content {
 		return content{OrderID: e.OrderID, Why: why(e.Reason)}
 	})
 }
 
-// onOrdersErased deletes the orders' addresses, messages and unsent mails.
-//
-//	BEGIN; INSERT inbox; UPDATE recipients; DELETE messages, jobs; INSERT erased; COMMIT
-func (m *Module) onOrdersErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
-	ids, keys := make([]uuid.UUID, len(batch)), make([]string, len(batch))
-	for i, d := range batch {
-		var err error
-		if ids[i], err = uuid.Parse(d.Event.OrderID); err != nil {
-			return fmt.Errorf("read order id: %w", err)
-		}
-		keys[i] = d.Event.OrderID
-	}
-	q := db.New(tx)
-	postgres.Queue(tx, q.EraseRecipients, db.EraseRecipientsParams{OrderIds: ids, Now: m.now()})
-	postgres.Queue(tx, q.EraseMessages, ids)
-	events.EraseTx(tx, keys)
-	return nil
-}
-
-// writeTx inserts messages, one per order and kind, and enqueues the mails of those whose address
-// is known and whose mailbox has not had enough; the others wait for orders.placed.v1, or are
-// withheld: whoever orders may give a stranger's address, whom nobody has asked.
+// writeTx inserts messages, one per order and kind, and enqueues their mails. A message whose address
+// is not known waits for orders.placed.v1. One to a mailbox that has had Config.MaxPerHour of them is
+// withheld for good, because a customer may give a stranger's address.
 //
 //	BEGIN; INSERT inbox, messages
 //	INSERT jobs; COMMIT

@@ -14,7 +14,7 @@ func TestTheDatabaseIsAway(t *testing.T) {
 	s.Eventually("the order is published", "SELECT NOT EXISTS (SELECT FROM outbox_pending)")
 	s.Plant("ALTER DATABASE " + s.Database.Name + " CONNECTION LIMIT 0") // which a superuser may exceed
 	s.Plant("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename <> current_user")
-	for range 2 { // on a connection that has just ended, and without one
+	for range 3 { // on each of the pool's eight connections, which have just ended, and then without one
 		for _, request := range [][]string{
 			{"GET", "", "", ""}, {"GET", path, "", ""}, {"POST", "", twoTeasAndACup, "monday"}, {"POST", path + "/cancel", "", ""},
 		} {

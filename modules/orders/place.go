@@ -23,8 +23,7 @@ type placement struct {
 }
 
 // place prices an order by inventory's quote, and stores and publishes it in placeTx, once per
-// idempotency key. A key that was used gets its stored answer, even if it cannot be priced now. To
-// a caller that has left the look-up says so, and inventory is not blamed.
+// idempotency key. A key that was used gets its stored answer, even if it cannot be priced now.
 func (m *Module) place(ctx context.Context, key idempotency.Key, p placement) (*orderOutput, error) {
 	lines, price, err := m.price(ctx, p.lines)
 	if err != nil {
@@ -54,9 +53,9 @@ type newOrder struct {
 }
 
 // placeTx stores and publishes those orders of a group (postgres.Group) whose keys are new and
-// whose customers may have more open, in one transaction of two round trips:
+// whose customers may have more open orders, in one transaction of two round trips:
 //
-//	BEGIN; count what is open; lock the keys, read their answers
+//	BEGIN; count open orders; lock the keys, read their answers
 //	INSERT orders, lines, idempotency_keys, outbox, outbox_pending; COMMIT
 //
 // After a kill -9 before the COMMIT nothing is stored, and a retry with the key places the order;

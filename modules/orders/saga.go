@@ -24,7 +24,7 @@ import (
 //	INSERT outbox, outbox_pending; COMMIT
 //
 //	placed ──reserved──▶ awaiting_payment ──captured──▶ confirmed
-//	   └────rejected────────┬──declined────▶ cancelled
+//	   └────rejected─────────────┴────declined─────────▶ cancelled
 //
 // The deadline of each state (expire.go) and the customer (cancel.go) cancel by moveTx as well.
 func (m *Module) Handlers() []events.Handler {
@@ -38,8 +38,8 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// follow returns a handler that moves the orders of a batch. An error of a check of an order that
-// has moved, and of the event that moved it, undoes the move.
+// follow returns a handler that moves the orders of a batch. Each check is given an order that has
+// moved, and the event that moved it; its error undoes the move.
 func follow[E events.Event](
 	m *Module, mv move, checks ...func(db.Order, E) error,
 ) func(context.Context, pgx.Tx, []events.Delivery[E]) error {
@@ -54,6 +54,9 @@ func follow[E events.Event](
 			causes[id], moving[id] = d.Cause, d.Event
 		}
 		moved, err := m.moveTx(ctx, tx, mv, causes)
+		if err != nil {
+			return err
+		}
 		for _, order := range moved {
 			for _, check := range checks {
 				if err := check(order, moving[order.ID]); err != nil {
@@ -61,14 +64,14 @@ func follow[E events.Event](
 				}
 			}
 		}
-		return err
+		return nil
 	}
 }
 
 var errNotInFull = errors.New("the captured amount is not what was due")
 
-// inFull refuses a capture of another amount or currency than was due. The order waits for the
-// right one, and expires without it: then payments refunds what it has captured.
+// inFull refuses a capture of another amount or currency than was due. The order stays as it is and
+// expires: then payments refunds what it has captured.
 func inFull(o db.Order, e paymentsapi.Captured) error {
 	if e.Amount.Amount != o.Total || e.Amount.Currency != o.Currency {
 		return events.Final(errNotInFull)

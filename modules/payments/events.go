@@ -24,7 +24,7 @@ func (m *Module) Handlers() []events.Handler {
 	return []events.Handler{
 		events.OnBatch(m.onPaymentDue),
 		events.OnBatch(m.onOrderCancelled),
-		events.OnBatch(m.onOrderErased).Linger(),
+		events.Erases[ordersapi.Erased](), // a payment names no customer, and its refund is still owed
 	}
 }
 
@@ -66,19 +66,6 @@ func (m *Module) onPaymentDue(ctx context.Context, tx pgx.Tx, batch []events.Del
 	return nil
 }
 
-// onOrderErased erases the customer from the orders' events. A payment names none, and its job,
-// such as a refund, is still needed.
-//
-//	BEGIN; INSERT inbox, erased; COMMIT
-func (m *Module) onOrderErased(_ context.Context, tx pgx.Tx, batch []events.Delivery[ordersapi.Erased]) error {
-	keys := make([]string, len(batch))
-	for i, d := range batch {
-		keys[i] = d.Event.OrderID
-	}
-	events.EraseTx(tx, keys)
-	return nil
-}
-
 // learned is what a payment is moved by, with its data.
 type learned struct {
 	trigger   trigger
@@ -88,8 +75,8 @@ type learned struct {
 }
 
 // settleTx commits the outcomes of calls, in the transaction that deletes their jobs. An approved
-// capture makes a pending payment captured. If the order was cancelled during the call, which is
-// seen here, under the lock, and not before, the payment is refunded.
+// capture makes a pending payment captured, or, if the order was cancelled since the job was first
+// claimed, has it refunded. Only here, under the lock, can that be decided.
 //
 //	BEGIN; DELETE jobs; lock payments
 //	UPDATE payments; INSERT outbox, outbox_pending, or jobs (a refund); COMMIT

@@ -18,6 +18,19 @@ func EraseTx(tx pgx.Tx, keys []string) {
 		ON CONFLICT (key) DO UPDATE SET at = now(), check_at = now()`, keys)
 }
 
+// Erases returns the handler of a module that has nothing of the aggregate that an E says was erased,
+// but events that say who caused them. Its work is EraseTx. It lingers.
+func Erases[E Event]() Handler {
+	return OnBatch(func(_ context.Context, tx pgx.Tx, batch []Delivery[E]) error {
+		keys := make([]string, len(batch))
+		for i, d := range batch {
+			keys[i], _ = d.Event.Aggregate()
+		}
+		EraseTx(tx, keys)
+		return nil
+	}).Linger()
+}
+
 // erase deletes published events of erased aggregates that say who caused them. It looks at an
 // aggregate again until there is none, and five minutes have passed: a transaction that has not
 // seen the erasure is over by then. An event that is replayed at the same moment stays until the

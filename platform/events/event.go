@@ -9,8 +9,8 @@
 //	  outbox ──┘──▶ relay ──▶ bus (memory or nats) ──▶ consumer ─┴── inbox
 //	            at least once        at least once         once
 //
-// The bus may lose everything: rows stay in the outbox for a week, an operator can have them
-// replayed (seam events replay), and the inbox makes that harmless. Order is not promised; an event
+// Should the bus lose what it has taken, an operator has it replayed (seam events replay): rows stay
+// in the outbox for a week, and the inbox makes that harmless. Order is not promised; an event
 // has its aggregate's version. (Patterns: transactional outbox and idempotent consumer, Richardson,
 // Microservices Patterns, chapter 3. Header names: CloudEvents 1.0.)
 package events
@@ -38,8 +38,9 @@ type Event interface {
 }
 
 // Until returns the event with the time after which no subscriber needs it and nothing may keep it,
-// such as one with a secret that is good for a while. It is published as any, late too. After that
-// time it is deleted from the outbox and, if it is a dead letter, there, and it is not replayed.
+// such as one with a secret that is good for a while. It is published like any other, even late.
+// Once it is published, that time ends its stay in the outbox, and as a dead letter; and it is not
+// replayed after it.
 func Until(ev Event, expires time.Time) Event { return perishable{ev, expires} }
 
 type perishable struct {
@@ -55,11 +56,11 @@ const maxPayload = 512 << 10
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
 // PublishTx publishes the event if and only if tx commits: its rows in outbox and outbox_pending
-// are written with the commit, and then the relay publishes it from memory. It deletes the row in
-// outbox_pending when the bus has the event: a broker on its disk, the bus in memory when every
-// subscriber has acknowledged, that is, committed. After a crash before that the next poll of any
-// process of the module publishes the event, within three seconds, perhaps a second time. The topic
-// must be one of the module's own, parcels.something.v1 for parcels, and tx one of its database's
+// are the last that tx writes, whenever this is called (postgres.Carry), and once they are committed
+// the relay publishes it from memory. It deletes the row in outbox_pending when the bus has the event: a broker on its disk, the bus in memory when every
+// subscriber has acknowledged, that is, committed. While the row is there, as after a crash, the next
+// poll of any process of the module publishes the event, within three seconds, perhaps a second time.
+// The topic must be one of the module's own, parcels.something.v1 for parcels, and tx one of its database's
 // transactions.
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)

@@ -5,9 +5,12 @@
 //
 //	use case ──┐ one transaction                       one transaction ┌── result
 //	  state    │                                                       │   state, events
-//	  job ─────┘──▶ claimed under a lease ──▶ Do, outside ──▶ finished ┴── job deleted, if its
-//	                   ▲                          │                        claim is the last
+//	  job ─────┘──▶ claimed under a lease ──▶ Do, outside ──▶ finished ┴── job deleted
+//	                   ▲                          │
 //	                   └── when due: back-off ◀───┴── failed, or the lease ran out
+//
+// A result counts only if its claim is the job's last (fencing): that of a process which was thought
+// dead is dropped.
 //
 // An external call is not exactly-once: a process may die between the call and the commit. So a job
 // has one id for all its tries, to be the call's idempotency key, and a retry begins with Check.
@@ -58,7 +61,7 @@ type Kind[A, R any] struct {
 	// Check, which may be nil, asks the external system for the result of earlier tries before a
 	// retry. If none is known, Do follows.
 	Check func(ctx context.Context, job Job[A]) (result R, known bool, err error)
-	// FinishTx writes results in a transaction that deletes the jobs before its first statement.
+	// FinishTx writes results, in a transaction that has deleted their jobs.
 	FinishTx func(ctx context.Context, tx pgx.Tx, done []Done[A, R]) error
 }
 
