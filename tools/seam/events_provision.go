@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"time"
 
 	"example.com/shop/architecture"
@@ -41,6 +42,8 @@ func eventsProvision(ctx context.Context, args []string) error {
 	defer bus.Close() //nolint:errcheck // it has sent what it was asked to
 	ctx, cancel := context.WithTimeout(ctx, brokerLimit)
 	defer cancel()
+	waits := time.AfterFunc(progressEvery, func() { fmt.Fprintf(os.Stderr, "Waiting for the broker of NATS_URL, %s at most …\n", brokerLimit) })
+	defer waits.Stop()
 	for err = bus.Check(ctx); err != nil; err = bus.Check(ctx) {
 		select {
 		case <-ctx.Done():
