@@ -100,7 +100,7 @@ func (r repo) try(name string, args ...string) (string, error) {
 		name = "bash" // read -d
 	}
 	command := exec.CommandContext(r.t.Context(), name, args...)
-	command.Dir, command.Env = r.dir, append(os.Environ(), "GOWORK=", "GOFLAGS=")
+	command.Dir, command.Env = r.dir, append(os.Environ(), "GOWORK=", "GOFLAGS=", "SEAM_LONG=") // a product runs its own make test
 	out, err := command.CombinedOutput()
 	return string(out), err
 }

@@ -192,10 +192,12 @@ func TestWithdraw(t *testing.T) {
 func TestRunFinishesWhatItBegan(t *testing.T) {
 	t.Parallel()
 	o := setup(t)
-	q := o.queue(kind{})
+	var claims atomic.Int64 // which ask for the time
+	q := o.queueOn(o.db, kind{}, func() time.Time { claims.Add(1); return o.now() })
 	stop := pgtest.Run(t, q.Run)
-	o.enqueue(q, "ada")
-	o.sent(1)
+	pgtest.Until(t, "the first claim, which takes all places, is over", func() bool {
+		return claims.Load() > 0 && jobs.Free(q) == o.cfg.Concurrency
+	})
 
 	lock, err := o.pg.Admin(t).Begin(t.Context())
 	if err != nil {
@@ -221,7 +223,7 @@ func TestRunFinishesWhatItBegan(t *testing.T) {
 	}
 	<-committed
 	<-stopped
-	o.sent(2)
+	o.sent(1)
 
 	o.enqueue(q, "eve")
 	if n := o.count("SELECT count(*) FROM jobs WHERE tries = 0"); n != 1 {

@@ -18,11 +18,11 @@ import (
 	"example.com/shop/tools/move"
 )
 
-// newServers is newMove with two servers of its own, which may be killed.
+// newServers is newMove with two servers of its own, which may be killed: they lose no commit.
 func newServers(t *testing.T) (m move.Move, source, target *pgserver.Server) {
 	t.Helper()
 	start := func() *pgserver.Server {
-		server, err := pgserver.Start(t.Context(), pgserver.Options{})
+		server, err := pgserver.Start(t.Context(), pgserver.Options{Durable: true})
 		ok(t, err)
 		t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
 		return server

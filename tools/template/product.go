@@ -116,10 +116,11 @@ func (f Files) Of(p Product) (Files, error) {
 	if len(byHand) > 0 {
 		return nil, fmt.Errorf("the template itself cannot be taken apart: %s", strings.Join(byHand, "; "))
 	}
-	example, lab := passage(f.Name(), len(gone) == 0), passage("lab", p.Lab)
-	for name, file := range product {
-		if strings.HasSuffix(name, ".md") {
-			product.set(name, lab.ReplaceAllString(example.ReplaceAllString(file.Text, ""), ""))
+	for mark, kept := range map[string]bool{f.Name(): len(gone) == 0, "lab": p.Lab} {
+		for name, file := range product {
+			if !kept && strings.HasSuffix(name, ".md") { // or the marks stay, for a product of the product
+				product.set(name, passage(mark).ReplaceAllString(file.Text, ""))
+			}
 		}
 	}
 	if len(p.Keep) == 0 {

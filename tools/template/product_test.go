@@ -7,34 +7,45 @@ import (
 	"testing"
 )
 
-// The pages of a product link to what it has, and have a person make what its Makefile can.
+// The pages of a product, also one of a product, link to what it has, and have a person make what
+// its Makefile can.
 func TestPagesOfAProduct(t *testing.T) {
 	t.Parallel()
 	f := repository(t)
-	link := regexp.MustCompile("\\]\\(([^):#]+)[^):]*\\)|`make ([a-z-]+)")
-	for _, keep := range [][]string{f.Modules(), nil} {
-		product, err := f.Of(Product{Module: "acme.example/lamps", Name: "lamps", Keep: keep})
+	whole, err := f.Of(Product{Module: "acme.example/lamps", Name: "lamps", Keep: f.Modules()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages(t, "keeping all", whole)
+	for from, f := range map[string]Files{"the template": f, "a product": whole} {
+		bare, err := f.Of(Product{Module: "acme.example/stools", Name: "stools"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen := 0
-		for name, file := range product {
-			if path.Ext(name) != ".md" {
-				continue
-			}
-			for _, m := range link.FindAllStringSubmatch(file.Text, -1) {
-				seen++
-				to := path.Join(path.Dir(name), m[1])
-				switch _, isFile := product[to]; {
-				case m[2] != "" && !strings.Contains(product["Makefile"].Text, "\n"+m[2]+":"):
-					t.Errorf("keeping %v, %s says make %s, which is no target", keep, name, m[2])
-				case m[1] != "" && !isFile && len(product.below(to)) == 0:
-					t.Errorf("keeping %v, %s links to %s, which does not exist", keep, name, m[1])
-				}
+		pages(t, "keeping nothing of "+from, bare)
+	}
+}
+
+func pages(t *testing.T, what string, product Files) {
+	t.Helper()
+	link := regexp.MustCompile("\\]\\(([^):#]+)[^):]*\\)|`make ([a-z-]+)")
+	seen := 0
+	for name, file := range product {
+		if path.Ext(name) != ".md" {
+			continue
+		}
+		for _, m := range link.FindAllStringSubmatch(file.Text, -1) {
+			seen++
+			to := path.Join(path.Dir(name), m[1])
+			switch _, isFile := product[to]; {
+			case m[2] != "" && !strings.Contains(product["Makefile"].Text, "\n"+m[2]+":"):
+				t.Errorf("%s, %s says make %s, which is no target", what, name, m[2])
+			case m[1] != "" && !isFile && len(product.below(to)) == 0:
+				t.Errorf("%s, %s links to %s, which does not exist", what, name, m[1])
 			}
 		}
-		if seen < 20 {
-			t.Errorf("keeping %v, only %d links were found", keep, seen)
-		}
+	}
+	if seen < 20 {
+		t.Errorf("%s, only %d links were found", what, seen)
 	}
 }

@@ -230,13 +230,9 @@ func (f Files) stopTrying(gone []string) {
 	}
 }
 
-// passage matches what has to go from a page whose passages are marked by a name: by the
-// template's, those that are only true of its own modules, and by lab, those that need the lab. If
-// they are to be kept, these are the marks alone.
-func passage(mark string, kept bool) *regexp.Regexp {
-	if kept {
-		return regexp.MustCompile(`[ \t]*<!-- /?` + mark + ` -->\n?`)
-	}
+// passage matches the passages of a page that have a mark: the template's name, where they are only
+// true of its own modules, or lab, where they need the lab.
+func passage(mark string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)[ \t]*<!-- ` + mark + ` -->.*?<!-- /` + mark + ` -->\n?`)
 }
 
