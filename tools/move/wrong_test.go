@@ -166,10 +166,12 @@ func TestWhatComesFirst(t *testing.T) {
 	keywords.Target = "host=127.0.0.1 port=1 user=u password=secret dbname=parcels"
 	bare, err := url.Parse(m.Target)
 	ok(t, err)
+	empty := strings.TrimPrefix(bare.Path, "/") + "_empty"
+	run(t, postgres.WithDatabase(m.Target, "postgres"), "CREATE DATABASE "+empty) // recover ends its sessions, and those in postgres are other tests' plans
+	there.Target = postgres.WithDatabase(m.Target, empty)
 	bare.Path = "/"
 	nameless.Target = bare.String()
 	stranger.Target = strings.Replace(m.Target, "://postgres", "://nobody", 1)
-	there.Target = postgres.WithDatabase(m.Target, "postgres")
 	for verb, do := range verbs {
 		refuses(t, verb+" to a database that is not there", do(nowhere), "/beside does not exist: DATABASE_URL is where")
 		refuses(t, verb+" to no database", do(nameless), "names no database")
