@@ -28,8 +28,8 @@ func (m *Module) Handlers() []events.Handler {
 	}
 }
 
-// onOrderPlaced stores the customers' addresses, and enqueues the mails of orders whose confirmed or
-// cancelled event came first: the text of their messages moves into the jobs.
+// onOrderPlaced stores the customers' addresses, and enqueues the mails of orders whose confirmed
+// or cancelled event came first: the text of their messages moves into the jobs.
 //
 //	BEGIN; INSERT inbox, recipients; UPDATE messages
 //	INSERT jobs; COMMIT
@@ -64,8 +64,8 @@ func (m *Module) onOrderCancelled(ctx context.Context, tx pgx.Tx, batch []events
 	})
 }
 
-// writeTx inserts messages, one per order and kind, and enqueues their mails. A message whose address
-// is not known waits for orders.placed.v1. One to a mailbox that has had Config.MaxPerHour of them is
+// writeTx inserts messages, one per order and kind, and enqueues their mails. One whose address is
+// not known waits for orders.placed.v1. One to a mailbox that has had Config.MaxPerHour of them is
 // withheld for good, because a customer may give a stranger's address.
 //
 //	BEGIN; INSERT inbox, messages
