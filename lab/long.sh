@@ -2,7 +2,7 @@
 # Runs a suite that is too long for make test:
 #
 #   lab/long.sh topologies     acceptance on every mix of processes and versions, then what happens between them
-#   lab/long.sh faults         every fault to the monolith and to the split shop, then a shop without each
+#   lab/long.sh faults         every fault to the three topologies, then a shop without each
 #                              safeguard; SEED=7 repeats a run
 #   lab/long.sh mutants        every violation of a boundary, written into a copy of the repository, and who catches it
 #   lab/long.sh servers        PostgreSQL in Docker, and its other releases, also through the PgBouncer of each

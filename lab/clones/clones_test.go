@@ -100,7 +100,8 @@ func (r repo) try(name string, args ...string) (string, error) {
 		name = "bash" // read -d
 	}
 	command := exec.CommandContext(r.t.Context(), name, args...)
-	command.Dir, command.Env = r.dir, append(os.Environ(), "GOWORK=", "GOFLAGS=", "SEAM_LONG=") // a product runs its own make test
+	command.Dir = r.dir
+	command.Env = append(os.Environ(), "GOWORK=", "GOFLAGS=", "SEAM_LONG=") // a product's make test is short
 	out, err := command.CombinedOutput()
 	return string(out), err
 }

@@ -94,7 +94,6 @@ func TestAnotherMixLosesNothing(t *testing.T) {
 
 // Wait returns an error that names what died: the broker, PostgreSQL or a process of the shop.
 func TestWaitNamesWhatDied(t *testing.T) {
-	long(t)
 	logs, err := os.Create(filepath.Join(t.TempDir(), "logs"))
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func TestEveryLongTestIsRun(t *testing.T) {
 		}
 		asking++
 		folder, _ := filepath.Rel(root, filepath.Dir(file))
-		if !regexp.MustCompile(`SEAM_LONG=1 .* \./` + folder + `\s`).Match(suites) {
+		if !regexp.MustCompile(`(?m)^\s*SEAM_LONG=1 .* \./` + folder + `\s`).Match(suites) {
 			t.Errorf("%s asks for SEAM_LONG, and lab/long.sh does not run ./%s with it", file, folder)
 		}
 	}

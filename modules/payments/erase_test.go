@@ -20,6 +20,9 @@ func TestAnErasedOrderKeepsItsPayment(t *testing.T) {
 	stop()
 	s.Given(cancelOf(order))
 	s.Given(ordersapi.Erased{OrderID: order, Version: 4})
+	if s.Count("SELECT count(*) FROM erased WHERE key = $1", order) != 1 {
+		t.Error("the order's events are not erased")
+	}
 	s.Work(s.module)
 	s.settled()
 	s.check(order, "refunded", []string{"payments.captured.v1", "payments.refunded.v1"}, []string{"capture approved", "refund approved"})

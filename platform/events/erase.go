@@ -18,8 +18,8 @@ func EraseTx(tx pgx.Tx, keys []string) {
 		ON CONFLICT (key) DO UPDATE SET at = now(), check_at = now()`, keys)
 }
 
-// Erases returns a handler that does EraseTx for the aggregates that an E says were erased, for a
-// module that has nothing else of them. It lingers.
+// Erases returns a handler that does EraseTx for the aggregates of the events, for a module that has
+// nothing else that names who is erased. It lingers.
 func Erases[E Event]() Handler {
 	return OnBatch(func(_ context.Context, tx pgx.Tx, batch []Delivery[E]) error {
 		keys := make([]string, len(batch))

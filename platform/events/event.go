@@ -56,12 +56,12 @@ const maxPayload = 512 << 10
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
 // PublishTx publishes the event if and only if tx commits: its rows in outbox and outbox_pending
-// are the last that tx writes, whenever this is called (postgres.Carry), and once they are
-// committed the relay publishes it from memory. It deletes the row in outbox_pending when the bus
-// has the event: a broker on its disk, the bus in memory when every subscriber has acknowledged,
-// that is, committed. While the row is there, as after a crash, the next poll of any process of the
-// module publishes the event, within three seconds, perhaps a second time. The topic must be one of
-// the module's own, parcels.something.v1 for parcels, and tx one of its database's transactions.
+// are sent with the commit, whenever this is called (postgres.Carry), and once they are committed
+// the relay publishes it from memory. It deletes the row in outbox_pending when the bus has the
+// event: a broker on its disk, the bus in memory when every subscriber has acknowledged, that is,
+// committed. While the row is there, as after a crash, the next poll of any process of the module
+// publishes the event, within three seconds, perhaps a second time. The topic must be one of the
+// module's own, parcels.something.v1 for parcels, and tx one of its database's transactions.
 func (o *Outbox) PublishTx(ctx context.Context, tx pgx.Tx, ev Event) error {
 	m, err := o.messageOf(ctx, ev)
 	if err == nil {

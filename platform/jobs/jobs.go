@@ -61,7 +61,7 @@ type Kind[A, R any] struct {
 	// Check, which may be nil, asks the external system for the result of earlier tries before a
 	// retry. If none is known, Do follows.
 	Check func(ctx context.Context, job Job[A]) (result R, known bool, err error)
-	// FinishTx writes results, in a transaction that has deleted their jobs.
+	// FinishTx writes results, in a transaction that deletes their jobs with its first statement.
 	FinishTx func(ctx context.Context, tx pgx.Tx, done []Done[A, R]) error
 }
 

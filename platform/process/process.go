@@ -79,7 +79,7 @@ type Stage []func(ctx context.Context) error
 
 // Run starts the stages in order and waits until signalled ends or a part fails; then it stops them
 // in the reverse order, each when the one after it has stopped, all within grace: what has not
-// stopped by then is left behind. It returns the errors of the parts.
+// stopped by then is left behind. It returns the errors of the parts, but for their own context's.
 func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stages ...Stage) error {
 	ctx, cancel := context.WithCancelCause(signalled)
 	defer cancel(nil)
@@ -98,8 +98,8 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 		var parts sync.WaitGroup
 		for _, part := range stage {
 			parts.Go(func() {
-				// One that returns its context's error has stopped as asked, which must not hide another's.
-				if err := part(stageCtx); err != nil && !errors.Is(err, stageCtx.Err()) {
+				// The context's own error says only that the part has stopped as asked: it must not hide another's.
+				if err := part(stageCtx); err != nil && err != stageCtx.Err() { //nolint:errorlint // one that wraps it says more
 					mu.Lock()
 					defer mu.Unlock()
 					failures = append(failures, err)

@@ -223,9 +223,9 @@ func fileKeys(path string) func(context.Context) ([]jose.JSONWebKey, error) {
 		text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 		if err != nil {
 			if failed, ok := errors.AsType[*fs.PathError](err); ok {
-				err = failed.Err // without the path, which is a secret where the private key was set
+				err = failed.Err // without the path, which may be a secret that was set by mistake
 			}
-			return nil, fmt.Errorf("neither a public key nor a readable file: %w", err)
+			return nil, fmt.Errorf("it cannot be read: %w", err)
 		}
 		return pemKeys(text)
 	}

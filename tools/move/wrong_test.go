@@ -167,7 +167,8 @@ func TestWhatComesFirst(t *testing.T) {
 	bare, err := url.Parse(m.Target)
 	ok(t, err)
 	empty := strings.TrimPrefix(bare.Path, "/") + "_empty"
-	run(t, postgres.WithDatabase(m.Target, "postgres"), "CREATE DATABASE "+empty) // recover ends its sessions, and those in postgres are other tests' plans
+	// Not postgres: recover ends the sessions of coordinators, and other tests' plans look on there.
+	run(t, postgres.WithDatabase(m.Target, "postgres"), "CREATE DATABASE "+empty)
 	there.Target = postgres.WithDatabase(m.Target, empty)
 	bare.Path = "/"
 	nameless.Target = bare.String()

@@ -42,7 +42,9 @@ func eventsProvision(ctx context.Context, args []string) error {
 	defer bus.Close() //nolint:errcheck // it has sent what it was asked to
 	ctx, cancel := context.WithTimeout(ctx, brokerLimit)
 	defer cancel()
-	waits := time.AfterFunc(progressEvery, func() { fmt.Fprintf(os.Stderr, "Waiting for the broker of NATS_URL, %s at most …\n", brokerLimit) })
+	waits := time.AfterFunc(progressEvery, func() {
+		fmt.Fprintf(os.Stderr, "Waiting for the broker of NATS_URL, %s at most …\n", brokerLimit)
+	})
 	defer waits.Stop()
 	for err = bus.Check(ctx); err != nil; err = bus.Check(ctx) {
 		select {
@@ -51,5 +53,6 @@ func eventsProvision(ctx context.Context, args []string) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	waits.Stop()
 	return bus.Provision(ctx, cfg.Keep, architecture.Listens())
 }

@@ -38,7 +38,7 @@ var Example = Module{Name: "notes", Publishes: []string{"notes.added.v1"}, Liste
 var productName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // ownNames are the skeleton's own, and databases that every PostgreSQL has.
-var ownNames = []string{"seam", "template", "postgres", "template0", "template1", "monolith", "gateway", "example", "test", "go"}
+var ownNames = []string{"seam", "template", "postgres", "template0", "template1", "monolith", "gateway", "example", "test", "go", "lab"}
 
 // Check refuses a product that cannot be made, and says why.
 func (f Files) Check(p Product) error {

@@ -88,16 +88,16 @@ func rewrite(text string, replace func(kind token.Token, literal string) string)
 }
 
 // renameMod gives the requirements of the root the version that its path asks for: v2.0.0 of
-// acme.example/loans/v2.
+// acme.example/loans/v2, and v0.0.0 without a number.
 func renameMod(text, modulePath string) (string, error) {
-	_, version, _ := module.SplitPathVersion(modulePath)
-	if version == "" {
-		return text, nil
+	asked := "v0.0.0"
+	if _, version, _ := module.SplitPathVersion(modulePath); version != "" {
+		asked = module.PathMajorPrefix(version) + ".0.0"
 	}
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == modulePath && fields[1] == "v0.0.0" {
-			lines[i] = strings.Replace(line, "v0.0.0", module.PathMajorPrefix(version)+".0.0", 1)
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == modulePath && strings.HasSuffix(fields[1], ".0.0") {
+			lines[i] = strings.Replace(line, fields[1], asked, 1)
 		}
 	}
 	text = strings.Join(lines, "\n")

@@ -47,6 +47,13 @@ func TestRenamed(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	back, err := got.Renamed("a.example/lamp", "lamp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(f, back); diff != "" {
+		t.Errorf("renamed back: %s", diff)
+	}
 }
 
 func TestWhatIsRefused(t *testing.T) {
