@@ -12,7 +12,7 @@ var faults = append([]fault{
 	{name: "PostgreSQL stops immediately", smoke: []string{monolith}, do: stopPostgres},
 	{name: "poison events", smoke: []string{monolith}, do: poisonEvents},
 	{name: "the broker is killed", broker: true, smoke: []string{split}, do: killBroker},
-	{name: "replicas start at once", replicas: 3, do: startTogether},
+	{name: "replicas start at once", smoke: []string{monolith}, replicas: 3, do: startTogether},
 	{name: "each process is restarted", do: stopEach},
 	{name: "processes are frozen", do: freeze},
 	{name: "two versions side by side", replicas: 1, needs: buildReleased, do: twoVersions},

@@ -26,7 +26,6 @@ const someTea = `{"email":"ada@mail.example","payment_token":"tok_ok","lines":[{
 // Inventory is frozen, then killed, and stays down. New orders are refused quickly with 503,
 // earlier ones wait, and both go on when it is back.
 func TestInventoryIsAway(t *testing.T) {
-	long(t)
 	// A long deadline, because an order that expires would hide one that is stuck.
 	s := startWith(t, topology.Options{Split: topology.Modules, Env: []string{"ORDERS_DEADLINE=2m", "NOTIFICATIONS_MAX_PER_HOUR=1000"}})
 	l := &load{}

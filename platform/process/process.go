@@ -98,7 +98,8 @@ func Run(signalled context.Context, log *slog.Logger, grace time.Duration, stage
 		var parts sync.WaitGroup
 		for _, part := range stage {
 			parts.Go(func() {
-				// The context's own error says only that the part has stopped as asked: it must not hide another's.
+				// The context's own error says only that the part has stopped as asked, and must not
+				// hide another's.
 				if err := part(stageCtx); err != nil && err != stageCtx.Err() { //nolint:errorlint // one that wraps it says more
 					mu.Lock()
 					defer mu.Unlock()

@@ -218,8 +218,8 @@ func TestPublicKeys(t *testing.T) {
 	}
 	secret := base64.StdEncoding.EncodeToString(der)
 	for setting, says := range map[string]string{
-		"keys/missing": "AUTH_PUBLIC_KEY_FILE", // it could be base64
-		"/key.pem":     "AUTH_PUBLIC_KEY_FILE", "-----BEGIN nothing": "no PEM block",
+		"keys/missing": "not a public key", // as base64 it could be one
+		"/key.pem":     "no PEM block in it; AUTH_PUBLIC_KEY_FILE names a file", "-----BEGIN nothing": "no PEM block",
 		"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----":             "not a public key",
 		"-----BEGIN PRIVATE KEY-----\n" + secret + "\n-----END PRIVATE KEY-----": "not a public key",
 		secret: "", secret + "\x00": "", base64.StdEncoding.EncodeToString(private.Seed()): "",
@@ -229,6 +229,10 @@ func TestPublicKeys(t *testing.T) {
 			len(setting) > 20 && strings.Contains(err.Error(), setting[:20]) || strings.Contains(err.Error(), secret[:20]) {
 			t.Errorf("%q: got %v", setting, err)
 		}
+	}
+	_, err = NewVerifier(Auth{PublicKeyFile: "/does/not/exist"})
+	if want := "AUTH_PUBLIC_KEY_FILE: it cannot be read: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("a file that is not there: %v, want %s, and no path", err, want)
 	}
 }
 

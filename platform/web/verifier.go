@@ -27,9 +27,9 @@ type Auth struct {
 	// ServiceAudience must be among those of a service's: what lets a customer in opens no internal
 	// route, and the other way round.
 	ServiceAudience string `env:"AUTH_SERVICE_AUDIENCE" envDefault:"shop-internal"`
-	// PublicKey is PEM text; several blocks are several keys, as during a rotation. One key can also
-	// be the text between its first and last line, on one line, as seam env writes it: every settings
-	// file and shell can hold that.
+	// PublicKey is PEM text; several blocks are several keys, as during a rotation. One key can
+	// also be the text between its first and last line, on one line, as seam env writes it: every
+	// settings file and shell can hold that.
 	PublicKey string `env:"AUTH_PUBLIC_KEY"`
 	// PublicKeyFile is the path of a PEM file.
 	PublicKeyFile string `env:"AUTH_PUBLIC_KEY_FILE"`

@@ -117,9 +117,13 @@ func (f Files) Of(p Product) (Files, error) {
 		return nil, fmt.Errorf("the template itself cannot be taken apart: %s", strings.Join(byHand, "; "))
 	}
 	for mark, kept := range map[string]bool{f.Name(): len(gone) == 0, "lab": p.Lab} {
+		if kept { // with the marks, for a product of the product
+			continue
+		}
+		passage := passage(mark)
 		for name, file := range product {
-			if !kept && strings.HasSuffix(name, ".md") { // or the marks stay, for a product of the product
-				product.set(name, passage(mark).ReplaceAllString(file.Text, ""))
+			if strings.HasSuffix(name, ".md") {
+				product.set(name, passage.ReplaceAllString(file.Text, ""))
 			}
 		}
 	}
