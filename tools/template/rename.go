@@ -26,14 +26,14 @@ func NameOf(modulePath string) string {
 // in workshop stays.
 func (f Files) Renamed(modulePath, name string) (Files, error) {
 	oldPath, oldName := f.Path(), f.Name()
-	// A path first, because it has the name in it.
-	words := regexp.MustCompile(`(^|[^\w./~-])` + regexp.QuoteMeta(oldPath) + `\b|\b` + regexp.QuoteMeta(oldName) + `\b`)
+	// A path first, because it has the name in it. A word may follow a text's \t or \n.
+	words := regexp.MustCompile(`(^|[^\w./~-]|\\[nrt])` + regexp.QuoteMeta(oldPath) + `\b|(\b|\\[nrt])` + regexp.QuoteMeta(oldName) + `\b`)
 	rename := func(text string) string {
 		return words.ReplaceAllStringFunc(text, func(found string) string {
-			if found == oldName {
-				return name
+			if before, isPath := strings.CutSuffix(found, oldPath); isPath {
+				return before + modulePath
 			}
-			return strings.TrimSuffix(found, oldPath) + modulePath
+			return strings.TrimSuffix(found, oldName) + name
 		})
 	}
 	renamed := Files{}

@@ -27,7 +27,7 @@ func TestRenamed(t *testing.T) {
 		"tools/go.mod": {Text: "module a.example/lamp/tools\n\nrequire (\n\ta.example/lamp v0.0.0\n" +
 			"\ta.example/lamp/platform v0.0.0\n\ta.example/lampshade v1.2.3\n)\n\nreplace a.example/lamp => ../\n"},
 		"a.go": {Text: "package lamp\n\nimport \"a.example/lamp/platform\"\n\n" +
-			"// The lamp in lampshade, and clamp; a.example/lamp.\nvar lamp = `urn:lamp:x lamp-bin lamps` + platform.Lamp\n"},
+			"// The lamp in lampshade, and clamp; a.example/lamp.\nvar lamp = `urn:lamp:x lamp-bin lamps` + platform.Lamp +\n\t\"\\ta.example/lamp\\nlamp\"\n"},
 		"run.sh":   {Text: "docker compose -p lamp --file x/a.example/lamp\n", Runs: true},
 		"page.yml": {Text: "home: lamp # or lampshade\nurl: postgres://host/lamp?x\n"},
 	}
@@ -40,7 +40,7 @@ func TestRenamed(t *testing.T) {
 		"tools/go.mod": {Text: "module b.example/my-lights/v2/tools\n\nrequire (\n\tb.example/my-lights/v2 v2.0.0\n" +
 			"\tb.example/my-lights/v2/platform v0.0.0\n\ta.example/lampshade v1.2.3\n)\n\nreplace b.example/my-lights/v2 => ../\n"},
 		"a.go": {Text: "package lamp\n\nimport \"b.example/my-lights/v2/platform\"\n\n" +
-			"// The my-lights in lampshade, and clamp; b.example/my-lights/v2.\nvar lamp = `urn:my-lights:x my-lights-bin lamps` + platform.Lamp\n"},
+			"// The my-lights in lampshade, and clamp; b.example/my-lights/v2.\nvar lamp = `urn:my-lights:x my-lights-bin lamps` + platform.Lamp +\n\t\"\\tb.example/my-lights/v2\\nmy-lights\"\n"},
 		"run.sh":   {Text: "docker compose -p my-lights --file x/a.example/my-lights\n", Runs: true},
 		"page.yml": {Text: "home: my-lights # or lampshade\nurl: postgres://host/my-lights?x\n"},
 	}
