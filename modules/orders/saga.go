@@ -100,11 +100,7 @@ func (m *Module) moveTx(
 		return nil, fmt.Errorf("move orders to %s: %w", mv.to, err)
 	}
 	for _, order := range moved {
-		fact := factOf(order)
-		if order.Deadline != nil { // after it the payment token is of no use
-			fact = events.Until(fact, *order.Deadline)
-		}
-		if err := m.outbox.PublishTx(events.WithCause(ctx, causes[order.ID]), tx, fact); err != nil {
+		if err := m.outbox.PublishTx(events.WithCause(ctx, causes[order.ID]), tx, factOf(order)); err != nil {
 			return nil, err
 		}
 	}
@@ -115,8 +111,9 @@ func (m *Module) moveTx(
 func factOf(o db.Order) events.Event {
 	id, amount := o.ID.String(), ordersapi.Money{Amount: o.Total, Currency: o.Currency}
 	switch status(o.Status) {
-	case awaitingPayment:
-		return ordersapi.PaymentDue{OrderID: id, Amount: amount, PaymentToken: o.PaymentToken, Version: o.Version}
+	case awaitingPayment: // after whose deadline the payment token is of no use
+		due := ordersapi.PaymentDue{OrderID: id, Amount: amount, PaymentToken: o.PaymentToken, Version: o.Version}
+		return events.Until(due, *o.Deadline)
 	case confirmed:
 		return ordersapi.Confirmed{OrderID: id, Total: amount, Version: o.Version}
 	default:

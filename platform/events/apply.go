@@ -9,9 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
 
-	"example.com/shop/platform/origin"
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/share"
 )
@@ -69,20 +67,10 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 	return nil
 }
 
-// handle runs the handler of the group's topic, in a span that belongs to the event's trace, or is
-// linked to those of several events.
+// handle runs the handler of the group's topic, in a span.
 func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Message) error {
 	topic := group[0].Metadata[headerTopic]
-	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
-	if len(group) == 1 {
-		ctx = WithCause(ctx, Cause(group[0].Metadata))
-	} else {
-		ctx = origin.With(ctx, origin.Request{Actor: "system", Topic: topic})
-		for _, m := range group {
-			options = append(options, trace.WithLinks(trace.LinkFromContext(WithCause(ctx, Cause(m.Metadata)))))
-		}
-	}
-	ctx, span := c.tracer.Start(ctx, "handle "+topic, options...)
+	ctx, span := c.startSpan(ctx, topic, group)
 	defer span.End()
 	handler, ok := c.handlers[topic]
 	if !ok {

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"example.com/shop/platform/origin"
 	"example.com/shop/platform/traceparent"
@@ -39,4 +41,19 @@ func WithCause(ctx context.Context, cause Cause) context.Context {
 		CorrelationID: cause[headerCorrelation], Actor: cause[headerActor],
 		Topic: cmp.Or(cause[headerFollows], cause[headerTopic]),
 	})
+}
+
+// startSpan begins the span of a group's handler: in the trace of its event, or linked to those of
+// several.
+func (c *Consumer) startSpan(ctx context.Context, topic string, group []*message.Message) (context.Context, trace.Span) {
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
+	if len(group) == 1 {
+		ctx = WithCause(ctx, Cause(group[0].Metadata))
+	} else {
+		ctx = origin.With(ctx, origin.Request{Actor: "system", Topic: topic})
+		for _, m := range group {
+			options = append(options, trace.WithLinks(trace.LinkFromContext(WithCause(ctx, Cause(m.Metadata)))))
+		}
+	}
+	return c.tracer.Start(ctx, "handle "+topic, options...)
 }

@@ -17,7 +17,6 @@ package events
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,18 +41,6 @@ type Event interface {
 // Once it is published, that time ends its stay in the outbox, and as a dead letter; and it is not
 // replayed after it.
 func Until(ev Event, expires time.Time) Event { return perishable{ev, expires} }
-
-type perishable struct {
-	Event
-	expires time.Time
-}
-
-// maxPayload bounds an event's JSON, in bytes. It leaves room in the 1 MiB that a broker takes by
-// default, for headers and for PostgreSQL's way of writing JSON, which is longer. An event that the
-// bus always refuses would hold up its topic, so it is refused before it is written.
-const maxPayload = 512 << 10
-
-var errTooLarge = errors.New("the event is larger than a bus takes")
 
 // PublishTx publishes the event if and only if tx commits: its rows in outbox and outbox_pending
 // are sent with the commit, whenever this is called (postgres.Carry), and once they are committed

@@ -26,6 +26,19 @@ const (
 // extension expirytime): in UTC and to the second, so that two of them compare as texts.
 const MetadataExpires = "expirytime"
 
+// maxPayload bounds an event's JSON, in bytes. It leaves room in the 1 MiB that a broker takes by
+// default, for headers and for PostgreSQL's way of writing JSON, which is longer. An event that the
+// bus always refuses would hold up its topic, so it is refused before it is written.
+const maxPayload = 512 << 10
+
+var errTooLarge = errors.New("the event is larger than a bus takes")
+
+// perishable is an event that expires.
+type perishable struct {
+	Event
+	expires time.Time
+}
+
 // messageOf returns the message that is published for the event, with the cause of ctx.
 func (o *Outbox) messageOf(ctx context.Context, ev Event) (*message.Message, error) {
 	if owner, _, _ := strings.Cut(ev.Topic(), "."); owner != o.db.Module {
