@@ -111,7 +111,7 @@ func (m *Module) moveTx(
 func factOf(o db.Order) events.Event {
 	id, amount := o.ID.String(), ordersapi.Money{Amount: o.Total, Currency: o.Currency}
 	switch status(o.Status) {
-	case awaitingPayment: // after whose deadline the payment token is of no use
+	case awaitingPayment: // it has a deadline, after which the payment token is of no use
 		due := ordersapi.PaymentDue{OrderID: id, Amount: amount, PaymentToken: o.PaymentToken, Version: o.Version}
 		return events.Until(due, *o.Deadline)
 	case confirmed:

@@ -67,7 +67,7 @@ func (c *Consumer) applyTx(ctx context.Context, tx pgx.Tx, batch []*message.Mess
 	return nil
 }
 
-// handle runs the handler of the group's topic, in a span.
+// handle runs the handler of the group's topic, in a span and with the cause of its event.
 func (c *Consumer) handle(ctx context.Context, tx pgx.Tx, group []*message.Message) error {
 	topic := group[0].Metadata[headerTopic]
 	ctx, span := c.startSpan(ctx, topic, group)

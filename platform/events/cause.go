@@ -43,9 +43,11 @@ func WithCause(ctx context.Context, cause Cause) context.Context {
 	})
 }
 
-// startSpan begins the span of a group's handler: in the trace of its event, or linked to those of
-// several.
-func (c *Consumer) startSpan(ctx context.Context, topic string, group []*message.Message) (context.Context, trace.Span) {
+// startSpan begins the span of a group's handler, in the trace of its event, or linked to those of
+// several. The context has the event's cause; of several, the actor system.
+func (c *Consumer) startSpan(
+	ctx context.Context, topic string, group []*message.Message,
+) (context.Context, trace.Span) {
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
 	if len(group) == 1 {
 		ctx = WithCause(ctx, Cause(group[0].Metadata))

@@ -33,7 +33,7 @@ const maxPayload = 512 << 10
 
 var errTooLarge = errors.New("the event is larger than a bus takes")
 
-// perishable is an event that expires.
+// perishable is what Until returns.
 type perishable struct {
 	Event
 	expires time.Time

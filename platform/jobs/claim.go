@@ -202,13 +202,6 @@ func (q *Queue[A, R]) finishTx(ctx context.Context, tx pgx.Tx, done []Done[A, R]
 	return make([]postgres.Result[struct{}], len(done)), q.kind.FinishTx(ctx, tx, done)
 }
 
-// Dead marks err as permanent: the job is not retried until it is redriven.
-func Dead(err error) error { return deadError{err} }
-
-type deadError struct{ error }
-
-func (e deadError) Unwrap() error { return e.error }
-
 // postpone ends the claim and records the failure and when to retry, unless there is a later claim.
 func (q *Queue[A, R]) postpone(ctx context.Context, job Job[A], cause error) {
 	_, dead := errors.AsType[deadError](cause)

@@ -11,3 +11,10 @@ type Config struct {
 	BackoffMost  time.Duration
 	Poll         time.Duration // how often the table is polled for due jobs
 }
+
+// Dead marks err as permanent: the job is not retried until it is redriven.
+func Dead(err error) error { return deadError{err} }
+
+type deadError struct{ error }
+
+func (e deadError) Unwrap() error { return e.error }

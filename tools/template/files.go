@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
 )
 
@@ -114,8 +115,15 @@ func removeEmpty(root, folder string) {
 // Path returns the module path of the root's go.mod.
 func (f Files) Path() string { return modfile.ModulePath([]byte(f["go.mod"].Text)) }
 
-// Name returns the product's name, which the module path ends with, but for a version.
-func (f Files) Name() string { return NameOf(f.Path()) }
+// Name returns the product's name: as in its record, or what the module path ends with, but for a
+// version.
+func (f Files) Name() string {
+	var p Product
+	if yaml.Unmarshal([]byte(f[Record].Text), &p) == nil && p.Name != "" {
+		return p.Name
+	}
+	return NameOf(f.Path())
+}
 
 // Modules returns the bounded contexts.
 func (f Files) Modules() (names []string) {

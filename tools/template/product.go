@@ -136,7 +136,15 @@ func (f Files) Of(p Product) (Files, error) {
 	if err := product.pages(p); err != nil {
 		return nil, err
 	}
-	return product.Renamed(p.Module, p.Name)
+	if product, err = product.Renamed(p.Module, p.Name); err != nil {
+		return nil, err
+	}
+	record, err := yaml.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	product.set(Record, RecordHead+string(record))
+	return product, nil
 }
 
 // dropLab takes the lab out, and what serves it alone.
@@ -171,10 +179,5 @@ func (f Files) pages(p Product) error {
 		}
 		f.set(to, text)
 	}
-	record, err := yaml.Marshal(p)
-	if err != nil {
-		return err
-	}
-	f.set(Record, RecordHead+string(record))
 	return nil
 }

@@ -26,6 +26,28 @@ func TestPagesOfAProduct(t *testing.T) {
 	}
 }
 
+// A product's name may be another one than its path's, also for a product of it.
+func TestNameOfAProduct(t *testing.T) {
+	t.Parallel()
+	f := repository(t)
+	named, err := f.Of(Product{Module: "acme.example/lamps", Name: "lighting", Keep: f.Modules()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	product, err := named.Of(Product{Module: "acme.example/stools", Name: "seating", Keep: f.Modules()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range product {
+		if strings.Contains(file.Text, "lighting") {
+			t.Errorf("%s has the name of what it was made of", name)
+		}
+	}
+	if got := product.Name(); got != "seating" {
+		t.Errorf("it is called %s", got)
+	}
+}
+
 func pages(t *testing.T, what string, product Files) {
 	t.Helper()
 	link := regexp.MustCompile("\\]\\(([^):#]+)[^):]*\\)|`make ([a-z-]+)")

@@ -23,10 +23,10 @@ func NameOf(modulePath string) string {
 
 // Renamed returns the files of the same product under another module path and name. In Go it
 // changes imports, texts and comments, and no identifier; elsewhere whole words, so that the shop
-// in workshop stays.
+// in workshop stays. A word may follow an escape, as in "\tshop".
 func (f Files) Renamed(modulePath, name string) (Files, error) {
 	oldPath, oldName := f.Path(), f.Name()
-	// A path first, because it has the name in it. A word may follow a text's \t or \n.
+	// A path first, because it has the name in it.
 	words := regexp.MustCompile(`(^|[^\w./~-]|\\[nrt])` + regexp.QuoteMeta(oldPath) + `\b|(\b|\\[nrt])` + regexp.QuoteMeta(oldName) + `\b`)
 	rename := func(text string) string {
 		return words.ReplaceAllStringFunc(text, func(found string) string {
