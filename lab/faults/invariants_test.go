@@ -72,13 +72,15 @@ var listens = map[string][]string{
 	"notifications": {"orders.placed.v1", "orders.confirmed.v1", "orders.cancelled.v1"},
 }
 
-// missing returns a query for the events that a subscriber has not handled.
+// missing returns a query for the events that a subscriber has not handled. An event that has expired
+// is needed by none, and the broker has dropped it.
 func missing() string {
 	var each []string
 	for subscriber, topics := range listens {
 		for _, topic := range topics {
 			publisher, _, _ := strings.Cut(topic, ".")
-			each = append(each, fmt.Sprintf("SELECT e.id FROM %s.outbox e WHERE e.topic = '%s' AND NOT EXISTS (SELECT FROM %s.inbox i WHERE i.event_id = e.id)",
+			each = append(each, fmt.Sprintf(`SELECT e.id FROM %s.outbox e WHERE e.topic = '%s' AND coalesce(e.expires_at > now(), true)
+				AND NOT EXISTS (SELECT FROM %s.inbox i WHERE i.event_id = e.id)`,
 				publisher, topic, subscriber))
 		}
 	}

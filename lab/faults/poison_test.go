@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"example.com/shop/tools/topology"
 )
@@ -86,7 +85,7 @@ func (s *shop) publishToBroker(t *testing.T, topic, payload string) (id string) 
 	publisher, _, _ := strings.Cut(topic, ".")
 	id = uuid.Must(uuid.NewV7()).String()
 	m := nats.NewMsg("events." + topic)
-	m.Header.Set(jetstream.MsgIDHeader, topic+"/0/"+id)
+	m.Header.Set("ce-id", id)
 	m.Data = []byte(payload)
 	if _, err := s.jetStream(t, publisher).PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
