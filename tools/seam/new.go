@@ -115,10 +115,17 @@ func where(from, repository string) string {
 		u.User = nil
 		return u.String()
 	}
-	if _, err := os.Stat(filepath.Join(from, repository)); err == nil && !filepath.IsAbs(repository) {
-		return filepath.Join(from, repository)
+	if filepath.IsAbs(repository) {
+		return repository
 	}
-	return repository
+	folder, err := filepath.Abs(filepath.Join(from, repository))
+	if err == nil {
+		_, err = os.Stat(folder)
+	}
+	if err != nil {
+		return repository
+	}
+	return folder
 }
 
 // makeProduct writes the product beside where it is to be, so that a failure leaves no half of one.

@@ -91,3 +91,19 @@ func TestSourceOf(t *testing.T) {
 	run(clone, "remote", "remove", "origin")
 	check("without an origin", clone)
 }
+
+// A relative folder is where it was when it was given, whatever folder git runs in.
+func TestWhere(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for repository, want := range map[string]string{
+		"../seam": here, here: here,
+		"https://ada:secret@git.example/lamps": "https://git.example/lamps", "git@git.example:lamps": "git@git.example:lamps",
+	} {
+		if got := where(".", repository); got != want {
+			t.Errorf("%s is %s, want %s", repository, got, want)
+		}
+	}
+}
