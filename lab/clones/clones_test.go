@@ -139,8 +139,8 @@ func TestAnEmptyProduct(t *testing.T) {
 	}
 }
 
-// speaksOfNo refuses words in any file that git knows of, whole and in any casing, but its own name,
-// which is its template's too, if that is a product of the same name.
+// speaksOfNo refuses words in any file that git knows of, whole and in any casing, but its own
+// name, which is its template's too, if that is a product of the same name.
 func (r repo) speaksOfNo(words ...string) {
 	r.t.Helper()
 	for _, word := range words {

@@ -72,8 +72,8 @@ var listens = map[string][]string{
 	"notifications": {"orders.placed.v1", "orders.confirmed.v1", "orders.cancelled.v1"},
 }
 
-// missing returns a query for the events that a subscriber has not handled. An event that has expired
-// is needed by none, and the broker has dropped it.
+// missing returns a query for the events that a subscriber has not handled. An event that has
+// expired is needed by none, and the broker has dropped it.
 func missing() string {
 	var each []string
 	for subscriber, topics := range listens {
