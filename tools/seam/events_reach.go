@@ -55,7 +55,7 @@ func unreached(ctx context.Context, buses []recordedBus) error {
 		return nil
 	}
 	return fmt.Errorf("events in memory do not reach %s, which the monolith does not link: have the bus nats; or, if it is no "+
-		"module any more, take out its name and its durables as seam module remove says", strings.Join(lacks, ", "))
+		"module any more, have it removed or renamed in the database too, as in bin/seam up --help, and delete its durables", strings.Join(lacks, ", "))
 }
 
 // durables returns the durables on the broker, of each module; none if NATS_URL is not set or leads

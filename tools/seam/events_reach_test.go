@@ -13,7 +13,6 @@ import (
 	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
-	"example.com/shop/tools/template"
 	"example.com/shop/tools/topology"
 )
 
@@ -104,8 +103,8 @@ func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
 	one, gone := twoModules(t)
 	others := without(topology.Modules, gone)
 	for name, test := range map[string]struct{ statements, serves []string }{
-		"removed": {template.LastStatements(gone, others), others},
-		"renamed": {template.Statements(gone, "barges", others), append([]string{"barges"}, others...)},
+		"removed": {topology.Removed("", gone, others), others},
+		"renamed": {topology.Renamed("", gone, "barges", others), append([]string{"barges"}, others...)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

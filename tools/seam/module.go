@@ -16,6 +16,7 @@ import (
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
 	"example.com/shop/tools/template"
+	"example.com/shop/tools/topology"
 )
 
 const aboutModule = `seam module adds, removes and renames modules of this repository, with everything that belongs to them, and takes one
@@ -106,11 +107,13 @@ func removeModule(ctx context.Context, root string, files template.Files, name s
 		return process.Usage(err)
 	}
 	return change(ctx, root, files, left, byHand, fmt.Sprintf(`
-%[1]s is removed from the repository. Its data is still in each database, and no process with BUS=memory starts there, until
-an admin runs there (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one):
+%[1]s is removed from the repository. Its data stays in each database until it is removed there too: in that of seam up by
+  bin/seam up --removed %[1]s
+In any other, no process with BUS=memory starts until an admin runs there (with the prefix of SEAM_ROLE_PREFIX before each
+role, if there is one):
   %[2]s
 On a broker, delete the durables whose names begin with %[1]s-.
-`, name, strings.Join(template.LastStatements(name, left.Modules()), "\n  ")))
+`, name, strings.Join(topology.Removed("", name, left.Modules()), "\n  ")))
 }
 
 func without(modules []string, one string) []string {
@@ -123,17 +126,18 @@ func renameModule(ctx context.Context, root string, files template.Files, old, n
 		return process.Usage(err)
 	}
 	return change(ctx, root, files, moved, nil, fmt.Sprintf(`
-%s is %s in the repository; tables and other names in its code stay. A database that has it keeps the old name until an admin
-runs there (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one), while no process of it runs and bin/seam
-events lag shows that every event of it is handled:
-  %s
-and then bin/seam setup, which gives the roles their settings. Or delete its data, where it is only tried.
-`, old, name, strings.Join(template.Statements(old, name, without(files.Modules(), old)), "\n  ")))
+%[1]s is %[2]s in the repository; tables and other names in its code stay. A database keeps the old name until it is renamed
+there too, while no process of it runs and bin/seam events lag showed that every event of it is handled: in that of seam up by
+  bin/seam up --renamed %[1]s=%[2]s
+In any other, an admin runs (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one)
+  %[3]s
+and then bin/seam setup, which gives the roles their settings.
+`, old, name, strings.Join(topology.Renamed("", old, name, without(files.Modules(), old)), "\n  ")))
 }
 
 // change writes the files, and what follows from the modules, and checks them. If that fails or is
-// interrupted, the repository is as it was. What is to be done by hand is said first, because
-// nothing builds before.
+// interrupted, the repository is as it was. It stops before that if something is to be done by
+// hand, because nothing builds before.
 func change(ctx context.Context, root string, was, files template.Files, byHand []string, done string, check ...func() error) (err error) {
 	defer func() {
 		if err == nil || len(byHand) > 0 {
@@ -151,7 +155,8 @@ func change(ctx context.Context, root string, was, files template.Files, byHand 
 		return err
 	}
 	if len(byHand) > 0 {
-		return fmt.Errorf("do by hand, because these files are not as they were made:\n  %s\nthen run make generate; "+
+		fmt.Print(done)
+		return fmt.Errorf("this is left to do by hand, in what was written by hand:\n  %s\nthen run make generate; "+
 			"or undo all by git restore . && git clean -fd", strings.Join(byHand, "\n  "))
 	}
 	fmt.Println("Writing what follows from the modules …")

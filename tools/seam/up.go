@@ -90,6 +90,9 @@ each module that is split off a database of its own, on a second server. Data is
 SPLIT, CANARY, DATABASES, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
 SEAM_STATE, and those in the modules' READMEs.
 
+After seam module rename OLD NEW or remove NAME, the kept data follows once, with --renamed OLD=NEW or --removed NAME. What
+an admin runs in another database for that, and on a broker, is said by seam module.
+
 seam up -- COMMAND [ARG…] runs the command beside a system on a free port that ends with it, with data of its own, on the
 server of SEAM_DATABASE_URL (an admin connection) if that is set. The command gets SEAM_URL, SEAM_KEY (the file of the
 signing key), SEAM_STATE, SEAM_DATABASE_URL, and the settings that lead to the external systems.`
@@ -99,8 +102,25 @@ func up(ctx context.Context, args []string) error {
 	if i := slices.Index(args, "--"); i >= 0 {
 		before, command, around = args[:i], args[i+1:], true
 	}
-	if err := flags.ParseOnly(flag.NewFlagSet("up", flag.ContinueOnError), aboutUp, before); err != nil {
+	set := flag.NewFlagSet("up", flag.ContinueOnError)
+	renamed, removed := map[string]string{}, []string(nil)
+	set.Func("renamed", "`OLD=NEW`: rename the data of a module that was renamed", func(word string) error {
+		old, name, found := strings.Cut(word, "=")
+		if !found || old == "" || name == "" {
+			return errors.New("write OLD=NEW")
+		}
+		renamed[old] = name
+		return nil
+	})
+	set.Func("removed", "`NAME`: delete the data of a module that was removed", func(name string) error {
+		removed = append(removed, name)
+		return nil
+	})
+	if err := flags.ParseOnly(set, aboutUp, before); err != nil {
 		return err
+	}
+	if around && set.NFlag() > 0 {
+		return process.Usage(errors.New("a system beside a command has no data yet: leave out --renamed and --removed"))
 	}
 	s, err := readSettings()
 	if err != nil {
@@ -115,7 +135,7 @@ func up(ctx context.Context, args []string) error {
 	}
 	o := topology.Options{
 		Bin: filepath.Dir(bin), Split: s.split(), Canary: s.Canary, Apart: s.Databases == "own",
-		RolePrefix: s.RolePrefix, Pooler: s.Pooler,
+		RolePrefix: s.RolePrefix, Pooler: s.Pooler, Renamed: renamed, Removed: removed,
 	}
 	if around {
 		o.DatabaseURL = s.SeamDatabaseURL

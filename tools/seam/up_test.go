@@ -19,9 +19,9 @@ import (
 )
 
 // startUp starts seam up and returns, once the system is ready, what it said.
-func startUp(t *testing.T, dir string, env ...string) (seam *exec.Cmd, greeting string) {
+func startUp(t *testing.T, dir string, args []string, env ...string) (seam *exec.Cmd, greeting string) {
 	t.Helper()
-	seam = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "seam"), "up")
+	seam = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "seam"), append([]string{"up"}, args...)...)
 	seam.Env = append(append(os.Environ(), "PORT=0", "DATABASE_URL=", "SEAM_STATE="+dir), env...)
 	out, err := seam.StdoutPipe()
 	if err != nil {
@@ -111,7 +111,7 @@ func TestUp(t *testing.T) {
 	dir := state(t) + " of b's $HOME \"`date`\" \\" // whatever a folder may be called
 	var before string
 	for i, signal := range []os.Signal{os.Interrupt, os.Kill, syscall.SIGTERM} {
-		seam, greeting := startUp(t, dir, append(elsewhere, "DATABASE_URL="+before)...)
+		seam, greeting := startUp(t, dir, nil, append(elsewhere, "DATABASE_URL="+before)...)
 		url, database := find(t, greeting, `(?m)^  system +(http\S+)`), find(t, greeting, `(?m)^  database +psql '(\S+)'`)
 		before = database
 		checkPasted(t, greeting, dir, database)

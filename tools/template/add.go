@@ -52,7 +52,7 @@ type page struct {
 }
 
 // With returns the files with one more module, which is wired into the monolith and has a process
-// of its own. byHand lists what a person has to do, because the files are not as they were made.
+// of its own. byHand lists what a person has to do, where a file is no longer as it was made.
 func (f Files) With(m Module) (with Files, byHand []string, err error) {
 	if err := f.check(m.Name); err != nil {
 		return nil, nil, err

@@ -132,34 +132,3 @@ func (m mover) inGo(name, text string, own bool) (string, error) {
 		return literal
 	})
 }
-
-// Statements are what an admin runs in each database that has the module under its old name, before
-// seam setup gives the roles their settings again. others are the other modules.
-func Statements(old, name string, others []string) (lines []string) {
-	lines = []string{fmt.Sprintf("ALTER SCHEMA %s RENAME TO %s;", old, name)}
-	for _, role := range []string{"owner", "migrate", "rt"} {
-		lines = append(lines, fmt.Sprintf("ALTER ROLE %[1]s_%[3]s RENAME TO %[2]s_%[3]s;", old, name, role))
-	}
-	for _, table := range []string{"outbox", "outbox_pending"} {
-		lines = append(lines, fmt.Sprintf("UPDATE %[2]s.%[4]s SET topic = '%[2]s' || substr(topic, %[3]d) WHERE topic LIKE '%[1]s.%%';",
-			old, name, len(old)+1, table))
-	}
-	for _, m := range append([]string{name}, others...) {
-		lines = append(lines, fmt.Sprintf("UPDATE %s.bus SET modules = array_replace(modules, '%s', '%s');", m, old, name))
-	}
-	return lines
-}
-
-// LastStatements are what an admin runs in each database once a module is removed. From then on the
-// others do not wait for its process, where they ask which modules the system has.
-func LastStatements(gone string, others []string) (lines []string) {
-	lines = []string{
-		fmt.Sprintf("DROP SCHEMA %s CASCADE;", gone),
-		fmt.Sprintf("DROP OWNED BY %[1]s_rt, %[1]s_migrate, %[1]s_owner;", gone),
-		fmt.Sprintf("DROP ROLE %[1]s_rt, %[1]s_migrate, %[1]s_owner;", gone),
-	}
-	for _, m := range others {
-		lines = append(lines, fmt.Sprintf("UPDATE %s.bus SET modules = array_remove(modules, '%s');", m, gone))
-	}
-	return lines
-}

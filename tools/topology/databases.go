@@ -46,6 +46,9 @@ func (s *System) startDatabases(ctx context.Context) error {
 		}
 	}
 	s.say("Preparing the database …")
+	if err := s.followModules(ctx); err != nil {
+		return err
+	}
 	shared := s.Plan
 	shared.Modules = except(s.apart)
 	if err := postgres.Provision(ctx, s.AdminURL, shared); err != nil {
