@@ -108,7 +108,7 @@ func removeModule(ctx context.Context, root string, files template.Files, name s
 	}
 	return change(ctx, root, files, left, byHand, fmt.Sprintf(`
 %[1]s is removed from the repository. Its data stays in each database until it is removed there too: in that of seam up by
-  bin/seam up --removed %[1]s
+  make build && bin/seam up --removed %[1]s
 In any other, no process with BUS=memory starts until an admin runs there (with the prefix of SEAM_ROLE_PREFIX before each
 role, if there is one):
   %[2]s
@@ -128,7 +128,7 @@ func renameModule(ctx context.Context, root string, files template.Files, old, n
 	return change(ctx, root, files, moved, nil, fmt.Sprintf(`
 %[1]s is %[2]s in the repository; tables and other names in its code stay. A database keeps the old name until it is renamed
 there too, while no process of it runs and bin/seam events lag showed that every event of it is handled: in that of seam up by
-  bin/seam up --renamed %[1]s=%[2]s
+  make build && bin/seam up --renamed %[1]s=%[2]s
 In any other, an admin runs (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one)
   %[3]s
 and then bin/seam setup, which gives the roles their settings.

@@ -112,7 +112,7 @@ func inTurn(ctx context.Context, tx pgx.Tx, statements []string) error {
 func (s *System) unknown(schemas []string) error {
 	for old, name := range s.options.Renamed {
 		if !slices.Contains(Modules, name) {
-			return process.Usage(fmt.Errorf("there is no module %q; there are %s", name, strings.Join(Modules, ", ")))
+			return process.Usage(fmt.Errorf("there was no module %q when seam was built; there are %s: make build, if it is new", name, strings.Join(Modules, ", ")))
 		}
 		if slices.Contains(schemas, name) {
 			return process.Usage(fmt.Errorf("the database has a schema %s beside %s: drop the one in which nothing is", name, old))
@@ -121,7 +121,7 @@ func (s *System) unknown(schemas []string) error {
 	gone := append(slices.Sorted(maps.Keys(s.options.Renamed)), s.options.Removed...)
 	for _, old := range gone {
 		if slices.Contains(Modules, old) {
-			return process.Usage(fmt.Errorf("%s is a module of this repository: its data stays as it is", old))
+			return process.Usage(fmt.Errorf("%s was a module when seam was built, so its data stays: make build, if it no longer is", old))
 		}
 		if !slices.Contains(schemas, old) {
 			return process.Usage(fmt.Errorf("the database has no schema %q of a module", old))
