@@ -31,7 +31,7 @@ type kept struct {
 }
 
 var (
-	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, modules: []int{2, 4}, kept: []kept{{100, false}, {3000, true}}, asked: 10}
+	growsAMoment = growing{size: moment, orders: []int{100, 1000}, products: []int{20, 200}, modules: []int{2, 4}, kept: []kept{{100, false}, {3000, true}}, asked: 500}
 	growsFully   = growing{
 		size: size{deliverFor: 6 * time.Second, drained: 20_000, clients: full.clients, underWay: full.underWay, warmFor: 3 * time.Second, fillFor: 10 * time.Second,
 			sustainFor: 15 * time.Second, paceFor: full.paceFor},

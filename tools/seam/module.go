@@ -95,7 +95,7 @@ func removeModule(ctx context.Context, root string, files template.Files, name s
 	if len(files.Modules()) == 1 {
 		return process.Usage(fmt.Errorf("%s is the only module: add another one first", name))
 	}
-	if users := files.UsersOf(name); len(users) > 0 {
+	if users := append(files.UsersOf(name), files.AgreedWith(name)...); len(users) > 0 {
 		return process.Usage(fmt.Errorf("%s cannot be removed, because others need it:\n  %s\nremove these first",
 			name, strings.Join(users, "\n  ")))
 	}

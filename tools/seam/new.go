@@ -18,7 +18,8 @@ import (
 )
 
 const aboutNew = `seam new DIR --module PATH makes a product of this repository in a new folder: renamed, generated, and with a first
-commit. It needs no network once this repository has been built.
+commit. It needs no network once this repository has been built. seam update gets newer versions from this repository's
+origin, if the origin has the version that the product was made of, and else from this folder.
   seam new ../loans --module acme.example/loans             with the example's modules, to be replaced
   seam new ../loans --module acme.example/loans --keep MODULE,…    with some of them
   seam new ../loans --module acme.example/loans --empty     with one tiny module that shows each door`
@@ -92,10 +93,13 @@ func source(ctx context.Context) (files template.Files, from, version string, er
 	if files, err = template.Read(ctx, root); err != nil {
 		return nil, "", "", err
 	}
-	if version, err = git(ctx, root, "describe", "--always", "--tags", "--abbrev=40"); err != nil {
-		return nil, "", "", err
-	}
-	return files, sourceOf(ctx, root), version, nil
+	version, err = versionOf(ctx, root)
+	return files, sourceOf(ctx, root), version, err
+}
+
+// versionOf names the commit of the template at root.
+func versionOf(ctx context.Context, root string) (string, error) {
+	return git(ctx, root, "describe", "--always", "--tags", "--abbrev=40")
 }
 
 // sourceOf returns where seam update gets the template at root from: its origin, unless only this

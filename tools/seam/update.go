@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,6 +21,8 @@ import (
 const aboutUpdate = `seam update merges the template's changes into a product that seam new has made.
   seam update --dry-run           what would come, and where it would conflict
   seam update [--to VERSION]      a tag or commit of the template; by default its newest
+The template is where .seam.yaml says: the origin of the repository in which seam new ran, or that folder. --template says where
+it is from now on.
 It makes the product anew, of the newer template, commits that on top of what seam new or the last update has made, and has
 git merge it: what only one side has changed merges by itself, and modules of your own are not touched. git merge --abort
 undoes a merge that conflicts. The branch template is the newest one merged.
@@ -71,7 +72,7 @@ func update(ctx context.Context, args []string) (err error) {
 	case err != nil:
 		return err
 	case commit == "":
-		fmt.Println("Nothing is new: this product has all that the template has.")
+		fmt.Printf("Nothing is new: this product has %s of %s.\n", u.product.Template.Version, u.product.Template.Source)
 		return nil
 	case *dry:
 		return u.preview(ctx, commit)
@@ -158,16 +159,15 @@ func (u *updater) render(ctx context.Context, version string) (commit string, er
 	if err := u.comesAfter(ctx, at); err != nil && !u.anyway {
 		return "", process.Usage(fmt.Errorf("%w; --anyway updates all the same", err))
 	}
+	newer, err := u.version(ctx, at)
+	if err != nil || newer == u.product.Template.Version {
+		return "", err
+	}
 	made, err := u.make(ctx, at)
 	if err != nil {
 		return "", err
 	}
-	newer, err := readRecord(made)
-	if err != nil {
-		return "", err
-	}
-	// Its source stays what the person has it from.
-	u.product.Template.Version = cmp.Or(u.carried, newer.Template.Version)
+	u.product.Template.Version = newer // its source stays what the person has it from
 	text, err := yaml.Marshal(u.product)
 	if err != nil {
 		return "", err

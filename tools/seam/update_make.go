@@ -50,6 +50,14 @@ func (u *updater) comesAfter(ctx context.Context, at string) error {
 		"or it is of another clone, which --template names", had)
 }
 
+// version names the version of the template that was got.
+func (u *updater) version(ctx context.Context, at string) (string, error) {
+	if u.carried != "" {
+		return u.carried, nil
+	}
+	return versionOf(ctx, at)
+}
+
 // make makes the product of a clone of the template, by the clone's own seam, and returns where.
 func (u *updater) make(ctx context.Context, at string) (made string, err error) {
 	made = at + "-product"
