@@ -82,7 +82,8 @@ func addModule(ctx context.Context, root string, files template.Files, m templat
 	}
 	return change(ctx, root, files, with, byHand, fmt.Sprintf(`
 %[1]s is a module: modules/%[1]s, its schema in migrations/%[1]s, its process in cmd/%[1]s.
-What it does is an example: see modules/%[1]s/README.md, and replace it, its table before the first run. Then:
+What it does is an example: modules/%[1]s/README.md says what. Replace it, and its test in test/acceptance. Its table you may
+replace in place until a database has it: from then on it takes a migration 0002. Then:
   bin/seam postgres -- go test ./modules/%[1]s
   make run
 `, m.Name))

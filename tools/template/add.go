@@ -183,7 +183,7 @@ func (f Files) page(m Module) (page, error) {
 	for _, topic := range m.Publishes {
 		parts := topicOf.FindStringSubmatch(topic)
 		if parts == nil || parts[1] != m.Name {
-			return p, fmt.Errorf("%s cannot be published by %s: write %s.happened.v1, with small letters", topic, m.Name, m.Name)
+			return p, fmt.Errorf("%s cannot be published by %s: write %s.happened.v1, in small letters and with a version", topic, m.Name, m.Name)
 		}
 		e := event{Topic: topic, Module: m.Name, Package: m.Name + "api", Type: camel(parts[2])}
 		if parts[3] != "1" {

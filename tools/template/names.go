@@ -22,7 +22,7 @@ func (f Files) check(name string) error {
 	case slices.Contains(f.Modules(), name):
 		return fmt.Errorf("there is a module %s already: take another name", name)
 	case f.reserved(name):
-		return fmt.Errorf("%q cannot be a module: Go, PostgreSQL or the skeleton gives that name a meaning", name)
+		return fmt.Errorf("%q cannot be a module: Go, PostgreSQL or the skeleton gives that name a meaning; take another", name)
 	}
 	return nil
 }

@@ -65,6 +65,7 @@ func (f Files) Without(gone ...string) (left Files, byHand []string, err error) 
 
 const (
 	contextMap = "architecture/contextmap.yaml"
+	tryFile    = "architecture/try.txt"
 	contracts  = "architecture/contracts/"
 	released   = contracts + "released/"
 	sumsFile   = released + "migrations.sum"
@@ -216,17 +217,16 @@ func pairs(m *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 
 // stopTrying takes the commands that call a module out of what seam up shows a person first.
 func (f Files) stopTrying(gone []string) {
-	const try = "architecture/try.txt"
 	var kept strings.Builder
-	for line := range strings.Lines(f[try].Text) {
+	for line := range strings.Lines(f[tryFile].Text) {
 		if !slices.ContainsFunc(gone, func(m string) bool { return strings.Contains(line, "URL/v1/"+m) }) {
 			kept.WriteString(line)
 		}
 	}
 	if text := kept.String(); strings.Contains(text, "URL/v1/") {
-		f.set(try, text)
-	} else if f[try].Text != "" {
-		f.set(try, "")
+		f.set(tryFile, text)
+	} else if f[tryFile].Text != "" {
+		f.set(tryFile, "")
 	}
 }
 
