@@ -41,7 +41,7 @@ func RecordBus(ctx context.Context, db *postgres.DB, name string, serves []strin
 		lacks := slices.DeleteFunc(modules, func(m string) bool { return slices.Contains(serves, m) })
 		if name == Memory && len(lacks) > 0 {
 			return process.Usage(fmt.Errorf("BUS=memory reaches this process alone, which does not serve %[1]s: "+
-				"set BUS=nats, or, if there is no %[1]s any more, have it removed or renamed in the database too, as in bin/seam up --help", strings.Join(lacks, ", ")))
+				"set BUS=nats, or, if it was removed or renamed, have the data follow: see seam setup --help", strings.Join(lacks, ", ")))
 		}
 		if recorded != name {
 			return fmt.Errorf("%w: %[2]q is recorded, and this process is configured for %[3]q: set BUS=%[2]s", ErrOtherBus, recorded, name)

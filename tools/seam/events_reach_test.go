@@ -10,7 +10,6 @@ import (
 
 	"example.com/shop/platform/devkit/broker"
 	"example.com/shop/platform/devkit/tokens"
-	"example.com/shop/platform/events"
 	"example.com/shop/platform/natsbus"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/topology"
@@ -93,43 +92,6 @@ func TestLagOnTwoBuses(t *testing.T) {
 	o.expect(t, "bus memory --module "+one)
 	if printed, said, code := o.run(t, "lag"); code != 1 || !strings.Contains(said, "on different buses (") || !strings.Contains(printed, "memory") {
 		t.Errorf("exit code %d, said %q, printed %q", code, said, printed)
-	}
-}
-
-// Once the name of a module that is removed or renamed is taken out, as seam module says, the
-// others start in memory without it.
-func TestAModuleThatIsGoneIsForgotten(t *testing.T) {
-	t.Parallel()
-	one, gone := twoModules(t)
-	others := without(topology.Modules, gone)
-	for name, test := range map[string]struct{ statements, serves []string }{
-		"removed": {topology.Removed("", gone, others), others},
-		"renamed": {topology.Renamed("", gone, "barges", others), append([]string{"barges"}, others...)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := newOperator(t, topology.Modules...)
-			record := func(serves []string) error {
-				return events.RecordBus(t.Context(), o.db.Module(t, one), events.Memory, serves)
-			}
-			if err := record(topology.Modules); err != nil {
-				t.Fatal(err)
-			}
-			if err := record(test.serves); err == nil || !strings.Contains(err.Error(), gone) {
-				t.Errorf("before: %v", err)
-			}
-			for _, statement := range test.statements {
-				if strings.Contains(statement, "_rt") || strings.Contains(statement, " ROLE ") {
-					continue // the roles are other databases', too
-				}
-				if _, err := o.db.Admin(t).Exec(t.Context(), statement); err != nil {
-					t.Errorf("%s: %v", statement, err)
-				}
-			}
-			if err := record(test.serves); err != nil {
-				t.Errorf("after: %v", err)
-			}
-		})
 	}
 }
 

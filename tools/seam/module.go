@@ -16,7 +16,6 @@ import (
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
 	"example.com/shop/tools/template"
-	"example.com/shop/tools/topology"
 )
 
 const aboutModule = `seam module adds, removes and renames modules of this repository, with everything that belongs to them, and takes one
@@ -108,13 +107,10 @@ func removeModule(ctx context.Context, root string, files template.Files, name s
 		return process.Usage(err)
 	}
 	return change(ctx, root, files, left, byHand, fmt.Sprintf(`
-%[1]s is removed from the repository. Its data stays in each database until it is removed there too: in that of seam up by
+%[1]s is removed from the repository. Its data stays until it is deleted, while no process of the system runs: that of seam up by
   make build && bin/seam up --removed %[1]s
-In any other, no process with BUS=memory starts until an admin runs there (with the prefix of SEAM_ROLE_PREFIX before each
-role, if there is one):
-  %[2]s
-On a broker, delete the durables whose names begin with %[1]s-.
-`, name, strings.Join(topology.Removed("", name, left.Modules()), "\n  ")))
+and that of a deployment by bin/seam setup --removed %[1]s. Then delete the durables on its broker whose names begin with %[1]s-.
+`, name))
 }
 
 func without(modules []string, one string) []string {
@@ -127,13 +123,11 @@ func renameModule(ctx context.Context, root string, files template.Files, old, n
 		return process.Usage(err)
 	}
 	return change(ctx, root, files, moved, nil, fmt.Sprintf(`
-%[1]s is %[2]s in the repository; tables and other names in its code stay. A database keeps the old name until it is renamed
-there too, while no process of it runs and bin/seam events lag showed that every event of it is handled: in that of seam up by
+%[1]s is %[2]s in the repository; tables and other names in its code stay. Its data has the old name until it follows, while no
+process of the system runs, and before a module is called %[1]s again: that of seam up by
   make build && bin/seam up --renamed %[1]s=%[2]s
-In any other, an admin runs (with the prefix of SEAM_ROLE_PREFIX before each role, if there is one)
-  %[3]s
-and then bin/seam setup, which gives the roles their settings.
-`, old, name, strings.Join(topology.Renamed("", old, name, without(files.Modules(), old)), "\n  ")))
+and that of a deployment by bin/seam setup --renamed %[1]s=%[2]s. Its --help says what is left to do on a broker.
+`, old, name))
 }
 
 // change writes the files, and what follows from the modules, and checks them. If that fails or is
@@ -156,9 +150,8 @@ func change(ctx context.Context, root string, was, files template.Files, byHand 
 		return err
 	}
 	if len(byHand) > 0 {
-		fmt.Print(done)
-		return fmt.Errorf("this is left to do by hand, in what was written by hand:\n  %s\nthen run make generate; "+
-			"or undo all by git restore . && git clean -fd", strings.Join(byHand, "\n  "))
+		return fmt.Errorf("this is left to do by hand, in what was written by hand:\n  %s\nthen run make generate, or undo all by "+
+			"git restore . && git clean -fd. And then:\n%s", strings.Join(byHand, "\n  "), done)
 	}
 	fmt.Println("Writing what follows from the modules …")
 	tree, err := describedTree(ctx, root)

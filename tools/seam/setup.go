@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,12 +25,48 @@ have half of the server's connections, or SEAM_ROLE_CONNECTIONS. <MODULE>_ADMIN_
 a database of its own, and DATABASE_URL nothing of it. It revokes what PUBLIC, which is every role of the server, may
 do in the database, even CONNECT, which others who use it need to be granted; what DATABASE_URL's role may not do it prints, as
 statements for one that may. With --write FILE, which only its owner can read, it also
-writes each module's <MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.`
+writes each module's <MODULE>_DATABASE_URL and <MODULE>_MIGRATE_URL, for a shell. Each process's migrate verb comes next.
+
+After seam module rename OLD NEW or remove NAME, the data follows once, while no process of the system runs, by --renamed OLD=NEW
+or --removed NAME: the schema and its roles, and in the other modules what names it. A renamed module's events are published once
+more, as a broker has them under the old name; others ignore those that they have handled. Then delete the broker's durables that
+begin with OLD-, or have -OLD- in their names.`
+
+// changesFlags are --renamed and --removed.
+func changesFlags(set *flag.FlagSet) *topology.Changes {
+	changes := &topology.Changes{Renamed: map[string]string{}}
+	seen := map[string]bool{}
+	each := func(names ...string) error {
+		for _, name := range names {
+			if !moduleName.MatchString(name) {
+				return errors.New("write a module's name, or OLD=NEW")
+			}
+			if seen[name] {
+				return fmt.Errorf("%s is there twice", name)
+			}
+			seen[name] = true
+		}
+		return nil
+	}
+	set.Func("renamed", "`OLD=NEW`: rename the data of a module that was renamed", func(word string) error {
+		old, name, _ := strings.Cut(word, "=")
+		changes.Renamed[old] = name
+		return each(old, name)
+	})
+	set.Func("removed", "`NAME`: delete the data of a module that was removed", func(name string) error {
+		changes.Removed = append(changes.Removed, name)
+		return each(name)
+	})
+	return changes
+}
+
+var moduleName = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
 // setup is the only step of a deployment that needs an admin connection.
 func setup(ctx context.Context, args []string) error {
 	set := flag.NewFlagSet("setup", flag.ContinueOnError)
 	path := set.String("write", "", "the file to write the modules' connections to")
+	changes := changesFlags(set)
 	if err := flags.ParseOnly(set, aboutSetup, args); err != nil {
 		return err
 	}
@@ -50,6 +87,9 @@ func setup(ctx context.Context, args []string) error {
 		return process.Usage(errors.New("seam setup needs DATABASE_URL and SEAM_ROLE_SECRET; see its --help"))
 	}
 	plan := postgres.Plan{Prefix: s.RolePrefix, Secret: s.RoleSecret, Connections: s.RoleConnections}
+	if err := changes.Follow(ctx, plan, slices.Sorted(maps.Keys(in))...); err != nil {
+		return err
+	}
 	var text strings.Builder
 	for _, admin := range slices.Sorted(maps.Keys(in)) {
 		plan.Modules = in[admin]

@@ -90,8 +90,7 @@ each module that is split off a database of its own, on a second server. Data is
 SPLIT, CANARY, DATABASES, DATABASE_URL, SEAM_POOLER (a PgBouncer, program or image), SEAM_ROLE_PREFIX,
 SEAM_STATE, and those in the modules' READMEs.
 
-After seam module rename OLD NEW or remove NAME, the kept data follows once, with --renamed OLD=NEW or --removed NAME. What
-an admin runs in another database for that, and on a broker, is said by seam module.
+After seam module rename OLD NEW or remove NAME, the data follows once, by --renamed OLD=NEW or --removed NAME, as for seam setup.
 
 seam up -- COMMAND [ARG…] runs the command beside a system on a free port that ends with it, with data of its own, on the
 server of SEAM_DATABASE_URL (an admin connection) if that is set. The command gets SEAM_URL, SEAM_KEY (the file of the
@@ -103,23 +102,11 @@ func up(ctx context.Context, args []string) error {
 		before, command, around = args[:i], args[i+1:], true
 	}
 	set := flag.NewFlagSet("up", flag.ContinueOnError)
-	renamed, removed := map[string]string{}, []string(nil)
-	set.Func("renamed", "`OLD=NEW`: rename the data of a module that was renamed", func(word string) error {
-		old, name, found := strings.Cut(word, "=")
-		if !found || old == "" || name == "" {
-			return errors.New("write OLD=NEW")
-		}
-		renamed[old] = name
-		return nil
-	})
-	set.Func("removed", "`NAME`: delete the data of a module that was removed", func(name string) error {
-		removed = append(removed, name)
-		return nil
-	})
+	changes := changesFlags(set)
 	if err := flags.ParseOnly(set, aboutUp, before); err != nil {
 		return err
 	}
-	if around && set.NFlag() > 0 {
+	if around && changes.Any() {
 		return process.Usage(errors.New("a system beside a command has no data yet: leave out --renamed and --removed"))
 	}
 	s, err := readSettings()
@@ -135,7 +122,7 @@ func up(ctx context.Context, args []string) error {
 	}
 	o := topology.Options{
 		Bin: filepath.Dir(bin), Split: s.split(), Canary: s.Canary, Apart: s.Databases == "own",
-		RolePrefix: s.RolePrefix, Pooler: s.Pooler, Renamed: renamed, Removed: removed,
+		RolePrefix: s.RolePrefix, Pooler: s.Pooler, Changes: *changes,
 	}
 	if around {
 		o.DatabaseURL = s.SeamDatabaseURL

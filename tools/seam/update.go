@@ -60,7 +60,7 @@ func update(ctx context.Context, args []string) (err error) {
 		}
 		err = errors.Join(err, os.RemoveAll(work))
 	}()
-	u := &updater{root: root, work: work, product: p, anyway: *anyway}
+	u := &updater{root: root, work: work, product: p, had: p, anyway: *anyway}
 	if u.base, err = u.lastRendering(ctx, *from); err != nil {
 		return err
 	}
@@ -105,8 +105,9 @@ type updater struct {
 	root, work string
 	base       string // the commit of what the template made when it was merged last
 	product    template.Product
-	carried    string // the version of the template that this command carries, if it is that
-	anyway     bool   // take a version that does not come after the product's
+	had        template.Product // product before it was changed
+	carried    string           // the version of the template that this command carries, if it is that
+	anyway     bool             // take a version that does not come after the product's
 }
 
 // trailer ends the message of each commit that is what the template makes.
@@ -159,15 +160,16 @@ func (u *updater) render(ctx context.Context, version string) (commit string, er
 	if err := u.comesAfter(ctx, at); err != nil && !u.anyway {
 		return "", process.Usage(fmt.Errorf("%w; --anyway updates all the same", err))
 	}
-	newer, err := u.version(ctx, at)
-	if err != nil || newer == u.product.Template.Version {
+	if u.product.Template.Version, err = u.version(ctx, at); err != nil {
 		return "", err
+	}
+	if u.product.Template == u.had.Template && !u.anyway {
+		return "", nil
 	}
 	made, err := u.make(ctx, at)
 	if err != nil {
 		return "", err
 	}
-	u.product.Template.Version = newer // its source stays what the person has it from
 	text, err := yaml.Marshal(u.product)
 	if err != nil {
 		return "", err

@@ -42,6 +42,10 @@ func TestUpdate_ComesAfter(t *testing.T) {
 	history(t, rewritten, nil, "Old, as rewritten", "New")
 	record := "template: {source: " + source + ", version: " + versions[1] + "}\nmodule: acme.example/loans\nname: loans\nkeep: []\n"
 	history(t, product, map[string]string{template.Record: record}, "Made\n\n"+trailer+versions[1])
+	moved := filepath.Join(t.TempDir(), "moved")
+	if _, err := git(t.Context(), source, "clone", "--quiet", source, moved); err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(product)
 	const made = "run ./tools/seam new" // which there is not, in these templates
 	for name, test := range map[string]struct {
@@ -49,6 +53,8 @@ func TestUpdate_ComesAfter(t *testing.T) {
 		want string
 	}{
 		"a newer version":               {nil, made},
+		"the same, from elsewhere":      {[]string{"--to", versions[1], "--template", moved}, made},
+		"the same, as asked":            {[]string{"--to", versions[1], "--anyway"}, made},
 		"an older one":                  {[]string{"--to", versions[0]}, "is older than " + versions[1]},
 		"an older one, as asked":        {[]string{"--to", versions[0], "--anyway"}, made},
 		"one of another history":        {[]string{"--template", rewritten}, "its history was rewritten"},

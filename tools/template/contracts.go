@@ -7,6 +7,8 @@ import (
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,6 +162,48 @@ func (f Files) UsersOf(m string) (users []string) {
 	}
 	return users
 }
+
+// AgreedWith returns the lines of the context map that have other modules listen to a module or call
+// it, and those of their READMEs with its topics, whether or not their code still uses them.
+func (f Files) AgreedWith(m string) (lines []string) {
+	agreed := func(name string, line int, what string) {
+		lines = append(lines, fmt.Sprintf("%s:%d says %s", name, line, what))
+	}
+	page, _ := mapping(f[contextMap].Text, nil) // what is no map is refused by Without
+	for key, value := range pairs(page) {
+		if key.Value == m {
+			continue
+		}
+		if listens := below(value, "listens_to"); listens != nil {
+			for _, topic := range listens.Content {
+				if strings.HasPrefix(topic.Value, m+".") {
+					agreed(contextMap, topic.Line, key.Value+" listens to "+topic.Value)
+				}
+			}
+		}
+		for called := range pairs(below(value, "calls")) {
+			if called.Value == m {
+				agreed(contextMap, called.Line, key.Value+" calls "+m)
+			}
+		}
+	}
+	topic := regexp.MustCompile(`\b` + m + topics)
+	for _, name := range f.sorted() {
+		if readme, _ := path.Match("modules/*/README.md", name); !readme || owned(name, m) {
+			continue
+		}
+		n := 0
+		for line := range strings.Lines(f[name].Text) {
+			if n++; topic.MatchString(line) {
+				agreed(name, n, strings.TrimSpace(line))
+			}
+		}
+	}
+	return lines
+}
+
+// topics matches what a topic has after its module.
+const topics = `\.[a-z][a-z0-9_]*\.v[0-9]+\b`
 
 // InLab returns a file of the lab that imports a module, or its schema, if there is one.
 func (f Files) InLab(m string) string {

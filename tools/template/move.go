@@ -42,8 +42,10 @@ func (f Files) Moved(old, name string) (Files, error) {
 			if content.Text, err = m.inGo(file, content.Text, own); err != nil {
 				return nil, fmt.Errorf("rename in %s: %w", file, err)
 			}
-		case own || file == contextMap || file == tryFile || file == "go.work" || path.Base(file) == "go.mod" || file == sumsFile || isRoutes(file):
+		case own || file == contextMap || file == "go.work" || path.Base(file) == "go.mod" || file == sumsFile || isRoutes(file):
 			content.Text = m.words(content.Text)
+		case file == tryFile:
+			content.Text = regexp.MustCompile(`(/v1/)`+old+`\b`).ReplaceAllString(content.Text, "${1}"+name)
 		case strings.HasPrefix(file, "modules/"):
 			content.Text = m.topics(content.Text)
 		}

@@ -236,41 +236,10 @@ func passage(mark string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)[ \t]*<!-- ` + mark + ` -->.*?<!-- /` + mark + ` -->\n?`)
 }
 
-// AgreedWith returns the lines of the context map and of other modules' READMEs that say that they
-// listen to a module, or call it, whether or not their code still does.
-func (f Files) AgreedWith(m string) (lines []string) {
-	topic := regexp.MustCompile(`\b` + m + `\.[a-z_]+\.v[0-9]+\b`)
-	call := regexp.MustCompile(`^\s+` + m + `:`)
-	var first, last int // its own entry in the map
-	if page, err := mapping(f[contextMap].Text, nil); err == nil {
-		for key, value := range pairs(page) {
-			if key.Value == m {
-				first, last = key.Line, architecture.LastLine(value)
-			}
-		}
-	}
-	for _, name := range f.sorted() {
-		inMap := name == contextMap
-		if readme, _ := path.Match("modules/*/README.md", name); owned(name, m) || !readme && !inMap {
-			continue
-		}
-		n := 0
-		for line := range strings.Lines(f[name].Text) {
-			if n++; inMap && n >= first && n <= last {
-				continue
-			}
-			if topic.MatchString(line) || inMap && call.MatchString(line) {
-				lines = append(lines, fmt.Sprintf("%s:%d says %s", name, n, strings.TrimSpace(line)))
-			}
-		}
-	}
-	return lines
-}
-
 // mentions returns the lines that still use a module's packages, topics or settings.
 func (f Files) mentions(gone []string) (lines []string) {
 	for _, m := range gone {
-		anywhere := `\b` + regexp.QuoteMeta(f.Path()) + `/(modules|migrations)/` + m + `\b|\b` + m + `\.[a-z_]+\.v[0-9]+\b`
+		anywhere := `\b` + regexp.QuoteMeta(f.Path()) + `/(modules|migrations)/` + m + `\b|\b` + m + topics
 		inPrograms := anywhere + `|\b` + m + `(api|sim|migrations)?\.|\.` + camel(m) + `\b`
 		for _, name := range f.sorted() {
 			if slices.Contains([]string{"tools", "platform", "lab"}, strings.Split(name, "/")[0]) ||

@@ -46,7 +46,11 @@ func (s *System) startDatabases(ctx context.Context) error {
 		}
 	}
 	s.say("Preparing the database …")
-	if err := s.followModules(ctx); err != nil {
+	admins := []string{s.AdminURL}
+	for _, m := range s.apart {
+		admins = append(admins, s.Admin(m))
+	}
+	if err := s.options.Changes.Follow(ctx, s.Plan, admins...); err != nil {
 		return err
 	}
 	shared := s.Plan

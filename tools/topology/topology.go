@@ -32,24 +32,22 @@ var Modules = architecture.Modules()
 
 // Options say where and how to run the system. All but Bin may be left zero.
 type Options struct {
-	Bin         string   // the folder of the built commands
-	State       string   // of data and the signing key; a temporary folder when empty
-	Port        int      // of the system; any free one when 0
-	Split       []string // the modules that run as processes of their own
-	Canary      string   // the module that also runs as a process, with weight 0
-	Facade      bool     // a façade and a broker even when nothing is split off
-	DatabaseURL string   // an admin connection; a PostgreSQL is started when empty
-	RolePrefix  string   // of the roles' names: roles belong to the whole server
-	Apart       bool     // each module that is split off has a database of its own, on a second server
-	Pooler      string   // a PgBouncer, program or image, before PostgreSQL; none when empty
-	Host        string   // where PostgreSQL and the broker listen; the loopback when empty
-	OpenBroker  bool     // the broker lets anybody in
-	TLS         string   // the folder with cert.pem, key.pem and ca.pem of all processes and the broker; no TLS when empty
-	// The data of these modules, which the repository no longer has, is renamed, or is deleted.
-	Renamed map[string]string
-	Removed []string
-	Env     []string  // settings of all processes, the simulated outside too, as NAME=value
-	Out     io.Writer // progress and the processes' logs
+	Bin         string    // the folder of the built commands
+	State       string    // of data and the signing key; a temporary folder when empty
+	Port        int       // of the system; any free one when 0
+	Split       []string  // the modules that run as processes of their own
+	Canary      string    // the module that also runs as a process, with weight 0
+	Facade      bool      // a façade and a broker even when nothing is split off
+	DatabaseURL string    // an admin connection; a PostgreSQL is started when empty
+	RolePrefix  string    // of the roles' names: roles belong to the whole server
+	Apart       bool      // each module that is split off has a database of its own, on a second server
+	Pooler      string    // a PgBouncer, program or image, before PostgreSQL; none when empty
+	Host        string    // where PostgreSQL and the broker listen; the loopback when empty
+	OpenBroker  bool      // the broker lets anybody in
+	TLS         string    // the folder with cert.pem, key.pem and ca.pem of all processes and the broker; no TLS when empty
+	Changes     Changes   // of the modules, which the data is to follow
+	Env         []string  // settings of all processes, the simulated outside too, as NAME=value
+	Out         io.Writer // progress and the processes' logs
 }
 
 // System is a running system.

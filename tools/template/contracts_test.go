@@ -10,8 +10,8 @@ func TestAgreedWith(t *testing.T) {
 	t.Parallel()
 	f := repository(t)
 	for _, m := range []Module{
-		{Name: "ferries", Publishes: []string{"ferries.sailed.v1"}},
-		{Name: "harbour", Listens: []string{"ferries.sailed.v1"}, Publishes: []string{"harbour.full.v1"}},
+		{Name: "ferries", Publishes: []string{"ferries.sailed2.v1"}},
+		{Name: "harbour", Listens: []string{"ferries.sailed2.v1"}, Publishes: []string{"harbour.full.v1"}},
 	} {
 		with, _, err := f.With(m)
 		if err != nil {
