@@ -42,7 +42,9 @@ func TestProducts(t *testing.T) {
 // A module is refused when others need it, with the lines that do.
 func TestWhatIsRefused(t *testing.T) {
 	from := template(t)
-	_ = os.Remove(filepath.Join(from.dir, ".seam.yaml")) // if this is a product: as what is refused of a template
+	if os.Remove(filepath.Join(from.dir, ".seam.yaml")) == nil { // this is a product, and is to be a template
+		from.commit("A template")
+	}
 	before := from.run("git", "status", "--porcelain")
 	for want, args := range map[string][]string{
 		"cannot be kept without orders, inventory": {"new", from.dir + "/../x", "--module", "acme.example/loans", "--keep", "payments"},
