@@ -40,8 +40,9 @@ func RecordBus(ctx context.Context, db *postgres.DB, name string, serves []strin
 		}
 		lacks := slices.DeleteFunc(modules, func(m string) bool { return slices.Contains(serves, m) })
 		if name == Memory && len(lacks) > 0 {
-			return process.Usage(fmt.Errorf("BUS=memory reaches this process alone, which does not serve %[1]s: "+
-				"set BUS=nats, or, if it was removed or renamed, have the data follow: see seam setup --help", strings.Join(lacks, ", ")))
+			return process.Usage(fmt.Errorf("BUS=memory reaches this process alone, which does not serve %s: set BUS=nats, "+
+				"or have the data follow, if a module was removed or renamed: by bin/seam up, or seam setup, "+
+				"with --removed NAME or --renamed OLD=NEW", strings.Join(lacks, ", ")))
 		}
 		if recorded != name {
 			return fmt.Errorf("%w: %[2]q is recorded, and this process is configured for %[3]q: set BUS=%[2]s", ErrOtherBus, recorded, name)

@@ -54,8 +54,8 @@ func unreached(ctx context.Context, buses []recordedBus) error {
 	if len(lacks) == 0 {
 		return nil
 	}
-	return fmt.Errorf("events in memory do not reach %s, which the monolith does not link: have the bus nats; or, if it was "+
-		"removed or renamed, have the data follow and delete its durables: see seam setup --help", strings.Join(lacks, ", "))
+	return fmt.Errorf("events in memory do not reach %s, which the monolith does not link: have the bus nats; or, if it was removed "+
+		"or renamed, have the data follow by seam setup --removed NAME or --renamed OLD=NEW, and delete its durables", strings.Join(lacks, ", "))
 }
 
 // durables returns the durables on the broker, of each module; none if NATS_URL is not set or leads

@@ -18,6 +18,9 @@ import (
 )
 
 func main() {
+	if os.Getenv("GOTOOLCHAIN") == "" { // as in the Makefile: a distribution's own Go may be older than go.work asks for
+		_ = os.Setenv("GOTOOLCHAIN", "auto") // or go says what it lacks
+	}
 	verbs := []process.Verb{
 		{Name: "up", Args: "[-- COMMAND [ARG…]]", Help: "start the system and everything it needs; Ctrl-C stops it", Run: up},
 		{Name: "token", Args: "--role customer|staff|service --sub NAME", Help: "print a token for the running system", Run: token},

@@ -109,7 +109,7 @@ func removeModule(ctx context.Context, root string, files template.Files, name s
 	return change(ctx, root, files, left, byHand, fmt.Sprintf(`
 %[1]s is removed from the repository. Its data stays until it is deleted, while no process of the system runs: that of seam up by
   make build && bin/seam up --removed %[1]s
-and that of a deployment by bin/seam setup --removed %[1]s. Then delete the durables on its broker whose names begin with %[1]s-.
+and that of a deployment by bin/seam setup --removed %[1]s. Then delete the durables on a deployment's broker that begin with %[1]s-.
 `, name))
 }
 

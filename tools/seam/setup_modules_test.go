@@ -59,7 +59,7 @@ func TestSetupFollowsModules(t *testing.T) {
 		{"barges is there twice", "--renamed barges=" + one + " --removed barges"},
 		{"without a module lakes", "--renamed barges=lakes --removed rafts"},
 		{"with the module " + other + ", so its data stays", "--removed " + other},
-		{"no module lakes has data there; there are barges", "--removed lakes"},
+		{"no module lakes has data there, but barges", "--removed lakes"},
 		{"lakes is not there, and " + other + " is", "--renamed lakes=" + other},
 		{"there is a schema " + other + ", too", "--renamed barges=" + other},
 	} {

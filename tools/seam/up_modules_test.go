@@ -66,7 +66,7 @@ func TestUpFollowsModules(t *testing.T) {
 			do(admin, "UPDATE "+m+".bus SET modules = array_replace(modules, '"+module+"', 'barges')")
 		}
 	})
-	refused("--renamed barges=" + module + ", or --removed barges")
+	refused("to bin/seam up or seam setup: --renamed barges=" + module + ", or --removed barges")
 	refused("leave out --renamed", "--renamed", "barges="+module, "--", "true")
 	up([]string{"--renamed", "barges=" + module}, func(admin *pgx.Conn, address string) {
 		if id := schema(admin, module); id != kept {

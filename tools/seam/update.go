@@ -72,7 +72,7 @@ func update(ctx context.Context, args []string) (err error) {
 	case err != nil:
 		return err
 	case commit == "":
-		fmt.Printf("Nothing is new: this product has %s of %s.\n", u.product.Template.Version, u.product.Template.Source)
+		fmt.Printf("Nothing is new: this product has %s of %s; --template names another place.\n", u.product.Template.Version, u.product.Template.Source)
 		return nil
 	case *dry:
 		return u.preview(ctx, commit)

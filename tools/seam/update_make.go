@@ -46,8 +46,8 @@ func (u *updater) comesAfter(ctx context.Context, at string) error {
 	if _, err := git(ctx, at, "merge-base", "--is-ancestor", "HEAD", had); err == nil {
 		return fmt.Errorf("this version of the template is older than %s, which the product has: name a newer one by --to", had)
 	}
-	return fmt.Errorf("this version of the template does not come after %s, which the product has: its history was rewritten, "+
-		"or it is of another clone, which --template names", had)
+	return fmt.Errorf("this version of the template does not come after %s, which the product has: git pull there, if it is a clone "+
+		"that is behind; or its history was rewritten, or it is of another clone, which --template names", had)
 }
 
 // version names the version of the template that was got.

@@ -49,7 +49,7 @@ func (f Files) Check(p Product) error {
 		return fmt.Errorf("%s cannot be a module path: Go imports no package from below a vendor; take one as in acme.example/loans", p.Module)
 	}
 	if !productName.MatchString(p.Name) || len(p.Name) > 40 {
-		return fmt.Errorf("%q cannot be a name: take at most 40 small letters, digits and single hyphens, "+
+		return fmt.Errorf("%q cannot be a name: take at most 40 small letters, digits and single hyphens, a letter first, "+
 			"as in my-loans; --name gives another one than the module path's", p.Name)
 	}
 	if isWord(p.Name) || slices.Contains(ownNames, p.Name) || slices.Contains(append(f.Modules(), Example.Name), p.Name) {

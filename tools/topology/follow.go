@@ -105,7 +105,7 @@ func (c Changes) check(databases []*database) error {
 		case !has(old) && has(name):
 			return process.Usage(fmt.Errorf("%s is not there, and %s is: leave out --renamed, if this was done", old, name))
 		case !has(old):
-			return process.Usage(fmt.Errorf("no module %s has data there; there are %s", old, strings.Join(found, ", ")))
+			return process.Usage(fmt.Errorf("no module %s has data there, but %s: leave it out, if this was done", old, strings.Join(found, ", ")))
 		case has(name):
 			return process.Usage(fmt.Errorf("%s cannot be renamed: there is a schema %s, too", old, name))
 		}
@@ -118,7 +118,7 @@ func (c Changes) check(databases []*database) error {
 		return nil
 	}
 	return process.Usage(fmt.Errorf("%[1]s has no data yet, and there is data of %[2]s, which is no module. "+
-		"Say what became of %[2]s: --renamed %[2]s=%[1]s, or --removed %[2]s, which deletes its data", lacking[0], lost[0]))
+		"Say what became of %[2]s, to bin/seam up or seam setup: --renamed %[2]s=%[1]s, or --removed %[2]s, which deletes its data", lacking[0], lost[0]))
 }
 
 // database is one of the system's databases, as its admin.
