@@ -86,7 +86,7 @@ vulns: ## refuse a known vulnerability that the code of any go.mod reaches; VULN
 .PHONY: lint
 lint: ## vet and lint
 	@echo "Linting (the linter itself is built the first time: up to five minutes) …"
-	@CGO_ENABLED=0 go run $(GOLANGCI) run $(patsubst %,./%/...,$(UNITS))
+	@CGO_ENABLED=0 go run $(GOLANGCI) run --allow-parallel-runners $(patsubst %,./%/...,$(UNITS))
 
 .PHONY: generate
 generate: ## write what follows from the modules anew: SQL code, compose files, routes, contracts, the map, and every go.mod
