@@ -99,17 +99,17 @@ const replayBatch = 1000
 //
 // What was written longer than OutboxRetention ago may be gone, and a since before that silently
 // replays less than it asks for. What has expired is not replayed.
-func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress func(replayed int64)) (int64, error) {
+func Replay(ctx context.Context, db querier, since time.Time, progress func(replayed int64)) (int64, error) {
 	// What is written from here on is not replayed, so the loop ends.
 	var until, last uuid.UUID
-	err := pool.QueryRow(ctx, "SELECT id FROM outbox ORDER BY id DESC LIMIT 1").Scan(&until)
+	err := db.QueryRow(ctx, "SELECT id FROM outbox ORDER BY id DESC LIMIT 1").Scan(&until)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return 0, fmt.Errorf("replay: %w", err)
 	}
 	last = idAt(since.Add(-skew))
 	for replayed := int64(0); ; {
 		var n int64
-		err := pool.QueryRow(ctx, `
+		err := db.QueryRow(ctx, `
 			WITH page AS (
 				SELECT id FROM outbox WHERE id > $1 AND id <= $2 AND created_at >= $3
 					AND coalesce(expires_at > now(), true)
@@ -132,6 +132,11 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, since time.Time, progress f
 		replayed += n
 		progress(replayed)
 	}
+}
+
+// querier is a pool, or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // Replayable returns how many events Replay would publish.

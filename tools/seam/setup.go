@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -38,7 +37,7 @@ func changesFlags(set *flag.FlagSet) *topology.Changes {
 	seen := map[string]bool{}
 	each := func(names ...string) error {
 		for _, name := range names {
-			if !moduleName.MatchString(name) {
+			if name == "" {
 				return errors.New("write a module's name, or OLD=NEW")
 			}
 			if seen[name] {
@@ -59,8 +58,6 @@ func changesFlags(set *flag.FlagSet) *topology.Changes {
 	})
 	return changes
 }
-
-var moduleName = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
 // setup is the only step of a deployment that needs an admin connection.
 func setup(ctx context.Context, args []string) error {

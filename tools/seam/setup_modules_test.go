@@ -54,7 +54,7 @@ func TestSetupFollowsModules(t *testing.T) {
 		{one + " has no data yet, and there is data of barges", ""},
 		{one + " has no data yet, and there is data of rafts", "--removed barges"},
 		{"write a module's name, or OLD=NEW", "--renamed barges"},
-		{"write a module's name, or OLD=NEW", `--removed "rafts"`},
+		{"no module \"rafts\" has data there", `--removed "rafts"`},
 		{one + " is there twice", "--renamed barges=" + one + " --renamed rafts=" + one},
 		{"barges is there twice", "--renamed barges=" + one + " --removed barges"},
 		{"without a module lakes", "--renamed barges=lakes --removed rafts"},
@@ -73,6 +73,9 @@ func TestSetupFollowsModules(t *testing.T) {
 		"WHERE NOT EXISTS (SELECT FROM barges.home)")
 	if said, code := run(t, env, "seam", changes...); code != 2 || !strings.Contains(said, "by seam move first") {
 		t.Errorf("a module that has moved: exit code %d, said %q", code, said)
+	}
+	if n := pgtest.Count(t, db.Admin(t), "SELECT count(*) FROM "+other+".bus WHERE modules @> '{barges,rafts}'"); n != 1 {
+		t.Errorf("what is refused has changed what %s knows", other)
 	}
 	do(t, db, "DELETE FROM barges.home")
 	if said, code := run(t, env, "seam", changes...); code != 0 {

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -55,29 +54,21 @@ func (c Changes) Follow(ctx context.Context, plan postgres.Plan, admins ...strin
 	if err != nil {
 		return err
 	}
-	for _, d := range databases {
-		err := pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error {
-			for _, old := range slices.Sorted(maps.Keys(c.Renamed)) {
-				if err := d.rename(ctx, tx, old, c.Renamed[old], cfg.OutboxRetention); err != nil {
-					return fmt.Errorf("rename the data of %s: %w", old, err)
-				}
-			}
-			for _, gone := range c.Removed {
-				if err := d.remove(ctx, tx, gone); err != nil {
-					return fmt.Errorf("remove the data of %s: %w", gone, err)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for _, d := range databases {
-		for _, gone := range c.Removed {
-			err := pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error { return d.removeRoles(ctx, tx, gone) })
+	since := time.Now().Add(-cfg.OutboxRetention)
+	for _, step := range []func(*database, *script){
+		func(d *database, s *script) { d.refuseMoved(s, c) },
+		func(d *database, s *script) { d.followInOthers(s, c) }, // it can be repeated while the schema is there
+		func(d *database, s *script) { d.follow(s, c, since) },
+		func(d *database, s *script) { d.removeRoles(s, c) },
+	} {
+		for _, d := range databases {
+			err := pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error {
+				s := &script{ctx: ctx, tx: tx}
+				step(d, s)
+				return s.err
+			})
 			if err != nil {
-				return fmt.Errorf("remove the roles of %s: %w", gone, err)
+				return fmt.Errorf("have the data follow: %w", err)
 			}
 		}
 	}
@@ -105,7 +96,8 @@ func (c Changes) check(databases []*database) error {
 		case !has(old) && has(name):
 			return process.Usage(fmt.Errorf("%s is not there, and %s is: leave out --renamed, if this was done", old, name))
 		case !has(old):
-			return process.Usage(fmt.Errorf("no module %s has data there, but %s: leave it out, if this was done", old, strings.Join(found, ", ")))
+			return process.Usage(fmt.Errorf("no module %s has data there, but %s: leave it out, if this was done",
+				old, strings.Join(found, ", ")))
 		case has(name):
 			return process.Usage(fmt.Errorf("%s cannot be renamed: there is a schema %s, too", old, name))
 		}
@@ -148,46 +140,66 @@ func open(ctx context.Context, plan postgres.Plan, admin string) (*database, err
 	return d, nil
 }
 
-// rename renames a module wherever the database has its name.
-func (d *database) rename(ctx context.Context, tx pgx.Tx, old, name string, kept time.Duration) error {
-	s := script{ctx: ctx, tx: tx}
-	if i := slices.Index(d.schemas, old); i >= 0 {
-		var state string
-		err := tx.QueryRow(ctx, fmt.Sprintf("SELECT state FROM %s.home", old)).Scan(&state)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		if state != "" && state != "home" {
-			return process.Usage(errors.New("it is moved to another database, or was: finish that by seam move first"))
-		}
-		d.schemas[i] = name
-		s.run(fmt.Sprintf("ALTER SCHEMA %s RENAME TO %s", old, name))
-		s.runEach(`
-			SELECT format('ALTER FUNCTION %s SET search_path = %I%s',
-				p.oid::regprocedure, $2::text, substr(setting, length('search_path=' || $1) + 1))
-			FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace, unnest(proconfig) AS setting
-			WHERE nspname = $2 AND setting ~ ('^search_path=' || $1 || '(,|$)')`, old, name)
-		for _, table := range []string{"outbox", "outbox_pending"} {
-			s.run(retitle(name, table, old, name))
-		}
-		// The broker has them under the old name. Replay has the same for a module that runs.
-		s.run(fmt.Sprintf(`
-			WITH again AS (
-				UPDATE %[1]s.outbox SET replays = replays + 1
-				WHERE created_at > now() - $1::interval AND coalesce(expires_at > now(), true)
-					AND EXISTS (SELECT FROM %[1]s.bus WHERE name <> $2)
-				RETURNING id, topic, replays)
-			INSERT INTO %[1]s.outbox_pending (event_id, topic, replays, created_at)
-			SELECT id, topic, replays, now() - interval '1 second' FROM again
-			ON CONFLICT (event_id) DO UPDATE SET replays = excluded.replays`, name), kept, events.Memory)
-	}
-	s.runEach("SELECT format('ALTER ROLE %I RENAME TO %I', rolname, $1::text || $3 || suffix) "+ofRoles, d.prefix, old, name)
+// refuseMoved refuses to rename a module that has moved to another database, or is on its way.
+func (d *database) refuseMoved(s *script, c Changes) {
 	for _, m := range d.schemas {
-		s.run(retitle(m, "failed", old, name))
-		s.run(retitle(m, "parked", old, name))
-		s.run(fmt.Sprintf("UPDATE %s.bus SET modules = array_replace(modules, '%s', '%s')", m, old, name))
+		if c.Renamed[m] == "" || s.err != nil {
+			continue
+		}
+		var moved bool
+		s.err = s.tx.QueryRow(s.ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM %s.home WHERE state <> 'home')", m)).Scan(&moved)
+		if moved {
+			s.err = process.Usage(fmt.Errorf("%s was moved to another database, or is on its way: finish that by seam move first", m))
+		}
 	}
-	return s.err
+}
+
+// followInOthers renames and removes modules in what the database's modules keep of them.
+func (d *database) followInOthers(s *script, c Changes) {
+	for _, m := range d.schemas {
+		for old, name := range c.Renamed {
+			s.run(retitle(m, "failed", old, name))
+			s.run(retitle(m, "parked", old, name))
+			s.run(fmt.Sprintf("UPDATE %s.bus SET modules = array_replace(modules, '%s', '%s')", m, old, name))
+		}
+		for _, gone := range c.Removed {
+			s.run(fmt.Sprintf("UPDATE %s.bus SET modules = array_remove(modules, '%s')", m, gone))
+		}
+	}
+}
+
+// follow renames and removes the modules whose schemas the database has.
+func (d *database) follow(s *script, c Changes, since time.Time) {
+	for _, m := range d.schemas {
+		if name := c.Renamed[m]; name != "" {
+			d.rename(s, m, name, since)
+		}
+	}
+	for _, gone := range c.Removed {
+		s.runEach("SELECT format('GRANT %I TO CURRENT_USER', rolname) "+ofRoles, d.prefix, gone)
+		s.runEach("SELECT format('DROP OWNED BY %I CASCADE', rolname) "+ofRoles, d.prefix, gone) // its schema, too
+	}
+}
+
+func (d *database) rename(s *script, old, name string, since time.Time) {
+	s.run("SET LOCAL search_path = " + old)
+	s.replay(since)
+	s.run(retitle(old, "outbox", old, name))
+	s.run(retitle(old, "outbox_pending", old, name))
+	s.run(fmt.Sprintf("ALTER SCHEMA %s RENAME TO %s", old, name))
+	s.runEach(`
+		SELECT format('ALTER FUNCTION %s SET search_path = %I%s',
+			p.oid::regprocedure, $2::text, substr(setting, length('search_path=' || $1) + 1))
+		FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace, unnest(proconfig) AS setting
+		WHERE nspname = $2 AND setting ~ ('^search_path=' || $1 || '(,|$)')`, old, name)
+	s.runEach("SELECT format('ALTER ROLE %I RENAME TO %I', rolname, $1::text || $3 || suffix) "+ofRoles, d.prefix, old, name)
+}
+
+// removeRoles deletes the roles of modules that are removed, once no database has anything of theirs.
+func (d *database) removeRoles(s *script, c Changes) {
+	for _, gone := range c.Removed {
+		s.runEach("SELECT format('DROP ROLE %I', rolname) "+ofRoles, d.prefix, gone)
+	}
 }
 
 // ofRoles ends a query for the roles that a module has, of a prefix and a module.
@@ -199,28 +211,6 @@ func retitle(schema, table, old, name string) string {
 		schema, table, name, len(old)+1, old)
 }
 
-// remove deletes a module's schema, and what its roles may do in the database, and has the others
-// not wait for it any more.
-func (d *database) remove(ctx context.Context, tx pgx.Tx, gone string) error {
-	s := script{ctx: ctx, tx: tx}
-	for _, statement := range []string{"GRANT %I TO CURRENT_USER", "DROP OWNED BY %I CASCADE"} { // its schema, too
-		s.runEach("SELECT format($3, rolname) "+ofRoles, d.prefix, gone, statement)
-	}
-	for _, m := range d.schemas {
-		if m != gone {
-			s.run(fmt.Sprintf("UPDATE %s.bus SET modules = array_remove(modules, '%s')", m, gone))
-		}
-	}
-	return s.err
-}
-
-// removeRoles deletes a module's roles once no database has anything of theirs.
-func (d *database) removeRoles(ctx context.Context, tx pgx.Tx, gone string) error {
-	s := script{ctx: ctx, tx: tx}
-	s.runEach("SELECT format('DROP ROLE %I', rolname) "+ofRoles, d.prefix, gone)
-	return s.err
-}
-
 // script runs statements until one fails.
 type script struct {
 	ctx context.Context //nolint:containedctx // it lives as long as a call
@@ -228,9 +218,21 @@ type script struct {
 	err error
 }
 
-func (s *script) run(statement string, args ...any) {
+func (s *script) run(statement string) {
 	if s.err == nil {
-		_, s.err = s.tx.Exec(s.ctx, statement, args...)
+		_, s.err = s.tx.Exec(s.ctx, statement)
+	}
+}
+
+// replay has the events of the schema on the search_path published once more, if its bus is a broker.
+func (s *script) replay(since time.Time) {
+	if s.err != nil {
+		return
+	}
+	var bus string
+	s.err = s.tx.QueryRow(s.ctx, "SELECT coalesce((SELECT name FROM bus), $1)", events.Memory).Scan(&bus)
+	if s.err == nil && bus != events.Memory {
+		_, s.err = events.Replay(s.ctx, s.tx, since, func(int64) {})
 	}
 }
 
