@@ -9,8 +9,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"example.com/shop/cmd/gateway/routes"
 	"example.com/shop/tools/topology"
 )
@@ -32,7 +30,6 @@ func TestAWeightIsAShare(t *testing.T) {
 			}
 			_ = out.Flush()
 			t.Logf("the shares of %s:\n%s", module, table.String())
-			s.checkDeadlocksShow(t, module)
 		})
 	}
 }
@@ -168,47 +165,4 @@ func (s *shop) weigh(ctx context.Context, module string, percent int) error {
 	err = s.Route(ctx, file)
 	time.Sleep(inEffect)
 	return err
-}
-
-// checkDeadlocksShow has two sessions of the module's role deadlock. The invariant must break,
-// which shows that it would have found earlier deadlocks.
-func (s *shop) checkDeadlocksShow(t *testing.T, module string) {
-	t.Helper()
-	const rule = "nothing deadlocked"
-	var sessions [2]pgx.Tx
-	for i := range sessions {
-		conn, err := pgx.Connect(t.Context(), s.Plan.RuntimeURL(s.AdminURL, module))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(t.Context())
-		if sessions[i], err = conn.Begin(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sessions[i].Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", i); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ended := make(chan error, len(sessions))
-	for i := range sessions {
-		go func() {
-			_, err := sessions[i].Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", 1-i)
-			_ = sessions[i].Rollback(t.Context()) // so that the other session goes on
-			ended <- err
-		}()
-	}
-	if first, second := <-ended, <-ended; first == nil && second == nil {
-		t.Fatal("there was no deadlock")
-	}
-	deadline := time.Now().Add(30 * time.Second) // idle sessions report statistics within ten
-	for {
-		broken, err := violations(t.Context(), s.admin, map[string]string{rule: finally[rule]})
-		if err == nil && len(broken) == 1 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a deadlock was not found (%v)", err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 }

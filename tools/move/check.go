@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A check is a query for the names of what is in the way of a move, with the way out.
@@ -120,17 +121,11 @@ func (m Move) missingRoles(ctx context.Context, source, target *side, own []stri
 
 // list names at most five.
 func list(names []string) string {
-	text := ""
-	for i, name := range names {
-		if i == 5 {
-			return fmt.Sprintf("%s and %d more", text, len(names)-i)
-		}
-		if i > 0 {
-			text += ", "
-		}
-		text += name
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 	}
-	return text
+	return strings.Join(names, ", ")
 }
 
 // check refuses what has come in the way since the seed.

@@ -133,13 +133,8 @@ func (m Move) Finish(ctx context.Context) error {
 // returned no error, it drops what led there.
 func (m Move) FinishAlone(ctx context.Context, agree func(Ending) error) error {
 	sides, unreachable := m.reachable(ctx)
-	defer func() {
-		for _, s := range sides {
-			if s != nil {
-				s.close()
-			}
-		}
-	}()
+	defer sides[0].close()
+	defer sides[1].close()
 	if unreachable == nil {
 		return process.Usage(errors.New("both sides can be reached: finish without --gone"))
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/process"
 )
@@ -101,22 +103,11 @@ func databaseOf(address string) string {
 	return path[strings.LastIndex(path, "/")+1:]
 }
 
-func (s *side) tables(ctx context.Context) (all []Table, err error) {
-	rows, err := s.Query(ctx, `SELECT t.relname, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint ELSE -- never analysed
+func (s *side) tables(ctx context.Context) ([]Table, error) {
+	rows, _ := s.Query(ctx, `SELECT t.relname, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint ELSE -- never analysed
 			(xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', c.oid::regclass), false, true, '')))[1]::text::bigint END, pg_total_relation_size(c.oid)
-		FROM (`+dataTables+`) AS t JOIN pg_class AS c USING (oid) ORDER BY 3 DESC, 1`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var t Table
-		if err := rows.Scan(&t.Name, &t.Rows, &t.Bytes); err != nil {
-			return nil, err
-		}
-		all = append(all, t)
-	}
-	return all, rows.Err()
+		FROM (`+dataTables+`) AS t JOIN pg_class AS c USING (oid) ORDER BY 3 DESC, 1`) // CollectRows returns the error
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Table])
 }
 
 // judgeSource refuses a source that is not the home, or that moves to another target.

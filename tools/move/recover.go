@@ -30,13 +30,8 @@ func (m Move) Recover(ctx context.Context) (outcome string, err error) {
 
 func (m Move) recoverOnce(ctx context.Context) (outcome string, err error) {
 	sides, unreachable := m.reachable(ctx)
-	defer func() {
-		for _, s := range sides {
-			if s != nil {
-				s.close()
-			}
-		}
-	}()
+	defer sides[0].close()
+	defer sides[1].close()
 	if sides[0] != nil && sides[1] != nil { // a third database is left alone, and so is who moves to another
 		if _, _, err := records(ctx, sides[0], sides[1]); err != nil {
 			return "", err

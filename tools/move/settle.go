@@ -83,20 +83,13 @@ func (s *side) sums(ctx context.Context) (map[string]Compared, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.Query(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
+	rows, _ := s.Query(ctx, query) // CollectRows returns the error
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Compared])
 	found := map[string]Compared{}
-	for rows.Next() {
-		var c Compared
-		if err := rows.Scan(&c.Table, &c.Rows, &c.Sum); err != nil {
-			return nil, err
-		}
+	for _, c := range all {
 		found[c.Table] = c
 	}
-	return found, rows.Err()
+	return found, err
 }
 
 // reverse makes the side that was left follow the home. It may be repeated.

@@ -83,7 +83,11 @@ func addressOf(cfg *pgconn.Config) string {
 
 func (m Move) application() string { return "seam move " + m.Module }
 
+// close ends the connection, and does nothing to a side that could not be reached.
 func (s *side) close() {
+	if s == nil {
+		return
+	}
 	s.unlock()
 	s.end()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -41,13 +41,8 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 		return m.statusOfSource(ctx)
 	}
 	sides, unreachable := m.reachable(ctx)
-	defer func() {
-		for _, side := range sides {
-			if side != nil {
-				side.close()
-			}
-		}
-	}()
+	defer sides[0].close()
+	defer sides[1].close()
 	s.Module, s.Sides = m.Module, make([]Side, 2)
 	var records [2]record
 	for i, side := range sides {

@@ -100,9 +100,7 @@ func (a *attempt) all() []*side { return []*side{a.source, a.target, a.pins[0], 
 
 func (a *attempt) close() {
 	for _, s := range a.all() {
-		if s != nil {
-			s.close()
-		}
+		s.close()
 	}
 }
 
