@@ -100,7 +100,8 @@ func TestNegativeControls(t *testing.T) {
 			if len(c.red) == 0 && len(red) > 0 {
 				t.Errorf("these should have stayed green: %s", red)
 			}
-			t.Logf("%s without %q: %d red, %.1f s", numbered(i+1, len(controls)), c.without, len(red), time.Since(began).Seconds())
+			t.Logf("%s without %q: %d red, %.1f s", numbered(i+1, len(controls)), c.without, len(red),
+				time.Since(began).Seconds())
 		})
 	}
 	_ = table.Flush()

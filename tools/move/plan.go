@@ -106,8 +106,8 @@ func databaseOf(address string) string {
 func (s *side) tables(ctx context.Context) ([]Table, error) {
 	rows, _ := s.Query(ctx, `SELECT t.relname, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint ELSE -- never analysed
 			(xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', c.oid::regclass), false, true, '')))[1]::text::bigint END, pg_total_relation_size(c.oid)
-		FROM (`+dataTables+`) AS t JOIN pg_class AS c USING (oid) ORDER BY 3 DESC, 1`) // CollectRows returns the error
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Table])
+		FROM (`+dataTables+`) AS t JOIN pg_class AS c USING (oid) ORDER BY 3 DESC, 1`)
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Table]) // and the query's error
 }
 
 // judgeSource refuses a source that is not the home, or that moves to another target.

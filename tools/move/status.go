@@ -56,7 +56,6 @@ func (m Move) Status(ctx context.Context) (s Status, err error) {
 			is, err = side.describe(ctx, r)
 		}
 		if err != nil && side.IsClosed() && ctx.Err() == nil { // it was cut off meanwhile
-			side.close()
 			sides[i], unreachable = nil, errors.Join(unreachable, err)
 			continue
 		}

@@ -104,7 +104,7 @@ func TestBadUse(t *testing.T) {
 		"a database unnamed":    {[]string{"PORT=0", "SEAM_STATE=" + state(t), "DATABASE_URL=postgres://localhost"}, []string{"seam", "up"}, "must be a URL with a database"},
 		"a canary of nothing":   {[]string{"PORT=0", "SEAM_STATE=" + state(t), "CANARY=no-such"}, []string{"seam", "up"}, "no canary of"},
 		"a canary of a split":   {[]string{"PORT=0", "SEAM_STATE=" + state(t), "CANARY=" + module, "SPLIT=" + module}, []string{"seam", "up"}, "no canary of"},
-		"a split in two":        {[]string{"PORT=0", "SEAM_STATE=" + state(t), "SPLIT=" + module + "," + module}, []string{"seam", "up"}, "cannot be split off twice"},
+		"a split in two":        {[]string{"PORT=0", "SEAM_STATE=" + state(t), "SPLIT=" + module + "," + module}, []string{"seam", "up"}, module + " cannot be split off twice"},
 		"a split of nothing":    {[]string{"PORT=0", "SEAM_STATE=" + state(t), "SPLIT=no-such"}, []string{"seam", "up"}, "no module"},
 		"up around nothing":     {nil, []string{"seam", "up", "--"}, "name the command to run"},
 		"postgres for nothing":  {nil, []string{"seam", "postgres"}, "name the command to run"},
