@@ -69,11 +69,19 @@ func TestTwoProcessesShareTheJobs(t *testing.T) {
 	o := setup(t)
 	o.cfg.Poll = time.Millisecond
 	var did [2]atomic.Int64
+	var begun atomic.Int64
+	both := make(chan struct{}) // else the first may do all before the second has connected
 	ids := o.enqueue(o.queue(kind{}), many(200)...)
 	o.insert("parcel", `{}`) // of another kind, which has no queue here
 	for i := range did {
 		pgtest.Run(t, o.another(kind{Do: func(ctx context.Context, j job) (string, error) {
-			did[i].Add(1)
+			if did[i].Add(1) == 1 && begun.Add(1) == 2 {
+				close(both)
+			}
+			select {
+			case <-both:
+			case <-ctx.Done():
+			}
 			time.Sleep(time.Millisecond)
 			return send(ctx, j)
 		}}).Run)
