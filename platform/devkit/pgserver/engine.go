@@ -69,8 +69,8 @@ func settings(durable bool) []string {
 		"-c", "timezone=UTC",
 		"-c", "log_timezone=UTC",
 	}
-	if !durable {
-		s = append(s, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+	if durable {
+		return append(s, "-c", "max_wal_size=4GB") // fewer checkpoints, after each of which whole pages are logged
 	}
-	return s
+	return append(s, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 }
