@@ -164,7 +164,7 @@ func isDecommissioned(t Tree, module string) bool { return slices.Contains(t.led
 func forDevelopment(pkg string) bool {
 	for _, prefix := range []string{
 		"platform/devkit", "tools", "lab", "architecture", "test", "testing",
-		"github.com/nats-io/nats-server", "github.com/testcontainers", "github.com/fergusstrange/embedded-postgres",
+		"github.com/nats-io/nats-server", "github.com/fergusstrange/embedded-postgres",
 		"github.com/cloudevents",
 	} {
 		if under(pkg, prefix) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type gateway struct {
 	current atomic.Pointer[table]
 	change  sync.Mutex   // one change of the table at a time
 	bodies  remote.Slots // for bodies that are still arriving
-	rate    remote.Rate
+	rate    remote.Rate[netip.Prefix]
 	buffers buffers
 	direct  http.RoundTripper // to one upstream, once
 	shadows http.RoundTripper // of its own: a slow shadow must not take connections from clients
@@ -46,7 +47,8 @@ func newGateway(ctx context.Context, cfg config, log *slog.Logger) (*gateway, er
 		return nil, fmt.Errorf("read GATEWAY_ROUTES: %w", err)
 	}
 	g := &gateway{
-		cfg: cfg, log: log, bodies: remote.Slots{Most: cfg.MaxBodies}, rate: remote.Rate{PerSecond: cfg.AddressRate}, slots: make(chan struct{}, shadowSlots),
+		cfg: cfg, log: log, bodies: remote.Slots{Most: cfg.MaxBodies}, slots: make(chan struct{}, shadowSlots),
+		rate:   remote.Rate[netip.Prefix]{PerSecond: cfg.AddressRate, Burst: 2 * cfg.AddressRate},
 		direct: newTransport(cfg, cfg.AnswerTimeout), shadows: newTransport(cfg, cfg.ShadowTimeout),
 	}
 	first, err := newTable(cfg, data, &table{})

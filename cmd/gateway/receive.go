@@ -16,7 +16,7 @@ import (
 func (g door) receive(w http.ResponseWriter, r *http.Request) (body []byte, whole bool) {
 	route, client := g.current.Load().match(r.URL.Path), remote.Address(r)
 	switch {
-	case !g.internal && !g.rate.Admits(client, time.Now()):
+	case !g.internal && g.rate.Wait(remote.Network(client), time.Now()) > 0:
 		writeProblem(w, r, http.StatusTooManyRequests, "too-many-requests", "Your address sends too many requests. Send fewer a second.")
 		return nil, false
 	case route == nil || route.internal != g.internal:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs some tests on a PostgreSQL in Docker, through testcontainers, as on a machine without a local
-# PostgreSQL. It skips them without a Docker engine.
+# Runs some tests on a PostgreSQL in Docker, as on a machine without a local one. It skips them
+# without a Docker engine.
 set -eu
 
 if ! docker info >/dev/null 2>&1; then
@@ -12,10 +12,6 @@ if ! docker image inspect "$image" >/dev/null 2>&1 && ! timeout 120 docker pull 
 	echo "$image cannot be pulled: building one from Debian's packages instead."
 	image=seam-postgres:15
 	"$(dirname "$0")/build.sh" "$image"
-	# The image of testcontainers' reaper cannot be pulled either; the tests remove their containers
-	# without it. And containers are on the loopback, even if testcontainers takes this machine for
-	# one.
-	export TESTCONTAINERS_RYUK_DISABLED=true TESTCONTAINERS_HOST_OVERRIDE="${TESTCONTAINERS_HOST_OVERRIDE:-127.0.0.1}"
 fi
 echo "Testing on $image in Docker …"
 # shellcheck disable=SC2046 # one package for each module

@@ -18,16 +18,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 
 	"github.com/jackc/pgx/v5"
 
 	"example.com/shop/platform/postgres"
 	"example.com/shop/platform/web"
 )
-
-// ErrKey is of a key that Header did not check.
-var ErrKey = errors.New("idempotency key is not 1 to 255 printable characters")
 
 // Errors that web answers with 409 and 422.
 var (
@@ -42,25 +38,20 @@ type Header struct {
 	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]*$" patternDescription:"printable ASCII" doc:"A new unique value for each new request, the same for a repetition."`
 }
 
-var printable = regexp.MustCompile(`^[ -~]{1,255}$`)
-
 // Key identifies one request of one caller.
 type Key struct {
 	scope, key string
 	hash       []byte
-	err        error
 }
 
 // NewKey returns the key of one caller's request to a route, such as "POST /v1/lamps": two callers
 // may choose the same key. Requests are compared by their JSON, so a new optional field needs
-// omitempty, or the keys in use during a deployment would look reused.
+// omitempty, or the keys in use during a deployment would look reused. It panics if the request, an
+// operation's body, has none.
 func NewKey(subject, route, key string, request any) Key {
-	if !printable.MatchString(key) {
-		return Key{err: ErrKey}
-	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return Key{err: fmt.Errorf("hash request: %w", err)}
+		panic(fmt.Errorf("hash request: %w", err))
 	}
 	hash := sha256.Sum256(text)
 	return Key{scope: scopeOf(subject, route), key: key, hash: hash[:]}
@@ -76,9 +67,6 @@ func ForgetTx(tx pgx.Tx, subject, route string) {
 // Stored returns the answer that was already given, if any. Call it when work before DoTx fails, so
 // that a repetition succeeds even while what it once needed is down.
 func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok bool, err error) {
-	if key.err != nil {
-		return answer, false, key.err
-	}
 	var stored row
 	err = db.QueryRow(ctx, `SELECT request_hash, answer FROM idempotency_keys WHERE scope = $1 AND key = $2`,
 		key.scope, key.key).Scan(&stored.hash, &stored.answer)
@@ -93,10 +81,9 @@ func Stored[T any](ctx context.Context, db *postgres.DB, key Key) (answer T, ok 
 }
 
 // DoTx runs effect once with the indexes of the keys that are new, and stores the answers that it
-// returns in the same transaction. For every other key it returns the stored answer, or ErrRunning,
-// ErrReused or ErrKey. A key for which effect returns an error had no effect, and may be used
-// again. After an error of effect as a whole nothing is stored: the caller rolls back, and may try
-// again.
+// returns in the same transaction. For every other key it returns the stored answer, or ErrRunning
+// or ErrReused. A key for which effect returns an error had no effect, and may be used again. After
+// an error of effect as a whole nothing is stored: the caller rolls back, and may try again.
 func DoTx[T any](
 	ctx context.Context, tx pgx.Tx, keys []Key, effect func(fresh []int) ([]postgres.Result[T], error),
 ) ([]postgres.Result[T], error) {
@@ -110,8 +97,6 @@ func DoTx[T any](
 	for i, k := range keys {
 		id := [2]string{k.scope, k.key}
 		switch {
-		case k.err != nil:
-			results[i].Err = k.err
 		case stored[i].answer != nil:
 			results[i].Value, results[i].Err = decode[T](stored[i], k)
 		case !stored[i].locked || taken[id]:

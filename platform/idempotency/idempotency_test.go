@@ -74,10 +74,9 @@ func do(ctx context.Context, pool *postgres.DB, key Key, effect func(tx pgx.Tx) 
 	return got, err
 }
 
-// A key is refused, or its request is done once, and another request with it never.
+// A key's request is done once, and another request with it never.
 func FuzzKey(f *testing.F) {
-	for _, key := range []string{"", "k", " ", strings.Repeat("k", 255), strings.Repeat("k", 256), "tab\t", "a\x00b", "a\nb",
-		"a\xff", "ü", "%00", `\`, "' OR 1=1 --", "\x7f"} {
+	for _, key := range []string{"", "k", " ", strings.Repeat("k", 255), "tab\t", "a\nb", "ü", "%00", `\`, "' OR 1=1 --", "\x7f"} {
 		f.Add("ann", key, "mug", "cup")
 	}
 	f.Add("ü\u2028", "k", "a\\u0000", "a\u0000")
@@ -85,22 +84,14 @@ func FuzzKey(f *testing.F) {
 	pool, _ := setup(f)
 	runs := 0
 	f.Fuzz(func(t *testing.T, subject, key, name, otherName string) {
-		// A token's subject and a body's text never are.
-		if strings.ContainsRune(subject, 0) || len(subject) > 255 || !utf8.ValidString(subject+name+otherName) {
+		// A token's subject, a key of Header and a body's text never are.
+		if strings.ContainsRune(subject+key, 0) || len(subject) > 255 || len(key) > 255 || !utf8.ValidString(subject+key+name+otherName) {
 			return
 		}
 		runs++
 		subject = fmt.Sprintf("%d %s", runs, subject)
 		first, again := fmt.Sprintf("%d-first", runs), fmt.Sprintf("%d-again", runs)
 		k, reused := NewKey(subject, "POST /things", key, thing{name}), NewKey(subject, "POST /things", key, thing{otherName})
-		odd := func(r rune) bool { return r < ' ' || r > '~' }
-		if key == "" || len(key) > 255 || strings.ContainsFunc(key, odd) {
-			_, _, storedErr := Stored[answer](t.Context(), nil, k)
-			if _, err := place(t.Context(), pool, k, first); !errors.Is(err, ErrKey) || !errors.Is(storedErr, ErrKey) {
-				t.Errorf("%q: %v, stored %v", key, err, storedErr)
-			}
-			return
-		}
 		if _, ok, err := Stored[answer](t.Context(), pool, k); ok || err != nil {
 			t.Errorf("%q, before the first request: %v, %v", key, ok, err)
 		}
@@ -118,13 +109,6 @@ func FuzzKey(f *testing.F) {
 			t.Errorf("%q for %q and then for %q: %v, stored %v", key, name, otherName, err, storedErr)
 		}
 	})
-}
-
-func TestARequestThatCannotBeCompared(t *testing.T) {
-	t.Parallel()
-	if key := NewKey("ann", "POST /things", "k", make(chan int)); key.err == nil {
-		t.Error("it was accepted")
-	}
 }
 
 // A key that is running is refused at once. It is one request of one caller to one route of a
@@ -251,11 +235,11 @@ func TestSeveralKeys(t *testing.T) {
 	}
 	reused := NewKey("ann", "POST /things", "stored", thing{"cup"})
 	refusal := errors.New("no room")
-	keys := []Key{keyOf("new"), keyOf("stored"), keyOf("new"), reused, keyOf(""), keyOf("newer"), keyOf("refused")}
+	keys := []Key{keyOf("new"), keyOf("stored"), keyOf("new"), reused, keyOf("newer"), keyOf("refused")}
 	var results []postgres.Result[answer]
 	err := db.InTx(t.Context(), func(tx pgx.Tx) (err error) {
 		results, err = DoTx(t.Context(), tx, keys, func(fresh []int) ([]postgres.Result[answer], error) {
-			if !slices.Equal(fresh, []int{0, 5, 6}) {
+			if !slices.Equal(fresh, []int{0, 4, 5}) {
 				t.Errorf("fresh keys %v", fresh)
 			}
 			return []postgres.Result[answer]{{Value: answerOf("new")}, {Value: answerOf("newer")}, {Err: refusal}}, nil
@@ -266,7 +250,7 @@ func TestSeveralKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	type result = postgres.Result[answer]
-	want := []result{{Value: answerOf("new")}, {Value: answerOf("old")}, {Err: ErrRunning}, {Err: ErrReused}, {Err: ErrKey},
+	want := []result{{Value: answerOf("new")}, {Value: answerOf("old")}, {Err: ErrRunning}, {Err: ErrReused},
 		{Value: answerOf("newer")}, {Err: refusal}}
 	sameError := cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) })
 	if diff := cmp.Diff(want, results, sameError); diff != "" {

@@ -1,30 +1,34 @@
 package remote
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 )
 
 // Rate bounds how many requests a second each client may send. It is a token bucket, of which one
-// time is kept for each client: when the bucket is full again.
-type Rate struct {
-	PerSecond int // the bucket holds the tokens of two seconds
+// time is kept for each client: when the bucket is full again. It is of this process: with several
+// replicas, a client has the rate in each.
+type Rate[K comparable] struct {
+	PerSecond int // without a limit if 0
+	Burst     int // the tokens of a full bucket
 	mu        sync.Mutex
-	full      map[netip.Prefix]time.Time
+	full      map[K]time.Time
 	swept     time.Time
 }
 
 // mostClients bounds the buckets that are not full. While there are as many, a new client is let
-// through: a flood from that many addresses is not to be stopped by counting addresses.
+// through: a flood from that many is not to be stopped by counting them.
 const mostClients = 1 << 16
 
-// Admits takes a token of the client's, and reports whether there was one.
-func (r *Rate) Admits(client netip.Addr, now time.Time) bool {
+// Wait takes a token of the client's, or returns how long it takes until there is one.
+func (r *Rate[K]) Wait(who K, now time.Time) time.Duration {
+	if r.PerSecond == 0 {
+		return 0
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.full == nil {
-		r.full = map[netip.Prefix]time.Time{}
+		r.full = map[K]time.Time{}
 	}
 	if now.Sub(r.swept) >= time.Second {
 		for who, at := range r.full {
@@ -34,18 +38,18 @@ func (r *Rate) Admits(client netip.Addr, now time.Time) bool {
 		}
 		r.swept = now
 	}
-	who := network(client)
 	at, known := r.full[who]
 	if !known && len(r.full) >= mostClients {
-		return true
+		return 0
 	}
 	if at.Before(now) {
 		at = now
 	}
-	at = at.Add(time.Second / time.Duration(r.PerSecond))
-	if at.Sub(now) > 2*time.Second {
-		return false
+	token := time.Second / time.Duration(r.PerSecond)
+	at = at.Add(token)
+	if wait := at.Sub(now) - time.Duration(r.Burst)*token; wait > 0 {
+		return wait
 	}
 	r.full[who] = at
-	return true
+	return 0
 }

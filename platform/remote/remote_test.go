@@ -104,17 +104,17 @@ func TestEachClientHasItsOwnSlots(t *testing.T) {
 	}
 	s.Leave(six)
 	s.Leave(six)
-	if _, there := s.taken[network(six)]; there {
+	if _, there := s.taken[Network(six)]; there {
 		t.Error("a client without anything is kept")
 	}
 }
 
 func TestEachClientHasItsOwnRate(t *testing.T) {
 	t.Parallel()
-	r, now := Rate{PerSecond: 10}, time.Now()
+	r, now := Rate[netip.Prefix]{PerSecond: 10, Burst: 20}, time.Now()
 	admitted := func(client string, tries int) (n int) {
 		for range tries {
-			if r.Admits(netip.MustParseAddr(client), now) {
+			if r.Wait(Network(netip.MustParseAddr(client)), now) == 0 {
 				n++
 			}
 		}
@@ -130,7 +130,7 @@ func TestEachClientHasItsOwnRate(t *testing.T) {
 		t.Errorf("%d clients are kept that send nothing", len(r.full)-1)
 	}
 	for i := range 2 * mostClients {
-		r.Admits(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
+		r.Wait(Network(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})), now)
 	}
 	if len(r.full) > mostClients || admitted("6.6.6.8", 100) != 19 {
 		t.Errorf("%d clients are kept, and one of them has its rate no more", len(r.full))

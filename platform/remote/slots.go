@@ -19,7 +19,7 @@ func (s *Slots) Take(client netip.Addr) bool {
 	if s.taken == nil {
 		s.taken = map[netip.Prefix]int{}
 	}
-	who := network(client)
+	who := Network(client)
 	if s.taken[who] >= s.Most {
 		return false
 	}
@@ -31,15 +31,15 @@ func (s *Slots) Take(client netip.Addr) bool {
 func (s *Slots) Leave(client netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	who := network(client)
+	who := Network(client)
 	if s.taken[who]--; s.taken[who] == 0 {
 		delete(s.taken, who)
 	}
 }
 
-// network returns what is counted as one client: an address, and of IPv6, where each subscriber has
+// Network returns what is counted as one client: an address, and of IPv6, where each subscriber has
 // them by the billion, a /64.
-func network(client netip.Addr) netip.Prefix {
+func Network(client netip.Addr) netip.Prefix {
 	bits := client.BitLen()
 	if client.Is6() {
 		bits = 64

@@ -2,10 +2,13 @@ package web
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -53,10 +56,12 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 				_ = huma.WriteErr(api, hc, http.StatusForbidden, "")
 				return
 			}
-			if wait := s.callers.wait(who); wait > 0 {
-				hc.SetHeader("Retry-After", retryAfterHeader(wait))
-				_ = huma.WriteErr(api, hc, http.StatusTooManyRequests, "")
-				return
+			if who.Role != "service" { // whose calls are those of its callers
+				if wait := s.rate.Wait(who, time.Now()); wait > 0 {
+					hc.SetHeader("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+					_ = huma.WriteErr(api, hc, http.StatusTooManyRequests, "")
+					return
+				}
 			}
 			ctx = context.WithValue(ctx, principalKey{}, who)
 			actor = who.Role + ":" + who.Subject

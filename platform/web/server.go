@@ -79,7 +79,7 @@ func (c Config) Validate() error {
 type Server struct {
 	cfg       Config
 	verifier  *Verifier
-	callers   callers
+	rate      remote.Rate[Principal]
 	log       *slog.Logger
 	transient func(error) bool
 	router    *chi.Mux
@@ -98,8 +98,8 @@ func New(cfg Config, verifier *Verifier, log *slog.Logger, transient func(error)
 	cfg.MaxBodyBytes = cmp.Or(cfg.MaxBodyBytes, 16<<10)
 	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 16<<10)
 
-	s := &Server{cfg: cfg, verifier: verifier, callers: newCallers(cfg.CallerRate, cfg.CallerBurst), log: log, transient: transient,
-		openAPI: map[string][]byte{}}
+	s := &Server{cfg: cfg, verifier: verifier, log: log, transient: transient,
+		rate: remote.Rate[Principal]{PerSecond: cfg.CallerRate, Burst: cfg.CallerBurst}, openAPI: map[string][]byte{}}
 	s.router = s.newRouter()
 	s.internal = s.router
 	if cfg.InternalAddr != cfg.Addr {

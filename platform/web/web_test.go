@@ -131,6 +131,7 @@ func things(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "who", Method: http.MethodGet, Path: "/v1/things/who", Security: Customer},
 		func(ctx context.Context, _ *nothing) (*whoOutput, error) { return &whoOutput{PrincipalFrom(ctx)}, nil })
 	handle("/v1/things/staff", Staff, func(context.Context) error { return nil })
+	handle("/v1/things/service", Service, func(context.Context) error { return nil })
 	handle("/v1/things/panic", Public, func(context.Context) error { panic("hush-hush") })
 	handle("/v1/things/fail", Public, func(context.Context) error { return errors.New("hush-hush") })
 	handle("/v1/things/passing", Public, func(context.Context) error { return fmt.Errorf("hush: %w", errPassing) })

@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -35,10 +36,8 @@ func findDocker(ctx context.Context, o Options, f *folder, log io.Writer) (*cont
 	if err != nil {
 		return nil, errors.New("not installed")
 	}
-	c := &container{docker: docker, image: o.Image, folder: f, host: o.Host, durable: o.Durable, log: log}
-	if c.image == "" {
-		c.image = DefaultImage
-	}
+	c := &container{docker: docker, image: cmp.Or(o.Image, "postgres:17-alpine"), folder: f, host: o.Host,
+		durable: o.Durable, log: log}
 	c.name = fmt.Sprintf("seam-postgres-%x", sha256.Sum256([]byte(f.path)))[:30]
 	if err := c.run(ctx, 10*time.Second, "info"); err != nil {
 		return nil, fmt.Errorf("does not answer: %w", err)

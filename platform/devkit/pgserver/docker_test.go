@@ -1,32 +1,21 @@
-package pgserver
+package pgserver_test
 
 import (
-	"context"
-	"io"
 	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/shop/platform/devkit/pgserver"
 )
 
-// TestDocker forces the fallback, which a machine with a local installation never uses.
 func TestDocker(t *testing.T) {
 	if os.Getenv("TEST_POSTGRES") != "docker" {
 		t.Skip("set TEST_POSTGRES=docker")
 	}
 	t.Parallel()
-	docker := func(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error) {
-		return findDocker(ctx, o, f, log)
-	}
-	s, err := startWith(t.Context(),
-		Options{Durable: true, Image: os.Getenv("TEST_POSTGRES_IMAGE"), Out: os.Stderr, Log: os.Stderr}, docker)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
+	s := start(t, pgserver.Options{
+		Docker: true, Image: os.Getenv("TEST_POSTGRES_IMAGE"), Durable: true, Out: os.Stderr, Log: os.Stderr,
 	})
 	ctx, address := t.Context(), s.URL()
 	for name, fault := range map[string]func() error{"immediate": s.Immediate, "kill": s.Kill} {

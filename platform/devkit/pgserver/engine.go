@@ -14,6 +14,13 @@ import (
 // findEngine returns the first available engine: a local installation, Docker, a download. If a
 // local installation then fails, that is an error and no reason to use another.
 func findEngine(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error) {
+	if o.Docker {
+		c, err := findDocker(ctx, o, f, log)
+		if err != nil {
+			return nil, fmt.Errorf("docker: %w", err)
+		}
+		return c, nil
+	}
 	local := func(bin string) engine {
 		return &installation{bin: bin, folder: f, host: o.Host, encoding: o.Encoding, durable: o.Durable,
 			log: log, out: o.Out}

@@ -32,13 +32,11 @@ type Options struct {
 	Durable  bool      // commits survive Kill and a power cut; without it, neither (fsync and the like are off)
 	Host     string    // to listen on; 127.0.0.1 if empty. It must include that, as 0.0.0.0 does: URL uses it
 	Port     int       // 0 is any free one
-	Image    string    // for the Docker fallback; DefaultImage if empty
+	Docker   bool      // in Docker, even if something else is available
+	Image    string    // in Docker; postgres:17-alpine if empty
 	Out      io.Writer // gets a line for each step of more than two seconds; may be nil
 	Log      io.Writer // the server's own log, prefixed; may be nil
 }
-
-// DefaultImage is the image of the Docker fallback.
-const DefaultImage = "postgres:17-alpine"
 
 // startTimeout leaves time for a crash recovery.
 const startTimeout = time.Minute
@@ -53,8 +51,6 @@ type engine interface {
 	remove() error                                     // what a temporary server leaves outside its folder
 }
 
-type finder func(ctx context.Context, o Options, f *folder, log io.Writer) (engine, error)
-
 // Server is one PostgreSQL cluster with the superuser postgres.
 type Server struct {
 	engine engine
@@ -68,9 +64,7 @@ type Server struct {
 }
 
 // Start finds a PostgreSQL, starts it and returns when it accepts logins. It calls IgnoreShell.
-func Start(ctx context.Context, o Options) (*Server, error) { return startWith(ctx, o, findEngine) }
-
-func startWith(ctx context.Context, o Options, find finder) (*Server, error) {
+func Start(ctx context.Context, o Options) (*Server, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	IgnoreShell()
@@ -80,7 +74,7 @@ func startWith(ctx context.Context, o Options, find finder) (*Server, error) {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
 	s := &Server{folder: f, out: o.Out, log: &tail{to: o.Log}}
-	if s.engine, err = find(ctx, o, f, s.log); err == nil {
+	if s.engine, err = findEngine(ctx, o, f, s.log); err == nil {
 		err = s.startOn(ctx, o.Port)
 	}
 	if err == nil {
