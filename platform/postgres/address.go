@@ -115,7 +115,7 @@ func prepare(_ context.Context, conn *pgx.Conn) error {
 func (db *DB) Connect(ctx context.Context) (*pgx.Conn, error) {
 	at := db.home.Load()
 	cfg := at.pool.Config()
-	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	conn, err := connect(ctx, cfg.ConnConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +132,10 @@ func Connect(ctx context.Context, address string) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.ConnectConfig(ctx, cfg)
+	return connect(ctx, cfg)
 }
 
-// ConnectAdmin is Connect for a session that lasts, so the address must not lead to a pooler. Its
-// error has one line.
+// ConnectAdmin is Connect for a session that lasts, so the address must not lead to a pooler.
 func ConnectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
 	cfg, err := parse(address)
 	if err != nil {
@@ -147,9 +146,9 @@ func ConnectAdmin(ctx context.Context, address string) (*pgx.Conn, error) {
 
 // connectSession refuses an address that leads to a pooler.
 func connectSession(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := connect(ctx, cfg)
 	if err != nil {
-		return nil, oneLineError{err}
+		return nil, err
 	}
 	if pooled, err := isPooled(ctx, conn); pooled || err != nil {
 		return nil, errors.Join(cmp.Or(err, errPooled), conn.Close(ctx))
@@ -157,11 +156,28 @@ func connectSession(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error)
 	return conn, nil
 }
 
-// oneLineError is an error without the line breaks with which pgx lists the hosts that it has
-// tried.
+// connect is pgx.ConnectConfig with an error on one line.
+func connect(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, oneLineError{err}
+	}
+	return conn, nil
+}
+
+// oneLineError is an error of pgx, which lists the hosts that it has tried, with TLS and without, on
+// a line each.
 type oneLineError struct{ error }
 
-func (o oneLineError) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
+func (o oneLineError) Error() string {
+	var tried []string
+	for line := range strings.Lines(o.error.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(tried, line) {
+			tried = append(tried, line)
+		}
+	}
+	return strings.Join(tried, " ")
+}
 
 func (o oneLineError) Unwrap() error { return o.error }
 

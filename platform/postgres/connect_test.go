@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/shop/platform/devkit/pgtest"
 	"example.com/shop/platform/devkit/wire"
@@ -263,6 +264,25 @@ func TestTheServersDefaults(t *testing.T) {
 		expectUsage(t, test.change, err, test.says)
 		if strings.HasPrefix(test.change, "DROP SCHEMA") {
 			expectUsage(t, "migrating without a schema", o.migrate(t, o.plan.MigrateURL(admin, "marks")), test.says)
+		}
+	}
+}
+
+// Where no server is, one line says so, and each try once, though there is one with TLS and one
+// without.
+func TestAServerThatIsNotThereIsOneLine(t *testing.T) {
+	t.Parallel()
+	const nowhere = "postgres://ada@127.0.0.1:1/shop"
+	_, opened := postgres.Open(t.Context(), "marks", nowhere, 2, nil)
+	_, connected := postgres.Connect(t.Context(), nowhere)
+	for name, err := range map[string]error{
+		"open": opened, "connect": connected, "provision": postgres.Provision(t.Context(), nowhere, postgres.Plan{Secret: "s"}),
+	} {
+		if text := fmt.Sprint(err); strings.Contains(text, "\n") || strings.Count(text, "127.0.0.1:1 ") != 1 {
+			t.Errorf("%s: %s", name, text)
+		}
+		if _, ok := errors.AsType[*pgconn.ConnectError](err); !ok {
+			t.Errorf("%s: %T", name, err)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func connectFirst(ctx context.Context, cfg *pgx.ConnConfig, module string) error
 		return process.Usage(errors.New("the address has a statement_cache_capacity or description_cache_capacity " +
 			"of 0: leave it out"))
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := connect(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func asAdminTx(ctx context.Context, adminURL string, f func(tx pgx.Tx) error) er
 
 // createDatabase creates the database that cfg names if the server does not have it.
 func createDatabase(ctx context.Context, cfg *pgx.ConnConfig) error {
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := connect(ctx, cfg)
 	if err == nil {
 		return conn.Close(ctx)
 	}

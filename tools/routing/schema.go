@@ -2,12 +2,10 @@ package routing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/cmd/gateway/routes"
@@ -60,9 +58,6 @@ func (s System) Open(ctx context.Context, module string) (*Schema, error) {
 	defer cancel()
 	pool, err := postgres.OpenAnyVersion(ctx, "seam route", module, s.Schemas[module], 2)
 	if err != nil {
-		if down, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-			err = fmt.Errorf("%s", strings.Join(strings.Fields(down.Error()), " ")) // on one line
-		}
 		return nil, fmt.Errorf("%s: %w", setting(module), err)
 	}
 	at := &Schema{Module: module, pool: pool}

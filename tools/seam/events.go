@@ -12,7 +12,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/shop/platform/events"
@@ -154,8 +153,6 @@ func (c *operatorCall) open(ctx context.Context) (schemas []schema, closeAll fun
 		s.pool, err = postgres.OpenAnyVersion(ctx, "seam "+c.Name(), s.module, s.address, 2)
 		if dial, ok := errors.AsType[*net.OpError](err); ok && ctx.Err() == nil {
 			err = dial // short, for each module may say so
-		} else if down, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-			err = errors.New(strings.Join(strings.Fields(down.Error()), " "))
 		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", setting(s.module), err)
