@@ -15,7 +15,7 @@ func TestControl_WithoutTheDrain(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	m.Leave("drain")
 	m.After = freeze(t, m, load)
 	if _, err := m.Switch(t.Context()); !errors.As(err, new(*move.DifferentError)) {
@@ -54,7 +54,7 @@ func TestAStreamThatHangsEndsTheSwitch(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	m.After = freeze(t, m, load)
 	if _, err := m.Switch(t.Context()); err == nil {
 		t.Error("it goes on")
@@ -69,7 +69,7 @@ func TestControl_WithoutTheSequences(t *testing.T) {
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
 	load.await(t, 20)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	m.Leave("sequences")
 	_, err := m.Switch(t.Context())
 	ok(t, err)
@@ -81,7 +81,7 @@ func TestControl_WithoutTheWaitForThoseInFlight(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	m.Leave("in flight")
 	ok(t, inFlight(t, m))
 	if ask(t, m.Target, "SELECT count(*)::text FROM parcels.parcels WHERE cents = 7") != "0" {
@@ -94,7 +94,7 @@ func TestThoseInFlightAreTerminated(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	if err := inFlight(t, m); err == nil {
 		t.Error("it commits on a side that has been left")
 	}
@@ -121,7 +121,7 @@ func TestControl_WithALateWayBack(t *testing.T) {
 	t.Parallel()
 	m, _, _ := newServers(t) // of its own: on others' the slot would wait for their transactions
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	m.Leave("way-back slot")
 	m.After = func(step string) error {
 		if step == "open" {

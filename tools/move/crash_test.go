@@ -58,7 +58,7 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	for _, m := range []move.Move{m, m.Back()} { // both have records, which say nothing of what comes
 		_, err := m.Switch(t.Context())
 		ok(t, err)
@@ -82,7 +82,7 @@ func TestACoordinatorThatDiesIsRecoveredFrom(t *testing.T) {
 		}
 		if step == "way-back slot" { // a seed restores what it publishes, too
 			m.After = nil
-			ok(t, m.Seed(t.Context()))
+			seed(t, m)
 			if ask(t, m.Target, "SELECT pubinsert::text FROM pg_publication") != "true" {
 				t.Error("the target publishes nothing after a seed")
 			}
@@ -116,7 +116,7 @@ func TestACoordinatorThatDiesIsReplacedByAWriter(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	for _, step := range pauseSteps[:4] {
 		load.await(t, 20)
 		crash(t, m, step)
@@ -137,7 +137,7 @@ func TestACoordinatorThatWakesUpDoesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	source := ask(t, m.Target, "SELECT elsewhere FROM parcels.home")
 	for _, step := range pauseSteps[:6] {
 		sleeping := m
@@ -168,7 +168,7 @@ func TestAnInterruptedPauseIsUndone(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	ctx, interrupt := context.WithCancel(t.Context())
 	m.After = func(step string) error {
 		if step == "drain" {

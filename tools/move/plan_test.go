@@ -113,7 +113,7 @@ func TestASwitchWaitsForEveryTable(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	table := "SET ROLE " + m.Roles.Prefix + "parcels_owner; CREATE TABLE parcels.later (id int PRIMARY KEY); INSERT INTO parcels.later VALUES (1)"
 	run(t, m.Target, table)
 	run(t, m.Source, table)
@@ -122,7 +122,7 @@ func TestASwitchWaitsForEveryTable(t *testing.T) {
 	if _, err := m.Switch(ctx); err == nil {
 		t.Error("it goes on without a table")
 	}
-	ok(t, m.Seed(t.Context())) // adds it
+	seed(t, m) // adds it
 	_, err := m.Switch(t.Context())
 	ok(t, err)
 	if got := ask(t, m.Target, "SELECT count(*)::text FROM parcels.later"); got != "1" {
@@ -154,7 +154,7 @@ func TestRightsMove(t *testing.T) {
 		FROM information_schema.column_privileges WHERE table_schema = 'parcels' AND table_name NOT IN ('home', 'marker')
 	) AS r (right_)`
 	want := ask(t, m.Source, rights)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	_, err := m.Switch(t.Context())
 	ok(t, err)
 	if got := ask(t, m.Target, rights); got != want {
@@ -174,7 +174,7 @@ func TestARightThatIsGrantedInThePauseEndsIt(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
 	load := write(t, m, 2)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	for _, url := range []string{m.Source, m.Target} {
 		m.After = func(step string) error {
 			if step == "drain" {
@@ -187,7 +187,7 @@ func TestARightThatIsGrantedInThePauseEndsIt(t *testing.T) {
 		}
 		load.await(t, 20)
 		run(t, url, "REVOKE UPDATE (n) ON parcels.steps FROM PUBLIC")
-		ok(t, m.Seed(t.Context()))
+		seed(t, m)
 	}
 	for range 5 { // one that the coordinator takes away again, which must not hide it
 		m.After = func(step string) error {
@@ -208,7 +208,7 @@ func TestAFenceThatIsLiftedIsNamed(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	m.After = func(step string) error {
 		if step == "drain" {
 			run(t, m.Source, "SELECT pg_sleep(3.1), parcels.lift_fence()")
@@ -229,7 +229,7 @@ func TestFinish(t *testing.T) {
 			t.Parallel()
 			m := newMove(t, 0, 1)
 			load := write(t, m, 1)
-			ok(t, m.Seed(t.Context()))
+			seed(t, m)
 			home, left, record := m.Source, m.Target, ""
 			if out {
 				done, err := m.Switch(t.Context())

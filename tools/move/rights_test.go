@@ -68,11 +68,11 @@ func TestOutAndBackWithoutASuperuser(t *testing.T) {
 				m.Target = admin.Target
 			}
 			load := write(t, m, 2)
-			ok(t, m.Seed(t.Context()))
+			seed(t, m)
 			table := "SET ROLE " + m.Roles.Prefix + "parcels_owner; CREATE TABLE parcels.later (id int PRIMARY KEY); INSERT INTO parcels.later VALUES (1)"
 			run(t, m.Target, table)
 			run(t, m.Source, table)
-			ok(t, m.Seed(t.Context())) // adds it
+			seed(t, m) // adds it
 			for _, m := range []move.Move{m, m.Back(), m} {
 				load.await(t, 50)
 				_, err := m.Switch(t.Context())
@@ -128,7 +128,7 @@ func TestSessionsThatCannotBeSeenAreInFlight(t *testing.T) {
 	t.Parallel()
 	admin := newMove(t, 0, 1)
 	m := withoutSuperuser(t, admin)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	run(t, admin.Source, "REVOKE pg_read_all_stats FROM "+admin.Roles.Prefix+"mover")
 	if err := inFlight(t, m); err == nil {
 		t.Error("one commits on a side that has been left")

@@ -21,14 +21,16 @@ import (
 // newServers is newMove with two servers of its own, which may be killed: they lose no commit.
 func newServers(t *testing.T) (m move.Move, source, target *pgserver.Server) {
 	t.Helper()
-	start := func() *pgserver.Server {
-		server, err := pgserver.Start(t.Context(), pgserver.Options{Durable: true})
-		ok(t, err)
-		t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
-		return server
-	}
-	source, target = start(), start()
+	source, target = newServer(t), newServer(t)
 	return newMoveBetween(t, source.URL(), target.URL()), source, target
+}
+
+func newServer(t *testing.T) *pgserver.Server {
+	t.Helper()
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Durable: true})
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
+	return server
 }
 
 // A server dies in a switch and comes back. Where the data is then follows from whether the target
@@ -52,7 +54,7 @@ func TestAServerDies(t *testing.T) {
 			t.Parallel()
 			m, source, target := newServers(t)
 			load := write(t, m, 2)
-			ok(t, m.Seed(t.Context()))
+			seed(t, m)
 			load.await(t, 100)
 			m.After = func(step string) error {
 				if step != test.after {
@@ -85,7 +87,7 @@ func TestAServerDies(t *testing.T) {
 			if test.moved {
 				next = m.Back()
 			} else {
-				ok(t, m.Seed(t.Context()))
+				seed(t, m)
 			}
 			_, err = next.Switch(t.Context())
 			ok(t, err)
@@ -106,7 +108,7 @@ func TestTheNetworkIsCut(t *testing.T) {
 				t.Parallel()
 				m, wires := newWired(t)
 				load := write(t, m, 2)
-				ok(t, m.Seed(t.Context()))
+				seed(t, m)
 				load.await(t, 50)
 				m.After = func(done string) error {
 					if done == step {
@@ -175,7 +177,7 @@ func TestASideFallsSilent(t *testing.T) {
 				*url = strings.Replace(*url, wires[i].Address(), wires[i].Server(), 1)
 			}
 			load := write(t, direct, 2)
-			ok(t, m.Seed(t.Context()))
+			seed(t, m)
 			load.await(t, 50)
 			thaw := func() {}
 			m.After = func(done string) error {
@@ -252,7 +254,7 @@ func TestFinishWithoutTheOtherSide(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m, source, _ := newServers(t)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	crash(t, m, "standby")
 	m.After = nil
 	agree := func(move.Ending) error { return nil }
@@ -288,7 +290,7 @@ func TestFinishWithoutTheOneThatKnows(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m, _, target := newServers(t)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	crash(t, m, "intent")
 	ok(t, target.Kill())
 	refuses(t, "at opening", m.FinishAlone(t.Context(), func(move.Ending) error { return nil }), "may be the home")

@@ -15,16 +15,14 @@ func TestACopyThatComesBackTakesNothing(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m, source, _ := newServers(t)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	_, err := m.Switch(t.Context())
 	ok(t, err)
 	ok(t, source.Kill())
 	ok(t, m.FinishAlone(t.Context(), func(move.Ending) error { return nil }))
-	urls, err := servers()
-	ok(t, err)
 	next := m
-	next.Source, next.Target = m.Target, postgres.WithDatabase(urls[0], "parcels_next")
-	ok(t, next.Seed(t.Context()))
+	next.Source, next.Target = m.Target, postgres.WithDatabase(newServer(t).URL(), "parcels_next")
+	seed(t, next)
 	ok(t, source.Restart(t.Context()))
 	for range 20 { // the receiver of rows asks again, which gives the old copy its chance
 		run(t, m.Target, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication; INSERT INTO parcels.parcels (id, cents) VALUES (gen_random_uuid(), 1)")
@@ -55,7 +53,7 @@ func TestOneProcessIsEnoughForTheWayBack(t *testing.T) {
 	for ask(t, source.URL(), "SELECT count(pid)::text FROM pg_stat_subscription") != "19" {
 		time.Sleep(50 * time.Millisecond)
 	}
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	for _, m := range []move.Move{m, m.Back()} {
 		_, err := m.Switch(t.Context())
 		ok(t, err)
@@ -68,7 +66,7 @@ func TestADistanceIsNoBurst(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m, wires := newWired(t)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	for _, w := range wires {
 		w.Delay(15 * time.Millisecond)
 	}

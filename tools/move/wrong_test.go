@@ -49,7 +49,7 @@ func TestAThirdDatabaseIsLeftAlone(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	crash(t, m, "open") // the source is at opening, and only the target knows that it is the home
 	third := newMove(t, 0, 1)
 	wrong := m
@@ -87,7 +87,7 @@ func TestFinishIsRepeated(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			m := newMove(t, 0, 1)
-			ok(t, m.Seed(t.Context()))
+			seed(t, m)
 			_, err := m.Switch(t.Context())
 			ok(t, err)
 			dying := m
@@ -102,7 +102,7 @@ func TestFinishIsRepeated(t *testing.T) {
 			}
 			ok(t, m.Finish(t.Context()))
 			again := m.Back() // to the database that was left
-			ok(t, again.Seed(t.Context()))
+			seed(t, again)
 			_, err = again.Switch(t.Context())
 			ok(t, err)
 		})
@@ -113,7 +113,7 @@ func TestFinishIsRepeated(t *testing.T) {
 func TestAMigrationOfOneSideIsInTheWay(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	ask(t, m.Source, "WITH m AS (INSERT INTO parcels.module_version (version_id, is_applied) VALUES (7, true) RETURNING 1) SELECT count(*)::text FROM m")
 	_, err := m.Switch(t.Context())
 	refuses(t, "the switch", err, "migration 7 of the module is only in")
@@ -144,7 +144,7 @@ func TestAnInterruptedSeedGoesOn(t *testing.T) {
 		t.Error("the schema is there after finish")
 	}
 	interrupt()
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	second := m
 	second.Target = postgres.WithDatabase(m.Target, "beside")
 	refuses(t, "a second target, which is not there yet", second.Seed(t.Context()), "already: seam move finish parcels --to")
@@ -187,7 +187,7 @@ func TestWhatComesFirst(t *testing.T) {
 	if outcome, err := there.Recover(t.Context()); err != nil || !strings.Contains(outcome, "nothing to settle") {
 		t.Errorf("recover before a seed: %q, %v", outcome, err)
 	}
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	_, err = m.Switch(t.Context())
 	ok(t, err)
 	refuses(t, "a second switch", verbs["switch"](m), "is at home in")
@@ -199,7 +199,7 @@ func TestASideWithoutARowIsTheHome(t *testing.T) {
 	long(t)
 	t.Parallel()
 	m := newMove(t, 0, 1)
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 	run(t, m.Source, "DELETE FROM parcels.home")
 	for epoch, want := range map[string][2]string{
 		"0": {"a seed of", "seed"}, "2": {"was given up. To use that database again, end what it would follow", ""},
@@ -215,5 +215,5 @@ func TestASideWithoutARowIsTheHome(t *testing.T) {
 		}
 	}
 	run(t, m.Target, "UPDATE parcels.home SET epoch = 0")
-	ok(t, m.Seed(t.Context()))
+	seed(t, m)
 }

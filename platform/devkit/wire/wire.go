@@ -27,10 +27,17 @@ type Wire struct {
 	conns []net.Conn
 }
 
-// To returns a wire to the server's host and port, which ends with the test.
+// To returns a wire to the server's host and port, which ends with the test. The server, which may be
+// in a container, can reach it, too.
 func To(t testing.TB, server string) *Wire {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+	toward, err := net.Dial("udp", server) //nolint:noctx // it sends nothing, and tells our side's address
+	if err != nil {
+		t.Fatal(err)
+	}
+	toward.Close()
+	host, _, _ := net.SplitHostPort(toward.LocalAddr().String())
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0")) //nolint:noctx // it ends with the test
 	if err != nil {
 		t.Fatal(err)
 	}
