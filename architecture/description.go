@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/token"
 	"maps"
+	"os"
 	"os/exec"
 	"path"
 	"slices"
@@ -50,6 +51,7 @@ func ask(ctx context.Context, root, program string) (found []service.Description
 	var complaint strings.Builder
 	command := exec.CommandContext(ctx, "go", "run", "./cmd/"+program, "describe") //nolint:gosec // our own programs
 	command.Dir, command.Stderr, command.WaitDelay = root, &complaint, time.Second
+	command.Env = append(os.Environ(), "GOWORK=", "GOFLAGS=") // whatever the shell says of both
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run does not end what it runs
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	out, err := command.Output()

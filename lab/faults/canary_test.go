@@ -74,7 +74,7 @@ const noticed = 1250 * time.Millisecond
 
 func outAndBack(t *testing.T, module, path string) {
 	long(t)
-	s := startWith(t, topology.Options{Facade: true, Env: brisk})
+	s := startWith(t, topology.Options{Facade: true, Env: append([]string{"HTTP_CALLER_RATE=1000000"}, brisk...)})
 	first := s.Processes()[0]
 	second := s.secondMonolith(t)
 	c := &canary{shop: s, module: module, monoliths: []*topology.Process{first, second}, path: path,

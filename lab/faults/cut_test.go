@@ -160,7 +160,7 @@ func (s *shop) deliveries(t *testing.T, module string) (goOn func() bool) {
 func (s *shop) undelivered(t *testing.T, before uuid.UUID) (count int) {
 	t.Helper()
 	err := s.admin.QueryRow(t.Context(), "SELECT count(*) FROM ("+finally["every outbox is drained"]+" UNION "+
-		finally["every subscriber handled every event"]+") AS waiting WHERE id < $1", before).Scan(&count)
+		finally["every subscriber handled every event"]+") AS waiting (id) WHERE id < $1", before).Scan(&count)
 	if err != nil {
 		t.Error(err)
 	}

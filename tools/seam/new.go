@@ -184,10 +184,15 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	if err := watched(os.Stdout, generate); err != nil {
 		return fmt.Errorf("build it: %w", err)
 	}
+	if err := gitEach(ctx, made, []string{"init", "--quiet", "--initial-branch=template"}, addAll()); err != nil {
+		return err
+	}
+	tree, err := git(ctx, made, "write-tree")
+	if err != nil {
+		return err
+	}
 	if err := gitEach(ctx, made,
-		[]string{"init", "--quiet", "--initial-branch=template"},
-		[]string{"add", "--all"},
-		committing(ctx, "commit", "--quiet", "--message", p.Name+", made of the template\n\n"+renderingOf(p)),
+		committing(ctx, "commit", "--quiet", "--message", p.Name+", made of the template\n\n"+renderingOf(p, tree)),
 		[]string{"checkout", "--quiet", "-b", "main"},
 	); err != nil {
 		return err

@@ -14,13 +14,13 @@ import (
 	"example.com/shop/platform/process"
 )
 
-// git runs git in a folder, and returns what it prints.
+// git runs git in a folder, without anybody's hooks, and returns what it prints.
 func git(ctx context.Context, dir string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, "git", args...) //nolint:gosec // our own words
+	command := exec.CommandContext(ctx, "git", append([]string{"-c", "core.hooksPath=/dev/null"}, args...)...) //nolint:gosec // our own words
 	command.Dir = dir
 	out, err := command.Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-		err = fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(string(failed.Stderr)))
+		err = fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(failed.Stderr)))
 	}
 	return strings.TrimSpace(string(out)), err
 }
@@ -35,10 +35,12 @@ func gitEach(ctx context.Context, dir string, commands ...[]string) error {
 	return nil
 }
 
-// committing returns the words of a git command that commits, by the person whom git knows here,
-// and without that person's hooks.
+// addAll is the git command that adds all of what was made, whatever a person's own list ignores.
+func addAll() []string { return []string{"-c", "core.excludesFile=/dev/null", "add", "--all"} }
+
+// committing returns the words of a git command that commits, by the person whom git knows here.
 func committing(ctx context.Context, args ...string) []string {
-	words := []string{"-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"}
+	words := []string{"-c", "commit.gpgSign=false"}
 	for name, otherwise := range map[string]string{"user.name": "seam", "user.email": "seam@localhost"} {
 		value, err := git(ctx, ".", "config", name)
 		if err != nil || value == "" {
@@ -51,7 +53,7 @@ func committing(ctx context.Context, args ...string) []string {
 
 // committed refuses a repository with changes that git does not have.
 func committed(ctx context.Context, root string) error {
-	changes, err := git(ctx, root, "status", "--porcelain")
+	changes, err := git(ctx, root, "status", "--porcelain", "--untracked-files=normal")
 	if err != nil {
 		return process.Usage(fmt.Errorf("%s must be a git repository, with everything committed: %w", root, err))
 	}

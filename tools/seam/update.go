@@ -110,20 +110,30 @@ type updater struct {
 	anyway     bool             // take a version that does not come after the product's
 }
 
-// trailer ends the message of each commit that is what the template makes.
+// trailer ends the message of each commit that is what the template makes. The template's version
+// and the commit's tree follow.
 const trailer = "Seam-Template: "
 
-func renderingOf(p template.Product) string { return trailer + p.Template.Version }
+func renderingOf(p template.Product, tree string) string {
+	return trailer + p.Template.Version + " " + tree
+}
 
 // lastRendering returns the newest commit in this history that is what the template made. Without
 // one it makes that of an older template, and records that what it has is in the product already.
 func (u *updater) lastRendering(ctx context.Context, from string) (commit string, err error) {
-	commit, err = git(ctx, u.root, "log", "-1", "--format=%H", "--grep=^"+trailer, "HEAD")
-	if err != nil || commit != "" {
-		return commit, err
+	commits, err := git(ctx, u.root, "log", "--format=%H %T %(trailers:key=Seam-Template,valueonly,separator=)", "--grep=^"+trailer, "HEAD")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(commits) {
+		words := strings.Fields(line)
+		made := words[2:]                         // the version, and the tree, unless an earlier release has made the commit
+		if len(made) < 2 || made[1] == words[1] { // else a person has amended or squashed it
+			return words[0], nil
+		}
 	}
 	if from == "" {
-		return "", process.Usage(errors.New("this history has no commit that seam new or seam update has made: " +
+		return "", process.Usage(errors.New("this history has no commit that is as seam new or seam update has made it: " +
 			"say by --from FOLDER#VERSION what the product was made of"))
 	}
 	folder, version, _ := strings.Cut(from, "#")
@@ -177,7 +187,7 @@ func (u *updater) render(ctx context.Context, version string) (commit string, er
 	if err := os.WriteFile(filepath.Join(made, template.Record), []byte(template.RecordHead+string(text)), 0o644); err != nil { //nolint:gosec // as others
 		return "", err
 	}
-	if err := gitEach(ctx, made, []string{"checkout", "--quiet", "template"}, []string{"add", "--all"},
+	if err := gitEach(ctx, made, []string{"checkout", "--quiet", "template"}, addAll(),
 		committing(ctx, "commit", "--quiet", "--amend", "--no-edit")); err != nil {
 		return "", err
 	}
@@ -192,7 +202,7 @@ func (u *updater) render(ctx context.Context, version string) (commit string, er
 	if was, err := git(ctx, u.root, "rev-parse", u.base+"^{tree}"); err != nil || was == tree {
 		return "", err
 	}
-	message := "The template's changes\n\n" + renderingOf(u.product)
+	message := "The template's changes\n\n" + renderingOf(u.product, tree)
 	return git(ctx, u.root, committing(ctx, "commit-tree", tree, "-p", u.base, "-m", message)...)
 }
 

@@ -94,6 +94,6 @@ func (u *updater) unpack(ctx context.Context, version string) (folder string, er
 	if err := files.Write(folder, nil); err != nil {
 		return "", err
 	}
-	return folder, gitEach(ctx, folder, []string{"init", "--quiet"}, []string{"add", "--all"},
+	return folder, gitEach(ctx, folder, []string{"init", "--quiet"}, addAll(),
 		committing(ctx, "commit", "--quiet", "--message", carried))
 }

@@ -71,6 +71,47 @@ func TestUpdate_ComesAfter(t *testing.T) {
 	}
 }
 
+// A commit that a person has amended is not what the template made, though it says so: as a base, all
+// that it adds would be taken away.
+func TestAnAmendedCommitIsNoBase(t *testing.T) {
+	dir := t.TempDir()
+	made := history(t, dir, map[string]string{"a": "a"}, "First")
+	tree, err := git(t.Context(), dir, "rev-parse", "HEAD^{tree}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p template.Product
+	p.Template.Version = "v1"
+	say := renderingOf(p, tree)
+	made = append(made, history(t, dir, nil, "Made\n\n"+say)...)
+	u := &updater{root: dir}
+	if base, err := u.lastRendering(t.Context(), ""); err != nil || base != made[1] {
+		t.Errorf("the base is %s, not %s: %v", base, made[1], err)
+	}
+	history(t, dir, map[string]string{"ours": "ours"}, "Squashed\n\n"+say)
+	if base, err := u.lastRendering(t.Context(), ""); err != nil || base != made[1] {
+		t.Errorf("the base is %s, not %s: %v", base, made[1], err)
+	}
+}
+
+// Whatever a person has told git of untracked files, they are seen.
+func TestCommitted(t *testing.T) {
+	dir := t.TempDir()
+	history(t, dir, map[string]string{"a": "a"}, "First")
+	if _, err := git(t.Context(), dir, "config", "status.showUntrackedFiles", "no"); err != nil {
+		t.Fatal(err)
+	}
+	if err := committed(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := committed(t.Context(), dir); err == nil {
+		t.Error("a file that is not committed is not seen")
+	}
+}
+
 // A product gets its updates from the template's origin, unless only the clone has what it was made
 // of.
 func TestSourceOf(t *testing.T) {

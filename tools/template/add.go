@@ -68,6 +68,10 @@ func (f Files) With(m Module) (with Files, byHand []string, err error) {
 			strings.Contains(to, "/NAMEapi/") && len(p.Publishes) == 0 {
 			return err
 		}
+		to = strings.TrimSuffix(strings.ReplaceAll(to, "NAME", m.Name), ".tmpl")
+		if _, there := f[to]; there {
+			return fmt.Errorf("%s is there already: move it, or choose another name", to)
+		}
 		text, err := render(from, p)
 		if err == nil && strings.HasSuffix(from, ".go.tmpl") {
 			text, err = formatGo(text)
@@ -75,7 +79,7 @@ func (f Files) With(m Module) (with Files, byHand []string, err error) {
 		if err != nil {
 			return fmt.Errorf("write %s: %w", from, err)
 		}
-		with.set(strings.TrimSuffix(strings.ReplaceAll(to, "NAME", m.Name), ".tmpl"), text)
+		with.set(to, text)
 		return nil
 	})
 	if err != nil {

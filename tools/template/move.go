@@ -49,6 +49,9 @@ func (f Files) Moved(old, name string) (Files, error) {
 		case strings.HasPrefix(file, "modules/"):
 			content.Text = m.topics(content.Text)
 		}
+		if _, there := f[to]; there && to != file {
+			return nil, fmt.Errorf("%s is there already, and %s would be called so: move it first", to, file)
+		}
 		moved[to] = content
 	}
 	return moved, nil

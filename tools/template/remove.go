@@ -219,7 +219,7 @@ func pairs(m *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 func (f Files) stopTrying(gone []string) {
 	var kept strings.Builder
 	for line := range strings.Lines(f[tryFile].Text) {
-		if !slices.ContainsFunc(gone, func(m string) bool { return strings.Contains(line, "URL/v1/"+m) }) {
+		if !slices.ContainsFunc(gone, func(m string) bool { return regexp.MustCompile(`URL/v1/` + m + `\b`).MatchString(line) }) {
 			kept.WriteString(line)
 		}
 	}

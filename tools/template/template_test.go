@@ -168,7 +168,12 @@ func TestMoved(t *testing.T) {
 	if f, _, err = f.With(Module{Name: "harbour", Listens: []string{"ferries.sent.v1"}}); err != nil {
 		t.Fatal(err)
 	}
-	f.set(tryFile, f[tryFile].Text+"  curl URL/v1/ferries\n")
+	const another = "  curl URL/v1/ferriesandbuses\n"
+	f.set(tryFile, f[tryFile].Text+"  curl URL/v1/ferries\n"+another)
+	if rest, _, err := f.Without("ferries", "harbour"); err != nil || !strings.Contains(rest[tryFile].Text, another) {
+		t.Errorf("%v; another module's command is gone: %s", err, rest[tryFile].Text)
+	}
+	f.set(tryFile, strings.Replace(f[tryFile].Text, another, "", 1))
 	moved, err := f.Moved("ferries", "barges")
 	if err != nil {
 		t.Fatal(err)
@@ -260,6 +265,24 @@ func TestWithoutKeys(t *testing.T) {
 		if got, err := withoutKeys(test.page, [][]string{nil}, "a"); err != nil || got != test.want {
 			t.Errorf("%s: %v, got:\n%s", name, err, got)
 		}
+	}
+}
+
+// No file of a person's is written over, by a new module or by one that is renamed.
+func TestAFileThatIsThere(t *testing.T) {
+	t.Parallel()
+	f := repository(t)
+	const theirs = "test/acceptance/ferries_test.go"
+	f.set(theirs, "package acceptance\n")
+	if _, _, err := f.With(Module{Name: "ferries"}); err == nil || !strings.Contains(err.Error(), theirs+" is there already") {
+		t.Errorf("added: %v", err)
+	}
+	with, _, err := f.With(Module{Name: "barges"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := with.Moved("barges", "ferries"); err == nil || !strings.Contains(err.Error(), theirs+" is there already") {
+		t.Errorf("renamed: %v", err)
 	}
 }
 
