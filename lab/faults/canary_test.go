@@ -74,7 +74,7 @@ const noticed = 1250 * time.Millisecond
 
 func outAndBack(t *testing.T, module, path string) {
 	long(t)
-	s := startWith(t, topology.Options{Facade: true, Env: append([]string{"HTTP_CALLER_RATE=1000000"}, brisk...)})
+	s := startWith(t, topology.Options{Facade: true, Env: append([]string{"HTTP_CALLER_RATE=1000000", "GATEWAY_ADDRESS_RATE=1000000"}, brisk...)})
 	first := s.Processes()[0]
 	second := s.secondMonolith(t)
 	c := &canary{shop: s, module: module, monoliths: []*topology.Process{first, second}, path: path,
@@ -156,9 +156,13 @@ func (c *canary) startService(t *testing.T) {
 	}
 }
 
-// route gives the service its weight, and the rest to the monoliths.
+// route gives the service its weight, and the rest to the monoliths. All else of a route stays.
 func (c *canary) route(t *testing.T, weight int) {
 	t.Helper()
+	was, err := routes.Load(c.Routes)
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := routes.File{Upstreams: map[string]routes.Upstream{}, Routes: map[string]routes.Route{}}
 	upstream := func(name string, p *topology.Process) {
 		file.Upstreams[name] = routes.Upstream{URL: p.URL, Probe: p.OpsURL + "/readyz"}
@@ -176,7 +180,9 @@ func (c *canary) route(t *testing.T, weight int) {
 			upstream(m, c.service)
 			sides = append(sides, routes.Side{Upstream: m, Weight: weight})
 		}
-		file.Routes[m] = routes.Route{Prefix: "/v1/" + m, Sides: sides}
+		route := was.Routes[m]
+		route.Sides = sides
+		file.Routes[m] = route
 	}
 	if err := c.Route(t.Context(), file); err != nil {
 		t.Fatal(err)
