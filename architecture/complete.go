@@ -46,7 +46,7 @@ func complete(table string, modules, left []string, internal func(module string)
 	add := func(to, format string, args ...any) {
 		for pair := range slices.Chunk(document.Content[0].Content, 2) { // key, value, key, value …
 			if pair[0].Value == to {
-				lines[LastLine(pair[1])-1] += fmt.Sprintf(format, args...)
+				lines[LastLine(table, pair[1])-1] += fmt.Sprintf(format, args...)
 			}
 		}
 	}
@@ -77,11 +77,34 @@ func complete(table string, modules, left []string, internal func(module string)
 	return completed, nil
 }
 
-// LastLine returns the line of a YAML page on which a node ends.
-func LastLine(node *yaml.Node) int {
+// LastLine returns the line of a YAML page on which one of its nodes ends: the first line up to
+// which the page has the same node in the same place.
+func LastLine(page string, node *yaml.Node) int {
+	lines := strings.SplitAfter(page, "\n")
+	for last := deepest(node); last < len(lines); last++ {
+		var beginning yaml.Node
+		if yaml.Unmarshal([]byte(strings.Join(lines[:last], "")), &beginning) == nil && has(&beginning, node) {
+			return last
+		}
+	}
+	return len(lines)
+}
+
+// deepest returns the last line on which a part of a node begins.
+func deepest(node *yaml.Node) int {
 	line := node.Line
-	for _, child := range node.Content {
-		line = max(line, LastLine(child))
+	for _, part := range node.Content {
+		line = max(line, deepest(part))
 	}
 	return line
+}
+
+// has reports whether a node, or a part of it, is the same as another one of the same place.
+func has(node, other *yaml.Node) bool {
+	return same(node, other) || slices.ContainsFunc(node.Content, func(part *yaml.Node) bool { return has(part, other) })
+}
+
+func same(a, b *yaml.Node) bool {
+	return a.Kind == b.Kind && a.Line == b.Line && a.Column == b.Column && a.Value == b.Value &&
+		slices.EqualFunc(a.Content, b.Content, same)
 }

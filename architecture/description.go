@@ -45,13 +45,17 @@ func (t Tree) Ask(ctx context.Context, root string) (Tree, error) {
 	return t.With(Described, string(text)), err
 }
 
+// GoEnvironment returns the environment of the go commands that seam calls, which read this
+// repository's workspace, and take no flags of a person's, from the shell or from go env -w.
+func GoEnvironment() []string { return append(os.Environ(), "GOWORK=auto", "GOFLAGS=-mod=readonly") }
+
 func ask(ctx context.Context, root, program string) (found []service.Description, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // for a build from nothing
 	defer cancel()
 	var complaint strings.Builder
 	command := exec.CommandContext(ctx, "go", "run", "./cmd/"+program, "describe") //nolint:gosec // our own programs
 	command.Dir, command.Stderr, command.WaitDelay = root, &complaint, time.Second
-	command.Env = append(os.Environ(), "GOWORK=", "GOFLAGS=") // whatever the shell says of both
+	command.Env = GoEnvironment()
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run does not end what it runs
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	out, err := command.Output()

@@ -28,9 +28,9 @@ func AddSide(route, name string, upstream routes.Upstream) Edit {
 			added, last := fmt.Sprintf("{ upstream: %q, weight: 0 }", name), sides.Content[len(sides.Content)-1]
 			if sides.Style == yaml.FlowStyle {
 				before, braces, after := l.around(last)
-				(*l)[last.Line-1] = before + braces + ", " + added + after
+				l.now[last.Line-1] = before + braces + ", " + added + after
 			} else {
-				l.insert(architecture.LastLine(last), last.Column-len("- "), "- %s", added)
+				l.insert(l.end(last), last.Column-len("- "), "- %s", added)
 			}
 			if known, ok := file.Upstreams[name]; ok && known != upstream {
 				return fmt.Errorf("%s is an upstream already, at %s", name, known.URL)
@@ -41,7 +41,7 @@ func AddSide(route, name string, upstream routes.Upstream) Edit {
 					probe = fmt.Sprintf(", probe: %q", upstream.Probe)
 				}
 				key, value := upstreams.Content[len(upstreams.Content)-2], upstreams.Content[len(upstreams.Content)-1]
-				l.insert(architecture.LastLine(value), key.Column, "%s: { url: %q%s }", name, upstream.URL, probe)
+				l.insert(l.end(value), key.Column, "%s: { url: %q%s }", name, upstream.URL, probe)
 			}
 			return nil
 		})
@@ -62,7 +62,7 @@ func RemoveSide(route, name string) Edit {
 			delete(file.Upstreams, name)
 			for k := 0; k < len(upstreams.Content); k += 2 {
 				if upstreams.Content[k].Value == name {
-					l.remove(upstreams.Content[k].Line, architecture.LastLine(upstreams.Content[k+1]))
+					l.remove(upstreams.Content[k].Line, l.end(upstreams.Content[k+1]))
 				}
 			}
 			return nil
@@ -89,9 +89,9 @@ func DropSide(route, name string) Edit {
 				if i == 0 {
 					after = strings.TrimLeft(after, ", ")
 				}
-				(*l)[side.Line-1] = strings.TrimRight(before, ", ") + after
+				l.now[side.Line-1] = strings.TrimRight(before, ", ") + after
 			} else {
-				l.remove(side.Line, architecture.LastLine(side))
+				l.remove(side.Line, l.end(side))
 			}
 			return nil
 		})
@@ -124,39 +124,45 @@ func editSides(data []byte, route string, edit func(file *routes.File, l *lines,
 	if len(want.Routes[route].Sides) == 0 || len(want.Upstreams) == 0 {
 		return nil, fmt.Errorf("there is no route %s", route)
 	}
-	l := lines(strings.SplitAfter(string(data), "\n"))
+	l := lines{string(data), strings.SplitAfter(string(data), "\n")}
 	if err := edit(&want, &l, &nodes.Upstreams, &sides); err != nil {
 		return nil, err
 	}
-	next := []byte(strings.Join(l, ""))
+	next := []byte(strings.Join(l.now, ""))
 	if err := yaml.Unmarshal(next, &got); err != nil || !reflect.DeepEqual(got, want) {
 		return nil, fmt.Errorf("%s is not written as seam writes routes: edit the file, and say seam route apply", route)
 	}
 	return next, nil
 }
 
-// lines are those of a text; a removed one is empty, so that numbers stay.
-type lines []string
+// lines are those of a page, as it is edited; a removed one is empty, so that numbers stay.
+type lines struct {
+	page string // as it was
+	now  []string
+}
+
+// end returns the line on which a node of the page ends.
+func (l *lines) end(node *yaml.Node) int { return architecture.LastLine(l.page, node) }
 
 // insert adds a line after a line, indented to a column; both count from 1.
 func (l *lines) insert(after, column int, format string, args ...any) {
-	text := (*l)[after-1]
+	text := l.now[after-1]
 	if !strings.HasSuffix(text, "\n") {
 		text += "\n"
 	}
-	(*l)[after-1] = text + strings.Repeat(" ", max(0, column-1)) + fmt.Sprintf(format, args...) + "\n"
+	l.now[after-1] = text + strings.Repeat(" ", max(0, column-1)) + fmt.Sprintf(format, args...) + "\n"
 }
 
 // around returns the line on which a node in braces begins: what is before it, the node, and what is
 // after it.
 func (l *lines) around(node *yaml.Node) (before, braces, after string) {
-	line := []rune((*l)[node.Line-1]) // for a column is in characters
+	line := []rune(l.now[node.Line-1]) // for a column is in characters
 	braces, after, _ = strings.Cut(string(line[node.Column-1:]), "}")
 	return string(line[:node.Column-1]), braces + "}", after
 }
 
 func (l *lines) remove(first, last int) {
 	for i := first; i <= last; i++ {
-		(*l)[i-1] = ""
+		l.now[i-1] = ""
 	}
 }

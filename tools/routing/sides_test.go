@@ -46,6 +46,7 @@ func TestSidesComeAndGo(t *testing.T) {
 		"removed there":    {RemoveSide("parcels", "tolls"), inOneLine, oneSide, ""},
 		"the first there":  {RemoveSide("parcels", "tolls"), tollsFirst, oneSide, ""},
 		"all on one line":  {AddSide("parcels", "tolls", upstream), flow, "", "say seam route apply"},
+		"over lines":       {AddSide("tolls", "tolls", upstream), strings.Replace(oneSide, "8090\" }", "8090\"\n    }", 1), strings.Replace(two, "8090\" }", "8090\"\n    }", 1), ""},
 		"not a side":       {RemoveSide("tolls", "lamps"), two, "", "lamps is no side of tolls"},
 		"with a weight":    {RemoveSide("tolls", "monolith"), two, "", "has a weight of 100"},
 	} {

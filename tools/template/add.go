@@ -193,6 +193,9 @@ func (f Files) page(m Module) (page, error) {
 		if parts[3] != "1" {
 			e.Type += "V" + parts[3]
 		}
+		if i := slices.IndexFunc(p.Publishes, func(other event) bool { return other.Type == e.Type }); i >= 0 {
+			return p, fmt.Errorf("%s and %s would both be the Go type %s: give one of them another name", p.Publishes[i].Topic, topic, e.Type)
+		}
 		p.Publishes = append(p.Publishes, e)
 	}
 	known := append(f.events(), p.Publishes...)

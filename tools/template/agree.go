@@ -67,26 +67,14 @@ func withPublic(page string, e event) (string, error) {
 	if m.Style == yaml.FlowStyle && len(m.Content) == 0 {
 		return replaceLine(page, e.Module+":", e.Module+":\n  public:\n"+line), nil
 	}
-	at := m
-	for key, value := range pairs(m) {
-		if key.Value == "public" {
-			at, m = value, nil
-		}
-	}
-	if m != nil {
-		line = "  public:\n" + line
+	at := below(m, "public")
+	if at == nil {
+		at, line = m, "  public:\n"+line
 	}
 	lines := strings.SplitAfter(page, "\n")
-	return strings.Join(slices.Insert(lines, architecture.LastLine(at), line), ""), nil
-}
-
-// replaceLine replaces the line that begins so.
-func replaceLine(page, begins, line string) string {
-	lines := strings.SplitAfter(page, "\n")
-	for i := range lines {
-		if strings.HasPrefix(lines[i], begins) {
-			lines[i] = line
-		}
+	page = strings.Join(slices.Insert(lines, architecture.LastLine(page, at), line), "")
+	if public, err := mapping(page, []string{e.Module, "public"}); err != nil || below(public, e.Topic) == nil {
+		return "", fmt.Errorf("say in %s by hand, in the entry public of %s, that %s has no subscriber", contextMap, e.Module, e.Topic)
 	}
-	return strings.Join(lines, "")
+	return page, nil
 }

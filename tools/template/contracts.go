@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -17,7 +18,10 @@ import (
 // events returns the events of all contracts: the types that have a topic.
 func (f Files) events() (found []event) {
 	for _, m := range f.Modules() {
-		contract := m + "api"
+		contract, constants := m+"api", map[string]string{}
+		for _, file := range f.contract(m) {
+			maps.Copy(constants, texts(file))
+		}
 		for _, file := range f.contract(m) {
 			for _, d := range file.Decls {
 				method, ok := d.(*ast.FuncDecl)
@@ -29,14 +33,40 @@ func (f Files) events() (found []event) {
 				if !isValue || !returns || len(result.Results) != 1 {
 					continue
 				}
-				if literal, ok := result.Results[0].(*ast.BasicLit); ok {
-					topic, _ := strconv.Unquote(literal.Value)
+				topic := textOf(result.Results[0])
+				if name, ok := result.Results[0].(*ast.Ident); ok {
+					topic = constants[name.Name]
+				}
+				if topic != "" {
 					found = append(found, event{Topic: topic, Module: m, Package: contract, Type: kind.Name})
 				}
 			}
 		}
 	}
 	return found
+}
+
+// texts returns the texts that a file declares as constants, by name.
+func texts(file *ast.File) map[string]string {
+	found := map[string]string{}
+	for _, d := range file.Decls {
+		if constants, ok := d.(*ast.GenDecl); ok && constants.Tok == token.CONST {
+			for _, spec := range constants.Specs {
+				for i, value := range spec.(*ast.ValueSpec).Values {
+					found[spec.(*ast.ValueSpec).Names[i].Name] = textOf(value)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// textOf returns the text of a literal, or nothing.
+func textOf(e ast.Expr) (text string) {
+	if literal, ok := e.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+		text, _ = strconv.Unquote(literal.Value)
+	}
+	return text
 }
 
 // contract parses the files of a module's contract.

@@ -36,3 +36,22 @@ func TestAgreedWith(t *testing.T) {
 		t.Errorf("with harbour agree %q, which quay calls", lines)
 	}
 }
+
+// A topic may be written where the type is, or as a constant in any file of the contract.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	f := Files{
+		"modules/ferries/go.mod":                {},
+		"modules/ferries/ferriesapi/sailed.go":  {Text: "package ferriesapi\n\ntype Sailed struct{}\n\nfunc (Sailed) Topic() string { return \"ferries.sailed.v1\" }\n"},
+		"modules/ferries/ferriesapi/sunk.go":    {Text: "package ferriesapi\n\ntype Sunk struct{}\n\nfunc (Sunk) Topic() string { return sunk }\n"},
+		"modules/ferries/ferriesapi/topics.go":  {Text: "package ferriesapi\n\nconst (\n\tversion = 1\n\tsunk, lost = \"ferries.sunk.v1\", \"\"\n)\n"},
+		"modules/ferries/ferriesapi/another.go": {Text: "package ferriesapi\n\ntype page struct{}\n\nfunc (page) Topic() string { return lost }\n"},
+	}
+	if topics := topicsOf(f.events()); topics != "ferries.sailed.v1, ferries.sunk.v1" {
+		t.Error(topics)
+	}
+	f.set(contextMap, "ferries: { public: { ferries.sailed.v1: all }, listens_to: [] }\n")
+	if err := f.publish(); err == nil || !strings.Contains(err.Error(), "by hand") {
+		t.Errorf("%v:\n%s", err, f[contextMap].Text)
+	}
+}

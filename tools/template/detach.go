@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -108,34 +107,4 @@ func decommission(page string, at int, entry architecture.Extraction, today time
 		err = ledger.Extractions[at].Validate()
 	}
 	return page, err
-}
-
-// below returns the node at a path of mappings, or nil.
-func below(node *yaml.Node, path ...string) *yaml.Node {
-	for _, name := range path {
-		var found *yaml.Node
-		for key, value := range pairs(node) {
-			if key.Value == name {
-				found = value
-			}
-		}
-		node = found
-	}
-	return node
-}
-
-// withScalar returns a YAML page in which a plain word or number is another one.
-func withScalar(page string, node *yaml.Node, value string) (string, error) {
-	if node == nil || node.Kind != yaml.ScalarNode {
-		return "", errors.New("there is no such value")
-	}
-	lines := strings.SplitAfter(page, "\n")
-	line := []rune(lines[node.Line-1]) // for a column is in characters
-	rest := string(line[node.Column-1:])
-	after, plain := strings.CutPrefix(rest, node.Value)
-	if !plain {
-		return "", fmt.Errorf("line %d: %s is not written as a plain word", node.Line, node.Value)
-	}
-	lines[node.Line-1] = string(line[:node.Column-1]) + value + after
-	return strings.Join(lines, ""), nil
 }

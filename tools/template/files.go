@@ -84,7 +84,7 @@ func (f Files) Write(root string, was Files) error {
 		}
 	}
 	for name, file := range f {
-		if was[name] == file {
+		if before, there := was[name]; there && before == file {
 			continue
 		}
 		mode := fs.FileMode(0o644)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Moved returns the files with a module under another name: its folders, package, schema, topics,
@@ -36,16 +38,24 @@ func (f Files) Moved(old, name string) (Files, error) {
 		}
 		var err error
 		switch {
-		case slices.Contains([]string{"tools", "platform", "lab"}, strings.Split(file, "/")[0]) && path.Base(file) != "go.mod":
+		case path.Base(file) == "go.mod" || file == "go.work":
+			content.Text = m.inUnits(content.Text)
+		case slices.Contains([]string{"tools", "platform", "lab"}, strings.Split(file, "/")[0]):
 		case path.Ext(file) == ".sql" || strings.Contains(file, "/internal/db/"):
 		case path.Ext(file) == ".go":
 			if content.Text, err = m.inGo(file, content.Text, own); err != nil {
 				return nil, fmt.Errorf("rename in %s: %w", file, err)
 			}
-		case own || file == contextMap || file == "go.work" || path.Base(file) == "go.mod" || file == sumsFile || isRoutes(file):
+		case file == contextMap || isRoutes(file):
+			if content.Text, err = m.inPage(content.Text); err != nil {
+				return nil, fmt.Errorf("rename in %s: %w", file, err)
+			}
+		case own:
 			content.Text = m.words(content.Text)
+		case file == sumsFile:
+			content.Text = strings.ReplaceAll(content.Text, "  migrations/"+old+"/", "  migrations/"+name+"/")
 		case file == tryFile:
-			content.Text = regexp.MustCompile(`(/v1/)`+old+`\b`).ReplaceAllString(content.Text, "${1}"+name)
+			content.Text = m.routes(content.Text)
 		case strings.HasPrefix(file, "modules/"):
 			content.Text = m.topics(content.Text)
 		}
@@ -69,6 +79,69 @@ func (m mover) inPath(file string) string {
 		file = of.ReplaceAllString(file, "${1}"+m.new+"${2}${3}")
 	}
 	return file
+}
+
+// inUnits renames the module's folders where a go.mod or go.work names them: in paths of this
+// repository's units, and in relative ones.
+func (m mover) inUnits(text string) string {
+	own := m.path + "/"
+	of := regexp.MustCompile(`(^|/)` + m.old + `(api|sim)?(/|$)`)
+	return regexp.MustCompile(`\S+`).ReplaceAllStringFunc(text, func(word string) string {
+		unit, isUnit := strings.CutPrefix(word, own)
+		if !isUnit && !strings.HasPrefix(word, ".") {
+			return word
+		}
+		before := strings.TrimSuffix(word, unit)
+		for of.MatchString(unit) { // an end of one is the beginning of the next
+			unit = of.ReplaceAllString(unit, "${1}"+m.new+"${2}${3}")
+		}
+		return before + unit
+	})
+}
+
+// inPage renames the module in the context map or a table of the façade: as a key, an upstream and
+// one that is called, in topics, and in addresses.
+func (m mover) inPage(page string) (string, error) {
+	top, err := mapping(page, nil)
+	if err != nil {
+		return "", err
+	}
+	var found []*yaml.Node
+	keys := func(of *yaml.Node) {
+		for key := range pairs(of) {
+			if key.Value == m.old {
+				found = append(found, key)
+			}
+		}
+	}
+	upstream := func(of *yaml.Node) {
+		if value := below(of, "upstream"); value != nil && value.Value == m.old {
+			found = append(found, value)
+		}
+	}
+	keys(top)
+	keys(below(top, "upstreams"))
+	keys(below(top, "routes"))
+	for _, route := range pairs(below(top, "routes")) {
+		upstream(below(route, "shadow"))
+		if sides := below(route, "sides"); sides != nil {
+			for _, side := range sides.Content {
+				upstream(side)
+			}
+		}
+	}
+	for _, module := range pairs(top) {
+		keys(below(module, "calls"))
+	}
+	if page, err = withScalars(page, found, m.new); err != nil {
+		return "", err
+	}
+	page = regexp.MustCompile(`(//|\bbin/)`+m.old+`\b`).ReplaceAllString(page, "${1}"+m.new)
+	return m.topics(m.routes(page)), nil
+}
+
+func (m mover) routes(text string) string {
+	return regexp.MustCompile(`(/v1/)`+m.old+`\b`).ReplaceAllString(text, "${1}"+m.new)
 }
 
 // words renames whole words, also before api and the like, and settings.

@@ -19,6 +19,8 @@ func (f Files) check(name string) error {
 	switch {
 	case !moduleName.MatchString(name):
 		return fmt.Errorf("%q cannot be a module: take 2 to 31 small letters and digits, and a letter first", name)
+	case name == f.Name():
+		return fmt.Errorf("%q is the name of the whole product: take another for a module of it", name)
 	case slices.Contains(f.Modules(), name):
 		return fmt.Errorf("there is a module %s already: take another name", name)
 	case f.reserved(name):

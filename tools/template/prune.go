@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"maps"
 	"slices"
 	"strconv"
@@ -25,18 +26,22 @@ func (f Files) prune(folder string, out pruner) (held []string, err error) {
 	readBefore, _ := was.selected(files...)
 	for _, name := range files {
 		p := out
-		p.dead = map[string]bool{}
 		text, err := p.file(f[name].Text)
 		if err != nil {
 			return nil, fmt.Errorf("take %s out of %s: %w", strings.Join(p.gone, ", "), name, err)
 		}
 		f.set(name, text)
-		for _, s := range p.returns {
+		for _, s := range p.held {
 			line := p.set.Position(s.Pos()).Line
 			held = append(held, fmt.Sprintf("%s:%d: %s", name, line, strings.TrimSpace(strings.Split(p.text, "\n")[line-1])))
 		}
-		f.selectors(name, func(s *ast.SelectorExpr) {
-			if x, ok := s.X.(*ast.Ident); ok && p.packages[x.Name] {
+		left, err := parser.ParseFile(p.set, "", text, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		known := resolve(p.set, left)
+		selectors(left, func(s *ast.SelectorExpr) {
+			if x, ok := s.X.(*ast.Ident); ok && known[x] == nil && p.packages[x.Name] {
 				held = append(held, fmt.Sprintf("%s uses %s.%s", name, x.Name, s.Sel.Name))
 			}
 		})
@@ -58,14 +63,24 @@ func (f Files) prune(folder string, out pruner) (held []string, err error) {
 type pruner struct {
 	module string
 	gone   []string
-	apart  bool            // they go on elsewhere: their contracts stay, and the calls of them
-	dead   map[string]bool // variables of the blocks around, whose declaration is gone
+	apart  bool // they go on elsewhere: their contracts stay, and the calls of them
 
 	text     string
 	set      *token.FileSet
-	packages map[string]bool // by which the file knows packages of the modules
+	means    map[*ast.Ident]types.Object
+	packages map[string]bool       // by which the file knows packages of the modules
+	dead     map[types.Object]bool // variables whose declaration is cut
 	cuts     []cut
-	returns  []ast.Stmt // what is cut and gives something back
+	held     []ast.Stmt // what is cut, and something that stays is made of it
+}
+
+// resolve returns what the names of a file mean, as far as the file alone says it.
+func resolve(set *token.FileSet, file *ast.File) map[*ast.Ident]types.Object {
+	info := &types.Info{Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{}}
+	alone := types.Config{Error: func(error) {}} // that it lacks other packages and files
+	_, _ = alone.Check("", set, []*ast.File{file}, info)
+	maps.Copy(info.Uses, info.Defs)
+	return info.Uses
 }
 
 func (p *pruner) file(text string) (string, error) {
@@ -74,7 +89,7 @@ func (p *pruner) file(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p.packages = map[string]bool{}
+	p.means, p.packages, p.dead = resolve(p.set, file), map[string]bool{}, map[types.Object]bool{}
 	for _, spec := range file.Imports {
 		imported, _ := strconv.Unquote(spec.Path.Value)
 		if name := packageOf(spec); p.imports(imported) {
@@ -122,7 +137,7 @@ func (p *pruner) visit(n ast.Node) bool {
 	case *ast.CompositeLit:
 		for _, element := range n.Elts {
 			inner, isList := element.(*ast.CompositeLit)
-			if p.names(element, isList && inner.Type == nil) {
+			if p.names(element, isList && inner.Type == nil) || p.isName(element) {
 				p.remove(element)
 			}
 		}
@@ -168,40 +183,54 @@ func (p *pruner) caseOf(n *ast.CaseClause) {
 }
 
 func (p *pruner) statements(list []ast.Stmt) {
-	around := p.dead
-	p.dead = maps.Clone(around)
-	defer func() { p.dead = around }()
 	for _, s := range list {
 		if _, isCase := s.(*ast.CaseClause); isCase || !p.names(s, false) {
+			p.declareAnew(s)
 			ast.Inspect(s, p.visit)
 			continue
 		}
 		p.remove(s)
-		if _, ok := s.(*ast.ReturnStmt); ok {
-			p.returns = append(p.returns, s)
+		if p.gives(s) {
+			p.held = append(p.held, s)
 		}
-		ast.Inspect(s, func(n ast.Node) bool { // what it declares is gone, too
-			switch n := n.(type) {
-			case *ast.FuncLit:
-				return false
-			case *ast.ValueSpec:
-				for _, name := range n.Names {
-					p.dead[name.Name] = true
-				}
-			case *ast.AssignStmt:
-				for _, to := range n.Lhs {
-					if name, ok := to.(*ast.Ident); ok && n.Tok == token.DEFINE {
-						p.dead[name.Name] = true
-					}
-				}
+		ast.Inspect(s, func(n ast.Node) bool {
+			if name, ok := n.(*ast.Ident); ok && p.means[name] != nil && p.means[name].Pos() == name.Pos() {
+				p.dead[p.means[name]] = true // what it declares is gone, too
 			}
 			return true
 		})
 	}
 }
 
+// declareAnew notes that a statement declares what another one has, which is gone: a later a, err :=.
+func (p *pruner) declareAnew(s ast.Stmt) {
+	if assigned, ok := s.(*ast.AssignStmt); ok && assigned.Tok == token.DEFINE {
+		for _, to := range assigned.Lhs {
+			if name, ok := to.(*ast.Ident); ok {
+				delete(p.dead, p.means[name])
+			}
+		}
+	}
+}
+
+// gives reports whether what stays would miss a statement: it returns something, or calls something
+// that is not of the modules, for a variable that is gone.
+func (p *pruner) gives(s ast.Stmt) (gives bool) {
+	switch s := s.(type) {
+	case *ast.ReturnStmt:
+		return true
+	case *ast.AssignStmt:
+		for _, e := range s.Rhs {
+			_, calls := e.(*ast.CallExpr)
+			gives = gives || s.Tok != token.DEFINE && calls && !p.names(e, true)
+		}
+	}
+	return gives
+}
+
 // names reports whether a node names a module that is gone, or a variable that is: itself, or in
-// any part of it if deep, and else outside of its blocks and lists.
+// any part of it if deep, and else outside of its blocks and lists. A text names it where lists,
+// cases and add(…) say which module they are about.
 func (p *pruner) names(n ast.Node, deep bool) (found bool) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -212,19 +241,33 @@ func (p *pruner) names(n ast.Node, deep bool) (found bool) {
 				found = found || p.names(n.Type, true)
 			}
 			return deep
-		case *ast.SelectorExpr:
-			if x, ok := n.X.(*ast.Ident); ok && p.packages[x.Name] {
-				found = true
+		case *ast.AssignStmt:
+			if n.Tok == token.DEFINE { // which may declare anew what is gone
+				found = found || slices.ContainsFunc(n.Rhs, func(e ast.Expr) bool { return p.names(e, deep) })
+				return false
+			}
+		case *ast.CallExpr:
+			if add, ok := n.Fun.(*ast.Ident); ok && add.Name == "add" && len(n.Args) > 0 {
+				found = found || p.isName(n.Args[0])
 			}
 		case *ast.BasicLit:
-			text, err := strconv.Unquote(n.Value)
-			found = found || n.Kind == token.STRING && err == nil && slices.Contains(p.gone, text)
+			found = found || deep && p.isName(n)
 		case *ast.Ident:
-			found = found || p.dead[n.Name]
+			of, isPackage := p.means[n].(*types.PkgName)
+			found = found || isPackage && p.imports(of.Imported().Path()) || p.dead[p.means[n]]
 		}
 		return !found
 	})
 	return found
+}
+
+// isName reports whether an expression, or the key of a list's element, is the name of a module that
+// is gone, as a text.
+func (p *pruner) isName(e ast.Expr) bool {
+	if pair, ok := e.(*ast.KeyValueExpr); ok {
+		e = pair.Key
+	}
+	return slices.Contains(p.gone, textOf(e))
 }
 
 // setting reports whether a field is a setting of a module: MODULE_URL of any program that calls

@@ -58,6 +58,24 @@ r	var forecast = weatherapi.NewClient(cfg.WeatherURL, cfg.Client)
 -		forecast = m // without the network
 -		return m
 -	})
+-	climate, err := weather.Climate()
+-	if err != nil {
+-		return err
+-	}
+-	println(climate)
+ 	rails, err := ferries.Rails()
+ 	if err != nil {
+ 		return err
+ 	}
+-	_, wet := weather.Wet()
+-	println(wet)
+-	if wet := weather.Dry(); wet {
+-		return nil
+-	}
+ 	func(wet bool) {
+ 		_, dry := !wet, "weather"
+ 		println("weather", rails, wet, dry)
+ 	}(true)
 r	watch(forecast)
  	add("ferries", func() any {
  		m := ferries.New(cfg.Ferries)
@@ -115,6 +133,7 @@ func TestPrunedApartIsHeld(t *testing.T) {
 		`add("ferries", func() any { return ferries.New(weather.Today) })`:                                                   "cmd/monolith/main.go:10: add(",
 		"var forecast *weather.Module\n\tadd(\"ferries\", func() any {\n\t\treturn ferries.New(forecast)\n\t})":              "cmd/monolith/main.go:12: return ferries.New(forecast)",
 		"forecast := weather.New()\n\tfor range 2 {\n\t\tadd(\"ferries\", func() any { return ferries.New(forecast) })\n\t}": "cmd/monolith/main.go:12: add(",
+		"_, err := weather.New()\n\terr = ferries.Open()\n\t_ = err":                                                         "cmd/monolith/main.go:11: err = ferries.Open()",
 		"}\n\nfunc today() any {\n\treturn weather.Today":                                                                    "cmd/monolith/main.go:13: return weather.Today",
 		"}\n\nvar today = weather.Today\n\nfunc init() {":                                                                    "cmd/monolith/main.go uses weather.Today",
 	} {

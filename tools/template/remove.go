@@ -7,10 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
-
-	"example.com/shop/architecture"
 )
 
 // Without returns the files without the modules: their folders, the settings and contracts that
@@ -24,8 +21,13 @@ func (f Files) Without(gone ...string) (left Files, byHand []string, err error) 
 		}
 	}
 	for _, folder := range wired {
-		if _, err := left.prune(folder, pruner{module: f.Path(), gone: gone}); err != nil {
+		held, err := left.prune(folder, pruner{module: f.Path(), gone: gone})
+		if err != nil {
 			return nil, nil, err
+		}
+		if len(held) > 0 {
+			return nil, nil, fmt.Errorf("%s cannot be removed, because something that stays is made of it:\n  %s\nchange these first",
+				strings.Join(gone, ", "), strings.Join(held, "\n  "))
 		}
 	}
 	if err := left.unlist(gone); err != nil {
@@ -157,62 +159,6 @@ func (f Files) dropUses(of func(unit string) bool) error {
 	work.Cleanup()
 	f.set("go.work", string(modfile.Format(work.Syntax)))
 	return nil
-}
-
-// withoutKeys returns a YAML page without keys of the mappings at these paths, with what is below
-// them and the comment above. Other lines stay as they are.
-func withoutKeys(page string, paths [][]string, keys ...string) (string, error) {
-	lines := strings.SplitAfter(page, "\n")
-	for _, path := range paths {
-		m, err := mapping(page, path)
-		if err != nil {
-			return "", err
-		}
-		for key, value := range pairs(m) {
-			if !slices.Contains(keys, key.Value) {
-				continue
-			}
-			first, end := key.Line-1, architecture.LastLine(value)
-			for first > 0 && isComment(lines[first-1]) {
-				first--
-			}
-			if first == 0 { // the page's own comment
-				first = key.Line - 1
-			}
-			if end < len(lines) && strings.TrimSpace(lines[end]) == "" && first > 0 && strings.TrimSpace(lines[first-1]) == "" {
-				end++ // one empty line of two
-			}
-			for i := first; i < end; i++ {
-				lines[i] = ""
-			}
-		}
-	}
-	return strings.TrimRight(strings.Join(lines, ""), "\n") + "\n", nil
-}
-
-// mapping returns the mapping at a path of a YAML page, or nil.
-func mapping(page string, path []string) (*yaml.Node, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(page), &document); err != nil || len(document.Content) == 0 {
-		return nil, err
-	}
-	return below(document.Content[0], path...), nil
-}
-
-func isComment(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "#") }
-
-// pairs yields the keys and values of a mapping.
-func pairs(m *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
-	return func(yield func(key, value *yaml.Node) bool) {
-		if m == nil || m.Kind != yaml.MappingNode {
-			return
-		}
-		for pair := range slices.Chunk(m.Content, 2) {
-			if !yield(pair[0], pair[1]) {
-				return
-			}
-		}
-	}
 }
 
 // stopTrying takes the commands that call a module out of what seam up shows a person first.

@@ -62,7 +62,7 @@ func TestWhatIsRefused(t *testing.T) {
 	first := f.Modules()[0]
 	for name, want := range map[string]string{
 		first: "already", "Shipping": "small letters", "a-b": "small letters", "x": "2 to 31", "select": "a meaning",
-		"platform": "a meaning", "time": "a meaning", "error": "a meaning", "cfg": "a meaning", "bus": "a meaning", "shippingapi": "a meaning",
+		f.Name(): "the whole product", "platform": "a meaning", "time": "a meaning", "error": "a meaning", "cfg": "a meaning", "bus": "a meaning", "shippingapi": "a meaning",
 		"postgres": "a meaning", "monolith": "a meaning", "events": "a meaning", "pgthings": "a meaning",
 		"func": "a meaning", "main": "a meaning", "internal": "a meaning", "testdata": "a meaning", "documentation": "a meaning",
 	} {
@@ -83,6 +83,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"no module publishes harbour.lit.v1":  {Name: "ferries", Listens: []string{"harbour.lit.v1"}},
 		"cannot be published by ferries":      {Name: "ferries", Publishes: []string{"harbour.lit.v1"}},
 		"cannot be published by ferries: wri": {Name: "ferries", Publishes: []string{"ferries.Sent"}},
+		"would both be the Go type SentV2":    {Name: "ferries", Publishes: []string{"ferries.sent.v2", "ferries.sent_v2.v1"}},
 		"sails.v1 is named twice":             {Name: "ferries", Publishes: []string{"ferries.sails.v1", "ferries.sails.v1"}},
 		"no module harbour to call":           {Name: "ferries", Calls: []string{"harbour"}},
 	} {
@@ -158,43 +159,6 @@ func TestModulesLeaveNoTrace(t *testing.T) {
 	}
 }
 
-// A module that is renamed there and back is as it was, and nothing keeps its name meanwhile.
-func TestMoved(t *testing.T) {
-	t.Parallel()
-	f, _, err := repository(t).With(Module{Name: "ferries", Publishes: []string{"ferries.sent.v1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f, _, err = f.With(Module{Name: "harbour", Listens: []string{"ferries.sent.v1"}}); err != nil {
-		t.Fatal(err)
-	}
-	const another = "  curl URL/v1/ferriesandbuses\n"
-	f.set(tryFile, f[tryFile].Text+"  curl URL/v1/ferries\n"+another)
-	if rest, _, err := f.Without("ferries", "harbour"); err != nil || !strings.Contains(rest[tryFile].Text, another) {
-		t.Errorf("%v; another module's command is gone: %s", err, rest[tryFile].Text)
-	}
-	f.set(tryFile, strings.Replace(f[tryFile].Text, another, "", 1))
-	moved, err := f.Moved("ferries", "barges")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, file := range moved {
-		own := strings.HasPrefix(name, "modules/") || strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "migrations/")
-		if own = own || name == tryFile; owned(name, "ferries") || own && strings.Contains(file.Text, "ferries") {
-			t.Errorf("%s still speaks of ferries", name)
-		}
-	}
-	back, err := moved.Moved("barges", "ferries")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range f { // a word of another product's files may have been barges
-		if file := f[name]; back[name] != file && !strings.HasPrefix(name, "lab/") {
-			t.Errorf("%s is not as it was: %s", name, cmp.Diff(file.Text, back[name].Text))
-		}
-	}
-}
-
 // What cannot be edited, because a person has written it anew, is said, and nothing else is spoilt.
 func TestByHand(t *testing.T) {
 	t.Parallel()
@@ -260,10 +224,16 @@ func TestWithoutKeys(t *testing.T) {
 		"the last":                            {"b: {}\n\na:\n  x: [y]\n", "b: {}\n"},
 		"quoted":                              {"\"a\": {}\nb: {}\n", "b: {}\n"},
 		"with an empty line in it":            {"a:\n  x: [y]\n\n  z:\n# why\n    c: d\nb: {}\n", "b: {}\n"},
+		"text over several lines":             {"a:\n  public: {\n    x.y.v1: one\n      two }\n  calls:\n    c: >-\n      three\n      four\nb: {}\n", "b: {}\n"},
 		"a prefix of another":                 {"ab: {}\na: {}\n", "ab: {}\n"},
 	} {
 		if got, err := withoutKeys(test.page, [][]string{nil}, "a"); err != nil || got != test.want {
 			t.Errorf("%s: %v, got:\n%s", name, err, got)
+		}
+	}
+	for _, page := range []string{"{a: {}, b: {}}\n", "b: {}\na: &of\n  x: y\nc: *of\n"} {
+		if got, err := withoutKeys(page, [][]string{nil}, "a"); err == nil || !strings.Contains(err.Error(), "by hand") {
+			t.Errorf("%s: %v, got:\n%s", page, err, got)
 		}
 	}
 }

@@ -21,10 +21,12 @@ func (f Files) selected(files ...string) (what, from map[string]bool) {
 }
 
 func (f Files) selectors(name string, each func(*ast.SelectorExpr)) {
-	file, err := parser.ParseFile(token.NewFileSet(), "", f[name].Text, parser.SkipObjectResolution)
-	if err != nil {
-		return
+	if file, err := parser.ParseFile(token.NewFileSet(), "", f[name].Text, parser.SkipObjectResolution); err == nil {
+		selectors(file, each)
 	}
+}
+
+func selectors(file *ast.File, each func(*ast.SelectorExpr)) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		if s, ok := n.(*ast.SelectorExpr); ok {
 			each(s)

@@ -27,27 +27,27 @@ func (f Files) wire(p page) (by []string) {
 	}
 	imports := []string{fmt.Sprintf("%smigrations %q", p.Name, p.Path+"/migrations/"+p.Name), fmt.Sprintf("%q", p.Path+"/modules/"+p.Name)}
 	for _, c := range p.Calls {
-		if contract := fmt.Sprintf("%q", p.Path+"/modules/"+c.Module+"/"+c.Package); !strings.Contains(in.text, contract) {
+		if contract := fmt.Sprintf("%q", p.Path+"/modules/"+c.Module+"/"+c.Package); !isImported(file, contract) {
 			imports = append(imports, contract)
 		}
 	}
 	say(in.imports(file, p.Path, imports), "the imports %s", strings.Join(imports, ", "))
-	if !strings.Contains(in.text, "\t\"time\"\n") && len(file.Imports) > 0 { // nothing has used it
+	if !isImported(file, `"time"`) && len(file.Imports) > 0 { // nothing has used it
 		in.insert(file.Imports[0].Pos(), "\"time\"\n\t")
 	}
 	schema := fmt.Sprintf("%q: %smigrations.FS,", p.Name, p.Name)
 	say(in.element(file, "schemas", schema), "%s to schemas", schema)
 	fields := []string{fmt.Sprintf("%s %s.Config", camel(p.Name), p.Name)}
 	for _, c := range p.Calls {
-		if !strings.Contains(in.text, `env:"`+strings.ToUpper(c.Module)+`_URL"`) {
+		if in.setting(file, strings.ToUpper(c.Module)+"_URL", "") == "" {
 			fields = append(fields, fmt.Sprintf("// The façade's GATEWAY_INTERNAL_ADDR, to call %s when this process does not serve it.\n\t%sURL web.BaseURL `env:%q envDefault:\"http://127.0.0.1:8082\"`",
 				c.Module, c.Type, strings.ToUpper(c.Module)+"_URL"))
 		}
 	}
-	if len(p.Calls) > 0 && !strings.Contains(in.text, "web.ClientConfig") {
+	if selected, _ := f.selected(root); len(p.Calls) > 0 && !selected["ClientConfig"] {
 		fields = append(fields, "Client web.ClientConfig")
-		if !strings.Contains(in.text, `/platform/web"`) {
-			say(in.imports(file, p.Path, []string{fmt.Sprintf("%q", p.Path+"/platform/web")}), "the import platform/web")
+		if platform := fmt.Sprintf("%q", p.Path+"/platform/web"); !isImported(file, platform) {
+			say(in.imports(file, p.Path, []string{platform}), "the import platform/web")
 		}
 	}
 	say(in.field(file, "config", fields), "%s to config", strings.Join(fields, "; "))
@@ -67,7 +67,7 @@ func (f Files) wire(p page) (by []string) {
 	made := fmt.Sprintf("\tadd(%q, func(p *service.Parts) service.Module {\n\t\treturn %s.New(cfg.%s, p.DB, p.Outbox(), p.Log, time.Now%s)\n\t})\n",
 		p.Name, p.Name, camel(p.Name), arguments)
 	if takes(into, "cfg", "add") {
-		in.insert(into.Body.Rbrace, made)
+		in.insert(endOf(into), made)
 	} else {
 		say(false, "to wire: %s", made)
 	}
@@ -182,6 +182,21 @@ func function(file *ast.File, name string) *ast.FuncDecl {
 		}
 	}
 	return nil
+}
+
+// endOf returns where statements can be added to a function: at its end, or before its last return.
+func endOf(f *ast.FuncDecl) token.Pos {
+	if n := len(f.Body.List); n > 0 {
+		if last, returns := f.Body.List[n-1].(*ast.ReturnStmt); returns {
+			return last.Pos()
+		}
+	}
+	return f.Body.Rbrace
+}
+
+// isImported reports whether a file imports a path, which is in quotes.
+func isImported(file *ast.File, path string) bool {
+	return slices.ContainsFunc(file.Imports, func(spec *ast.ImportSpec) bool { return spec.Path.Value == path })
 }
 
 // takes reports whether a function, if there is one, has parameters of these names.
