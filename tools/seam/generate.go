@@ -34,39 +34,42 @@ func generate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeDerived(ctx, root, tree); err != nil || !*andTidy {
+	if _, err := writeDerived(ctx, root, tree); err != nil || !*andTidy {
 		return err
 	}
 	return tidy(ctx, root, tree)
 }
 
-// writeDerived writes the files that follow from the modules, where they differ.
-func writeDerived(ctx context.Context, root string, tree architecture.Tree) error {
+// writeDerived writes the files that follow from the modules, where they differ. It returns their
+// names, but for those of go.mod files.
+func writeDerived(ctx context.Context, root string, tree architecture.Tree) (wrote []string, err error) {
 	files, err := tree.Derived()
 	if err != nil {
-		return process.Usage(err)
+		return nil, process.Usage(err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if files[name] == tree[name] {
 			continue
 		}
+		wrote = append(wrote, name)
 		file := filepath.Join(root, name)
 		err := os.MkdirAll(filepath.Dir(file), 0o755) //nolint:gosec // public pages
 		if err == nil {
 			err = os.WriteFile(file, []byte(files[name]), 0o644) //nolint:gosec // public pages
 		}
 		if err != nil {
-			return err
+			return wrote, err
 		}
 		fmt.Println(name, "is written")
 	}
 	for _, name := range tree.Outdated(files) {
+		wrote = append(wrote, name)
 		if err := os.Remove(filepath.Join(root, name)); err != nil {
-			return err
+			return wrote, err
 		}
 		fmt.Println(name, "is removed")
 	}
-	return replaceModules(ctx, root, tree)
+	return wrote, replaceModules(ctx, root, tree)
 }
 
 // moduleReplaced matches the replace line of a module or a contract.

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/mod/modfile"
+
 	"example.com/shop/architecture"
 	"example.com/shop/platform/process"
 	"example.com/shop/tools/flags"
@@ -44,9 +46,6 @@ func runModule(ctx context.Context, args []string) error {
 	root, err := repository()
 	if err != nil {
 		return err
-	}
-	if flags := os.Getenv("GOFLAGS"); strings.Contains(flags, "-mod=") {
-		return process.Usage(fmt.Errorf("GOFLAGS is %s, and go.mod files are to be written: unset it", flags))
 	}
 	if err := committed(ctx, root); err != nil {
 		return err
@@ -131,55 +130,84 @@ and that of a deployment by bin/seam setup --renamed %[1]s=%[2]s. Its --help say
 }
 
 // change writes the files, and what follows from the modules, and checks them. If that fails or is
-// interrupted, the repository is as it was. It stops before that if something is to be done by
+// interrupted, what it has written is as it was. It stops before that if something is to be done by
 // hand, because nothing builds before.
-func change(ctx context.Context, root string, was, files template.Files, byHand []string, done string, check ...func() error) (err error) {
-	defer func() {
-		if err == nil || len(byHand) > 0 {
-			return
-		}
-		undo := context.WithoutCancel(ctx) // everything was committed
-		_, restored := git(undo, root, "restore", "--source=HEAD", "--staged", "--worktree", "--", ".")
-		_, cleaned := git(undo, root, "clean", "--quiet", "-fd")
-		if ctx.Err() != nil {
-			err = errors.New("interrupted")
-		}
-		err = errors.Join(fmt.Errorf("nothing is changed: %w", err), restored, cleaned)
-	}()
-	if err := files.Write(root, was); err != nil {
-		return err
-	}
-	if len(byHand) > 0 {
+func change(ctx context.Context, root string, was, files template.Files, byHand []string, done string, check ...func() error) error {
+	wrote, err := []string(nil), files.Write(root, was)
+	if err == nil && len(byHand) > 0 {
 		return fmt.Errorf("this is left to do by hand, in what was written by hand:\n  %s\nthen run make generate, or undo all by "+
 			"git restore . && git clean -fd. And then:\n%s", strings.Join(byHand, "\n  "), done)
 	}
+	if err == nil {
+		wrote, err = settle(ctx, root, check)
+	}
+	if err == nil {
+		fmt.Print(done)
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
+	return errors.Join(fmt.Errorf("nothing is changed: %w", err), undo(root, was, files, wrote))
+}
+
+// settle writes what follows from the modules, and checks all. It returns the files that it wrote,
+// go.mod and go.sum files apart.
+func settle(ctx context.Context, root string, check []func() error) (wrote []string, err error) {
 	fmt.Println("Writing what follows from the modules …")
 	tree, err := describedTree(ctx, root)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := writeDerived(ctx, root, tree); err != nil {
-		return err
+	if wrote, err = writeDerived(ctx, root, tree); err != nil {
+		return wrote, err
 	}
 	if err := tidy(ctx, root, tree); err != nil {
-		return err
+		return wrote, err
 	}
 	for _, holds := range check {
 		if err := holds(); err != nil {
-			return err
+			return wrote, err
 		}
 	}
-	fmt.Print(done)
-	return nil
+	return wrote, nil
 }
 
-// tidy tidies every go.mod, those that others need first.
-func tidy(ctx context.Context, root string, tree architecture.Tree) error {
-	var units []string
-	for name := range tree {
+// undo makes the files of a change as they were, and leaves alone what a person has done meanwhile.
+func undo(root string, was, files template.Files, wrote []string) error {
+	for name := range files {
 		if path.Base(name) == "go.mod" {
-			units = append(units, path.Dir(name))
+			wrote = append(wrote, name, path.Join(path.Dir(name), "go.sum"))
 		}
+	}
+	wrote = append(wrote, "go.work.sum")
+	for _, all := range []template.Files{was, files} {
+		for name := range all {
+			if was[name] != files[name] {
+				wrote = append(wrote, name)
+			}
+		}
+	}
+	before, gone := template.Files{}, template.Files{}
+	for _, name := range wrote {
+		if file, there := was[name]; there {
+			before[name] = file
+		} else {
+			gone[name] = template.File{}
+		}
+	}
+	return before.Write(root, gone)
+}
+
+// tidy tidies the go.mod of each unit of go.work, those that others need first.
+func tidy(ctx context.Context, root string, tree architecture.Tree) error {
+	work, err := modfile.ParseWork("go.work", []byte(tree["go.work"]), nil)
+	if err != nil {
+		return process.Usage(err)
+	}
+	var units []string
+	for _, use := range work.Use {
+		units = append(units, path.Clean(use.Path))
 	}
 	needs := func(unit string) int { // more than those with a smaller number
 		for i, folder := range []string{"migrations", "platform", "platform/devkit", "modules/*", ".", "lab", "tools"} {

@@ -138,6 +138,9 @@ func makeProduct(ctx context.Context, dir string, p template.Product, files temp
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
+	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return process.Usage(fmt.Errorf("%s is a link: name the folder itself", dir))
+	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return process.Usage(fmt.Errorf("%s is no empty folder: name one that does not exist", dir))
 	}

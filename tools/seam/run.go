@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
 
+	"example.com/shop/architecture"
 	"example.com/shop/platform/process"
 )
 
@@ -63,11 +63,10 @@ func committed(ctx context.Context, root string) error {
 	return nil
 }
 
-// goCommand is a call of the go command in a folder, whatever the shell says of a workspace and of
-// flags.
+// goCommand is a call of the go command in a folder.
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own words
-	command.Dir, command.Env = dir, append(os.Environ(), "GOWORK=", "GOFLAGS=")
+	command.Dir, command.Env = dir, architecture.GoEnvironment()
 	return command
 }
 

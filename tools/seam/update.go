@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -129,14 +130,17 @@ func (u *updater) lastRendering(ctx context.Context, from string) (commit string
 		words := strings.Fields(line)
 		made := words[2:]                         // the version, and the tree, unless an earlier release has made the commit
 		if len(made) < 2 || made[1] == words[1] { // else a person has amended or squashed it
+			if from != "" {
+				return "", process.Usage(fmt.Errorf("this history has what the template made, as %s: leave --from out", words[0]))
+			}
 			return words[0], nil
 		}
 	}
-	if from == "" {
+	folder, version, _ := strings.Cut(from, "#")
+	if version == "" {
 		return "", process.Usage(errors.New("this history has no commit that is as seam new or seam update has made it: " +
 			"say by --from FOLDER#VERSION what the product was made of"))
 	}
-	folder, version, _ := strings.Cut(from, "#")
 	at, err := u.get(ctx, "base", where(".", folder), version)
 	if err != nil {
 		return "", err
@@ -213,19 +217,24 @@ func (u *updater) preview(ctx context.Context, commit string) error {
 		return err
 	}
 	fmt.Println("The template has changed:\n " + changed)
-	command := exec.CommandContext(ctx, "git", "merge-tree", "--write-tree", "--name-only", "--messages", "HEAD", commit) //nolint:gosec // ours
+	command := exec.CommandContext(ctx, "git", "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", "HEAD", commit) //nolint:gosec // ours
 	command.Dir = u.root
 	out, err := command.Output()
-	switch failed, _ := errors.AsType[*exec.ExitError](err); {
-	case err == nil:
-		fmt.Println("It would merge without a conflict.")
-	case failed != nil && failed.ExitCode() == 1: // as git merge-tree says that there are some
-		_, list, _ := strings.Cut(string(out), "\n") // after the tree
-		fmt.Println("It would conflict in:\n" + list)
-	default:
+	if failed, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || failed.ExitCode() != 1) { // 1 says that there are conflicts
 		return fmt.Errorf("try the merge: %w", err)
 	}
+	conflicts := slices.DeleteFunc(fieldsOf(string(out))[1:], u.writtenAnew) // after the tree
+	if len(conflicts) == 0 {
+		fmt.Println("It would merge without a conflict.")
+		return nil
+	}
+	fmt.Println("It would conflict in:\n  " + strings.Join(conflicts, "\n  "))
 	return nil
+}
+
+// fieldsOf returns the names in what git prints with -z.
+func fieldsOf(out string) []string {
+	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 })
 }
 
 // merge merges the commit, and writes what follows from the modules if nothing conflicts.
@@ -248,9 +257,11 @@ func (u *updater) merge(ctx context.Context, commit string) error {
 		return fmt.Errorf("the merge is not committed, because it does not build: correct it, then git add and git commit; "+
 			"or git merge --abort: %w", err)
 	}
-	if err := gitEach(ctx, u.root, []string{"add", "--all"}, committing(ctx, "commit", "--quiet", "--no-edit"),
-		[]string{"branch", "--force", "template", commit}); err != nil {
+	if err := gitEach(ctx, u.root, []string{"add", "--all"}, committing(ctx, "commit", "--quiet", "--no-edit")); err != nil {
 		return err
+	}
+	if _, err := git(ctx, u.root, "branch", "--force", "template", commit); err != nil { // another worktree has it
+		fmt.Printf("The branch template stays where it is, and no update needs it: %v\n", err)
 	}
 	changed, err := git(ctx, u.root, "diff", "--shortstat", "HEAD^1", "HEAD")
 	fmt.Printf("Updated to the template %s: %s. make check and make test say whether all holds.\n", u.product.Template.Version, strings.TrimSpace(changed))
@@ -264,18 +275,20 @@ func (u *updater) conflicts(ctx context.Context) (left []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range strings.FieldsFunc(out, func(r rune) bool { return r == 0 }) {
-		_, err := os.Stat(filepath.Join(u.root, file+".tmpl"))
-		contract := strings.HasPrefix(file, "architecture/contracts/") && !strings.HasPrefix(file, "architecture/contracts/released/")
-		if err == nil || path.Base(file) == "go.sum" || contract {
-			if _, err = git(ctx, u.root, "checkout", "--ours", "--", file); err == nil { // unless one side has removed it
-				_, err = git(ctx, u.root, "add", "--", file)
-			}
-			if err == nil {
-				continue
-			}
+	for _, file := range fieldsOf(out) {
+		if u.writtenAnew(file) && gitEach(ctx, u.root, []string{"checkout", "--ours", "--", file}, []string{"add", "--", file}) == nil {
+			continue
 		}
 		left = append(left, file)
 	}
 	return left, nil
+}
+
+// writtenAnew reports whether a file of the product follows from others, and is written after a
+// merge.
+func (u *updater) writtenAnew(file string) bool {
+	_, made := os.Stat(filepath.Join(u.root, file+".tmpl"))
+	contract := strings.HasPrefix(file, "architecture/contracts/") && !strings.HasPrefix(file, "architecture/contracts/released/")
+	_, there := os.Stat(filepath.Join(u.root, file))
+	return there == nil && (made == nil || path.Base(file) == "go.sum" || contract)
 }
